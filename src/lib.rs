@@ -1,0 +1,4 @@
+//! drainhook.
+
+pub mod machine;
+pub mod shell;
