@@ -117,7 +117,7 @@ pub enum ImdsReading {
 }
 
 /// `spot/instance-action`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpotNotice {
     /// What EC2 will do.
     pub action: SpotAction,
@@ -126,7 +126,7 @@ pub struct SpotNotice {
 }
 
 /// One event of `events/maintenance/scheduled`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaintenanceNotice {
     /// `EventId`
     pub event_id: String,

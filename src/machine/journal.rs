@@ -1,5 +1,214 @@
-//! What a restarted daemon needs to go on.
+//! What a restarted daemon needs to go on, and when it is on disk.
 
-/// Placeholder until the machine lands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Journal {}
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::effect::{CompletionResult, Effect, EffectId};
+use super::notice::Notices;
+use super::time::Time;
+use super::timer::Timer;
+use super::turn::Turn;
+
+/// The version of the format that this build writes and reads.
+pub const VERSION: u32 = 1;
+
+/// How many tokens of finished actions are remembered, to know late copies of their messages.
+pub const FINISHED_MAX: usize = 16;
+
+/// How long after a failed write the next one is tried, where nothing else asks for one.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// All that outlives the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    /// [`VERSION`] of the build that wrote it.
+    pub version: u32,
+    /// The instance that it belongs to: one that was baked into an image is another's.
+    pub instance_id: String,
+    /// The instance has been in service: from now on `Warmed:*` is a notice.
+    pub served: bool,
+    /// What the agents have been told.
+    pub agents: Vec<AgentRecord>,
+    /// The notices in force.
+    pub notices: Notices,
+    /// The drain under way, or the one that ended while its notices are in force.
+    pub drain: Option<DrainRecord>,
+    /// Tokens of actions that are over, oldest first.
+    pub finished: Vec<String>,
+}
+
+/// What outlives the daemon of one agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// The agent's name in the configuration.
+    pub name: String,
+    /// It may have been told to drain, and so must be told when it is back in service.
+    pub told: bool,
+    /// It has been seen draining: if nobody listens now, it has exited.
+    pub seen_draining: bool,
+    /// When its own time is up: `drain_timeout` after it was first told.
+    pub soft_deadline: Option<Time>,
+    /// What an operator has added to it.
+    #[serde(default)]
+    pub extended: Duration,
+}
+
+/// What outlives the daemon of one drain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrainRecord {
+    /// When the first notice came.
+    pub started: Time,
+    /// When the agents were first told.
+    pub told: Option<Time>,
+    /// The earliest end that anything but the agents' own time sets. It only ever moves earlier.
+    pub hard_deadline: Option<Time>,
+    /// The result that an operator has asked for, with the deadline set to that moment.
+    pub forced: Option<CompletionResult>,
+    /// The lifecycle action.
+    pub action: ActionRecord,
+    /// Receipt handles of our messages, to be deleted when the action is over.
+    pub receipts: Vec<String>,
+    /// How it ended; kept until the notices are withdrawn.
+    pub ended: Option<Ended>,
+}
+
+/// What outlives the daemon of one lifecycle action.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ActionRecord {
+    /// The group, where it is known.
+    pub group: Option<String>,
+    /// The hook and its timeouts, where they are known.
+    pub hook: Option<HookFacts>,
+    /// `LifecycleActionToken`, where a message has brought it.
+    pub token: Option<String>,
+    /// When Wait began, at the earliest; `None` while it is not known to have begun.
+    pub wait_since: Option<Time>,
+    /// A heartbeat has succeeded, so hook and group are right.
+    pub proven: bool,
+    /// The intention to complete.
+    pub intention: Option<Intention>,
+}
+
+/// The hook to complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HookFacts {
+    /// `LifecycleHookName`
+    pub name: String,
+    /// `HeartbeatTimeout`, or what is assumed.
+    pub heartbeat_timeout: Duration,
+    /// `GlobalTimeout`, or what follows from the heartbeat timeout.
+    pub global_timeout: Duration,
+    /// The hook was read, not assumed.
+    pub read: bool,
+}
+
+/// The intention to complete the action: once it is on disk, nothing but the completion is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intention {
+    /// How the drain will have ended.
+    pub outcome: Outcome,
+    /// The result to report.
+    pub result: CompletionResult,
+    /// A completion was sent and its answer is not known: it may have taken effect.
+    pub unanswered: bool,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: Time,
+    /// How.
+    pub outcome: Outcome,
+    /// What was reported to Auto Scaling, if anything was.
+    pub result: Option<CompletionResult>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every agent has finished its work.
+    Drained,
+    /// The deadline came first.
+    Deadline,
+    /// An agent could not be drained.
+    Failed,
+    /// The instance stays.
+    Withdrawn,
+    /// The action ended without us: expired, completed by hand, hook deleted.
+    Overtaken,
+}
+
+impl Outcome {
+    /// As logs and metrics spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Drained => "drained",
+            Outcome::Deadline => "deadline",
+            Outcome::Failed => "failed",
+            Outcome::Withdrawn => "withdrawn",
+            Outcome::Overtaken => "overtaken",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What has been decided and what is on disk, as revisions of the journal.
+#[derive(Debug, Default)]
+pub(super) struct JournalTrack {
+    revision: u64,
+    writing: Option<(EffectId, u64)>,
+    released: u64,
+    on_disk: u64,
+    retry_at: Time,
+}
+
+impl JournalTrack {
+    /// Something has changed that must outlive the daemon. What depends on it waits for
+    /// [`is_released`](Self::is_released) of the revision returned.
+    pub fn touch(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
+    }
+
+    /// Whether that revision is on disk, or the disk has refused it: work must be saved even where it cannot be
+    /// written down.
+    pub fn is_released(&self, revision: u64) -> bool {
+        revision <= self.released
+    }
+
+    pub fn written(&mut self, id: EffectId) -> bool {
+        let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
+        self.released = revision;
+        self.on_disk = revision;
+        true
+    }
+
+    pub fn failed(&mut self, id: EffectId, now: Time) -> bool {
+        let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
+        self.released = revision;
+        self.retry_at = now + RETRY;
+        true
+    }
+
+    /// Starts a write if one is needed. One at a time; what is decided meanwhile goes into the next.
+    pub fn decide(&mut self, turn: &mut Turn, snapshot: impl FnOnce() -> Journal) {
+        if self.writing.is_some() || self.on_disk == self.revision {
+            return;
+        }
+        // A revision that the disk has refused already is tried again only after a while; a new one at once.
+        if self.released == self.revision && !turn.due(self.retry_at, Timer::Journal) {
+            return;
+        }
+        let id = turn.emit(|id| Effect::WriteJournal { id, journal: Box::new(snapshot()) });
+        self.writing = Some((id, self.revision));
+    }
+}

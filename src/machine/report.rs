@@ -1,5 +1,292 @@
-//! What people are told.
+//! What people are told: the machine's own words for logs, metrics and the simulator's timeline.
 
-/// Placeholder until the machine lands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {}
+use std::fmt;
+use std::time::Duration;
+
+use super::effect::CompletionResult;
+use super::event::{AgentState, CallError};
+use super::journal::{HookFacts, Outcome};
+use super::notice::Reason;
+use super::time::Time;
+
+/// Something worth telling. Its text is a log line; its fields are for metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A drain begins.
+    DrainStarted {
+        /// The most pressing notice.
+        reason: Reason,
+    },
+    /// A drain goes on after the daemon was restarted.
+    DrainRecovered {
+        /// When it began.
+        started: Time,
+    },
+    /// The agents are told to drain.
+    AgentsTold {
+        /// The latest deadline of any.
+        deadline: Option<Time>,
+    },
+    /// An outside bound has moved the deadline.
+    DeadlineMoved {
+        /// To this.
+        deadline: Time,
+    },
+    /// An agent's state or its work in flight has changed.
+    AgentProgress {
+        /// Which agent.
+        agent: String,
+        /// What it is at now.
+        progress: Progress,
+    },
+    /// An agent did not do as it was asked.
+    AgentTrouble {
+        /// Which agent.
+        agent: String,
+        /// What was tried and what came back.
+        why: String,
+        /// The first trouble in a row.
+        first: bool,
+    },
+    /// The hook to complete is known.
+    HookChosen {
+        /// It and its timeouts.
+        hook: HookFacts,
+    },
+    /// There is no hook to complete.
+    HookImpossible {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The lifecycle action is in Wait.
+    WaitBegan {
+        /// Since then, at the earliest.
+        since: Time,
+        /// How that became known.
+        by: &'static str,
+    },
+    /// A heartbeat was accepted.
+    HeartbeatSent {
+        /// When the action expires without another.
+        expires: Option<Time>,
+    },
+    /// A call to AWS failed, and will be tried again.
+    CallFailed {
+        /// Which call.
+        call: Call,
+        /// What came back.
+        error: CallError,
+        /// It only says that it is too early.
+        expected: bool,
+    },
+    /// The intention to complete is about to be written down.
+    Completing {
+        /// How the drain will have ended.
+        outcome: Outcome,
+        /// The result to report.
+        result: CompletionResult,
+    },
+    /// A drain has ended.
+    DrainEnded {
+        /// How.
+        outcome: Outcome,
+        /// The first reason.
+        reason: Option<Reason>,
+        /// What was reported to Auto Scaling, if anything was.
+        result: Option<CompletionResult>,
+        /// From the first notice.
+        took: Duration,
+        /// Heartbeats that succeeded.
+        heartbeats: u32,
+    },
+    /// A message spoke of an action that is long over.
+    StaleMessage,
+    /// Auto Scaling keeps the instance for salvage.
+    Retained,
+    /// The agents are told to serve again.
+    AgentsReturned,
+    /// IMDS does not answer; says what follows.
+    ImdsSilent {
+        /// What was tried and what came back.
+        why: String,
+        /// There is a queue to listen to instead.
+        queue: bool,
+    },
+    /// IMDS answers again.
+    ImdsHeard,
+    /// IMDS names a target state that is not documented; nothing follows from it.
+    UnknownTargetState {
+        /// The state.
+        state: String,
+    },
+    /// The journal could not be written.
+    JournalFailed {
+        /// Why.
+        why: String,
+    },
+    /// The answer to an operator.
+    Answer(Result<String, String>),
+}
+
+/// A call to AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    /// RecordLifecycleActionHeartbeat
+    Heartbeat,
+    /// CompleteLifecycleAction
+    Complete,
+    /// DescribeAutoScalingInstances
+    DescribeInstance,
+    /// DescribeLifecycleHooks
+    DescribeHooks,
+    /// ReceiveMessage
+    Receive,
+    /// ChangeMessageVisibilityBatch
+    SetVisibility,
+    /// DeleteMessage
+    Delete,
+}
+
+/// Where an agent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The state it last gave.
+    pub state: Option<AgentState>,
+    /// Its work in flight, as last reported.
+    pub in_flight: Option<u64>,
+    /// It counts as drained.
+    pub drained: bool,
+}
+
+/// How loud a report is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loudness {
+    /// Somebody should act.
+    Error,
+    /// Somebody may have to act if it goes on.
+    Warn,
+    /// The story of a drain.
+    Info,
+    /// Each step.
+    Debug,
+}
+
+impl Report {
+    /// How loud it is.
+    pub fn loudness(&self) -> Loudness {
+        match self {
+            Report::HookImpossible { .. } => Loudness::Error,
+            Report::CallFailed { error, expected, .. } => match error.kind {
+                _ if *expected => Loudness::Debug,
+                super::event::CallErrorKind::AccessDenied => Loudness::Error,
+                _ => Loudness::Warn,
+            },
+            Report::AgentTrouble { first: true, .. }
+            | Report::ImdsSilent { .. }
+            | Report::UnknownTargetState { .. }
+            | Report::JournalFailed { .. } => Loudness::Warn,
+            Report::DrainEnded {
+                outcome: Outcome::Failed | Outcome::Deadline | Outcome::Overtaken, ..
+            } => Loudness::Warn,
+            Report::AgentTrouble { first: false, .. } | Report::Answer(_) => Loudness::Debug,
+            Report::DrainStarted { .. }
+            | Report::DrainRecovered { .. }
+            | Report::AgentsTold { .. }
+            | Report::DeadlineMoved { .. }
+            | Report::AgentProgress { .. }
+            | Report::HookChosen { .. }
+            | Report::WaitBegan { .. }
+            | Report::HeartbeatSent { .. }
+            | Report::Completing { .. }
+            | Report::DrainEnded { .. }
+            | Report::StaleMessage
+            | Report::Retained
+            | Report::AgentsReturned
+            | Report::ImdsHeard => Loudness::Info,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),
+            Report::DrainRecovered { started } => write!(f, "drain of {started} goes on after a restart"),
+            Report::AgentsTold { deadline: Some(deadline) } => {
+                write!(f, "agents are told to drain by {deadline}")
+            }
+            Report::AgentsTold { deadline: None } => f.write_str("agents are told to drain"),
+            Report::DeadlineMoved { deadline } => write!(f, "deadline is now {deadline}"),
+            Report::AgentProgress { agent, progress } => write!(f, "agent {agent}: {progress}"),
+            Report::AgentTrouble { agent, why, .. } => write!(f, "agent {agent}: {why}"),
+            Report::HookChosen { hook } => write!(
+                f,
+                "hook {}: heartbeat timeout {:?}, global timeout {:?}{}",
+                hook.name,
+                hook.heartbeat_timeout,
+                hook.global_timeout,
+                if hook.read { "" } else { " (assumed: it could not be read)" }
+            ),
+            Report::HookImpossible { why } => write!(f, "no lifecycle action to complete: {why}"),
+            Report::WaitBegan { since, by } => {
+                write!(f, "lifecycle action waits since {since} (from a {by})")
+            }
+            Report::HeartbeatSent { expires: Some(expires) } => {
+                write!(f, "heartbeat accepted; the action expires at {expires}")
+            }
+            Report::HeartbeatSent { expires: None } => f.write_str("heartbeat accepted"),
+            Report::CallFailed { error, .. } => write!(f, "{error}"),
+            Report::Completing { outcome, result } => {
+                write!(f, "agents are {outcome}: completing with {result}")
+            }
+            Report::DrainEnded { outcome, result: Some(result), took, heartbeats, .. } => write!(
+                f,
+                "drain ended: {outcome}, completed with {result} after {:.1} s and {heartbeats} heartbeats",
+                took.as_secs_f64()
+            ),
+            Report::DrainEnded { outcome, result: None, took, .. } => {
+                write!(f, "drain ended: {outcome} after {:.1} s; nothing was completed", took.as_secs_f64())
+            }
+            Report::StaleMessage => f.write_str("a message spoke of an action that is over: ignored"),
+            Report::Retained => f.write_str("Auto Scaling retains the instance; watching for its release"),
+            Report::AgentsReturned => f.write_str("the instance stays: agents are told to serve again"),
+            Report::ImdsSilent { why, queue: true } => {
+                write!(f, "IMDS has been silent for a minute, listening to the queue: {why}")
+            }
+            Report::ImdsSilent { why, queue: false } => write!(
+                f,
+                "IMDS has been silent for a minute and there is no queue, so no notice can be heard: {why}; check \
+                 the instance's metadata options, or set queue.url"
+            ),
+            Report::ImdsHeard => f.write_str("IMDS answers again"),
+            Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
+            Report::JournalFailed { why } => {
+                write!(f, "journal not written, so a restart in this drain would start it anew: {why}")
+            }
+            Report::Answer(Ok(text) | Err(text)) => f.write_str(text),
+        }
+    }
+}
+
+impl Progress {
+    /// The state, in a word.
+    pub fn word(&self) -> &'static str {
+        match self.state {
+            _ if self.drained => "drained",
+            None => "unknown",
+            Some(AgentState::Serving) => "serving",
+            Some(AgentState::Draining) => "draining",
+            Some(AgentState::Drained) => "drained",
+        }
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        match self.in_flight {
+            Some(count) if !self.drained => write!(f, ", {count} in flight"),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! One agent: what it has been told, what it said, and what to ask it next.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::effect::{AgentRequest, DrainOrder, Effect, EffectId};
+use super::event::{AgentAnswer, AgentState, AgentStatus};
+use super::journal::{AgentRecord, Outcome};
+use super::report::{Progress, Report};
+use super::settings::{AgentSettings, OnExit};
+use super::time::Time;
+use super::timer::Timer;
+use super::turn::{Attempts, Turn};
+
+/// Between tries that failed.
+const RETRY: Backoff = Backoff::between_ms(200, 5_000);
+
+/// Between tries at an agent that says that it cannot drain.
+const RETRY_CANNOT: Duration = Duration::from_secs(10);
+
+/// Between looks at an agent that has drained: it may have been restarted.
+const RECHECK: Duration = Duration::from_secs(10);
+
+/// Between questions to an agent that holds its answer until there is news.
+const HELD_POLL: Duration = Duration::from_millis(50);
+
+/// What an agent is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Whatever it does.
+    Nothing,
+    /// Drain, on these orders.
+    Drain(DrainOrder),
+    /// Serve again.
+    Return,
+}
+
+#[derive(Debug)]
+pub(super) struct AgentTrack {
+    place: usize,
+    settings: AgentSettings,
+    pub record: AgentRecord,
+    /// The last status it gave.
+    pub status: Option<AgentStatus>,
+    /// The orders that it has accepted since it was last seen serving.
+    accepted: Option<DrainOrder>,
+    sent: Option<AgentRequest>,
+    drained: bool,
+    cannot: bool,
+    /// Since when nobody has listened, or the path has drained nothing.
+    trouble_since: Option<Time>,
+    attempts: Attempts,
+}
+
+impl AgentTrack {
+    pub fn new(place: usize, settings: AgentSettings) -> Self {
+        AgentTrack {
+            place,
+            record: AgentRecord { name: settings.name.clone(), ..AgentRecord::default() },
+            settings,
+            status: None,
+            accepted: None,
+            sent: None,
+            drained: false,
+            cannot: false,
+            trouble_since: None,
+            attempts: Attempts::default(),
+        }
+    }
+
+    /// A drain begins: what an earlier one has left behind says nothing about this one.
+    pub fn begin(&mut self, now: Time) {
+        self.record.told = true;
+        self.record.soft_deadline = Some(now + self.settings.drain_timeout);
+        self.record.extended = Duration::ZERO;
+        self.accepted = None;
+        self.drained = false;
+        self.cannot = false;
+        self.trouble_since = None;
+        self.attempts.succeeded(now);
+    }
+
+    /// The drain is over or withdrawn, and the instance stays.
+    pub fn release(&mut self, now: Time) {
+        self.attempts.succeeded(now);
+    }
+
+    /// Goes on with what the last run of the daemon had begun, with the deadline that it had.
+    pub fn recover(&mut self, record: AgentRecord, now: Time) {
+        let latest = now + self.settings.drain_timeout + record.extended;
+        let soft_deadline = record.soft_deadline.map(|deadline| deadline.min(latest));
+        self.record = AgentRecord { soft_deadline, ..record };
+    }
+
+    /// The agent serves again, or was never told otherwise.
+    fn forget(&mut self) {
+        self.record = AgentRecord { name: self.settings.name.clone(), ..AgentRecord::default() };
+        self.accepted = None;
+        self.drained = false;
+        self.trouble_since = None;
+    }
+
+    /// An operator gives it more time.
+    pub fn extend(&mut self, by: Duration) {
+        self.record.soft_deadline = self.record.soft_deadline.map(|deadline| deadline + by);
+        self.record.extended += by;
+    }
+
+    /// Its own deadline, or the drain's where that is earlier.
+    pub fn deadline(&self, hard: Option<Time>) -> Option<Time> {
+        [self.record.soft_deadline, hard].into_iter().flatten().min()
+    }
+
+    /// How the drain has ended for this agent, if it has.
+    pub fn settled(&self, hard: Option<Time>, turn: &mut Turn) -> Option<Outcome> {
+        if self.drained {
+            return Some(Outcome::Drained);
+        }
+        if self.cannot {
+            return Some(Outcome::Failed);
+        }
+        let grace_over = self.trouble_since.map(|since| since + self.settings.unreachable_grace);
+        if grace_over.is_some_and(|at| turn.due(at, Timer::Grace)) {
+            return Some(Outcome::Failed);
+        }
+        self.deadline(hard).is_some_and(|at| turn.due(at, Timer::Deadline)).then_some(Outcome::Deadline)
+    }
+
+    /// Sends the next request, if one is due.
+    pub fn decide(&mut self, turn: &mut Turn, want: Want) {
+        let request = match want {
+            Want::Nothing => return,
+            Want::Return if !self.record.told => return,
+            Want::Return => AgentRequest::Return,
+            Want::Drain(order) if self.accepted.as_ref() == Some(&order) => {
+                if self.settings.blocks {
+                    return;
+                }
+                AgentRequest::Status
+            }
+            // An agent that answers when it has drained is told once; its request ends by the deadline it was given.
+            Want::Drain(_) if self.settings.blocks && self.drained => return,
+            Want::Drain(order) => {
+                if self.accepted.is_some() && self.attempts.failures == 0 {
+                    // New orders do not wait for the next poll.
+                    self.attempts.next_at = turn.now;
+                }
+                AgentRequest::Drain(order)
+            }
+        };
+        if self.is_outdated_by(&request) {
+            self.attempts.abandon();
+        }
+        if !self.attempts.ready(turn, Timer::Agent) {
+            return;
+        }
+        let agent = self.place;
+        self.sent = Some(request.clone());
+        self.attempts.start(turn, |id| Effect::AskAgent { id, agent, request });
+    }
+
+    /// Whether what is being asked need not be waited for before this is sent: an agent may hold the answer to a
+    /// status request for long, and to a drain request until it has drained.
+    fn is_outdated_by(&self, next: &AgentRequest) -> bool {
+        match (&self.sent, next) {
+            (Some(AgentRequest::Status), AgentRequest::Drain(_) | AgentRequest::Return) => true,
+            (Some(AgentRequest::Drain(_)), AgentRequest::Return) => self.settings.blocks,
+            (Some(_), AgentRequest::Drain(_) | AgentRequest::Status | AgentRequest::Return) | (None, _) => {
+                false
+            }
+        }
+    }
+
+    /// Whether the result of this effect is waited for.
+    pub fn awaits(&self, id: EffectId) -> bool {
+        self.attempts.awaits(id)
+    }
+
+    /// Takes an answer in; `true` says that something has changed which must outlive the daemon.
+    pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
+        let (Some(sent_at), Some(sent)) = (self.attempts.take(id), self.sent.take()) else { return false };
+        let before = (self.record.clone(), self.progress());
+        if !matches!(answer, AgentAnswer::Refused(_) | AgentAnswer::Unsupported(_)) {
+            self.trouble_since = None;
+        }
+        match answer {
+            AgentAnswer::Accepted(status) => self.on_accepted(turn, sent, sent_at, status),
+            AgentAnswer::Status { status, waited } => self.on_status(turn, sent_at, status, waited),
+            AgentAnswer::Returned => self.forget(),
+            AgentAnswer::Refused(why) => self.on_refused(turn, &sent, why),
+            AgentAnswer::Unsupported(why) => self.on_unsupported(turn, &sent, why),
+            AgentAnswer::CannotDrain(why) => {
+                self.cannot = !matches!(sent, AgentRequest::Return);
+                self.trouble(turn, why);
+                self.attempts.next_at = turn.now + RETRY_CANNOT;
+            }
+            AgentAnswer::Busy(why) | AgentAnswer::Malformed(why) => self.trouble(turn, why),
+        }
+        let (record, progress) = before;
+        if progress != self.progress() {
+            turn.report(Report::AgentProgress {
+                agent: self.settings.name.clone(),
+                progress: self.progress(),
+            });
+        }
+        record != self.record
+    }
+
+    fn on_accepted(
+        &mut self,
+        turn: &mut Turn,
+        sent: AgentRequest,
+        sent_at: Time,
+        status: Option<AgentStatus>,
+    ) {
+        self.cannot = false;
+        let AgentRequest::Drain(order) = sent else { return self.attempts.succeeded(turn.now) };
+        self.accepted = Some(order);
+        match status {
+            Some(status) => self.on_status(turn, sent_at, status, false),
+            None => self.attempts.succeeded(turn.now),
+        }
+    }
+
+    fn on_status(&mut self, turn: &mut Turn, sent_at: Time, status: AgentStatus, waited: bool) {
+        self.cannot = false;
+        // One that holds its answer until there is news is asked at once, unless it only says that it does.
+        let news = self.status.as_ref() != Some(&status) || turn.now.since(sent_at) >= self.settings.poll;
+        let poll = if waited && news { HELD_POLL } else { self.settings.poll };
+        self.attempts.succeeded((sent_at + poll).max(turn.now));
+        self.drained = status.state == AgentState::Drained;
+        match status.state {
+            // It was restarted and has forgotten its orders.
+            AgentState::Serving => self.accepted = None,
+            AgentState::Draining => self.record.seen_draining = true,
+            AgentState::Drained => {
+                self.record.seen_draining = true;
+                self.attempts.next_at = turn.now + RECHECK;
+            }
+        }
+        self.status = Some(status);
+    }
+
+    fn on_refused(&mut self, turn: &mut Turn, sent: &AgentRequest, why: String) {
+        // Whoever listens next is a new process and has no orders.
+        self.accepted = None;
+        if matches!(sent, AgentRequest::Return) {
+            return self.trouble(turn, why);
+        }
+        if self.record.seen_draining && self.settings.on_exit == OnExit::Drained {
+            self.drained = true;
+        }
+        if self.drained {
+            // It has drained and exited: nothing is wrong.
+            self.attempts.succeeded(turn.now + RECHECK);
+            return;
+        }
+        self.trouble_since.get_or_insert(turn.now);
+        self.trouble(turn, why);
+    }
+
+    fn on_unsupported(&mut self, turn: &mut Turn, sent: &AgentRequest, why: String) {
+        self.trouble(turn, why);
+        match sent {
+            // It offers no way back: it serves again when it is restarted.
+            AgentRequest::Return => self.forget(),
+            AgentRequest::Drain(_) | AgentRequest::Status => {
+                self.accepted = None;
+                self.trouble_since.get_or_insert(turn.now);
+            }
+        }
+    }
+
+    fn trouble(&mut self, turn: &mut Turn, why: String) {
+        self.attempts.failed(turn, RETRY);
+        // The first of a row is news, the rest is detail.
+        let first = self.attempts.failures == 1;
+        turn.report(Report::AgentTrouble { agent: self.settings.name.clone(), why, first });
+    }
+
+    /// What people are told of it.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            state: self.status.as_ref().map(|status| status.state),
+            in_flight: self.in_flight(),
+            drained: self.drained,
+        }
+    }
+
+    /// Work in flight, as last reported.
+    pub fn in_flight(&self) -> Option<u64> {
+        if self.drained { Some(0) } else { self.status.as_ref().and_then(|status| status.in_flight) }
+    }
+}

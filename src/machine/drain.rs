@@ -1,0 +1,274 @@
+//! One drain: from the first notice until its action is over or, where there is none, until its agents are done.
+
+use super::action::{ActionTrack, Situation};
+use super::agent::AgentTrack;
+use super::effect::{CompletionResult, DrainOrder};
+use super::journal::{ActionRecord, DrainRecord, Ended, FINISHED_MAX, Outcome};
+use super::notice::{ActionNotice, Notices, Reason};
+use super::report::Report;
+use super::settings::DrainAt;
+use super::time::Time;
+use super::watch::Watch;
+use super::{JournalTrack, Machine};
+
+#[derive(Debug)]
+pub(super) struct Drain {
+    pub started: Time,
+    /// When the agents were first told.
+    pub told: Option<Time>,
+    /// The earliest end that anything but the agents' own time sets.
+    pub hard_deadline: Option<Time>,
+    pub forced: Option<CompletionResult>,
+    pub action: ActionTrack,
+    /// Receipt handles of our messages.
+    pub receipts: Vec<String>,
+    /// The hook that our message named.
+    pub message_hook: Option<String>,
+    pub ended: Option<Ended>,
+    pub watch: Option<Watch>,
+    /// The revision of the journal that must be out before the agents are told.
+    pub recorded: u64,
+}
+
+impl Drain {
+    fn new(now: Time, group: Option<String>, journal: &mut JournalTrack) -> Self {
+        let mut action = ActionTrack::default();
+        action.record.group = group;
+        Drain {
+            started: now,
+            told: None,
+            hard_deadline: None,
+            forced: None,
+            action,
+            receipts: Vec::new(),
+            message_hook: None,
+            ended: None,
+            watch: None,
+            recorded: journal.touch(),
+        }
+    }
+
+    /// Goes on with the drain of the last run.
+    pub fn recover(record: DrainRecord, notices: &Notices, now: Time) -> Self {
+        let mut action = ActionTrack::recover(record.action, record.started, now);
+        action.hurry(now);
+        Drain {
+            started: record.started.min(now),
+            told: record.told,
+            hard_deadline: record.hard_deadline,
+            forced: record.forced,
+            action,
+            receipts: record.receipts,
+            message_hook: None,
+            ended: record.ended,
+            watch: record
+                .ended
+                .filter(|ended| stays(ended.outcome, ended.result, notices))
+                .map(|_| Watch::new(now)),
+            recorded: 0,
+        }
+    }
+
+    /// What outlives the daemon.
+    pub fn record(&self) -> DrainRecord {
+        DrainRecord {
+            started: self.started,
+            told: self.told,
+            hard_deadline: self.hard_deadline,
+            forced: self.forced,
+            action: self.action.record.clone(),
+            receipts: self.receipts.clone(),
+            ended: self.ended,
+        }
+    }
+
+    /// Whether an action of ours waits to be completed.
+    pub fn awaits_completion(&self) -> bool {
+        let action = &self.action;
+        self.ended.is_none()
+            && action.is_possible()
+            && (action.record.wait_since.is_some() || !action.can_withdraw())
+    }
+
+    /// What an agent is to be told, once it is time to tell it.
+    pub fn order(&self, agent: &AgentTrack, reason: Option<Reason>) -> Option<DrainOrder> {
+        self.told?;
+        let reason = reason.unwrap_or(Reason::AutoscalingTermination);
+        let deadline = agent.deadline(self.hard_deadline)?;
+        Some(DrainOrder { reason, deadline, notice: reason.sentence().to_owned() })
+    }
+}
+
+/// Whether the instance may stay after its action is over.
+fn stays(outcome: Outcome, result: Option<CompletionResult>, notices: &Notices) -> bool {
+    let kept = matches!(
+        notices.action.as_ref().map(|action| action.reason),
+        Some(Reason::WarmPool | Reason::RootVolumeReplacement)
+    );
+    kept || result == Some(CompletionResult::Abandon) || outcome == Outcome::Overtaken
+}
+
+impl Machine {
+    /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
+    pub(super) fn begin_or_leave(&mut self, in_force: &[(Reason, String)]) {
+        let fresh = in_force.iter().any(|(_, name)| !self.notices.settled.contains(name));
+        let ended = self.drain.as_ref().map(|drain| drain.ended.is_some());
+        match (ended, in_force.first()) {
+            (None, Some((reason, _))) => self.begin(*reason),
+            (Some(true), Some((reason, _))) if fresh => self.begin(*reason),
+            (Some(_), None) => self.leave(),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+
+    fn begin(&mut self, reason: Reason) {
+        let known = self.drain.take().and_then(|drain| drain.action.record.group);
+        let group = self.settings.group.clone().or(known);
+        self.drain = Some(Drain::new(self.turn.now, group, &mut self.journal));
+        self.turn.report(Report::DrainStarted { reason });
+    }
+
+    /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
+    pub(super) fn begin_released(&mut self, since: Time) {
+        let known = self.drain.take().map(|drain| drain.action.record).unwrap_or_default();
+        self.notices.settled.clear();
+        self.notices.action = Some(ActionNotice { reason: Reason::AutoscalingTermination, token: None });
+        self.begin(Reason::AutoscalingTermination);
+        if let Some(drain) = &mut self.drain {
+            let record = ActionRecord {
+                group: known.group,
+                hook: known.hook,
+                wait_since: Some(since),
+                proven: true,
+                ..ActionRecord::default()
+            };
+            drain.action = ActionTrack::recover(record, since, self.turn.now);
+            drain.action.hurry(self.turn.now);
+        }
+    }
+
+    /// No notice is in force any more: the instance stays.
+    fn leave(&mut self) {
+        let Some(drain) = &self.drain else { return };
+        if drain.ended.is_none() {
+            if !drain.action.can_withdraw() {
+                return;
+            }
+            self.end(Outcome::Withdrawn, None);
+        }
+        if self.agents.iter().any(|agent| agent.record.told) {
+            self.turn.report(Report::AgentsReturned);
+        }
+        for agent in &mut self.agents {
+            agent.release(self.turn.now);
+        }
+        self.notices.settled.clear();
+        self.drain = None;
+        self.journal.touch();
+    }
+
+    /// Ends the drain, with or without a completed action.
+    pub(super) fn end(&mut self, outcome: Outcome, result: Option<CompletionResult>) {
+        let now = self.turn.now;
+        let in_force = self.notices.in_force(&self.settings, &mut self.turn);
+        let Some(drain) = &mut self.drain else { return };
+        drain.ended = Some(Ended { at: now, outcome, result });
+        drain.watch = stays(outcome, result, &self.notices).then(|| Watch::new(now));
+        let revision = self.journal.touch();
+        for receipt in &drain.receipts {
+            self.queue.delete(receipt.clone(), revision);
+        }
+        let token = drain.action.record.token.clone();
+        self.turn.report(Report::DrainEnded {
+            outcome,
+            reason: in_force.first().map(|(reason, _)| *reason),
+            result,
+            took: now.since(drain.started),
+            heartbeats: drain.action.heartbeats,
+        });
+        self.notices.settled = in_force.into_iter().map(|(_, name)| name).collect();
+        self.finish_token(token);
+    }
+
+    fn finish_token(&mut self, token: Option<String>) {
+        let Some(token) = token.filter(|token| !self.finished.contains(token)) else { return };
+        if self.finished.len() == FINISHED_MAX {
+            self.finished.remove(0);
+        }
+        self.finished.push(token);
+    }
+
+    /// The message spoke of an action that was over before it came: as if it had not.
+    pub(super) fn forget_stale_action(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        self.turn.report(Report::StaleMessage);
+        let revision = self.journal.touch();
+        for receipt in drain.receipts.drain(..) {
+            self.queue.delete(receipt, revision);
+        }
+        let record = std::mem::take(&mut drain.action).record;
+        drain.action.record.group = record.group;
+        drain.action.record.hook = record.hook;
+        let token = record.token;
+        self.notices.action = None;
+        self.finish_token(token);
+    }
+
+    /// Moves the drain under way on: the deadline, the moment to tell the agents, the action, the end.
+    pub(super) fn drive_action(&mut self, in_force: &[(Reason, String)]) {
+        let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
+        let Some(drain) = drain else { return };
+        if drain.ended.is_some() {
+            if let Some(watch) = &mut drain.watch {
+                watch.decide(turn, &drain.action.record);
+            }
+            return;
+        }
+        let bounds = [drain.hard_deadline, notices.hard_deadline(turn.now), drain.action.hard_deadline()];
+        let hard = bounds.into_iter().flatten().min();
+        if hard != drain.hard_deadline {
+            drain.hard_deadline = hard;
+            journal.touch();
+        }
+        if drain.told.is_none() && (settings.drain_at == DrainAt::Notice || is_time(drain, in_force)) {
+            drain.told = Some(turn.now);
+            drain.recorded = journal.touch();
+            agents.iter_mut().for_each(|agent| agent.begin(turn.now));
+            let deadline = agents.iter().filter_map(|agent| agent.deadline(hard)).max();
+            turn.report(Report::AgentsTold { deadline });
+        }
+        let done = drain.told.and_then(|_| outcome(agents, hard, turn));
+        let expected = notices.expects_action() || drain.action.record.intention.is_some();
+        let forced = drain.forced;
+        drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
+        if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
+            self.end(outcome, None);
+        }
+    }
+}
+
+/// Whether agents behind a load balancer are to be told: it has stopped routing to them, or will not be waited for.
+fn is_time(drain: &Drain, in_force: &[(Reason, String)]) -> bool {
+    let waits_for_action = |reason| match reason {
+        &Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
+        Reason::SpotInterruption
+        | Reason::RebalanceRecommendation
+        | Reason::ScheduledMaintenance
+        | Reason::Standby
+        | Reason::Detachment
+        | Reason::Operator => false,
+    };
+    drain.action.record.wait_since.is_some()
+        || !drain.action.is_possible()
+        || in_force.iter().any(|(reason, _)| !waits_for_action(reason))
+}
+
+/// How the drain has ended, once it has for every agent: as badly as for the worst off.
+fn outcome(agents: &[AgentTrack], hard: Option<Time>, turn: &mut super::Turn) -> Option<Outcome> {
+    let mut worst = Some(Outcome::Drained);
+    for agent in agents {
+        // Every agent is asked, so that the machine wakes for the earliest.
+        worst = worst.zip(agent.settled(hard, turn)).map(|(worst, this)| worst.max(this));
+    }
+    worst
+}

@@ -1,0 +1,104 @@
+//! When heartbeats are sent: arithmetic only.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::journal::HookFacts;
+use super::time::Time;
+use super::turn::Turn;
+
+/// The longest wait between tries of a heartbeat while Wait is not known to have begun.
+const PROBE_MOST: Duration = Duration::from_secs(60);
+
+/// The longest margin that is kept before the action's global timeout.
+const GLOBAL_MARGIN_MOST: Duration = Duration::from_secs(60);
+
+/// When a permission is missing, tries are for the moment when somebody has added it.
+const DENIED_RETRY_MOST: Duration = Duration::from_secs(60);
+
+/// From a heartbeat to the next: half the timeout and up to a fifth more, so that a fleet spreads out and there is
+/// never more than one per half timeout.
+pub(super) fn interval(timeout: Duration, turn: &mut Turn) -> Duration {
+    turn.between(timeout.mul_f64(0.5), timeout.mul_f64(0.6))
+}
+
+/// How long one attempt may last.
+pub(super) fn attempt_limit(timeout: Duration) -> Duration {
+    timeout / 10
+}
+
+/// Between attempts that failed. An attempt begins at 0.6 of the timeout at the latest, and lasts a tenth: with this,
+/// three fit.
+pub(super) fn retry(timeout: Duration) -> Backoff {
+    Backoff { first: timeout / 100, most: timeout / 50 }
+}
+
+/// Between attempts that were throttled: they are answered at once, so longer waits still leave room for three.
+pub(super) fn throttled_retry(timeout: Duration) -> Backoff {
+    Backoff { first: timeout / 50, most: timeout / 15 }
+}
+
+/// Between attempts while the permission is missing.
+pub(super) fn denied_retry(timeout: Duration) -> Duration {
+    (timeout / 3).min(DENIED_RETRY_MOST)
+}
+
+/// Between attempts while Wait is not known to have begun: the first one to succeed is the news.
+pub(super) fn probe_interval(timeout: Duration) -> Duration {
+    (timeout / 3).min(PROBE_MOST)
+}
+
+/// When the action expires: a timeout after the last heartbeat that succeeded was sent, and never after the hook's
+/// global timeout.
+pub(super) fn expiry(hook: &HookFacts, wait_since: Time, last_sent: Option<Time>) -> Time {
+    let beat = last_sent.map_or(wait_since, |sent| sent.max(wait_since));
+    (beat + hook.heartbeat_timeout).min(wait_since + hook.global_timeout)
+}
+
+/// After this, no heartbeat helps and the completion might come too late.
+pub(super) fn global_deadline(hook: &HookFacts, wait_since: Time) -> Time {
+    wait_since + hook.global_timeout - GLOBAL_MARGIN_MOST.min(hook.global_timeout / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(heartbeat_s: u64, global_s: u64) -> HookFacts {
+        HookFacts {
+            name: "drain".to_owned(),
+            heartbeat_timeout: Duration::from_secs(heartbeat_s),
+            global_timeout: Duration::from_secs(global_s),
+            read: true,
+        }
+    }
+
+    #[test]
+    fn three_tries_fit_before_expiry() {
+        for timeout_s in [30, 300, 7200] {
+            let timeout = Duration::from_secs(timeout_s);
+            let latest_start = timeout.mul_f64(0.6);
+            let three = attempt_limit(timeout) * 3 + retry(timeout).most * 2;
+            assert!(latest_start + three < timeout, "{timeout_s}");
+        }
+    }
+
+    #[test]
+    fn interval_is_never_under_half_the_timeout() {
+        let mut turn = Turn::new("i-0123456789abcdef0");
+        let timeout = Duration::from_secs(300);
+        let intervals: Vec<_> = (0..1000).map(|_| interval(timeout, &mut turn)).collect();
+        assert!(intervals.iter().all(|i| *i >= timeout / 2 && *i <= timeout.mul_f64(0.6)));
+        assert!(intervals.iter().any(|i| *i > timeout.mul_f64(0.58)), "no jitter");
+    }
+
+    #[test]
+    fn expiry_stops_at_the_global_timeout() {
+        let since = Time::from_unix_ms(1_000_000);
+        let hook = hook(300, 400);
+        assert_eq!(expiry(&hook, since, None), since + Duration::from_secs(300));
+        let late = since + Duration::from_secs(250);
+        assert_eq!(expiry(&hook, since, Some(late)), since + Duration::from_secs(400));
+        assert_eq!(global_deadline(&hook, since), since + Duration::from_secs(360));
+    }
+}

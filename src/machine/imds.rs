@@ -1,0 +1,137 @@
+//! What IMDS has told: the notices that it gives and takes back, and whether it can be heard at all.
+
+use std::time::Duration;
+
+use super::event::{ImdsReading, TargetState};
+use super::notice::{Notices, target_reason};
+use super::report::Report;
+use super::time::Time;
+use super::timer::Timer;
+use super::turn::Turn;
+
+/// After so long without an answer, the queue becomes the first source.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// For so long must `InService` be seen before it withdraws a notice: a single stale answer must not send work to an
+/// instance that is about to go.
+const WITHDRAWAL: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(super) struct ImdsTrack {
+    silent_since: Option<Time>,
+    why_silent: String,
+    /// IMDS cannot be heard, or lacks the category: the queue is the first source.
+    pub deaf: bool,
+    heard: bool,
+    in_service_since: Option<Time>,
+    saw_spot: bool,
+    saw_rebalance: bool,
+    unknown_state: Option<String>,
+}
+
+impl ImdsTrack {
+    pub fn new(now: Time) -> Self {
+        ImdsTrack {
+            silent_since: Some(now),
+            why_silent: "no answer since the start".to_owned(),
+            deaf: false,
+            heard: false,
+            in_service_since: None,
+            saw_spot: false,
+            saw_rebalance: false,
+            unknown_state: None,
+        }
+    }
+
+    /// Takes a reading in. `served` says whether the instance has ever been in service, and is set when it is.
+    pub fn on_reading(
+        &mut self,
+        turn: &mut Turn,
+        notices: &mut Notices,
+        served: &mut bool,
+        reading: ImdsReading,
+    ) {
+        match reading {
+            ImdsReading::TargetState(Some(state)) => {
+                if self.deaf {
+                    turn.report(Report::ImdsHeard);
+                }
+                self.heard = true;
+                self.deaf = false;
+                self.silent_since = None;
+                self.on_target(turn, notices, served, state);
+            }
+            // Never there: an instance or a metadata service without the category. Gone: an answer to doubt.
+            ImdsReading::TargetState(None) if !self.heard => self.deaf = true,
+            ImdsReading::TargetState(None) => {
+                self.silence(turn.now, "autoscaling/target-lifecycle-state is gone".to_owned())
+            }
+            ImdsReading::Spot(spot) => {
+                if spot.is_some() || self.saw_spot {
+                    notices.spot = spot;
+                }
+                self.saw_spot = spot.is_some();
+            }
+            ImdsReading::Rebalance(at) => {
+                if at.is_some() || self.saw_rebalance {
+                    notices.rebalance = at;
+                }
+                self.saw_rebalance = at.is_some();
+            }
+            ImdsReading::Maintenance(listed) => notices.replace_maintenance(listed),
+            ImdsReading::Silent { why } => self.silence(turn.now, why),
+        }
+    }
+
+    fn silence(&mut self, now: Time, why: String) {
+        self.silent_since.get_or_insert(now);
+        self.why_silent = why;
+        self.in_service_since = None;
+    }
+
+    fn on_target(&mut self, turn: &mut Turn, notices: &mut Notices, served: &mut bool, state: TargetState) {
+        match &state {
+            TargetState::InService => {
+                *served = true;
+                if notices.target.is_some() {
+                    self.in_service_since.get_or_insert(turn.now);
+                }
+                return;
+            }
+            // On the way into service from the warm pool, it is where it has always been.
+            TargetState::Warmed(_) if !*served => return,
+            TargetState::Other(name) if self.unknown_state.as_ref() != Some(name) => {
+                self.unknown_state = Some(name.clone());
+                turn.report(Report::UnknownTargetState { state: name.clone() });
+            }
+            TargetState::Terminated
+            | TargetState::Standby
+            | TargetState::Detached
+            | TargetState::Warmed(_)
+            | TargetState::Other(_) => {}
+        }
+        self.in_service_since = None;
+        if target_reason(&state).is_some() {
+            notices.target = Some(state);
+        }
+    }
+
+    /// Whether `InService` has been seen for long enough to withdraw what IMDS had said before.
+    pub fn is_back(&self, turn: &mut Turn) -> bool {
+        self.in_service_since.is_some_and(|since| turn.due(since + WITHDRAWAL, Timer::Withdrawal))
+    }
+
+    /// The withdrawal has been acted on.
+    pub fn settle(&mut self) {
+        self.in_service_since = None;
+    }
+
+    /// Finds IMDS silent, once it has been for long enough.
+    pub fn decide(&mut self, turn: &mut Turn, queue: bool) {
+        let Some(since) = self.silent_since else { return };
+        if !self.deaf && turn.due(since + SILENCE, Timer::ImdsSilence) {
+            self.deaf = true;
+            turn.report(Report::ImdsSilent { why: self.why_silent.clone(), queue });
+        }
+    }
+}

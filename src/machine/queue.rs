@@ -1,0 +1,150 @@
+//! The gate to the shared queue: when to receive, what to give back, what to delete.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::effect::{Effect, EffectId};
+use super::event::CallError;
+use super::journal::JournalTrack;
+use super::message::Message;
+use super::report::{Call, Report};
+use super::time::Time;
+use super::timer::Timer;
+use super::turn::{Attempts, Turn};
+
+/// SQS's longest `WaitTimeSeconds`.
+const LONG_POLL: Duration = Duration::from_secs(20);
+
+/// SQS hides a message for 12 hours after its receipt at most; a minute less, as the call takes time too.
+const HIDDEN_MOST: Duration = Duration::from_secs(12 * 3600 - 60);
+
+/// SQS takes ten entries in one batch.
+const BATCH_MAX: usize = 10;
+
+/// After a receive that brought only others' messages.
+const MISS: Backoff = Backoff::between_ms(250, 4_000);
+
+/// After a receive that failed.
+const RECEIVE_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
+
+/// Between tries to delete.
+const DELETE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
+
+/// After so many tries the queue's retention has to remove the message.
+const DELETE_TRIES_MAX: u32 = 6;
+
+/// Deletions that wait; more can only come from a queue that repeats our messages without end.
+const DELETES_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct QueueTrack {
+    receive: Attempts,
+    misses: u32,
+    delete: Attempts,
+    /// Receipts, each with the revision of the journal that must be out first.
+    deletes: VecDeque<(String, u64)>,
+}
+
+impl QueueTrack {
+    /// Starts a receive if one is wanted, and the next deletion.
+    pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool) {
+        if wanted && self.receive.ready(turn, Timer::Queue) {
+            self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL });
+        }
+        if let Some((receipt, revision)) = self.deletes.front().cloned()
+            && journal.is_released(revision)
+            && self.delete.ready(turn, Timer::Delete)
+        {
+            self.delete.start(turn, |id| Effect::DeleteMessage { id, receipt });
+        }
+    }
+
+    /// The messages of a receive, to be looked at even where nobody waits for it any more.
+    pub fn on_received(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: Result<Vec<Message>, CallError>,
+    ) -> Vec<Message> {
+        let awaited = self.receive.take(id).is_some();
+        match result {
+            Ok(messages) => {
+                if awaited {
+                    self.receive.succeeded(turn.now);
+                }
+                messages
+            }
+            Err(error) => {
+                if awaited {
+                    self.receive.failed(turn, RECEIVE_RETRY);
+                }
+                turn.report(Report::CallFailed { call: Call::Receive, error, expected: false });
+                Vec::new()
+            }
+        }
+    }
+
+    /// Gives others' messages back, soon but not at once, and later the more often they have been received: whoever
+    /// they are for shall not have to race us.
+    pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize) {
+        if others.is_empty() {
+            self.misses = 0;
+            return;
+        }
+        let entries = others
+            .iter()
+            .map(|message| {
+                let most = 1 + u64::from(message.receive_count.min(4));
+                let seconds = turn.between(Duration::from_secs(1), Duration::from_secs(most)).as_secs_f64();
+                (message.receipt.clone(), Duration::from_secs(seconds.round() as u64))
+            })
+            .collect();
+        turn.emit(|id| Effect::SetVisibility { id, entries });
+        self.misses = if own > 0 { 0 } else { self.misses.saturating_add(1) };
+        if self.misses > 0 {
+            self.receive.next_at = turn.after(MISS, self.misses);
+        }
+    }
+
+    /// Gives messages back that were taken for ours.
+    pub fn give_back_receipts(&self, turn: &mut Turn, receipts: Vec<String>) {
+        for chunk in receipts.chunks(BATCH_MAX) {
+            let entries = chunk.iter().map(|receipt| (receipt.clone(), Duration::from_secs(1))).collect();
+            turn.emit(|id| Effect::SetVisibility { id, entries });
+        }
+    }
+
+    /// Hides our own message until the deadline: nobody else needs to see it.
+    pub fn hide(&self, turn: &mut Turn, receipt: &str, deadline: Option<Time>) {
+        let hidden = deadline.map_or(HIDDEN_MOST, |deadline| deadline.since(turn.now)).min(HIDDEN_MOST);
+        let entries = vec![(receipt.to_owned(), hidden.max(Duration::from_secs(1)))];
+        turn.emit(|id| Effect::SetVisibility { id, entries });
+    }
+
+    /// Deletes a message whose action is over, or that has been taken in whole, once that is written down.
+    pub fn delete(&mut self, receipt: String, revision: u64) {
+        if self.deletes.len() < DELETES_MAX && !self.deletes.iter().any(|(kept, _)| *kept == receipt) {
+            self.deletes.push_back((receipt, revision));
+        }
+    }
+
+    /// Takes the result of a deletion in; `Some` is the receipt that needs no more care.
+    pub fn on_deleted(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: Result<(), CallError>,
+    ) -> Option<String> {
+        self.delete.take(id)?;
+        if let Err(error) = result {
+            self.delete.failed(turn, DELETE_RETRY);
+            turn.report(Report::CallFailed { call: Call::Delete, error, expected: false });
+            if self.delete.failures < DELETE_TRIES_MAX {
+                return None;
+            }
+        }
+        self.delete.succeeded(turn.now);
+        self.deletes.pop_front().map(|(receipt, _)| receipt)
+    }
+}

@@ -1,0 +1,137 @@
+//! What the machine is doing now, for `drainhook status` and the service manager.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Machine;
+use super::effect::CompletionResult;
+use super::journal::Outcome;
+use super::notice::Reason;
+use super::time::Time;
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// This instance.
+    pub instance_id: String,
+    /// Where things stand.
+    pub state: State,
+    /// The most pressing notice in force.
+    pub reason: Option<Reason>,
+    /// When the drain began.
+    pub started: Option<Time>,
+    /// The latest deadline of any agent.
+    pub deadline: Option<Time>,
+    /// Work in flight, summed; `None` while no agent has said.
+    pub in_flight: Option<u64>,
+    /// Each agent.
+    pub agents: Vec<AgentLine>,
+    /// The group.
+    pub group: Option<String>,
+    /// The hook to complete.
+    pub hook: Option<String>,
+    /// Why there is none.
+    pub hook_problem: Option<String>,
+    /// Since when the action waits.
+    pub wait_since: Option<Time>,
+    /// When it expires without another heartbeat.
+    pub expires: Option<Time>,
+    /// Heartbeats that succeeded.
+    pub heartbeats: u32,
+    /// How the drain ended.
+    pub outcome: Option<Outcome>,
+    /// What was reported to Auto Scaling.
+    pub result: Option<CompletionResult>,
+    /// IMDS cannot be heard.
+    pub imds_silent: bool,
+}
+
+/// Where things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No notice.
+    Serving,
+    /// A notice, and the agents are not told yet: the load balancer drains.
+    Noticed,
+    /// The agents drain.
+    Draining,
+    /// The agents are done; the action is being completed.
+    Completing,
+    /// The drain has ended and its notices are in force.
+    Ended,
+    /// The instance stays, and agents have yet to hear of it.
+    Returning,
+}
+
+/// One agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentLine {
+    /// Its name.
+    pub name: String,
+    /// Its state, in a word.
+    pub state: String,
+    /// Its work in flight, as last reported.
+    pub in_flight: Option<u64>,
+    /// Its deadline.
+    pub deadline: Option<Time>,
+    /// What it says of itself.
+    pub detail: Option<String>,
+    /// Its gauges.
+    pub gauges: BTreeMap<String, f64>,
+}
+
+impl Machine {
+    /// What the machine is doing now.
+    pub fn status(&mut self) -> Status {
+        let in_force = self.notices.in_force(&self.settings, &mut self.turn);
+        let drain = self.drain.as_ref();
+        let action = drain.map(|drain| &drain.action);
+        let record = action.map(|action| &action.record);
+        let hard = drain.and_then(|drain| drain.hard_deadline);
+        let told = drain.is_some_and(|drain| drain.told.is_some());
+        let in_flight = self.agents.iter().filter_map(|agent| agent.in_flight());
+        let ended = drain.and_then(|drain| drain.ended);
+        Status {
+            instance_id: self.settings.instance_id.clone(),
+            state: self.state(),
+            reason: in_force.first().map(|(reason, _)| *reason),
+            started: drain.map(|drain| drain.started),
+            deadline: self.agents.iter().filter(|_| told).filter_map(|agent| agent.deadline(hard)).max(),
+            in_flight: in_flight.reduce(u64::saturating_add),
+            agents: self
+                .agents
+                .iter()
+                .map(|agent| AgentLine {
+                    name: agent.record.name.clone(),
+                    state: agent.progress().word().to_owned(),
+                    in_flight: agent.in_flight(),
+                    deadline: agent.deadline(hard).filter(|_| told),
+                    detail: agent.status.as_ref().and_then(|status| status.detail.clone()),
+                    gauges: agent.status.as_ref().map(|status| status.gauges.clone()).unwrap_or_default(),
+                })
+                .collect(),
+            group: record.and_then(|record| record.group.clone()).or_else(|| self.settings.group.clone()),
+            hook: record.and_then(|record| record.hook.as_ref()).map(|hook| hook.name.clone()),
+            hook_problem: action.and_then(|action| action.impossible.clone()),
+            wait_since: record.and_then(|record| record.wait_since),
+            expires: action.and_then(|action| action.expires()),
+            heartbeats: action.map_or(0, |action| action.heartbeats),
+            outcome: ended.map(|ended| ended.outcome),
+            result: ended.and_then(|ended| ended.result),
+            imds_silent: self.imds.deaf,
+        }
+    }
+
+    fn state(&self) -> State {
+        match &self.drain {
+            None if self.agents.iter().any(|agent| agent.record.told) => State::Returning,
+            None => State::Serving,
+            Some(drain) if drain.ended.is_some() => State::Ended,
+            Some(drain) if drain.action.record.intention.is_some() => State::Completing,
+            Some(drain) if drain.told.is_none() => State::Noticed,
+            Some(_) => State::Draining,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! One turn of the machine: what it has decided so far, and when it wants to be woken.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::effect::{Effect, EffectId};
+use super::report::Report;
+use super::time::Time;
+use super::timer::Timer;
+
+/// Collects the effects of one [`Machine::handle`](super::Machine::handle), and the earliest time at which
+/// something that is not due yet will be.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// The instant at which the event is handled.
+    pub now: Time,
+    effects: Vec<Effect>,
+    wake: Option<(Time, Timer)>,
+    next_id: u64,
+    rng: fastrand::Rng,
+}
+
+impl Turn {
+    /// Jitter is seeded by the instance's id: instances differ, runs of one do not.
+    pub fn new(instance_id: &str) -> Self {
+        // FNV-1a, because the standard hasher is free to change between releases.
+        let seed = instance_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        Turn {
+            now: Time::default(),
+            effects: Vec::new(),
+            wake: None,
+            next_id: 0,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    pub fn begin(&mut self, now: Time) {
+        self.now = now;
+        self.wake = None;
+    }
+
+    pub fn finish(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub fn wake(&self) -> Option<(Time, Timer)> {
+        self.wake
+    }
+
+    /// Whether `at` has come. If not, the machine will be woken then.
+    pub fn due(&mut self, at: Time, timer: Timer) -> bool {
+        if at <= self.now {
+            return true;
+        }
+        if self.wake.is_none_or(|(earliest, _)| at < earliest) {
+            self.wake = Some((at, timer));
+        }
+        false
+    }
+
+    pub fn emit(&mut self, effect: impl FnOnce(EffectId) -> Effect) -> EffectId {
+        self.next_id += 1;
+        let id = EffectId(self.next_id);
+        self.effects.push(effect(id));
+        id
+    }
+
+    pub fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(report));
+    }
+
+    /// The instant of the next try after `failures` failures in a row.
+    pub fn after(&mut self, backoff: Backoff, failures: u32) -> Time {
+        self.now + backoff.delay(failures, &mut self.rng)
+    }
+
+    /// `least` to `most`, evenly.
+    pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        least + most.saturating_sub(least).mul_f64(self.rng.f64())
+    }
+}
+
+/// A call that is made again and again until it has done its work: at most one at a time, never before its time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempts {
+    pending: Option<(EffectId, Time)>,
+    /// No try before this.
+    pub next_at: Time,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+impl Attempts {
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether the next try may start now; arranges to be woken if it is only a matter of time.
+    pub fn ready(&self, turn: &mut Turn, timer: Timer) -> bool {
+        self.pending.is_none() && turn.due(self.next_at, timer)
+    }
+
+    pub fn start(&mut self, turn: &mut Turn, effect: impl FnOnce(EffectId) -> Effect) {
+        self.pending = Some((turn.emit(effect), turn.now));
+    }
+
+    pub fn awaits(&self, id: EffectId) -> bool {
+        self.pending.is_some_and(|(pending, _)| pending == id)
+    }
+
+    /// When the try of this id was sent; `None` if its result is stale.
+    pub fn take(&mut self, id: EffectId) -> Option<Time> {
+        let (pending, sent) = self.pending?;
+        (pending == id).then(|| {
+            self.pending = None;
+            sent
+        })
+    }
+
+    /// Nobody waits for the try under way any more: its result will be stale.
+    pub fn abandon(&mut self) {
+        self.pending = None;
+    }
+
+    pub fn failed(&mut self, turn: &mut Turn, backoff: Backoff) {
+        self.failures = self.failures.saturating_add(1);
+        self.next_at = turn.after(backoff, self.failures);
+    }
+
+    pub fn succeeded(&mut self, next_at: Time) {
+        self.failures = 0;
+        self.next_at = next_at;
+    }
+}

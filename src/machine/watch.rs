@@ -1,0 +1,114 @@
+//! Watches an instance that stays after its action is over: retained for salvage, kept in a warm pool, or with a new
+//! root volume. Its release is a new action; its return ends the notices.
+
+use std::time::Duration;
+
+use super::effect::{ActionName, Effect, EffectId};
+use super::event::{CallError, DescribedInstance};
+use super::heartbeat;
+use super::journal::ActionRecord;
+use super::report::Report;
+use super::time::Time;
+use super::timer::Timer;
+use super::turn::{Attempts, Turn};
+use super::verdict;
+
+/// From the end of the action to the first look.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+
+/// From look to look.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The instance serves again.
+    InService,
+    /// A new action waits, since this instant at the earliest.
+    NewAction {
+        /// The last try that found none.
+        since: Time,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    describe: Attempts,
+    probe: Attempts,
+    last_look: Time,
+    retained: bool,
+    over: bool,
+}
+
+impl Watch {
+    pub fn new(now: Time) -> Self {
+        let mut describe = Attempts::default();
+        describe.succeeded(now + FIRST_LOOK);
+        Watch { describe, probe: Attempts::default(), last_look: now, retained: false, over: false }
+    }
+
+    /// Looks again, or, at a retained instance, tries the heartbeat whose success is the news of its release.
+    pub fn decide(&mut self, turn: &mut Turn, action: &ActionRecord) {
+        if self.over {
+            return;
+        }
+        if !self.retained && self.describe.ready(turn, Timer::Describe) {
+            self.describe.start(turn, |id| Effect::DescribeInstance { id });
+        }
+        let (Some(hook), Some(group)) = (&action.hook, &action.group) else { return };
+        if self.retained && self.probe.ready(turn, Timer::Heartbeat) {
+            let name = ActionName { hook: hook.name.clone(), group: group.clone(), token: None };
+            let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
+            self.probe.start(turn, |id| Effect::Heartbeat { id, action: name, limit });
+        }
+    }
+
+    /// Takes in what Auto Scaling says of the instance.
+    pub fn on_instance(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: &Result<Option<DescribedInstance>, CallError>,
+        deaf: bool,
+    ) -> Option<Seen> {
+        self.describe.take(id)?;
+        self.describe.succeeded(turn.now + LOOK);
+        let state = match result {
+            Err(_) => return None,
+            Ok(None) => {
+                self.over = true;
+                return None;
+            }
+            Ok(Some(instance)) => instance.lifecycle_state.as_str(),
+        };
+        if state == "InService" {
+            return Some(Seen::InService);
+        }
+        if verdict::is_retained(state) && !self.retained {
+            self.retained = true;
+            self.last_look = turn.now;
+            turn.report(Report::Retained);
+        }
+        // At rest in the warm pool; IMDS tells when it leaves.
+        self.over = !deaf
+            && !self.retained
+            && matches!(state, "Warmed:Stopped" | "Warmed:Running" | "Warmed:Hibernated");
+        None
+    }
+
+    /// Takes the result of a probing heartbeat in.
+    pub fn on_heartbeat(
+        &mut self,
+        id: EffectId,
+        timeout: Duration,
+        result: &Result<(), CallError>,
+    ) -> Option<Seen> {
+        let sent = self.probe.take(id)?;
+        self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
+        if result.is_ok() {
+            return Some(Seen::NewAction { since: self.last_look });
+        }
+        self.last_look = sent;
+        None
+    }
+}
