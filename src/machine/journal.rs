@@ -185,6 +185,10 @@ impl JournalTrack {
         revision <= self.released
     }
 
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
     pub fn written(&mut self, id: EffectId) -> bool {
         let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
         self.released = revision;

@@ -115,6 +115,11 @@ impl Machine {
         self.drain.as_ref().is_some_and(|drain| drain.ended.is_none())
     }
 
+    /// Whether a write of the journal is under way.
+    pub fn is_writing(&self) -> bool {
+        self.journal.is_writing()
+    }
+
     fn absorb(&mut self, event: Event) {
         match event {
             Event::Started { journal } => self.recover(journal),

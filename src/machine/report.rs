@@ -172,6 +172,33 @@ pub enum Loudness {
 }
 
 impl Report {
+    /// A name for programs that read logs; it stays the same when the wording changes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Report::DrainStarted { .. } => "drain_started",
+            Report::DrainRecovered { .. } => "drain_recovered",
+            Report::AgentsTold { .. } => "agents_told",
+            Report::DeadlineMoved { .. } => "deadline_moved",
+            Report::AgentProgress { .. } => "agent_progress",
+            Report::AgentTrouble { .. } => "agent_trouble",
+            Report::HookChosen { .. } => "hook_chosen",
+            Report::HookImpossible { .. } => "hook_impossible",
+            Report::WaitBegan { .. } => "wait_began",
+            Report::HeartbeatSent { .. } => "heartbeat_sent",
+            Report::CallFailed { .. } => "call_failed",
+            Report::Completing { .. } => "completing",
+            Report::DrainEnded { .. } => "drain_ended",
+            Report::StaleMessage => "stale_message",
+            Report::Retained => "retained",
+            Report::AgentsReturned => "agents_returned",
+            Report::ImdsSilent { .. } => "imds_silent",
+            Report::ImdsHeard => "imds_heard",
+            Report::UnknownTargetState { .. } => "unknown_target_state",
+            Report::JournalFailed { .. } => "journal_failed",
+            Report::Answer(_) => "answer",
+        }
+    }
+
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {

@@ -1,0 +1,50 @@
+//! Who we are, before anything else can be known.
+
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::notify::Notify;
+use crate::aws::imds::{Identity, Imds};
+
+/// On Nitro instances the asset tag of the board is the instance's id (EC2 user guide, "Identify EC2 instances").
+const DMI_ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
+
+/// After so long without an answer, the instance's id is looked for elsewhere.
+const IMDS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between tries.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Finds out who this instance is: from the configuration, from IMDS, or from the firmware's tables. Goes on until it
+/// knows.
+pub async fn find(configured: Option<String>, imds: &mut Imds, clock: Clock, notify: &Notify) -> Identity {
+    let started = clock.now();
+    let mut said = false;
+    loop {
+        notify.alive();
+        let error = match (imds.identity().await, &configured) {
+            (Ok(identity), None) => return identity,
+            (Ok(identity), Some(id)) => return Identity { instance_id: id.clone(), ..identity },
+            (Err(_), Some(id)) => return Identity { instance_id: id.clone(), group: None },
+            (Err(error), None) => error,
+        };
+        if clock.now().since(started) >= IMDS_PATIENCE && !said {
+            if let Some(instance_id) = from_firmware() {
+                tracing::warn!(instance_id, "IMDS does not answer ({error}); the firmware names this instance");
+                return Identity { instance_id, group: None };
+            }
+            tracing::error!(
+                "cannot find out which instance this is: {error}; check the instance's metadata options, or set \
+                 instance.id; trying on"
+            );
+            said = true;
+        }
+        clock.sleep(RETRY).await;
+    }
+}
+
+fn from_firmware() -> Option<String> {
+    let tag = std::fs::read_to_string(DMI_ASSET_TAG).ok()?;
+    let tag = tag.trim();
+    tag.starts_with("i-").then(|| tag.to_owned())
+}

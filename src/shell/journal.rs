@@ -1,0 +1,165 @@
+//! The journal on disk: one file, replaced whole, durable before anything depends on it.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::machine::journal::{Journal, VERSION};
+
+/// A journal is a few kilobytes; what is larger is not one.
+const JOURNAL_MAX: u64 = 1024 * 1024;
+
+/// Where the journal lives.
+#[derive(Debug, Clone)]
+pub struct JournalFile {
+    path: PathBuf,
+}
+
+/// Why a journal that is there is not used. Draining goes on from what IMDS and the queue say.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It cannot be read at all.
+    #[error("cannot read the journal {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It was damaged, or another version wrote it. It was renamed, so that it can be looked at.
+    #[error("the journal is damaged and was set aside as {set_aside}: {why}")]
+    Damaged {
+        /// Its name now.
+        set_aside: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It was baked into an image.
+    #[error("ignoring the journal of another instance, {instance_id}: was it left in an image?")]
+    Foreign {
+        /// Whose it is.
+        instance_id: String,
+    },
+}
+
+impl JournalFile {
+    /// The journal in that folder, which is made if it is not there.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(JournalFile { path: folder.join("journal.json") })
+    }
+
+    /// What the last run on this instance wrote, if it wrote anything.
+    pub fn load(&self, instance_id: &str) -> Result<Option<Journal>, Unusable> {
+        let unreadable = |source| Unusable::Unreadable { path: self.path.clone(), source };
+        let mut bytes = Vec::new();
+        match File::open(&self.path) {
+            Ok(file) => file.take(JOURNAL_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let journal = self.parse(&bytes)?;
+        if journal.instance_id != instance_id {
+            return Err(Unusable::Foreign { instance_id: journal.instance_id });
+        }
+        Ok(Some(journal))
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Journal, Unusable> {
+        let parsed = if bytes.len() as u64 > JOURNAL_MAX {
+            Err(format!("it is larger than {JOURNAL_MAX} bytes"))
+        } else {
+            serde_json::from_slice::<Journal>(bytes).map_err(|error| error.to_string())
+        };
+        parsed
+            .and_then(|journal| match journal.version {
+                VERSION => Ok(journal),
+                other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),
+            })
+            .or_else(|why| {
+                let set_aside = self.path.with_extension("damaged.json");
+                fs::rename(&self.path, &set_aside)
+                    .map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
+                Err(Unusable::Damaged { set_aside, why })
+            })
+    }
+
+    /// Replaces the journal: either the old one or the new one is there at any instant, and the new one once this
+    /// has returned.
+    pub fn write(&self, journal: &Journal) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(journal)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        // The rename itself must be on disk too.
+        match self.path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::notice::Notices;
+
+    fn journal(instance_id: &str) -> Journal {
+        Journal {
+            version: VERSION,
+            instance_id: instance_id.to_owned(),
+            served: true,
+            agents: Vec::new(),
+            notices: Notices::default(),
+            drain: None,
+            finished: vec!["token".to_owned()],
+        }
+    }
+
+    fn folder() -> (tempfile::TempDir, JournalFile) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = JournalFile::open(&folder.path().join("deeper")).expect("made");
+        (folder, file)
+    }
+
+    #[test]
+    fn there_and_back() {
+        let (_folder, file) = folder();
+        assert!(matches!(file.load("i-1"), Ok(None)));
+        file.write(&journal("i-1")).expect("written");
+        assert_eq!(file.load("i-1").expect("usable"), Some(journal("i-1")));
+    }
+
+    #[test]
+    fn another_instances_journal() {
+        let (_folder, file) = folder();
+        file.write(&journal("i-baked")).expect("written");
+        assert!(
+            matches!(file.load("i-1"), Err(Unusable::Foreign { instance_id }) if instance_id == "i-baked")
+        );
+    }
+
+    #[test]
+    fn cut_at_every_byte() {
+        let (_folder, file) = folder();
+        let whole = serde_json::to_vec(&journal("i-1")).expect("serialisable");
+        for length in 0..whole.len() {
+            fs::write(&file.path, &whole[..length]).expect("written");
+            let Err(Unusable::Damaged { set_aside, .. }) = file.load("i-1") else {
+                panic!("cut at {length} and still used")
+            };
+            assert_eq!(fs::read(set_aside).expect("set aside"), &whole[..length]);
+            assert!(matches!(file.load("i-1"), Ok(None)), "left in place");
+        }
+    }
+
+    #[test]
+    fn another_version_and_an_endless_file() {
+        let (_folder, file) = folder();
+        file.write(&Journal { version: VERSION + 1, ..journal("i-1") }).expect("written");
+        assert!(matches!(file.load("i-1"), Err(Unusable::Damaged { why, .. }) if why.contains("version")));
+        fs::write(&file.path, vec![b' '; JOURNAL_MAX as usize + 1]).expect("written");
+        assert!(matches!(file.load("i-1"), Err(Unusable::Damaged { why, .. }) if why.contains("larger")));
+    }
+}

@@ -1,0 +1,3 @@
+//! What leaves the daemon for people and their tools.
+
+pub mod log;
