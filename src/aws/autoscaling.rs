@@ -1,0 +1,102 @@
+//! Calls to Auto Scaling. Each is made once.
+
+use std::time::Duration;
+
+use aws_sdk_autoscaling::types::LifecycleHook;
+
+use super::clients::Clients;
+use super::error::{Call, classify};
+use crate::machine::effect::{ActionName, CompletionResult};
+use crate::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+
+/// What Auto Scaling uses for a hook without one.
+const HEARTBEAT_TIMEOUT_DEFAULT_S: i32 = 3600;
+
+/// The longest global timeout, in seconds: 48 hours. A shorter one is 100 heartbeat timeouts.
+const GLOBAL_TIMEOUT_MAX_S: i32 = 172_800;
+
+impl Clients {
+    /// RecordLifecycleActionHeartbeat: the action then expires one heartbeat timeout from now.
+    pub async fn heartbeat(&self, action: &ActionName, instance_id: &str) -> Result<(), CallError> {
+        let call = Call { action: "autoscaling:RecordLifecycleActionHeartbeat" };
+        let (token, instance_id) = token_or_instance(action, instance_id);
+        let request = self.autoscaling.record_lifecycle_action_heartbeat();
+        let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
+        let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
+        request.send().await.map(drop).map_err(|error| classify(call, &error))
+    }
+
+    /// CompleteLifecycleAction.
+    pub async fn complete(
+        &self,
+        action: &ActionName,
+        instance_id: &str,
+        result: CompletionResult,
+    ) -> Result<(), CallError> {
+        let call = Call { action: "autoscaling:CompleteLifecycleAction" };
+        let (token, instance_id) = token_or_instance(action, instance_id);
+        let request = self.autoscaling.complete_lifecycle_action().lifecycle_action_result(result.as_str());
+        let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
+        let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
+        request.send().await.map(drop).map_err(|error| classify(call, &error))
+    }
+
+    /// DescribeAutoScalingInstances; `None` where Auto Scaling does not know the instance.
+    pub async fn describe_instance(&self, instance_id: &str) -> Result<Option<DescribedInstance>, CallError> {
+        let call = Call { action: "autoscaling:DescribeAutoScalingInstances" };
+        let answer =
+            self.autoscaling.describe_auto_scaling_instances().instance_ids(instance_id).send().await;
+        let answer = answer.map_err(|error| classify(call, &error))?;
+        let ours = |id: Option<&str>| id == Some(instance_id);
+        let found = answer.auto_scaling_instances().iter().find(|details| ours(details.instance_id()));
+        let Some(details) = found else { return Ok(None) };
+        match (details.auto_scaling_group_name(), details.lifecycle_state()) {
+            (Some(group), Some(state)) => {
+                Ok(Some(DescribedInstance { group: group.to_owned(), lifecycle_state: state.to_owned() }))
+            }
+            _ => Err(incomplete(call, "an instance without group or lifecycle state")),
+        }
+    }
+
+    /// DescribeLifecycleHooks: all hooks of a group.
+    pub async fn describe_hooks(&self, group: &str) -> Result<Vec<Hook>, CallError> {
+        let call = Call { action: "autoscaling:DescribeLifecycleHooks" };
+        let answer = self.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(group).send().await;
+        let answer = answer.map_err(|error| classify(call, &error))?;
+        answer.lifecycle_hooks().iter().map(|hook| read_hook(call, hook)).collect()
+    }
+}
+
+/// The token where it is known, else the instance: AWS documents neither both nor none.
+fn token_or_instance(action: &ActionName, instance_id: &str) -> (Option<String>, Option<String>) {
+    match &action.token {
+        Some(token) => (Some(token.clone()), None),
+        None => (None, Some(instance_id.to_owned())),
+    }
+}
+
+fn read_hook(call: Call, hook: &LifecycleHook) -> Result<Hook, CallError> {
+    let name = hook.lifecycle_hook_name().ok_or_else(|| incomplete(call, "a hook without a name"))?;
+    let heartbeat_s = hook.heartbeat_timeout().unwrap_or(HEARTBEAT_TIMEOUT_DEFAULT_S);
+    let global_s = hook.global_timeout().unwrap_or(heartbeat_s.saturating_mul(100).min(GLOBAL_TIMEOUT_MAX_S));
+    let default_result = match hook.default_result() {
+        Some("CONTINUE") => CompletionResult::Continue,
+        // ABANDON is what AWS uses where none was given.
+        _ => CompletionResult::Abandon,
+    };
+    Ok(Hook {
+        name: name.to_owned(),
+        terminating: hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING"),
+        heartbeat_timeout: seconds(heartbeat_s),
+        global_timeout: seconds(global_s),
+        default_result,
+    })
+}
+
+fn seconds(count: i32) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or(0))
+}
+
+fn incomplete(call: Call, what: &str) -> CallError {
+    CallError { kind: CallErrorKind::Unanswered, message: format!("{}: answered with {what}", call.action) }
+}

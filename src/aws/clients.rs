@@ -1,0 +1,156 @@
+//! Builds what the SDK's clients need: credentials, Region, endpoints, one HTTP client with capped answers.
+//!
+//! Built at the first notice: an idle instance needs none of it, and the TLS roots are read only when the first
+//! https request leaves. Retries are the machine's, time limits of whole calls the shell's.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sqs::config::{ProvideCredentials, StalledStreamProtectionConfig};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Connector, ConnectorBuilder};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use http_body_util::Limited;
+
+use crate::http::shorten;
+use crate::machine::event::{CallError, CallErrorKind};
+
+/// The longest answer that is read: ten messages of the queue, 1 MiB together, with room for escapes.
+pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// How much of the reason for missing credentials is told, in characters.
+const CAUSE_MAX: usize = 600;
+
+/// The clients of the services that drainhook calls.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    config: SdkConfig,
+    pub(super) autoscaling: aws_sdk_autoscaling::Client,
+    pub(super) sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    /// Finds Region, endpoints and credentials' source as every AWS SDK program does. It may ask IMDS for the Region.
+    pub async fn connect() -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http_client())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).build())
+            // The shell limits whole calls, which stalls are part of.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Ok(name) = AppName::new("drainhook") {
+            loader = loader.app_name(name);
+        }
+        Clients::from_config(loader.load().await)
+    }
+
+    /// Clients for a configuration made elsewhere. It should have [`http_client`] as its HTTP client.
+    pub fn from_config(config: SdkConfig) -> Self {
+        let autoscaling = aws_sdk_autoscaling::Client::new(&config);
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        Clients { config, autoscaling, sqs }
+    }
+
+    /// The Region that calls go to, if one was found.
+    pub fn region(&self) -> Option<&str> {
+        self.config.region().map(AsRef::as_ref)
+    }
+
+    /// Fetches credentials, to learn early that there are none. Tells the id of the access key.
+    pub async fn credentials(&self) -> Result<String, CallError> {
+        let unsent = |why: String| CallError {
+            kind: CallErrorKind::Unsent,
+            message: format!(
+                "fetching credentials: {why}; give the instance a role, and check IMDS's hop limit"
+            ),
+        };
+        let provider = self.config.credentials_provider();
+        let provider = provider.ok_or_else(|| unsent("nothing provides any".to_owned()))?;
+        match provider.provide_credentials().await {
+            Ok(credentials) => Ok(credentials.access_key_id().to_owned()),
+            Err(error) => Err(unsent(shorten(&DisplayErrorContext(&error).to_string(), CAUSE_MAX))),
+        }
+    }
+}
+
+/// The HTTP client of every SDK client, and of the providers of their credentials.
+pub fn http_client() -> SharedHttpClient {
+    // The SDK asks for a connector per call; connections live in the connector, so each kind is kept.
+    type Kept = (Limits, SharedHttpConnector);
+    let kept: Mutex<Vec<Kept>> = Mutex::default();
+    http_client_fn(move |settings, components| {
+        let limits = (settings.connect_timeout(), settings.read_timeout());
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connector)) = kept.iter().find(|(known, _)| *known == limits) {
+            return connector.clone();
+        }
+        let connector = SharedHttpConnector::new(CappedConnector::new(settings, components));
+        kept.push((limits, connector.clone()));
+        connector
+    })
+}
+
+/// Connect and read limits: what the SDK distinguishes connectors by.
+type Limits = (Option<Duration>, Option<Duration>);
+
+/// Sends requests with TLS or without, and caps the answers.
+struct CappedConnector {
+    builder: ConnectorBuilder,
+    plain: Connector,
+    tls: Arc<OnceLock<Connector>>,
+}
+
+impl CappedConnector {
+    fn new(settings: &HttpConnectorSettings, components: &RuntimeComponents) -> Self {
+        let mut builder = Connector::builder().connector_settings(settings.clone());
+        builder.set_sleep_impl(components.sleep_impl());
+        let no_roots =
+            TlsContext::builder().with_trust_store(TrustStore::empty()).build().unwrap_or_default();
+        let plain =
+            builder.clone().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(no_roots).build();
+        CappedConnector { builder, plain, tls: Arc::default() }
+    }
+
+    /// With the roots of the platform (or of `SSL_CERT_FILE`), through the proxy that the environment names.
+    fn tls(&self) -> &Connector {
+        self.tls.get_or_init(|| {
+            let builder = self.builder.clone().proxy_config(ProxyConfig::from_env());
+            builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        })
+    }
+}
+
+impl fmt::Debug for CappedConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CappedConnector").finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for CappedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        // Plain HTTP is IMDS, a container's credentials or a simulator: never proxied, and in no need of roots.
+        let sent = if request.uri().starts_with("https:") {
+            self.tls().call(request)
+        } else {
+            self.plain.call(request)
+        };
+        HttpConnectorFuture::new(async move { sent.await.map(capped) })
+    }
+}
+
+fn capped(response: HttpResponse) -> HttpResponse {
+    response.map(|body| SdkBody::from_body_1_x(Limited::new(body, RESPONSE_MAX)))
+}

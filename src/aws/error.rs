@@ -1,0 +1,164 @@
+//! What follows from a failed call to AWS: the one place that classifies them.
+
+use std::error::Error;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use hyper_util::client::legacy;
+
+use crate::http::shorten;
+use crate::machine::event::{CallError, CallErrorKind};
+
+/// How much of the SDK's own account of an error is told, in characters.
+const CAUSE_MAX: usize = 600;
+
+/// A call, as people and IAM policies know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    /// The IAM action, such as `autoscaling:CompleteLifecycleAction`.
+    pub action: &'static str,
+}
+
+/// Turns an error of the SDK into the machine's words: what was tried, what came back, what to do.
+pub(super) fn classify<E>(call: Call, error: &SdkError<E, HttpResponse>) -> CallError
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    let (kind, advice) = match error {
+        SdkError::ServiceError(service) => {
+            let answer = Answer {
+                status: service.raw().status().as_u16(),
+                code: service.err().code().unwrap_or_default(),
+                message: service.err().message().unwrap_or_default(),
+            };
+            return refusal(call, &answer);
+        }
+        SdkError::ConstructionFailure(_) => (CallErrorKind::Unsent, "it was not sent"),
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            Some(connector) if unsent(connector) => (
+                CallErrorKind::Unsent,
+                "it was not sent; check the instance's role, the Region and the way to the endpoint",
+            ),
+            _ => (CallErrorKind::Unanswered, "it may have taken effect"),
+        },
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+            (CallErrorKind::Unanswered, "it may have taken effect")
+        }
+        // The SDK may grow kinds of error: those are the ones of which nothing is known.
+        _ => (CallErrorKind::Unanswered, "it may have taken effect"),
+    };
+    let cause = shorten(&DisplayErrorContext(error).to_string(), CAUSE_MAX);
+    CallError { kind, message: format!("{}: {cause}; {advice}", call.action) }
+}
+
+/// Whether a request that could not be dispatched never left.
+fn unsent(error: &ConnectorError) -> bool {
+    // Once an HTTP client has the request, the error is that client's own; before that (credentials, endpoint,
+    // signature) it is the SDK's. The causes further down may be anything: credentials come over HTTP too.
+    match error.source().and_then(|source| source.downcast_ref::<legacy::Error>()) {
+        Some(client) => client.is_connect(),
+        None => error.is_user() || (error.is_other() && error.as_other().is_none()),
+    }
+}
+
+/// An error that AWS answered with.
+struct Answer<'a> {
+    status: u16,
+    code: &'a str,
+    message: &'a str,
+}
+
+fn refusal(call: Call, answer: &Answer<'_>) -> CallError {
+    let Answer { status, code, message } = answer;
+    let (kind, advice) = kind_of(answer);
+    let told = shorten(message, CAUSE_MAX);
+    let advice = match kind {
+        CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call.action),
+        CallErrorKind::NoActiveAction
+        | CallErrorKind::Throttled
+        | CallErrorKind::Unsent
+        | CallErrorKind::Unanswered
+        | CallErrorKind::Rejected => advice.to_owned(),
+    };
+    CallError { kind, message: format!("{}: answered {status} {code}: {told}{advice}", call.action) }
+}
+
+/// What an error means, and what to do about it where that is not plain.
+fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
+    let Answer { status, code, message } = *answer;
+    // Services qualify codes in their own ways: `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.…`.
+    let bare = code.rsplit(['#', '.']).next().unwrap_or_default();
+    match bare {
+        "ValidationError" | "ValidationException" if message.contains("No active Lifecycle Action found") => {
+            (CallErrorKind::NoActiveAction, "")
+        }
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RateExceeded"
+        | "TooManyRequestsException"
+        | "KmsThrottled"
+        | "SlowDown" => (CallErrorKind::Throttled, ""),
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnauthorizedOperation"
+        | "KmsAccessDenied"
+        | "AuthorizationError" => (CallErrorKind::AccessDenied, ""),
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "InvalidAccessKeyId"
+        | "MissingAuthenticationToken" => (
+            CallErrorKind::Unsent,
+            "; the credentials have expired or are not valid: check where they come from, and the clock",
+        ),
+        "RequestExpired" | "RequestTimeTooSkewed" | "SignatureDoesNotMatch" | "InvalidSignatureException" => {
+            (CallErrorKind::Unsent, "; check the clock, and the credentials")
+        }
+        "QueueDoesNotExist" | "NonExistentQueue" => {
+            (CallErrorKind::Rejected, "; check queue.url and the Region, and that the role may see the queue")
+        }
+        _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
+        _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
+        _ if status >= 500 => (CallErrorKind::Unanswered, "; it may have taken effect"),
+        _ => (CallErrorKind::Rejected, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        use CallErrorKind::{AccessDenied, NoActiveAction, Rejected, Throttled, Unanswered, Unsent};
+        let no_action = "No active Lifecycle Action found with instance ID i-0123456789abcdef0";
+        let cases = [
+            (400, "ValidationError", no_action, NoActiveAction),
+            (400, "ValidationError", "1 validation error detected", Rejected),
+            (400, "Throttling", "Rate exceeded", Throttled),
+            (400, "SomethingElse", "Rate exceeded", Throttled),
+            (503, "RequestLimitExceeded", "", Throttled),
+            (400, "RequestThrottled", "", Throttled),
+            (403, "AccessDenied", "", AccessDenied),
+            (400, "com.amazonaws.sqs#AccessDeniedException", "", AccessDenied),
+            (400, "Other", "User: x is not authorized to perform: y", AccessDenied),
+            (403, "ExpiredToken", "", Unsent),
+            (403, "InvalidClientTokenId", "", Unsent),
+            (400, "RequestExpired", "", Unsent),
+            (500, "ResourceContention", "", Unanswered),
+            (503, "ServiceUnavailable", "", Unanswered),
+            (400, "AWS.SimpleQueueService.NonExistentQueue", "", Rejected),
+            (404, "", "", Rejected),
+        ];
+        for (status, code, message, expected) in cases {
+            assert_eq!(kind_of(&Answer { status, code, message }).0, expected, "{status} {code} {message}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The instance metadata service, version 2 only. Every question is asked once.
+
+use std::env;
+use std::io;
+use std::time::Duration;
+
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode};
+
+use super::answer::{self, Unexpected};
+use crate::http::{self, ReadError};
+use crate::machine::Time;
+use crate::machine::event::{MaintenanceNotice, SpotNotice, TargetState};
+use crate::shell::clock::Clock;
+
+/// The longest answer that is read.
+pub const ANSWER_MAX: usize = 64 * 1024;
+
+/// How long a token is asked for: as long as IMDS gives one.
+const TOKEN_TTL: Duration = Duration::from_secs(21_600);
+
+/// How long before its end a token is replaced.
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+
+const TOKEN_PATH: &str = "/latest/api/token";
+const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
+const TTL_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+
+/// Where IMDS is, and how long it may take. Real time: it is a network that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Scheme, host and port.
+    pub endpoint: String,
+    /// `AWS_EC2_METADATA_DISABLED`: it must not be asked.
+    pub switched_off: bool,
+    /// How long a connection may take to be made.
+    pub connect_limit: Duration,
+    /// How long an answer may take, with the connection.
+    pub total_limit: Duration,
+}
+
+impl Settings {
+    /// What the environment says, by the names that every AWS SDK reads.
+    pub fn from_env() -> Self {
+        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let ipv6 = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+        let usual = if ipv6 { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
+        let endpoint = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|| usual.to_owned());
+        let switched_off =
+            variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        Settings { endpoint, switched_off, ..Settings::default() }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            endpoint: "http://169.254.169.254".to_owned(),
+            switched_off: false,
+            connect_limit: Duration::from_secs(1),
+            total_limit: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why IMDS did not say what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ImdsError {
+    /// The environment forbids it.
+    #[error("IMDS is not asked: AWS_EC2_METADATA_DISABLED is true")]
+    SwitchedOff,
+    /// The client cannot be built. Never seen.
+    #[error("no HTTP client for IMDS: {why}")]
+    Client {
+        /// Why.
+        why: String,
+    },
+    /// Nobody listens there.
+    #[error("{tried}: connection refused; is this an EC2 instance?")]
+    Refused {
+        /// The request.
+        tried: String,
+    },
+    /// Nothing came in time.
+    #[error("{tried}: no answer in time; in a container, the instance's hop limit must be 2 or more")]
+    TimedOut {
+        /// The request.
+        tried: String,
+    },
+    /// The connection could not be made, or broke.
+    #[error("{tried}: {why}")]
+    Broken {
+        /// The request.
+        tried: String,
+        /// What happened.
+        why: String,
+    },
+    /// 403: the instance has IMDS switched off.
+    #[error("{tried}: answered 403; switch the instance's metadata endpoint on (HttpEndpoint=enabled)")]
+    Disabled {
+        /// The request.
+        tried: String,
+    },
+    /// 401 to a token that IMDS has just given out.
+    #[error("{tried}: answered 401 to a new token; does something stand between this process and IMDS?")]
+    Unauthorized {
+        /// The request.
+        tried: String,
+    },
+    /// A status that the protocol does not have there.
+    #[error("{tried}: answered {status}, not 200 or 404")]
+    Status {
+        /// The request.
+        tried: String,
+        /// The status.
+        status: u16,
+    },
+    /// The answer is longer than [`ANSWER_MAX`].
+    #[error("{tried}: the answer is longer than {ANSWER_MAX} bytes")]
+    TooLong {
+        /// The request.
+        tried: String,
+    },
+    /// The answer is not what the path gives.
+    #[error("{tried}: {unexpected}")]
+    Malformed {
+        /// The request.
+        tried: String,
+        /// What was expected and what came.
+        unexpected: Unexpected,
+    },
+}
+
+impl ImdsError {
+    /// Whether asking for something else would fail just so.
+    pub fn concerns_all_paths(&self) -> bool {
+        match self {
+            ImdsError::SwitchedOff
+            | ImdsError::Client { .. }
+            | ImdsError::Refused { .. }
+            | ImdsError::TimedOut { .. }
+            | ImdsError::Broken { .. }
+            | ImdsError::Disabled { .. }
+            | ImdsError::Unauthorized { .. } => true,
+            ImdsError::Status { .. } | ImdsError::TooLong { .. } | ImdsError::Malformed { .. } => false,
+        }
+    }
+}
+
+/// Who this instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `instance-id`
+    pub instance_id: String,
+    /// The group, where IMDS shows tags (`InstanceMetadataTags=enabled`) and the instance is in one.
+    pub group: Option<String>,
+}
+
+/// A client that keeps one connection and one token.
+#[derive(Debug)]
+pub struct Imds {
+    http: Client,
+    settings: Settings,
+    clock: Clock,
+    token: Option<Token>,
+}
+
+#[derive(Debug)]
+struct Token {
+    header: HeaderValue,
+    replace_at: Time,
+}
+
+impl Imds {
+    /// A client. It asks nothing yet. The clock says when a token has to be replaced.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self, ImdsError> {
+        let builder = http::client().connect_timeout(settings.connect_limit).timeout(settings.total_limit);
+        let http = builder.build().map_err(|error| ImdsError::Client { why: http::why(&error) })?;
+        Ok(Imds { http, settings, clock, token: None })
+    }
+
+    /// Who this instance is.
+    pub async fn identity(&mut self) -> Result<Identity, ImdsError> {
+        let path = "/latest/meta-data/instance-id";
+        let tried = self.tried(&Method::GET, path);
+        let instance_id = self.read(path, answer::instance_id).await?;
+        let instance_id = instance_id.ok_or(ImdsError::Status { tried, status: 404 })?;
+        let group =
+            self.read("/latest/meta-data/tags/instance/aws:autoscaling:groupName", answer::group).await?;
+        Ok(Identity { instance_id, group })
+    }
+
+    /// `autoscaling/target-lifecycle-state`; `None` where the category does not exist.
+    pub async fn target_state(&mut self) -> Result<Option<TargetState>, ImdsError> {
+        self.read("/latest/meta-data/autoscaling/target-lifecycle-state", answer::target_state).await
+    }
+
+    /// `spot/instance-action`; `None` where there is none.
+    pub async fn spot(&mut self) -> Result<Option<SpotNotice>, ImdsError> {
+        self.read("/latest/meta-data/spot/instance-action", answer::spot).await
+    }
+
+    /// `events/recommendations/rebalance`; `None` where there is none.
+    pub async fn rebalance(&mut self) -> Result<Option<Time>, ImdsError> {
+        self.read("/latest/meta-data/events/recommendations/rebalance", answer::rebalance).await
+    }
+
+    /// `events/maintenance/scheduled`, without what is over.
+    pub async fn maintenance(&mut self) -> Result<Vec<MaintenanceNotice>, ImdsError> {
+        let events = self.read("/latest/meta-data/events/maintenance/scheduled", answer::maintenance).await?;
+        Ok(events.unwrap_or_default())
+    }
+
+    async fn read<T>(
+        &mut self,
+        path: &str,
+        parse: impl Fn(&str) -> Result<T, Unexpected>,
+    ) -> Result<Option<T>, ImdsError> {
+        let Some(response) = self.ask(path).await? else { return Ok(None) };
+        let body = self.body(&Method::GET, path, response).await?;
+        let parsed = match std::str::from_utf8(&body) {
+            Ok(text) => parse(text),
+            Err(_) => Err(Unexpected { expected: "text in UTF-8", got: http::quote(&body) }),
+        };
+        parsed
+            .map(Some)
+            .map_err(|unexpected| ImdsError::Malformed { tried: self.tried(&Method::GET, path), unexpected })
+    }
+
+    /// Asks for a path with a token that is good, and once more with a new one if IMDS does not think so.
+    async fn ask(&mut self, path: &str) -> Result<Option<Response>, ImdsError> {
+        let known = self.token.take().filter(|token| self.clock.now() < token.replace_at);
+        let token = match known {
+            Some(token) => token,
+            None => self.new_token().await?,
+        };
+        let mut response = self.send(path, &token).await?;
+        self.token = Some(token);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.token = None;
+            let token = self.new_token().await?;
+            response = self.send(path, &token).await?;
+            self.token = Some(token);
+        }
+        match response.status() {
+            StatusCode::OK => Ok(Some(response)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => {
+                self.token = None;
+                Err(self.refusal(&Method::GET, path, status))
+            }
+        }
+    }
+
+    async fn send(&self, path: &str, token: &Token) -> Result<Response, ImdsError> {
+        let request = self.http.get(self.url(path)).header(TOKEN_HEADER, &token.header);
+        request.send().await.map_err(|error| self.failure(&Method::GET, path, &error))
+    }
+
+    async fn new_token(&self) -> Result<Token, ImdsError> {
+        if self.settings.switched_off {
+            return Err(ImdsError::SwitchedOff);
+        }
+        let put = Method::PUT;
+        // The token's life is counted from before it was asked for.
+        let replace_at = self.clock.now() + (TOKEN_TTL - TOKEN_MARGIN);
+        let request = self.http.put(self.url(TOKEN_PATH)).header(TTL_HEADER, TOKEN_TTL.as_secs());
+        let response = request.send().await.map_err(|error| self.failure(&put, TOKEN_PATH, &error))?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refusal(&put, TOKEN_PATH, response.status()));
+        }
+        let body = self.body(&put, TOKEN_PATH, response).await?;
+        let visible = !body.is_empty() && body.iter().all(u8::is_ascii_graphic);
+        match HeaderValue::from_bytes(&body) {
+            Ok(mut header) if visible => {
+                header.set_sensitive(true);
+                Ok(Token { header, replace_at })
+            }
+            _ => {
+                // Whatever it is, it may be a secret: it is not quoted.
+                let got = format!("{} bytes that no header can hold", body.len());
+                let unexpected = Unexpected { expected: "a token", got };
+                Err(ImdsError::Malformed { tried: self.tried(&put, TOKEN_PATH), unexpected })
+            }
+        }
+    }
+
+    async fn body(&self, method: &Method, path: &str, response: Response) -> Result<Vec<u8>, ImdsError> {
+        http::read_capped(response, ANSWER_MAX).await.map_err(|error| match error {
+            ReadError::TooLong { .. } => ImdsError::TooLong { tried: self.tried(method, path) },
+            ReadError::Broken(error) => self.failure(method, path, &error),
+        })
+    }
+
+    fn refusal(&self, method: &Method, path: &str, status: StatusCode) -> ImdsError {
+        let tried = self.tried(method, path);
+        match status {
+            StatusCode::FORBIDDEN => ImdsError::Disabled { tried },
+            StatusCode::UNAUTHORIZED => ImdsError::Unauthorized { tried },
+            status => ImdsError::Status { tried, status: status.as_u16() },
+        }
+    }
+
+    fn failure(&self, method: &Method, path: &str, error: &reqwest::Error) -> ImdsError {
+        let tried = self.tried(method, path);
+        if error.is_timeout() {
+            return ImdsError::TimedOut { tried };
+        }
+        match http::io_kind(error) {
+            Some(io::ErrorKind::ConnectionRefused) => ImdsError::Refused { tried },
+            _ => ImdsError::Broken { tried, why: http::why(error) },
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.endpoint.trim_end_matches('/'))
+    }
+
+    fn tried(&self, method: &Method, path: &str) -> String {
+        format!("{method} {}", self.url(path))
+    }
+}

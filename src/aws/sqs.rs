@@ -1,0 +1,134 @@
+//! Calls to SQS. Each is made once.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName,
+};
+
+use super::clients::Clients;
+use super::error::{Call, classify};
+use super::message;
+use crate::http::shorten;
+use crate::machine::event::{CallError, CallErrorKind};
+use crate::machine::message::Message;
+
+/// How many messages a receive may bring, and how many a batch may change.
+pub const BATCH_MAX: usize = 10;
+
+/// The longest time that SQS holds a receive.
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// The longest time that SQS hides a message: 12 hours.
+pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
+
+/// How long received messages stay hidden while the machine makes up its mind.
+pub const VISIBILITY_RECEIVED: Duration = Duration::from_secs(20);
+
+/// How much of SQS's reason for a failed entry is told, in characters.
+const REASON_MAX: usize = 100;
+
+impl Clients {
+    /// ReceiveMessage. Once it is sent it must be awaited: its messages are hidden whether or not anybody reads them.
+    pub async fn receive(&self, queue_url: &str, wait: Duration) -> Result<Vec<Message>, CallError> {
+        let call = Call { action: "sqs:ReceiveMessage" };
+        let request = self.sqs.receive_message().queue_url(queue_url);
+        let request = request.max_number_of_messages(BATCH_MAX as i32);
+        let request = request.wait_time_seconds(whole_seconds(wait, WAIT_MAX));
+        let request = request.visibility_timeout(whole_seconds(VISIBILITY_RECEIVED, VISIBILITY_MAX));
+        let request =
+            request.message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+        let answer = request.send().await.map_err(|error| classify(call, &error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
+    }
+
+    /// ChangeMessageVisibilityBatch, of [`BATCH_MAX`] receipt handles at most. Parts of seconds count as whole ones.
+    pub async fn set_visibility(
+        &self,
+        queue_url: &str,
+        entries: &[(String, Duration)],
+    ) -> Result<(), CallError> {
+        let call = Call { action: "sqs:ChangeMessageVisibility" };
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let batch =
+            entries.iter().zip(0..).map(|((receipt, visibility), id)| batch_entry(id, receipt, *visibility));
+        let batch = batch.collect::<Result<Vec<_>, _>>().map_err(|error| CallError {
+            kind: CallErrorKind::Rejected,
+            message: format!("{}: {error}", call.action),
+        })?;
+        let request = self.sqs.change_message_visibility_batch().queue_url(queue_url);
+        let answer = request.set_entries(Some(batch)).send().await.map_err(|error| classify(call, &error))?;
+        let failed: Vec<String> = answer
+            .failed()
+            .iter()
+            .map(|entry| {
+                let reason = shorten(entry.message().unwrap_or_default(), REASON_MAX);
+                format!("entry {}: {} {reason}", entry.id(), entry.code())
+            })
+            .collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let (count, of) = (failed.len(), entries.len());
+        let message = format!(
+            "{}: {count} of {of} messages kept the visibility that they had: {}; they come back by themselves",
+            call.action,
+            failed.join(", ")
+        );
+        let kind = if answer.failed().iter().all(|entry| entry.sender_fault()) {
+            CallErrorKind::Rejected
+        } else {
+            CallErrorKind::Unanswered
+        };
+        Err(CallError { kind, message })
+    }
+
+    /// DeleteMessage.
+    pub async fn delete(&self, queue_url: &str, receipt: &str) -> Result<(), CallError> {
+        let call = Call { action: "sqs:DeleteMessage" };
+        let request = self.sqs.delete_message().queue_url(queue_url).receipt_handle(receipt);
+        request.send().await.map(drop).map_err(|error| classify(call, &error))
+    }
+}
+
+fn batch_entry(
+    id: u32,
+    receipt: &str,
+    visibility: Duration,
+) -> Result<ChangeMessageVisibilityBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+    ChangeMessageVisibilityBatchRequestEntry::builder()
+        .id(id.to_string())
+        .receipt_handle(receipt)
+        .visibility_timeout(whole_seconds(visibility, VISIBILITY_MAX))
+        .build()
+}
+
+/// A message without a receipt handle can be neither given back nor deleted, and SQS sends none.
+fn read(message: SqsMessage) -> Option<Message> {
+    let count =
+        message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+    let receive_count = count.and_then(|count| count.parse().ok()).unwrap_or(1);
+    let body = message::read(message.body().unwrap_or_default());
+    message.receipt_handle.map(|receipt| Message { receipt, receive_count, body })
+}
+
+/// Rounded up: a message that comes back too early costs everybody a receive.
+fn whole_seconds(duration: Duration, max: Duration) -> i32 {
+    let seconds = duration.min(max).as_millis().div_ceil(1000);
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_seconds_are_rounded_up_and_bounded() {
+        let cases = [(0, 0), (1, 1), (1000, 1), (1001, 2), (43_200_000, 43_200), (u64::MAX, 43_200)];
+        for (ms, expected) in cases {
+            assert_eq!(whole_seconds(Duration::from_millis(ms), VISIBILITY_MAX), expected, "{ms} ms");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Plain HTTP on reqwest, as IMDS and the agents are asked: no proxy, no redirects, no retries, capped answers.
+
+use std::error::Error;
+use std::io;
+use std::iter::successors;
+
+use reqwest::{ClientBuilder, Response};
+
+/// How much of an answer is quoted in an error, in characters.
+const QUOTE_MAX: usize = 80;
+
+/// How much of an error's chain of causes is told, in characters.
+const WHY_MAX: usize = 400;
+
+/// Why the body of an answer could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// It is longer than its cap.
+    #[error("the answer is longer than {max} bytes")]
+    TooLong {
+        /// The cap.
+        max: usize,
+    },
+    /// The connection broke, or time ran out.
+    #[error("{}", why(.0))]
+    Broken(#[from] reqwest::Error),
+}
+
+/// A client that sends each request once, to where it was told to, on at most one idle connection.
+pub(crate) fn client() -> ClientBuilder {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .pool_max_idle_per_host(1)
+}
+
+/// Reads a body to its end, or up to `max` bytes.
+pub(crate) async fn read_capped(mut response: Response, max: usize) -> Result<Vec<u8>, ReadError> {
+    let too_long = ReadError::TooLong { max };
+    if response.content_length().is_some_and(|length| length > max as u64) {
+        return Err(too_long);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > max {
+            return Err(too_long);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The first I/O error among the causes of an error.
+pub(crate) fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+}
+
+/// An error with its causes, without the URL: whoever tells it has told that already.
+pub(crate) fn why(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    // reqwest's own first line says no more than "error sending request for url (…)".
+    let causes: Vec<String> = chain(error).skip(1).map(ToString::to_string).collect();
+    let text = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
+    shorten(&text, WHY_MAX)
+}
+
+/// The beginning of an answer, fit for a log line.
+pub(crate) fn quote(body: &[u8]) -> String {
+    if body.is_empty() {
+        return "nothing".to_owned();
+    }
+    // Four bytes hold any character, and a cut one becomes a replacement character.
+    let start = &body[..body.len().min(4 * (QUOTE_MAX + 1))];
+    format!("{:?}", shorten(&String::from_utf8_lossy(start), QUOTE_MAX))
+}
+
+/// Cuts a text, and says so.
+pub(crate) fn shorten(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| error.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_short_and_on_one_line() {
+        assert_eq!(quote(b""), "nothing");
+        assert_eq!(quote(b"a\nb"), r#""a\nb""#);
+        let long = quote("é".repeat(1000).as_bytes());
+        assert_eq!(long.chars().count(), QUOTE_MAX + 3);
+        assert!(quote(&[0xff; 3]).contains('\u{fffd}'));
+    }
+}

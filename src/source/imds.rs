@@ -1,0 +1,131 @@
+//! Polls the instance metadata service, for ever.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+
+use crate::aws::imds::{Imds, ImdsError};
+use crate::machine::Time;
+use crate::machine::event::ImdsReading;
+use crate::shell::clock::Clock;
+
+/// The longest pause between two tries while IMDS is silent: well within the minute after which the machine says so.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The first pause.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+
+/// How often each thing is asked for, in machine time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Polls {
+    /// The target lifecycle state.
+    pub target: Duration,
+    /// Spot interruptions and rebalance recommendations. AWS recommends 5 s.
+    pub spot: Duration,
+    /// Scheduled maintenance.
+    pub maintenance: Duration,
+}
+
+impl Default for Polls {
+    fn default() -> Self {
+        Polls {
+            target: Duration::from_secs(1),
+            spot: Duration::from_secs(5),
+            maintenance: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Nobody takes readings any more.
+struct Closed;
+
+/// Polls at once and then again and again, until nobody takes the readings any more.
+pub async fn run(imds: Imds, clock: Clock, polls: Polls, sender: Sender<ImdsReading>) {
+    let start = clock.now();
+    let mut poller =
+        Poller { imds, clock, polls, sender, spot_due: start, maintenance_due: start, silences: 0 };
+    while let Ok(pause) = poller.round().await {
+        clock.sleep(pause).await;
+    }
+}
+
+struct Poller {
+    imds: Imds,
+    clock: Clock,
+    polls: Polls,
+    sender: Sender<ImdsReading>,
+    spot_due: Time,
+    maintenance_due: Time,
+    /// Rounds in a row without a target state.
+    silences: u32,
+}
+
+impl Poller {
+    /// Asks for what is due; the target state always is. Returns the pause until the next round.
+    async fn round(&mut self) -> Result<Duration, Closed> {
+        let start = self.clock.now();
+        let target = self.imds.target_state().await;
+        let nobody_there = target.as_ref().is_err_and(ImdsError::concerns_all_paths);
+        self.silences = if target.is_ok() { 0 } else { self.silences.saturating_add(1) };
+        self.tell(target, ImdsReading::TargetState).await?;
+        if !nobody_there {
+            self.less_often(start).await?;
+        }
+        Ok(match self.silences {
+            0 => self.polls.target.saturating_sub(self.clock.now().since(start)),
+            silences => jittered(pause_after(silences)),
+        })
+    }
+
+    /// What is asked for less often. An error here is told, and holds nothing up.
+    async fn less_often(&mut self, now: Time) -> Result<(), Closed> {
+        if now >= self.spot_due {
+            self.spot_due = now + self.polls.spot;
+            let spot = self.imds.spot().await;
+            self.tell(spot, ImdsReading::Spot).await?;
+            let rebalance = self.imds.rebalance().await;
+            self.tell(rebalance, ImdsReading::Rebalance).await?;
+        }
+        if now >= self.maintenance_due {
+            self.maintenance_due = now + self.polls.maintenance;
+            let maintenance = self.imds.maintenance().await;
+            self.tell(maintenance, ImdsReading::Maintenance).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell<T>(
+        &self,
+        answer: Result<T, ImdsError>,
+        reading: impl FnOnce(T) -> ImdsReading,
+    ) -> Result<(), Closed> {
+        let reading = answer.map_or_else(|error| ImdsReading::Silent { why: error.to_string() }, reading);
+        self.sender.send(reading).await.map_err(|_| Closed)
+    }
+}
+
+/// 1, 2, 4, 8, 10, 10, … seconds.
+fn pause_after(silences: u32) -> Duration {
+    PAUSE_FIRST.saturating_mul(2_u32.saturating_pow(silences.saturating_sub(1))).min(PAUSE_MAX)
+}
+
+/// Between half of a pause and all of it, so that the instances of a group do not ask as one.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_short() {
+        let seconds: Vec<u64> = (1..7).map(|silences| pause_after(silences).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(pause_after(u32::MAX), PAUSE_MAX);
+        for _ in 0..1000 {
+            let pause = jittered(PAUSE_MAX);
+            assert!(pause >= PAUSE_MAX / 2 && pause <= PAUSE_MAX, "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The agent protocol over HTTP, against a scripted server on loopback.
+
+mod support;
+
+use std::time::Duration;
+
+use drainhook::agent::{Agent, Base, Endpoint, Method};
+use drainhook::machine::Time;
+use drainhook::machine::effect::{AgentRequest, DrainOrder};
+use drainhook::machine::event::{AgentAnswer, AgentState};
+use drainhook::machine::notice::Reason;
+use support::{Reply, Server, answer, nobody, ok, socket_path};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const INSTANCE: &str = "i-0123456789abcdef0";
+const DRAINING: &str = r#"{"state":"draining","in_flight":3}"#;
+
+fn order() -> AgentRequest {
+    AgentRequest::Drain(DrainOrder {
+        reason: Reason::AutoscalingTermination,
+        deadline: Time::from_unix_ms(1_772_366_400_000),
+        notice: "the group \"workers\" terminates the instance".to_owned(),
+    })
+}
+
+fn endpoint(server: &Server) -> Endpoint {
+    Endpoint::new(Base::Tcp(server.url.clone()))
+}
+
+async fn ask(endpoint: Endpoint, request: &AgentRequest) -> AgentAnswer {
+    Agent::new(endpoint).expect("well-formed").ask(request, INSTANCE, LIMIT).await
+}
+
+async fn ask_server(reply: Reply, request: &AgentRequest) -> AgentAnswer {
+    let server = Server::replies([reply]).await;
+    ask(endpoint(&server), request).await
+}
+
+/// The variant's name and, where it tells something, what.
+fn kind(answer: &AgentAnswer) -> (&'static str, String) {
+    match answer {
+        AgentAnswer::Accepted(status) => ("accepted", format!("{status:?}")),
+        AgentAnswer::Status { status, .. } => ("status", format!("{status:?}")),
+        AgentAnswer::Returned => ("returned", String::new()),
+        AgentAnswer::Refused(why) => ("refused", why.clone()),
+        AgentAnswer::Unsupported(why) => ("unsupported", why.clone()),
+        AgentAnswer::CannotDrain(why) => ("cannot drain", why.clone()),
+        AgentAnswer::Busy(why) => ("busy", why.clone()),
+        AgentAnswer::Malformed(why) => ("malformed", why.clone()),
+    }
+}
+
+#[tokio::test]
+async fn drain_request_on_the_wire() {
+    let server = Server::replies([answer(202, &[], "")]).await;
+    let base = Base::Tcp(format!("{}/admin/", server.url));
+    assert_eq!(ask(Endpoint::new(base), &order()).await, AgentAnswer::Accepted(None));
+    let [request] = &server.requests()[..] else { panic!("one request") };
+    assert_eq!(request.line(), "POST /admin/drain");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let body: serde_json::Value = serde_json::from_str(&request.body).expect("JSON");
+    let expected = serde_json::json!({
+        "reason": "autoscaling_termination",
+        "deadline": "2026-03-01T12:00:00.000Z",
+        "instance_id": INSTANCE,
+        "notice": "the group \"workers\" terminates the instance",
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn paths_and_methods() {
+    for (method, expected) in [(Method::Post, "POST"), (Method::Put, "PUT"), (Method::Get, "GET")] {
+        let server = Server::replies([ok(DRAINING)]).await;
+        let mut endpoint = endpoint(&server);
+        endpoint.method = method;
+        endpoint.drain_path = "/pause?wait=0".to_owned();
+        endpoint.status_path = Some("/stats".to_owned());
+        let agent = Agent::new(endpoint).expect("well-formed");
+        agent.ask(&order(), INSTANCE, LIMIT).await;
+        agent.ask(&AgentRequest::Status, INSTANCE, LIMIT).await;
+        agent.ask(&AgentRequest::Return, INSTANCE, LIMIT).await;
+        let drain = format!("{expected} /pause?wait=0");
+        assert_eq!(server.lines(), [drain.as_str(), "GET /stats", "DELETE /pause?wait=0"]);
+        let connections: Vec<usize> = server.requests().iter().map(|request| request.connection).collect();
+        assert_eq!(connections, [0, 0, 0], "one connection is kept");
+    }
+}
+
+#[tokio::test]
+async fn every_row_of_the_answer_table() {
+    let (post, get, delete) = (order(), AgentRequest::Status, AgentRequest::Return);
+    let cases = [
+        (&post, 200, "", "accepted", "None"),
+        (&post, 204, "", "accepted", "None"),
+        (&post, 202, "ok, draining", "accepted", "None"),
+        (&post, 200, "{\"result\":\"ok\"}", "accepted", "None"),
+        (&post, 200, "{\"state\":\"going\"}", "accepted", "None"),
+        (&post, 200, DRAINING, "accepted", "Draining"),
+        (&get, 200, DRAINING, "status", "in_flight: Some(3)"),
+        (&get, 200, "", "malformed", "nothing; expected {\"state\""),
+        (&get, 204, "", "malformed", "expected"),
+        (&get, 200, "OK", "malformed", "\"OK\"; expected"),
+        (&get, 200, "<html>", "malformed", "<html>"),
+        (&get, 200, "{\"state\":\"going\"}", "malformed", "unknown variant"),
+        (&get, 200, "{\"state\":\"draining\",\"in_flight\":-1}", "malformed", "in_flight is -1"),
+        (&delete, 204, "", "returned", ""),
+        (&delete, 200, "whatever", "returned", ""),
+        (&post, 400, "", "unsupported", "400"),
+        (&post, 401, "", "unsupported", "401"),
+        (&post, 404, "no such page", "unsupported", "404 Not Found with \"no such page\""),
+        (&post, 405, "", "unsupported", "405"),
+        (&post, 501, "", "unsupported", "501"),
+        (&post, 409, "not while leader", "cannot drain", "not while leader"),
+        (&post, 408, "", "busy", "408"),
+        (&post, 429, "", "busy", "429"),
+        (&post, 500, "", "busy", "500"),
+        (&post, 503, "", "busy", "503"),
+        (&get, 404, "", "unsupported", "404"),
+        (&get, 503, "", "busy", "503"),
+        (&delete, 404, "", "unsupported", "404"),
+        (&post, 301, "", "malformed", "redirect"),
+        (&get, 304, "", "malformed", "304"),
+    ];
+    for (request, status, body, expected, told) in cases {
+        let answer = ask_server(answer(status, &[], body), request).await;
+        let (kind, text) = kind(&answer);
+        assert_eq!(kind, expected, "{request:?} {status} {body}: {text}");
+        assert!(text.contains(told), "{request:?} {status} {body}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let server = Server::replies([answer(307, &[("location", "/elsewhere")], "")]).await;
+    let (kind, text) = kind(&ask(endpoint(&server), &order()).await);
+    assert_eq!(kind, "malformed");
+    assert!(text.contains("/elsewhere"), "{text}");
+    assert_eq!(server.lines(), ["POST /drain"]);
+}
+
+#[tokio::test]
+async fn preference() {
+    for (applied, expected) in [("wait", true), ("wait=20", true), ("respond-async", false)] {
+        let server = Server::replies([answer(200, &[("Preference-Applied", applied)], DRAINING)]).await;
+        let answer = ask(endpoint(&server), &AgentRequest::Status).await;
+        assert!(
+            matches!(answer, AgentAnswer::Status { waited, .. } if waited == expected),
+            "{applied}: {answer:?}"
+        );
+        assert_eq!(server.requests()[0].header("prefer"), Some("wait=20"));
+    }
+}
+
+#[tokio::test]
+async fn preference_leaves_time_to_answer() {
+    let server = Server::replies([ok(DRAINING)]).await;
+    let agent = Agent::new(endpoint(&server)).expect("well-formed");
+    agent.ask(&AgentRequest::Status, INSTANCE, Duration::from_secs(10)).await;
+    agent.ask(&AgentRequest::Status, INSTANCE, Duration::from_secs(1)).await;
+    let asked: Vec<Option<String>> =
+        server.requests().iter().map(|request| request.header("prefer").map(str::to_owned)).collect();
+    assert_eq!(asked, [Some("wait=9".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn blocking_drain() {
+    let blocking = async |reply| {
+        let server = Server::replies([reply]).await;
+        ask(Endpoint { drain_blocks: true, ..endpoint(&server) }, &order()).await
+    };
+    for reply in [answer(204, &[], ""), ok("bye"), ok("{\"result\":1}")] {
+        match blocking(reply).await {
+            AgentAnswer::Accepted(Some(status)) => {
+                assert_eq!((status.state, status.in_flight), (AgentState::Drained, Some(0)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Work that the agent names is not cut off because of a configuration that does not fit.
+    match blocking(ok(DRAINING)).await {
+        AgentAnswer::Accepted(Some(status)) => assert_eq!(status.state, AgentState::Draining),
+        other => panic!("{other:?}"),
+    }
+    // A 2xx whose body breaks off came from an agent that did not get to the end.
+    let cut = Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndrai".to_vec());
+    assert_eq!(kind(&blocking(cut).await).0, "busy");
+}
+
+#[tokio::test]
+async fn token_file() {
+    let server = Server::replies([ok(DRAINING)]).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("token");
+    let agent = Agent::new(Endpoint { token_file: Some(path.clone()), ..endpoint(&server) });
+    let agent = agent.expect("well-formed");
+    let sent = async || kind(&agent.ask(&AgentRequest::Status, INSTANCE, LIMIT).await).0;
+
+    assert_eq!(sent().await, "busy", "there is no file yet");
+    std::fs::write(&path, "first\n").expect("written");
+    assert_eq!(sent().await, "status");
+    std::fs::write(&path, "  second  ").expect("written");
+    assert_eq!(sent().await, "status");
+    for bad in [" \n".to_owned(), "two words".to_owned(), "x".repeat(16 * 1024 + 1)] {
+        std::fs::write(&path, bad).expect("written");
+        assert_eq!(sent().await, "busy");
+    }
+    let requests = server.requests();
+    let tokens: Vec<_> = requests.iter().map(|request| request.header("authorization")).collect();
+    assert_eq!(tokens, [Some("Bearer first"), Some("Bearer second")], "and nothing goes out without one");
+}
+
+#[tokio::test]
+async fn unix_socket() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = socket_path(&dir);
+    let agent = Agent::new(Endpoint::new(Base::Unix(path.clone()))).expect("well-formed");
+    let absent = agent.ask(&order(), INSTANCE, LIMIT).await;
+    assert_eq!(kind(&absent).0, "refused", "{absent:?}");
+
+    let server = Server::unix(&path, ok(DRAINING)).await;
+    assert_eq!(kind(&agent.ask(&order(), INSTANCE, LIMIT).await).0, "accepted");
+    assert_eq!(server.lines(), ["POST /drain"]);
+
+    // A socket that is left over from a process that is gone.
+    let left_over = dir.path().join("left-over.sock");
+    drop(std::os::unix::net::UnixListener::bind(&left_over).expect("bound"));
+    let gone = ask(Endpoint::new(Base::Unix(left_over)), &order()).await;
+    assert_eq!(kind(&gone).0, "refused", "{gone:?}");
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let (kind, text) = kind(&ask(Endpoint::new(Base::Tcp(nobody().await)), &order()).await);
+    assert_eq!(kind, "refused");
+    assert!(text.contains("refused"), "{text}");
+}
+
+#[tokio::test]
+async fn answers_without_end() {
+    for request in [order(), AgentRequest::Status] {
+        let (kind, text) = kind(&ask_server(Reply::Endless, &request).await);
+        assert_eq!(kind, "malformed");
+        assert!(text.contains("65536"), "{text}");
+    }
+    let oversized = ok(format!("{{\"state\":\"drained\"{}}}", " ".repeat(64 * 1024)));
+    assert_eq!(kind(&ask_server(oversized, &AgentRequest::Status).await).0, "malformed");
+}
+
+#[tokio::test]
+async fn no_answer_in_time() {
+    let server = Server::replies([Reply::Silence]).await;
+    let agent = Agent::new(endpoint(&server)).expect("well-formed");
+    let answer = agent.ask(&order(), INSTANCE, Duration::from_millis(50)).await;
+    assert_eq!(kind(&answer).0, "busy", "{answer:?}");
+}
+
+#[tokio::test]
+async fn refusal_whose_text_never_comes() {
+    let header_only = Reply::Bytes(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\n".to_vec());
+    assert_eq!(kind(&ask_server(header_only, &order()).await).0, "unsupported");
+}
+
+#[tokio::test]
+async fn connection_that_breaks() {
+    assert_eq!(kind(&ask_server(Reply::Close, &order()).await).0, "busy");
+    let not_http = Reply::BytesThenClose(b"220 mail.example.com ESMTP\r\n".to_vec());
+    assert_eq!(kind(&ask_server(not_http, &order()).await).0, "busy");
+}
+
+#[tokio::test]
+async fn agent_that_restarts_between_requests() {
+    // The connection that was kept breaks on its second request; the third request opens a new one.
+    let server = Server::replies([ok(DRAINING), Reply::Close, ok(DRAINING)]).await;
+    let agent = Agent::new(endpoint(&server)).expect("well-formed");
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        kinds.push(kind(&agent.ask(&AgentRequest::Status, INSTANCE, LIMIT).await).0);
+    }
+    assert_eq!(kinds, ["status", "busy", "status"]);
+    assert_eq!(server.requests().len(), 3, "nothing is sent twice");
+    assert_eq!(server.requests()[2].connection, 1);
+}

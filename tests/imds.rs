@@ -1,0 +1,253 @@
+//! The IMDS client and the source that polls with it, against a scripted server on loopback.
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use drainhook::aws::imds::{Imds, ImdsError, Settings};
+use drainhook::machine::event::{ImdsReading, TargetState};
+use drainhook::shell::clock::{Clock, Scale};
+use drainhook::source::imds::{Polls, run};
+use support::{Reply, Request, Server, answer, nobody, ok};
+use tokio::sync::mpsc;
+
+const TOKEN_LINE: &str = "PUT /latest/api/token";
+const STATE_LINE: &str = "GET /latest/meta-data/autoscaling/target-lifecycle-state";
+
+fn imds_with(url: &str, total_limit: Duration) -> Imds {
+    let settings = Settings { endpoint: url.to_owned(), total_limit, ..Settings::default() };
+    Imds::new(settings, Clock::start(None)).expect("a client")
+}
+
+fn imds(url: &str) -> Imds {
+    imds_with(url, Duration::from_secs(30))
+}
+
+/// A server that gives out tokens, and answers everything else as `script` says.
+async fn server(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
+    Server::start(move |request| if request.line() == TOKEN_LINE { ok("T0K3N==") } else { script(request) }).await
+}
+
+async fn failure(reply: Reply) -> ImdsError {
+    let server = server(move |_| reply.clone()).await;
+    imds(&server.url).target_state().await.expect_err("a failure")
+}
+
+#[tokio::test]
+async fn one_token_and_one_connection() {
+    let server = server(|_| ok("InService")).await;
+    let mut imds = imds(&server.url);
+    for _ in 0..3 {
+        assert_eq!(imds.target_state().await.expect("an answer"), Some(TargetState::InService));
+    }
+    assert_eq!(server.lines(), [TOKEN_LINE, STATE_LINE, STATE_LINE, STATE_LINE]);
+    let requests = server.requests();
+    assert_eq!(requests[0].header("x-aws-ec2-metadata-token-ttl-seconds"), Some("21600"));
+    assert_eq!(requests[3].header("x-aws-ec2-metadata-token"), Some("T0K3N=="));
+    assert!(requests.iter().all(|request| request.connection == 0), "{requests:?}");
+}
+
+#[tokio::test]
+async fn missing_categories() {
+    let server = server(|_| answer(404, &[], "<html>404 - Not Found</html>")).await;
+    let mut imds = imds(&server.url);
+    assert_eq!(imds.target_state().await.expect("an answer"), None);
+    assert_eq!(imds.spot().await.expect("an answer"), None);
+    assert_eq!(imds.rebalance().await.expect("an answer"), None);
+    assert_eq!(imds.maintenance().await.expect("an answer"), Vec::new());
+}
+
+#[tokio::test]
+async fn identity_with_and_without_tags() {
+    let tagged = server(|request| match request.line() {
+        "GET /latest/meta-data/instance-id" => ok("i-0123456789abcdef0"),
+        "GET /latest/meta-data/tags/instance/aws:autoscaling:groupName" => ok("my workers"),
+        other => panic!("{other}"),
+    })
+    .await;
+    let identity = imds(&tagged.url).identity().await.expect("an identity");
+    assert_eq!(identity.instance_id, "i-0123456789abcdef0");
+    assert_eq!(identity.group.as_deref(), Some("my workers"));
+
+    let untagged = server(|request| match request.line() {
+        "GET /latest/meta-data/instance-id" => ok("i-0123456789abcdef0"),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    assert_eq!(imds(&untagged.url).identity().await.expect("an identity").group, None);
+}
+
+#[tokio::test]
+async fn refused_token_is_replaced_once() {
+    let asked = AtomicUsize::new(0);
+    let once = server(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => answer(401, &[], ""),
+        _ => ok("InService"),
+    })
+    .await;
+    assert_eq!(imds(&once.url).target_state().await.expect("an answer"), Some(TargetState::InService));
+    assert_eq!(once.lines(), [TOKEN_LINE, STATE_LINE, TOKEN_LINE, STATE_LINE]);
+
+    let always = server(|_| answer(401, &[], "")).await;
+    let error = imds(&always.url).target_state().await.expect_err("never an answer");
+    assert!(matches!(error, ImdsError::Unauthorized { .. }), "{error}");
+    assert_eq!(always.lines(), [TOKEN_LINE, STATE_LINE, TOKEN_LINE, STATE_LINE]);
+}
+
+#[tokio::test]
+async fn token_is_replaced_before_it_expires() {
+    let server = server(|_| ok("InService")).await;
+    let now = Clock::start(None).now();
+    // Six hours pass in about two tenths of a second.
+    let clock = Clock::start(Some(Scale { epoch: now, speed: 100_000 }));
+    let settings = Settings { endpoint: server.url.clone(), ..Settings::default() };
+    let mut imds = Imds::new(settings, clock).expect("a client");
+    while server.lines().iter().filter(|line| *line == TOKEN_LINE).count() < 2 {
+        imds.target_state().await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn statuses_outside_the_protocol() {
+    assert!(matches!(failure(answer(403, &[], "")).await, ImdsError::Disabled { .. }));
+    assert!(matches!(failure(answer(500, &[], "")).await, ImdsError::Status { status: 500, .. }));
+    let redirect = answer(302, &[("location", "/latest/meta-data/instance-id")], "");
+    assert!(matches!(failure(redirect).await, ImdsError::Status { status: 302, .. }));
+    assert!(matches!(failure(answer(204, &[], "")).await, ImdsError::Status { status: 204, .. }));
+}
+
+#[tokio::test]
+async fn token_refused() {
+    let disabled = Server::replies([answer(403, &[], "")]).await;
+    let error = imds(&disabled.url).target_state().await.expect_err("no token");
+    assert!(matches!(error, ImdsError::Disabled { .. }), "{error}");
+    assert_eq!(disabled.lines(), [TOKEN_LINE], "and nothing is asked without a token");
+
+    for token in ["", "two lines\r\nInjected: yes", "<html> </html>"] {
+        let page = Server::replies([ok(token)]).await;
+        let error = imds(&page.url).target_state().await.expect_err("no token");
+        assert!(matches!(error, ImdsError::Malformed { .. }), "{token}: {error}");
+        assert_eq!(page.lines(), [TOKEN_LINE]);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_none() {
+    for body in [&b"<html><body>Sign in</body></html>"[..], b"", b"\xff\xfe\x00", b"In Service"] {
+        let error = failure(ok(body)).await;
+        assert!(matches!(error, ImdsError::Malformed { .. }), "{body:?}: {error}");
+        assert!(error.to_string().contains("expected"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn answers_without_end() {
+    assert!(matches!(failure(Reply::Endless).await, ImdsError::TooLong { .. }));
+    let declared = Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec());
+    assert!(matches!(failure(declared).await, ImdsError::TooLong { .. }));
+}
+
+#[tokio::test]
+async fn connections_that_fail() {
+    let error = imds(&nobody().await).target_state().await.expect_err("nobody there");
+    assert!(matches!(error, ImdsError::Refused { .. }), "{error}");
+    assert!(matches!(failure(Reply::Close).await, ImdsError::Broken { .. }));
+    let cut = Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nInSer".to_vec());
+    assert!(matches!(failure(cut).await, ImdsError::Broken { .. }));
+
+    let silent = Server::replies([Reply::Silence]).await;
+    let mut imds = imds_with(&silent.url, Duration::from_millis(50));
+    let error = imds.target_state().await.expect_err("no answer");
+    assert!(matches!(error, ImdsError::TimedOut { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn switched_off() {
+    let server = server(|_| ok("InService")).await;
+    let settings = Settings { endpoint: server.url.clone(), switched_off: true, ..Settings::default() };
+    let mut imds = Imds::new(settings, Clock::start(None)).expect("a client");
+    assert!(matches!(imds.target_state().await, Err(ImdsError::SwitchedOff)));
+    assert_eq!(server.lines(), Vec::<String>::new());
+}
+
+/// A source on a fast clock, and the readings that it sends.
+fn source(url: &str, polls: Polls) -> mpsc::Receiver<ImdsReading> {
+    let clock = Clock::start(Some(Scale { epoch: Clock::start(None).now(), speed: 1000 }));
+    let settings = Settings { endpoint: url.to_owned(), ..Settings::default() };
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(run(Imds::new(settings, clock).expect("a client"), clock, polls, sender));
+    receiver
+}
+
+const RARELY: Duration = Duration::from_secs(1_000_000);
+
+#[tokio::test]
+async fn source_asks_everything_at_once_and_then_in_turn() {
+    let server = server(|request| match request.line() {
+        STATE_LINE => ok("Terminated"),
+        "GET /latest/meta-data/events/recommendations/rebalance" => {
+            ok(r#"{"noticeTime":"2020-10-26T18:18:55Z"}"#)
+        }
+        "GET /latest/meta-data/events/maintenance/scheduled" => ok("[]"),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let mut readings =
+        source(&server.url, Polls { spot: RARELY, maintenance: RARELY, ..Polls::default() });
+    let terminated = ImdsReading::TargetState(Some(TargetState::Terminated));
+    assert_eq!(readings.recv().await, Some(terminated.clone()));
+    assert_eq!(readings.recv().await, Some(ImdsReading::Spot(None)));
+    assert!(matches!(readings.recv().await, Some(ImdsReading::Rebalance(Some(_)))));
+    assert_eq!(readings.recv().await, Some(ImdsReading::Maintenance(Vec::new())));
+    for _ in 0..3 {
+        assert_eq!(readings.recv().await, Some(terminated.clone()));
+    }
+}
+
+#[tokio::test]
+async fn source_survives_silence_and_comes_back() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |request| match (asked.fetch_add(1, Ordering::Relaxed), request.line()) {
+        (0..5, _) => Reply::Close,
+        (_, TOKEN_LINE) => ok("T0K3N"),
+        (_, STATE_LINE) => ok("InService"),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let mut readings = source(&server.url, Polls::default());
+    for _ in 0..5 {
+        let reading = readings.recv().await.expect("a reading");
+        // One reading per round: where nobody answers, nothing else is asked for.
+        assert!(matches!(reading, ImdsReading::Silent { .. }), "{reading:?}");
+    }
+    assert_eq!(readings.recv().await, Some(ImdsReading::TargetState(Some(TargetState::InService))));
+}
+
+#[tokio::test]
+async fn source_goes_on_past_a_malformed_answer() {
+    let server = server(|request| match request.line() {
+        STATE_LINE => ok("<html>"),
+        "GET /latest/meta-data/spot/instance-action" => ok("soon"),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let mut readings = source(&server.url, Polls::default());
+    for path in ["target-lifecycle-state", "instance-action"] {
+        match readings.recv().await {
+            Some(ImdsReading::Silent { why }) => assert!(why.contains(path), "{why}"),
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    assert_eq!(readings.recv().await, Some(ImdsReading::Rebalance(None)));
+}
+
+#[tokio::test]
+async fn source_ends_with_its_reader() {
+    let server = server(|_| ok("InService")).await;
+    let clock = Clock::start(Some(Scale { epoch: Clock::start(None).now(), speed: 1000 }));
+    let settings = Settings { endpoint: server.url.clone(), ..Settings::default() };
+    let (sender, receiver) = mpsc::channel(1);
+    drop(receiver);
+    run(Imds::new(settings, clock).expect("a client"), clock, Polls::default(), sender).await;
+}
