@@ -1,4 +1,5 @@
 //! drainhook.
 
+pub mod config;
 pub mod machine;
 pub mod shell;
