@@ -65,15 +65,19 @@ pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Op
         .map(|(_, candidate)| candidate)
 }
 
-/// The key that was probably meant by one that there is not: of the same section first, else of any.
+/// The key that was probably meant by one that there is not: a slip in the section is likelier than one in the name.
 pub fn suggest(section: &str, name: &str) -> Option<&'static Key> {
     let section = nearest(section, sections().into_iter());
-    let of_section = || KEYS.iter().filter(|key| Some(key.section) == section).map(|key| key.name);
-    if let (Some(section), Some(name)) = (section, nearest(name, of_section())) {
-        return find(section, name);
-    }
-    let name = nearest(name, KEYS.iter().map(|key| key.name))?;
-    KEYS.iter().find(|key| key.name == name)
+    let names = |of: Option<&'static str>| {
+        let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));
+        keys.map(|key| key.name)
+    };
+    let of_section = |name| section.and_then(|section| find(section, name));
+    let of_any = |name| KEYS.iter().find(|key| key.name == name);
+    of_section(name)
+        .or_else(|| of_any(name))
+        .or_else(|| section.and_then(|section| of_section(nearest(name, names(Some(section)))?)))
+        .or_else(|| of_any(nearest(name, names(None))?))
 }
 
 /// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead more often than it helps.

@@ -15,11 +15,15 @@ POLLS = 5
 
 
 @pytest.fixture
-def group(autoscaling):
+def group(simulator, autoscaling):
     """A group of one instance with a termination hook, of this test alone."""
     name = f"group-{uuid4().hex[:8]}"
     autoscaling.create_auto_scaling_group(
-        AutoScalingGroupName=name, MinSize=0, MaxSize=2, DesiredCapacity=1, AvailabilityZones=["eu-west-1a"]
+        AutoScalingGroupName=name,
+        MinSize=0,
+        MaxSize=2,
+        DesiredCapacity=1,
+        AvailabilityZones=[simulator.environment["AWS_REGION"] + "a"],
     )
     autoscaling.put_lifecycle_hook(
         LifecycleHookName="drain",
