@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import urllib.request
 from uuid import uuid4
 
@@ -29,7 +30,7 @@ def group(simulator, autoscaling):
         LifecycleHookName="drain",
         AutoScalingGroupName=name,
         LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-        HeartbeatTimeout=60,
+        HeartbeatTimeout=3600,
         DefaultResult="CONTINUE",
     )
     return name
@@ -121,27 +122,28 @@ def test_start_up_group(simulator, autoscaling, sqs):
     assert len(listed) == 2
 
 
-def test_scale_in_with_daemon(simulator, autoscaling, daemons, group, tmp_path):
+@pytest.mark.parametrize("held", [False, True], ids=["running", "held until the hook waits"])
+def test_scale_in_with_daemon(simulator, autoscaling, daemons, group, tmp_path, held):
     instance = instance_in_service(autoscaling, group)
-    daemons(daemon_environment(simulator, instance, tmp_path))
-    activity = scale_in(autoscaling, instance)
+    daemon = daemons(daemon_environment(simulator, instance, tmp_path))
+    if held:
+        # A daemon that runs may complete the action between two looks at it; one that is stopped cannot.
+        daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        activity = scale_in(autoscaling, instance)
+        if held:
+            wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
 
-    seen = []
+    # Long before the hook's own timeout, so the daemon has completed the action.
+    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes", seconds=120)
 
-    def gone():
-        seen.append(lifecycle_state(autoscaling, instance))
-        return seen[-1] is None
-
-    wait_for(lambda: gone() or seen[-1] == "Terminating:Wait", "the hook waits")
-    assert "Terminating:Wait" in seen, seen
-    wait_for(gone, "the daemon completes the action and the instance goes", seconds=120)
-
-    def status():
+    def successful():
         described = autoscaling.describe_scaling_activities(ActivityIds=[activity["ActivityId"]])
         return described["Activities"][0]["StatusCode"] == "Successful"
 
-    wait_for(status, "the activity is successful")
-    # Done by the daemon: the hook's own timeout of 60 s, at the simulator's real-time pace, cannot have been.
+    wait_for(successful, "the activity is successful")
     code, message, http = error_of(
         autoscaling.record_lifecycle_action_heartbeat,
         LifecycleHookName="drain",
