@@ -140,7 +140,9 @@ def test_scale_in_with_daemon(simulator, autoscaling, daemons, group, tmp_path, 
     wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes", seconds=120)
 
     def successful():
-        described = autoscaling.describe_scaling_activities(ActivityIds=[activity["ActivityId"]])
+        described = autoscaling.describe_scaling_activities(
+            AutoScalingGroupName=group, ActivityIds=[activity["ActivityId"]]
+        )
         return described["Activities"][0]["StatusCode"] == "Successful"
 
     wait_for(successful, "the activity is successful")
