@@ -1,0 +1,217 @@
+//! Makes the settings into the configuration, and checks what no key can check alone.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use super::keys::{self, KEYS, WhenUnset};
+use super::layers::Layers;
+use super::value::{Kind, Value};
+use super::{
+    Address, Agent, Config, ConfigError, Control, DrainAt, DrainMethod, Imds, Instance, Journal, Lifecycle,
+    Loaded, Log, LogFormat, OnExit, Origin, Problem, Queue, Setting, Simulation,
+};
+use crate::machine::effect::CompletionResult;
+use crate::shell::clock::Scale;
+
+/// Makes the settings into the configuration.
+pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
+    layers.agents = layers.agents.max(1);
+    let mut agents = Vec::new();
+    let mut names = BTreeSet::new();
+    for index in 0..layers.agents {
+        let agent = agent(&Table { layers: &layers, agent: index, section: "agent" });
+        if !names.insert(agent.name.clone()) {
+            layers.problems.push(Problem::SameName { name: agent.name.clone() });
+        }
+        let problem = check_address(&layers, index, &agent.address);
+        layers.problems.extend(problem);
+        agents.push(agent);
+    }
+    if !layers.problems.is_empty() {
+        return Err(ConfigError::Invalid(layers.problems));
+    }
+    Ok(Loaded { config: config(&layers, agents), origins: origins(&layers) })
+}
+
+fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
+    let table = |section| Table { layers, agent: 0, section };
+    let lifecycle = table("lifecycle");
+    let log = table("log");
+    Config {
+        agents,
+        queue: Queue { url: table("queue").optional("url") },
+        lifecycle: Lifecycle {
+            hook: lifecycle.optional("hook"),
+            group: lifecycle.optional("group"),
+            drain_at: drain_at(&lifecycle.word("drain_at")),
+            on_drained: completion_result(&lifecycle.word("on_drained")),
+            on_deadline: completion_result(&lifecycle.word("on_deadline")),
+            on_failed: completion_result(&lifecycle.word("on_failed")),
+            heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
+        },
+        imds: Imds { poll: table("imds").required("poll") },
+        instance: Instance { id: table("instance").optional("id") },
+        control: Control { socket: table("control").required("socket") },
+        journal: Journal { dir: table("journal").required("dir") },
+        log: Log {
+            format: log_format(&log.word("format")),
+            level: tracing::Level::from_str(&log.word("level")).unwrap_or(tracing::Level::INFO),
+        },
+        simulation: Simulation { clock: table(keys::SIMULATION).optional("clock") },
+    }
+}
+
+fn agent(table: &Table<'_>) -> Agent {
+    let address = match table.optional("unix") {
+        Some(path) => Address::Unix(path),
+        None => Address::Url(table.required("url")),
+    };
+    let address_text = match &address {
+        Address::Url(url) => url.clone(),
+        Address::Unix(path) => path.display().to_string(),
+    };
+    let drain_path: String = table.required("drain_path");
+    Agent {
+        name: table.optional("name").unwrap_or(address_text),
+        address,
+        drain_timeout: table.required("drain_timeout"),
+        unreachable_grace: table.required("unreachable_grace"),
+        on_exit: on_exit(&table.word("on_exit")),
+        poll: table.required("poll"),
+        status_path: table.optional("status_path").unwrap_or_else(|| drain_path.clone()),
+        drain_path,
+        method: drain_method(&table.word("method")),
+        drain_blocks: table.required("drain_blocks"),
+        token_file: table.optional("token_file"),
+    }
+}
+
+fn on_exit(word: &str) -> OnExit {
+    if word == "drained" { OnExit::Drained } else { OnExit::Failed }
+}
+
+fn drain_method(word: &str) -> DrainMethod {
+    match word {
+        "PUT" => DrainMethod::Put,
+        "GET" => DrainMethod::Get,
+        _ => DrainMethod::Post,
+    }
+}
+
+fn drain_at(word: &str) -> DrainAt {
+    if word == "wait" { DrainAt::Wait } else { DrainAt::Notice }
+}
+
+fn completion_result(word: &str) -> CompletionResult {
+    if word == "ABANDON" { CompletionResult::Abandon } else { CompletionResult::Continue }
+}
+
+fn log_format(word: &str) -> LogFormat {
+    match word {
+        "json" => LogFormat::Json,
+        "text" => LogFormat::Text,
+        _ => LogFormat::Auto,
+    }
+}
+
+/// Refuses two addresses, and hosts that are neither loopback nor allowed by name.
+fn check_address(layers: &Layers, agent: usize, address: &Address) -> Option<Problem> {
+    let given = |name| layers.given.get(&(agent, "agent", name));
+    match (address, given("url"), given("unix")) {
+        (Address::Unix(_), Some(url), Some(unix)) => {
+            Some(Problem::TwoAddresses { url: url.origin.clone(), unix: unix.origin.clone() })
+        }
+        (Address::Unix(_), _, _) => None,
+        (Address::Url(text), url, _) => {
+            let parsed = reqwest::Url::parse(text).ok()?;
+            let host = parsed.host_str()?.trim_matches(['[', ']']);
+            let allowed = given("allow_host")
+                .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(host));
+            let origin = url.map_or(Origin::Default, |url| url.origin.clone());
+            (!is_loopback(host) && !allowed).then(|| Problem::RemoteHost { origin, host: host.to_owned() })
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Every key with its effective value and where that came from.
+fn origins(layers: &Layers) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for section in keys::sections() {
+        let count = if section == "agent" { layers.agents } else { 1 };
+        for agent in 0..count {
+            let on_socket = layers.given.contains_key(&(agent, "agent", "unix"));
+            for key in KEYS.iter().filter(|key| key.section == section) {
+                let given = layers.given.get(&(agent, section, key.name));
+                let (default, unset) = match key.default {
+                    WhenUnset::Is(_) if key.kind.is_agent_url() && on_socket => (None, "`unix` is set"),
+                    WhenUnset::Is(text) => (Some(text.to_owned()), ""),
+                    WhenUnset::Then(words) => (None, words),
+                };
+                settings.push(Setting {
+                    section,
+                    agent,
+                    key: key.name,
+                    value: given.map(|given| given.text.clone()).or(default),
+                    origin: given.map_or(Origin::Default, |given| given.origin.clone()),
+                    quoted: !matches!(key.kind, Kind::Flag),
+                    unset,
+                });
+            }
+        }
+    }
+    settings
+}
+
+/// Reads typed values of one section. What it is asked for is in the list of keys: a test builds every key.
+struct Table<'a> {
+    layers: &'a Layers,
+    agent: usize,
+    section: &'static str,
+}
+
+impl Table<'_> {
+    fn optional<T: FromValue>(&self, name: &'static str) -> Option<T> {
+        let given = self.layers.given.get(&(self.agent, self.section, name));
+        let value = given.map(|given| given.value.clone()).or_else(|| {
+            let key = keys::find(self.section, name).expect("the key is in the list");
+            match key.default {
+                WhenUnset::Is(text) => key.kind.parse(text).ok(),
+                WhenUnset::Then(_) => None,
+            }
+        });
+        value.map(|value| T::from_value(value).expect("the list gives the key this kind"))
+    }
+
+    fn required<T: FromValue>(&self, name: &'static str) -> T {
+        self.optional(name).expect("the list gives the key a default")
+    }
+
+    fn word(&self, name: &'static str) -> String {
+        self.required(name)
+    }
+}
+
+/// What a value of the list can be read as.
+trait FromValue: Sized {
+    /// `None` where the list gives the key another kind.
+    fn from_value(value: Value) -> Option<Self>;
+}
+
+macro_rules! from_value {
+    ($($variant:ident => $type:ty),*) => {$(
+        impl FromValue for $type {
+            fn from_value(value: Value) -> Option<Self> {
+                if let Value::$variant(inner) = value { Some(inner) } else { None }
+            }
+        }
+    )*};
+}
+
+from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale);

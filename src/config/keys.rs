@@ -1,0 +1,198 @@
+//! Every configuration key, once: what it is called, what it takes, what it is worth where nobody sets it.
+//!
+//! The check for unknown keys, the coercion of values, `drainhook config` and the table in README.md all read
+//! this one list.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::value::Kind;
+
+/// One configuration key.
+#[derive(Debug)]
+pub struct Key {
+    /// The TOML table that it stands in.
+    pub section: &'static str,
+    /// Its name in that table.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is worth where nobody sets it.
+    pub default: WhenUnset,
+    /// What it means, in one line of Markdown.
+    pub help: &'static str,
+}
+
+/// What a key is worth where nobody sets it.
+#[derive(Debug, Clone, Copy)]
+pub enum WhenUnset {
+    /// This value.
+    Is(&'static str),
+    /// No value; the words say what happens then.
+    Then(&'static str),
+}
+
+impl Key {
+    /// `section.name`, as errors and `drainhook config` write it.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("DRAINHOOK_{}__{}", self.section.to_uppercase(), self.name.to_uppercase())
+    }
+}
+
+/// Finds a key by its section and name.
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// The section names, each once, in the order of the list.
+pub fn sections() -> Vec<&'static str> {
+    let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
+    sections.dedup();
+    sections
+}
+
+/// The candidate that a mistyped word most likely meant, where one is near enough.
+pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(&typed.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The key that was probably meant by one that there is not: a slip in the section is likelier than one in the name.
+pub fn suggest(section: &str, name: &str) -> Option<&'static Key> {
+    let section = nearest(section, sections().into_iter());
+    let names = |of: Option<&'static str>| {
+        let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));
+        keys.map(|key| key.name)
+    };
+    let of_section = |name| section.and_then(|section| find(section, name));
+    let of_any = |name| KEYS.iter().find(|key| key.name == name);
+    of_section(name)
+        .or_else(|| of_any(name))
+        .or_else(|| section.and_then(|section| of_section(nearest(name, names(Some(section)))?)))
+        .or_else(|| of_any(nearest(name, names(None))?))
+}
+
+/// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead more often than it helps.
+const LIKENESS_MIN: f64 = 0.8;
+
+/// The configuration table of README.md, as Markdown.
+pub fn markdown() -> String {
+    let mut table = String::from("| key | takes | default | |\n|---|---|---|---|\n");
+    for key in KEYS.iter().filter(|key| key.section != SIMULATION) {
+        let default = match key.default {
+            WhenUnset::Is(value) => format!("`{value}`"),
+            WhenUnset::Then(words) => words.to_owned(),
+        };
+        let takes = key.kind.expected().replace('|', "\\|");
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| `{}` | {takes} | {default} | {} |", key.path(), key.help);
+    }
+    table
+}
+
+/// The section that only `drainhook simulate` sets, for the daemons that it starts.
+pub const SIMULATION: &str = "simulation";
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+const POLL: Kind = Kind::Duration { min: Duration::from_millis(100), max: secs(60) };
+const RESULT: Kind = Kind::Choice(&["CONTINUE", "ABANDON"]);
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    kind: Kind,
+    default: WhenUnset,
+    help: &'static str,
+) -> Key {
+    Key { section, name, kind, default, help }
+}
+
+/// Every key there is.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = {
+    use WhenUnset::{Is, Then};
+    &[
+        key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "Where the agent is; it may have a path of its own."),
+        key("agent", "unix", Kind::Path, Then("the agent is at `url`"), "The agent's Unix socket, in place of `url`."),
+        key("agent", "name", Kind::Text, Then("its address"), "What logs and metrics call this agent."),
+        key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
+        key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable before the drain counts as failed."),
+        key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means that the agent went away while it was draining."),
+        key("agent", "poll", POLL, Is("1s"), "How often its status is asked for where it ignores `Prefer: wait`."),
+        key("agent", "drain_path", Kind::HttpPath, Is("/drain"), "Where the agent is told to drain, under its URL."),
+        key("agent", "status_path", Kind::HttpPath, Then("`drain_path`"), "Where the agent says how far it is, under its URL."),
+        key("agent", "method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method that tells the agent to drain."),
+        key("agent", "drain_blocks", Kind::Flag, Is("false"), "Whether the agent answers that request only when its work is done."),
+        key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent asks for."),
+        key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host that `url` may name though it is not loopback."),
+        key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),
+        key("lifecycle", "hook", Kind::HookName, Then("the group's only terminating hook"), "The termination hook to complete."),
+        key("lifecycle", "group", Kind::GroupName, Then("found by itself"), "The Auto Scaling group of this instance."),
+        key("lifecycle", "drain_at", Kind::Choice(&["notice", "wait"]), Is("notice"), "When draining starts: at the first notice, or when the load balancer is done and the hook waits."),
+        key("lifecycle", "on_drained", RESULT, Is("CONTINUE"), "The result reported when the agent has drained."),
+        key("lifecycle", "on_deadline", RESULT, Is("CONTINUE"), "The result reported when the time is up."),
+        key("lifecycle", "on_failed", RESULT, Is("CONTINUE"), "The result reported when the agent could not be drained."),
+        key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only where the hook cannot be read."),
+        key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is asked."),
+        key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, only for where the metadata service cannot be reached."),
+        key("control", "socket", Kind::Path, Is("/run/drainhook/drainhook.sock"), "The socket that `drainhook status` and its like talk to."),
+        key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "Where a drain under way is written down."),
+        key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "How log lines look; `auto` is text on a terminal, else JSON."),
+        key("log", "level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Is("info"), "What is logged."),
+        key(SIMULATION, "clock", Kind::Scale, Then("real time"), "How simulated time runs. Set by `drainhook simulate`."),
+    ]
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_its_key_takes() {
+        for key in KEYS {
+            if let WhenUnset::Is(text) = key.default {
+                assert!(key.kind.parse(text).is_ok(), "{}", key.path());
+            }
+        }
+    }
+
+    #[test]
+    fn each_key_once_and_sections_together() {
+        let mut paths: Vec<_> = KEYS.iter().map(Key::path).collect();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), KEYS.len());
+        let mut sorted = sections();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), sections().len(), "a section is split in two");
+    }
+
+    #[test]
+    fn nearest_is_near_or_nothing() {
+        let agent = || KEYS.iter().filter(|key| key.section == "agent").map(|key| key.name);
+        assert_eq!(nearest("drain_timout", agent()), Some("drain_timeout"));
+        assert_eq!(nearest("URL", agent()), Some("url"));
+        assert_eq!(nearest("zzz", agent()), None);
+    }
+
+    #[test]
+    fn markdown_has_a_row_for_each_key_a_user_may_set() {
+        let table = markdown();
+        assert!(table.contains("| `agent.drain_timeout` | a duration from 1s to 48h | `1h` |"), "{table}");
+        assert!(table.contains("CONTINUE"), "{table}");
+        assert!(!table.contains("simulation"), "{table}");
+        assert_eq!(table.lines().count(), KEYS.len() - 1 + 2);
+    }
+}

@@ -1,0 +1,210 @@
+//! The file and the environment, read key by key; the later layer wins.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::keys::{self, KEYS, Key};
+use super::value::{Kind, Value};
+use super::{AGENTS_MAX, ConfigError, Origin, Problem};
+
+/// The largest configuration file.
+const FILE_SIZE_MAX: u64 = 256 * 1024;
+
+const PREFIX: &str = "DRAINHOOK_";
+
+/// This process's environment, as far as it can concern the configuration.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(PREFIX))
+}
+
+/// Reads the file; its absence is an error.
+pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > FILE_SIZE_MAX {
+            return Err(io::Error::other(format!("it is larger than {FILE_SIZE_MAX} bytes")));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Reads the file; its absence is fine.
+pub(super) fn read_file_if_there(path: &Path) -> Result<Option<String>, ConfigError> {
+    match read_file(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A value that somebody set.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    /// As it was written, without quotes.
+    pub text: String,
+    pub value: Value,
+    pub origin: Origin,
+}
+
+/// All that was set, and all that is wrong with it so far.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    /// By agent (0 in every other section), section and name.
+    pub given: BTreeMap<(usize, &'static str, &'static str), Given>,
+    /// How many `[[agent]]` tables there are; none counts as one.
+    pub agents: usize,
+    pub problems: Vec<Problem>,
+}
+
+impl Layers {
+    /// Adds the file's layer.
+    pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let file = SourceFile { path, text };
+        let document = DeTable::parse(text).map_err(|error| ConfigError::NotToml {
+            path: path.to_owned(),
+            line: file.line(error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        for (section, value) in document.get_ref() {
+            self.add_section(&file, section, value);
+        }
+        Ok(())
+    }
+
+    fn add_section(
+        &mut self,
+        file: &SourceFile<'_>,
+        section: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let (name, origin) = (section.get_ref().as_ref(), file.origin(section));
+        if !keys::sections().contains(&name) {
+            let nearest = keys::nearest(name, keys::sections().into_iter()).map(|near| format!("[{near}]"));
+            self.problems.push(Problem::UnknownSection { origin, section: name.to_owned(), nearest });
+            return;
+        }
+        match value.get_ref() {
+            DeValue::Table(table) => self.add_table(file, name, 0, table),
+            DeValue::Array(tables) if name == "agent" => {
+                if tables.is_empty() || tables.len() > AGENTS_MAX {
+                    self.problems.push(Problem::AgentCount { origin, count: tables.len() });
+                    return;
+                }
+                self.agents = tables.len();
+                for (agent, value) in tables.iter().enumerate() {
+                    match value.get_ref() {
+                        DeValue::Table(table) => self.add_table(file, name, agent, table),
+                        other => self.problems.push(not_a_table(file.origin(value), name, other)),
+                    }
+                }
+            }
+            other => self.problems.push(not_a_table(origin, name, other)),
+        }
+    }
+
+    fn add_table(&mut self, file: &SourceFile<'_>, section: &str, agent: usize, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let origin = file.origin(name);
+            let Some(key) = keys::find(section, name.get_ref()) else {
+                let nearest = keys::suggest(section, name.get_ref()).map(Key::path);
+                let key = format!("{section}.{}", name.get_ref());
+                self.problems.push(Problem::UnknownKey { origin, key, nearest });
+                continue;
+            };
+            match (value.get_ref(), key.kind) {
+                (DeValue::Boolean(flag), Kind::Flag) => self.add(agent, key, &flag.to_string(), origin),
+                (DeValue::String(_), Kind::Flag) => self.wrong(key, file.given(value), None, origin),
+                (DeValue::String(text), _) => self.add(agent, key, text, origin),
+                (other, _) => {
+                    let given = format!("{} ({})", file.given(value), with_article(other.type_str()));
+                    self.wrong(key, given, None, origin);
+                }
+            }
+        }
+    }
+
+    /// Adds the environment's layer.
+    pub fn add_environment(&mut self, env: impl Iterator<Item = (String, String)>) {
+        // In order of name, so that problems are reported in one order too.
+        for (variable, text) in env.collect::<BTreeMap<_, _>>() {
+            let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
+            else {
+                continue;
+            };
+            let origin = Origin::Variable(variable.clone());
+            match KEYS.iter().find(|key| key.variable() == variable) {
+                Some(key) if key.section == "agent" && self.agents > 1 => {
+                    self.problems.push(Problem::WhichAgent { variable });
+                }
+                Some(key) => self.add(0, key, &text, origin),
+                None => {
+                    let (section, name) = (section.to_lowercase(), name.to_lowercase());
+                    let nearest = keys::suggest(&section, &name).map(Key::variable);
+                    let key = format!("{section}.{name}");
+                    self.problems.push(Problem::UnknownKey { origin, key, nearest });
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, agent: usize, key: &'static Key, text: &str, origin: Origin) {
+        match key.kind.parse(text) {
+            Ok(value) => {
+                let given = Given { text: text.to_owned(), value, origin };
+                self.given.insert((agent, key.section, key.name), given);
+            }
+            Err(why) => self.wrong(key, format!("{text:?}"), why, origin),
+        }
+    }
+
+    fn wrong(&mut self, key: &Key, given: String, why: Option<&'static str>, origin: Origin) {
+        let example = key.kind.example().map_or_else(String::new, |example| format!(", written {example}"));
+        let expected = format!("{}{example}", key.kind.expected());
+        self.problems.push(Problem::WrongValue { origin, key: key.path(), given, why, expected });
+    }
+}
+
+fn not_a_table(origin: Origin, section: &str, found: &DeValue<'_>) -> Problem {
+    Problem::NotATable { origin, section: section.to_owned(), found: with_article(found.type_str()) }
+}
+
+fn with_article(type_name: &str) -> String {
+    let article = if type_name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {type_name}")
+}
+
+/// A file and its text, for saying where in it something stands.
+struct SourceFile<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl SourceFile<'_> {
+    fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    fn origin<T>(&self, spanned: &Spanned<T>) -> Origin {
+        Origin::File(self.path.to_owned(), self.line(spanned.span().start))
+    }
+
+    /// A value as it was written, cut where it is long.
+    fn given<T>(&self, spanned: &Spanned<T>) -> String {
+        const SHOWN_MAX: usize = 60;
+        let written = self.text.get(spanned.span()).unwrap_or_default();
+        let line = written.lines().next().unwrap_or_default();
+        match line.char_indices().nth(SHOWN_MAX) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line.to_owned(),
+        }
+    }
+}

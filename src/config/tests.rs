@@ -1,0 +1,317 @@
+use super::*;
+
+fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_layers(Path::new("test.toml"), Some(text), env)
+}
+
+fn config(text: &str, env: &[(&str, &str)]) -> Config {
+    load(text, env).expect("a good configuration").config
+}
+
+/// The problems, as the user reads them.
+fn problems(text: &str, env: &[(&str, &str)]) -> String {
+    load(text, env).expect_err("a bad configuration").to_string()
+}
+
+#[test]
+fn defaults_where_nothing_is_set() {
+    let config = config("", &[]);
+    let agent = &config.agents[0];
+    assert_eq!(config.agents.len(), 1);
+    assert_eq!(agent.address, Address::Url("http://127.0.0.1:8080".into()));
+    assert_eq!(agent.name, "http://127.0.0.1:8080");
+    assert_eq!(agent.drain_timeout, Duration::from_secs(3600));
+    assert_eq!(agent.on_exit, OnExit::Failed);
+    assert_eq!((agent.drain_path.as_str(), agent.status_path.as_str()), ("/drain", "/drain"));
+    assert_eq!((agent.method, agent.drain_blocks), (DrainMethod::Post, false));
+    assert_eq!(config.queue.url, None);
+    assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
+    assert_eq!(config.lifecycle.heartbeat_timeout, None);
+    assert_eq!(config.control.socket, Path::new("/run/drainhook/drainhook.sock"));
+    assert_eq!(config.log, Log { format: LogFormat::Auto, level: tracing::Level::INFO });
+    assert_eq!(config.simulation.clock, None);
+}
+
+#[test]
+fn every_key_reaches_the_configuration() {
+    let text = r#"
+        [agent]
+        unix = "/run/worker.sock"
+        name = "worker"
+        drain_timeout = "50m"
+        unreachable_grace = "30s"
+        on_exit = "drained"
+        poll = "500ms"
+        drain_path = "/admin/stop"
+        status_path = "/admin/status"
+        method = "PUT"
+        drain_blocks = true
+        token_file = "/etc/worker.token"
+        allow_host = "agent.internal"
+        [queue]
+        url = "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination"
+        [lifecycle]
+        hook = "drain"
+        group = "workers"
+        drain_at = "wait"
+        on_drained = "ABANDON"
+        on_deadline = "ABANDON"
+        on_failed = "ABANDON"
+        heartbeat_timeout = "5m"
+        [imds]
+        poll = "2s"
+        [instance]
+        id = "i-0123456789abcdef0"
+        [control]
+        socket = "/tmp/d.sock"
+        [journal]
+        dir = "/tmp/d"
+        [log]
+        format = "json"
+        level = "trace"
+        [simulation]
+        clock = "1764000000000x60"
+    "#;
+    let config = config(text, &[]);
+    let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination";
+    let expected = Config {
+        agents: vec![Agent {
+            name: "worker".into(),
+            address: Address::Unix("/run/worker.sock".into()),
+            drain_timeout: Duration::from_secs(3000),
+            unreachable_grace: Duration::from_secs(30),
+            on_exit: OnExit::Drained,
+            poll: Duration::from_millis(500),
+            drain_path: "/admin/stop".into(),
+            status_path: "/admin/status".into(),
+            method: DrainMethod::Put,
+            drain_blocks: true,
+            token_file: Some("/etc/worker.token".into()),
+        }],
+        queue: Queue { url: Some(queue.into()) },
+        lifecycle: Lifecycle {
+            hook: Some("drain".into()),
+            group: Some("workers".into()),
+            drain_at: DrainAt::Wait,
+            on_drained: CompletionResult::Abandon,
+            on_deadline: CompletionResult::Abandon,
+            on_failed: CompletionResult::Abandon,
+            heartbeat_timeout: Some(Duration::from_secs(300)),
+        },
+        imds: Imds { poll: Duration::from_secs(2) },
+        instance: Instance { id: Some("i-0123456789abcdef0".into()) },
+        control: Control { socket: "/tmp/d.sock".into() },
+        journal: Journal { dir: "/tmp/d".into() },
+        log: Log { format: LogFormat::Json, level: tracing::Level::TRACE },
+        simulation: Simulation { clock: Scale::try_from("1764000000000x60".to_owned()).ok() },
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn every_choice_means_something_else() {
+    for key in keys::KEYS {
+        let value::Kind::Choice(choices) = key.kind else { continue };
+        let configs: Vec<_> = choices.iter().map(|word| config("", &[(&key.variable(), word)])).collect();
+        for (index, config) in configs.iter().enumerate() {
+            assert!(!configs[..index].contains(config), "{} = {}", key.path(), choices[index]);
+        }
+    }
+}
+
+#[test]
+fn environment_over_file() {
+    let text = "[agent]\ndrain_timeout = \"50m\"\npoll = \"2s\"";
+    let loaded =
+        load(text, &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "2h"), ("DRAINHOOK_BIN", "x"), ("PATH", "y")])
+            .expect("a good configuration");
+    assert_eq!(loaded.config.agents[0].drain_timeout, Duration::from_secs(7200));
+    let of = |key| loaded.origins.iter().find(|setting| setting.key == key).expect("every key is listed");
+    assert_eq!(of("drain_timeout").origin, Origin::Variable("DRAINHOOK_AGENT__DRAIN_TIMEOUT".into()));
+    assert_eq!(of("drain_timeout").value.as_deref(), Some("2h"));
+    assert_eq!(of("poll").origin, Origin::File("test.toml".into(), 3));
+    assert_eq!(of("on_exit").origin, Origin::Default);
+}
+
+#[test]
+fn flags_from_the_environment() {
+    assert!(config("", &[("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true")]).agents[0].drain_blocks);
+    let text = problems("", &[("DRAINHOOK_AGENT__DRAIN_BLOCKS", "1")]);
+    assert!(
+        text.starts_with("DRAINHOOK_AGENT__DRAIN_BLOCKS: `agent.drain_blocks` is \"1\"; expected"),
+        "{text}"
+    );
+}
+
+#[test]
+fn unknown_keys_name_the_nearest() {
+    assert_eq!(
+        problems("[agent]\n\ndrain_timout = \"1h\"", &[]),
+        "test.toml:3: unknown key `agent.drain_timout`; did you mean `agent.drain_timeout`?"
+    );
+    assert_eq!(
+        problems("[lifecycle]\ndrain_timeout = \"1h\"", &[]),
+        "test.toml:2: unknown key `lifecycle.drain_timeout`; did you mean `agent.drain_timeout`?"
+    );
+    assert_eq!(
+        problems("", &[("DRAINHOOK_LIFECYLE__HOK", "drain")]),
+        "DRAINHOOK_LIFECYLE__HOK: unknown key `lifecyle.hok`; did you mean `DRAINHOOK_LIFECYCLE__HOOK`?"
+    );
+    assert_eq!(
+        problems("[agents]\nurl = \"x\"", &[]),
+        "test.toml:1: unknown section `[agents]`; did you mean `[agent]`?"
+    );
+    assert_eq!(problems("[agent]\nzzzzz = 1", &[]), "test.toml:2: unknown key `agent.zzzzz`");
+}
+
+#[test]
+fn variables_are_upper_case() {
+    let text = problems("", &[("DRAINHOOK_agent__url", "http://localhost")]);
+    assert!(text.contains("did you mean `DRAINHOOK_AGENT__URL`?"), "{text}");
+}
+
+#[test]
+fn wrong_types_and_values() {
+    assert_eq!(
+        problems("[agent]\npoll = 5", &[]),
+        "test.toml:2: `agent.poll` is 5 (an integer); \
+         expected a duration from 100ms to 1m, written like \"500ms\", \"90s\" or \"1h30m\""
+    );
+    assert_eq!(
+        problems("[agent]\ndrain_blocks = \"true\"", &[]),
+        "test.toml:2: `agent.drain_blocks` is \"true\"; expected `true` or `false`, written without quotes"
+    );
+    assert_eq!(
+        problems("[lifecycle]\non_failed = \"abandon\"", &[]),
+        "test.toml:2: `lifecycle.on_failed` is \"abandon\"; expected `CONTINUE` or `ABANDON`"
+    );
+    assert_eq!(
+        problems("queue = 1", &[]),
+        "test.toml:1: `queue` is an integer; expected a table, written `[queue]`"
+    );
+    let bad = [
+        ("-1s", "AGENT__DRAIN_TIMEOUT"),
+        ("0s", "AGENT__DRAIN_TIMEOUT"),
+        ("49h", "AGENT__DRAIN_TIMEOUT"),
+        ("61m", "AGENT__UNREACHABLE_GRACE"),
+        ("50ms", "IMDS__POLL"),
+        ("29s", "LIFECYCLE__HEARTBEAT_TIMEOUT"),
+    ];
+    for (text, key) in bad {
+        let problems = problems("", &[(&format!("DRAINHOOK_{key}"), text)]);
+        assert!(problems.contains(&format!("is \"{text}\"; expected a duration from")), "{problems}");
+    }
+}
+
+#[test]
+fn several_problems_at_once() {
+    let text =
+        problems("[agent]\npoll = 5\nurll = \"x\"\n[log]\nlevel = \"loud\"", &[("DRAINHOOK_IMDS__POLL", "")]);
+    assert_eq!(text.lines().count(), 4, "{text}");
+}
+
+#[test]
+fn https_and_remote_agents() {
+    let url = |url: &str, more: &str| format!("[agent]\nurl = \"{url}\"\n{more}");
+    let text = problems(&url("https://127.0.0.1", ""), &[]);
+    assert!(text.contains("agents are local and reached by plain HTTP"), "{text}");
+    assert_eq!(
+        problems(&url("http://agent.internal:80", ""), &[]),
+        "test.toml:2: `agent.url` names the host agent.internal, which is not loopback; \
+         if the agent really is there, allow it by name: allow_host = \"agent.internal\""
+    );
+    for remote in ["http://10.0.0.1", "http://0.0.0.0", "http://[fe80::1]", "http://localhost.example.com"] {
+        assert!(
+            problems(&url(remote, "allow_host = \"agent.internal\""), &[]).contains("not loopback"),
+            "{remote}"
+        );
+    }
+    for local in [
+        "http://localhost:80",
+        "http://LOCALHOST",
+        "http://127.8.9.1",
+        "http://[::1]:80",
+        "http://[::ffff:127.0.0.1]",
+    ] {
+        config(&url(local, ""), &[]);
+    }
+    config(&url("http://agent.internal", "allow_host = \"Agent.Internal\""), &[]);
+    config(&url("http://[fd00::1]:80", "allow_host = \"fd00::1\""), &[]);
+}
+
+#[test]
+fn url_and_unix() {
+    let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
+    assert_eq!(
+        text,
+        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say where the agent is; \
+         keep one of them"
+    );
+    let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
+    assert_eq!(config.agents[0].address, Address::Unix("/run/a.sock".into()));
+    assert_eq!(config.agents[0].name, "/run/a.sock");
+}
+
+#[test]
+fn several_agents() {
+    let text = "[[agent]]\nname = \"a\"\n[[agent]]\nunix = \"/run/b.sock\"\npoll = \"2s\"";
+    let config = config(text, &[]);
+    let names: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["a", "/run/b.sock"]);
+    assert_eq!(config.agents[0].poll, Duration::from_secs(1));
+    assert_eq!(config.agents[1].poll, Duration::from_secs(2));
+    let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
+    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but there are several"), "{problem}");
+    assert!(problems("[[agent]]\n[[agent]]", &[]).starts_with("two agents are called http://127.0.0.1:8080"));
+    let count = problems(&"[[agent]]\n".repeat(AGENTS_MAX + 1), &[]);
+    assert!(count.contains("17 agents are configured; expected 1 to 16"), "{count}");
+    assert!(problems("agent = []", &[]).contains("0 agents"));
+    assert!(problems("agent = [1]", &[]).contains("`agent` is an integer"));
+}
+
+#[test]
+fn one_agent_in_an_array_takes_variables() {
+    let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
+    assert_eq!(config.agents[0].poll, Duration::from_secs(3));
+}
+
+#[test]
+fn files() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("drainhook.toml");
+    let load = |path: &Path| Config::load(Some(path), std::iter::empty());
+    assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "absent, and named");
+    assert!(matches!(layers::read_file_if_there(&path), Ok(None)), "absent, by default");
+    assert!(matches!(load(dir.path()), Err(ConfigError::Unreadable { .. })), "a folder");
+    assert!(matches!(layers::read_file_if_there(dir.path()), Err(ConfigError::Unreadable { .. })));
+    std::fs::write(&path, "[imds]\npoll = \"7s\"").expect("written");
+    assert_eq!(load(&path).expect("a good file").config.imds.poll, Duration::from_secs(7));
+    std::fs::write(&path, [0xff, 0xfe]).expect("written");
+    assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "not UTF-8");
+    std::fs::write(&path, " ".repeat(256 * 1024 + 1)).expect("written");
+    assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "too large");
+}
+
+#[test]
+fn not_toml() {
+    assert!(problems("[agent]\n\nurl = http", &[]).starts_with("test.toml:3 is not TOML: "));
+}
+
+#[test]
+fn printed_configuration_loads_as_itself() {
+    for text in [
+        "",
+        "[agent]\nunix = \"/run/a \\\"b.sock\"\n[lifecycle]\nhook = \"h\"",
+        "[[agent]]\nname=\"a\"\n[[agent]]\nname = \"b\"",
+    ] {
+        let loaded = load(text, &[]).expect("a good configuration");
+        let printed = loaded.to_toml();
+        assert_eq!(config(&printed, &[]), loaded.config, "{printed}");
+    }
+    let printed = load("[log]\nlevel = \"warn\"", &[]).expect("a good configuration").to_toml();
+    assert!(printed.contains("\nlevel = \"warn\" "), "{printed}");
+    assert!(printed.contains("# test.toml:2"), "{printed}");
+    assert!(printed.contains("# hook "), "{printed}");
+    assert!(!printed.contains("simulation"), "{printed}");
+}

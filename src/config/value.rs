@@ -1,0 +1,355 @@
+//! What a key takes: reads one value from its text, or says what was expected.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::shell::clock::Scale;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Text of 1 to `TEXT_LENGTH_MAX` characters.
+    Text,
+    /// A plain-HTTP URL without credentials, query or fragment.
+    AgentUrl,
+    /// The URL of an SQS queue.
+    QueueUrl,
+    /// An absolute path of this machine.
+    Path,
+    /// A path of the agent's HTTP interface.
+    HttpPath,
+    /// `true` or `false`; the only kind that TOML does not write in quotes.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A duration within these bounds.
+    Duration {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// The name of a lifecycle hook.
+    HookName,
+    /// The name of an Auto Scaling group.
+    GroupName,
+    /// An EC2 instance id.
+    InstanceId,
+    /// How simulated time runs.
+    Scale,
+}
+
+/// A value that its key takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Of every kind that is words: names, URLs, choices.
+    Text(String),
+    /// Of kind `Path`.
+    Path(PathBuf),
+    /// Of kind `Flag`.
+    Flag(bool),
+    /// Of kind `Duration`.
+    Duration(Duration),
+    /// Of kind `Scale`.
+    Scale(Scale),
+}
+
+/// The longest text of any key.
+const TEXT_LENGTH_MAX: usize = 1024;
+/// The longest hook or group name that Auto Scaling takes.
+const NAME_LENGTH_MAX: usize = 255;
+/// The longest queue name that SQS takes.
+const QUEUE_NAME_LENGTH_MAX: usize = 80;
+
+impl Kind {
+    /// Reads a value. The error says what is wrong with this one, where `expected` alone would not make that plain.
+    pub fn parse(self, text: &str) -> Result<Value, Option<&'static str>> {
+        if text.is_empty() || text.len() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
+            return Err(None);
+        }
+        let words = |fits: bool| if fits { Ok(Value::Text(text.to_owned())) } else { Err(None) };
+        match self {
+            Kind::Text => words(text.trim() == text),
+            Kind::AgentUrl => agent_url(text).map(Value::Text).map_err(Some),
+            Kind::QueueUrl => words(is_queue_url(text)),
+            Kind::Path if text.starts_with('/') => Ok(Value::Path(PathBuf::from(text))),
+            Kind::Path => Err(None),
+            Kind::HttpPath => words(is_http_path(text)),
+            Kind::Flag => text.parse().map(Value::Flag).map_err(|_| None),
+            Kind::Choice(choices) => words(choices.contains(&text)),
+            Kind::Duration { min, max } => match parse_duration(text) {
+                Some(duration) if (min..=max).contains(&duration) => Ok(Value::Duration(duration)),
+                Some(_) | None => Err(None),
+            },
+            Kind::HookName => words(text.len() <= NAME_LENGTH_MAX && text.chars().all(is_hook_char)),
+            Kind::GroupName => words(text.chars().count() <= NAME_LENGTH_MAX && !text.contains(':')),
+            Kind::InstanceId => words(is_instance_id(text)),
+            Kind::Scale => Scale::try_from(text.to_owned()).map(Value::Scale).map_err(|_| None),
+        }
+    }
+
+    /// Whether it is the address that a Unix socket stands in for.
+    pub(super) fn is_agent_url(self) -> bool {
+        matches!(self, Kind::AgentUrl)
+    }
+
+    /// What it takes, in words that follow "expected", and in Markdown.
+    pub fn expected(self) -> String {
+        match self {
+            Kind::Text => "text".to_owned(),
+            Kind::AgentUrl => "an `http://` URL".to_owned(),
+            Kind::QueueUrl => {
+                "a queue URL such as `https://sqs.eu-west-1.amazonaws.com/123456789012/name`".to_owned()
+            }
+            Kind::Path => "an absolute path".to_owned(),
+            Kind::HttpPath => "a path that starts with `/`".to_owned(),
+            Kind::Flag => "`true` or `false`".to_owned(),
+            Kind::Choice(choices) => one_of(choices),
+            Kind::Duration { min, max } => format!("a duration from {} to {}", Written(min), Written(max)),
+            Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
+            Kind::GroupName => "the name of an Auto Scaling group".to_owned(),
+            Kind::InstanceId => "an instance id (`i-` and 8 to 17 hexadecimal digits)".to_owned(),
+            Kind::Scale => "EPOCH_MSxSPEED, such as `1764000000000x60`".to_owned(),
+        }
+    }
+
+    /// How to write it in TOML, where that is not plain.
+    pub fn example(self) -> Option<&'static str> {
+        match self {
+            Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
+            Kind::Flag => Some("without quotes"),
+            Kind::Text
+            | Kind::AgentUrl
+            | Kind::QueueUrl
+            | Kind::Path
+            | Kind::HttpPath
+            | Kind::Choice(_)
+            | Kind::HookName
+            | Kind::GroupName
+            | Kind::InstanceId
+            | Kind::Scale => None,
+        }
+    }
+}
+
+/// Checks an agent's URL and gives it back without a slash at its end, so that a path can be appended.
+fn agent_url(text: &str) -> Result<String, &'static str> {
+    let url = reqwest::Url::parse(text).map_err(|_| "it is not a URL")?;
+    match url.scheme() {
+        "http" => {}
+        "https" => {
+            return Err("agents are local and reached by plain HTTP: write http:// or use `unix`");
+        }
+        _ => return Err("its scheme is not http"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it carries credentials: put a bearer token into `token_file`");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("it carries a query or a fragment");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether the URL's path looks like `/account/name`.
+fn is_queue_url(text: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(text) else { return false };
+    let parts: Vec<&str> = url.path().trim_start_matches('/').split('/').collect();
+    let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && parts.len() == 2
+        && parts
+            .iter()
+            .all(|part| (1..=QUEUE_NAME_LENGTH_MAX).contains(&part.len()) && part.chars().all(is_name_char))
+}
+
+fn is_http_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+fn is_hook_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/')
+}
+
+fn is_instance_id(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(is_hex))
+}
+
+/// `` `a`, `b` or `c` ``.
+fn one_of(choices: &[&str]) -> String {
+    match choices {
+        [] => String::new(),
+        [only] => format!("`{only}`"),
+        [first @ .., last] => {
+            let first: Vec<_> = first.iter().map(|choice| format!("`{choice}`")).collect();
+            format!("{} or `{last}`", first.join(", "))
+        }
+    }
+}
+
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Reads a duration such as `90s`, `50m`, `2h`, `1h30m` or `500ms`: whole numbers, larger units first, each once.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    let mut total_ms: u64 = 0;
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (unit, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
+        let (_, unit_ms) = units.find(|(name, _)| *name == unit)?;
+        total_ms = total_ms.checked_add(number.parse::<u64>().ok()?.checked_mul(*unit_ms)?)?;
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(Duration::from_millis(total_ms))
+}
+
+/// A duration as the configuration writes it: `1h30m`.
+pub struct Written(pub Duration);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest_ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if rest_ms == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, unit_ms) in UNITS {
+            let count = rest_ms / unit_ms;
+            rest_ms %= unit_ms;
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_there_and_back() {
+        for (text, ms) in [
+            ("90s", 90_000),
+            ("50m", 3_000_000),
+            ("2h", 7_200_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("1m500ms", 60_500),
+        ] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        assert_eq!(Written(Duration::from_millis(5_400_500)).to_string(), "1h30m500ms");
+        assert_eq!(Written(Duration::ZERO).to_string(), "0s");
+    }
+
+    #[test]
+    fn durations_that_are_none() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "+5s",
+            "1.5h",
+            "1 h",
+            "5S",
+            "5d",
+            "30m1h",
+            "1h1h",
+            "5s ",
+            "٣s",
+            "99999999999999999h",
+            "18446744073709551615m",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations_out_of_bounds() {
+        let kind = Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) };
+        assert!(kind.parse("100ms").is_ok() && kind.parse("1m").is_ok());
+        for text in ["0s", "99ms", "61s", "60001ms"] {
+            assert!(kind.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn agent_urls() {
+        let url = |text| Kind::AgentUrl.parse(text);
+        assert_eq!(url("http://127.0.0.1:8080/"), Ok(Value::Text("http://127.0.0.1:8080".into())));
+        assert_eq!(url("http://[::1]:9/base/"), Ok(Value::Text("http://[::1]:9/base".into())));
+        for bad in [
+            "127.0.0.1:8080",
+            "localhost:8080",
+            "ftp://localhost",
+            "http://",
+            "http://u:p@localhost",
+            "http://localhost/?x=1",
+            "http://localhost/#x",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            url("https://localhost"),
+            Err(Some("agents are local and reached by plain HTTP: write http:// or use `unix`"))
+        );
+    }
+
+    #[test]
+    fn queue_urls() {
+        for good in [
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination",
+            "http://127.0.0.1:4566/000000000000/q",
+        ] {
+            assert!(Kind::QueueUrl.parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "workers-termination",
+            "arn:aws:sqs:eu-west-1:123456789012:q",
+            "https://sqs.eu-west-1.amazonaws.com/",
+            "https://sqs.eu-west-1.amazonaws.com/q",
+            "https://h/123456789012/q/more",
+            "https://h/123456789012/q.fifo",
+            "ftp://h/123456789012/q",
+        ] {
+            assert!(Kind::QueueUrl.parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_and_ids() {
+        assert!(Kind::HookName.parse("drain/first_1-a").is_ok());
+        assert!(Kind::HookName.parse(&"h".repeat(255)).is_ok());
+        assert!(Kind::HookName.parse(&"h".repeat(256)).is_err());
+        assert!(Kind::HookName.parse("two words").is_err());
+        assert!(Kind::GroupName.parse("my workers (blue)").is_ok());
+        assert!(Kind::GroupName.parse("a\nb").is_err());
+        for good in ["i-0123abcd", "i-0123456789abcdef0"] {
+            assert!(Kind::InstanceId.parse(good).is_ok(), "{good}");
+        }
+        for bad in ["0123abcd", "i-0123abc", "i-0123456789abcdef01", "i-0123ABCD", "i-0123abcg"] {
+            assert!(Kind::InstanceId.parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_rest() {
+        assert!(Kind::Path.parse("/run/a.sock").is_ok());
+        assert!(Kind::Path.parse("run/a.sock").is_err());
+        assert!(Kind::HttpPath.parse("/v1/drain?force=1").is_ok());
+        assert!(Kind::HttpPath.parse("drain").is_err());
+        assert!(Kind::HttpPath.parse("/a b").is_err());
+        assert_eq!(Kind::Flag.parse("true"), Ok(Value::Flag(true)));
+        assert!(Kind::Flag.parse("yes").is_err());
+        assert!(Kind::Choice(&["a", "b"]).parse("A").is_err());
+        assert!(Kind::Text.parse("").is_err());
+    }
+}

@@ -1,0 +1,174 @@
+"""Starts the simulator and daemons for the tests, and stops each by its own process id."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+import boto3
+import pytest
+from botocore.config import Config
+
+BIN = os.environ["DRAINHOOK_BIN"]
+READY_SECONDS_MAX = 30
+STOP_SECONDS_MAX = 10
+
+
+def wait_for(condition, what, seconds=60):
+    """Asks until the answer is true, and gives it back; fails once the time is up."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def bare_environment():
+    """This process's environment without anything that would configure AWS or drainhook."""
+    foreign = ("AWS_", "DRAINHOOK_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+
+
+class Process:
+    """A drainhook process, with what it has written so far."""
+
+    def __init__(self, *arguments, environment):
+        self.process = subprocess.Popen(
+            [BIN, *arguments],
+            env=bare_environment() | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.arguments = arguments
+        self.stdout, self.stderr = [], []
+        self.lines = queue.Queue()
+        self.readers = [
+            threading.Thread(target=self._read_stdout, daemon=True),
+            threading.Thread(target=self._read_stderr, daemon=True),
+        ]
+        for reader in self.readers:
+            reader.start()
+
+    def _read_stdout(self):
+        for line in self.process.stdout:
+            self.stdout.append(line)
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def _read_stderr(self):
+        self.stderr.extend(self.process.stderr)
+
+    def line(self, seconds):
+        """The next line of its standard output; fails where there is none in time."""
+        try:
+            line = self.lines.get(timeout=seconds)
+        except queue.Empty:
+            pytest.fail(f"{self}: no line within {seconds} s")
+        if line is None:
+            pytest.fail(f"{self}: it ended, with exit code {self.process.wait()}")
+        return line.rstrip("\n")
+
+    def stop(self):
+        """Ends it as systemd would. Its exit code, where it obeyed; None where it had to be killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return None
+        finally:
+            for reader in self.readers:
+                reader.join(STOP_SECONDS_MAX)
+
+    def show(self):
+        """Prints what it wrote; pytest shows that for a test that fails."""
+        print(f"--- {self}, standard output")
+        print("".join(self.stdout), end="")
+        print(f"--- {self}, standard error")
+        print("".join(self.stderr), end="")
+
+    def __str__(self):
+        return "drainhook " + " ".join(self.arguments)
+
+
+@dataclass
+class Simulator:
+    """What `drainhook simulate --serve --json` says when it is ready."""
+
+    process: Process
+    environment: dict
+    instances: list
+    group: str
+    hook: str
+    queue_url: str
+
+    def client(self, service):
+        return boto3.client(
+            service,
+            region_name=self.environment["AWS_REGION"],
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+
+def start_simulator(*arguments):
+    """Starts the simulator and reads until it is ready. The caller stops it."""
+    process = Process("simulate", "--serve", "--json", *arguments, environment={})
+    try:
+        while True:
+            event = json.loads(process.line(READY_SECONDS_MAX))
+            if event.pop("event") == "ready":
+                known = {name: event[name] for name in ("environment", "instances", "group", "hook", "queue_url")}
+                return Simulator(process=process, **known)
+    except BaseException:
+        process.stop()
+        process.show()
+        raise
+
+
+@pytest.fixture(scope="session")
+def simulator():
+    """One simulator for all tests. Each makes what it changes: a group, a queue."""
+    simulator = start_simulator("--instances", "2")
+    yield simulator
+    code = simulator.process.stop()
+    simulator.process.show()
+    assert code is not None, "the simulator did not end on SIGTERM"
+
+
+@pytest.fixture
+def daemons():
+    """Starts `drainhook run` with an environment, no flag and no file, as often as the test asks."""
+    started = []
+
+    def start(environment):
+        started.append(Process("run", environment=environment))
+        return started[-1]
+
+    yield start
+    codes = [daemon.stop() for daemon in started]
+    for daemon in started:
+        daemon.show()
+    assert None not in codes, "a daemon did not end on SIGTERM"
+
+
+@pytest.fixture
+def autoscaling(simulator):
+    return simulator.client("autoscaling")
+
+
+@pytest.fixture
+def sqs(simulator):
+    return simulator.client("sqs")

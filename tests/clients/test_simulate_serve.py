@@ -1,0 +1,335 @@
+"""boto3 and the real daemon against `drainhook simulate --serve`: AWS's own client must see AWS."""
+
+import json
+import re
+import signal
+import urllib.request
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import Process, wait_for
+from network import CountingListener, RecordingProxy
+
+INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
+POLLS = 5
+
+
+@pytest.fixture
+def group(simulator, autoscaling):
+    """A group of one instance with a termination hook, of this test alone."""
+    name = f"group-{uuid4().hex[:8]}"
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        MinSize=0,
+        MaxSize=2,
+        DesiredCapacity=1,
+        AvailabilityZones=[simulator.environment["AWS_REGION"] + "a"],
+    )
+    autoscaling.put_lifecycle_hook(
+        LifecycleHookName="drain",
+        AutoScalingGroupName=name,
+        LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+        HeartbeatTimeout=3600,
+        DefaultResult="CONTINUE",
+    )
+    return name
+
+
+def instance_in_service(autoscaling, group):
+    """The group's instance, once it is in service."""
+
+    def found():
+        groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+        return [instance["InstanceId"] for instance in groups[0]["Instances"] if instance["LifecycleState"] == "InService"]
+
+    (instance,) = wait_for(found, f"{group} has an instance in service")
+    assert INSTANCE_ID.fullmatch(instance)
+    return instance
+
+
+def lifecycle_state(autoscaling, instance):
+    """Its state; None where it is gone."""
+    described = autoscaling.describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
+    return described[0]["LifecycleState"] if described else None
+
+
+def scale_in(autoscaling, instance):
+    answer = autoscaling.terminate_instance_in_auto_scaling_group(
+        InstanceId=instance, ShouldDecrementDesiredCapacity=True
+    )
+    return answer["Activity"]
+
+
+def simulated_instance(simulator, instance):
+    """What the simulator knows of an instance, those of later groups too."""
+    with urllib.request.urlopen(simulator.environment["AWS_ENDPOINT_URL"] + "/_sim/instances", timeout=10) as answer:
+        (known,) = [known for known in json.load(answer) if known["id"] == instance]
+    return known
+
+
+def daemon_environment(simulator, instance, folder):
+    """What `drainhook run` needs for an instance, with its files in a folder of the test."""
+    known = simulated_instance(simulator, instance)
+    return simulator.environment | {
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": known["imds"],
+        "DRAINHOOK_AGENT__URL": known["agent"],
+        "DRAINHOOK_CONTROL__SOCKET": str(folder / "drainhook.sock"),
+        "DRAINHOOK_JOURNAL__DIR": str(folder),
+    }
+
+
+def error_of(call, **arguments):
+    """Code, message and HTTP status of a call that AWS refuses."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    answer = caught.value.response
+    return answer["Error"]["Code"], answer["Error"]["Message"], answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def test_lines_for_a_shell():
+    process = Process("simulate", "--serve", "--instances", "2", environment={})
+    try:
+        lines = []
+        while not lines or lines[-1] != "ready":
+            lines.append(process.line(30))
+    finally:
+        code = process.stop()
+        process.show()
+    assert code is not None, "the simulator did not end on SIGTERM"
+    exported = {line.split()[1].split("=", 1)[0] for line in lines if line.startswith("export ")}
+    assert exported >= {"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    instances = [line.split() for line in lines if INSTANCE_ID.match(line)]
+    assert len(instances) == 2
+    for _, *assignments in instances:
+        assert {assignment.split("=", 1)[0] for assignment in assignments} >= {
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "DRAINHOOK_AGENT__URL",
+            "DRAINHOOK_CONTROL__SOCKET",
+            "DRAINHOOK_JOURNAL__DIR",
+        }
+
+
+def test_start_up_group(simulator, autoscaling, sqs):
+    assert (simulator.group, simulator.hook) == ("workers", "drain")
+    assert simulator.queue_url == sqs.get_queue_url(QueueName="workers-termination")["QueueUrl"]
+    (hook,) = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName="workers")["LifecycleHooks"]
+    assert hook["LifecycleHookName"] == "drain"
+    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    (group,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["workers"])["AutoScalingGroups"]
+    listed = {instance["InstanceId"] for instance in group["Instances"]}
+    assert listed == {instance["id"] for instance in simulator.instances}
+    assert len(listed) == 2
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["running", "held until the hook waits"])
+def test_scale_in_with_daemon(simulator, autoscaling, daemons, group, tmp_path, held):
+    instance = instance_in_service(autoscaling, group)
+    daemon = daemons(daemon_environment(simulator, instance, tmp_path))
+    if held:
+        # A daemon that runs may complete the action between two looks at it; one that is stopped cannot.
+        daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        activity = scale_in(autoscaling, instance)
+        if held:
+            wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+    # Long before the hook's own timeout, so the daemon has completed the action.
+    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes", seconds=120)
+
+    def successful():
+        described = autoscaling.describe_scaling_activities(
+            AutoScalingGroupName=group, ActivityIds=[activity["ActivityId"]]
+        )
+        return described["Activities"][0]["StatusCode"] == "Successful"
+
+    wait_for(successful, "the activity is successful")
+    code, message, http = error_of(
+        autoscaling.record_lifecycle_action_heartbeat,
+        LifecycleHookName="drain",
+        AutoScalingGroupName=group,
+        InstanceId=instance,
+    )
+    assert (code, http) == ("ValidationError", 400)
+    assert message == f"No active Lifecycle Action found with instance ID {instance}"
+
+
+def test_second_completion(autoscaling, group):
+    instance = instance_in_service(autoscaling, group)
+    none_active = ("ValidationError", f"No active Lifecycle Action found with instance ID {instance}", 400)
+    action = {"LifecycleHookName": "drain", "AutoScalingGroupName": group, "InstanceId": instance}
+    assert error_of(autoscaling.record_lifecycle_action_heartbeat, **action) == none_active
+
+    scale_in(autoscaling, instance)
+    wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
+    autoscaling.record_lifecycle_action_heartbeat(**action)
+    autoscaling.complete_lifecycle_action(LifecycleActionResult="CONTINUE", **action)
+    again = error_of(autoscaling.complete_lifecycle_action, LifecycleActionResult="CONTINUE", **action)
+    assert again == none_active
+    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes")
+
+
+def test_completion_with_a_token_that_is_none(autoscaling, group):
+    token = str(uuid4())
+    code, message, http = error_of(
+        autoscaling.complete_lifecycle_action,
+        LifecycleHookName="drain",
+        AutoScalingGroupName=group,
+        LifecycleActionToken=token,
+        LifecycleActionResult="CONTINUE",
+    )
+    assert (code, http) == ("ValidationError", 400)
+    assert message == f"No active Lifecycle Action found with token {token}"
+
+
+@pytest.mark.parametrize("wrong", ["hook", "instance", "group"])
+def test_unknown_names(autoscaling, group, wrong):
+    instance = instance_in_service(autoscaling, group)
+    arguments = {
+        "LifecycleHookName": "no-such-hook" if wrong == "hook" else "drain",
+        "AutoScalingGroupName": "no-such-group" if wrong == "group" else group,
+        "InstanceId": "i-0000000000000bad0" if wrong == "instance" else instance,
+    }
+    code, message, http = error_of(
+        autoscaling.complete_lifecycle_action, LifecycleActionResult="CONTINUE", **arguments
+    )
+    assert (code, http) == ("ValidationError", 400)
+    if wrong == "instance":
+        assert message == "No active Lifecycle Action found with instance ID i-0000000000000bad0"
+    assert message
+
+
+def test_heartbeat_timeout_out_of_range(autoscaling, group):
+    code, message, http = error_of(
+        autoscaling.put_lifecycle_hook,
+        LifecycleHookName="hasty",
+        AutoScalingGroupName=group,
+        LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+        HeartbeatTimeout=10,
+    )
+    assert (code, http) == ("ValidationError", 400)
+    assert message
+
+
+def test_unknown_instances_are_ignored_by_describe(autoscaling):
+    assert lifecycle_state(autoscaling, "i-0000000000000bad0") is None
+
+
+def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
+    instance = simulator.instances[0]["id"]
+    environment = daemon_environment(simulator, instance, tmp_path)
+    aws = CountingListener()
+    imds = RecordingProxy(environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+    agent = CountingListener()
+    try:
+        daemon = daemons(
+            environment
+            | {
+                "AWS_ENDPOINT_URL": aws.url,
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.url,
+                "DRAINHOOK_AGENT__URL": agent.url,
+                "DRAINHOOK_QUEUE__URL": f"{aws.url}/000000000000/workers-termination",
+                "DRAINHOOK_IMDS__POLL": "100ms",
+            }
+        )
+
+        def polls():
+            return sum(path.endswith("/autoscaling/target-lifecycle-state") for _, path in list(imds.requests))
+
+        wait_for(lambda: polls() >= POLLS, f"the metadata service is polled {POLLS} times")
+        assert daemon.process.poll() is None, "the daemon ended"
+        assert aws.connections == 0
+        assert agent.connections == 0
+    finally:
+        for server in (aws, imds, agent):
+            server.close()
+
+
+@pytest.fixture
+def queue_url(sqs):
+    return sqs.create_queue(QueueName=f"queue-{uuid4().hex[:8]}")["QueueUrl"]
+
+
+def receive(sqs, queue_url, **more):
+    answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=0, **more)
+    return answer.get("Messages", [])
+
+
+def bodies(messages):
+    return sorted(message["Body"] for message in messages)
+
+
+def test_queue_names(sqs, queue_url):
+    name = queue_url.rsplit("/", 1)[1]
+    assert sqs.get_queue_url(QueueName=name)["QueueUrl"] == queue_url
+    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])["Attributes"]
+    assert attributes["QueueArn"].endswith(f":{name}")
+    assert attributes["VisibilityTimeout"] == "30"
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+        sqs.get_queue_url(QueueName="no-such-queue")
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+        sqs.receive_message(QueueUrl=queue_url + "-not")
+
+
+def test_receive_hides_and_visibility_gives_back(sqs, queue_url):
+    # boto3 compares the digests of what it sends and receives by itself.
+    sqs.send_message(QueueUrl=queue_url, MessageBody='{"a": "ä"}')
+    (first,) = receive(sqs, queue_url, AttributeNames=["ApproximateReceiveCount"])
+    assert first["Body"] == '{"a": "ä"}'
+    assert first["Attributes"]["ApproximateReceiveCount"] == "1"
+    assert receive(sqs, queue_url) == []
+    sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=0)
+    (again,) = receive(sqs, queue_url, AttributeNames=["ApproximateReceiveCount"])
+    assert again["MessageId"] == first["MessageId"]
+    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
+    sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
+    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "0"
+    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+def test_batches(sqs, queue_url):
+    sent = [{"Id": str(number), "MessageBody": f"body {number}"} for number in range(4)]
+    assert len(sqs.send_message_batch(QueueUrl=queue_url, Entries=sent)["Successful"]) == 4
+    received = []
+    wait_for(lambda: received.extend(receive(sqs, queue_url)) or len(received) == 4, "all four messages arrive")
+    assert bodies(received) == [f"body {number}" for number in range(4)]
+
+    shown = [
+        {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
+        for number, message in enumerate(received)
+    ]
+    answer = sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=shown)
+    assert (len(answer["Successful"]), answer.get("Failed", [])) == (4, [])
+    again = []
+    wait_for(lambda: again.extend(receive(sqs, queue_url)) or len(again) == 4, "all four messages come again")
+
+    gone = [{"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(again)]
+    answer = sqs.delete_message_batch(QueueUrl=queue_url, Entries=gone)
+    assert (len(answer["Successful"]), answer.get("Failed", [])) == (4, [])
+    assert receive(sqs, queue_url) == []
+
+
+def test_purge(sqs, queue_url):
+    sqs.send_message(QueueUrl=queue_url, MessageBody="unwanted")
+    sqs.purge_queue(QueueUrl=queue_url)
+
+    def empty():
+        attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["ApproximateNumberOfMessages"])
+        return attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
+
+    wait_for(empty, "the queue is empty")
+
+
+def test_visibility_out_of_range(sqs, queue_url):
+    sqs.send_message(QueueUrl=queue_url, MessageBody="x")
+    (message,) = receive(sqs, queue_url)
+    code, _, http = error_of(
+        sqs.change_message_visibility,
+        QueueUrl=queue_url,
+        ReceiptHandle=message["ReceiptHandle"],
+        VisibilityTimeout=43201,
+    )
+    assert (code, http) == ("InvalidParameterValue", 400)

@@ -1,0 +1,230 @@
+//! Keeps the tree tidy: what must stay pure, short, named, documented and portable.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+mod source;
+
+/// The longest source file, in lines.
+const LINES_MAX: usize = 400;
+/// The longest file of tests.
+const TEST_LINES_MAX: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let bytes = fs::read(root().join(path)).unwrap_or_else(|error| panic!("{path} cannot be read: {error}"));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Every file of the project, relative to its root: what git tracks, or everything where there is no git.
+fn files() -> Vec<String> {
+    let git = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let mut files: Vec<String> = match git {
+        Ok(output) if output.status.success() => {
+            let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+            listed.split('\0').filter(|path| root().join(path).is_file()).map(str::to_owned).collect()
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    if files.is_empty() {
+        walk(root(), &mut files);
+    }
+    files.sort();
+    files
+}
+
+fn walk(folder: &Path, files: &mut Vec<String>) {
+    for entry in
+        fs::read_dir(folder).expect("a folder of the project").map(|entry| entry.expect("an entry").path())
+    {
+        let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
+        if entry.is_dir() && name != "target" && name != ".git" {
+            walk(&entry, files);
+        } else if entry.is_file() {
+            let relative = entry.strip_prefix(root()).expect("below the root");
+            files.push(relative.to_string_lossy().into_owned());
+        }
+    }
+}
+
+/// Fails with every complaint at once.
+fn none(complaints: Vec<String>) {
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// `path:line: word` for each of the words that stands in the code of the files.
+fn mentions(files: impl Iterator<Item = String>, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in files {
+        for (number, line) in source::code(&read(&path)).lines().enumerate() {
+            let of_line = words.iter().filter(|word| source::has_word(line, word));
+            found.extend(of_line.map(|word| format!("{path}:{}: mentions {word}", number + 1)));
+        }
+    }
+    found
+}
+
+#[test]
+fn pure_parts() {
+    const IMPURE: &[&str] = &[
+        "tokio",
+        "async",
+        "await",
+        "aws_",
+        "reqwest",
+        "hyper",
+        "std::net",
+        "std::fs",
+        "std::env",
+        "Instant",
+        "SystemTime",
+        "::now()",
+        "HashMap",
+        "HashSet",
+        "thread",
+    ];
+    const PURE: &[&str] =
+        &["src/machine/", "src/sim/world/", "src/sim/world.rs", "src/sim/fault", "src/sim/invariant"];
+    let pure = |path: &String| PURE.iter().any(|prefix| path.starts_with(prefix)) && path.ends_with(".rs");
+    let files: Vec<String> = files().into_iter().filter(pure).collect();
+    assert!(files.iter().any(|path| path.starts_with("src/machine/")), "src/machine is gone");
+    none(mentions(files.into_iter(), IMPURE));
+}
+
+#[test]
+fn one_file_reads_clocks() {
+    const CLOCKS: &[&str] = &["Instant::now", "SystemTime", "Timestamp::now", "Zoned::now", "clock_gettime"];
+    let elsewhere =
+        |path: &String| path.starts_with("src/") && path.ends_with(".rs") && path != "src/shell/clock.rs";
+    none(mentions(files().into_iter().filter(elsewhere), CLOCKS));
+}
+
+#[test]
+fn short_files() {
+    let mut complaints = Vec::new();
+    for path in files() {
+        let is_test = path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/");
+        let lines_max = if is_test { TEST_LINES_MAX } else { LINES_MAX };
+        let is_script = Path::new(&path).extension().is_none() && read(&path).starts_with("#!");
+        if is_script || [".rs", ".sh", ".py"].iter().any(|extension| path.ends_with(extension)) {
+            let lines = read(&path).lines().count();
+            if lines > lines_max {
+                complaints.push(format!("{path} has {lines} lines; at most {lines_max}"));
+            }
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn architecture_names_every_module() {
+    let architecture = read("ARCHITECTURE.md");
+    let mut complaints = Vec::new();
+    for path in files().iter().filter(|path| path.starts_with("src/") && path.ends_with(".rs")) {
+        let inside = Path::new(path.strip_prefix("src/").expect("filtered"));
+        for part in inside.iter().map(|part| part.to_string_lossy()) {
+            let module = part.trim_end_matches(".rs");
+            if !["mod", "tests"].contains(&module) && !source::has_word(&architecture, module) {
+                complaints.push(format!("ARCHITECTURE.md does not name {module} (of {path})"));
+            }
+        }
+    }
+    complaints.dedup();
+    none(complaints);
+}
+
+#[test]
+fn no_paths_of_a_developers_machine() {
+    let folders = ["home", "root", "work"].map(|name| format!("/{name}/"));
+    let mut complaints = Vec::new();
+    for path in files() {
+        for (number, line) in read(&path).lines().enumerate() {
+            let found = folders.iter().find(|folder| {
+                let starts =
+                    line.match_indices(folder.as_str()).map(|(at, _)| line[..at].chars().next_back());
+                starts.into_iter().any(|before| {
+                    before.is_none_or(|before| !before.is_alphanumeric() && !"._-~}])*".contains(before))
+                })
+            });
+            complaints
+                .extend(found.map(|folder| format!("{path}:{}: an absolute path, {folder}…", number + 1)));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn readme_lists_the_configuration() {
+    const START: &str = "<!-- config:start -->\n";
+    const END: &str = "<!-- config:end -->";
+    let readme = read("README.md");
+    let table =
+        readme.split_once(START).and_then(|(_, rest)| rest.split_once(END)).map(|(table, _)| table.trim());
+    let expected = drainhook::config::keys::markdown();
+    assert!(
+        table == Some(expected.trim()),
+        "README.md must have this between {START}and {END}:\n\n{START}{expected}{END}\n"
+    );
+}
+
+#[test]
+fn readme_commands_exist() {
+    let mut commands = Vec::new();
+    for line in source::fenced(&read("README.md")).lines() {
+        let words: Vec<&str> = line.split_whitespace().skip_while(|word| is_prefix(word)).collect();
+        let command = match words.as_slice() {
+            ["drainhook", command, ..] => Some(*command),
+            ["cargo", "run", rest @ ..] => rest.iter().skip_while(|word| **word != "--").nth(1).copied(),
+            [script, ..] if script.contains('/') && !script.starts_with('/') && !script.contains(':') => {
+                assert!(root().join(script).exists(), "README.md runs {script}, which does not exist");
+                None
+            }
+            _ => None,
+        };
+        commands.extend(command.filter(|command| !command.starts_with('-')).map(str::to_owned));
+    }
+    commands.sort();
+    commands.dedup();
+    assert!(
+        commands.iter().any(|command| command == "simulate"),
+        "README.md does not show `drainhook simulate`"
+    );
+    assert!(commands.iter().any(|command| command == "run"), "README.md does not show `drainhook run`");
+    for command in commands {
+        let help = Command::new(env!("CARGO_BIN_EXE_drainhook")).args([&command, "--help"]).output();
+        let help = help.expect("the program starts");
+        assert!(
+            help.status.success() && !help.stdout.is_empty(),
+            "README.md shows drainhook {command}: {help:?}"
+        );
+    }
+}
+
+/// Whether the word stands before a command: a prompt, `sudo`, an assignment.
+fn is_prefix(word: &str) -> bool {
+    let assignment = |(name, _): (&str, &str)| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    word == "$" || word == "sudo" || word.split_once('=').is_some_and(assignment)
+}
+
+#[test]
+fn links_in_documents_resolve() {
+    let mut complaints = Vec::new();
+    let documents = files().into_iter().filter(|path| path.ends_with(".md"));
+    for path in documents {
+        let folder = PathBuf::from(&path).parent().map(Path::to_owned).unwrap_or_default();
+        for target in source::links(&read(&path)) {
+            let file = target.split('#').next().unwrap_or_default();
+            let elsewhere = file.is_empty() || file.contains("://") || file.starts_with("mailto:");
+            if !elsewhere && !root().join(&folder).join(file).exists() {
+                complaints.push(format!("{path}: the link {target} leads nowhere"));
+            }
+        }
+    }
+    none(complaints);
+}
