@@ -28,12 +28,12 @@ where
 {
     let (kind, advice) = match error {
         SdkError::ServiceError(service) => {
-            let answer = Answer {
-                status: service.raw().status().as_u16(),
-                code: service.err().code().unwrap_or_default(),
-                message: service.err().message().unwrap_or_default(),
-            };
-            return refusal(call, &answer);
+            let status = service.raw().status().as_u16();
+            let code = service.err().code().unwrap_or_default();
+            // Where AWS did not say anything, or something else answered, the SDK says what it could not read.
+            let cause = DisplayErrorContext(service.err()).to_string();
+            let message = service.err().message().unwrap_or(&cause);
+            return refusal(call, &Answer { status, code, message });
         }
         SdkError::ConstructionFailure(_) => (CallErrorKind::Unsent, "it was not sent"),
         SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
@@ -126,7 +126,8 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
         }
         _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
         _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
-        _ if status >= 500 => (CallErrorKind::Unanswered, "; it may have taken effect"),
+        // A success that cannot be read is no refusal.
+        _ if status >= 500 || status < 400 => (CallErrorKind::Unanswered, "; it may have taken effect"),
         _ => (CallErrorKind::Rejected, ""),
     }
 }
@@ -156,6 +157,7 @@ mod tests {
             (503, "ServiceUnavailable", "", Unanswered),
             (400, "AWS.SimpleQueueService.NonExistentQueue", "", Rejected),
             (404, "", "", Rejected),
+            (200, "", "", Unanswered),
         ];
         for (status, code, message, expected) in cases {
             assert_eq!(kind_of(&Answer { status, code, message }).0, expected, "{status} {code} {message}");

@@ -168,8 +168,9 @@ async fn serve(
 
 async fn endless(stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+    let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
     loop {
-        stream.write_all(b"8\r\n        \r\n").await?;
+        stream.write_all(chunk.as_bytes()).await?;
     }
 }
 
