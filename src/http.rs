@@ -10,7 +10,7 @@ use reqwest::{ClientBuilder, Response};
 const QUOTE_MAX: usize = 80;
 
 /// How much of an error's chain of causes is told, in characters.
-const WHY_MAX: usize = 400;
+const CAUSES_MAX: usize = 500;
 
 /// Why the body of an answer could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +63,13 @@ pub(crate) fn why(error: &reqwest::Error) -> String {
         return "no answer in time".to_owned();
     }
     // reqwest's own first line says no more than "error sending request for url (…)".
-    let causes: Vec<String> = chain(error).skip(1).map(ToString::to_string).collect();
-    let text = if causes.is_empty() { error.to_string() } else { causes.join(": ") };
-    shorten(&text, WHY_MAX)
+    error.source().map_or_else(|| error.to_string(), causes)
+}
+
+/// An error and its causes, in a line.
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+    let causes: Vec<String> = chain(error).map(ToString::to_string).collect();
+    shorten(&causes.join(": "), CAUSES_MAX)
 }
 
 /// The beginning of an answer, fit for a log line.

@@ -26,7 +26,8 @@ fn imds(url: &str) -> Imds {
 
 /// A server that gives out tokens, and answers everything else as `script` says.
 async fn server(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
-    Server::start(move |request| if request.line() == TOKEN_LINE { ok("T0K3N==") } else { script(request) }).await
+    Server::start(move |request| if request.line() == TOKEN_LINE { ok("T0K3N==") } else { script(request) })
+        .await
 }
 
 async fn failure(reply: Reply) -> ImdsError {
@@ -50,12 +51,13 @@ async fn one_token_and_one_connection() {
 
 #[tokio::test]
 async fn missing_categories() {
-    let server = server(|_| answer(404, &[], "<html>404 - Not Found</html>")).await;
+    let server = server(|_| answer(404, &[], "<html>404 - Not Found</html>".repeat(1000))).await;
     let mut imds = imds(&server.url);
     assert_eq!(imds.target_state().await.expect("an answer"), None);
     assert_eq!(imds.spot().await.expect("an answer"), None);
     assert_eq!(imds.rebalance().await.expect("an answer"), None);
     assert_eq!(imds.maintenance().await.expect("an answer"), Vec::new());
+    assert!(server.requests().iter().all(|request| request.connection == 0), "one connection is kept");
 }
 
 #[tokio::test]
@@ -193,8 +195,7 @@ async fn source_asks_everything_at_once_and_then_in_turn() {
         _ => answer(404, &[], ""),
     })
     .await;
-    let mut readings =
-        source(&server.url, Polls { spot: RARELY, maintenance: RARELY, ..Polls::default() });
+    let mut readings = source(&server.url, Polls { spot: RARELY, maintenance: RARELY, ..Polls::default() });
     let terminated = ImdsReading::TargetState(Some(TargetState::Terminated));
     assert_eq!(readings.recv().await, Some(terminated.clone()));
     assert_eq!(readings.recv().await, Some(ImdsReading::Spot(None)));
@@ -208,13 +209,14 @@ async fn source_asks_everything_at_once_and_then_in_turn() {
 #[tokio::test]
 async fn source_survives_silence_and_comes_back() {
     let asked = AtomicUsize::new(0);
-    let server = Server::start(move |request| match (asked.fetch_add(1, Ordering::Relaxed), request.line()) {
-        (0..5, _) => Reply::Close,
-        (_, TOKEN_LINE) => ok("T0K3N"),
-        (_, STATE_LINE) => ok("InService"),
-        _ => answer(404, &[], ""),
-    })
-    .await;
+    let server =
+        Server::start(move |request| match (asked.fetch_add(1, Ordering::Relaxed), request.line()) {
+            (0..5, _) => Reply::Close,
+            (_, TOKEN_LINE) => ok("T0K3N"),
+            (_, STATE_LINE) => ok("InService"),
+            _ => answer(404, &[], ""),
+        })
+        .await;
     let mut readings = source(&server.url, Polls::default());
     for _ in 0..5 {
         let reading = readings.recv().await.expect("a reading");

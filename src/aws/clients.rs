@@ -19,10 +19,9 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use http_body_util::Limited;
 
-use crate::http::shorten;
+use crate::http::causes;
 use crate::machine::event::{CallError, CallErrorKind};
 
 /// The longest answer that is read: ten messages of the queue, 1 MiB together, with room for escapes.
@@ -30,9 +29,6 @@ pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-
-/// How much of the reason for missing credentials is told, in characters.
-const CAUSE_MAX: usize = 600;
 
 /// The clients of the services that drainhook calls.
 #[derive(Debug, Clone)]
@@ -81,7 +77,7 @@ impl Clients {
         let provider = provider.ok_or_else(|| unsent("nothing provides any".to_owned()))?;
         match provider.provide_credentials().await {
             Ok(credentials) => Ok(credentials.access_key_id().to_owned()),
-            Err(error) => Err(unsent(shorten(&DisplayErrorContext(&error).to_string(), CAUSE_MAX))),
+            Err(error) => Err(unsent(causes(&error))),
         }
     }
 }

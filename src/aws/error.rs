@@ -4,15 +4,14 @@ use std::error::Error;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper_util::client::legacy;
 
-use crate::http::shorten;
+use crate::http::{causes, shorten};
 use crate::machine::event::{CallError, CallErrorKind};
 
-/// How much of the SDK's own account of an error is told, in characters.
-const CAUSE_MAX: usize = 600;
+/// How much of AWS's own account of an error is told, in characters.
+const MESSAGE_MAX: usize = 600;
 
 /// A call, as people and IAM policies know it.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +27,12 @@ where
 {
     let (kind, advice) = match error {
         SdkError::ServiceError(service) => {
-            let answer = Answer {
-                status: service.raw().status().as_u16(),
-                code: service.err().code().unwrap_or_default(),
-                message: service.err().message().unwrap_or_default(),
-            };
-            return refusal(call, &answer);
+            let status = service.raw().status().as_u16();
+            let code = service.err().code().unwrap_or_default();
+            // Where AWS did not say anything, or something else answered, the SDK says what it could not read.
+            let cause = causes(service.err());
+            let message = service.err().message().unwrap_or(&cause);
+            return refusal(call, &Answer { status, code, message });
         }
         SdkError::ConstructionFailure(_) => (CallErrorKind::Unsent, "it was not sent"),
         SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
@@ -49,7 +48,7 @@ where
         // The SDK may grow kinds of error: those are the ones of which nothing is known.
         _ => (CallErrorKind::Unanswered, "it may have taken effect"),
     };
-    let cause = shorten(&DisplayErrorContext(error).to_string(), CAUSE_MAX);
+    let cause = causes(error);
     CallError { kind, message: format!("{}: {cause}; {advice}", call.action) }
 }
 
@@ -73,7 +72,8 @@ struct Answer<'a> {
 fn refusal(call: Call, answer: &Answer<'_>) -> CallError {
     let Answer { status, code, message } = answer;
     let (kind, advice) = kind_of(answer);
-    let told = shorten(message, CAUSE_MAX);
+    let told = shorten(message, MESSAGE_MAX);
+    let named = if code.is_empty() { String::new() } else { format!(" {code}") };
     let advice = match kind {
         CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call.action),
         CallErrorKind::NoActiveAction
@@ -82,7 +82,7 @@ fn refusal(call: Call, answer: &Answer<'_>) -> CallError {
         | CallErrorKind::Unanswered
         | CallErrorKind::Rejected => advice.to_owned(),
     };
-    CallError { kind, message: format!("{}: answered {status} {code}: {told}{advice}", call.action) }
+    CallError { kind, message: format!("{}: answered {status}{named}: {told}{advice}", call.action) }
 }
 
 /// What an error means, and what to do about it where that is not plain.
@@ -126,7 +126,8 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
         }
         _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
         _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
-        _ if status >= 500 => (CallErrorKind::Unanswered, "; it may have taken effect"),
+        // A success that cannot be read is no refusal.
+        _ if !(400..500).contains(&status) => (CallErrorKind::Unanswered, "; it may have taken effect"),
         _ => (CallErrorKind::Rejected, ""),
     }
 }
@@ -156,6 +157,7 @@ mod tests {
             (503, "ServiceUnavailable", "", Unanswered),
             (400, "AWS.SimpleQueueService.NonExistentQueue", "", Rejected),
             (404, "", "", Rejected),
+            (200, "", "", Unanswered),
         ];
         for (status, code, message, expected) in cases {
             assert_eq!(kind_of(&Answer { status, code, message }).0, expected, "{status} {code} {message}");

@@ -235,21 +235,24 @@ impl Imds {
             Some(token) => token,
             None => self.new_token().await?,
         };
-        let mut response = self.send(path, &token).await?;
+        let sent = self.send(path, &token).await;
         self.token = Some(token);
+        let mut response = sent?;
         if response.status() == StatusCode::UNAUTHORIZED {
             self.token = None;
             let token = self.new_token().await?;
-            response = self.send(path, &token).await?;
+            let sent = self.send(path, &token).await;
             self.token = Some(token);
+            response = sent?;
         }
         match response.status() {
             StatusCode::OK => Ok(Some(response)),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => {
-                self.token = None;
-                Err(self.refusal(&Method::GET, path, status))
+            StatusCode::NOT_FOUND => {
+                // Read, so that the connection is kept; what it says does not matter.
+                self.body(&Method::GET, path, response).await?;
+                Ok(None)
             }
+            status => Err(self.refusal(&Method::GET, path, status)),
         }
     }
 

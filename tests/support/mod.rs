@@ -166,11 +166,16 @@ async fn serve(
     }
 }
 
+/// Endless for every cap that is tested, and yet no danger to the machine that runs a test without its cap.
+const ENDLESS_CHUNKS: usize = 16 * 1024;
+
 async fn endless(stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
-    loop {
-        stream.write_all(b"8\r\n        \r\n").await?;
+    let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+    for _ in 0..ENDLESS_CHUNKS {
+        stream.write_all(chunk.as_bytes()).await?;
     }
+    Err(std::io::ErrorKind::Other.into())
 }
 
 async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {

@@ -1,0 +1,327 @@
+//! Calls to Auto Scaling and SQS by the real SDK, against a scripted server on loopback.
+
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use drainhook::aws::clients::{Clients, http_client};
+use drainhook::machine::effect::{ActionName, CompletionResult};
+use drainhook::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use drainhook::machine::message::Body;
+use support::{Reply, Server, answer, nobody, ok};
+
+const INSTANCE: &str = "i-0123456789abcdef0";
+const TOKEN: &str = "c613620e-07e2-4ed2-a9e2-ef8258911ade";
+const QUEUE: &str = "http://sqs.test/123456789012/workers";
+
+fn clients(url: &str) -> Clients {
+    let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(url)
+        .http_client(http_client())
+        .retry_config(RetryConfig::disabled())
+        .credentials_provider(SharedCredentialsProvider::new(credentials));
+    Clients::from_config(config.build())
+}
+
+fn action(token: Option<&str>) -> ActionName {
+    ActionName { hook: "drain".to_owned(), group: "my workers".to_owned(), token: token.map(str::to_owned) }
+}
+
+/// An error as Auto Scaling answers it (Query/XML).
+fn xml_error(status: u16, code: &str, message: &str) -> Reply {
+    let body = format!(
+        "<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\"><Error><Type>Sender</Type>\
+         <Code>{code}</Code><Message>{message}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+    );
+    answer(status, &[("content-type", "text/xml")], body)
+}
+
+/// An error as SQS answers it (JSON 1.0).
+fn json_error(status: u16, code: &str, message: &str) -> Reply {
+    let body = serde_json::json!({"__type": code, "message": message}).to_string();
+    answer(status, &[("content-type", "application/x-amz-json-1.0")], body)
+}
+
+fn xml(call: &str, result: &str) -> Reply {
+    let body = format!("<{call}Response><{call}Result>{result}</{call}Result></{call}Response>");
+    answer(200, &[("content-type", "text/xml")], body)
+}
+
+fn json(value: serde_json::Value) -> Reply {
+    answer(200, &[("content-type", "application/x-amz-json-1.0")], value.to_string())
+}
+
+async fn heartbeat_error(reply: Reply) -> CallError {
+    let server = Server::replies([reply]).await;
+    let error = clients(&server.url).heartbeat(&action(None), INSTANCE).await.expect_err("an error");
+    assert_eq!(server.requests().len(), 1, "nothing is retried here: {error}");
+    error
+}
+
+#[tokio::test]
+async fn action_is_named_by_token_or_else_by_instance() {
+    let server = Server::start(|request| {
+        let call = if request.body.contains("Action=Complete") {
+            "CompleteLifecycleAction"
+        } else {
+            "RecordLifecycleActionHeartbeat"
+        };
+        xml(call, "")
+    })
+    .await;
+    let clients = clients(&server.url);
+    clients.heartbeat(&action(None), INSTANCE).await.expect("done");
+    clients.heartbeat(&action(Some(TOKEN)), INSTANCE).await.expect("done");
+    clients.complete(&action(Some(TOKEN)), INSTANCE, CompletionResult::Abandon).await.expect("done");
+    let requests = server.requests();
+    let named = |at: usize, field: &str| requests[at].body.contains(field);
+    assert!(named(0, "InstanceId=i-0123456789abcdef0") && !named(0, "LifecycleActionToken"));
+    for at in [1, 2] {
+        assert!(!named(at, "InstanceId") && named(at, &format!("LifecycleActionToken={TOKEN}")), "{at}");
+        assert!(
+            named(at, "LifecycleHookName=drain") && named(at, "AutoScalingGroupName=my%20workers"),
+            "{at}"
+        );
+    }
+    assert!(named(2, "LifecycleActionResult=ABANDON"));
+}
+
+#[tokio::test]
+async fn auto_scaling_errors() {
+    let no_action = "No active Lifecycle Action found with instance ID i-0123456789abcdef0";
+    let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: autoscaling:X";
+    let cases = [
+        (xml_error(400, "ValidationError", no_action), CallErrorKind::NoActiveAction, no_action),
+        (
+            xml_error(400, "ValidationError", "1 validation error"),
+            CallErrorKind::Rejected,
+            "1 validation error",
+        ),
+        (xml_error(400, "Throttling", "Rate exceeded"), CallErrorKind::Throttled, "Rate exceeded"),
+        (
+            xml_error(403, "AccessDenied", denied),
+            CallErrorKind::AccessDenied,
+            "allow autoscaling:RecordLifecycleActionHeartbeat",
+        ),
+        (
+            xml_error(403, "ExpiredToken", "The security token is expired"),
+            CallErrorKind::Unsent,
+            "credentials",
+        ),
+        (xml_error(500, "ResourceContention", "busy"), CallErrorKind::Unanswered, "may have taken effect"),
+        (answer(502, &[], "<html>Bad Gateway</html>"), CallErrorKind::Unanswered, "answered 502: "),
+        (Reply::Close, CallErrorKind::Unanswered, "may have taken effect"),
+        (Reply::Endless, CallErrorKind::Unanswered, "length limit exceeded"),
+    ];
+    for (reply, kind, told) in cases {
+        let script = format!("{reply:?}");
+        let error = heartbeat_error(reply).await;
+        assert_eq!(error.kind, kind, "{script:.200}: {error}");
+        assert!(error.message.contains(told), "{script:.200}: {error}");
+        assert!(error.message.chars().count() < 1000, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_answers() {
+    let error = clients(&nobody().await).heartbeat(&action(None), INSTANCE).await.expect_err("nobody there");
+    assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
+}
+
+#[tokio::test]
+async fn no_credentials() {
+    let server = Server::replies([xml("RecordLifecycleActionHeartbeat", "")]).await;
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(&server.url)
+        .http_client(http_client());
+    let clients = Clients::from_config(config.build());
+    let error = clients.heartbeat(&action(None), INSTANCE).await.expect_err("nothing to sign with");
+    assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
+    assert_eq!(server.requests().len(), 0);
+    assert_eq!(clients.credentials().await.expect_err("none").kind, CallErrorKind::Unsent);
+}
+
+#[tokio::test]
+async fn described_instance() {
+    let member = format!(
+        "<AutoScalingInstances><member><InstanceId>{INSTANCE}</InstanceId><AutoScalingGroupName>workers\
+         </AutoScalingGroupName><AvailabilityZone>eu-west-1a</AvailabilityZone><LifecycleState>Terminating:Wait\
+         </LifecycleState><HealthStatus>HEALTHY</HealthStatus><ProtectedFromScaleIn>false</ProtectedFromScaleIn>\
+         </member></AutoScalingInstances>"
+    );
+    let none = "<AutoScalingInstances/>";
+    let call = "DescribeAutoScalingInstances";
+    let server = Server::replies([xml(call, &member), xml(call, none)]).await;
+    let clients = clients(&server.url);
+    let expected =
+        DescribedInstance { group: "workers".to_owned(), lifecycle_state: "Terminating:Wait".to_owned() };
+    assert_eq!(clients.describe_instance(INSTANCE).await, Ok(Some(expected)));
+    assert_eq!(clients.describe_instance(INSTANCE).await, Ok(None));
+    assert!(server.requests()[0].body.contains("InstanceIds.member.1=i-0123456789abcdef0"));
+}
+
+#[tokio::test]
+async fn answer_of_something_else() {
+    let page = answer(200, &[("content-type", "text/html")], "<html><body>Sign in</body></html>");
+    let server = Server::replies([page]).await;
+    let error = clients(&server.url).describe_instance(INSTANCE).await.expect_err("not an answer");
+    assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+}
+
+#[tokio::test]
+async fn described_hooks() {
+    let hooks = "<LifecycleHooks><member><LifecycleHookName>drain</LifecycleHookName><AutoScalingGroupName>workers\
+         </AutoScalingGroupName><LifecycleTransition>autoscaling:EC2_INSTANCE_TERMINATING</LifecycleTransition>\
+         <HeartbeatTimeout>30</HeartbeatTimeout><GlobalTimeout>3000</GlobalTimeout><DefaultResult>CONTINUE\
+         </DefaultResult></member><member><LifecycleHookName>warm</LifecycleHookName><LifecycleTransition>\
+         autoscaling:EC2_INSTANCE_LAUNCHING</LifecycleTransition></member></LifecycleHooks>";
+    let server = Server::replies([xml("DescribeLifecycleHooks", hooks)]).await;
+    let hook = |name: &str, terminating, heartbeat_s, global_s, default_result| Hook {
+        name: name.to_owned(),
+        terminating,
+        heartbeat_timeout: Duration::from_secs(heartbeat_s),
+        global_timeout: Duration::from_secs(global_s),
+        default_result,
+    };
+    let expected = vec![
+        hook("drain", true, 30, 3000, CompletionResult::Continue),
+        hook("warm", false, 3600, 172_800, CompletionResult::Abandon),
+    ];
+    assert_eq!(clients(&server.url).describe_hooks("workers").await, Ok(expected));
+}
+
+fn request_json(body: &str) -> serde_json::Value {
+    serde_json::from_str(body).expect("SQS speaks JSON")
+}
+
+#[tokio::test]
+async fn received_messages() {
+    let test = include_str!("fixtures/messages/test-notification.json");
+    let messages = serde_json::json!({"Messages": [
+        {"MessageId": "1", "ReceiptHandle": "a", "Body": test, "Attributes": {"ApproximateReceiveCount": "7"}},
+        {"MessageId": "2", "ReceiptHandle": "b", "Body": "hello"},
+    ]});
+    let server = Server::replies([json(messages), json(serde_json::json!({}))]).await;
+    let clients = clients(&server.url);
+    let messages = clients.receive(QUEUE, Duration::from_secs(60)).await.expect("messages");
+    assert_eq!((messages[0].receipt.as_str(), messages[0].receive_count), ("a", 7));
+    assert_eq!(messages[0].body, Body::Test);
+    assert_eq!((messages[1].receipt.as_str(), messages[1].receive_count), ("b", 1));
+    assert!(matches!(messages[1].body, Body::Unreadable(_)));
+    assert_eq!(clients.receive(QUEUE, Duration::ZERO).await, Ok(Vec::new()));
+
+    let expected = serde_json::json!({
+        "QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 20,
+        "MessageSystemAttributeNames": ["ApproximateReceiveCount"],
+    });
+    assert_eq!(request_json(&server.requests()[0].body), expected);
+}
+
+#[tokio::test]
+async fn changed_visibility() {
+    let mixed = serde_json::json!({"Successful": [{"Id": "0"}], "Failed": [
+        {"Id": "1", "SenderFault": true, "Code": "ReceiptHandleIsInvalid", "Message": "The handle is not valid"}]});
+    let all = serde_json::json!({"Successful": [{"Id": "0"}, {"Id": "1"}], "Failed": []});
+    let server = Server::replies([json(all), json(mixed)]).await;
+    let clients = clients(&server.url);
+    let entries =
+        [("a".to_owned(), Duration::from_millis(1500)), ("b".to_owned(), Duration::from_secs(90_000))];
+    assert_eq!(clients.set_visibility(QUEUE, &entries).await, Ok(()));
+    let error = clients.set_visibility(QUEUE, &entries).await.expect_err("one failed");
+    assert_eq!(error.kind, CallErrorKind::Rejected);
+    assert!(error.message.contains("entry 1: ReceiptHandleIsInvalid"), "{error}");
+    assert!(!error.message.contains("entry 0"), "{error}");
+    let sent = &request_json(&server.requests()[0].body)["Entries"];
+    assert_eq!((&sent[0]["VisibilityTimeout"], &sent[0]["ReceiptHandle"]), (&2.into(), &"a".into()));
+    assert_eq!(sent[1]["VisibilityTimeout"], 43_200);
+}
+
+#[tokio::test]
+async fn sqs_errors() {
+    let cases = [
+        (
+            json_error(400, "com.amazonaws.sqs#QueueDoesNotExist", "no queue"),
+            CallErrorKind::Rejected,
+            "queue.url",
+        ),
+        (json_error(400, "com.amazonaws.sqs#RequestThrottled", "slow"), CallErrorKind::Throttled, "slow"),
+        (
+            json_error(400, "AccessDeniedException", "no"),
+            CallErrorKind::AccessDenied,
+            "allow sqs:DeleteMessage",
+        ),
+        (json_error(500, "InternalFailure", "oops"), CallErrorKind::Unanswered, "oops"),
+        (Reply::Endless, CallErrorKind::Unanswered, "length limit exceeded"),
+    ];
+    for (reply, kind, told) in cases {
+        let script = format!("{reply:?}");
+        let server = Server::replies([reply]).await;
+        let error = clients(&server.url).delete(QUEUE, "receipt").await.expect_err("an error");
+        assert_eq!(error.kind, kind, "{script:.200}: {error}");
+        assert!(error.message.contains(told), "{script:.200}: {error}");
+    }
+}
+
+/// The environment is the process's, so this runs itself again in one of its own.
+#[tokio::test]
+async fn environment() {
+    let server = Server::start(|request| match request.line() {
+        "PUT /latest/api/token" => answer(200, &[("x-aws-ec2-metadata-token-ttl-seconds", "21600")], "T0K3N"),
+        "GET /latest/meta-data/placement/region" => ok("eu-north-1"),
+        "GET /latest/meta-data/iam/security-credentials/" => ok("role"),
+        "GET /latest/meta-data/iam/security-credentials-extended/" => answer(404, &[], ""),
+        line if line.contains("iam/security-credentials/role") => ok(concat!(
+            r#"{"Code":"Success","LastUpdated":"2026-03-01T12:00:00Z","Type":"AWS-HMAC","AccessKeyId":"AKIDIMDS","#,
+            r#""SecretAccessKey":"secret","Token":"token","Expiration":"2099-03-01T12:00:00Z"}"#
+        )),
+        "POST /" if request.body.contains("Action=RecordLifecycleActionHeartbeat") => {
+            assert!(request.header("authorization").is_some_and(|header| header.contains("AKIDIMDS")));
+            assert!(request.header("x-amz-user-agent").is_some_and(|header| header.contains("app/drainhook")));
+            xml("RecordLifecycleActionHeartbeat", "")
+        }
+        line => panic!("{line}"),
+    })
+    .await;
+    let test = std::env::current_exe().expect("this test");
+    let status = tokio::task::spawn_blocking({
+        let url = server.url.clone();
+        move || {
+            Command::new(test)
+                .args(["--exact", "child_of_environment", "--ignored", "--nocapture"])
+                .env_clear()
+                .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+                .env("AWS_ENDPOINT_URL_AUTO_SCALING", &url)
+                .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)
+                .env("AWS_CONFIG_FILE", "/dev/null")
+                .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+                // Nothing here needs TLS: with no roots to be found, a client that reads them would fail.
+                .env("SSL_CERT_FILE", "/dev/null")
+                .env("SSL_CERT_DIR", "/dev/null")
+                .env("HTTP_PROXY", "http://127.0.0.1:1")
+                .status()
+        }
+    })
+    .await;
+    let status = status.expect("no panic").expect("started");
+    assert!(status.success(), "{status}: {:?}", server.lines());
+    assert!(server.lines().contains(&"POST /".to_owned()), "{:?}", server.lines());
+}
+
+#[tokio::test]
+#[ignore = "started by `environment`"]
+async fn child_of_environment() {
+    let clients = Clients::connect().await;
+    assert_eq!(clients.region(), Some("eu-north-1"));
+    assert_eq!(clients.credentials().await.as_deref(), Ok("AKIDIMDS"));
+    clients.heartbeat(&action(None), INSTANCE).await.expect("answered");
+    let error = clients.delete(QUEUE, "receipt").await.expect_err("nobody there");
+    assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
+}
