@@ -10,8 +10,8 @@ use super::keys::{self, KEYS, WhenUnset};
 use super::layers::Layers;
 use super::value::{Kind, Value};
 use super::{
-    Address, Agent, Config, ConfigError, Control, DrainAt, DrainMethod, Imds, Instance, Journal, Lifecycle,
-    Loaded, Log, LogFormat, OnExit, Origin, Problem, Queue, Setting, Simulation,
+    Address, Agent, Config, ConfigError, Control, DrainAt, Imds, Instance, Journal, Lifecycle, Loaded, Log,
+    LogFormat, Method, OnExit, Origin, Problem, Queue, Setting, Simulation,
 };
 use crate::machine::effect::CompletionResult;
 use crate::shell::clock::Scale;
@@ -83,7 +83,7 @@ fn agent(table: &Table<'_>) -> Agent {
         poll: table.required("poll"),
         status_path: table.optional("status_path").unwrap_or_else(|| drain_path.clone()),
         drain_path,
-        method: drain_method(&table.word("method")),
+        method: method(&table.word("method")),
         drain_blocks: table.required("drain_blocks"),
         token_file: table.optional("token_file"),
     }
@@ -93,11 +93,11 @@ fn on_exit(word: &str) -> OnExit {
     if word == "drained" { OnExit::Drained } else { OnExit::Failed }
 }
 
-fn drain_method(word: &str) -> DrainMethod {
+fn method(word: &str) -> Method {
     match word {
-        "PUT" => DrainMethod::Put,
-        "GET" => DrainMethod::Get,
-        _ => DrainMethod::Post,
+        "PUT" => Method::Put,
+        "GET" => Method::Get,
+        _ => Method::Post,
     }
 }
 

@@ -24,7 +24,9 @@ use serde::{Serialize, Serializer};
 
 pub use self::layers::environment;
 pub use self::problem::{ConfigError, Problem};
+pub use crate::agent::http::Method;
 use crate::machine::effect::CompletionResult;
+pub use crate::machine::settings::{DrainAt, OnExit};
 use crate::shell::clock::Scale;
 
 /// The file that is read where none is named; it need not exist.
@@ -76,7 +78,7 @@ pub struct Agent {
     /// Where it says how far it is; appended to the URL.
     pub status_path: String,
     /// The method that tells it to drain.
-    pub method: DrainMethod,
+    pub method: Method,
     /// Whether it answers that request only when its work is done.
     pub drain_blocks: bool,
     /// A file with the bearer token that it asks for.
@@ -90,26 +92,6 @@ pub enum Address {
     Url(String),
     /// A Unix socket.
     Unix(PathBuf),
-}
-
-/// What it means that an agent went away while it was draining.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnExit {
-    /// The drain failed, once the grace is over.
-    Failed,
-    /// It had drained.
-    Drained,
-}
-
-/// The HTTP method that tells an agent to drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DrainMethod {
-    /// `POST`, as the agent protocol says.
-    Post,
-    /// `PUT`
-    Put,
-    /// `GET`; no body is sent.
-    Get,
 }
 
 /// The termination queue.
@@ -136,15 +118,6 @@ pub struct Lifecycle {
     pub on_failed: CompletionResult,
     /// The hook's heartbeat timeout where the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
-}
-
-/// When draining starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DrainAt {
-    /// At the first notice.
-    Notice,
-    /// Once the lifecycle hook waits: the load balancer no longer routes to the instance.
-    Wait,
 }
 
 /// The instance metadata service.

@@ -24,7 +24,7 @@ fn defaults_where_nothing_is_set() {
     assert_eq!(agent.drain_timeout, Duration::from_secs(3600));
     assert_eq!(agent.on_exit, OnExit::Failed);
     assert_eq!((agent.drain_path.as_str(), agent.status_path.as_str()), ("/drain", "/drain"));
-    assert_eq!((agent.method, agent.drain_blocks), (DrainMethod::Post, false));
+    assert_eq!((agent.method, agent.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
     assert_eq!(config.lifecycle.heartbeat_timeout, None);
@@ -85,7 +85,7 @@ fn every_key_reaches_the_configuration() {
             poll: Duration::from_millis(500),
             drain_path: "/admin/stop".into(),
             status_path: "/admin/status".into(),
-            method: DrainMethod::Put,
+            method: Method::Put,
             drain_blocks: true,
             token_file: Some("/etc/worker.token".into()),
         }],

@@ -99,7 +99,10 @@ pub async fn listen(path: &Path) -> Result<UnixListener, ControlError> {
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket")));
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a file that is no socket",
+            )));
         }
         Ok(_) if UnixStream::connect(path).await.is_ok() => return Err(ControlError::Taken(name())),
         Ok(_) => std::fs::remove_file(path).map_err(failed)?,
@@ -141,7 +144,8 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = Vec::new();
-        let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line);
+        let mut limited = (&mut reader).take(LINE_MAX);
+        let read = limited.read_until(b'\n', &mut line);
         let length = tokio::time::timeout(IDLE_LIMIT, read).await.map_err(io::Error::other)??;
         if length == 0 {
             return Ok(());
@@ -184,7 +188,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(future)
     }
 
     async fn served(folder: &Path) -> (std::path::PathBuf, mpsc::Receiver<Asked>) {

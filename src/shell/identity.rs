@@ -30,7 +30,10 @@ pub async fn find(configured: Option<String>, imds: &mut Imds, clock: Clock, not
         };
         if clock.now().since(started) >= IMDS_PATIENCE && !said {
             if let Some(instance_id) = from_firmware() {
-                tracing::warn!(instance_id, "IMDS does not answer ({error}); the firmware names this instance");
+                tracing::warn!(
+                    instance_id,
+                    "IMDS does not answer ({error}); the firmware names this instance"
+                );
                 return Identity { instance_id, group: None };
             }
             tracing::error!(

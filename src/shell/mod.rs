@@ -76,7 +76,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
         let folder = config.journal.dir.display();
-        tracing::warn!("cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}");
+        tracing::warn!(
+            "cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}"
+        );
         error.to_string()
     });
     let last_run = journal.as_ref().ok().and_then(|file| {
@@ -114,11 +116,7 @@ async fn control(config: &Config) -> Result<mpsc::Receiver<Asked>, RunError> {
             tokio::spawn(control::serve(listener, sender));
         }
         Err(taken @ ControlError::Taken(_)) => return Err(RunError::Control(taken)),
-        Err(error @ ControlError::Bind(..)) => {
-            tracing::warn!("{error}");
-            // Kept open, so that the loop waits for requests that never come.
-            std::mem::forget(sender);
-        }
+        Err(error @ ControlError::Bind(..)) => tracing::warn!("{error}"),
     }
     Ok(requests)
 }
@@ -142,7 +140,9 @@ impl Shell {
             let nap = self.nap();
             tokio::select! {
                 () = signals.stop() => return self.leave().await,
-                Some(reading) = readings.recv() => self.feed(Event::Imds(reading)),
+                Some(reading) = readings.recv() => {
+                    self.feed(Event::Imds(reading));
+                }
                 Some((request, reply)) = requests.recv() => self.answer(request, reply),
                 Some(result) = self.results.join_next() => {
                     if let Some(event) = finished(result) {
@@ -212,7 +212,9 @@ impl Shell {
         let journal = async {
             while self.machine.is_writing() {
                 let Some(result) = self.results.join_next().await else { return };
-                if let Some(event @ (Event::JournalWritten { .. } | Event::JournalFailed { .. })) = finished(result) {
+                if let Some(event @ (Event::JournalWritten { .. } | Event::JournalFailed { .. })) =
+                    finished(result)
+                {
                     // Only the journal's next write is still performed.
                     for effect in self.machine.handle(self.clock.now(), event) {
                         if let Effect::WriteJournal { .. } = effect {

@@ -127,7 +127,9 @@ impl Performer {
             Ok(Ok(Ok(()))) => Event::JournalWritten { id },
             Ok(Ok(Err(error))) => Event::JournalFailed { id, why: error.to_string() },
             Ok(Err(panic)) => Event::JournalFailed { id, why: panic.to_string() },
-            Err(_) => Event::JournalFailed { id, why: format!("the disk took longer than {JOURNAL_LIMIT:?}") },
+            Err(_) => {
+                Event::JournalFailed { id, why: format!("the disk took longer than {JOURNAL_LIMIT:?}") }
+            }
         }
     }
 
@@ -152,7 +154,9 @@ async fn within<T>(
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
         Err(CallError {
             kind: CallErrorKind::Unanswered,
-            message: format!("{what}: no answer within {limit:?}; can the instance reach the service's endpoint?"),
+            message: format!(
+                "{what}: no answer within {limit:?}; can the instance reach the service's endpoint?"
+            ),
         })
     })
 }
