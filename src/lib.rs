@@ -2,3 +2,4 @@
 
 pub mod machine;
 pub mod shell;
+pub mod sim;

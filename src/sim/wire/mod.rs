@@ -1,0 +1,1 @@
+//! The simulated world on loopback, in the wire protocols of AWS.
