@@ -25,7 +25,8 @@ pub(super) fn call(shared: &Shared, params: &Params) -> Result<Output, ApiError>
         "CreateAutoScalingGroup" => create_group(world, now, params),
         "DescribeAutoScalingGroups" => describe_groups(world, now, params),
         "SetDesiredCapacity" => {
-            let desired = params.required("DesiredCapacity").and(params.parsed("DesiredCapacity"))?;
+            params.required("DesiredCapacity")?;
+            let desired = params.parsed("DesiredCapacity")?;
             let group = params.required("AutoScalingGroupName")?;
             world.set_desired_capacity(now, group, desired.unwrap_or_default()).map(|()| None)
         }

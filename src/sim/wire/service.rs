@@ -251,11 +251,17 @@ impl Listener {
         H: Fn(http::Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = http::Answer> + Send + 'static,
     {
-        let address = self.address.unwrap_or(wanted);
-        if open && let (Some(_), Some(address)) = (&self.task, self.address) {
-            return Ok(address);
+        match (self.address, &mut self.task, open) {
+            (Some(address), Some(_), true) | (Some(address), None, false) => return Ok(address),
+            (Some(address), Some(task), false) => {
+                // Waits until the socket is closed, so that it can be opened again.
+                task.shutdown().await;
+                self.task = None;
+                return Ok(address);
+            }
+            (_, _, _) => {}
         }
-        let listener = bind(address).await?;
+        let listener = bind(self.address.unwrap_or(wanted)).await?;
         let address = listener.local_addr()?;
         self.address = Some(address);
         self.task = open.then(|| {
