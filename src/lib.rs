@@ -18,5 +18,6 @@ pub mod config;
 mod http;
 pub mod machine;
 pub mod shell;
+pub mod sim;
 pub mod source;
 pub mod telemetry;

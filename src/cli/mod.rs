@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -8,6 +9,9 @@ use clap::{Parser, Subcommand};
 
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
 const EX_CONFIG: u8 = 78;
+
+/// The exit code for a wrong command line, as clap has it.
+const EX_USAGE: u8 = 2;
 
 /// Drains the agent on this EC2 instance before Auto Scaling takes the instance away.
 #[derive(Debug, Parser)]
@@ -21,6 +25,8 @@ pub struct Cli {
 enum Command {
     /// Run the daemon
     Run(run::Args),
+    /// Play a scale-in on this machine: simulated AWS, sample agent, the real daemon
+    Simulate(simulate::Args),
 }
 
 /// Runs the command; the exit code is 0 for done, 1 for failed, 78 for a bad configuration.
@@ -35,6 +41,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args).await,
+            Command::Simulate(args) => simulate::run(args).await,
         }
     });
     // What is still under way, such as a name that is being looked up, is not waited for.

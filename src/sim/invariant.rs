@@ -71,7 +71,9 @@ impl Invariants {
                 Some(instance) => {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
                 }
-                None => self.violated(at, format!("message {message} was deleted, and is nobody's to delete")),
+                None => {
+                    self.violated(at, format!("message {message} was deleted, and is nobody's to delete"))
+                }
             },
             Happening::AgentDrainRequested { instance, deadline: Some(deadline), .. } => {
                 let before = self.deadlines.insert(instance.clone(), *deadline);

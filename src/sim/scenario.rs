@@ -72,9 +72,10 @@ impl Expectation {
             Expectation::Completed => {
                 story.completed.is_some_and(|(_, result)| result == ActionResult::Continue) && !story.expired
             }
-            Expectation::CompletedDrained => {
-                story.completed.zip(story.drained).is_some_and(|((completed, _), drained)| completed >= drained)
-            }
+            Expectation::CompletedDrained => story
+                .completed
+                .zip(story.drained)
+                .is_some_and(|((completed, _), drained)| completed >= drained),
             Expectation::CompletedAtDeadline => {
                 story.completed.zip(story.deadlines.last()).is_some_and(|((completed, _), deadline)| {
                     completed >= *deadline && completed.since(*deadline) <= DEADLINE_SLACK
@@ -83,7 +84,8 @@ impl Expectation {
             Expectation::Lost(count) => story.terminated.is_some_and(|(_, lost)| lost == count),
             Expectation::Heartbeats { least, most } => (least..=most).contains(&story.heartbeats.len()),
             Expectation::DrainedAhead(lead) => {
-                let led = story.told.zip(story.waited).is_some_and(|((told, _), wait)| wait.since(told) >= lead);
+                let led =
+                    story.told.zip(story.waited).is_some_and(|((told, _), wait)| wait.since(told) >= lead);
                 led && story.drained.zip(story.waited).is_some_and(|(drained, wait)| drained < wait)
             }
             Expectation::MessageDeleted => story.receives > 0 && story.deletes > 0,
@@ -100,7 +102,9 @@ impl fmt::Display for Expectation {
             Expectation::CompletedDrained => f.write_str("and not before the agent is drained"),
             Expectation::CompletedAtDeadline => f.write_str("at the deadline that the agent was told"),
             Expectation::Lost(0) => f.write_str("no work is lost"),
-            Expectation::Lost(count) => write!(f, "{count} piece of work is lost, which nothing could finish"),
+            Expectation::Lost(count) => {
+                write!(f, "{count} piece of work is lost, which nothing could finish")
+            }
             Expectation::Heartbeats { least, most } => write!(f, "{least} to {most} heartbeats"),
             Expectation::DrainedAhead(lead) => {
                 write!(f, "the agent drains before Terminating:Wait, told {} s ahead or more", lead.as_secs())

@@ -1,0 +1,41 @@
+//! The environment variables that point daemons and AWS clients at a simulated AWS.
+
+use std::path::Path;
+
+use crate::shell::clock::Scale;
+use crate::sim::wire::{Endpoints, Service};
+
+/// Variables, in the order in which they are shown.
+pub type Variables = Vec<(&'static str, String)>;
+
+/// What every program needs.
+pub fn common(service: &Service, scale: Option<Scale>) -> Variables {
+    let (region, queue) =
+        service.world(|world, _| (world.config().region.clone(), world.config().queue.clone()));
+    let mut variables = vec![("AWS_ENDPOINT_URL", service.aws_url().to_owned()), ("AWS_REGION", region)];
+    if let Some(queue) = queue {
+        variables.push(("DRAINHOOK_QUEUE__URL", service.queue_url(&queue)));
+    }
+    if let Some(scale) = scale {
+        variables.push(("DRAINHOOK_SIMULATION__CLOCK", scale.into()));
+    }
+    variables
+}
+
+/// What a program needs that has no instance role; the simulated AWS takes any.
+pub fn credentials() -> Variables {
+    vec![
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()),
+    ]
+}
+
+/// What the daemon of one instance needs besides.
+pub fn instance(endpoints: &Endpoints, folder: &Path) -> Variables {
+    vec![
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoints.imds.clone()),
+        ("DRAINHOOK_AGENT__URL", endpoints.agent.clone()),
+        ("DRAINHOOK_CONTROL__SOCKET", folder.join("drainhook.sock").display().to_string()),
+        ("DRAINHOOK_JOURNAL__DIR", folder.display().to_string()),
+    ]
+}

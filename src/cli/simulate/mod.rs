@@ -1,0 +1,111 @@
+//! `drainhook simulate`: a scale-in from start to end on this machine.
+//!
+//! - `play`: one scenario, with the real daemon as a process of its own.
+//! - `serve`: a simulated AWS that stays up, for any client and any daemon.
+//! - `daemon`, `environment`: starting daemons, and what points them at the simulation.
+//! - `timeline`, `words`: what people and programs see of it.
+
+mod daemon;
+mod environment;
+mod play;
+mod serve;
+mod timeline;
+mod words;
+
+use std::process::ExitCode;
+
+use crate::machine::Time;
+use crate::shell::clock::{Clock, Scale};
+use crate::sim::scenario::{SCENARIOS, Scenario};
+
+use super::{EX_USAGE, failed};
+use timeline::Style;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to play; --list shows them all
+    #[arg(default_value = SCENARIOS[0].name, conflicts_with = "serve")]
+    scenario: String,
+
+    /// List the scenarios
+    #[arg(long)]
+    list: bool,
+
+    /// How many simulated seconds pass in a real one [default: the scenario's own; 1 with --serve]
+    #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    speed: Option<u32>,
+
+    /// The seed of all that is random in the simulated AWS
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+
+    /// Keep a simulated AWS up until interrupted, for daemons and AWS clients of your own
+    #[arg(long)]
+    serve: bool,
+
+    /// How many instances the served group has
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "serve",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    instances: u32,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    let style = Style::choose(args.json);
+    if args.list {
+        list(args.json);
+        return ExitCode::SUCCESS;
+    }
+    if args.serve {
+        let speed = args.speed.unwrap_or(1);
+        return match serve::run(args.seed, args.instances, speed, style).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
+    let Some(scenario) = Scenario::find(&args.scenario) else {
+        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        eprintln!("drainhook: no scenario is called {:?}; there are: {}", args.scenario, names.join(", "));
+        return ExitCode::from(EX_USAGE);
+    };
+    match play::run(scenario, args.seed, args.speed.unwrap_or(scenario.speed), style).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => failed(&error),
+    }
+}
+
+fn list(json: bool) {
+    for scenario in SCENARIOS {
+        if json {
+            println!("{}", serde_json::json!({ "scenario": scenario.name, "about": scenario.about }));
+        } else {
+            println!("{:<15} {}", scenario.name, scenario.about);
+        }
+    }
+}
+
+/// A clock that starts now and runs so much faster than real time, and the scale by which daemons can share it.
+fn clock(speed: u32) -> (Clock, Option<Scale>) {
+    let now: Time = Clock::start(None).now();
+    let scale = (speed > 1).then_some(Scale { epoch: now, speed });
+    (Clock::start(scale), scale)
+}
+
+/// Why a simulation cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum SimulateError {
+    #[error("cannot serve the simulated AWS: {0}")]
+    Serve(std::io::Error),
+    #[error("cannot make a folder for the daemon's journal and socket: {0}")]
+    Folder(std::io::Error),
+    #[error("cannot start the daemon: {0}")]
+    Daemon(std::io::Error),
+    #[error("the daemon has ended by itself ({status}); its log:\n{log}")]
+    DaemonEnded { status: std::process::ExitStatus, log: String },
+    #[error("the simulated instance does not listen; this is a defect")]
+    NoEndpoints,
+}

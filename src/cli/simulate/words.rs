@@ -1,0 +1,83 @@
+//! What happened, in a word and a detail.
+
+use crate::machine::Time;
+use crate::sim::world::Happening;
+
+/// A word for what happened, and what there is to say of it; `None` for what nobody watches for.
+pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> {
+    let in_seconds = |time: &Time| format!("{} s", time.since(at).as_secs());
+    Some(match happening {
+        Happening::InstanceLaunched { group, .. } => ("instance launched", format!("group {group}")),
+        Happening::InstanceInService { .. } => ("in service", String::new()),
+        Happening::TerminationRequested { .. } => ("scale-in", String::new()),
+        Happening::InstanceTerminating { .. } => ("Terminating", String::new()),
+        Happening::ImdsFlipped { target, .. } => ("IMDS", format!("target-lifecycle-state: {target}")),
+        Happening::WaitBegan { hook, expires, .. } => {
+            ("Terminating:Wait", format!("hook {hook}, expires in {}", in_seconds(expires)))
+        }
+        Happening::MessageSent { queue, .. } => ("message sent", format!("queue {queue}")),
+        Happening::MessageLost { queue, .. } => ("message lost", format!("queue {queue}")),
+        Happening::MessageReceived { receive_count, .. } => (
+            "message received",
+            if *receive_count > 1 { format!("for the {receive_count}th time") } else { String::new() },
+        ),
+        Happening::MessageDeleted { .. } => ("message deleted", String::new()),
+        Happening::AgentDrainRequested { reason, deadline, in_flight, .. } => {
+            let deadline = deadline.as_ref().map(|at| format!(", deadline in {}", in_seconds(at)));
+            ("POST /drain", format!("{reason}, {in_flight} in flight{}", deadline.unwrap_or_default()))
+        }
+        Happening::WorkFinished { in_flight, .. } => ("work finished", format!("{in_flight} in flight")),
+        Happening::AgentDrained { .. } => ("agent drained", String::new()),
+        Happening::AgentReturned { .. } => ("DELETE /drain", "back in service".to_owned()),
+        Happening::Heartbeat { expires, .. } => ("heartbeat", format!("expires in {}", in_seconds(expires))),
+        Happening::HeartbeatRejected { why, .. } => ("heartbeat rejected", why.clone()),
+        Happening::Completed { hook, result, .. } => {
+            ("completed", format!("hook {hook}, {}", result.as_str()))
+        }
+        Happening::CompletionRejected { why, .. } => ("completion rejected", why.clone()),
+        Happening::ActionExpired { result, global, .. } => {
+            let which = if *global { "global timeout" } else { "heartbeat timeout" };
+            ("action expired", format!("{which}, default result {}", result.as_str()))
+        }
+        Happening::ActionReleased { hook, .. } => ("action ended", format!("hook {hook}")),
+        Happening::InstanceProceeding { .. } => ("Terminating:Proceed", String::new()),
+        Happening::InstanceRetained { .. } => ("Terminating:Retained", String::new()),
+        Happening::InstanceTerminated { work_lost, .. } => {
+            ("Terminated", format!("{work_lost} work items lost"))
+        }
+        Happening::Throttled => ("throttled", String::new()),
+        Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => return None,
+    })
+}
+
+/// The instance that it happened to.
+pub fn instance_of(happening: &Happening) -> Option<&str> {
+    match happening {
+        Happening::InstanceLaunched { instance, .. }
+        | Happening::InstanceInService { instance }
+        | Happening::TerminationRequested { instance, .. }
+        | Happening::InstanceTerminating { instance }
+        | Happening::WaitBegan { instance, .. }
+        | Happening::ImdsFlipped { instance, .. }
+        | Happening::AgentDrainRequested { instance, .. }
+        | Happening::WorkFinished { instance, .. }
+        | Happening::AgentDrained { instance }
+        | Happening::AgentReturned { instance }
+        | Happening::Heartbeat { instance, .. }
+        | Happening::Completed { instance, .. }
+        | Happening::ActionExpired { instance, .. }
+        | Happening::ActionReleased { instance, .. }
+        | Happening::InstanceProceeding { instance }
+        | Happening::InstanceRetained { instance }
+        | Happening::InstanceTerminated { instance, .. } => Some(instance),
+        Happening::HeartbeatRejected { instance, .. } | Happening::CompletionRejected { instance, .. } => {
+            instance.as_deref()
+        }
+        Happening::MessageSent { about, .. }
+        | Happening::MessageLost { about, .. }
+        | Happening::MessageReceived { about, .. }
+        | Happening::VisibilityChanged { about, .. }
+        | Happening::MessageDeleted { about, .. } => about.as_deref(),
+        Happening::MessageExpired { .. } | Happening::Throttled => None,
+    }
+}

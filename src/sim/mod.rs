@@ -1,0 +1,14 @@
+//! A simulated AWS, and what is played in it.
+//!
+//! # Layout
+//!
+//! - [`world`]: the pure, seeded model: groups, hooks, instances, queues, IMDS, agents.
+//! - [`wire`]: that model on loopback, in AWS's own wire protocols.
+//! - [`scenario`]: what `drainhook simulate` plays, and what must come out.
+//! - [`story`], [`invariant`]: what became of an instance, and what must hold in every run.
+
+pub mod invariant;
+pub mod scenario;
+pub mod story;
+pub mod wire;
+pub mod world;

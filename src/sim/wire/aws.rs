@@ -1,0 +1,118 @@
+//! The port that stands for the AWS endpoints of a Region.
+
+use std::sync::Arc;
+
+use hyper::Method;
+use serde_json::json;
+
+use crate::sim::world::ApiError;
+
+use super::http::{Answer, Request};
+use super::query::Params;
+use super::service::Shared;
+use super::{autoscaling, sqs, xml};
+
+const STS_VERSION: &str = "2011-06-15";
+const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+const XML: &str = "text/xml";
+
+pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
+    if let Some(target) = request.header("x-amz-target") {
+        let target = target.to_owned();
+        return sqs::answer(&shared, &target, &request).await;
+    }
+    if request.method == Method::GET && request.path == "/_sim/instances" {
+        return instances(&shared);
+    }
+    let form = if request.body.is_empty() { request.query.as_bytes() } else { &request.body };
+    let params = Params::parse(form);
+    let id = request_id();
+    let result = if params.optional("Version") == Some(STS_VERSION) {
+        caller_identity(&shared, &request, &params, &id)
+    } else {
+        autoscaling::call(&shared, &params).map(|result| autoscaling::envelope(&params, &result, &id))
+    };
+    let answer = match result {
+        Ok(body) => Answer::new(200, XML, body),
+        Err(error) => query_error(&error, &id),
+    };
+    answer.header("x-amzn-requestid", id)
+}
+
+/// An error in the shape of the Query protocol.
+fn query_error(error: &ApiError, id: &str) -> Answer {
+    let fault = if error.status < 500 { "Sender" } else { "Receiver" };
+    let inner = xml::node(
+        "Error",
+        [xml::leaf("Type", fault), xml::leaf("Code", error.code), xml::leaf("Message", &error.message)],
+    );
+    let id = xml::leaf("RequestId", id);
+    let namespace = autoscaling::NAMESPACE;
+    Answer::new(
+        error.status,
+        XML,
+        format!("<ErrorResponse xmlns=\"{namespace}\">{inner}{id}</ErrorResponse>\n"),
+    )
+}
+
+/// STS GetCallerIdentity.
+fn caller_identity(
+    shared: &Shared,
+    request: &Request,
+    params: &Params,
+    id: &str,
+) -> Result<String, ApiError> {
+    if params.required("Action")? != "GetCallerIdentity" {
+        return Err(ApiError::sender("InvalidAction", "of STS, only GetCallerIdentity is simulated"));
+    }
+    let instance = caller(shared, request);
+    let account = shared.with(|world, _| world.config().account.clone());
+    let arn = match &instance {
+        Some(instance) => format!("arn:aws:sts::{account}:assumed-role/drainhook-simulated/{instance}"),
+        None => format!("arn:aws:iam::{account}:user/simulated"),
+    };
+    let user =
+        instance.map_or("AIDASIMULATEDUSER0000".to_owned(), |id| format!("AROASIMULATEDROLE0000:{id}"));
+    let result = xml::node(
+        "GetCallerIdentityResult",
+        [xml::leaf("Arn", arn), xml::leaf("UserId", user), xml::leaf("Account", account)],
+    );
+    let metadata = xml::node("ResponseMetadata", [xml::leaf("RequestId", id)]);
+    Ok(format!(
+        "<GetCallerIdentityResponse xmlns=\"{STS_NAMESPACE}\">{result}{metadata}</GetCallerIdentityResponse>\n"
+    ))
+}
+
+/// The instance that signed a request, where its role's credentials come from the metadata service here.
+/// Signatures are not verified.
+pub(super) fn caller(shared: &Shared, request: &Request) -> Option<String> {
+    let (_, credential) = request.header("authorization")?.split_once("Credential=")?;
+    let access_key = credential.split('/').next()?;
+    shared.with(|world, _| world.instance_of_access_key(access_key).map(str::to_owned))
+}
+
+pub(super) fn request_id() -> String {
+    let hex = format!("{:032x}", fastrand::u128(..));
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+/// `GET /_sim/instances`: the one thing here that AWS does not have.
+fn instances(shared: &Shared) -> Answer {
+    let views = shared.with(|world, _| world.instances());
+    let endpoints = shared.endpoints();
+    let instances: Vec<_> = views
+        .iter()
+        .map(|view| {
+            let at = endpoints.get(&view.id);
+            json!({
+                "id": view.id,
+                "group": view.group,
+                "state": view.state.as_str(),
+                "imds": at.map(|at| &at.imds),
+                "agent": at.map(|at| &at.agent),
+                "in_flight": view.agent.in_flight,
+            })
+        })
+        .collect();
+    Answer::new(200, "application/json", format!("{:#}\n", json!({ "instances": instances })))
+}

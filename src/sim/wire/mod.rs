@@ -1,0 +1,20 @@
+//! The simulated world on loopback, in the wire protocols of AWS: for the daemon, and for any AWS client.
+//!
+//! # Layout
+//!
+//! - `service`: starts, drives and stops everything
+//! - `http`: the little HTTP server under all listeners
+//! - `aws`: one port for Auto Scaling, SQS and STS; `autoscaling` (with `query` and `xml`), `sqs`
+//! - `imds`, `agent`: one port each per instance
+
+mod agent;
+mod autoscaling;
+mod aws;
+mod http;
+mod imds;
+mod query;
+mod service;
+mod sqs;
+mod xml;
+
+pub use service::{Addresses, Endpoints, Service};

@@ -1,0 +1,173 @@
+//! What a simulated world starts with.
+
+use std::time::Duration;
+
+use super::agent::Work;
+use super::group::HookSpec;
+
+/// Everything that a scenario can choose. `Default` is a world that behaves as AWS does on a good day.
+#[derive(Debug, Clone)]
+pub struct WorldConfig {
+    /// Two worlds with one seed and the same calls behave the same.
+    pub seed: u64,
+    /// The Region.
+    pub region: String,
+    /// The account.
+    pub account: String,
+    /// The name of the group that exists from the start.
+    pub group: String,
+    /// How many instances it has, in service from the start.
+    pub instances: u32,
+    /// Its hooks.
+    pub hooks: Vec<HookSpec>,
+    /// The queue that an EventBridge rule feeds with its lifecycle events.
+    pub queue: Option<String>,
+    /// `TerminateHookAbandon` of its InstanceLifecyclePolicy is `retain`.
+    pub retain_on_abandon: bool,
+    /// It is behind a load balancer, whose draining takes this long.
+    pub load_balancer_drain: Option<Duration>,
+    /// How several hooks of one transition run.
+    pub hook_order: HookOrder,
+    /// How long Auto Scaling takes for its steps.
+    pub timing: Timing,
+    /// How events reach a queue.
+    pub delivery: Delivery,
+    /// How the instances' metadata service behaves.
+    pub imds: ImdsConfig,
+    /// What every agent is working on.
+    pub work: Work,
+    /// The bucket that all Auto Scaling calls of the account share.
+    pub throttle: Option<Throttle>,
+}
+
+impl Default for WorldConfig {
+    fn default() -> Self {
+        WorldConfig {
+            seed: 1,
+            region: "eu-west-1".to_owned(),
+            account: "123456789012".to_owned(),
+            group: "workers".to_owned(),
+            instances: 1,
+            hooks: vec![HookSpec::terminating("drain", Duration::from_secs(300))],
+            queue: Some("workers-termination".to_owned()),
+            retain_on_abandon: false,
+            load_balancer_drain: None,
+            hook_order: HookOrder::Concurrent,
+            timing: Timing::default(),
+            delivery: Delivery::default(),
+            imds: ImdsConfig::default(),
+            work: Work::default(),
+            throttle: None,
+        }
+    }
+}
+
+/// How several hooks of one transition run. AWS does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookOrder {
+    /// All wait at once; the instance goes on when the last one is done.
+    Concurrent,
+    /// One after the other, by name.
+    Chained,
+}
+
+/// How long Auto Scaling takes for its steps. The defaults follow a recorded termination.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// From the launch to InService, and from Pending:Proceed to InService.
+    pub launch: Duration,
+    /// From the decision to Terminating.
+    pub terminating: Duration,
+    /// From Terminating, or the end of the load balancer's draining, to Terminating:Wait.
+    pub wait: Duration,
+    /// From Terminating:Proceed to Terminated.
+    pub terminated: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Timing {
+            launch: Duration::from_millis(800),
+            terminating: Duration::from_millis(300),
+            wait: Duration::from_secs(2),
+            terminated: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How events reach a queue. Probabilities are from 0 to 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    /// The shortest delay.
+    pub delay_min: Duration,
+    /// The longest delay.
+    pub delay_max: Duration,
+    /// How likely an event never arrives.
+    pub loss: f64,
+    /// How likely an event arrives twice.
+    pub duplication: f64,
+    /// How likely a receive does not start with the oldest message.
+    pub reordering: f64,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Delivery {
+            delay_min: Duration::from_millis(500),
+            delay_max: Duration::from_secs(2),
+            loss: 0.0,
+            duplication: 0.0,
+            reordering: 0.0,
+        }
+    }
+}
+
+/// How the instances' metadata service behaves at first.
+#[derive(Debug, Clone, Copy)]
+pub struct ImdsConfig {
+    /// Whether it answers.
+    pub mode: ImdsMode,
+    /// When `target-lifecycle-state` becomes `Terminated`.
+    pub flip: ImdsFlip,
+    /// InstanceMetadataTags is enabled.
+    pub tags: bool,
+}
+
+impl Default for ImdsConfig {
+    fn default() -> Self {
+        ImdsConfig { mode: ImdsMode::Answers, flip: ImdsFlip::AfterTerminating(Duration::ZERO), tags: true }
+    }
+}
+
+/// Whether the metadata service of an instance answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImdsMode {
+    /// It answers.
+    Answers,
+    /// It answers, but has no `autoscaling/target-lifecycle-state`.
+    WithoutTargetState,
+    /// HttpEndpoint is disabled: every request is answered with 403.
+    Disabled,
+    /// Nobody listens.
+    Refuses,
+    /// Requests vanish, as they do for a container behind a hop limit of 1.
+    Hangs,
+}
+
+/// When `target-lifecycle-state` becomes `Terminated`. AWS does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImdsFlip {
+    /// This long after Terminating: it leads Wait by the load balancer's draining.
+    AfterTerminating(Duration),
+    /// This long after Terminating:Wait.
+    AfterWait(Duration),
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy)]
+pub struct Throttle {
+    /// How many calls may come at once.
+    pub burst: u32,
+    /// How many calls per second are let through after that.
+    pub per_second: f64,
+}

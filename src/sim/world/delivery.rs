@@ -1,0 +1,173 @@
+//! Lifecycle events on their way: through EventBridge, or as a hook's own notification.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::machine::Time;
+
+use super::error::ApiError;
+use super::group::{HookSpec, Transition};
+use super::{Happening, Wake, World};
+
+/// Where a group has no rule of its own, its events go to the queue of its name and this ending, if there is one.
+const QUEUE_SUFFIX: &str = "-termination";
+
+impl World {
+    /// Makes an EventBridge rule: the lifecycle events of `group` go to `queue`.
+    pub fn put_rule(&mut self, now: Time, group: &str, queue: &str) {
+        self.advance(now);
+        self.rules.insert(group.to_owned(), queue.to_owned());
+    }
+
+    /// Sends an event toward a queue, with the delay, the losses and the duplicates of EventBridge.
+    pub fn publish(&mut self, now: Time, queue: &str, body: String, about: Option<&str>) {
+        self.advance(now);
+        let delivery = self.config.delivery;
+        if self.rng.f64() < delivery.loss {
+            self.log(Happening::MessageLost { queue: queue.to_owned(), about: about.map(str::to_owned) });
+            return;
+        }
+        let copies = if self.rng.f64() < delivery.duplication { 2 } else { 1 };
+        for _ in 0..copies {
+            let at = self.now + self.delay();
+            let about = about.map(str::to_owned);
+            self.schedule(at, Wake::Deliver { queue: queue.to_owned(), body: body.clone(), about });
+        }
+    }
+
+    pub(super) fn arrive(&mut self, queue: &str, body: String, about: Option<String>) {
+        // A queue that was deleted meanwhile swallows what was on its way.
+        let _ = self.put_message(queue, body, about, Duration::ZERO);
+    }
+
+    /// A lifecycle action has begun: tells the hook's notification target, and EventBridge.
+    pub(super) fn announce(&mut self, id: &str, hook: &HookSpec, token: &str) {
+        let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
+        if let Some(queue) = hook.target.as_deref().and_then(queue_of_arn) {
+            let body = self.notification(id, &group, hook, token).to_string();
+            self.publish(self.now, queue, body, Some(id));
+        }
+        if let Some(queue) = self.rule_for(&group, hook) {
+            let body = self.event(id, &group, hook, token).to_string();
+            self.publish(self.now, &queue, body, Some(id));
+        }
+    }
+
+    /// A hook was put: its notification target is tried.
+    pub(super) fn send_test_notification(
+        &mut self,
+        group: &str,
+        target: &str,
+        role: Option<&str>,
+    ) -> Result<(), ApiError> {
+        // Topics are taken at their word: nothing in this world subscribes to them.
+        let Some(queue) = queue_of_arn(target).map(str::to_owned) else { return Ok(()) };
+        if role.is_none() || !self.queues.contains_key(&queue) {
+            return Err(ApiError::validation(format!(
+                "Unable to publish test message to notification target {target} using IAM role {}. Please check \
+                 your target and role configuration and try to put lifecycle hook again.",
+                role.unwrap_or_default()
+            )));
+        }
+        let body = json!({
+            "AccountId": self.config.account,
+            "RequestId": self.uuid(),
+            "AutoScalingGroupARN": self.group(group)?.arn,
+            "AutoScalingGroupName": group,
+            "Service": "AWS Auto Scaling",
+            "Event": "autoscaling:TEST_NOTIFICATION",
+            "Time": self.now.to_string(),
+        });
+        let at = self.now + self.delay();
+        self.schedule(at, Wake::Deliver { queue, body: body.to_string(), about: None });
+        Ok(())
+    }
+
+    /// The hook names a queue as its target, and that queue is no more.
+    pub(super) fn target_is_gone(&self, target: &str) -> bool {
+        queue_of_arn(target).is_some_and(|queue| !self.queues.contains_key(queue))
+    }
+
+    fn rule_for(&self, group: &str, hook: &HookSpec) -> Option<String> {
+        if let Some(queue) = self.rules.get(group) {
+            return Some(queue.clone());
+        }
+        let by_name = format!("{group}{QUEUE_SUFFIX}");
+        (hook.target.is_none() && self.queues.contains_key(&by_name)).then_some(by_name)
+    }
+
+    fn delay(&mut self) -> Duration {
+        let (min, max) = (self.config.delivery.delay_min, self.config.delivery.delay_max);
+        min + max.saturating_sub(min).mul_f64(self.rng.f64())
+    }
+
+    /// The event as EventBridge writes it.
+    fn event(&mut self, id: &str, group: &str, hook: &HookSpec, token: &str) -> Value {
+        let (kind, origin, destination) = match hook.transition {
+            Transition::Launching => ("launch", "EC2", "AutoScalingGroup"),
+            Transition::Terminating => ("terminate", "AutoScalingGroup", "EC2"),
+        };
+        let mut detail = json!({
+            "LifecycleActionToken": token,
+            "AutoScalingGroupName": group,
+            "LifecycleHookName": hook.name,
+            "EC2InstanceId": id,
+            "LifecycleTransition": hook.transition.as_str(),
+            "Origin": origin,
+            "Destination": destination,
+        });
+        if let Some(metadata) = &hook.metadata {
+            detail["NotificationMetadata"] = json!(metadata);
+        }
+        json!({
+            "version": "0",
+            "id": self.uuid(),
+            "detail-type": format!("EC2 Instance-{kind} Lifecycle Action"),
+            "source": "aws.autoscaling",
+            "account": self.config.account,
+            "time": whole_seconds(self.now),
+            "region": self.config.region,
+            "resources": self.groups.get(group).map(|group| vec![group.arn.clone()]).unwrap_or_default(),
+            "detail": detail,
+        })
+    }
+
+    /// The hook's own notification, which says the same in another shape.
+    fn notification(&mut self, id: &str, group: &str, hook: &HookSpec, token: &str) -> Value {
+        let (origin, destination) = match hook.transition {
+            Transition::Launching => ("EC2", "AutoScalingGroup"),
+            Transition::Terminating => ("AutoScalingGroup", "EC2"),
+        };
+        let mut body = json!({
+            "Origin": origin,
+            "LifecycleHookName": hook.name,
+            "Destination": destination,
+            "AccountId": self.config.account,
+            "RequestId": self.uuid(),
+            "LifecycleTransition": hook.transition.as_str(),
+            "AutoScalingGroupName": group,
+            "Service": "AWS Auto Scaling",
+            "Time": self.now.to_string(),
+            "EC2InstanceId": id,
+            "LifecycleActionToken": token,
+        });
+        if let Some(metadata) = &hook.metadata {
+            body["NotificationMetadata"] = json!(metadata);
+        }
+        body
+    }
+}
+
+/// RFC 3339 without a fraction, as EventBridge and IMDS write it.
+pub(super) fn whole_seconds(time: Time) -> String {
+    let text = time.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
+fn queue_of_arn(arn: &str) -> Option<&str> {
+    arn.starts_with("arn:aws:sqs:").then(|| arn.rsplit(':').next()).flatten()
+}

@@ -1,0 +1,34 @@
+//! Errors as AWS answers them.
+
+use thiserror::Error;
+
+/// An error answer of an AWS API.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{code}: {message}")]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error code, such as `ValidationError`.
+    pub code: &'static str,
+    /// The sentence that goes with it.
+    pub message: String,
+}
+
+impl ApiError {
+    /// An error that is the caller's fault.
+    pub fn sender(code: &'static str, message: impl Into<String>) -> Self {
+        ApiError { status: 400, code, message: message.into() }
+    }
+
+    /// Auto Scaling's answer to nearly everything that it does not like.
+    pub fn validation(message: impl Into<String>) -> Self {
+        ApiError::sender("ValidationError", message)
+    }
+
+    /// A parameter outside what the service model allows, in the words common to AWS services.
+    pub fn constraint(value: &str, member: &str, constraint: &str) -> Self {
+        ApiError::validation(format!(
+            "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"
+        ))
+    }
+}

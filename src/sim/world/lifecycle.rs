@@ -1,0 +1,219 @@
+//! An instance's way from Pending to Terminated.
+
+use std::time::Duration;
+
+use super::activity::ActivityStatus;
+use super::config::ImdsFlip;
+use super::group::{ActionResult, Transition};
+use super::instance::{Instance, LifecycleState};
+use super::{Happening, Wake, World};
+
+/// The draining of a load balancer takes this long unless the scenario says otherwise: AWS's default.
+const LOAD_BALANCER_DRAIN: Duration = Duration::from_secs(300);
+const TARGET_TERMINATED: &str = "Terminated";
+
+impl World {
+    /// Auto Scaling has decided: the instance no longer counts, and will be Terminating in a moment.
+    pub(super) fn begin_termination(&mut self, id: &str, cause: &str) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let retained = instance.state == LifecycleState::TerminatingRetained;
+        if instance.leaving && !retained {
+            return;
+        }
+        instance.leaving = true;
+        self.begin_activity(id, "Terminating EC2 instance", cause);
+        self.log(Happening::TerminationRequested { instance: id.to_owned(), cause: cause.to_owned() });
+        self.schedule(
+            self.now + self.config.timing.terminating,
+            Wake::Terminating { instance: id.to_owned() },
+        );
+    }
+
+    /// The load balancer drains; lifecycle hooks come after it.
+    pub(super) fn terminating(&mut self, id: &str) {
+        let Some(state) = self.state_of(id).filter(|state| can_begin_to_terminate(*state)) else { return };
+        let was_retained = state == LifecycleState::TerminatingRetained;
+        let Some(load_balanced) = self
+            .enter(id, LifecycleState::Terminating)
+            .and_then(|group| self.groups.get(&group).map(|group| group.spec.load_balanced))
+        else {
+            return;
+        };
+        // It may have been waiting for a launching hook.
+        self.drop_actions(id);
+        self.log(Happening::InstanceTerminating { instance: id.to_owned() });
+        if let ImdsFlip::AfterTerminating(lag) = self.config.imds.flip {
+            self.schedule_flip(id, lag);
+        }
+        let drain = if load_balanced && !was_retained {
+            self.set_activity(id, ActivityStatus::WaitingForLoadBalancer);
+            self.config.load_balancer_drain.unwrap_or(LOAD_BALANCER_DRAIN)
+        } else {
+            Duration::ZERO
+        };
+        let at = self.now + drain + self.config.timing.wait;
+        self.schedule(at, Wake::Wait { instance: id.to_owned() });
+    }
+
+    pub(super) fn terminating_wait(&mut self, id: &str) {
+        if let ImdsFlip::AfterWait(lag) = self.config.imds.flip {
+            self.schedule_flip(id, lag);
+        }
+        if self.has_hooks(id, Transition::Terminating) {
+            self.enter(id, LifecycleState::TerminatingWait);
+            self.set_activity(id, ActivityStatus::MidTerminatingAction);
+            self.start_actions(id, Transition::Terminating);
+        } else {
+            self.proceed(id, Transition::Terminating);
+        }
+    }
+
+    /// The launch is over as far as EC2 is concerned.
+    pub(super) fn launched(&mut self, id: &str) {
+        if self.state_of(id) != Some(LifecycleState::Pending) {
+            return;
+        }
+        if self.has_hooks(id, Transition::Launching) {
+            self.enter(id, LifecycleState::PendingWait);
+            self.set_activity(id, ActivityStatus::MidLaunchingAction);
+            self.start_actions(id, Transition::Launching);
+        } else {
+            self.in_service(id);
+        }
+    }
+
+    pub(super) fn in_service(&mut self, id: &str) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        // It may have been taken away before it was ever in service.
+        if instance.leaving {
+            return;
+        }
+        instance.state = LifecycleState::InService;
+        self.set_activity(id, ActivityStatus::Successful);
+        self.log(Happening::InstanceInService { instance: id.to_owned() });
+    }
+
+    /// All hooks of the transition are done.
+    pub(super) fn proceed(&mut self, id: &str, transition: Transition) {
+        match transition {
+            Transition::Launching => {
+                self.enter(id, LifecycleState::PendingProceed);
+                self.set_activity(id, ActivityStatus::PreInService);
+                self.schedule(
+                    self.now + self.config.timing.launch,
+                    Wake::InService { instance: id.to_owned() },
+                );
+            }
+            Transition::Terminating => {
+                self.enter(id, LifecycleState::TerminatingProceed);
+                self.set_activity(id, ActivityStatus::InProgress);
+                self.log(Happening::InstanceProceeding { instance: id.to_owned() });
+                self.schedule(
+                    self.now + self.config.timing.terminated,
+                    Wake::Terminated { instance: id.to_owned() },
+                );
+            }
+        }
+    }
+
+    /// A hook abandoned: an instance that launches is thrown away, one that terminates may be retained.
+    pub(super) fn abandoned(&mut self, id: &str, transition: Transition) {
+        let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
+        match transition {
+            Transition::Launching => {
+                self.set_activity(id, ActivityStatus::Cancelled);
+                let cause = "a lifecycle action was completed with ABANDON";
+                if let Some(instance) = self.instances.get_mut(id) {
+                    instance.leaving = true;
+                }
+                self.begin_activity(id, "Terminating EC2 instance", cause);
+                // Whether terminating hooks run for an abandoned launch is not documented; here they do not.
+                self.proceed(id, Transition::Terminating);
+                self.reconcile(&group, cause);
+            }
+            Transition::Terminating => {
+                if self.groups.get(&group).is_some_and(|group| group.spec.retain_on_abandon) {
+                    self.enter(id, LifecycleState::TerminatingRetained);
+                    self.set_activity(id, ActivityStatus::Cancelled);
+                    self.log(Happening::InstanceRetained { instance: id.to_owned() });
+                } else {
+                    self.proceed(id, Transition::Terminating);
+                }
+            }
+        }
+    }
+
+    /// One action is over. Goes on once nothing is left to wait for.
+    pub(super) fn settle(&mut self, id: &str, transition: Transition, result: ActionResult) {
+        match result {
+            ActionResult::Abandon => {
+                self.drop_actions(id);
+                self.abandoned(id, transition);
+            }
+            ActionResult::Continue => {
+                self.start_next_action(id);
+                let waiting = |instance: &Instance| !instance.actions.is_empty();
+                if !self.instances.get(id).is_some_and(waiting) {
+                    self.proceed(id, transition);
+                }
+            }
+        }
+    }
+
+    pub(super) fn terminated(&mut self, id: &str) {
+        let Some(group) = self.enter(id, LifecycleState::Terminated) else { return };
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let work_lost = instance.agent.killed(self.now);
+        self.access_keys.remove(&instance.access_key);
+        if let Some(group) = self.groups.get_mut(&group) {
+            group.instances.remove(&instance.ordinal);
+        }
+        self.set_activity(id, ActivityStatus::Successful);
+        self.roster_version += 1;
+        self.log(Happening::InstanceTerminated { instance: id.to_owned(), work_lost });
+    }
+
+    pub(super) fn imds_flip(&mut self, id: &str, target: &'static str) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        if instance.imds_target != target {
+            instance.imds_target = target;
+            self.log(Happening::ImdsFlipped { instance: id.to_owned(), target: target.to_owned() });
+        }
+    }
+
+    fn schedule_flip(&mut self, id: &str, lag: Duration) {
+        let wake = Wake::ImdsFlip { instance: id.to_owned(), target: TARGET_TERMINATED };
+        self.schedule(self.now + lag, wake);
+    }
+
+    /// Sets the state and names the instance's group.
+    fn enter(&mut self, id: &str, state: LifecycleState) -> Option<String> {
+        let instance = self.instances.get_mut(id)?;
+        instance.state = state;
+        Some(instance.group.clone())
+    }
+
+    fn state_of(&self, id: &str) -> Option<LifecycleState> {
+        self.instances.get(id).map(|instance| instance.state)
+    }
+
+    fn has_hooks(&self, id: &str, transition: Transition) -> bool {
+        let group = self.instances.get(id).and_then(|instance| self.groups.get(&instance.group));
+        group.is_some_and(|group| group.hooks.values().any(|hook| hook.transition == transition))
+    }
+}
+
+/// Every request to terminate ends here; only the first one may have an effect.
+fn can_begin_to_terminate(state: LifecycleState) -> bool {
+    match state {
+        LifecycleState::Pending
+        | LifecycleState::PendingWait
+        | LifecycleState::PendingProceed
+        | LifecycleState::InService
+        | LifecycleState::TerminatingRetained => true,
+        LifecycleState::Terminating
+        | LifecycleState::TerminatingWait
+        | LifecycleState::TerminatingProceed
+        | LifecycleState::Terminated => false,
+    }
+}

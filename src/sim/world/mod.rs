@@ -1,0 +1,202 @@
+//! A pure, seeded model of what surrounds a drain: Auto Scaling, EventBridge, SQS, IMDS, and an agent with work.
+//!
+//! The world reads no clock. Every call says what time it is, and first brings the world up to that time.
+//!
+//! # Layout
+//!
+//! - `config`: what a world starts with
+//! - `group`: groups and hooks; `capacity`: launching and scaling in
+//! - `lifecycle`: an instance's way from Pending to Terminated; `action`: heartbeats and completions
+//! - `delivery`: events and notifications on their way; `queue`: SQS
+//! - `imds`: the metadata service; `agent`: the process that does the work
+//! - `happening`: what a world tells its observers
+
+mod action;
+mod activity;
+mod agent;
+mod capacity;
+mod config;
+mod delivery;
+mod error;
+mod group;
+mod happening;
+mod imds;
+mod instance;
+mod lifecycle;
+mod queue;
+mod throttle;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::machine::Time;
+
+pub use action::{ActionRef, ActionView};
+pub use activity::{Activity, ActivityStatus};
+pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Work};
+pub use config::{Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, Throttle, Timing, WorldConfig};
+pub use error::ApiError;
+pub use group::{ActionResult, GroupSpec, GroupView, HookSpec, Transition};
+pub use happening::Happening;
+pub use imds::ImdsAnswer;
+pub use instance::{InstanceView, LifecycleState};
+pub use queue::{QueueSpec, QueueView, ReceivedMessage};
+
+use group::Group;
+use instance::Instance;
+use queue::Queue;
+use throttle::Bucket;
+
+/// Happenings that nobody takes are kept up to this number; then the oldest go.
+const HAPPENINGS_MAX: usize = 1_000_000;
+
+/// A simulated AWS account in one Region, with its instances and their agents.
+#[derive(Debug)]
+pub struct World {
+    config: WorldConfig,
+    now: Time,
+    rng: fastrand::Rng,
+    wakes: BTreeMap<(Time, u64), Wake>,
+    next_wake_id: u64,
+    groups: BTreeMap<String, Group>,
+    instances: BTreeMap<String, Instance>,
+    /// Which instance an active lifecycle action belongs to, by its token.
+    tokens: BTreeMap<String, String>,
+    /// Which instance a role's access key was given to.
+    access_keys: BTreeMap<String, String>,
+    queues: BTreeMap<String, Queue>,
+    /// Which queue the EventBridge rule of a group feeds.
+    rules: BTreeMap<String, String>,
+    activities: Vec<Activity>,
+    bucket: Option<Bucket>,
+    happenings: VecDeque<(Time, Happening)>,
+    version: u64,
+    roster_version: u64,
+}
+
+/// Something that will happen at a known time unless the world changes first.
+#[derive(Debug)]
+enum Wake {
+    Launched { instance: String },
+    Terminating { instance: String },
+    Wait { instance: String },
+    ActionDue { instance: String, token: String },
+    InService { instance: String },
+    Terminated { instance: String },
+    ImdsFlip { instance: String, target: &'static str },
+    Deliver { queue: String, body: String, about: Option<String> },
+    Visible { queue: String, message: u64 },
+    MessageExpired { queue: String, message: u64 },
+    WorkDone { instance: String, drain: u32 },
+}
+
+impl World {
+    /// A world as `config` describes it, at `now`, with its instances in service.
+    pub fn new(config: WorldConfig, now: Time) -> Self {
+        let mut world = World {
+            rng: fastrand::Rng::with_seed(config.seed),
+            bucket: config.throttle.map(|limits| Bucket::new(limits, now)),
+            now,
+            wakes: BTreeMap::new(),
+            next_wake_id: 0,
+            groups: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            access_keys: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            activities: Vec::new(),
+            happenings: VecDeque::new(),
+            version: 0,
+            roster_version: 0,
+            config,
+        };
+        world.populate();
+        world
+    }
+
+    /// The configuration that the world started with.
+    pub fn config(&self) -> &WorldConfig {
+        &self.config
+    }
+
+    /// The time up to which everything has happened.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Lets everything happen that is due by `now`. Time never goes back.
+    pub fn advance(&mut self, now: Time) {
+        while let Some(entry) = self.wakes.first_entry() {
+            let (at, _) = *entry.key();
+            if at > now {
+                break;
+            }
+            let wake = entry.remove();
+            self.now = self.now.max(at);
+            self.version += 1;
+            self.fire(wake);
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// When the world changes next if nobody calls it.
+    pub fn next_wake(&self) -> Option<Time> {
+        self.wakes.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// What happened since this was last called, in order.
+    pub fn take_happenings(&mut self) -> Vec<(Time, Happening)> {
+        self.happenings.drain(..).collect()
+    }
+
+    /// Grows with every change; the same number means that nothing has changed.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Grows with every launch and every termination.
+    pub fn roster_version(&self) -> u64 {
+        self.roster_version
+    }
+
+    fn fire(&mut self, wake: Wake) {
+        match wake {
+            Wake::Launched { instance } => self.launched(&instance),
+            Wake::Terminating { instance } => self.terminating(&instance),
+            Wake::Wait { instance } => self.terminating_wait(&instance),
+            Wake::ActionDue { instance, token } => self.action_due(&instance, &token),
+            Wake::InService { instance } => self.in_service(&instance),
+            Wake::Terminated { instance } => self.terminated(&instance),
+            Wake::ImdsFlip { instance, target } => self.imds_flip(&instance, target),
+            Wake::Deliver { queue, body, about } => self.arrive(&queue, body, about),
+            Wake::Visible { queue, message } => self.message_visible(&queue, message),
+            Wake::MessageExpired { queue, message } => self.message_expired(&queue, message),
+            Wake::WorkDone { instance, drain } => self.work_done(&instance, drain),
+        }
+    }
+
+    fn schedule(&mut self, at: Time, wake: Wake) {
+        self.next_wake_id += 1;
+        self.version += 1;
+        self.wakes.insert((at, self.next_wake_id), wake);
+    }
+
+    fn log(&mut self, happening: Happening) {
+        self.version += 1;
+        if self.happenings.len() == HAPPENINGS_MAX {
+            self.happenings.pop_front();
+        }
+        self.happenings.push_back((self.now, happening));
+    }
+
+    /// A random UUID, from the world's seed.
+    fn uuid(&mut self) -> String {
+        let bits = self.rng.u128(..);
+        let hex = format!("{bits:032x}");
+        // The version and the variant of a random UUID stand at fixed places.
+        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+    }
+}
+
+#[cfg(test)]
+mod tests;
