@@ -23,6 +23,11 @@ impl World {
     /// Sends an event toward a queue, with the delay, the losses and the duplicates of EventBridge.
     pub fn publish(&mut self, now: Time, queue: &str, body: String, about: Option<&str>) {
         self.advance(now);
+        self.emit(queue, body, about);
+    }
+
+    /// As `publish`, but at the world's own time: it is called while the world advances.
+    fn emit(&mut self, queue: &str, body: String, about: Option<&str>) {
         let delivery = self.config.delivery;
         if self.rng.f64() < delivery.loss {
             self.log(Happening::MessageLost { queue: queue.to_owned(), about: about.map(str::to_owned) });
@@ -46,11 +51,11 @@ impl World {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
         if let Some(queue) = hook.target.as_deref().and_then(queue_of_arn) {
             let body = self.notification(id, &group, hook, token).to_string();
-            self.publish(self.now, queue, body, Some(id));
+            self.emit(queue, body, Some(id));
         }
         if let Some(queue) = self.rule_for(&group, hook) {
             let body = self.event(id, &group, hook, token).to_string();
-            self.publish(self.now, &queue, body, Some(id));
+            self.emit(&queue, body, Some(id));
         }
     }
 

@@ -7,7 +7,7 @@
 //! - `config`: what a world starts with
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
 //! - `lifecycle`: an instance's way from Pending to Terminated; `action`: heartbeats and completions
-//! - `delivery`: events and notifications on their way; `queue`: SQS
+//! - `delivery`: events and notifications on their way; `queue`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `agent`: the process that does the work
 //! - `happening`: what a world tells its observers
 
@@ -24,6 +24,7 @@ mod imds;
 mod instance;
 mod lifecycle;
 mod queue;
+mod receipt;
 mod throttle;
 
 use std::collections::{BTreeMap, VecDeque};

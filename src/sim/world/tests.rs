@@ -393,6 +393,19 @@ fn hook_limits() {
 }
 
 #[test]
+fn whole_group_at_once() {
+    let (mut world, _) = world(WorldConfig { instances: 5000, ..WorldConfig::default() });
+    world.set_desired_capacity(START, "workers", 0).expect("valid");
+    // One step from far away: everything in between happens in its order, and at its own time.
+    world.advance(START + secs(1000));
+    let happenings = world.take_happenings();
+    assert!(happenings.is_sorted_by_key(|(at, _)| *at));
+    let expired = |(_, one): &&(Time, Happening)| matches!(one, Happening::ActionExpired { .. });
+    assert_eq!(happenings.iter().filter(expired).count(), 5000);
+    assert!(world.instances().is_empty());
+}
+
+#[test]
 fn same_seed_same_world() {
     let history = |seed| {
         let (mut world, _, wait) = scaled_in(WorldConfig { seed, instances: 20, ..WorldConfig::default() });
