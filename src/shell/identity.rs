@@ -17,7 +17,12 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// Finds out who this instance is: from the configuration, from IMDS, or from the firmware's tables. Goes on until it
 /// knows.
-pub async fn find(configured: Option<String>, imds: &mut Imds, clock: Clock, notify: &Notify) -> Identity {
+pub async fn find(
+    configured: Option<String>,
+    imds: &mut Imds,
+    clock: Clock,
+    notify: &mut Notify,
+) -> Identity {
     let started = clock.now();
     let mut said = false;
     loop {

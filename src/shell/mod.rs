@@ -66,12 +66,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let imds_settings = crate::aws::imds::Settings::from_env();
     let mut imds = Imds::new(imds_settings, clock)?;
     let requests = control(&config).await?;
-    let notify = Notify::from_env();
-    notify.ready();
+    let mut notify = Notify::from_env();
+    notify.alive();
 
     let configured = config.instance.id.clone();
     let identity = tokio::select! {
-        identity = identity::find(configured, &mut imds, clock, &notify) => identity,
+        identity = identity::find(configured, &mut imds, clock, &mut notify) => identity,
         () = signals.stop() => return Ok(()),
     };
     let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
