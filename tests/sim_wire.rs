@@ -198,8 +198,8 @@ async fn group_and_hook_made_by_a_client() {
             .expect("text"),
     )
     .expect("JSON");
-    assert_eq!(listed["instances"][0]["id"], id);
-    assert_eq!(listed["instances"][0]["imds"], service.endpoints(&id).expect("listens").imds);
+    assert_eq!(listed[0]["id"], id);
+    assert_eq!(listed[0]["imds"], service.endpoints(&id).expect("listens").imds);
     clients
         .autoscaling
         .delete_lifecycle_hook()

@@ -141,7 +141,7 @@ def start_simulator(*arguments):
 @pytest.fixture(scope="session")
 def simulator():
     """One simulator for all tests. Each makes what it changes: a group, a queue."""
-    simulator = start_simulator("--instances", "2")
+    simulator = start_simulator("--instances", "2", "--speed", "5")
     yield simulator
     code = simulator.process.stop()
     simulator.process.show()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::sim::world::ApiError;
 
@@ -114,5 +114,5 @@ fn instances(shared: &Shared) -> Answer {
             })
         })
         .collect();
-    Answer::new(200, "application/json", format!("{:#}\n", json!({ "instances": instances })))
+    Answer::new(200, "application/json", format!("{:#}\n", Value::Array(instances)))
 }
