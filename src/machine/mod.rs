@@ -147,8 +147,12 @@ impl Machine {
                     }
                 }
             }
-            Event::HeartbeatAnswered { id, result } => self.on_heartbeat(id, result),
+            Event::HeartbeatAnswered { id, result } => {
+                self.turn.answered(id);
+                self.on_heartbeat(id, result);
+            }
             Event::CompletionAnswered { id, result } => {
+                self.turn.answered(id);
                 let Some(drain) = &mut self.drain else { return };
                 let over = drain.action.on_completion(&mut self.turn, &mut self.journal, id, result);
                 self.on_over(over);
@@ -259,8 +263,8 @@ impl Machine {
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
         let reason = in_force.first().map(|(reason, _)| *reason);
-        self.direct_agents(reason);
         self.drive_action(&in_force);
+        self.direct_agents(reason);
         let wanted = self.wants_queue();
         self.queue.decide(&mut self.turn, &self.journal, wanted);
         let Machine { settings, notices, served, agents, drain, journal, finished, turn, .. } = self;
@@ -278,7 +282,7 @@ impl Machine {
     /// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
     /// action that counts.
     fn withdraw_target(&mut self) {
-        if !self.imds.is_back(&mut self.turn) {
+        if !self.imds.is_back() {
             return;
         }
         let waits = self.drain.as_ref().is_some_and(Drain::awaits_completion);

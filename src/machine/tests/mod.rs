@@ -1,0 +1,13 @@
+//! Tests of the whole machine, on a virtual clock: events in, effects out.
+#![allow(clippy::unwrap_used)]
+
+mod agents;
+mod beats;
+mod bench;
+mod completion;
+mod deadline;
+mod messages;
+mod notices;
+mod recovery;
+mod wait;
+mod withdrawal;
