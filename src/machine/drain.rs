@@ -31,7 +31,9 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    fn new(now: Time, action: ActionTrack, journal: &mut JournalTrack) -> Self {
+    fn new(now: Time, mut action: ActionTrack, journal: &mut JournalTrack) -> Self {
+        let recorded = journal.touch();
+        action.intention_revision = recorded;
         Drain {
             started: now,
             told: None,
@@ -42,7 +44,7 @@ impl Drain {
             message_hook: None,
             ended: None,
             watch: None,
-            recorded: journal.touch(),
+            recorded,
         }
     }
 
@@ -152,6 +154,7 @@ impl Machine {
                 ..ActionRecord::default()
             };
             drain.action = ActionTrack::recover(record, since, self.turn.now);
+            drain.action.intention_revision = drain.recorded;
         }
     }
 
@@ -218,6 +221,7 @@ impl Machine {
         let record = std::mem::take(&mut drain.action.record);
         drain.action = ActionTrack::new(record.group, Some(self.turn.now));
         drain.action.record.hook = record.hook;
+        drain.action.intention_revision = revision;
         let token = record.token;
         self.notices.action = None;
         self.finish_token(token);

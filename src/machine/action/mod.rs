@@ -62,7 +62,8 @@ pub(super) struct ActionTrack {
     /// `No active Lifecycle Action found` was answered, and why is not known yet.
     question: Option<Question>,
     token_sent: Option<Time>,
-    intention_revision: u64,
+    /// The revision of the journal that has the intention as it is here, or its absence.
+    pub intention_revision: u64,
     hooks_read: bool,
     /// The last heartbeat was refused for want of permission.
     denied: bool,
