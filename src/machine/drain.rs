@@ -26,7 +26,7 @@ pub(super) struct Drain {
     pub message_hook: Option<String>,
     pub ended: Option<Ended>,
     pub watch: Option<Watch>,
-    /// The revision of the journal that must be out before the agents are told.
+    /// The revision of the journal that must be out before the agents are told, or a drain that has ended is watched.
     pub recorded: u64,
 }
 
@@ -186,6 +186,7 @@ impl Machine {
         drain.ended = Some(Ended { at: now, outcome, result });
         drain.watch = stays(outcome, result, &self.notices).then(|| Watch::new(now));
         let revision = self.journal.touch();
+        drain.recorded = revision;
         for receipt in &drain.receipts {
             self.queue.delete(receipt.clone(), revision);
         }
@@ -232,7 +233,9 @@ impl Machine {
         let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
         let Some(drain) = drain else { return };
         if drain.ended.is_some() {
-            if let Some(watch) = &mut drain.watch {
+            if let Some(watch) = &mut drain.watch
+                && journal.is_released(drain.recorded)
+            {
                 watch.decide(turn, &drain.action.record);
             }
             return;

@@ -14,11 +14,14 @@
 //!
 //! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`]: the vocabulary.
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
-//! - `drain`: one drain, from the first notice to its end; `agent`: its agents; `action`: its lifecycle action, with
-//!   `hook`, `heartbeat` (arithmetic) and `verdict` (what `No active Lifecycle Action found` meant).
+//! - `drain`: one drain, from the first notice to its end; `agent`: its agents; `operator`: what people ask for.
+//! - `action`: the drain's lifecycle action: what is done about it, with `action/lookup` (its names), `action/calls`
+//!   (heartbeats and completions answered) and `action/why` (what `No active Lifecycle Action found` meant); `hook`,
+//!   `heartbeat` and `verdict` are the arithmetic under it.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message.
 //! - `watch`: the instance that stays after its action is over.
-//! - `turn`, `backoff`, `timer`, `time`: how it goes about it.
+//! - `turn`, `backoff`, `timer`, `time`: how it goes about it; `status`: what it is doing now.
+//! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
 
 mod action;
 mod agent;

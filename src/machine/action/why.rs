@@ -14,6 +14,9 @@ use super::{ActionTrack, Over};
 /// For how long "too early" is believed without asking again.
 const TOO_EARLY_FRESH: Duration = Duration::from_secs(30);
 
+/// To the next question, where a completion under way has to be answered first.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Why was there no active action?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Question {
@@ -59,7 +62,14 @@ impl ActionTrack {
         }
         // What was seen before the question arose does not answer it.
         let question = self.question.take_if(|question| question.asked_at <= sent)?;
-        self.judge(turn, Verdict::of(instance.as_ref()), question.conclusive)
+        let verdict = Verdict::of(instance.as_ref());
+        if verdict == Verdict::InService && self.completion.is_pending() {
+            // Its answer will say whether there was an action after all.
+            self.question = Some(question);
+            self.describe_instance.succeeded(turn.now + ASK_AGAIN);
+            return None;
+        }
+        self.judge(turn, verdict, question.conclusive)
     }
 
     fn judge(&mut self, turn: &mut Turn, verdict: Verdict, conclusive: bool) -> Option<Over> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::effect::{AgentRequest, Effect};
 use super::super::event::*;
 use super::super::journal::{Journal, Outcome};
+use super::super::message::Body;
 use super::super::report::Report;
 use super::super::{Machine, Time};
 
@@ -26,6 +27,7 @@ pub struct Checker {
     /// hook runs one action for an instance at a time.
     own: BTreeSet<String>,
     over: BTreeSet<String>,
+    ended_at: Option<Time>,
 }
 
 impl Checker {
@@ -43,6 +45,9 @@ impl Checker {
             assert!(at > now, "{timer:?} wants to be woken in the past");
         }
         for effect in effects {
+            if matches!(effect, Effect::Report(Report::DrainEnded { .. })) {
+                self.ended_at = Some(now);
+            }
             self.check_effect(effect, open);
         }
         self.check_given_back(event, effects);
@@ -128,6 +133,13 @@ impl Checker {
         if let Event::MessagesReceived { result: Ok(messages), .. } = event {
             let own = messages.iter().map(|message| &message.receipt);
             self.own.extend(own.filter(|receipt| receipt.starts_with("own-")).cloned());
+            for message in messages {
+                if let Body::Lifecycle(lifecycle) = &message.body
+                    && lifecycle.sent <= self.ended_at
+                {
+                    self.over.insert(message.receipt.clone());
+                }
+            }
         }
         match (event, asked) {
             (Event::JournalWritten { .. }, Some(Effect::WriteJournal { journal, .. })) => {
