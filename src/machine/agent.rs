@@ -47,6 +47,8 @@ pub(super) struct AgentTrack {
     sent: Option<AgentRequest>,
     drained: bool,
     cannot: bool,
+    /// It was told in the last run of the daemon, and has not been heard in this one.
+    recovered: bool,
     /// Since when nobody has listened, or the path has drained nothing.
     trouble_since: Option<Time>,
     attempts: Attempts,
@@ -63,6 +65,7 @@ impl AgentTrack {
             sent: None,
             drained: false,
             cannot: false,
+            recovered: false,
             trouble_since: None,
             attempts: Attempts::default(),
         }
@@ -70,7 +73,15 @@ impl AgentTrack {
 
     /// A drain begins: what an earlier one has left behind says nothing about this one.
     pub fn begin(&mut self, now: Time) {
+        match self.sent {
+            // It is waited for, so that it cannot overtake the drain request, and its answer says nothing any more.
+            Some(AgentRequest::Return) => self.sent = None,
+            Some(AgentRequest::Drain(_) | AgentRequest::Status) | None => self.attempts.abandon(),
+        }
+        self.recovered = false;
+        self.status = None;
         self.record.told = true;
+        self.record.seen_draining = false;
         self.record.soft_deadline = Some(now + self.settings.drain_timeout);
         self.record.extended = Duration::ZERO;
         self.accepted = None;
@@ -90,14 +101,23 @@ impl AgentTrack {
         let latest = now + self.settings.drain_timeout + record.extended;
         let soft_deadline = record.soft_deadline.map(|deadline| deadline.min(latest));
         self.record = AgentRecord { soft_deadline, ..record };
+        self.recovered = true;
     }
 
     /// The agent serves again, or was never told otherwise.
     fn forget(&mut self) {
         self.record = AgentRecord { name: self.settings.name.clone(), ..AgentRecord::default() };
+        self.status = None;
         self.accepted = None;
         self.drained = false;
+        self.cannot = false;
+        self.recovered = false;
         self.trouble_since = None;
+    }
+
+    /// Whether nothing is known of it but what the last run of the daemon knew.
+    pub fn is_as_recovered(&self) -> bool {
+        self.recovered || self.drained
     }
 
     /// An operator gives it more time.
@@ -216,6 +236,14 @@ impl AgentTrack {
         self.cannot = false;
         let AgentRequest::Drain(order) = sent else { return self.attempts.succeeded(turn.now) };
         self.accepted = Some(order);
+        if self.settings.blocks {
+            // It answers when the work is done.
+            self.record.seen_draining = true;
+            self.recovered = false;
+            self.drained = true;
+            self.status = status;
+            return self.attempts.succeeded(turn.now);
+        }
         match status {
             Some(status) => self.on_status(turn, sent_at, status, false),
             None => self.attempts.succeeded(turn.now),
@@ -224,14 +252,18 @@ impl AgentTrack {
 
     fn on_status(&mut self, turn: &mut Turn, sent_at: Time, status: AgentStatus, waited: bool) {
         self.cannot = false;
+        self.recovered = false;
         // One that holds its answer until there is news is asked at once, unless it only says that it does.
         let news = self.status.as_ref() != Some(&status) || turn.now.since(sent_at) >= self.settings.poll;
-        let poll = if waited && news { HELD_POLL } else { self.settings.poll };
+        let poll = if waited && news { HELD_POLL } else { self.settings.poll.max(HELD_POLL) };
         self.attempts.succeeded((sent_at + poll).max(turn.now));
         self.drained = status.state == AgentState::Drained;
         match status.state {
             // It was restarted and has forgotten its orders.
-            AgentState::Serving => self.accepted = None,
+            AgentState::Serving => {
+                self.accepted = None;
+                self.record.seen_draining = false;
+            }
             AgentState::Draining => self.record.seen_draining = true,
             AgentState::Drained => {
                 self.record.seen_draining = true;

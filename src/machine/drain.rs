@@ -26,14 +26,14 @@ pub(super) struct Drain {
     pub message_hook: Option<String>,
     pub ended: Option<Ended>,
     pub watch: Option<Watch>,
-    /// The revision of the journal that must be out before the agents are told.
+    /// The revision of the journal that must be out before the agents are told, or a drain that has ended is watched.
     pub recorded: u64,
 }
 
 impl Drain {
-    fn new(now: Time, group: Option<String>, journal: &mut JournalTrack) -> Self {
-        let mut action = ActionTrack::default();
-        action.record.group = group;
+    fn new(now: Time, mut action: ActionTrack, journal: &mut JournalTrack) -> Self {
+        let recorded = journal.touch();
+        action.intention_revision = recorded;
         Drain {
             started: now,
             told: None,
@@ -44,22 +44,20 @@ impl Drain {
             message_hook: None,
             ended: None,
             watch: None,
-            recorded: journal.touch(),
+            recorded,
         }
     }
 
     /// Goes on with the drain of the last run.
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time) -> Self {
-        let mut action = ActionTrack::recover(record.action, record.started, now);
-        action.hurry(now);
         Drain {
             started: record.started.min(now),
             told: record.told,
             hard_deadline: record.hard_deadline,
             forced: record.forced,
-            action,
+            action: ActionTrack::recover(record.action, record.started, now),
             receipts: record.receipts,
-            message_hook: None,
+            message_hook: record.message_hook,
             ended: record.ended,
             watch: record
                 .ended
@@ -78,6 +76,7 @@ impl Drain {
             forced: self.forced,
             action: self.action.record.clone(),
             receipts: self.receipts.clone(),
+            message_hook: self.message_hook.clone(),
             ended: self.ended,
         }
     }
@@ -88,6 +87,12 @@ impl Drain {
         self.ended.is_none()
             && action.is_possible()
             && (action.record.wait_since.is_some() || !action.can_withdraw())
+    }
+
+    /// The outcome that the last run had written down stands until the agents that it speaks of have been heard.
+    fn standing(&self, agents: &[AgentTrack]) -> Option<Outcome> {
+        let outcome = self.action.record.intention?.outcome;
+        agents.iter().all(AgentTrack::is_as_recovered).then_some(outcome)
     }
 
     /// What an agent is to be told, once it is time to tell it.
@@ -111,6 +116,11 @@ fn stays(outcome: Outcome, result: Option<CompletionResult>, notices: &Notices) 
 impl Machine {
     /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
     pub(super) fn begin_or_leave(&mut self, in_force: &[(Reason, String)]) {
+        let known = self.notices.settled.len();
+        self.notices.settled.retain(|name| in_force.iter().any(|(_, in_force)| in_force == name));
+        if self.notices.settled.len() != known {
+            self.journal.touch();
+        }
         let fresh = in_force.iter().any(|(_, name)| !self.notices.settled.contains(name));
         let ended = self.drain.as_ref().map(|drain| drain.ended.is_some());
         match (ended, in_force.first()) {
@@ -124,7 +134,8 @@ impl Machine {
     fn begin(&mut self, reason: Reason) {
         let known = self.drain.take().and_then(|drain| drain.action.record.group);
         let group = self.settings.group.clone().or(known);
-        self.drain = Some(Drain::new(self.turn.now, group, &mut self.journal));
+        let action = ActionTrack::new(group, self.imds.in_service_at);
+        self.drain = Some(Drain::new(self.turn.now, action, &mut self.journal));
         self.turn.report(Report::DrainStarted { reason });
     }
 
@@ -143,7 +154,7 @@ impl Machine {
                 ..ActionRecord::default()
             };
             drain.action = ActionTrack::recover(record, since, self.turn.now);
-            drain.action.hurry(self.turn.now);
+            drain.action.intention_revision = drain.recorded;
         }
     }
 
@@ -175,6 +186,7 @@ impl Machine {
         drain.ended = Some(Ended { at: now, outcome, result });
         drain.watch = stays(outcome, result, &self.notices).then(|| Watch::new(now));
         let revision = self.journal.touch();
+        drain.recorded = revision;
         for receipt in &drain.receipts {
             self.queue.delete(receipt.clone(), revision);
         }
@@ -206,9 +218,11 @@ impl Machine {
         for receipt in drain.receipts.drain(..) {
             self.queue.delete(receipt, revision);
         }
-        let record = std::mem::take(&mut drain.action).record;
-        drain.action.record.group = record.group;
+        drain.message_hook = None;
+        let record = std::mem::take(&mut drain.action.record);
+        drain.action = ActionTrack::new(record.group, Some(self.turn.now));
         drain.action.record.hook = record.hook;
+        drain.action.intention_revision = revision;
         let token = record.token;
         self.notices.action = None;
         self.finish_token(token);
@@ -219,7 +233,9 @@ impl Machine {
         let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
         let Some(drain) = drain else { return };
         if drain.ended.is_some() {
-            if let Some(watch) = &mut drain.watch {
+            if let Some(watch) = &mut drain.watch
+                && journal.is_released(drain.recorded)
+            {
                 watch.decide(turn, &drain.action.record);
             }
             return;
@@ -228,7 +244,11 @@ impl Machine {
         let hard = bounds.into_iter().flatten().min();
         if hard != drain.hard_deadline {
             drain.hard_deadline = hard;
-            journal.touch();
+            // Agents hear of it once it is written down, so that a restart does not move it back.
+            drain.recorded = journal.touch();
+            if let (Some(_), Some(deadline)) = (drain.told, hard) {
+                turn.report(Report::DeadlineMoved { deadline });
+            }
         }
         if drain.told.is_none() && (settings.drain_at == DrainAt::Notice || is_time(drain, in_force)) {
             drain.told = Some(turn.now);
@@ -237,8 +257,8 @@ impl Machine {
             let deadline = agents.iter().filter_map(|agent| agent.deadline(hard)).max();
             turn.report(Report::AgentsTold { deadline });
         }
-        let done = drain.told.and_then(|_| outcome(agents, hard, turn));
-        let expected = notices.expects_action() || drain.action.record.intention.is_some();
+        let done = drain.told.and_then(|_| outcome(agents, hard, turn)).or_else(|| drain.standing(agents));
+        let expected = notices.expects_action() || drain.action.is_committed();
         let forced = drain.forced;
         drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
         if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {

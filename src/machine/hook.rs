@@ -52,7 +52,8 @@ pub(super) fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result
 
 /// The hook of that name, with the timeouts that are safe to assume.
 pub(super) fn assume(settings: &Settings, name: &str) -> HookFacts {
-    let heartbeat_timeout = settings.heartbeat_timeout.unwrap_or(HEARTBEAT_TIMEOUT_ASSUMED);
+    let heartbeat_timeout =
+        settings.heartbeat_timeout.unwrap_or(HEARTBEAT_TIMEOUT_ASSUMED).max(TIMEOUT_LEAST);
     HookFacts {
         name: name.to_owned(),
         heartbeat_timeout,

@@ -16,6 +16,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// instance that is about to go.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
 
+/// By so much may a message lead what IMDS says of the same notice.
+const LAG: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(super) struct ImdsTrack {
     silent_since: Option<Time>,
@@ -24,6 +27,8 @@ pub(super) struct ImdsTrack {
     pub deaf: bool,
     heard: bool,
     in_service_since: Option<Time>,
+    /// The last time at which the instance was in service: no action of its termination waited then.
+    pub in_service_at: Option<Time>,
     saw_spot: bool,
     saw_rebalance: bool,
     unknown_state: Option<String>,
@@ -37,6 +42,7 @@ impl ImdsTrack {
             deaf: false,
             heard: false,
             in_service_since: None,
+            in_service_at: None,
             saw_spot: false,
             saw_rebalance: false,
             unknown_state: None,
@@ -67,13 +73,19 @@ impl ImdsTrack {
                 self.silence(turn.now, "autoscaling/target-lifecycle-state is gone".to_owned())
             }
             ImdsReading::Spot(spot) => {
-                if spot.is_some() || self.saw_spot {
+                if spot.is_some()
+                    || self.saw_spot
+                    || notices.spot.is_some_and(|spot| turn.now > spot.at + LAG)
+                {
                     notices.spot = spot;
                 }
                 self.saw_spot = spot.is_some();
             }
             ImdsReading::Rebalance(at) => {
-                if at.is_some() || self.saw_rebalance {
+                if at.is_some()
+                    || self.saw_rebalance
+                    || notices.rebalance.is_some_and(|at| turn.now > at + LAG)
+                {
                     notices.rebalance = at;
                 }
                 self.saw_rebalance = at.is_some();
@@ -93,6 +105,7 @@ impl ImdsTrack {
         match &state {
             TargetState::InService => {
                 *served = true;
+                self.in_service_at = Some(turn.now);
                 if notices.target.is_some() {
                     self.in_service_since.get_or_insert(turn.now);
                 }
@@ -116,9 +129,10 @@ impl ImdsTrack {
         }
     }
 
-    /// Whether `InService` has been seen for long enough to withdraw what IMDS had said before.
-    pub fn is_back(&self, turn: &mut Turn) -> bool {
-        self.in_service_since.is_some_and(|since| turn.due(since + WITHDRAWAL, Timer::Withdrawal))
+    /// Whether `InService` has been read for long enough to withdraw what IMDS had said before.
+    pub fn is_back(&self) -> bool {
+        let (Some(since), Some(last)) = (self.in_service_since, self.in_service_at) else { return false };
+        last.since(since) >= WITHDRAWAL
     }
 
     /// The withdrawal has been acted on.

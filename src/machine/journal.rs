@@ -70,6 +70,8 @@ pub struct DrainRecord {
     pub action: ActionRecord,
     /// Receipt handles of our messages, to be deleted when the action is over.
     pub receipts: Vec<String>,
+    /// The hook that they name.
+    pub message_hook: Option<String>,
     /// How it ended; kept until the notices are withdrawn.
     pub ended: Option<Ended>,
 }
@@ -89,6 +91,8 @@ pub struct ActionRecord {
     pub proven: bool,
     /// The intention to complete.
     pub intention: Option<Intention>,
+    /// A completion was sent with this intention and its answer is not known: it may have taken effect.
+    pub unanswered: Option<Intention>,
 }
 
 /// The hook to complete.
@@ -111,8 +115,6 @@ pub struct Intention {
     pub outcome: Outcome,
     /// The result to report.
     pub result: CompletionResult,
-    /// A completion was sent and its answer is not known: it may have taken effect.
-    pub unanswered: bool,
 }
 
 /// How a drain ended.
@@ -124,6 +126,13 @@ pub struct Ended {
     pub outcome: Outcome,
     /// What was reported to Auto Scaling, if anything was.
     pub result: Option<CompletionResult>,
+}
+
+impl Ended {
+    /// Whether a lifecycle action is over, by our completion or without it.
+    pub(super) fn ended_an_action(&self) -> bool {
+        self.result.is_some() || self.outcome == Outcome::Overtaken
+    }
 }
 
 /// How a drain ended.

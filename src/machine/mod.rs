@@ -14,11 +14,14 @@
 //!
 //! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`]: the vocabulary.
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
-//! - `drain`: one drain, from the first notice to its end; `agent`: its agents; `action`: its lifecycle action, with
-//!   `hook`, `heartbeat` (arithmetic) and `verdict` (what `No active Lifecycle Action found` meant).
+//! - `drain`: one drain, from the first notice to its end; `agent`: its agents; `operator`: what people ask for.
+//! - `action`: the drain's lifecycle action: what is done about it, with `action/lookup` (its names), `action/calls`
+//!   (heartbeats and completions answered) and `action/why` (what `No active Lifecycle Action found` meant); `hook`,
+//!   `heartbeat` and `verdict` are the arithmetic under it.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message.
 //! - `watch`: the instance that stays after its action is over.
-//! - `turn`, `backoff`, `timer`, `time`: how it goes about it.
+//! - `turn`, `backoff`, `timer`, `time`: how it goes about it; `status`: what it is doing now.
+//! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
 
 mod action;
 mod agent;
@@ -152,8 +155,12 @@ impl Machine {
                     }
                 }
             }
-            Event::HeartbeatAnswered { id, result } => self.on_heartbeat(id, result),
+            Event::HeartbeatAnswered { id, result } => {
+                self.turn.answered(id);
+                self.on_heartbeat(id, result);
+            }
             Event::CompletionAnswered { id, result } => {
+                self.turn.answered(id);
                 let Some(drain) = &mut self.drain else { return };
                 let over = drain.action.on_completion(&mut self.turn, &mut self.journal, id, result);
                 self.on_over(over);
@@ -264,8 +271,8 @@ impl Machine {
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
         let reason = in_force.first().map(|(reason, _)| *reason);
-        self.direct_agents(reason);
         self.drive_action(&in_force);
+        self.direct_agents(reason);
         let wanted = self.wants_queue();
         self.queue.decide(&mut self.turn, &self.journal, wanted);
         let Machine { settings, notices, served, agents, drain, journal, finished, turn, .. } = self;
@@ -283,7 +290,7 @@ impl Machine {
     /// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
     /// action that counts.
     fn withdraw_target(&mut self) {
-        if !self.imds.is_back(&mut self.turn) {
+        if !self.imds.is_back() {
             return;
         }
         let waits = self.drain.as_ref().is_some_and(Drain::awaits_completion);

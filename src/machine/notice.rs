@@ -143,8 +143,8 @@ impl Notices {
     /// Maintenance is in force from when draining for it must start.
     pub(super) fn in_force(&self, settings: &Settings, turn: &mut Turn) -> Vec<(Reason, String)> {
         let mut found = Vec::new();
-        if let Some(spot) = self.spot {
-            found.push((Reason::SpotInterruption, format!("spot {}", spot.at)));
+        if self.spot.is_some() {
+            found.push((Reason::SpotInterruption, "spot".to_owned()));
         }
         if let Some(action) = &self.action {
             found.push((
@@ -161,8 +161,8 @@ impl Notices {
                 found.push((Reason::ScheduledMaintenance, format!("maintenance {}", event.event_id)));
             }
         }
-        if let Some(at) = self.rebalance {
-            found.push((Reason::RebalanceRecommendation, format!("rebalance {at}")));
+        if self.rebalance.is_some() {
+            found.push((Reason::RebalanceRecommendation, "rebalance".to_owned()));
         }
         if self.operator {
             found.push((Reason::Operator, "operator".to_owned()));
@@ -188,7 +188,9 @@ impl Notices {
             SpotAction::Terminate | SpotAction::Stop => spot.at - SPOT_MARGIN,
             SpotAction::Hibernate => now,
         });
-        let maintenance = self.maintenance.values().filter_map(|event| event.not_before).min();
+        // A window that has opened already says no more when it will be used.
+        let maintenance =
+            self.maintenance.values().filter_map(|event| event.not_before.filter(|at| *at > now));
         spot.into_iter().chain(maintenance).min()
     }
 

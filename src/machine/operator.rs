@@ -71,7 +71,7 @@ impl Machine {
         };
         drain.forced = Some(result);
         drain.hard_deadline = Some(drain.hard_deadline.map_or(now, |hard| hard.min(now)));
-        self.journal.touch();
+        drain.recorded = self.journal.touch();
         Ok(format!("finishing now, with {result}"))
     }
 }

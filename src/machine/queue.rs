@@ -25,6 +25,9 @@ const BATCH_MAX: usize = 10;
 /// After a receive that brought only others' messages.
 const MISS: Backoff = Backoff::between_ms(250, 4_000);
 
+/// From receive to receive, where a queue does not hold them as it is asked to.
+const RECEIVE_SPACING: Duration = Duration::from_millis(250);
+
 /// After a receive that failed.
 const RECEIVE_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
 
@@ -67,16 +70,16 @@ impl QueueTrack {
         id: EffectId,
         result: Result<Vec<Message>, CallError>,
     ) -> Vec<Message> {
-        let awaited = self.receive.take(id).is_some();
+        let sent = self.receive.take(id);
         match result {
             Ok(messages) => {
-                if awaited {
-                    self.receive.succeeded(turn.now);
+                if let Some(sent) = sent {
+                    self.receive.succeeded((sent + RECEIVE_SPACING).max(turn.now));
                 }
                 messages
             }
             Err(error) => {
-                if awaited {
+                if sent.is_some() {
                     self.receive.failed(turn, RECEIVE_RETRY);
                 }
                 turn.report(Report::CallFailed { call: Call::Receive, error, expected: false });

@@ -3,6 +3,7 @@
 use super::Machine;
 use super::event::MaintenanceNotice;
 use super::event::SpotNotice;
+use super::journal::Ended;
 use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
 use super::notice::ActionNotice;
 
@@ -56,7 +57,7 @@ impl Machine {
         if message.token.as_ref().is_some_and(|token| self.finished.contains(token)) {
             return Owner::Spent;
         }
-        let ended = self.drain.as_ref().and_then(|drain| drain.ended);
+        let ended = self.drain.as_ref().and_then(|drain| drain.ended).filter(Ended::ended_an_action);
         if ended.is_some_and(|ended| message.sent.is_some_and(|sent| sent <= ended.at)) {
             // The action that we ended before its message came.
             return Owner::Spent;
@@ -82,8 +83,11 @@ impl Machine {
         if let Some(configured) = &self.settings.hook {
             return configured == hook;
         }
-        let Some(drain) = self.drain.as_ref().filter(|drain| drain.ended.is_none()) else { return true };
-        drain.action.is_possible() && drain.action.record.hook.as_ref().is_none_or(|known| known.name == hook)
+        let Some(drain) = &self.drain else { return true };
+        let known = drain.action.record.hook.as_ref().map(|hook| &hook.name);
+        // One drain serves one hook: the first that is named, until it is known which it is.
+        let named = known.or(drain.message_hook.as_ref());
+        drain.action.is_possible() && named.is_none_or(|name| name == hook)
     }
 
     /// The hook is known now: messages that were taken for ours and name another are given back.

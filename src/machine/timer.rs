@@ -8,8 +8,6 @@
 pub enum Timer {
     /// IMDS has been silent for so long that the queue becomes the first source.
     ImdsSilence,
-    /// `InService` has been seen for long enough to be believed.
-    Withdrawal,
     /// A maintenance window is near enough to start draining.
     Maintenance,
     /// An agent is to be asked.
@@ -30,6 +28,4 @@ pub enum Timer {
     Delete,
     /// The next try to write the journal.
     Journal,
-    /// The end of a drain that nothing else can end.
-    Expiry,
 }

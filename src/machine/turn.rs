@@ -17,7 +17,18 @@ pub(super) struct Turn {
     effects: Vec<Effect>,
     wake: Option<(Time, Timer)>,
     next_id: u64,
+    /// The calls that never overlap with their like, whichever drain made them.
+    under_way: [Option<EffectId>; 2],
     rng: fastrand::Rng,
+}
+
+/// A call of which at most one is under way at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Once {
+    /// RecordLifecycleActionHeartbeat
+    Heartbeat,
+    /// CompleteLifecycleAction
+    Completion,
 }
 
 impl Turn {
@@ -32,6 +43,7 @@ impl Turn {
             effects: Vec::new(),
             wake: None,
             next_id: 0,
+            under_way: [None; 2],
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -63,8 +75,26 @@ impl Turn {
     pub fn emit(&mut self, effect: impl FnOnce(EffectId) -> Effect) -> EffectId {
         self.next_id += 1;
         let id = EffectId(self.next_id);
-        self.effects.push(effect(id));
+        let effect = effect(id);
+        if matches!(effect, Effect::Heartbeat { .. }) {
+            self.under_way[Once::Heartbeat as usize] = Some(id);
+        } else if matches!(effect, Effect::Complete { .. }) {
+            self.under_way[Once::Completion as usize] = Some(id);
+        }
+        self.effects.push(effect);
         id
+    }
+
+    /// Whether no call of this kind is under way. If one is, its answer wakes the machine.
+    pub fn is_free(&self, call: Once) -> bool {
+        self.under_way[call as usize].is_none()
+    }
+
+    /// The call of this id is not under way any more.
+    pub fn answered(&mut self, id: EffectId) {
+        for call in &mut self.under_way {
+            call.take_if(|under_way| *under_way == id);
+        }
     }
 
     pub fn report(&mut self, report: Report) {

@@ -10,7 +10,7 @@ use super::journal::ActionRecord;
 use super::report::Report;
 use super::time::Time;
 use super::timer::Timer;
-use super::turn::{Attempts, Turn};
+use super::turn::{Attempts, Once, Turn};
 use super::verdict;
 
 /// From the end of the action to the first look.
@@ -56,7 +56,7 @@ impl Watch {
             self.describe.start(turn, |id| Effect::DescribeInstance { id });
         }
         let (Some(hook), Some(group)) = (&action.hook, &action.group) else { return };
-        if self.retained && self.probe.ready(turn, Timer::Heartbeat) {
+        if self.retained && turn.is_free(Once::Heartbeat) && self.probe.ready(turn, Timer::Heartbeat) {
             let name = ActionName { hook: hook.name.clone(), group: group.clone(), token: None };
             let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
             self.probe.start(turn, |id| Effect::Heartbeat { id, action: name, limit });

@@ -1,1 +1,0 @@
-//! Tests of the whole machine, on a virtual clock.

@@ -1,0 +1,178 @@
+//! Completion: gated by the journal, retried until AWS says that the action is over.
+
+use super::super::effect::CompletionResult;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::settings::Settings;
+use super::bench::*;
+
+#[test]
+fn completion_gated_by_the_journal() {
+    let mut bench = Bench::waiting(settings());
+    bench.run(1);
+    bench.disk = Disk::Hangs;
+    bench.drained();
+    bench.run(30);
+    assert!(bench.completing().is_none());
+    assert_eq!(bench.count(is_heartbeat), 0);
+    bench.disk = Disk::Writes;
+    let written = bench.open.iter().find_map(|effect| match effect {
+        super::super::Effect::WriteJournal { id, .. } => Some(*id),
+        _ => None,
+    });
+    bench.event(Event::JournalWritten { id: written.unwrap() });
+    assert!(bench.completing().is_some());
+}
+
+#[test]
+fn completion_without_a_disk() {
+    let mut bench = Bench::new(settings());
+    bench.disk = Disk::Refuses;
+    bench.target(TargetState::Terminated);
+    bench.drained();
+    assert!(bench.completing().is_some(), "work is saved even where it cannot be written down");
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn journal_retry() {
+    let mut bench = Bench::new(settings());
+    bench.disk = Disk::Refuses;
+    bench.target(TargetState::Terminated);
+    bench.run(1);
+    let is_write = |effect: &_| matches!(effect, super::super::Effect::WriteJournal { .. });
+    let writes = bench.count(is_write);
+    bench.run(60);
+    assert!((4..=7).contains(&(bench.count(is_write) - writes)), "every 10 s");
+    bench.disk = Disk::Writes;
+    bench.run(20);
+    assert!(bench.journal.as_ref().is_some_and(|journal| journal.drain.is_some()));
+}
+
+#[test]
+fn unanswered_completion() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("Terminating:Wait");
+    bench.run(1);
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Drained), "it had worked; another hook's action is what waits");
+}
+
+#[test]
+fn completion_finds_the_action_gone() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = Some("Terminating:Proceed");
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken));
+}
+
+#[test]
+fn action_of_another_hook_after_ours() {
+    let mut bench = Bench::waiting(settings());
+    bench.run(200);
+    bench.beat(Ok(()));
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "a heartbeat had proven the name");
+}
+
+#[test]
+fn completion_too_early() {
+    let mut bench = Bench::terminating(settings());
+    bench.drained();
+    for _ in 0..6 {
+        bench.complete(Err(CallErrorKind::NoActiveAction));
+        bench.run(10);
+    }
+    assert!(bench.machine.is_draining());
+    let asked = bench.count(|effect| matches!(effect, super::super::Effect::DescribeInstance { .. }));
+    assert!(asked <= 3, "too early is believed for a while: {asked}");
+}
+
+#[test]
+fn throttled_backoff() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    for _ in 0..8 {
+        while bench.completing().is_none() {
+            bench.wake();
+        }
+        bench.complete(Err(CallErrorKind::Throttled));
+    }
+    let sent = bench.times(is_complete);
+    let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1].since(pair[0]).as_millis()).collect();
+    assert!((500..=1_000).contains(&gaps[0]), "{gaps:?}");
+    assert!(gaps[5..].iter().all(|gap| (5_000..=10_000).contains(gap)), "{gaps:?}");
+}
+
+#[test]
+fn completion_denied() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::AccessDenied));
+    bench.run(59);
+    assert!(bench.completing().is_none());
+    bench.run(1);
+    assert!(bench.completing().is_some());
+}
+
+#[test]
+fn results_by_outcome() {
+    let configured = Settings { on_failed: CompletionResult::Abandon, ..settings() };
+    let mut bench = Bench::waiting(configured);
+    bench.says(0, AgentAnswer::CannotDrain("no".to_owned()));
+    assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Failed));
+}
+
+#[test]
+fn message_deleted_when_the_action_is_over() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    assert!(bench.deleted().is_empty());
+    bench.complete(Ok(()));
+    assert_eq!(bench.deleted(), ["r1"]);
+    bench.run(3600);
+    assert_eq!(bench.count(is_complete), 1);
+    assert_eq!(bench.count(is_heartbeat), 0);
+}
+
+#[test]
+fn agent_restarted_before_wait() {
+    let mut bench = Bench::terminating(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.run(10);
+    bench.says(0, AgentAnswer::Status { status: status(AgentState::Serving, 4), waited: false });
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.run(60);
+    assert!(bench.completing().is_none(), "the intention is revoked");
+    assert_eq!(bench.orders(0).len(), 2, "and the agent told again");
+    assert_eq!(bench.journal.as_ref().unwrap().drain.as_ref().unwrap().action.intention, None);
+}
+
+#[test]
+fn agent_restarted_after_an_unanswered_completion() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.run(2);
+    bench.complete(Err(CallErrorKind::Unsent));
+    bench.run(8);
+    // It may have worked or not: either way, no work is cut off by asking again.
+    bench.says(0, AgentAnswer::Status { status: status(AgentState::Serving, 4), waited: false });
+    if bench.completing().is_some() {
+        bench.complete(Err(CallErrorKind::Unsent));
+    }
+    let completions = bench.count(is_complete);
+    bench.run(200);
+    assert_eq!(bench.count(is_complete), completions);
+    bench.state = Some("Terminating:Proceed");
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Drained), "it had worked");
+}

@@ -1,0 +1,101 @@
+//! The deadline: what sets it, and that it moves only earlier but for an operator.
+
+use super::super::effect::CompletionResult;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::message::SpotAction;
+use super::super::settings::Settings;
+use super::bench::*;
+
+#[test]
+fn drain_timeout() {
+    let mut bench = Bench::waiting(settings());
+    let told = bench.now;
+    assert_eq!(bench.orders(0)[0].deadline, told + secs(3600));
+    bench.run_agent(3590, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    assert!(bench.completing().is_none());
+    bench.run_agent(20, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+}
+
+#[test]
+fn deadline_moves_only_earlier() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    for seconds in [120, 60, 600] {
+        let at = bench.now + secs(seconds);
+        let action = SpotAction::Terminate;
+        bench.event(Event::Imds(ImdsReading::Spot(Some(SpotNotice { action, at }))));
+        if bench.asks(0).is_some() {
+            bench.reports(0, AgentState::Draining, 1);
+        }
+    }
+    let deadlines: Vec<_> = bench.orders(0).iter().map(|order| order.deadline).collect();
+    assert!(deadlines.is_sorted_by(|earlier, later| earlier >= later), "{deadlines:?}");
+    assert_eq!(deadlines.last(), Some(&(bench.now + secs(50))), "ten seconds before EC2 takes it");
+}
+
+#[test]
+fn earlier_deadline_outlives_a_crash() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.disk = Disk::Hangs;
+    let at = bench.now + secs(120);
+    let spot = SpotNotice { action: SpotAction::Terminate, at };
+    bench.event(Event::Imds(ImdsReading::Spot(Some(spot))));
+    bench.run(5);
+    let told = bench.orders(0).len();
+    assert_eq!(told, 1, "not told before it is written down");
+}
+
+#[test]
+fn extension() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    let before = bench.orders(0)[0].deadline;
+    bench.operator(OperatorCommand::Extend(secs(600)));
+    assert_eq!(bench.orders(0).last().unwrap().deadline, before + secs(600));
+    bench.crash();
+    assert_eq!(bench.orders(0).last().unwrap().deadline, before + secs(600));
+}
+
+#[test]
+fn extension_refused() {
+    let mut bench = Bench::new(settings());
+    let refused = |bench: &Bench| {
+        let last = bench.log.last().map(|(_, effect)| effect.clone());
+        matches!(last, Some(super::super::Effect::Report(super::super::report::Report::Answer(Err(_)))))
+    };
+    bench.operator(OperatorCommand::Extend(secs(60)));
+    assert!(refused(&bench), "no drain");
+    bench.target(TargetState::Terminated);
+    bench.operator(OperatorCommand::Extend(secs(0)));
+    assert!(refused(&bench), "no time");
+    bench.drained();
+    bench.operator(OperatorCommand::Extend(secs(60)));
+    assert!(refused(&bench), "too late");
+}
+
+#[test]
+fn finish() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.operator(OperatorCommand::Finish(CompletionResult::Abandon));
+    assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+}
+
+#[test]
+fn drain_timeouts_of_several_agents() {
+    let mut slow = agent("slow");
+    slow.drain_timeout = secs(7200);
+    let mut bench = Bench::waiting(Settings { agents: vec![agent("quick"), slow], ..settings() });
+    assert!(bench.orders(0)[0].deadline < bench.orders(1)[0].deadline);
+    bench.drained();
+    bench.run(3601);
+    assert!(bench.completing().is_none(), "the slow one has time left");
+    bench.run(3600);
+    assert!(bench.completing().is_some());
+}

@@ -1,0 +1,71 @@
+//! Hours in which every call fails, at once: the machine stays patient.
+
+use super::super::effect::Effect;
+use super::super::event::*;
+use super::bench::*;
+
+/// Effects in an hour of failing calls, at most. With a hook of 300 s: an agent every 5 s, heartbeats every 6 s,
+/// receives and descriptions every 30 s, the journal every 10 s, and a report for each: some 4 000.
+const EFFECTS_MAX: usize = 5_000;
+
+fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
+    let (id, error) = match effect {
+        Effect::WriteJournal { id, .. } => {
+            return Some(Event::JournalFailed { id: *id, why: "disk full".to_owned() });
+        }
+        Effect::AskAgent { id, .. } => {
+            return Some(Event::AgentAnswered { id: *id, answer: AgentAnswer::Busy("503".to_owned()) });
+        }
+        Effect::Heartbeat { id, .. }
+        | Effect::Complete { id, .. }
+        | Effect::DescribeInstance { id }
+        | Effect::DescribeHooks { id, .. }
+        | Effect::ReceiveMessages { id, .. }
+        | Effect::SetVisibility { id, .. }
+        | Effect::DeleteMessage { id, .. } => (*id, error(kind)),
+        Effect::Report(_) => return None,
+    };
+    Some(match effect {
+        Effect::Heartbeat { .. } => Event::HeartbeatAnswered { id, result: Err(error) },
+        Effect::Complete { .. } => Event::CompletionAnswered { id, result: Err(error) },
+        Effect::DescribeInstance { .. } => Event::InstanceDescribed { id, result: Err(error) },
+        Effect::DescribeHooks { .. } => Event::HooksDescribed { id, result: Err(error) },
+        Effect::ReceiveMessages { .. } => Event::MessagesReceived { id, result: Err(error) },
+        Effect::SetVisibility { .. } => Event::VisibilitySet { id, result: Err(error) },
+        _ => Event::MessageDeleted { id, result: Err(error) },
+    })
+}
+
+#[test]
+fn hour_of_failing_calls() {
+    for kind in [
+        CallErrorKind::NoActiveAction,
+        CallErrorKind::Throttled,
+        CallErrorKind::AccessDenied,
+        CallErrorKind::Unsent,
+        CallErrorKind::Unanswered,
+        CallErrorKind::Rejected,
+    ] {
+        for drained in [false, true] {
+            let mut bench = Bench::waiting(settings());
+            if drained {
+                bench.drained();
+            }
+            bench.disk = Disk::Hangs;
+            bench.state = None;
+            bench.hooks = None;
+            let start = (bench.now, bench.log.len());
+            while bench.now < start.0 + secs(3600) {
+                let mut at_once = 0;
+                while let Some(event) = bench.open.pop().and_then(|effect| fail(&effect, kind)) {
+                    bench.event(event);
+                    at_once += 1;
+                    assert!(at_once < 20, "{kind:?}: a loop without a pause");
+                }
+                bench.wake();
+            }
+            let effects = bench.log.len() - start.1;
+            assert!(effects <= EFFECTS_MAX, "{kind:?}, drained: {drained}: {effects}");
+        }
+    }
+}

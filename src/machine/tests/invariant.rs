@@ -1,0 +1,184 @@
+//! What must hold whatever happens (design, §7), checked from outside: by what goes in and what comes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::effect::{AgentRequest, Effect};
+use super::super::event::*;
+use super::super::journal::{Journal, Outcome};
+use super::super::message::Body;
+use super::super::report::Report;
+use super::super::{Machine, Time};
+
+/// Effects of one event, at most: one per agent, call and message, and their reports.
+const EFFECTS_MAX: usize = 40;
+
+#[derive(Default)]
+pub struct Checker {
+    /// The last journal that was answered, as written or as refused.
+    pub answered: Option<Journal>,
+    /// The last one that was written.
+    pub disk: Option<Journal>,
+    refused_since: bool,
+    /// Whether each agent was drained, as last reported.
+    pub drained: BTreeMap<usize, bool>,
+    deadlines: BTreeMap<usize, Time>,
+    completed: bool,
+    /// Receipts of our messages that were received, and those of them whose action has since been found over: one
+    /// hook runs one action for an instance at a time.
+    own: BTreeSet<String>,
+    over: BTreeSet<String>,
+    ended_at: Option<Time>,
+}
+
+impl Checker {
+    /// The machine has been handed `event` and answered with `effects`; `open` is what was asked for before.
+    pub fn check(
+        &mut self,
+        machine: &Machine,
+        now: Time,
+        event: &Event,
+        effects: &[Effect],
+        open: &[Effect],
+    ) {
+        assert!(effects.len() <= EFFECTS_MAX, "{effects:#?}");
+        if let Some((at, timer)) = machine.next_wake() {
+            assert!(at > now, "{timer:?} wants to be woken in the past");
+        }
+        for effect in effects {
+            if matches!(effect, Effect::Report(Report::DrainEnded { .. })) {
+                self.ended_at = Some(now);
+            }
+            self.check_effect(effect, open);
+        }
+        self.check_given_back(event, effects);
+    }
+
+    fn check_effect(&mut self, effect: &Effect, open: &[Effect]) {
+        let running = self.answered.as_ref().and_then(|journal| journal.drain.as_ref());
+        let running = running.filter(|drain| drain.ended.is_none());
+        let intention = running.and_then(|drain| drain.action.intention);
+        match effect {
+            Effect::Heartbeat { .. } => {
+                assert!(
+                    !open.iter().any(|effect| matches!(effect, Effect::Heartbeat { .. })),
+                    "two heartbeats"
+                );
+                assert!(intention.is_none(), "a heartbeat after the intention to complete");
+            }
+            Effect::Complete { result, .. } => {
+                assert!(
+                    !open.iter().any(|effect| matches!(effect, Effect::Complete { .. })),
+                    "two completions"
+                );
+                assert!(!self.completed, "a completion after one that has worked");
+                let intention = intention.expect("a completion before the intention was journalled");
+                assert_eq!(intention.result, *result);
+                let drained = self.drained.values().all(|drained| *drained);
+                assert!(intention.outcome != Outcome::Drained || drained, "completed with work in flight");
+            }
+            Effect::ReceiveMessages { .. } => {
+                let receiving = |effect: &Effect| matches!(effect, Effect::ReceiveMessages { .. });
+                assert!(!open.iter().any(receiving), "two receives");
+            }
+            Effect::DeleteMessage { receipt, .. } => self.check_deletion(receipt),
+            Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } => {
+                let before = self.deadlines.insert(*agent, order.deadline);
+                assert!(before.is_none_or(|before| order.deadline <= before), "the deadline moved later");
+            }
+            Effect::Report(Report::DrainEnded { .. } | Report::StaleMessage) => {
+                self.over.append(&mut self.own);
+            }
+            Effect::Report(Report::DrainStarted { .. }) => {
+                self.completed = false;
+                self.deadlines.clear();
+            }
+            Effect::AskAgent { .. }
+            | Effect::WriteJournal { .. }
+            | Effect::DescribeInstance { .. }
+            | Effect::DescribeHooks { .. }
+            | Effect::SetVisibility { .. }
+            | Effect::Report(_) => {}
+        }
+    }
+
+    /// Receipts are named by the messages' owners: `other-…`, `spent-…`, `own-<token>-…`.
+    fn check_deletion(&self, receipt: &str) {
+        assert!(!receipt.starts_with("other"), "{receipt} was not ours to delete");
+        let Some(token) = receipt.strip_prefix("own-").and_then(|rest| rest.split('/').next()) else {
+            return;
+        };
+        let journal = self.answered.as_ref().expect("deleted before anything was written down");
+        let over = journal.finished.iter().any(|finished| finished == token);
+        let over = over || self.over.contains(receipt);
+        let ended = journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some());
+        assert!(over || ended, "{receipt} was deleted before its action was over");
+    }
+
+    fn check_given_back(&self, event: &Event, effects: &[Effect]) {
+        let Event::MessagesReceived { result: Ok(messages), .. } = event else { return };
+        for message in messages.iter().filter(|message| message.receipt.starts_with("other")) {
+            let given = effects.iter().any(|effect| match effect {
+                Effect::SetVisibility { entries, .. } => entries
+                    .iter()
+                    .any(|(receipt, hidden)| *receipt == message.receipt && hidden.as_secs() <= 5),
+                _ => false,
+            });
+            assert!(given, "{} was not given back", message.receipt);
+        }
+    }
+
+    /// Takes in what the world says, before the machine hears of it. `asked` is what the event answers, if that is
+    /// still waited for.
+    pub fn observe(&mut self, event: &Event, asked: Option<&Effect>) {
+        if let Event::MessagesReceived { result: Ok(messages), .. } = event {
+            let own = messages.iter().map(|message| &message.receipt);
+            self.own.extend(own.filter(|receipt| receipt.starts_with("own-")).cloned());
+            for message in messages {
+                if let Body::Lifecycle(lifecycle) = &message.body
+                    && lifecycle.sent <= self.ended_at
+                {
+                    self.over.insert(message.receipt.clone());
+                }
+            }
+        }
+        match (event, asked) {
+            (Event::JournalWritten { .. }, Some(Effect::WriteJournal { journal, .. })) => {
+                self.answered = Some((**journal).clone());
+                self.disk = self.answered.clone();
+                self.refused_since = false;
+            }
+            (Event::JournalFailed { .. }, Some(Effect::WriteJournal { journal, .. })) => {
+                self.answered = Some((**journal).clone());
+                self.refused_since = true;
+            }
+            (Event::AgentAnswered { answer, .. }, Some(Effect::AskAgent { agent, request, .. })) => {
+                let reported = match answer {
+                    AgentAnswer::Accepted(Some(status)) if matches!(request, AgentRequest::Drain(_)) => {
+                        status
+                    }
+                    AgentAnswer::Status { status, .. } => status,
+                    _ => return,
+                };
+                self.drained.insert(*agent, reported.state == AgentState::Drained);
+            }
+            (Event::CompletionAnswered { result: Ok(()), .. }, Some(_)) => self.completed = true,
+            (Event::Operator(OperatorCommand::Extend(_)), _) => self.deadlines.clear(),
+            _ => {}
+        }
+    }
+
+    /// The daemon was killed: what it had heard and not written down is lost.
+    pub fn crash(&mut self) {
+        let drain = self.disk.as_ref().and_then(|journal| journal.drain.as_ref());
+        self.completed = drain.is_some_and(|drain| drain.ended.is_some_and(|ended| ended.result.is_some()));
+        let lost = self.refused_since || drain.is_none_or(|drain| drain.told.is_none());
+        if lost {
+            self.deadlines.clear();
+        }
+        let intention = drain.and_then(|drain| drain.action.intention);
+        if intention.is_some_and(|intention| intention.outcome == Outcome::Drained) {
+            self.drained.values_mut().for_each(|drained| *drained = true);
+        }
+        self.answered = self.disk.clone();
+    }
+}

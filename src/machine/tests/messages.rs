@@ -1,0 +1,236 @@
+//! The shared queue: when it is asked, and what becomes of each message.
+
+use super::super::event::*;
+use super::super::message::*;
+use super::super::settings::Settings;
+use super::bench::*;
+
+fn for_other(receipt: &str) -> Message {
+    let other = LifecycleMessage { instance_id: "i-other".to_owned(), ..lifecycle("token-x", START) };
+    message(receipt, Body::Lifecycle(other))
+}
+
+#[test]
+fn queue_gate() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::InService);
+    bench.run(600);
+    assert!(!bench.is_receiving(), "idle");
+    bench.target(TargetState::Terminated);
+    assert!(bench.is_receiving(), "opens at Terminated");
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.run(60);
+    assert!(!bench.is_receiving(), "closes when hook and Wait are known");
+}
+
+#[test]
+fn no_queue() {
+    let mut bench = Bench::terminating(Settings { queue: false, ..settings() });
+    bench.run(300);
+    assert!(!bench.is_receiving());
+}
+
+#[test]
+fn deaf_after_a_minute() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::Silent { why: "timed out".to_owned() }));
+    bench.run(59);
+    assert!(!bench.is_receiving());
+    bench.run(1);
+    assert!(bench.is_receiving());
+    bench.target(TargetState::InService);
+    bench.receive(Vec::new());
+    bench.run(60);
+    assert!(!bench.is_receiving(), "IMDS is heard again");
+}
+
+#[test]
+fn category_missing() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    assert!(bench.is_receiving(), "at once");
+}
+
+#[test]
+fn messages_of_others() {
+    let mut bench = Bench::terminating(settings());
+    let often = Message { receive_count: 50, ..for_other("r-often") };
+    let launch = LifecycleMessage { transition: Transition::Launching, ..lifecycle("token-l", START) };
+    let batch = vec![
+        for_other("r-other"),
+        often,
+        message("r-test", Body::Test),
+        message("r-odd", Body::Unreadable("no JSON".to_owned())),
+        message("r-launch", Body::Lifecycle(launch)),
+    ];
+    bench.receive(batch);
+    let given: Vec<String> = bench.hidden().into_iter().map(|(receipt, _)| receipt).collect();
+    assert_eq!(given, ["r-other", "r-often", "r-test", "r-odd", "r-launch"], "in one batch");
+    assert!(bench.hidden().iter().all(|(_, seconds)| (1..=5).contains(seconds)));
+    bench.drained();
+    bench.complete(Ok(()));
+    assert!(bench.deleted().is_empty());
+}
+
+#[test]
+fn misses_back_off() {
+    let mut bench = Bench::terminating(settings());
+    let mut receives = 0;
+    let end = bench.now + secs(60);
+    while bench.now < end {
+        if bench.is_receiving() {
+            receives += 1;
+            bench.receive(vec![for_other("r-other")]);
+        }
+        bench.wake();
+    }
+    assert!((10..=40).contains(&receives), "{receives}");
+}
+
+#[test]
+fn empty_receives_that_are_not_held() {
+    let mut bench = Bench::terminating(settings());
+    let end = bench.now + secs(10);
+    let mut receives = 0;
+    while bench.now < end {
+        if bench.is_receiving() {
+            receives += 1;
+            bench.receive(Vec::new());
+        } else {
+            bench.wake();
+        }
+    }
+    assert!(receives <= 41, "{receives}");
+}
+
+#[test]
+fn own_message_hidden_until_the_deadline() {
+    let bench = Bench::waiting(settings());
+    assert_eq!(bench.hidden(), [("r1".to_owned(), 3600)]);
+    assert!(bench.deleted().is_empty());
+}
+
+#[test]
+fn own_message_hidden_for_twelve_hours_at_most() {
+    let mut patient = agent("worker");
+    patient.drain_timeout = secs(48 * 3600);
+    let bench = Bench::waiting(Settings { agents: vec![patient], ..settings() });
+    assert_eq!(bench.hidden(), [("r1".to_owned(), 12 * 3600 - 60)]);
+}
+
+#[test]
+fn duplicates() {
+    let mut bench = Bench::terminating(settings());
+    let sent = bench.now;
+    let copy = |receipt| message(receipt, Body::Lifecycle(lifecycle("token-1", sent)));
+    bench.receive(vec![copy("r1"), copy("r2")]);
+    bench.drained();
+    bench.complete(Ok(()));
+    let first = bench.open.iter().find_map(|effect| match effect {
+        super::super::Effect::DeleteMessage { id, .. } => Some(*id),
+        _ => None,
+    });
+    bench.event(Event::MessageDeleted { id: first.unwrap(), result: Ok(()) });
+    assert_eq!(bench.deleted(), ["r1", "r2"]);
+    assert_eq!(bench.drains_started(), 1);
+}
+
+#[test]
+fn message_of_another_hook() {
+    for known in [true, false] {
+        let mut bench = Bench::new(settings());
+        if !known {
+            bench.hooks = None;
+        }
+        bench.target(TargetState::Terminated);
+        let other = LifecycleMessage { hook: "other".to_owned(), ..lifecycle("token-2", START) };
+        bench.receive(vec![message("r-other", Body::Lifecycle(other))]);
+        if !known {
+            let id = bench.open.iter().find_map(|effect| match effect {
+                super::super::Effect::DescribeHooks { id, .. } => Some(*id),
+                _ => None,
+            });
+            bench.event(Event::HooksDescribed { id: id.unwrap(), result: Ok(vec![hook("drain", 300)]) });
+        }
+        assert!((1..=5).contains(&bench.hidden().last().unwrap().1), "given back");
+        bench.drained();
+        let (token, _) = bench.completing().unwrap();
+        assert_eq!(token, None);
+        bench.complete(Ok(()));
+        assert!(bench.deleted().is_empty());
+    }
+}
+
+#[test]
+fn messages_of_two_hooks_before_ours_is_known() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = None;
+    bench.target(TargetState::Terminated);
+    let other = LifecycleMessage { hook: "other".to_owned(), ..lifecycle("token-2", START) };
+    bench.receive(vec![
+        message("r-other", Body::Lifecycle(other)),
+        message("r-ours", Body::Lifecycle(lifecycle("token-1", START))),
+    ]);
+    let id = bench.open.iter().find_map(|effect| match effect {
+        super::super::Effect::DescribeHooks { id, .. } => Some(*id),
+        _ => None,
+    });
+    bench.event(Event::HooksDescribed { id: id.unwrap(), result: Ok(vec![hook("drain", 300)]) });
+    bench.drained();
+    bench.complete(Ok(()));
+    assert!(!bench.deleted().contains(&"r-other".to_owned()));
+}
+
+#[test]
+fn message_older_than_a_drain_without_an_action() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let sent = bench.now;
+    bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
+    bench.run(1);
+    bench.drained();
+    assert!(bench.ended().is_some());
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert!(bench.deleted().is_empty(), "its action is not over");
+    assert_eq!(bench.drains_started(), 2);
+}
+
+#[test]
+fn message_of_an_unchosen_hook_after_the_drain() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 300), hook("other", 300)]));
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let copy = || message("r1", Body::Lifecycle(lifecycle("token-1", START)));
+    bench.receive(vec![copy()]);
+    bench.drained();
+    assert!(bench.ended().is_some());
+    bench.run(5);
+    if bench.is_receiving() {
+        bench.receive(vec![copy()]);
+    }
+    bench.run(5);
+    assert!(bench.deleted().is_empty());
+}
+
+#[test]
+fn spot_message() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let news = InstanceNews::SpotInterruption { action: SpotAction::Terminate, at: None };
+    let body = Body::Instance(InstanceMessage { instance_ids: vec![INSTANCE.to_owned()], news });
+    bench.receive(vec![message("r-spot", body)]);
+    assert_eq!(bench.orders(0)[0].deadline, bench.now + secs(110));
+    assert_eq!(bench.deleted(), ["r-spot"]);
+}
+
+#[test]
+fn health_event_of_several_instances() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let ids = vec![INSTANCE.to_owned(), "i-other".to_owned()];
+    let body = Body::Instance(InstanceMessage { instance_ids: ids, news: InstanceNews::Rebalance });
+    bench.receive(vec![message("r-both", body)]);
+    assert_eq!(bench.drains_started(), 1);
+    assert!(bench.deleted().is_empty(), "it is the other's too");
+}

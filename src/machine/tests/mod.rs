@@ -1,0 +1,16 @@
+//! Tests of the whole machine, on a virtual clock: events in, effects out.
+#![allow(clippy::unwrap_used)]
+
+mod agents;
+mod beats;
+mod bench;
+mod completion;
+mod deadline;
+mod hours;
+mod invariant;
+mod messages;
+mod notices;
+mod property;
+mod recovery;
+mod wait;
+mod withdrawal;

@@ -1,0 +1,201 @@
+//! How the machine learns that the action waits, and which it is.
+
+use super::super::Effect;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::message::Body;
+use super::super::settings::{DrainAt, Settings};
+use super::bench::*;
+
+#[test]
+fn early_flip() {
+    let mut bench = Bench::terminating(settings());
+    assert_eq!(bench.orders(0).len(), 1, "drains at the flip, long before Wait");
+    bench.drained();
+    let early = |bench: &mut Bench| bench.complete(Err(CallErrorKind::NoActiveAction));
+    early(&mut bench);
+    for _ in 0..4 {
+        bench.run(10);
+        early(&mut bench);
+    }
+    assert!(bench.machine.is_draining());
+    bench.state = Some("Terminating:Wait");
+    bench.run(10);
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn drain_at_wait() {
+    let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
+    bench.run(30);
+    assert!(bench.orders(0).is_empty());
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert_eq!(bench.orders(0).len(), 1);
+    assert_eq!(bench.orders(0)[0].deadline, bench.now + secs(3600));
+}
+
+#[test]
+fn drain_at_wait_does_not_hold_back_a_spot_interruption() {
+    let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
+    let at = bench.now + secs(120);
+    let action = super::super::message::SpotAction::Terminate;
+    bench.event(Event::Imds(ImdsReading::Spot(Some(SpotNotice { action, at }))));
+    assert_eq!(bench.orders(0).len(), 1);
+}
+
+#[test]
+fn wait_by_message() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    let (token, _) = bench.completing().unwrap();
+    assert_eq!(token.as_deref(), Some("token-1"));
+    assert!(!bench.is_receiving(), "hook and Wait are known");
+}
+
+#[test]
+fn wait_by_probing_heartbeat() {
+    let mut bench = Bench::terminating(Settings { queue: false, ..settings() });
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run(59);
+    assert!(!bench.is_beating());
+    bench.run(1);
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    bench.state = Some("Terminating:Wait");
+    bench.run(60);
+    bench.beat(Ok(()));
+    assert!(bench.machine.status().wait_since.is_some());
+    // From now on every half timeout.
+    bench.run(149);
+    assert!(!bench.is_beating());
+    bench.run(31);
+    assert!(bench.is_beating());
+}
+
+#[test]
+fn wait_by_completion() {
+    let mut bench = Bench::terminating(Settings { queue: false, ..settings() });
+    bench.drained();
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert_eq!(bench.count(is_heartbeat), 0);
+}
+
+#[test]
+fn stale_token_while_in_service() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.state = Some("InService");
+    let sent = bench.now - secs(1000);
+    bench.receive(vec![message("old", Body::Lifecycle(lifecycle("token-0", sent)))]);
+    assert!(bench.machine.is_draining());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert_eq!(bench.deleted(), ["old"]);
+    // Late copies are known.
+    bench.run(1);
+    bench.receive(vec![message("copy", Body::Lifecycle(lifecycle("token-0", sent)))]);
+    assert!(!bench.machine.is_draining());
+}
+
+#[test]
+fn stale_token_while_waiting() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 5);
+    bench.state = Some("Terminating:Wait");
+    // Older than the hook's global timeout of 30 000 s.
+    let sent = bench.now - secs(40_000);
+    bench.receive(vec![message("old", Body::Lifecycle(lifecycle("token-0", sent)))]);
+    bench.run(200);
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.count(is_complete), 0, "an old message must not cut work off");
+    let named = bench.log.iter().rev().find_map(|(_, effect)| match effect {
+        Effect::Heartbeat { action, .. } => Some(action.token.clone()),
+        _ => None,
+    });
+    assert_eq!(named, Some(None), "the old token is dropped, the instance named");
+    bench.beat(Ok(()));
+    assert!(bench.machine.is_draining());
+}
+
+#[test]
+fn stale_token_without_imds() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now - secs(40_000);
+    bench.receive(vec![message("old", Body::Lifecycle(lifecycle("token-0", sent)))]);
+    bench.reports(0, AgentState::Draining, 5);
+    assert_eq!(bench.count(is_complete), 0, "an action that has timed out sets no deadline");
+}
+
+#[test]
+fn wrong_hook_named() {
+    let mut bench = Bench::waiting(Settings { hook: Some("drain".to_owned()), ..settings() });
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    let problem = bench.machine.status().hook_problem.unwrap();
+    assert!(problem.contains("drain") && problem.contains("lifecycle.hook"), "{problem}");
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn several_hooks_and_none_chosen() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 300), hook("other", 300)]));
+    bench.target(TargetState::Terminated);
+    let problem = bench.machine.status().hook_problem.unwrap();
+    assert!(problem.contains("drain, other"), "{problem}");
+    bench.drained();
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert_eq!(bench.count(is_complete), 0);
+}
+
+#[test]
+fn no_hook() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(Vec::new()));
+    bench.target(TargetState::Terminated);
+    bench.drained();
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn unreadable_hook() {
+    for (configured, expected_s) in [(Some(secs(90)), 90), (None, 30)] {
+        let named = Settings { hook: Some("drain".to_owned()), heartbeat_timeout: configured, ..settings() };
+        let mut bench = Bench::new(named);
+        bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
+        bench.target(TargetState::Terminated);
+        bench.run(1);
+        let journal = bench.journal.clone().unwrap();
+        let facts = journal.drain.unwrap().action.hook.unwrap();
+        assert_eq!(facts.heartbeat_timeout, secs(expected_s));
+        assert!(!facts.read);
+    }
+}
+
+#[test]
+fn answer_older_than_the_question() {
+    // The group is looked up before the message comes; that answer must not be taken for one to a later question.
+    let mut bench = Bench::new(Settings { group: None, ..settings() });
+    bench.state = None;
+    bench.target(TargetState::Terminated);
+    let early = bench.open.iter().find_map(|effect| match effect {
+        Effect::DescribeInstance { id } => Some(*id),
+        _ => None,
+    });
+    bench.run(1);
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.drained();
+    bench.run(1);
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    let instance = DescribedInstance { group: "workers".to_owned(), lifecycle_state: "InService".to_owned() };
+    bench.event(Event::InstanceDescribed { id: early.unwrap(), result: Ok(Some(instance)) });
+    assert!(bench.deleted().is_empty(), "the message was taken for an old one");
+    assert!(bench.open.iter().any(is_describe), "it is asked again");
+}
