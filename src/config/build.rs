@@ -50,6 +50,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             on_drained: completion_result(&lifecycle.word("on_drained")),
             on_deadline: completion_result(&lifecycle.word("on_deadline")),
             on_failed: completion_result(&lifecycle.word("on_failed")),
+            ignore_rebalance: lifecycle.word("on_rebalance") == "ignore",
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
         imds: Imds { poll: table("imds").required("poll") },

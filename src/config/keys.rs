@@ -143,6 +143,7 @@ pub const KEYS: &[Key] = {
         key("lifecycle", "on_drained", RESULT, Is("CONTINUE"), "The result reported when the agent has drained."),
         key("lifecycle", "on_deadline", RESULT, Is("CONTINUE"), "The result reported when the time is up."),
         key("lifecycle", "on_failed", RESULT, Is("CONTINUE"), "The result reported when the agent could not be drained."),
+        key("lifecycle", "on_rebalance", Kind::Choice(&["drain", "ignore"]), Is("drain"), "What a rebalance recommendation means; `ignore` where nobody replaces the instance on it (Capacity Rebalancing is off)."),
         key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only where the hook cannot be read."),
         key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is asked."),
         key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, only for where the metadata service cannot be reached."),

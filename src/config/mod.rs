@@ -116,6 +116,8 @@ pub struct Lifecycle {
     pub on_deadline: CompletionResult,
     /// The result reported when an agent could not be drained.
     pub on_failed: CompletionResult,
+    /// A rebalance recommendation is no notice.
+    pub ignore_rebalance: bool,
     /// The hook's heartbeat timeout where the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
 }

@@ -58,6 +58,7 @@ fn every_key_reaches_the_configuration() {
         on_drained = "ABANDON"
         on_deadline = "ABANDON"
         on_failed = "ABANDON"
+        on_rebalance = "ignore"
         heartbeat_timeout = "5m"
         [imds]
         poll = "2s"
@@ -97,6 +98,7 @@ fn every_key_reaches_the_configuration() {
             on_drained: CompletionResult::Abandon,
             on_deadline: CompletionResult::Abandon,
             on_failed: CompletionResult::Abandon,
+            ignore_rebalance: true,
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         imds: Imds { poll: Duration::from_secs(2) },

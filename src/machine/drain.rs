@@ -250,7 +250,9 @@ impl Machine {
                 turn.report(Report::DeadlineMoved { deadline });
             }
         }
-        if drain.told.is_none() && (settings.drain_at == DrainAt::Notice || is_time(drain, in_force)) {
+        if drain.told.is_none()
+            && (settings.drain_at == DrainAt::Notice || is_time(drain, in_force, settings.queue))
+        {
             drain.told = Some(turn.now);
             drain.recorded = journal.touch();
             agents.iter_mut().for_each(|agent| agent.begin(turn.now));
@@ -267,8 +269,8 @@ impl Machine {
     }
 }
 
-/// Whether agents behind a load balancer are to be told: it has stopped routing to them, or will not be waited for.
-fn is_time(drain: &Drain, in_force: &[(Reason, String)]) -> bool {
+/// Whether agents behind a load balancer are to be told: it has stopped routing to them, or that will never be known.
+fn is_time(drain: &Drain, in_force: &[(Reason, String)], queue: bool) -> bool {
     let waits_for_action = |reason| match reason {
         &Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
         Reason::SpotInterruption
@@ -280,6 +282,7 @@ fn is_time(drain: &Drain, in_force: &[(Reason, String)]) -> bool {
     };
     drain.action.record.wait_since.is_some()
         || !drain.action.is_possible()
+        || (!queue && drain.action.is_blind())
         || in_force.iter().any(|(reason, _)| !waits_for_action(reason))
 }
 

@@ -161,13 +161,12 @@ impl Notices {
                 found.push((Reason::ScheduledMaintenance, format!("maintenance {}", event.event_id)));
             }
         }
-        if self.rebalance.is_some() {
+        if self.rebalance.is_some() && !settings.ignore_rebalance {
             found.push((Reason::RebalanceRecommendation, "rebalance".to_owned()));
         }
         if self.operator {
             found.push((Reason::Operator, "operator".to_owned()));
         }
-        found.retain(|(reason, _)| !settings.ignore.contains(reason));
         found
     }
 

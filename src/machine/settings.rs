@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::CompletionResult;
 use super::journal::Outcome;
-use super::notice::Reason;
 
 /// The machine's settings: the configuration, and who we are.
 #[derive(Debug, Clone)]
@@ -31,8 +30,8 @@ pub struct Settings {
     pub on_deadline: CompletionResult,
     /// The result to report for `failed`.
     pub on_failed: CompletionResult,
-    /// Reasons for which this instance does not drain.
-    pub ignore: Vec<Reason>,
+    /// A rebalance recommendation is no notice.
+    pub ignore_rebalance: bool,
 }
 
 impl Settings {

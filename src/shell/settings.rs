@@ -18,7 +18,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_drained: config.lifecycle.on_drained,
         on_deadline: config.lifecycle.on_deadline,
         on_failed: config.lifecycle.on_failed,
-        ignore: Vec::new(),
+        ignore_rebalance: config.lifecycle.ignore_rebalance,
     }
 }
 

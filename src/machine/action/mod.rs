@@ -22,6 +22,9 @@ use why::Question;
 /// Between calls that lack a permission: tries are for the moment when somebody has added it.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
+/// So many failures in a row are no passing trouble.
+const BLIND_AFTER: u32 = 3;
+
 /// How the action ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
@@ -96,6 +99,12 @@ impl ActionTrack {
         };
         track.heartbeat.succeeded(now);
         track
+    }
+
+    /// Whether nothing is known of the hook, and asking has failed again and again: Wait will never be seen.
+    pub fn is_blind(&self) -> bool {
+        let failures = self.describe_instance.failures.max(self.describe_hooks.failures);
+        self.record.hook.is_none() && failures >= BLIND_AFTER
     }
 
     /// Whether the queue has nothing more to tell: hook and Wait are known.

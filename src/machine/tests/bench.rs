@@ -40,7 +40,7 @@ pub fn settings() -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        ignore: Vec::new(),
+        ignore_rebalance: false,
     }
 }
 

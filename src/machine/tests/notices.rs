@@ -168,9 +168,8 @@ fn maintenance_window_already_open() {
 }
 
 #[test]
-fn reasons_ignored() {
-    let ignoring =
-        super::super::settings::Settings { ignore: vec![Reason::RebalanceRecommendation], ..settings() };
+fn rebalance_ignored() {
+    let ignoring = super::super::settings::Settings { ignore_rebalance: true, ..settings() };
     let mut bench = Bench::new(ignoring);
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
     assert_eq!(bench.drains_started(), 0);

@@ -46,6 +46,18 @@ fn drain_at_wait_does_not_hold_back_a_spot_interruption() {
 }
 
 #[test]
+fn drain_at_wait_where_no_hook_can_be_read() {
+    let mut bench = Bench::new(Settings { drain_at: DrainAt::Wait, queue: false, ..settings() });
+    bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
+    bench.target(TargetState::InService);
+    bench.run(1);
+    bench.target(TargetState::Terminated);
+    assert!(bench.orders(0).is_empty());
+    bench.run(180);
+    assert_eq!(bench.orders(0).len(), 1, "Wait will never be known: better early than never");
+}
+
+#[test]
 fn wait_by_message() {
     let mut bench = Bench::waiting(settings());
     bench.drained();

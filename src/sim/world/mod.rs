@@ -7,7 +7,7 @@
 //! - `config`: what a world starts with
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
 //! - `lifecycle`: an instance's way from Pending to Terminated; `action`: heartbeats and completions
-//! - `delivery`: events and notifications on their way; `queue`: SQS; `receipt`: its receipt handles
+//! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `agent`: the process that does the work
 //! - `happening`: what a world tells its observers
 
@@ -23,6 +23,7 @@ mod happening;
 mod imds;
 mod instance;
 mod lifecycle;
+mod message;
 mod queue;
 mod receipt;
 mod throttle;
@@ -40,7 +41,8 @@ pub use group::{ActionResult, GroupSpec, GroupView, HookSpec, Transition};
 pub use happening::Happening;
 pub use imds::ImdsAnswer;
 pub use instance::{InstanceView, LifecycleState};
-pub use queue::{QueueSpec, QueueView, ReceivedMessage};
+pub use message::ReceivedMessage;
+pub use queue::{QueueSpec, QueueView};
 
 use group::Group;
 use instance::Instance;

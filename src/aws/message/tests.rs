@@ -2,7 +2,7 @@ use super::*;
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_str!(concat!("../../tests/fixtures/messages/", $name, ".json"))
+        include_str!(concat!("../../../tests/fixtures/messages/", $name, ".json"))
     };
 }
 

@@ -1,0 +1,267 @@
+//! SQS: what becomes of a message.
+
+use std::time::Duration;
+
+use crate::machine::Time;
+
+use super::error::ApiError;
+use super::queue::unknown_queue;
+use super::receipt::write_receipt;
+use super::{Happening, Wake, World};
+
+/// The longest that a message can be hidden, in one piece or in several.
+const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
+const RECEIVE_MAX: usize = 10;
+const IN_FLIGHT_MAX: usize = 120_000;
+const BODY_LEN_MAX: usize = 1024 * 1024;
+/// A message that was received this often goes to the back of the queue.
+const RECEIVES_IN_PLACE: u32 = 3;
+
+#[derive(Debug)]
+pub(super) struct Message {
+    id: String,
+    body: String,
+    about: Option<String>,
+    sent: Time,
+    place: u64,
+    visible: bool,
+    visible_at: Time,
+    received: Time,
+    first_received: Option<Time>,
+    receive_count: u32,
+}
+
+/// A message as ReceiveMessage hands it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedMessage {
+    /// `MessageId`
+    pub id: String,
+    /// `ReceiptHandle`
+    pub receipt: String,
+    /// `Body`
+    pub body: String,
+    /// `SentTimestamp`
+    pub sent: Time,
+    /// `ApproximateFirstReceiveTimestamp`
+    pub first_received: Time,
+    /// `ApproximateReceiveCount`
+    pub receive_count: u32,
+}
+
+impl World {
+    /// SendMessage. Names the message.
+    pub fn send_message(
+        &mut self,
+        now: Time,
+        queue: &str,
+        body: String,
+        delay: Duration,
+    ) -> Result<String, ApiError> {
+        self.advance(now);
+        if body.is_empty() || body.len() > BODY_LEN_MAX {
+            return Err(ApiError::sender(
+                "InvalidParameterValue",
+                format!(
+                    "One or more parameters are invalid. Reason: Message must be shorter than {BODY_LEN_MAX} bytes."
+                ),
+            ));
+        }
+        self.put_message(queue, body, None, delay).ok_or_else(unknown_queue)
+    }
+
+    /// ReceiveMessage, without waiting: up to ten of the messages that are visible, which are then hidden for
+    /// `visibility`, or else as long as the queue says. `by` is the receiving instance, where that is known.
+    pub fn receive(
+        &mut self,
+        now: Time,
+        queue: &str,
+        max: usize,
+        visibility: Option<Duration>,
+        by: Option<&str>,
+    ) -> Result<Vec<ReceivedMessage>, ApiError> {
+        self.advance(now);
+        if !(1..=RECEIVE_MAX).contains(&max) {
+            let rule = "Must be between 1 and 10, if provided.";
+            return Err(invalid_value(&max.to_string(), "MaxNumberOfMessages", rule));
+        }
+        let found = self.queues.get(queue).ok_or_else(unknown_queue)?;
+        let visibility = visibility.unwrap_or(found.spec.visibility);
+        check_visibility(visibility)?;
+        if found.messages.len() - found.visible.len() >= IN_FLIGHT_MAX {
+            return Err(ApiError::sender("OverLimit", "Too many messages in flight"));
+        }
+        let numbers = self.numbers_to_receive(queue, max);
+        Ok(numbers.into_iter().filter_map(|number| self.hand_out(queue, number, visibility, by)).collect())
+    }
+
+    /// ChangeMessageVisibility: `visibility` counts from now; zero gives the message back.
+    pub fn change_visibility(
+        &mut self,
+        now: Time,
+        queue: &str,
+        receipt: &str,
+        visibility: Duration,
+    ) -> Result<(), ApiError> {
+        self.advance(now);
+        check_visibility(visibility)?;
+        let (number, receive_count) = self.read_receipt(queue, receipt)?;
+        let now = self.now;
+        let messages = &mut self.queues.get_mut(queue).ok_or_else(unknown_queue)?.messages;
+        let current = |message: &&mut Message| !message.visible && message.receive_count == receive_count;
+        let Some(message) = messages.get_mut(&number).filter(current) else {
+            let rule = "Message does not exist or is not available for visibility timeout change.";
+            return Err(invalid_value(receipt, "ReceiptHandle", rule));
+        };
+        if (now + visibility).since(message.received) > VISIBILITY_MAX {
+            let rule = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]";
+            return Err(invalid_value(&visibility.as_secs().to_string(), "VisibilityTimeout", rule));
+        }
+        message.visible_at = now + visibility;
+        let happening = Happening::VisibilityChanged {
+            queue: queue.to_owned(),
+            message: message.id.clone(),
+            about: message.about.clone(),
+            visible_at: message.visible_at,
+        };
+        self.log(happening);
+        self.schedule(now + visibility, Wake::Visible { queue: queue.to_owned(), message: number });
+        self.advance(now);
+        Ok(())
+    }
+
+    /// DeleteMessage. A receipt handle that has been overtaken by a newer one "succeeds" and deletes nothing.
+    pub fn delete_message(&mut self, now: Time, queue: &str, receipt: &str) -> Result<(), ApiError> {
+        self.advance(now);
+        let (number, receive_count) = self.read_receipt(queue, receipt)?;
+        let found = self.queues.get_mut(queue).ok_or_else(unknown_queue)?;
+        let current = found.messages.get(&number).is_some_and(|one| one.receive_count == receive_count);
+        if current && let Some(message) = found.messages.remove(&number) {
+            found.visible.remove(&message.place);
+            let queue = queue.to_owned();
+            self.log(Happening::MessageDeleted { queue, message: message.id, about: message.about });
+        }
+        Ok(())
+    }
+
+    /// `None` where the queue does not exist.
+    pub(super) fn put_message(
+        &mut self,
+        queue: &str,
+        body: String,
+        about: Option<String>,
+        delay: Duration,
+    ) -> Option<String> {
+        let id = self.uuid();
+        let now = self.now;
+        let found = self.queues.get_mut(queue)?;
+        let number = found.next_number;
+        found.next_number += 1;
+        let visible = delay.is_zero();
+        if visible {
+            found.visible.insert(number, number);
+        }
+        let message = Message {
+            id: id.clone(),
+            body,
+            about: about.clone(),
+            sent: now,
+            place: number,
+            visible,
+            visible_at: now + delay,
+            received: now,
+            first_received: None,
+            receive_count: 0,
+        };
+        found.messages.insert(number, message);
+        let expires = now + found.spec.retention;
+        let queue = queue.to_owned();
+        if !visible {
+            self.schedule(now + delay, Wake::Visible { queue: queue.clone(), message: number });
+        }
+        self.schedule(expires, Wake::MessageExpired { queue: queue.clone(), message: number });
+        self.log(Happening::MessageSent { queue, message: id.clone(), about });
+        Some(id)
+    }
+
+    pub(super) fn message_visible(&mut self, queue: &str, number: u64) {
+        let now = self.now;
+        let Some(queue) = self.queues.get_mut(queue) else { return };
+        let hidden = |message: &&mut Message| !message.visible && message.visible_at <= now;
+        let Some(message) = queue.messages.get_mut(&number).filter(hidden) else { return };
+        if message.receive_count >= RECEIVES_IN_PLACE {
+            message.place = queue.next_number;
+            queue.next_number += 1;
+        }
+        message.visible = true;
+        queue.visible.insert(message.place, number);
+    }
+
+    pub(super) fn message_expired(&mut self, queue: &str, number: u64) {
+        let Some(found) = self.queues.get_mut(queue) else { return };
+        let Some(message) = found.messages.remove(&number) else { return };
+        found.visible.remove(&message.place);
+        self.log(Happening::MessageExpired { queue: queue.to_owned(), message: message.id });
+    }
+
+    /// Mostly the oldest; sometimes, as a standard queue does, from anywhere.
+    fn numbers_to_receive(&mut self, queue: &str, max: usize) -> Vec<u64> {
+        let out_of_order = self.rng.f64() < self.config.delivery.reordering;
+        let Some(found) = self.queues.get(queue) else { return Vec::new() };
+        let skip = if out_of_order { self.rng.usize(0..found.visible.len().max(1)) } else { 0 };
+        let from_there = found.visible.values().skip(skip);
+        from_there.chain(found.visible.values().take(skip)).take(max).copied().collect()
+    }
+
+    fn hand_out(
+        &mut self,
+        queue: &str,
+        number: u64,
+        visibility: Duration,
+        by: Option<&str>,
+    ) -> Option<ReceivedMessage> {
+        let now = self.now;
+        let seed = self.config.seed;
+        let found = self.queues.get_mut(queue)?;
+        let message = found.messages.get_mut(&number)?;
+        message.receive_count += 1;
+        message.received = now;
+        message.visible_at = now + visibility;
+        if !visibility.is_zero() {
+            message.visible = false;
+            found.visible.remove(&message.place);
+        }
+        let received = ReceivedMessage {
+            id: message.id.clone(),
+            receipt: write_receipt(seed, queue, number, message.receive_count),
+            body: message.body.clone(),
+            sent: message.sent,
+            first_received: *message.first_received.get_or_insert(now),
+            receive_count: message.receive_count,
+        };
+        let about = message.about.clone();
+        let queue = queue.to_owned();
+        self.schedule(now + visibility, Wake::Visible { queue: queue.clone(), message: number });
+        self.log(Happening::MessageReceived {
+            queue,
+            message: received.id.clone(),
+            about,
+            by: by.map(str::to_owned),
+            receive_count: received.receive_count,
+        });
+        Some(received)
+    }
+}
+
+fn check_visibility(visibility: Duration) -> Result<(), ApiError> {
+    if visibility <= VISIBILITY_MAX {
+        return Ok(());
+    }
+    let rule = "Must be >= 0 and <= 43200, if provided.";
+    Err(invalid_value(&visibility.as_secs().to_string(), "VisibilityTimeout", rule))
+}
+
+/// SQS's words for a parameter outside its range, as clients have reported them.
+fn invalid_value(value: &str, parameter: &str, reason: &str) -> ApiError {
+    let message = format!("Value {value} for parameter {parameter} is invalid. Reason: {reason}");
+    ApiError::sender("InvalidParameterValue", message)
+}
