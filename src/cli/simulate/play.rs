@@ -82,11 +82,14 @@ impl Play {
     async fn run(&mut self) -> Result<bool, SimulateError> {
         self.timeline.title(self.scenario);
         self.start_daemon().await?;
-        let started = self.service.clock().now();
-        self.timeline.restart(started);
         let instance = self.instance.clone();
-        let ordered = self.service.world(|world, now| world.terminate_instance(now, &instance, true));
+        let (started, ordered) = self.service.world(|world, now| {
+            // How the instance came into service is not part of the story.
+            world.take_happenings();
+            (now, world.terminate_instance(now, &instance, true))
+        });
         debug_assert!(ordered.is_ok(), "the instance is in service: {ordered:?}");
+        self.timeline.restart(started);
         let limit = self.service.clock().real(self.scenario.limit);
         let Ok(terminated) = tokio::time::timeout(limit, self.until_terminated()).await else {
             return Ok(self.judge(false));
