@@ -76,7 +76,7 @@ impl Timeline {
         } else if let Some((what, detail)) = words(happening, at) {
             let who = instance_of(happening).filter(|id| *id != self.instance);
             let who = who.map(|id| format!("{id}  ")).unwrap_or_default();
-            self.line(&format!("{}  {who}{what:<24}{detail}", self.stamp(at)));
+            self.line(format!("{}  {who}{what:<24}{detail}", self.stamp(at)).trim_end());
         }
     }
 
