@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use drainhook::machine::Time;
@@ -226,31 +226,36 @@ impl Daemon {
 
     /// Starts it by another command line.
     pub fn spawn_as(command: &mut Command, variables: &Variables) -> Self {
+        let mut daemon = Self::spawn_unread(command.stderr(Stdio::piped()), variables);
+        let mut lines = BufReader::new(daemon.child.stderr.take().expect("piped")).lines();
+        let growing = Arc::clone(&daemon.log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                growing.send_modify(|log| *log = format!("{log}{line}\n"));
+            }
+        });
+        daemon
+    }
+
+    /// Starts it; its standard error goes where the command sends it.
+    pub fn spawn_unread(command: &mut Command, variables: &Variables) -> Self {
         let notify_folder = tempfile::tempdir().expect("a folder");
         let notify_path = notify_folder.path().join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path).expect("a fresh path");
-        let mut child = command
+        let child = command
             .env_clear()
             // Nothing of the developer's own AWS configuration shall reach it.
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("NOTIFY_SOCKET", &notify_path)
             .env("DRAINHOOK_LOG__LEVEL", "debug")
-            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("it starts");
         let log = Arc::new(watch::Sender::new(String::new()));
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let growing = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                growing.send_modify(|log| *log = format!("{log}{line}\n"));
-            }
-        });
         let control = variables.get("DRAINHOOK_CONTROL__SOCKET").map(PathBuf::from).unwrap_or_default();
         Daemon { child, log, control, notify, _notify_folder: notify_folder, told: Vec::new() }
     }
