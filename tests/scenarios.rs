@@ -1,11 +1,12 @@
 //! Every scenario of `drainhook simulate`, with the real daemon, as a user would play it.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use drainhook::machine::Time;
 use drainhook::sim::scenario::SCENARIOS;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
 /// A program that has not ended by then hangs. The longest scenario takes half a minute.
@@ -144,22 +145,37 @@ fn closed_output() {
     }
 }
 
-/// Whoever ends the simulation ends its daemon too.
-#[test]
-fn interruption() {
+/// A simulation in real time, and the number of its daemon, which is up.
+fn started() -> (Child, Pid) {
     let mut command = drainhook(&["simulate", "long-drain", "--speed", "1"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
     // The daemon is up before anything happens.
     stdout.lines().map_while(Result::ok).find(|line| line.contains("scale-in")).expect("a scale-in");
-    let daemons = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
-    let daemons: Vec<String> =
-        daemons.expect("it has children").split_whitespace().map(str::to_owned).collect();
-    assert_eq!(daemons.len(), 1, "{daemons:?}");
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).expect("not 0");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
+    let children = children.expect("it runs");
+    let daemon = children.trim().parse().ok().and_then(Pid::from_raw);
+    (child, daemon.unwrap_or_else(|| panic!("one child, not {children:?}")))
+}
+
+/// Whoever ends the simulation ends its daemon too.
+#[test]
+fn interruption() {
+    let (mut child, daemon) = started();
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(1));
-    assert!(!std::path::Path::new("/proc").join(&daemons[0]).exists(), "its daemon is still there");
+    assert!(test_kill_process(daemon).is_err(), "its daemon is still there");
+}
+
+#[test]
+fn daemon_that_dies() {
+    let (child, daemon) = started();
+    kill_process(daemon, Signal::KILL).expect("it is ours");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    // Its log is shown, for whoever wants to know why.
+    let told = stderr(&output);
+    assert!(told.contains("the daemon has ended by itself") && told.contains("watching"), "{told}");
 }

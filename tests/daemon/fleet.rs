@@ -34,3 +34,30 @@ async fn scale_in_of_all() {
         assert_eq!(stage.count(deletions), 1, "{instance}: {:#?}", stage.history);
     }
 }
+
+/// An instance whose daemon is not there. Its message is given back as often as it is received, and left alone.
+#[tokio::test]
+async fn message_of_another() {
+    let mut config = WorldConfig { instances: 2, ..world(4, 40) };
+    // Whichever of the two messages is there is received.
+    config.delivery.reordering = 1.0;
+    let mut stage = Stage::new(10, config).await;
+    let [ours, others] = stage.instances().try_into().expect("two instances");
+    let _daemon = Daemon::start(&stage.variables(&ours)).await;
+    let deleted = |one: &Happening, whom: &String| match one {
+        Happening::MessageDeleted { about, .. } => about.as_ref() == Some(whom),
+        _ => false,
+    };
+    stage.service.world(|world, now| world.terminate_instance(now, &others, true)).expect("in service");
+    let sent = |one: &Happening| matches!(one, Happening::MessageSent { .. });
+    stage.until("the other's message", sent).await;
+    stage.scale_in();
+    stage.until("the end of ours", |one| deleted(one, &ours)).await;
+    let given_back = |one: &Happening| match one {
+        Happening::VisibilityChanged { about, .. } => about.as_ref() == Some(&others),
+        _ => false,
+    };
+    // The message is received, or this would show nothing.
+    stage.until("the other's message given back", given_back).await;
+    assert_eq!(stage.count(|one| deleted(one, &others)), 0, "it was deleted");
+}
