@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drainhook::machine::Time;
 use drainhook::sim::scenario::SCENARIOS;
@@ -26,6 +26,19 @@ fn output(command: Command) -> Output {
         let output = command.kill_on_drop(true).output();
         tokio::time::timeout(PATIENCE, output).await.expect("it ends").expect("it starts")
     })
+}
+
+/// As [`output`], for a program that runs already.
+fn end(mut child: Child) -> Output {
+    let limit = Instant::now() + PATIENCE;
+    while child.try_wait().expect("it is ours").is_none() {
+        if Instant::now() > limit {
+            child.kill().expect("it is ours");
+            panic!("it does not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().expect("it has ended")
 }
 
 fn stderr(output: &Output) -> String {
@@ -126,7 +139,7 @@ fn reader_that_goes() {
     let stdout = child.stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut line).expect("a line");
     assert!(line.starts_with("load-balancer"), "{line}");
-    let output = child.wait_with_output().expect("it ends");
+    let output = end(child);
     let told = stderr(&output);
     assert!(output.status.success() && told.is_empty(), "{:?}\n{told}", output.status);
 }
@@ -139,7 +152,7 @@ fn closed_output() {
         drop(reader);
         let mut command = drainhook(arguments);
         command.stdout(writer).stderr(Stdio::piped());
-        let output = command.spawn().expect("the program starts").wait_with_output().expect("it ends");
+        let output = end(command.spawn().expect("the program starts"));
         let told = stderr(&output);
         assert!(!told.contains("panicked"), "{arguments:?}: {told}");
     }
@@ -162,10 +175,9 @@ fn started() -> (Child, Pid) {
 /// Whoever ends the simulation ends its daemon too.
 #[test]
 fn interruption() {
-    let (mut child, daemon) = started();
+    let (child, daemon) = started();
     kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
-    let status = child.wait().expect("it ends");
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(end(child).status.code(), Some(1));
     assert!(test_kill_process(daemon).is_err(), "its daemon is still there");
 }
 
@@ -173,7 +185,7 @@ fn interruption() {
 fn daemon_that_dies() {
     let (child, daemon) = started();
     kill_process(daemon, Signal::KILL).expect("it is ours");
-    let output = child.wait_with_output().expect("it ends");
+    let output = end(child);
     assert_eq!(output.status.code(), Some(1));
     // Its log is shown, for whoever wants to know why.
     let told = stderr(&output);
