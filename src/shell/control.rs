@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 16;
 /// Requests that wait for the loop.
 pub const REQUESTS_MAX: usize = 16;
 
-/// How long a connection may say nothing, in real time.
+/// How long a connection may say nothing, or not read what it is told, in real time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A request.
@@ -158,7 +158,8 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
         };
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
-        writer.write_all(&text).await?;
+        // Whoever asks and does not read keeps no place from others.
+        tokio::time::timeout(IDLE_LIMIT, writer.write_all(&text)).await.map_err(io::Error::other)??;
         if !ended {
             return Ok(());
         }

@@ -72,7 +72,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let configured = config.instance.id.clone();
     let identity = tokio::select! {
         identity = identity::find(configured, &mut imds, clock, &mut notify) => identity,
-        () = signals.stop() => return Ok(()),
+        () = signals.stop() => {
+            notify.stopping();
+            return Ok(());
+        }
     };
     let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
         let folder = config.journal.dir.display();

@@ -81,6 +81,10 @@ impl Invariants {
                     self.violated(at, format!("{instance}'s deadline moved later, to {deadline}"));
                 }
             }
+            // The next drain has a deadline of its own.
+            Happening::AgentReturned { instance } => {
+                self.deadlines.remove(instance);
+            }
             // What can break no invariant.
             _ => {}
         }

@@ -1,7 +1,9 @@
 //! The log, on standard error.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -9,6 +11,31 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 use crate::machine::report::{Loudness, Report};
+
+/// So much can be written at once to a pipe that takes more at all (PIPE_BUF on Linux), without a wait.
+const CHUNK_MAX: usize = 4096;
+
+/// Standard error, which is never waited for: whoever reads the log and hangs must not hold up a drain. What cannot
+/// be written at once is dropped.
+struct Unwaiting;
+
+impl Write for Unwaiting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr();
+        let chunk = &bytes[..bytes.len().min(CHUNK_MAX)];
+        if takes_more(&stderr) { stderr.write(chunk) } else { Ok(chunk.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn takes_more(stderr: &io::Stderr) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
+    // What cannot be polled is no pipe and no socket: it does not make anybody wait.
+    rustix::event::poll(&mut polled, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
+}
 
 /// Starts logging. Only our own lines: the libraries' are for whoever debugs the libraries.
 pub fn start(log: &Log) {
@@ -18,7 +45,7 @@ pub fn start(log: &Log) {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let filter = Targets::new().with_target("drainhook", log.level).with_default(Level::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Unwaiting).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start, as tests in one process make it, changes nothing.
     let started = if json {

@@ -19,7 +19,7 @@ use crate::shell::clock::{Clock, Scale};
 use crate::sim::scenario::{SCENARIOS, Scenario};
 
 use super::{EX_USAGE, failed};
-use timeline::Style;
+use timeline::{Style, put_line};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -81,9 +81,9 @@ pub async fn run(args: Args) -> ExitCode {
 fn list(json: bool) {
     for scenario in SCENARIOS {
         if json {
-            println!("{}", serde_json::json!({ "scenario": scenario.name, "about": scenario.about }));
+            put_line(&serde_json::json!({ "scenario": scenario.name, "about": scenario.about }).to_string());
         } else {
-            println!("{:<15} {}", scenario.name, scenario.about);
+            put_line(&format!("{:<15} {}", scenario.name, scenario.about));
         }
     }
 }
@@ -106,6 +106,8 @@ enum SimulateError {
     Daemon(std::io::Error),
     #[error("the daemon has ended by itself ({status}); its log:\n{log}")]
     DaemonEnded { status: std::process::ExitStatus, log: String },
+    #[error("interrupted")]
+    Interrupted,
     #[error("the simulated instance does not listen; this is a defect")]
     NoEndpoints,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::machine::Time;
@@ -29,6 +30,8 @@ pub async fn run(
     speed: u32,
     style: Style,
 ) -> Result<bool, SimulateError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Serve)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Serve)?;
     let (clock, scale) = super::clock(speed);
     let world = scenario.world(seed);
     let heartbeat_timeout = world.hooks.first().map_or(Duration::ZERO, |hook| hook.heartbeat_timeout);
@@ -59,7 +62,12 @@ pub async fn run(
         service,
         instance,
     };
-    let result = play.run().await;
+    // The daemon is not left behind by whoever interrupts.
+    let result = tokio::select! {
+        result = play.run() => result,
+        _ = interrupt.recv() => Err(SimulateError::Interrupted),
+        _ = terminate.recv() => Err(SimulateError::Interrupted),
+    };
     let stopped = play.daemon.stop().await.map_err(SimulateError::Daemon);
     play.service.stop().await;
     result.and_then(|passed| stopped.map(|()| passed))

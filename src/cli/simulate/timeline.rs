@@ -179,7 +179,8 @@ impl Timeline {
     }
 }
 
-fn put_line(text: &str) {
+/// A line on standard output.
+pub(super) fn put_line(text: &str) {
     put(&format!("{text}\n"));
 }
 

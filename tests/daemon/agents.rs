@@ -1,0 +1,240 @@
+//! Agents of every kind.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use drainhook::machine::status::State;
+use drainhook::sim::world::{ActionResult, AgentMode, Happening, Work, WorldConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
+
+use crate::support::daemon::{Daemon, Stage, completed, drained, eventually, told};
+use crate::support::{Reply, Server, answer, ok, socket_path};
+use crate::world;
+
+fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
+    move |happening| matches!(happening, Happening::Completed { result: of, .. } if *of == result)
+}
+
+/// A world whose own agent has nothing to do: the agent is another.
+fn idle_world() -> WorldConfig {
+    WorldConfig { work: Work { items: 0, ..Work::default() }, ..world(0, 1) }
+}
+
+/// The world's own agent, which here is reached through a unix socket.
+#[tokio::test]
+async fn unix_socket() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let path = socket_path(&stage.folder);
+    let mut variables = stage.variables(&stage.instance());
+    let address = variables.remove("DRAINHOOK_AGENT__URL").expect("set");
+    let address = address.trim_start_matches("http://").to_owned();
+    let listener = UnixListener::bind(&path).expect("a fresh path");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let address = address.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(address).await.expect("the agent listens");
+                // A connection that breaks is the daemon's to deal with.
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    variables.insert("DRAINHOOK_AGENT__UNIX", path.display().to_string());
+    let _daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    assert_eq!(stage.count(drained), 1);
+}
+
+/// An agent that answers when its work is done, which the test decides.
+struct Blocking {
+    url: String,
+    asked: watch::Receiver<Vec<String>>,
+    done: watch::Sender<bool>,
+}
+
+impl Blocking {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (seen, asked) = watch::channel(Vec::new());
+        let (done, wait) = watch::channel(false);
+        let seen = Arc::new(seen);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve_blocking(stream, Arc::clone(&seen), wait.clone()));
+            }
+        });
+        Blocking { url, asked, done }
+    }
+}
+
+async fn serve_blocking(
+    mut stream: TcpStream,
+    seen: Arc<watch::Sender<Vec<String>>>,
+    mut done: watch::Receiver<bool>,
+) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = stream.read_u8().await else { return };
+        head.push(byte);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    seen.send_modify(|seen| seen.push(head.lines().next().unwrap_or_default().to_owned()));
+    let _ = done.wait_for(|done| *done).await;
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+}
+
+/// Its one request stays open for longer than any other may take, with heartbeats meanwhile.
+#[tokio::test]
+async fn blocking_agent() {
+    let mut stage = Stage::new(20, idle_world()).await;
+    let mut agent = Blocking::start().await;
+    let settings = [
+        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true"),
+        ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
+        ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
+    ];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    agent.asked.wait_for(|asked| !asked.is_empty()).await.expect("it is asked");
+    stage.until("a heartbeat", |one| matches!(one, Happening::Heartbeat { .. })).await;
+    assert_eq!(stage.count(completed), 0);
+    assert_eq!(daemon.status().await.state, State::Draining);
+    agent.done.send_replace(true);
+    stage.until("the completion", completed_with(ActionResult::Continue)).await;
+    assert_eq!(*agent.asked.borrow(), ["POST /drain HTTP/1.1"]);
+}
+
+#[tokio::test]
+async fn agent_that_is_not_there() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_agent_mode(now, &instance, AgentMode::Refuses));
+    let settings =
+        [("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "20s"), ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON")];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until("the completion", completed_with(ActionResult::Abandon)).await;
+    daemon.logged(&["WARN", "drain_ended", "failed"]).await;
+}
+
+/// An agent that is there again within the grace drains as any other.
+#[tokio::test]
+async fn agent_that_comes_late() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let instance = stage.instance();
+    let set = |stage: &Stage, mode| {
+        stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
+    };
+    set(&stage, AgentMode::Refuses);
+    let settings =
+        [("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "10m"), ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON")];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    daemon.logged(&["agent_trouble"]).await;
+    set(&stage, AgentMode::Fails(503));
+    daemon.logged(&["503"]).await;
+    set(&stage, AgentMode::Answers);
+    stage.until_ended_well(&[]).await;
+    assert_eq!(stage.count(completed_with(ActionResult::Continue)), 1);
+}
+
+/// What it held is lost, but it must not take on new work.
+#[tokio::test]
+async fn agent_that_restarts() {
+    let mut stage = Stage::new(20, world(6, 60)).await;
+    let instance = stage.instance();
+    let _daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("a POST", told).await;
+    stage.service.world(|world, now| world.restart_agent(now, &instance));
+    stage.until_times(2, "a POST to the new process", told).await;
+    stage.until("the completion", completed_with(ActionResult::Continue)).await;
+    assert_eq!(stage.count(drained), 1, "completed before the new process had drained");
+}
+
+/// One is the world's, the other drains when the test says so.
+#[tokio::test]
+async fn two_agents() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let said = Arc::clone(&done);
+    let second = Server::start(move |_| {
+        let state = if said.load(Ordering::Relaxed) { "drained" } else { "draining" };
+        ok(format!(r#"{{"state":"{state}","in_flight":1}}"#))
+    })
+    .await;
+    let mut variables = stage.variables(&stage.instance());
+    let first = variables.remove("DRAINHOOK_AGENT__URL").expect("set");
+    let file = write(
+        stage.folder.path(),
+        &format!(
+            "[[agent]]\nname = \"first\"\nurl = \"{first}\"\n\n[[agent]]\nname = \"second\"\nurl = \"{}\"\n",
+            second.url
+        ),
+    );
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_drainhook"));
+    let daemon = Daemon::spawn_as(command.args(["run", "--config"]).arg(file), &variables);
+    daemon.logged(&["watching"]).await;
+    stage.scale_in();
+    stage.until("the first agent's end", drained).await;
+    let before = second.requests().len();
+    eventually("more questions to the second", || second.requests().len() > before + 3).await;
+    assert_eq!(stage.count(completed), 0);
+    let agents = daemon.status().await.agents;
+    let states: Vec<_> = agents.iter().map(|agent| (agent.name.as_str(), agent.state.as_str())).collect();
+    assert_eq!(states, [("first", "drained"), ("second", "draining")]);
+    done.store(true, Ordering::Relaxed);
+    stage.until_ended_well(&[]).await;
+}
+
+fn write(folder: &Path, text: &str) -> PathBuf {
+    let file = folder.join("drainhook.toml");
+    std::fs::write(&file, text).expect("written");
+    file
+}
+
+/// Without the token it would be refused, and the drain would fail.
+#[tokio::test]
+async fn token_file() {
+    let mut stage = Stage::new(20, idle_world()).await;
+    let agent = Server::start(|request| match request.header("authorization") {
+        Some("Bearer open-sesame") => ok(r#"{"state":"drained","in_flight":0}"#),
+        Some(_) | None => Reply::clone(&answer(401, &[], "")),
+    })
+    .await;
+    let file = stage.folder.path().join("token");
+    std::fs::write(&file, "open-sesame\n").expect("written");
+    let settings = [
+        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("DRAINHOOK_AGENT__TOKEN_FILE", &file.display().to_string()),
+        ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "5s"),
+        ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
+    ];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until("the completion", completed_with(ActionResult::Continue)).await;
+    assert!(!daemon.log().contains("open-sesame"), "the token stands in the log");
+}
+
+/// The deadline is the agent's to know, and the daemon's to keep.
+#[tokio::test]
+async fn deadline() {
+    let mut stage = Stage::new(20, crate::stuck_world()).await;
+    let settings =
+        [("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "90s"), ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON")];
+    let _daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until("the completion", completed_with(ActionResult::Abandon)).await;
+    let told_at = stage.history.iter().find(|(_, one)| told(one)).map(|(at, _)| *at).expect("told");
+    let completed_at = stage.history.iter().find(|(_, one)| completed(one)).map(|(at, _)| *at);
+    let deadline = stage.deadlines()[0];
+    assert!(deadline.since(told_at) <= Duration::from_secs(90), "{deadline}");
+    assert!(completed_at.is_some_and(|at| at >= deadline), "{completed_at:?}");
+}

@@ -1,0 +1,121 @@
+//! An instance metadata service that is not always there.
+
+use std::time::Duration;
+
+use drainhook::sim::world::{Happening, ImdsMode, WorldConfig};
+use tokio::process::Command;
+
+use crate::support::daemon::{Daemon, Stage, told, worked};
+use crate::world;
+
+#[tokio::test]
+async fn silence_at_start() {
+    let mut config = world(3, 30);
+    config.imds.mode = ImdsMode::Refuses;
+    let mut stage = Stage::new(20, config).await;
+    let mut variables = stage.variables(&stage.instance());
+    // Each try is a sign of life.
+    variables.insert("WATCHDOG_USEC", "60000000".to_owned());
+    let script = format!("WATCHDOG_PID=$$ exec '{}' run", env!("CARGO_BIN_EXE_drainhook"));
+    let mut daemon = Daemon::spawn_as(Command::new("/bin/sh").args(["-c", &script]), &variables);
+    daemon.told("READY=1").await;
+    for _ in 0..4 {
+        daemon.told("WATCHDOG=1").await;
+    }
+    assert!(!daemon.told.iter().any(|told| told.starts_with("STATUS=")), "{:?}", daemon.told);
+    set(&stage, ImdsMode::Answers);
+    daemon.told("STATUS=serving").await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// It is still finding out which instance it is on, and is told to stop.
+#[tokio::test]
+async fn stop_in_silence() {
+    let mut config = world(3, 30);
+    config.imds.mode = ImdsMode::Hangs;
+    let stage = Stage::new(20, config).await;
+    let mut daemon = Daemon::spawn(&stage.variables(&stage.instance()));
+    daemon.told("READY=1").await;
+    daemon.terminate();
+    daemon.told("STOPPING=1").await;
+    assert!(daemon.exit().await.success());
+}
+
+#[tokio::test]
+async fn silence_in_service() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let daemon = stage.daemon().await;
+    set(&stage, ImdsMode::Hangs);
+    daemon.logged(&["WARN", "imds_silent"]).await;
+    assert!(daemon.status().await.imds_silent);
+    set(&stage, ImdsMode::Answers);
+    daemon.logged(&["imds_heard"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// All tokens that IMDS has given out have expired by its own clock, though not by the daemon's.
+#[tokio::test]
+async fn expired_token() {
+    let mut stage = Stage::new(1, world(3, 30)).await;
+    let _daemon = stage.daemon().await;
+    let instance = stage.instance();
+    stage.service.world(|world, now| {
+        let later = now + Duration::from_secs(7 * 3600);
+        world.advance(later);
+        world.set_target_state(later, &instance, "Terminated");
+    });
+    stage.until("a POST", told).await;
+}
+
+/// Credentials come from there, too: they are fetched while it answers, and kept.
+#[tokio::test]
+async fn flapping_in_mid_drain() {
+    const MODES: [ImdsMode; 8] = [
+        ImdsMode::Refuses,
+        ImdsMode::Answers,
+        ImdsMode::Hangs,
+        ImdsMode::Answers,
+        ImdsMode::Disabled,
+        ImdsMode::WithoutTargetState,
+        ImdsMode::Answers,
+        ImdsMode::Refuses,
+    ];
+    let config = WorldConfig { queue: Some("termination".to_owned()), ..world(10, 100) };
+    let mut stage = Stage::new(10, config).await;
+    let _daemon = stage.daemon().await;
+    stage.scale_in();
+    for (index, mode) in MODES.into_iter().enumerate() {
+        stage.until_times(index + 1, "work that is done", worked).await;
+        set(&stage, mode);
+    }
+    stage.until_ended_well(&[]).await;
+    assert_eq!(stage.count(told), 1, "{:#?}", stage.history);
+}
+
+/// Its target state takes the instance out of service, and puts it back.
+#[tokio::test]
+async fn standby_and_back() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let _daemon = stage.daemon().await;
+    let instance = stage.instance();
+    let target = |stage: &Stage, state| {
+        stage.service.world(|world, now| world.set_target_state(now, &instance, state));
+    };
+    target(&stage, "Standby");
+    let for_standby = |one: &Happening| match one {
+        Happening::AgentDrainRequested { reason, .. } => reason == "standby",
+        _ => false,
+    };
+    stage.until("a POST", for_standby).await;
+    target(&stage, "InService");
+    stage.until("a DELETE", |one| matches!(one, Happening::AgentReturned { .. })).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+fn set(stage: &Stage, mode: ImdsMode) {
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_imds_mode(now, &instance, mode));
+}

@@ -1,0 +1,128 @@
+//! Stopping is crashing, and starting is recovering.
+
+use std::time::Duration;
+
+use drainhook::machine::journal::{Journal, Outcome, VERSION};
+use drainhook::machine::notice::Notices;
+use drainhook::machine::status::State;
+use drainhook::sim::world::{Timing, WorldConfig};
+
+use crate::support::daemon::{Daemon, Stage, completed, journal, message_deleted, told, worked};
+use crate::world;
+
+#[tokio::test]
+async fn stop_in_mid_drain() {
+    let mut stage = Stage::new(20, world(6, 90)).await;
+    let variables = stage.variables(&stage.instance());
+    let mut daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    stage.until("work that is done", worked).await;
+    daemon.terminate();
+    assert!(daemon.exit().await.success());
+    let written = std::fs::read(journal(&variables)).expect("a journal");
+    let written: Journal = serde_json::from_slice(&written).expect("a whole one");
+    assert_eq!(written.instance_id, stage.instance());
+    assert!(written.drain.is_some_and(|drain| drain.ended.is_none()));
+    goes_on(&mut stage, 1).await;
+}
+
+#[tokio::test]
+async fn kill_after_the_first_word() {
+    let mut stage = Stage::new(20, world(6, 90)).await;
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("the first POST", told).await;
+    daemon.kill().await;
+    goes_on(&mut stage, 1).await;
+}
+
+/// Again and again, at whatever instant each life has come to.
+#[tokio::test]
+async fn kills_in_a_row() {
+    let mut stage = Stage::new(20, world(6, 90)).await;
+    let mut daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("the first POST", told).await;
+    for lives in 2..=4 {
+        daemon.kill().await;
+        daemon = stage.daemon().await;
+        stage.until_times(lives, "another POST", told).await;
+    }
+    daemon.kill().await;
+    goes_on(&mut stage, 4).await;
+}
+
+/// The answer to the completion never arrives, and the next life has to find out that it was heard.
+#[tokio::test]
+#[ignore = "a recovered intention is dropped, and the outcome becomes `overtaken`"]
+async fn kill_at_the_completion() {
+    let timing = Timing { terminated: Duration::from_secs(7200), ..Timing::default() };
+    let mut stage = Stage::new(20, WorldConfig { timing, ..world(3, 30) }).await;
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("the completion", completed).await;
+    daemon.kill().await;
+    let daemon = stage.daemon().await;
+    stage.until("the end of its message", message_deleted).await;
+    let status = daemon.status().await;
+    assert_eq!((status.state, status.outcome), (State::Ended, Some(Outcome::Drained)));
+    assert_eq!(stage.count(completed), 1);
+}
+
+/// A daemon that is started again takes the drain to its end, by the deadline that the agent knows. It has been told
+/// so often before.
+async fn goes_on(stage: &mut Stage, told_before: usize) {
+    let _daemon = stage.daemon().await;
+    let restart = stage.service.clock().now();
+    stage.until_times(told_before + 1, "a POST of the new life", told).await;
+    let deadlines = stage.deadlines();
+    assert!(deadlines.windows(2).all(|pair| pair[1] <= pair[0]), "{deadlines:?}");
+    stage.until_ended_well(&[restart]).await;
+}
+
+#[tokio::test]
+async fn damaged_journal() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let variables = stage.variables(&stage.instance());
+    std::fs::write(journal(&variables), "{\"version\":1,\"insta").expect("written");
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["WARN", "set aside"]).await;
+    let set_aside = journal(&variables).with_extension("damaged.json");
+    assert_eq!(std::fs::read_to_string(set_aside).expect("kept"), "{\"version\":1,\"insta");
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// It says that an operator wants a drain: whoever believes it drains at once.
+#[tokio::test]
+async fn journal_of_another_instance() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let variables = stage.variables(&stage.instance());
+    let baked_in = Journal {
+        version: VERSION,
+        instance_id: "i-00000000000000bad".to_owned(),
+        served: true,
+        agents: Vec::new(),
+        notices: Notices { operator: true, ..Notices::default() },
+        drain: None,
+        finished: Vec::new(),
+    };
+    std::fs::write(journal(&variables), serde_json::to_vec(&baked_in).expect("JSON")).expect("written");
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["WARN", "i-00000000000000bad"]).await;
+    assert_eq!(daemon.status().await.state, State::Serving);
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+#[tokio::test]
+async fn folder_that_cannot_be_made() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let file = stage.folder.path().join("file");
+    std::fs::write(&file, "not a folder").expect("written");
+    let folder = file.join("journal").display().to_string();
+    let daemon = stage.daemon_with(&[("DRAINHOOK_JOURNAL__DIR", &folder)]).await;
+    daemon.logged(&["WARN", "cannot keep a journal"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}

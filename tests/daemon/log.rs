@@ -1,0 +1,49 @@
+//! Whoever keeps the log must not be able to hold up a drain.
+
+use tokio::process::Command;
+
+use crate::support::daemon::{Daemon, Stage};
+use crate::world;
+
+/// The one that reads the log has gone: each line fails.
+#[tokio::test]
+async fn reader_that_is_gone() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
+    let command = command.arg("run").stderr(writer);
+    let mut daemon = Daemon::spawn_unread(command, &stage.variables(&stage.instance()));
+    daemon.told("STATUS=serving").await;
+    drop(reader);
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    assert!(daemon.runs());
+}
+
+/// The one that reads the log hangs, and its pipe has long been full.
+#[tokio::test]
+async fn reader_that_hangs() {
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let mut variables = stage.variables(&stage.instance());
+    variables.insert("DRAINHOOK_LOG__LEVEL", "trace".to_owned());
+    fill(&writer);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
+    let mut daemon = Daemon::spawn_unread(command.arg("run").stderr(writer), &variables);
+    daemon.told("STATUS=serving").await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// Writes until no more is taken. The daemon shall find a pipe that blocks, as they usually do.
+fn fill(writer: &std::io::PipeWriter) {
+    use std::io::Write;
+
+    let flags = rustix::fs::fcntl_getfl(writer).expect("a pipe");
+    rustix::fs::fcntl_setfl(writer, flags | rustix::fs::OFlags::NONBLOCK).expect("a pipe");
+    for size in [4096, 1] {
+        let mut pipe = writer;
+        while pipe.write(&vec![b'x'; size]).is_ok() {}
+    }
+    rustix::fs::fcntl_setfl(writer, flags).expect("a pipe");
+}

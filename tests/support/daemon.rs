@@ -1,0 +1,359 @@
+//! The real daemon as a child process, against a simulated AWS that runs in the test.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use drainhook::machine::Time;
+use drainhook::machine::status::Status;
+use drainhook::shell::clock::{Clock, Scale};
+use drainhook::shell::control::Answer;
+use drainhook::sim::invariant::Invariants;
+use drainhook::sim::wire::{Addresses, Service};
+use drainhook::sim::world::{Happening, WorldConfig};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixDatagram, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// What has not happened by then does not happen: nothing here takes longer than seconds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Environment variables of a daemon.
+pub type Variables = BTreeMap<&'static str, String>;
+
+/// Waits, and fails the test where it waits in vain.
+pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// Waits for what nobody tells, such as the requests that a scripted server has seen.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    in_time(what, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+/// A simulated AWS, and all that has happened in it.
+pub struct Stage {
+    pub service: Service,
+    pub folder: tempfile::TempDir,
+    scale: Option<Scale>,
+    changed: watch::Receiver<u64>,
+    pub history: Vec<(Time, Happening)>,
+}
+
+impl Stage {
+    /// Serves a world, whose time runs so much faster than real time.
+    pub async fn new(speed: u32, config: WorldConfig) -> Self {
+        let scale = (speed > 1).then(|| Scale { epoch: Clock::start(None).now(), speed });
+        let clock = Clock::start(scale);
+        let service = Service::start(config, clock, Addresses::default()).await.expect("loopback");
+        let folder = tempfile::tempdir().expect("a folder");
+        Stage { changed: service.subscribe(), service, folder, scale, history: Vec::new() }
+    }
+
+    /// The id of the first instance.
+    pub fn instance(&self) -> String {
+        self.instances().swap_remove(0)
+    }
+
+    pub fn instances(&self) -> Vec<String> {
+        self.service.instances().into_iter().map(|view| view.id).collect()
+    }
+
+    /// What the daemon of an instance needs.
+    pub fn variables(&self, instance: &str) -> Variables {
+        let folder = self.folder.path().join(instance);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let endpoints = self.service.endpoints(instance).expect("it listens");
+        let region = self.service.world(|world, _| world.config().region.clone());
+        let queue = self.service.world(|world, _| world.config().queue.clone());
+        let mut variables = Variables::from([
+            ("AWS_ENDPOINT_URL", self.service.aws_url().to_owned()),
+            ("AWS_REGION", region),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoints.imds),
+            ("DRAINHOOK_AGENT__URL", endpoints.agent),
+            ("DRAINHOOK_CONTROL__SOCKET", folder.join("control.sock").display().to_string()),
+            ("DRAINHOOK_JOURNAL__DIR", folder.display().to_string()),
+        ]);
+        variables.extend(queue.map(|queue| ("DRAINHOOK_QUEUE__URL", self.service.queue_url(&queue))));
+        variables.extend(self.scale.map(|scale| ("DRAINHOOK_SIMULATION__CLOCK", scale.into())));
+        variables
+    }
+
+    /// The daemon of the first instance; it is up.
+    pub async fn daemon(&self) -> Daemon {
+        self.daemon_with(&[]).await
+    }
+
+    /// The daemon of the first instance, with settings besides; it is up.
+    pub async fn daemon_with(&self, settings: &[(&'static str, &str)]) -> Daemon {
+        let mut variables = self.variables(&self.instance());
+        variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Daemon::start(&variables).await
+    }
+
+    /// Auto Scaling decides to take the first instance away.
+    pub fn scale_in(&self) {
+        let instance = self.instance();
+        let ordered = self.service.world(|world, now| world.terminate_instance(now, &instance, true));
+        ordered.expect("it is in service");
+    }
+
+    /// Waits until something has happened, now or before.
+    pub async fn until(&mut self, what: &str, found: impl Fn(&Happening) -> bool) {
+        self.until_times(1, what, found).await;
+    }
+
+    /// Waits until something has happened so often.
+    pub async fn until_times(&mut self, times: usize, what: &str, found: impl Fn(&Happening) -> bool) {
+        let limit = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            self.changed.borrow_and_update();
+            self.catch_up();
+            if self.count(&found) >= times {
+                return;
+            }
+            if tokio::time::timeout_at(limit, self.changed.changed()).await.is_err() {
+                panic!("waited in vain for {what}; so far: {:#?}", self.history);
+            }
+        }
+    }
+
+    /// How often something has happened so far.
+    pub fn count(&mut self, found: impl Fn(&Happening) -> bool) -> usize {
+        self.catch_up();
+        self.history.iter().filter(|(_, happening)| found(happening)).count()
+    }
+
+    fn catch_up(&mut self) {
+        self.history.extend(self.service.world(|world, _| world.take_happenings()));
+    }
+
+    /// The deadlines that the agents were told, in order.
+    pub fn deadlines(&mut self) -> Vec<Time> {
+        self.catch_up();
+        let told = self.history.iter().filter_map(|(_, happening)| match happening {
+            Happening::AgentDrainRequested { deadline, .. } => *deadline,
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// Waits for the end of a drain that loses nothing: one completion each, its message deleted, no invariant
+    /// violated. Daemons were started again at `restarts`.
+    pub async fn until_ended_well(&mut self, restarts: &[Time]) {
+        let instances = self.service.world(|world, _| world.config().instances) as usize;
+        self.until_times(instances, "the end", |one| matches!(one, Happening::InstanceTerminated { .. }))
+            .await;
+        let queue = self.service.world(|world, _| world.config().queue.is_some());
+        if queue {
+            self.until_times(instances, "the end of the messages", message_deleted).await;
+        }
+        let lost: u32 = self.history.iter().map(|(_, one)| work_lost(one)).sum();
+        assert_eq!(lost, 0, "work was lost: {:#?}", self.history);
+        assert_eq!(self.count(completed), instances, "{:#?}", self.history);
+        let timeout = self.service.world(|world, _| world.config().hooks[0].heartbeat_timeout);
+        let mut invariants = Invariants::new(timeout);
+        let mut restarts = restarts.iter().peekable();
+        for (at, happening) in &self.history {
+            if let Some(restart) = restarts.next_if(|restart| *restart <= at) {
+                invariants.restarted(*restart);
+            }
+            invariants.observe(*at, happening);
+        }
+        assert!(invariants.violations.is_empty(), "{:#?}\n{:#?}", invariants.violations, self.history);
+    }
+}
+
+fn work_lost(happening: &Happening) -> u32 {
+    match happening {
+        Happening::InstanceTerminated { work_lost, .. } => *work_lost,
+        _ => 0,
+    }
+}
+
+pub fn told(happening: &Happening) -> bool {
+    matches!(happening, Happening::AgentDrainRequested { .. })
+}
+
+pub fn worked(happening: &Happening) -> bool {
+    matches!(happening, Happening::WorkFinished { .. })
+}
+
+pub fn drained(happening: &Happening) -> bool {
+    matches!(happening, Happening::AgentDrained { .. })
+}
+
+pub fn completed(happening: &Happening) -> bool {
+    matches!(happening, Happening::Completed { .. })
+}
+
+pub fn message_deleted(happening: &Happening) -> bool {
+    matches!(happening, Happening::MessageDeleted { .. })
+}
+
+/// `drainhook run`. Killed when it is dropped; its log is shown where the test has failed by then.
+pub struct Daemon {
+    child: Child,
+    log: Arc<watch::Sender<String>>,
+    control: PathBuf,
+    notify: UnixDatagram,
+    _notify_folder: tempfile::TempDir,
+    /// All that the service manager was told so far.
+    pub told: Vec<String>,
+}
+
+impl Daemon {
+    /// Starts it, and waits until it knows which instance it is on.
+    pub async fn start(variables: &Variables) -> Self {
+        let mut daemon = Daemon::spawn(variables);
+        daemon.told("STATUS=").await;
+        daemon
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn spawn(variables: &Variables) -> Self {
+        Self::spawn_as(Command::new(env!("CARGO_BIN_EXE_drainhook")).arg("run"), variables)
+    }
+
+    /// Starts it by another command line.
+    pub fn spawn_as(command: &mut Command, variables: &Variables) -> Self {
+        let mut daemon = Self::spawn_unread(command.stderr(Stdio::piped()), variables);
+        let mut lines = BufReader::new(daemon.child.stderr.take().expect("piped")).lines();
+        let growing = Arc::clone(&daemon.log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                growing.send_modify(|log| *log = format!("{log}{line}\n"));
+            }
+        });
+        daemon
+    }
+
+    /// Starts it; its standard error goes where the command sends it.
+    pub fn spawn_unread(command: &mut Command, variables: &Variables) -> Self {
+        let notify_folder = tempfile::tempdir().expect("a folder");
+        let notify_path = notify_folder.path().join("notify.sock");
+        let notify = UnixDatagram::bind(&notify_path).expect("a fresh path");
+        let child = command
+            .env_clear()
+            // Nothing of the developer's own AWS configuration shall reach it.
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .env("NOTIFY_SOCKET", &notify_path)
+            .env("DRAINHOOK_LOG__LEVEL", "debug")
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
+        let log = Arc::new(watch::Sender::new(String::new()));
+        let control = variables.get("DRAINHOOK_CONTROL__SOCKET").map(PathBuf::from).unwrap_or_default();
+        Daemon { child, log, control, notify, _notify_folder: notify_folder, told: Vec::new() }
+    }
+
+    /// Waits for the next thing that the service manager is told and that starts so.
+    pub async fn told(&mut self, start: &str) -> String {
+        let next = async {
+            let mut datagram = [0; 1024];
+            loop {
+                let length = self.notify.recv(&mut datagram).await.expect("a datagram");
+                let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+                self.told.push(text.clone());
+                if text.starts_with(start) {
+                    return text;
+                }
+            }
+        };
+        in_time(start, next).await
+    }
+
+    pub fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until the log has a line with all of these words.
+    pub async fn logged(&self, words: &[&str]) {
+        let mut log = self.log.subscribe();
+        let has = |log: &String| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        in_time(&format!("{words:?} in the log"), log.wait_for(has)).await.expect("the log goes on");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let id = self.child.id().expect("it runs");
+        let pid = rustix::process::Pid::from_raw(id.cast_signed()).expect("not 0");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+    }
+
+    /// SIGKILL, and it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it is ours");
+    }
+
+    /// Waits until it ends.
+    pub async fn exit(&mut self) -> ExitStatus {
+        in_time("its end", self.child.wait()).await.expect("it is ours")
+    }
+
+    /// Whether it has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_none()
+    }
+
+    pub async fn connect(&self) -> UnixStream {
+        UnixStream::connect(&self.control).await.expect("it listens")
+    }
+
+    /// Sends bytes to the control socket, and reads until it is closed.
+    pub async fn converse(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.expect("taken");
+        stream.shutdown().await.expect("half-closed");
+        let mut answer = String::new();
+        in_time("an answer", stream.read_to_string(&mut answer)).await.expect("answered");
+        answer
+    }
+
+    /// Asks the daemon one thing.
+    pub async fn ask(&self, request: &str) -> Answer {
+        let answer = self.converse(format!("{request}\n").as_bytes()).await;
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{answer:?}: {error}"))
+    }
+
+    /// Asks it to do something; what it says that it has done.
+    pub async fn order(&self, request: &str) -> String {
+        match self.ask(request).await {
+            Answer::Done(what) => what,
+            other @ (Answer::Status(_) | Answer::Refused(_)) => panic!("{request}: {other:?}"),
+        }
+    }
+
+    pub async fn status(&self) -> Status {
+        match self.ask(r#"{"command":"status"}"#).await {
+            Answer::Status(status) => *status,
+            other @ (Answer::Done(_) | Answer::Refused(_)) => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of the daemon {:?}:\n{}", self.child.id(), self.log());
+        }
+    }
+}
+
+/// The journal in the folder of a daemon's variables.
+pub fn journal(variables: &Variables) -> PathBuf {
+    Path::new(&variables["DRAINHOOK_JOURNAL__DIR"]).join("journal.json")
+}
