@@ -16,10 +16,10 @@ const GLOBAL_MARGIN_MOST: Duration = Duration::from_secs(60);
 /// When a permission is missing, tries are for the moment when somebody has added it.
 const DENIED_RETRY_MOST: Duration = Duration::from_secs(60);
 
-/// From a heartbeat to the next: half the timeout and up to a fifth more, so that a fleet spreads out and there is
-/// never more than one per half timeout.
+/// From a heartbeat to the next: a little over half the timeout, so that there is never more than one per half timeout
+/// even where one was delayed on its way; and up to 0.6 of it, so that a fleet spreads out.
 pub(super) fn interval(timeout: Duration, turn: &mut Turn) -> Duration {
-    turn.between(timeout.mul_f64(0.5), timeout.mul_f64(0.6))
+    turn.between(timeout.mul_f64(0.52), timeout.mul_f64(0.6))
 }
 
 /// How long one attempt may last.

@@ -54,7 +54,6 @@ async fn kills_in_a_row() {
 
 /// The answer to the completion never arrives, and the next life has to find out that it was heard.
 #[tokio::test]
-#[ignore = "a recovered intention is dropped, and the outcome becomes `overtaken`"]
 async fn kill_at_the_completion() {
     let timing = Timing { terminated: Duration::from_secs(7200), ..Timing::default() };
     let mut stage = Stage::new(20, WorldConfig { timing, ..world(3, 30) }).await;
