@@ -243,10 +243,12 @@ impl Machine {
         let bounds = [drain.hard_deadline, notices.hard_deadline(turn.now), drain.action.hard_deadline()];
         let hard = bounds.into_iter().flatten().min();
         if hard != drain.hard_deadline {
+            let before = latest_deadline(agents, drain.hard_deadline);
             drain.hard_deadline = hard;
             // Agents hear of it once it is written down, so that a restart does not move it back.
             drain.recorded = journal.touch();
-            if let (Some(_), Some(deadline)) = (drain.told, hard) {
+            let moved = latest_deadline(agents, hard).filter(|deadline| Some(*deadline) != before);
+            if let (Some(_), Some(deadline)) = (drain.told, moved) {
                 turn.report(Report::DeadlineMoved { deadline });
             }
         }
@@ -256,8 +258,7 @@ impl Machine {
             drain.told = Some(turn.now);
             drain.recorded = journal.touch();
             agents.iter_mut().for_each(|agent| agent.begin(turn.now));
-            let deadline = agents.iter().filter_map(|agent| agent.deadline(hard)).max();
-            turn.report(Report::AgentsTold { deadline });
+            turn.report(Report::AgentsTold { deadline: latest_deadline(agents, hard) });
         }
         let done = drain.told.and_then(|_| outcome(agents, hard, turn)).or_else(|| drain.standing(agents));
         let expected = notices.expects_action() || drain.action.is_committed();
@@ -267,6 +268,11 @@ impl Machine {
             self.end(outcome, None);
         }
     }
+}
+
+/// When the last agent's time is up.
+pub(super) fn latest_deadline(agents: &[AgentTrack], hard: Option<Time>) -> Option<Time> {
+    agents.iter().filter_map(|agent| agent.deadline(hard)).max()
 }
 
 /// Whether agents behind a load balancer are to be told: it has stopped routing to them, or that will never be known.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Machine;
+use super::drain::latest_deadline;
 use super::effect::CompletionResult;
 use super::event::OperatorCommand;
 use super::report::Report;
@@ -58,7 +59,7 @@ impl Machine {
             agent.extend(by);
         }
         self.journal.touch();
-        let deadline = self.agents.iter().filter_map(|agent| agent.deadline(hard)).max();
+        let deadline = latest_deadline(&self.agents, hard);
         let bounded =
             if deadline.is_some() && deadline == hard { ", which AWS sets and nobody can move" } else { "" };
         Ok(format!("deadline is now {}{bounded}", deadline.map(|at| at.to_string()).unwrap_or_default()))

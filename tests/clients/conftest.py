@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from unittest import mock
 
 import boto3
 import pytest
@@ -113,14 +114,9 @@ class Simulator:
     queue_url: str
 
     def client(self, service):
-        return boto3.client(
-            service,
-            region_name=self.environment["AWS_REGION"],
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        """A client that knows nothing but the printed environment."""
+        with mock.patch.dict(os.environ, bare_environment() | self.environment, clear=True):
+            return boto3.client(service, config=Config(retries={"total_max_attempts": 1}))
 
 
 def start_simulator(*arguments):

@@ -241,6 +241,8 @@ def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
         wait_for(lambda: polls() >= POLLS, f"the metadata service is polled {POLLS} times")
         assert daemon.process.poll() is None, "the daemon ended"
         assert aws.connections == 0
+        # Whoever builds an AWS client asks for the role's credentials.
+        assert not [path for _, path in imds.requests if "/iam/" in path]
         assert agent.connections == 0
     finally:
         for server in (aws, imds, agent):

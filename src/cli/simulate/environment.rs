@@ -12,7 +12,12 @@ pub type Variables = Vec<(&'static str, String)>;
 pub fn common(service: &Service, scale: Option<Scale>) -> Variables {
     let (region, queue) =
         service.world(|world, _| (world.config().region.clone(), world.config().queue.clone()));
-    let mut variables = vec![("AWS_ENDPOINT_URL", service.aws_url().to_owned()), ("AWS_REGION", region)];
+    let mut variables = vec![
+        ("AWS_ENDPOINT_URL", service.aws_url().to_owned()),
+        ("AWS_REGION", region.clone()),
+        // boto3 knows only this one.
+        ("AWS_DEFAULT_REGION", region),
+    ];
     if let Some(queue) = queue {
         variables.push(("DRAINHOOK_QUEUE__URL", service.queue_url(&queue)));
     }
@@ -22,7 +27,7 @@ pub fn common(service: &Service, scale: Option<Scale>) -> Variables {
     variables
 }
 
-/// What a program needs that has no instance role; the simulated AWS takes any.
+/// What a program needs that has no instance role; the simulated AWS takes any credentials.
 pub fn credentials() -> Variables {
     vec![
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),

@@ -1,9 +1,10 @@
 //! The deadline: what sets it, and that it moves only earlier but for an operator.
 
-use super::super::effect::CompletionResult;
+use super::super::effect::{CompletionResult, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::SpotAction;
+use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
 
@@ -34,6 +35,19 @@ fn deadline_moves_only_earlier() {
     let deadlines: Vec<_> = bench.orders(0).iter().map(|order| order.deadline).collect();
     assert!(deadlines.is_sorted_by(|earlier, later| earlier >= later), "{deadlines:?}");
     assert_eq!(deadlines.last(), Some(&(bench.now + secs(50))), "ten seconds before EC2 takes it");
+}
+
+#[test]
+fn only_a_move_of_the_deadline_is_told() {
+    let moves = |bench: &Bench| {
+        let moved = |effect: &Effect| matches!(effect, Effect::Report(Report::DeadlineMoved { .. }));
+        bench.count(moved)
+    };
+    let mut bench = Bench::waiting(settings());
+    assert_eq!(moves(&bench), 0, "the hook's global timeout is later than the agent's own time");
+    let spot = SpotNotice { action: SpotAction::Terminate, at: bench.now + secs(120) };
+    bench.event(Event::Imds(ImdsReading::Spot(Some(spot))));
+    assert_eq!(moves(&bench), 1);
 }
 
 #[test]
