@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_sqs::config::{ProvideCredentials, StalledStreamProtectionConfig};
+use aws_sdk_sqs::config::StalledStreamProtectionConfig;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Connector, ConnectorBuilder};
@@ -20,9 +20,6 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
-
-use crate::http::causes;
-use crate::machine::event::{CallError, CallErrorKind};
 
 /// The longest answer that is read: ten messages of the queue, 1 MiB together, with room for escapes.
 pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
@@ -63,22 +60,6 @@ impl Clients {
     /// The Region that calls go to, if one was found.
     pub fn region(&self) -> Option<&str> {
         self.config.region().map(AsRef::as_ref)
-    }
-
-    /// Fetches credentials, to learn early that there are none. Tells the id of the access key.
-    pub async fn credentials(&self) -> Result<String, CallError> {
-        let unsent = |why: String| CallError {
-            kind: CallErrorKind::Unsent,
-            message: format!(
-                "fetching credentials: {why}; give the instance a role, and check IMDS's hop limit"
-            ),
-        };
-        let provider = self.config.credentials_provider();
-        let provider = provider.ok_or_else(|| unsent("nothing provides any".to_owned()))?;
-        match provider.provide_credentials().await {
-            Ok(credentials) => Ok(credentials.access_key_id().to_owned()),
-            Err(error) => Err(unsent(causes(&error))),
-        }
     }
 }
 
