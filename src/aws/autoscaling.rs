@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_autoscaling::types::LifecycleHook;
 
 use super::clients::Clients;
-use super::error::{Call, classify};
+use super::error::classify;
 use crate::machine::effect::{ActionName, CompletionResult};
 use crate::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 
@@ -18,7 +18,7 @@ const GLOBAL_TIMEOUT_MAX_S: i32 = 172_800;
 impl Clients {
     /// RecordLifecycleActionHeartbeat: the action then expires one heartbeat timeout from now.
     pub async fn heartbeat(&self, action: &ActionName, instance_id: &str) -> Result<(), CallError> {
-        let call = Call { action: "autoscaling:RecordLifecycleActionHeartbeat" };
+        let call = "autoscaling:RecordLifecycleActionHeartbeat";
         let (token, instance_id) = token_or_instance(action, instance_id);
         let request = self.autoscaling.record_lifecycle_action_heartbeat();
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
@@ -33,7 +33,7 @@ impl Clients {
         instance_id: &str,
         result: CompletionResult,
     ) -> Result<(), CallError> {
-        let call = Call { action: "autoscaling:CompleteLifecycleAction" };
+        let call = "autoscaling:CompleteLifecycleAction";
         let (token, instance_id) = token_or_instance(action, instance_id);
         let request = self.autoscaling.complete_lifecycle_action().lifecycle_action_result(result.as_str());
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
@@ -43,7 +43,7 @@ impl Clients {
 
     /// DescribeAutoScalingInstances; `None` where Auto Scaling does not know the instance.
     pub async fn describe_instance(&self, instance_id: &str) -> Result<Option<DescribedInstance>, CallError> {
-        let call = Call { action: "autoscaling:DescribeAutoScalingInstances" };
+        let call = "autoscaling:DescribeAutoScalingInstances";
         let answer =
             self.autoscaling.describe_auto_scaling_instances().instance_ids(instance_id).send().await;
         let answer = answer.map_err(|error| classify(call, &error))?;
@@ -60,7 +60,7 @@ impl Clients {
 
     /// DescribeLifecycleHooks: all hooks of a group.
     pub async fn describe_hooks(&self, group: &str) -> Result<Vec<Hook>, CallError> {
-        let call = Call { action: "autoscaling:DescribeLifecycleHooks" };
+        let call = "autoscaling:DescribeLifecycleHooks";
         let answer = self.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(group).send().await;
         let answer = answer.map_err(|error| classify(call, &error))?;
         answer.lifecycle_hooks().iter().map(|hook| read_hook(call, hook)).collect()
@@ -75,7 +75,7 @@ fn token_or_instance(action: &ActionName, instance_id: &str) -> (Option<String>,
     }
 }
 
-fn read_hook(call: Call, hook: &LifecycleHook) -> Result<Hook, CallError> {
+fn read_hook(call: &str, hook: &LifecycleHook) -> Result<Hook, CallError> {
     let name = hook.lifecycle_hook_name().ok_or_else(|| incomplete(call, "a hook without a name"))?;
     let heartbeat_s = hook.heartbeat_timeout().unwrap_or(HEARTBEAT_TIMEOUT_DEFAULT_S);
     let global_s = hook.global_timeout().unwrap_or(heartbeat_s.saturating_mul(100).min(GLOBAL_TIMEOUT_MAX_S));
@@ -97,6 +97,6 @@ fn seconds(count: i32) -> Duration {
     Duration::from_secs(u64::try_from(count).unwrap_or(0))
 }
 
-fn incomplete(call: Call, what: &str) -> CallError {
-    CallError { kind: CallErrorKind::Unanswered, message: format!("{}: answered with {what}", call.action) }
+fn incomplete(call: &str, what: &str) -> CallError {
+    CallError { kind: CallErrorKind::Unanswered, message: format!("{}: answered with {what}", call) }
 }

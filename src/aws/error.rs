@@ -13,15 +13,10 @@ use crate::machine::event::{CallError, CallErrorKind};
 /// How much of AWS's own account of an error is told, in characters.
 const MESSAGE_MAX: usize = 600;
 
-/// A call, as people and IAM policies know it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
-    /// The IAM action, such as `autoscaling:CompleteLifecycleAction`.
-    pub action: &'static str,
-}
-
 /// Turns an error of the SDK into the machine's words: what was tried, what came back, what to do.
-pub(super) fn classify<E>(call: Call, error: &SdkError<E, HttpResponse>) -> CallError
+///
+/// The call goes by its IAM action, such as `autoscaling:CompleteLifecycleAction`.
+pub(super) fn classify<E>(call: &str, error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
@@ -49,7 +44,7 @@ where
         _ => (CallErrorKind::Unanswered, "it may have taken effect"),
     };
     let cause = causes(error);
-    CallError { kind, message: format!("{}: {cause}; {advice}", call.action) }
+    CallError { kind, message: format!("{}: {cause}; {advice}", call) }
 }
 
 /// Whether a request that could not be dispatched never left.
@@ -69,20 +64,20 @@ struct Answer<'a> {
     message: &'a str,
 }
 
-fn refusal(call: Call, answer: &Answer<'_>) -> CallError {
+fn refusal(call: &str, answer: &Answer<'_>) -> CallError {
     let Answer { status, code, message } = answer;
     let (kind, advice) = kind_of(answer);
     let told = shorten(message, MESSAGE_MAX);
     let named = if code.is_empty() { String::new() } else { format!(" {code}") };
     let advice = match kind {
-        CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call.action),
+        CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call),
         CallErrorKind::NoActiveAction
         | CallErrorKind::Throttled
         | CallErrorKind::Unsent
         | CallErrorKind::Unanswered
         | CallErrorKind::Rejected => advice.to_owned(),
     };
-    CallError { kind, message: format!("{}: answered {status}{named}: {told}{advice}", call.action) }
+    CallError { kind, message: format!("{}: answered {status}{named}: {told}{advice}", call) }
 }
 
 /// What an error means, and what to do about it where that is not plain.

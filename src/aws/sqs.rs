@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::{
 };
 
 use super::clients::Clients;
-use super::error::{Call, classify};
+use super::error::classify;
 use super::message;
 use crate::http::shorten;
 use crate::machine::event::{CallError, CallErrorKind};
@@ -31,7 +31,7 @@ const REASON_MAX: usize = 100;
 impl Clients {
     /// ReceiveMessage. Once it is sent it must be awaited: its messages are hidden whether or not anybody reads them.
     pub async fn receive(&self, queue_url: &str, wait: Duration) -> Result<Vec<Message>, CallError> {
-        let call = Call { action: "sqs:ReceiveMessage" };
+        let call = "sqs:ReceiveMessage";
         let request = self.sqs.receive_message().queue_url(queue_url);
         let request = request.max_number_of_messages(BATCH_MAX as i32);
         let request = request.wait_time_seconds(whole_seconds(wait, WAIT_MAX));
@@ -48,7 +48,7 @@ impl Clients {
         queue_url: &str,
         entries: &[(String, Duration)],
     ) -> Result<(), CallError> {
-        let call = Call { action: "sqs:ChangeMessageVisibility" };
+        let call = "sqs:ChangeMessageVisibility";
         if entries.is_empty() {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl Clients {
             entries.iter().zip(0..).map(|((receipt, visibility), id)| batch_entry(id, receipt, *visibility));
         let batch = batch.collect::<Result<Vec<_>, _>>().map_err(|error| CallError {
             kind: CallErrorKind::Rejected,
-            message: format!("{}: {error}", call.action),
+            message: format!("{}: {error}", call),
         })?;
         let request = self.sqs.change_message_visibility_batch().queue_url(queue_url);
         let answer = request.set_entries(Some(batch)).send().await.map_err(|error| classify(call, &error))?;
@@ -74,7 +74,7 @@ impl Clients {
         let (count, of) = (failed.len(), entries.len());
         let message = format!(
             "{}: {count} of {of} messages kept the visibility that they had: {}; they come back by themselves",
-            call.action,
+            call,
             failed.join(", ")
         );
         let kind = if answer.failed().iter().all(|entry| entry.sender_fault()) {
@@ -87,7 +87,7 @@ impl Clients {
 
     /// DeleteMessage.
     pub async fn delete(&self, queue_url: &str, receipt: &str) -> Result<(), CallError> {
-        let call = Call { action: "sqs:DeleteMessage" };
+        let call = "sqs:DeleteMessage";
         let request = self.sqs.delete_message().queue_url(queue_url).receipt_handle(receipt);
         request.send().await.map(drop).map_err(|error| classify(call, &error))
     }

@@ -7,7 +7,7 @@ use super::effect::{ActionName, Effect, EffectId};
 use super::event::{CallError, DescribedInstance};
 use super::heartbeat;
 use super::journal::ActionRecord;
-use super::report::Report;
+use super::report::{Call, Report};
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::{Attempts, Once, Turn};
@@ -74,7 +74,11 @@ impl Watch {
         self.describe.take(id)?;
         self.describe.succeeded(turn.now + LOOK);
         let state = match result {
-            Err(_) => return None,
+            Err(error) => {
+                let call = Call::DescribeInstance;
+                turn.report(Report::CallFailed { call, error: error.clone(), expected: false });
+                return None;
+            }
             Ok(None) => {
                 self.over = true;
                 return None;

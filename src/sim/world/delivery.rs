@@ -14,19 +14,7 @@ use super::{Happening, Wake, World};
 const QUEUE_SUFFIX: &str = "-termination";
 
 impl World {
-    /// Makes an EventBridge rule: the lifecycle events of `group` go to `queue`.
-    pub fn put_rule(&mut self, now: Time, group: &str, queue: &str) {
-        self.advance(now);
-        self.rules.insert(group.to_owned(), queue.to_owned());
-    }
-
     /// Sends an event toward a queue, with the delay, the losses and the duplicates of EventBridge.
-    pub fn publish(&mut self, now: Time, queue: &str, body: String, about: Option<&str>) {
-        self.advance(now);
-        self.emit(queue, body, about);
-    }
-
-    /// As `publish`, but at the world's own time: it is called while the world advances.
     fn emit(&mut self, queue: &str, body: String, about: Option<&str>) {
         let delivery = self.config.delivery;
         if self.rng.f64() < delivery.loss {
