@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::effect::{AgentRequest, Effect};
+use super::super::effect::{AgentRequest, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::{Journal, Outcome};
 use super::super::message::Body;
@@ -22,6 +22,8 @@ pub struct Checker {
     /// Whether each agent was drained, as last reported.
     pub drained: BTreeMap<usize, bool>,
     deadlines: BTreeMap<usize, Time>,
+    /// The last completion that was sent for the drain under way, and whether one has worked.
+    completion: Option<EffectId>,
     completed: bool,
     /// Receipts of our messages that were received, and those of them whose action has since been found over: one
     /// hook runs one action for an instance at a time.
@@ -65,7 +67,8 @@ impl Checker {
                 );
                 assert!(intention.is_none(), "a heartbeat after the intention to complete");
             }
-            Effect::Complete { result, .. } => {
+            Effect::Complete { id, result, .. } => {
+                self.completion = Some(*id);
                 assert!(
                     !open.iter().any(|effect| matches!(effect, Effect::Complete { .. })),
                     "two completions"
@@ -89,6 +92,8 @@ impl Checker {
                 self.over.append(&mut self.own);
             }
             Effect::Report(Report::DrainStarted { .. }) => {
+                // An answer that is still under way speaks of an earlier action.
+                self.completion = None;
                 self.completed = false;
                 self.deadlines.clear();
             }
@@ -161,7 +166,9 @@ impl Checker {
                 };
                 self.drained.insert(*agent, reported.state == AgentState::Drained);
             }
-            (Event::CompletionAnswered { result: Ok(()), .. }, Some(_)) => self.completed = true,
+            (Event::CompletionAnswered { id, result: Ok(()) }, Some(_)) => {
+                self.completed |= self.completion == Some(*id);
+            }
             (Event::Operator(OperatorCommand::Extend(_)), _) => self.deadlines.clear(),
             _ => {}
         }

@@ -1,8 +1,10 @@
 //! Anything may happen, in any order: the invariants hold, and once faults stop the drain ends.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
@@ -24,7 +26,7 @@ enum Step {
     Operator(u8),
     /// An answer to one of the effects that wait for one.
     Answer {
-        place: prop::sample::Index,
+        place: u16,
         choice: u8,
     },
     /// An answer that nobody waits for.
@@ -41,8 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => prop_oneof![0u64..50, 0u64..5_000, 0u64..100_000, 0u64..2_000_000].prop_map(|ms| Step::Wait { ms }),
         3 => any::<u8>().prop_map(Step::Imds),
         1 => any::<u8>().prop_map(Step::Operator),
-        16 => (any::<prop::sample::Index>(), any::<u8>())
-            .prop_map(|(place, choice)| Step::Answer { place, choice }),
+        16 => (any::<u16>(), any::<u8>()).prop_map(|(place, choice)| Step::Answer { place, choice }),
         1 => (0u64..200, any::<u8>()).prop_map(|(id, choice)| Step::Stale { id, choice }),
         2 => prop::collection::vec((0u8..6, 0u8..4), 0..4).prop_map(Step::Messages),
         1 => Just(Step::Crash),
@@ -56,6 +57,7 @@ struct Run {
     open: Vec<Effect>,
     checker: Checker,
     receipts: u64,
+    sent: BTreeMap<u8, Time>,
 }
 
 impl Run {
@@ -64,7 +66,8 @@ impl Run {
         let settings = Settings { hook: Some("drain".to_owned()), agents, ..settings() };
         let machine = Machine::new(settings.clone(), START);
         let checker = Checker::default();
-        let mut run = Run { machine, settings, now: START, open: Vec::new(), checker, receipts: 0 };
+        let (open, sent) = (Vec::new(), BTreeMap::new());
+        let mut run = Run { machine, settings, now: START, open, checker, receipts: 0, sent };
         run.hand_in(Event::Started { journal: None }, None);
         run
     }
@@ -103,7 +106,7 @@ impl Run {
             Step::Operator(choice) => self.hand_in(Event::Operator(command(choice)), None),
             Step::Answer { place, choice } => {
                 if !self.open.is_empty() {
-                    let asked = self.open.remove(place.index(self.open.len()));
+                    let asked = self.open.remove(usize::from(place) * self.open.len() >> 16);
                     self.hand_in(answer(&asked, choice), Some(asked));
                 }
             }
@@ -131,7 +134,9 @@ impl Run {
     fn message(&mut self, kind: u8, token: u8) -> Message {
         self.receipts += 1;
         let name = format!("token-{token}");
-        let ours = lifecycle(&name, self.now - secs(u64::from(token) * 20));
+        // A copy of a message was sent when the first was.
+        let sent = *self.sent.entry(token).or_insert(self.now - secs(u64::from(token) * 20));
+        let ours = lifecycle(&name, sent);
         let (owner, body) = match kind {
             0 | 1 => (format!("own-{name}"), Body::Lifecycle(ours)),
             2 => ("other".into(), Body::Lifecycle(LifecycleMessage { instance_id: "i-2".into(), ..ours })),
@@ -295,8 +300,19 @@ fn command(choice: u8) -> OperatorCommand {
     }
 }
 
+/// The same runs every time, so that a commit which has passed passes. To look further, set PROPTEST_RNG_SEED and
+/// PROPTEST_CASES.
+fn config() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let rng_seed = match given.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        RngSeed::Fixed(seed) => RngSeed::Fixed(seed),
+    };
+    ProptestConfig { failure_persistence: None, rng_seed, ..given }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn anything_may_happen(steps in prop::collection::vec(step(), 1..150)) {
