@@ -132,7 +132,7 @@ impl Agent {
         Ok(Agent { http, drain, status, method, drain_blocks, token_file })
     }
 
-    /// Sends one request, and says what came of it. `limit` is real time: it is a process that is waited for.
+    /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it is a process that is waited for.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
         let (tried, built) = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),
@@ -161,7 +161,8 @@ impl Agent {
         let body = serde_json::json!({
             "reason": order.reason.as_str(),
             "deadline": order.deadline.to_string(),
-            "instance_id": instance_id,
+            // Outside EC2 there is no instance to name.
+            "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
             "notice": order.notice,
         });
         let with_body = |built: RequestBuilder| {

@@ -117,6 +117,8 @@ async fn agent_that_does_not_drain() {
     late.failed("the agent has not drained in time");
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_agent_mode(now, &instance, AgentMode::Fails(404)));
+    let grace = ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "10s".to_owned());
+    let variables: Variables = variables.into_iter().chain([grace]).collect();
     let ran = run(&variables, &["drain", "--agent", &agent]).await;
     ran.failed("the agent could not be drained");
     assert!(ran.err.contains("answered 404"), "{ran:?}");

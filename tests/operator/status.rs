@@ -39,9 +39,10 @@ async fn no_such_daemon() {
     let variables = Variables::from([("DRAINHOOK_CONTROL__SOCKET", socket.display().to_string())]);
     let listener = tokio::net::UnixListener::bind(&socket).expect("a fresh path");
     tokio::spawn(async move {
-        use tokio::io::AsyncWriteExt;
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         for answer in ["", "{\"pong\":1}\n"] {
             let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_to_end(&mut Vec::new()).await.expect("a request");
             stream.write_all(answer.as_bytes()).await.expect("taken");
         }
     });
