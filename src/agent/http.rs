@@ -139,6 +139,22 @@ impl Agent {
             AgentRequest::Status => self.status_request(limit),
             AgentRequest::Return => (format!("DELETE {}", self.drain), self.http.delete(self.drain.clone())),
         };
+        self.exchange(request, &tried, built, limit).await
+    }
+
+    /// Asks how it stands, without asking it to hold its answer.
+    pub async fn look(&self, limit: Duration) -> AgentAnswer {
+        let (tried, built) = self.status_request(Duration::ZERO);
+        self.exchange(&AgentRequest::Status, &tried, built, limit).await
+    }
+
+    async fn exchange(
+        &self,
+        request: &AgentRequest,
+        tried: &str,
+        built: RequestBuilder,
+        limit: Duration,
+    ) -> AgentAnswer {
         let exchange = async {
             let built = match self.token() {
                 Ok(Some(token)) => built.bearer_auth(token),
@@ -146,8 +162,8 @@ impl Agent {
                 Err(why) => return AgentAnswer::Busy(format!("{tried}: not sent: {why}")),
             };
             match built.send().await {
-                Ok(response) => self.read(request, &tried, response).await,
-                Err(error) => failure(&tried, &error),
+                Ok(response) => self.read(request, tried, response).await,
+                Err(error) => failure(tried, &error),
             }
         };
         match tokio::time::timeout(limit, exchange).await {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use drainhook::machine::status::State;
 use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
 use serde_json::Value;
 
 use crate::support::command::{Ran, run};
-use crate::support::daemon::{Daemon, Stage, Variables, completed, told, worked};
+use crate::support::daemon::{Stage, Variables, completed, told, worked};
 use crate::{named, stuck_world, world};
 
 /// What credentials are where IMDS gives none.
@@ -227,12 +228,15 @@ async fn an_action_that_waits() {
 /// A check in the middle of a drain, beside the daemon.
 #[tokio::test]
 async fn a_drain_under_way() {
-    let mut stage = Stage::new(10, world(3, 20)).await;
-    let _daemon: Daemon = stage.daemon().await;
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
     stage.scale_in();
-    stage.until("a POST", told).await;
+    daemon.until_status("Wait", |status| status.wait_since.is_some() && status.in_flight.is_some()).await;
+    let received = |one: &Happening| matches!(one, Happening::MessageReceived { .. });
+    let before = stage.count(received);
     let ran = expect(&stage, &[], "agent", "warning", "right in a drain").await;
     assert!(row(&ran, "daemon")["found"].to_string().contains("draining"), "{ran:?}");
-    stage.until_ended_well(&[]).await;
-    assert_eq!(stage.count(told), 1);
+    assert!(row(&ran, "journal")["found"].to_string().contains("a drain is under way"), "{ran:?}");
+    assert_eq!((stage.count(told), stage.count(completed), stage.count(received)), (1, 0, before));
+    assert_eq!(daemon.status().await.state, State::Draining);
 }

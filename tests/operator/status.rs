@@ -5,7 +5,7 @@ use drainhook::machine::status::State;
 use drainhook::sim::world::AgentMode;
 
 use crate::support::command::run;
-use crate::support::daemon::{Stage, Variables, in_time, worked};
+use crate::support::daemon::{Stage, Variables, worked};
 use crate::{named, stuck_world, world};
 
 #[tokio::test]
@@ -71,8 +71,7 @@ async fn a_drain_that_is_stuck() {
     let instance = stage.instance();
     let broken = AgentMode::Fails(503);
     stage.service.world(|world, now| world.set_agent_mode(now, &instance, broken));
-    let failing = async { while daemon.status().await.last_error.is_none() {} };
-    in_time("an error of the agent", failing).await;
+    daemon.until_status("an error of the agent", |status| status.last_error.is_some()).await;
 
     let variables = stage.variables(&instance);
     let ran = run(&variables, &["status"]).await;

@@ -10,7 +10,6 @@ use super::part::Part;
 use crate::agent::http::{Agent, Method};
 use crate::cli::status::{self, headline};
 use crate::config::{self, Config, Loaded, Origin};
-use crate::machine::effect::AgentRequest;
 use crate::machine::event::{AgentAnswer, AgentState};
 use crate::machine::journal::Journal;
 use crate::shell::client::AskError;
@@ -26,8 +25,8 @@ const PROBE_LEN: usize = 64 * 1024;
 /// Below this a disk is as good as full.
 const SPACE_MIN: u64 = 10 * 1024 * 1024;
 
-/// How long an agent may take to say how it stands. Below two seconds it is not asked to hold its answer.
-const AGENT_LIMIT: Duration = Duration::from_millis(1900);
+/// How long an agent may take to say how it stands.
+const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The configuration is good: a bad one ends the command.
 pub fn configuration(loaded: &Loaded) -> Part {
@@ -156,7 +155,7 @@ async fn look_at(agent: config::Agent) -> Part {
         return Part::skipped("agent", format!("{name}: not asked, since GET would drain it"));
     }
     let asked = match Agent::new(settings::endpoint(&agent)) {
-        Ok(client) => client.ask(&AgentRequest::Status, "", AGENT_LIMIT).await,
+        Ok(client) => client.look(AGENT_LIMIT).await,
         Err(error) => return Part::ok("agent", name).failed(error.to_string()),
     };
     judge(&name, asked)
