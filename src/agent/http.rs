@@ -132,7 +132,8 @@ impl Agent {
         Ok(Agent { http, drain, status, method, drain_blocks, token_file })
     }
 
-    /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it is a process that is waited for.
+    /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it
+    /// is a process that is waited for.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
         let (tried, built) = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),

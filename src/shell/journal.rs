@@ -63,11 +63,11 @@ impl JournalFile {
         Ok(Some(journal))
     }
 
-    /// What stands in a folder's journal, whosever it is; nothing is moved or made. The error says what is wrong.
-    pub fn peek(folder: &Path) -> Result<Option<Journal>, String> {
-        let file = JournalFile { path: folder.join(NAME) };
-        let bytes = file.read().map_err(|error| format!("it cannot be read: {error}"))?;
-        bytes.map(|bytes| parse(&bytes)).transpose()
+    /// What stands in a folder's journal, whosever it is; nothing is moved or made. A damaged one is `InvalidData`.
+    pub fn peek(folder: &Path) -> io::Result<Option<Journal>> {
+        let bytes = JournalFile { path: folder.join(NAME) }.read()?;
+        let damaged = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        bytes.map(|bytes| parse(&bytes).map_err(damaged)).transpose()
     }
 
     fn read(&self) -> io::Result<Option<Vec<u8>>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 
-use super::part::Part;
+use super::part::{Part, State};
 use crate::agent::http::{Agent, Method};
 use crate::cli::status::{self, headline};
 use crate::config::{self, Config, Loaded, Origin};
@@ -57,7 +57,12 @@ pub async fn journal(config: &Config, instance_id: &str) -> Part {
     match JournalFile::peek(&folder) {
         Ok(Some(journal)) => whose(part, &journal, instance_id),
         Ok(None) => part,
-        Err(why) => part.warning(format!("the journal in it is of no use and will be set aside: {why}")),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            part.warning(format!("the journal in it is of no use and will be set aside: {error}"))
+        }
+        // A folder that cannot be written has said enough.
+        Err(_) if part.state == State::Failed => part,
+        Err(error) => part.failed(format!("the journal in it cannot be read: {error}; {AS_WHOM}")),
     }
 }
 
@@ -83,7 +88,10 @@ fn probe(folder: &Path) -> Part {
         let part = Part::ok("journal", format!("{name} is not there yet: the daemon makes it"));
         return match rustix::fs::access(&above, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => part,
-            Err(error) => part.failed(format!("{}: {error}; {AS_WHOM}", above.display())),
+            Err(error) => part.warning(format!(
+                "{}: {error}; whoever starts the daemon has to make it, as systemd does (StateDirectory)",
+                above.display()
+            )),
         };
     }
     match write(folder) {
@@ -195,7 +203,6 @@ fn judge(name: &str, answer: AgentAnswer) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::check::part::State;
 
     #[test]
     fn folders() {

@@ -43,7 +43,7 @@ pub struct Part {
 impl Part {
     /// A part with which nothing is wrong so far.
     pub fn ok(part: &'static str, found: impl Into<String>) -> Self {
-        Part { part, state: State::Ok, found: found.into(), advice: Vec::new() }
+        Part { part, state: State::Ok, found: one_line(&found.into()), advice: Vec::new() }
     }
 
     /// A part that was not looked at; says why.
@@ -65,9 +65,14 @@ impl Part {
 
     fn with(mut self, state: State, advice: String) -> Self {
         self.state = self.state.max(state);
-        self.advice.push(advice);
+        self.advice.push(one_line(&advice));
         self
     }
+}
+
+/// Some errors of the SDK are lists over several lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 const HEADING: [&str; 3] = ["part", "state", "what came back"];
@@ -122,7 +127,7 @@ queue    skipped  none is configured
 
     #[test]
     fn the_worst_counts() {
-        let part = Part::ok("hook", "drain").failed("bad").warning("not so bad");
+        let part = Part::ok("hook", "drain").failed("bad").warning("not\n  so bad");
         assert_eq!(part.state, State::Failed);
         let line = serde_json::to_string(&part).expect("text");
         assert_eq!(line, r#"{"part":"hook","state":"failed","found":"drain","advice":["bad","not so bad"]}"#);
