@@ -301,6 +301,49 @@ async fn queue_calls() {
 }
 
 #[tokio::test]
+async fn queue_attributes() {
+    let (service, clients) = served(WorldConfig::default()).await;
+    let url = service.queue_url("workers-termination");
+    let all = || async {
+        let request = clients.sqs.get_queue_attributes().queue_url(&url);
+        let answer = request.attribute_names(QueueAttributeName::All).send().await.expect("it exists");
+        answer.attributes.expect("many")
+    };
+    let policy = all().await[&QueueAttributeName::Policy].clone();
+    assert!(policy.contains("events.amazonaws.com"), "{policy}");
+    let request = clients.sqs.set_queue_attributes().queue_url(&url);
+    let request = request.attributes(QueueAttributeName::Policy, "");
+    let request = request.attributes(QueueAttributeName::RedrivePolicy, "{\"maxReceiveCount\":3}");
+    request.send().await.expect("it exists");
+    let after = all().await;
+    assert_eq!(after.get(&QueueAttributeName::Policy), None);
+    assert_eq!(after[&QueueAttributeName::RedrivePolicy], "{\"maxReceiveCount\":3}");
+    assert_eq!(after[&QueueAttributeName::MessageRetentionPeriod], "43200", "as it was");
+}
+
+#[tokio::test]
+async fn denied_calls() {
+    let denied = vec!["autoscaling:CompleteLifecycleAction", "sqs:DeleteMessage"];
+    let (service, clients) = served(WorldConfig { denied, ..WorldConfig::default() }).await;
+    let completion = clients.autoscaling.complete_lifecycle_action().auto_scaling_group_name(GROUP);
+    let completion = completion.lifecycle_hook_name(HOOK).lifecycle_action_result("CONTINUE").send().await;
+    let completion = completion.expect_err("denied");
+    assert_eq!(completion.code(), Some("AccessDenied"));
+    let message = completion.message().expect("it is told");
+    assert!(
+        message
+            .contains("is not authorized to perform: autoscaling:CompleteLifecycleAction on resource: arn:")
+    );
+    let entry = aws_sdk_sqs::types::DeleteMessageBatchRequestEntry::builder().id("1").receipt_handle("r");
+    let url = service.queue_url("workers-termination");
+    let deletion = clients.sqs.delete_message_batch().queue_url(url).entries(entry.build().expect("whole"));
+    let deletion = deletion.send().await.expect_err("what a batch does is denied");
+    assert_eq!(deletion.code(), Some("AccessDenied"));
+    let message = deletion.message().expect("it is told");
+    assert!(message.contains("is not authorized to perform: sqs:deletemessage on resource: arn:aws:sqs:"));
+}
+
+#[tokio::test]
 async fn imds_version_two_only() {
     let (service, clients) = served(WorldConfig::default()).await;
     let id = service.instances()[0].id.clone();

@@ -132,13 +132,30 @@ impl Agent {
         Ok(Agent { http, drain, status, method, drain_blocks, token_file })
     }
 
-    /// Sends one request, and says what came of it. `limit` is real time: it is a process that is waited for.
+    /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it
+    /// is a process that is waited for.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
         let (tried, built) = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),
             AgentRequest::Status => self.status_request(limit),
             AgentRequest::Return => (format!("DELETE {}", self.drain), self.http.delete(self.drain.clone())),
         };
+        self.exchange(request, &tried, built, limit).await
+    }
+
+    /// Asks how it stands, without asking it to hold its answer.
+    pub async fn look(&self, limit: Duration) -> AgentAnswer {
+        let (tried, built) = self.status_request(Duration::ZERO);
+        self.exchange(&AgentRequest::Status, &tried, built, limit).await
+    }
+
+    async fn exchange(
+        &self,
+        request: &AgentRequest,
+        tried: &str,
+        built: RequestBuilder,
+        limit: Duration,
+    ) -> AgentAnswer {
         let exchange = async {
             let built = match self.token() {
                 Ok(Some(token)) => built.bearer_auth(token),
@@ -146,8 +163,8 @@ impl Agent {
                 Err(why) => return AgentAnswer::Busy(format!("{tried}: not sent: {why}")),
             };
             match built.send().await {
-                Ok(response) => self.read(request, &tried, response).await,
-                Err(error) => failure(&tried, &error),
+                Ok(response) => self.read(request, tried, response).await,
+                Err(error) => failure(tried, &error),
             }
         };
         match tokio::time::timeout(limit, exchange).await {
@@ -161,7 +178,8 @@ impl Agent {
         let body = serde_json::json!({
             "reason": order.reason.as_str(),
             "deadline": order.deadline.to_string(),
-            "instance_id": instance_id,
+            // Outside EC2 there is no instance to name.
+            "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
             "notice": order.notice,
         });
         let with_body = |built: RequestBuilder| {

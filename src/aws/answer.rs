@@ -129,6 +129,16 @@ pub fn group(body: &str) -> Result<String, Unexpected> {
     Err(Unexpected { expected: "the name of an Auto Scaling group", got: quote(body.as_bytes()) })
 }
 
+/// Reads `iam/security-credentials/`: the name of the instance's role, the only one there can be.
+pub fn role(body: &str) -> Result<String, Unexpected> {
+    let name = body.trim();
+    let of_a_role = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+    if (1..=NAME_MAX).contains(&name.len()) && name.chars().all(of_a_role) {
+        return Ok(name.to_owned());
+    }
+    Err(Unexpected { expected: "the name of a role", got: quote(body.as_bytes()) })
+}
+
 /// Serde would read a struct from a list, too.
 fn object<'a, T: Deserialize<'a>>(body: &'a str, expected: &'static str) -> Result<T, Unexpected> {
     if !body.trim_start().starts_with('{') {
@@ -235,8 +245,10 @@ mod tests {
         for body in ["", "<html>", "i-", "i-xyz", "a\nb", "\0"] {
             assert!(instance_id(body).is_err(), "{body:?}");
         }
+        assert_eq!(role("workers_role-1\n"), Ok("workers_role-1".to_owned()));
         for body in ["", "<html>", "a\nb", "\0"] {
             assert!(group(body).is_err(), "{body:?}");
+            assert!(role(body).is_err(), "{body:?}");
         }
     }
 

@@ -60,10 +60,22 @@ impl Clients {
 
     /// DescribeLifecycleHooks: all hooks of a group.
     pub async fn describe_hooks(&self, group: &str) -> Result<Vec<Hook>, CallError> {
+        let hooks = self.describe_hooks_and_targets(group).await?;
+        Ok(hooks.into_iter().map(|(hook, _)| hook).collect())
+    }
+
+    /// DescribeLifecycleHooks: all hooks of a group, each with its `NotificationTargetARN`.
+    pub async fn describe_hooks_and_targets(
+        &self,
+        group: &str,
+    ) -> Result<Vec<(Hook, Option<String>)>, CallError> {
         let call = "autoscaling:DescribeLifecycleHooks";
         let answer = self.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(group).send().await;
         let answer = answer.map_err(|error| classify(call, &error))?;
-        answer.lifecycle_hooks().iter().map(|hook| read_hook(call, hook)).collect()
+        let read = |hook: &LifecycleHook| {
+            Ok((read_hook(call, hook)?, hook.notification_target_arn().map(str::to_owned)))
+        };
+        answer.lifecycle_hooks().iter().map(read).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_sqs::config::StalledStreamProtectionConfig;
+use aws_sdk_sqs::config::{ProvideCredentials, StalledStreamProtectionConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Connector, ConnectorBuilder};
@@ -20,6 +20,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
+
+use crate::http::causes;
 
 /// The longest answer that is read: ten messages of the queue, 1 MiB together, with room for escapes.
 pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
@@ -55,6 +57,13 @@ impl Clients {
         let autoscaling = aws_sdk_autoscaling::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::new(&config);
         Clients { config, autoscaling, sqs }
+    }
+
+    /// The access key that calls are signed with, or why there is none. The secret stays where it is.
+    pub async fn access_key_id(&self) -> Result<String, String> {
+        let provider = self.config.credentials_provider().ok_or("no source of credentials is configured")?;
+        let found = provider.provide_credentials().await;
+        found.map(|found| found.access_key_id().to_owned()).map_err(|error| causes(&error))
     }
 
     /// The Region that calls go to, if one was found.

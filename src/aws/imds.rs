@@ -212,6 +212,11 @@ impl Imds {
         Ok(events.unwrap_or_default())
     }
 
+    /// The name of the role in the instance's profile; `None` where there is none.
+    pub async fn role(&mut self) -> Result<Option<String>, ImdsError> {
+        self.read("/latest/meta-data/iam/security-credentials/", answer::role).await
+    }
+
     async fn read<T>(
         &mut self,
         path: &str,

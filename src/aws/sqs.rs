@@ -1,9 +1,11 @@
 //! Calls to SQS. Each is made once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName,
+    QueueAttributeName,
 };
 
 use super::clients::Clients;
@@ -40,6 +42,22 @@ impl Clients {
             request.message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
         let answer = request.send().await.map_err(|error| classify(call, &error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
+    }
+
+    /// ReceiveMessage of one message at most, which stays visible to all: to see whether it is permitted.
+    pub async fn try_receive(&self, queue_url: &str) -> Result<(), CallError> {
+        let request = self.sqs.receive_message().queue_url(queue_url);
+        let request = request.max_number_of_messages(1).wait_time_seconds(0).visibility_timeout(0);
+        request.send().await.map(drop).map_err(|error| classify("sqs:ReceiveMessage", &error))
+    }
+
+    /// GetQueueAttributes: all of them, by name.
+    pub async fn queue_attributes(&self, queue_url: &str) -> Result<BTreeMap<String, String>, CallError> {
+        let request = self.sqs.get_queue_attributes().queue_url(queue_url);
+        let answer = request.attribute_names(QueueAttributeName::All).send().await;
+        let answer = answer.map_err(|error| classify("sqs:GetQueueAttributes", &error))?;
+        let all = answer.attributes.unwrap_or_default();
+        Ok(all.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect())
     }
 
     /// ChangeMessageVisibilityBatch, of [`BATCH_MAX`] receipt handles at most. Parts of seconds count as whole ones.

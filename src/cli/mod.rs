@@ -1,11 +1,24 @@
-//! The command line: one file per command.
+//! The command line: one file or folder per command; `output` is what they share of standard output.
 
+mod check;
+mod config;
+mod drain;
+mod extend;
+mod finish;
+mod output;
 mod run;
 mod simulate;
+mod status;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::{self as configuration, Config, Flag, Loaded};
+use crate::shell::client;
+use crate::shell::control::{Answer, Request};
+use output::put_line;
 
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
 const EX_CONFIG: u8 = 78;
@@ -27,6 +40,26 @@ enum Command {
     Run(run::Args),
     /// Play a scale-in on this machine: simulated AWS, sample agent, the real daemon
     Simulate(simulate::Args),
+    /// Say what is configured and whether each part answers
+    Check(check::Args),
+    /// Say what the daemon of this machine is doing now
+    Status(status::Args),
+    /// Drain by hand
+    Drain(drain::Args),
+    /// Give the drain under way more time
+    Extend(extend::Args),
+    /// End the drain under way now
+    Finish(finish::Args),
+    /// Print the effective configuration and where each value came from
+    Config(config::Args),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, clap::Args)]
+struct Source {
+    /// The configuration file [default: /etc/drainhook/drainhook.toml, which need not exist]
+    #[arg(long = "config", value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// Runs the command; the exit code is 0 for done, 1 for failed, 78 for a bad configuration.
@@ -42,11 +75,44 @@ pub fn main(cli: Cli) -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Check(args) => check::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Drain(args) => drain::run(args).await,
+            Command::Extend(args) => extend::run(args).await,
+            Command::Finish(args) => finish::run(args).await,
+            Command::Config(args) => config::run(&args),
         }
     });
     // What is still under way, such as a name that is being looked up, is not waited for.
     runtime.shutdown_background();
     code
+}
+
+impl Source {
+    /// Loads the configuration. Where it is bad, says so, and is the exit code for that.
+    fn load(&self, flags: &[Flag]) -> Result<Loaded, ExitCode> {
+        Config::load(self.file.as_deref(), configuration::environment(), flags).map_err(|error| {
+            eprintln!("drainhook: {error}");
+            ExitCode::from(EX_CONFIG)
+        })
+    }
+}
+
+/// Asks the daemon to do something, and says what it has done.
+async fn order(source: &Source, request: Request) -> ExitCode {
+    let loaded = match source.load(&[]) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match client::ask(&loaded.config.control.socket, request).await {
+        Ok(Answer::Done(what)) => {
+            put_line(&what);
+            ExitCode::SUCCESS
+        }
+        Ok(Answer::Refused(why)) => failed(&why),
+        Ok(Answer::Status(_)) => failed(&"the daemon has answered something else than what it was asked"),
+        Err(error) => failed(&error),
+    }
 }
 
 /// Says what went wrong, and is the exit code for it.

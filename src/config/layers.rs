@@ -1,4 +1,4 @@
-//! The file and the environment, read key by key; the later layer wins.
+//! The file, the environment and flags, read key by key; the later layer wins.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +16,9 @@ use super::{AGENTS_MAX, ConfigError, Origin, Problem};
 const FILE_SIZE_MAX: u64 = 256 * 1024;
 
 const PREFIX: &str = "DRAINHOOK_";
+
+/// The keys that say where an agent is.
+const ADDRESSES: [&str; 2] = ["url", "unix"];
 
 /// This process's environment, as far as it can concern the configuration.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
@@ -44,6 +47,19 @@ pub(super) fn read_file_if_there(path: &Path) -> Result<Option<String>, ConfigEr
         Err(ConfigError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A key that a flag of the command line sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The key's section.
+    pub section: &'static str,
+    /// The key's name.
+    pub name: &'static str,
+    /// The flag, such as `--agent`.
+    pub flag: &'static str,
+    /// What it is set to.
+    pub text: String,
 }
 
 /// A value that somebody set.
@@ -143,7 +159,7 @@ impl Layers {
             let origin = Origin::Variable(variable.clone());
             match KEYS.iter().find(|key| key.variable() == variable) {
                 Some(key) if key.section == "agent" && self.agents > 1 => {
-                    self.problems.push(Problem::WhichAgent { variable });
+                    self.problems.push(Problem::WhichAgent { origin });
                 }
                 Some(key) => self.add(0, key, &text, origin),
                 None => {
@@ -153,6 +169,27 @@ impl Layers {
                     self.problems.push(Problem::UnknownKey { origin, key, nearest });
                 }
             }
+        }
+    }
+
+    /// Adds the layer of the command line.
+    pub fn add_flags(&mut self, flags: &[Flag]) {
+        for Flag { section, name, flag, text } in flags {
+            let origin = Origin::Flag(flag);
+            let Some(key) = keys::find(section, name) else {
+                let key = format!("{section}.{name}");
+                self.problems.push(Problem::UnknownKey { origin, key, nearest: None });
+                continue;
+            };
+            if *section == "agent" && self.agents > 1 {
+                self.problems.push(Problem::WhichAgent { origin });
+                continue;
+            }
+            // An address takes the place of any other.
+            if ADDRESSES.contains(name) {
+                self.given.retain(|(_, section, name), _| *section != "agent" || !ADDRESSES.contains(name));
+            }
+            self.add(0, key, text, origin);
         }
     }
 

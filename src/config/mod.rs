@@ -1,10 +1,10 @@
-//! The configuration: a file, then the environment; later wins, and an unknown key is an error.
+//! The configuration: a file, then the environment, then flags; later wins, and an unknown key is an error.
 //!
 //! # Layout
 //!
 //! * [`keys`]: the one list of keys, which everything here and the table in README.md come from
 //! * [`value`]: what each key takes
-//! * `layers`: the file and the environment, read into settings with their origin
+//! * `layers`: the file, the environment and flags, read into settings with their origin
 //! * `build`: the settings, made into [`Config`]
 //! * [`problem`]: what can be wrong, in sentences
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use self::layers::environment;
+pub use self::layers::{Flag, environment};
 pub use self::problem::{ConfigError, Problem};
 pub use crate::agent::http::Method;
 use crate::machine::effect::CompletionResult;
@@ -216,6 +216,8 @@ pub enum Origin {
     File(PathBuf, usize),
     /// An environment variable.
     Variable(String),
+    /// A flag of the command line, such as `--agent`.
+    Flag(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -224,6 +226,7 @@ impl fmt::Display for Origin {
             Origin::Default => f.write_str("default"),
             Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
             Origin::Variable(name) => f.write_str(name),
+            Origin::Flag(name) => f.write_str(name),
         }
     }
 }
@@ -235,30 +238,33 @@ impl Serialize for Origin {
 }
 
 impl Config {
-    /// Loads the configuration from the file and the environment; all problems found are reported at once.
+    /// Loads the configuration from the file, the environment and flags; all problems found are reported at once.
     ///
     /// Without a `path` the file is [`DEFAULT_PATH`], and need not exist. [`environment`] is this process's.
     pub fn load(
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
+        flags: &[Flag],
     ) -> Result<Loaded, ConfigError> {
         let text = match path {
             Some(path) => Some(layers::read_file(path)?),
             None => layers::read_file_if_there(Path::new(DEFAULT_PATH))?,
         };
-        Self::from_layers(path.unwrap_or(Path::new(DEFAULT_PATH)), text.as_deref(), env)
+        Self::from_layers(path.unwrap_or(Path::new(DEFAULT_PATH)), text.as_deref(), env, flags)
     }
 
     fn from_layers(
         path: &Path,
         text: Option<&str>,
         env: impl Iterator<Item = (String, String)>,
+        flags: &[Flag],
     ) -> Result<Loaded, ConfigError> {
         let mut layers = layers::Layers::default();
         if let Some(text) = text {
             layers.add_file(path, text)?;
         }
         layers.add_environment(env);
+        layers.add_flags(flags);
         build::build(layers)
     }
 }

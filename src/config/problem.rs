@@ -115,11 +115,14 @@ pub enum Problem {
         /// How many there are.
         count: usize,
     },
-    /// An environment variable that could mean any of several agents.
-    #[error("{variable} is set, but there are several [[agent]] tables and it does not say which; unset it")]
+    /// An environment variable or a flag that could mean any of several agents.
+    #[error(
+        "{origin} is set, but there are several [[agent]] tables and it does not say which; \
+         leave it out, or use a configuration with one agent"
+    )]
     WhichAgent {
-        /// The variable.
-        variable: String,
+        /// The variable or the flag.
+        origin: Origin,
     },
 }
 

@@ -2,7 +2,7 @@ use super::*;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::from_layers(Path::new("test.toml"), Some(text), env)
+    Config::from_layers(Path::new("test.toml"), Some(text), env, &[])
 }
 
 fn config(text: &str, env: &[(&str, &str)]) -> Config {
@@ -282,7 +282,7 @@ fn one_agent_in_an_array_takes_variables() {
 fn files() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("drainhook.toml");
-    let load = |path: &Path| Config::load(Some(path), std::iter::empty());
+    let load = |path: &Path| Config::load(Some(path), std::iter::empty(), &[]);
     assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "absent, and named");
     assert!(matches!(layers::read_file_if_there(&path), Ok(None)), "absent, by default");
     assert!(matches!(load(dir.path()), Err(ConfigError::Unreadable { .. })), "a folder");
@@ -316,4 +316,31 @@ fn printed_configuration_loads_as_itself() {
     assert!(printed.contains("# test.toml:2"), "{printed}");
     assert!(printed.contains("# hook "), "{printed}");
     assert!(!printed.contains("simulation"), "{printed}");
+}
+
+#[test]
+fn flags_win_over_all() {
+    let env = [("DRAINHOOK_AGENT__DRAIN_TIMEOUT".to_owned(), "2h".to_owned())];
+    let flag = |name, flag, text: &str| Flag { section: "agent", name, flag, text: text.to_owned() };
+    let load = |text, flags: &[Flag]| {
+        Config::from_layers(Path::new("test.toml"), Some(text), env.clone().into_iter(), flags)
+    };
+    let flags = [flag("url", "--agent", "http://localhost:9"), flag("drain_timeout", "--timeout", "30s")];
+    let loaded =
+        load("[agent]\nunix = \"/run/worker.sock\"", &flags).expect("the flag's address stands alone");
+    assert_eq!(loaded.config.agents[0].address, Address::Url("http://localhost:9".into()));
+    assert_eq!(loaded.config.agents[0].drain_timeout, Duration::from_secs(30));
+    assert!(loaded.to_toml().contains("# --timeout"), "{}", loaded.to_toml());
+
+    let wrong = load("", &[flag("url", "--agent", "http://10.0.0.1")]).expect_err("not loopback").to_string();
+    assert!(wrong.starts_with("--agent: ") && wrong.contains("allow_host"), "{wrong}");
+    let two = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"b\"\nurl = \"http://localhost:1\"";
+    let wrong = load(two, &flags[..1]).expect_err("which of them?").to_string();
+    assert!(wrong.contains("--agent") && wrong.contains("several"), "{wrong}");
+}
+
+#[test]
+fn fifo_queues() {
+    let told = problems("[queue]\nurl = \"https://sqs.eu-west-1.amazonaws.com/123456789012/q.fifo\"", &[]);
+    assert!(told.contains("FIFO"), "{told}");
 }

@@ -72,6 +72,9 @@ impl Kind {
         match self {
             Kind::Text => words(text.trim() == text),
             Kind::AgentUrl => agent_url(text).map(Value::Text).map_err(Some),
+            Kind::QueueUrl if text.ends_with(".fifo") => {
+                Err(Some("it is a FIFO queue, and lifecycle hooks notify standard queues only"))
+            }
             Kind::QueueUrl => words(is_queue_url(text)),
             Kind::Path if text.starts_with('/') => Ok(Value::Path(PathBuf::from(text))),
             Kind::Path => Err(None),

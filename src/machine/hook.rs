@@ -18,7 +18,7 @@ const TIMEOUT_LEAST: Duration = Duration::from_secs(1);
 /// Chooses from what DescribeLifecycleHooks shows: the configured hook, else the only terminating one.
 ///
 /// The error says why there is none to choose, and what to do.
-pub(super) fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFacts, String> {
+pub(crate) fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFacts, String> {
     let terminating: Vec<&Hook> = hooks.iter().filter(|hook| hook.terminating).collect();
     let names = || terminating.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ");
     let chosen = match (&settings.hook, terminating.as_slice()) {
@@ -51,7 +51,7 @@ pub(super) fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result
 }
 
 /// The hook of that name, with the timeouts that are safe to assume.
-pub(super) fn assume(settings: &Settings, name: &str) -> HookFacts {
+pub(crate) fn assume(settings: &Settings, name: &str) -> HookFacts {
     let heartbeat_timeout =
         settings.heartbeat_timeout.unwrap_or(HEARTBEAT_TIMEOUT_ASSUMED).max(TIMEOUT_LEAST);
     HookFacts {

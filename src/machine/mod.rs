@@ -30,7 +30,7 @@ mod drain;
 pub mod effect;
 pub mod event;
 mod heartbeat;
-mod hook;
+pub(crate) mod hook;
 mod imds;
 pub mod journal;
 pub mod message;

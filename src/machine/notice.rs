@@ -22,6 +22,9 @@ const MAINTENANCE_MARGIN: Duration = Duration::from_secs(60);
 /// How long before EC2 takes a spot instance the agents must be done.
 const SPOT_MARGIN: Duration = Duration::from_secs(10);
 
+/// The name of the operator's notice: there is only one.
+pub(super) const OPERATOR: &str = "operator";
+
 /// Why the instance is going, as the agent is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,7 +168,7 @@ impl Notices {
             found.push((Reason::RebalanceRecommendation, "rebalance".to_owned()));
         }
         if self.operator {
-            found.push((Reason::Operator, "operator".to_owned()));
+            found.push((Reason::Operator, OPERATOR.to_owned()));
         }
         found
     }

@@ -199,6 +199,34 @@ impl Report {
         }
     }
 
+    /// Whether something went wrong, so that whoever asks why a drain is stuck should hear of it.
+    pub fn is_error(&self) -> bool {
+        match self {
+            Report::AgentTrouble { .. }
+            | Report::HookImpossible { .. }
+            | Report::CallFailed { expected: false, .. }
+            | Report::ImdsSilent { .. }
+            | Report::JournalFailed { .. } => true,
+            Report::CallFailed { expected: true, .. }
+            | Report::DrainStarted { .. }
+            | Report::DrainRecovered { .. }
+            | Report::AgentsTold { .. }
+            | Report::DeadlineMoved { .. }
+            | Report::AgentProgress { .. }
+            | Report::HookChosen { .. }
+            | Report::WaitBegan { .. }
+            | Report::HeartbeatSent { .. }
+            | Report::Completing { .. }
+            | Report::DrainEnded { .. }
+            | Report::StaleMessage
+            | Report::Retained
+            | Report::AgentsReturned
+            | Report::ImdsHeard
+            | Report::UnknownTargetState { .. }
+            | Report::Answer(_) => false,
+        }
+    }
+
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {

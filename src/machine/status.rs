@@ -39,12 +39,25 @@ pub struct Status {
     pub expires: Option<Time>,
     /// Heartbeats that succeeded.
     pub heartbeats: u32,
+    /// When the next one is due; before Wait is known, it is the next try whether it has begun.
+    pub next_heartbeat: Option<Time>,
     /// How the drain ended.
     pub outcome: Option<Outcome>,
     /// What was reported to Auto Scaling.
     pub result: Option<CompletionResult>,
     /// IMDS cannot be heard.
     pub imds_silent: bool,
+    /// The last thing that went wrong since the daemon was started.
+    pub last_error: Option<LastError>,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// When.
+    pub at: Time,
+    /// What was tried, what came back, what to do.
+    pub what: String,
 }
 
 /// Where things stand.
@@ -118,9 +131,13 @@ impl Machine {
             wait_since: record.and_then(|record| record.wait_since),
             expires: action.and_then(|action| action.expires()),
             heartbeats: action.map_or(0, |action| action.heartbeats),
+            next_heartbeat: action
+                .filter(|_| ended.is_none() && self.notices.expects_action())
+                .and_then(|action| action.next_heartbeat()),
             outcome: ended.map(|ended| ended.outcome),
             result: ended.and_then(|ended| ended.result),
             imds_silent: self.imds.deaf,
+            last_error: self.turn.last_error.clone(),
         }
     }
 

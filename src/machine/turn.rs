@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::effect::{Effect, EffectId};
 use super::report::Report;
+use super::status::LastError;
 use super::time::Time;
 use super::timer::Timer;
 
@@ -20,6 +21,8 @@ pub(super) struct Turn {
     /// The calls that never overlap with their like, whichever drain made them.
     under_way: [Option<EffectId>; 2],
     rng: fastrand::Rng,
+    /// The last thing that went wrong.
+    pub last_error: Option<LastError>,
 }
 
 /// A call of which at most one is under way at a time.
@@ -45,6 +48,7 @@ impl Turn {
             next_id: 0,
             under_way: [None; 2],
             rng: fastrand::Rng::with_seed(seed),
+            last_error: None,
         }
     }
 
@@ -98,6 +102,9 @@ impl Turn {
     }
 
     pub fn report(&mut self, report: Report) {
+        if report.is_error() {
+            self.last_error = Some(LastError { at: self.now, what: report.to_string() });
+        }
         self.effects.push(Effect::Report(report));
     }
 

@@ -51,7 +51,8 @@ pub async fn find(
     }
 }
 
-fn from_firmware() -> Option<String> {
+/// What the firmware calls this instance.
+pub fn from_firmware() -> Option<String> {
     let tag = std::fs::read_to_string(DMI_ASSET_TAG).ok()?;
     let tag = tag.trim();
     tag.starts_with("i-").then(|| tag.to_owned())

@@ -9,6 +9,9 @@ use crate::machine::journal::{Journal, VERSION};
 /// A journal is a few kilobytes; what is larger is not one.
 const JOURNAL_MAX: u64 = 1024 * 1024;
 
+/// The file in its folder.
+const NAME: &str = "journal.json";
+
 /// Where the journal lives.
 #[derive(Debug, Clone)]
 pub struct JournalFile {
@@ -46,42 +49,41 @@ impl JournalFile {
     /// The journal in that folder, which is made if it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        Ok(JournalFile { path: folder.join("journal.json") })
+        Ok(JournalFile { path: folder.join(NAME) })
     }
 
     /// What the last run on this instance wrote, if it wrote anything.
     pub fn load(&self, instance_id: &str) -> Result<Option<Journal>, Unusable> {
-        let unreadable = |source| Unusable::Unreadable { path: self.path.clone(), source };
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(file) => file.take(JOURNAL_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let journal = self.parse(&bytes)?;
+        let read = self.read().map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
+        let Some(bytes) = read else { return Ok(None) };
+        let journal = parse(&bytes).or_else(|why| self.set_aside(why))?;
         if journal.instance_id != instance_id {
             return Err(Unusable::Foreign { instance_id: journal.instance_id });
         }
         Ok(Some(journal))
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Journal, Unusable> {
-        let parsed = if bytes.len() as u64 > JOURNAL_MAX {
-            Err(format!("it is larger than {JOURNAL_MAX} bytes"))
-        } else {
-            serde_json::from_slice::<Journal>(bytes).map_err(|error| error.to_string())
-        };
-        parsed
-            .and_then(|journal| match journal.version {
-                VERSION => Ok(journal),
-                other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),
-            })
-            .or_else(|why| {
-                let set_aside = self.path.with_extension("damaged.json");
-                fs::rename(&self.path, &set_aside)
-                    .map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
-                Err(Unusable::Damaged { set_aside, why })
-            })
+    /// What stands in a folder's journal, whosever it is; nothing is moved or made. A damaged one is `InvalidData`.
+    pub fn peek(folder: &Path) -> io::Result<Option<Journal>> {
+        let bytes = JournalFile { path: folder.join(NAME) }.read()?;
+        let damaged = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        bytes.map(|bytes| parse(&bytes).map_err(damaged)).transpose()
+    }
+
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        match File::open(&self.path) {
+            Ok(file) => file.take(JOURNAL_MAX + 1).read_to_end(&mut bytes).map(|_| Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn set_aside(&self, why: String) -> Result<Journal, Unusable> {
+        let set_aside = self.path.with_extension("damaged.json");
+        fs::rename(&self.path, &set_aside)
+            .map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
+        Err(Unusable::Damaged { set_aside, why })
     }
 
     /// Replaces the journal: either the old one or the new one is there at any instant, and the new one once this
@@ -97,6 +99,17 @@ impl JournalFile {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),
         }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Journal, String> {
+    if bytes.len() as u64 > JOURNAL_MAX {
+        return Err(format!("it is larger than {JOURNAL_MAX} bytes"));
+    }
+    let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    match journal.version {
+        VERSION => Ok(journal),
+        other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),
     }
 }
 

@@ -3,13 +3,15 @@
 //! Stopping is crashing and starting is recovering: there is no shutdown but to wait for the journal, and no start
 //! but from it.
 
+pub mod alone;
+pub mod client;
 pub mod clock;
 pub mod control;
-mod identity;
+pub(crate) mod identity;
 pub mod journal;
 pub mod notify;
 pub mod perform;
-mod settings;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;

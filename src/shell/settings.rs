@@ -38,7 +38,8 @@ pub fn agents(config: &Config) -> Result<Vec<(Agent, bool)>, EndpointError> {
     config.agents.iter().map(|agent| Ok((Agent::new(endpoint(agent))?, agent.drain_blocks))).collect()
 }
 
-fn endpoint(agent: &config::Agent) -> Endpoint {
+/// Where and how an agent is reached.
+pub fn endpoint(agent: &config::Agent) -> Endpoint {
     Endpoint {
         base: match &agent.address {
             Address::Url(url) => Base::Tcp(url.clone()),

@@ -337,6 +337,20 @@ impl Daemon {
         }
     }
 
+    /// Asks how it stands, until it stands so.
+    pub async fn until_status(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Status {
+        in_time(what, async {
+            loop {
+                let status = self.status().await;
+                if holds(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
     pub async fn status(&self) -> Status {
         match self.ask(r#"{"command":"status"}"#).await {
             Answer::Status(status) => *status,

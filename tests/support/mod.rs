@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod command;
 pub mod daemon;
 
 use std::path::{Path, PathBuf};

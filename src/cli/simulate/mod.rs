@@ -18,8 +18,9 @@ use crate::machine::Time;
 use crate::shell::clock::{Clock, Scale};
 use crate::sim::scenario::{SCENARIOS, Scenario};
 
+use super::output::put_line;
 use super::{EX_USAGE, failed};
-use timeline::{Style, put_line};
+use timeline::Style;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -1,10 +1,11 @@
 //! What people and programs see of a simulated scale-in: a live view on a terminal, plain lines, or JSON lines.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::output::{put, put_line};
 use crate::machine::Time;
 use crate::sim::scenario::Scenario;
 use crate::sim::story::Story;
@@ -177,17 +178,6 @@ impl Timeline {
     fn stamp(&self, at: Time) -> String {
         format!("{:>8.1} s", elapsed_ms(at, self.start) as f64 / 1000.0)
     }
-}
-
-/// A line on standard output.
-pub(super) fn put_line(text: &str) {
-    put(&format!("{text}\n"));
-}
-
-/// A reader that has gone away, as `head` does, misses the rest; the exit code still tells.
-fn put(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn elapsed_ms(at: Time, start: Time) -> u64 {

@@ -117,6 +117,12 @@ impl ActionTrack {
         Some(heartbeat::expiry(self.record.hook.as_ref()?, self.record.wait_since?, self.last_beat))
     }
 
+    /// When the next heartbeat is due, if one is to be sent at all.
+    pub fn next_heartbeat(&self) -> Option<Time> {
+        let beats = self.is_possible() && self.record.hook.is_some() && self.record.intention.is_none();
+        beats.then_some(self.heartbeat.next_at)
+    }
+
     /// The end that the hook sets; without permission for heartbeats that is the action's expiry.
     pub fn hard_deadline(&self) -> Option<Time> {
         let hook = self.record.hook.as_ref()?;

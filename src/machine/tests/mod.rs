@@ -10,6 +10,7 @@ mod hours;
 mod invariant;
 mod messages;
 mod notices;
+mod operator;
 mod property;
 mod recovery;
 mod wait;

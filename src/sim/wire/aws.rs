@@ -30,13 +30,45 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
     let result = if params.optional("Version") == Some(STS_VERSION) {
         caller_identity(&shared, &request, &params, &id)
     } else {
-        autoscaling::call(&shared, &params).map(|result| autoscaling::envelope(&params, &result, &id))
+        permit(&shared, &request, &params)
+            .and_then(|()| autoscaling::call(&shared, &params))
+            .map(|result| autoscaling::envelope(&params, &result, &id))
     };
     let answer = match result {
         Ok(body) => Answer::new(200, XML, body),
         Err(error) => query_error(&error, &id),
     };
     answer.header("x-amzn-requestid", id)
+}
+
+/// Refuses a call of Auto Scaling that nobody is allowed. Describing calls know no resources.
+fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), ApiError> {
+    let action = format!("autoscaling:{}", params.optional("Action").unwrap_or_default());
+    if !denied(shared, &action) {
+        return Ok(());
+    }
+    let group = params.optional("AutoScalingGroupName").filter(|_| !action.contains(":Describe"));
+    let arn = group.map(|group| {
+        let (region, account) =
+            shared.with(|world, _| (world.config().region.clone(), world.config().account.clone()));
+        format!("arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{group}")
+    });
+    let caller = caller_arn(shared, caller(shared, request).as_deref());
+    Err(ApiError::access_denied(403, "AccessDenied", &caller, &action, arn.as_deref()))
+}
+
+/// Whether an IAM action is one that nobody is allowed.
+pub(super) fn denied(shared: &Shared, action: &str) -> bool {
+    shared.with(|world, _| world.config().denied.contains(&action))
+}
+
+/// The ARN of an instance's role, or of whoever is none.
+pub(super) fn caller_arn(shared: &Shared, instance: Option<&str>) -> String {
+    let account = shared.with(|world, _| world.config().account.clone());
+    match instance {
+        Some(instance) => format!("arn:aws:sts::{account}:assumed-role/drainhook-simulated/{instance}"),
+        None => format!("arn:aws:iam::{account}:user/simulated"),
+    }
 }
 
 /// An error in the shape of the Query protocol.
@@ -67,10 +99,7 @@ fn caller_identity(
     }
     let instance = caller(shared, request);
     let account = shared.with(|world, _| world.config().account.clone());
-    let arn = match &instance {
-        Some(instance) => format!("arn:aws:sts::{account}:assumed-role/drainhook-simulated/{instance}"),
-        None => format!("arn:aws:iam::{account}:user/simulated"),
-    };
+    let arn = caller_arn(shared, instance.as_deref());
     let user =
         instance.map_or("AIDASIMULATEDUSER0000".to_owned(), |id| format!("AROASIMULATEDROLE0000:{id}"));
     let result = xml::node(

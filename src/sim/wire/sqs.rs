@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::sim::world::{ApiError, QueueSpec, ReceivedMessage};
 
-use super::aws::{caller, request_id};
+use super::aws::{caller, caller_arn, denied, request_id};
 use super::http::{Answer, Request};
 use super::service::Shared;
 
@@ -33,6 +33,7 @@ pub(super) async fn answer(shared: &Shared, target: &str, request: &Request) -> 
 }
 
 async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request) -> Result<Value, ApiError> {
+    permit(shared, operation, input, request)?;
     match operation {
         "CreateQueue" => create_queue(shared, input),
         "DeleteQueue" => {
@@ -46,6 +47,7 @@ async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request
         }
         "ListQueues" => Ok(list_queues(shared, input)),
         "GetQueueAttributes" => queue_attributes(shared, input),
+        "SetQueueAttributes" => set_queue_attributes(shared, input).map(|()| Value::Null),
         "SendMessage" => send_message(shared, input),
         "ReceiveMessage" => receive_message(shared, input, caller(shared, request).as_deref()).await,
         "ChangeMessageVisibility" => change_visibility(shared, queue(input)?, input).map(|()| Value::Null),
@@ -62,9 +64,38 @@ async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request
     }
 }
 
+/// Refuses a call that nobody is allowed. A batch needs the permission of what it does many times; IAM writes actions
+/// of SQS in small letters.
+fn permit(shared: &Shared, operation: &str, input: &Value, request: &Request) -> Result<(), ApiError> {
+    let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
+    if !denied(shared, &action) {
+        return Ok(());
+    }
+    let arn = queue(input).ok().map(|queue| {
+        let config = shared.with(|world, _| (world.config().region.clone(), world.config().account.clone()));
+        format!("arn:aws:sqs:{}:{}:{queue}", config.0, config.1)
+    });
+    let caller = caller_arn(shared, caller(shared, request).as_deref());
+    let action = action.to_lowercase();
+    Err(ApiError::access_denied(403, "AccessDeniedException", &caller, &action, arn.as_deref()))
+}
+
 fn create_queue(shared: &Shared, input: &Value) -> Result<Value, ApiError> {
     let name = text(input, "QueueName")?;
-    let defaults = QueueSpec::named(name);
+    let spec = queue_spec(input, QueueSpec::named(name))?;
+    shared.with(|world, now| world.create_queue(now, spec))?;
+    Ok(json!({ "QueueUrl": shared.queue_url(name) }))
+}
+
+fn set_queue_attributes(shared: &Shared, input: &Value) -> Result<(), ApiError> {
+    let queue = queue(input)?;
+    let before = shared.with(|world, now| world.describe_queue(now, queue))?.spec;
+    let spec = queue_spec(input, before)?;
+    shared.with(|world, now| world.set_queue(now, spec))
+}
+
+/// A queue's settings with what `Attributes` changes of them. An empty policy takes a policy away.
+fn queue_spec(input: &Value, defaults: QueueSpec) -> Result<QueueSpec, ApiError> {
     let attribute = |attribute: &str, default: Duration, range: std::ops::RangeInclusive<u64>| {
         let Some(text) = input["Attributes"][attribute].as_str() else { return Ok(default) };
         let seconds = text.parse().ok().filter(|seconds| range.contains(seconds));
@@ -72,14 +103,19 @@ fn create_queue(shared: &Shared, input: &Value) -> Result<Value, ApiError> {
             ApiError::sender("InvalidAttributeValue", format!("Invalid value for the parameter {attribute}."))
         })
     };
-    let spec = QueueSpec {
+    let document = |attribute: &str, default: Option<String>| match input["Attributes"][attribute].as_str() {
+        Some("") => None,
+        Some(text) => Some(text.to_owned()),
+        None => default,
+    };
+    Ok(QueueSpec {
         visibility: attribute("VisibilityTimeout", defaults.visibility, 0..=43_200)?,
         retention: attribute("MessageRetentionPeriod", defaults.retention, 60..=1_209_600)?,
         wait: attribute("ReceiveMessageWaitTimeSeconds", defaults.wait, 0..=WAIT_SECS_MAX)?,
-        ..defaults
-    };
-    shared.with(|world, now| world.create_queue(now, spec))?;
-    Ok(json!({ "QueueUrl": shared.queue_url(name) }))
+        policy: document("Policy", defaults.policy),
+        redrive: document("RedrivePolicy", defaults.redrive),
+        name: defaults.name,
+    })
 }
 
 fn list_queues(shared: &Shared, input: &Value) -> Value {
@@ -108,7 +144,9 @@ fn queue_attributes(shared: &Shared, input: &Value) -> Result<Value, ApiError> {
         ("VisibilityTimeout", view.spec.visibility.as_secs().to_string()),
     ];
     let wanted = names(input, "AttributeNames");
-    let chosen = all.into_iter().filter(|(name, _)| wants(&wanted, name));
+    let documents = [("Policy", view.spec.policy), ("RedrivePolicy", view.spec.redrive)];
+    let documents = documents.into_iter().filter_map(|(name, text)| Some((name, text?)));
+    let chosen = all.into_iter().chain(documents).filter(|(name, _)| wants(&wanted, name));
     let attributes: Map<_, _> = chosen.map(|(name, value)| (name.to_owned(), json!(value))).collect();
     Ok(if attributes.is_empty() { json!({}) } else { json!({ "Attributes": attributes }) })
 }
@@ -290,11 +328,13 @@ fn json_error(error: &ApiError) -> Answer {
         "TooManyEntriesInBatchRequest" => "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
         "BatchEntryIdsNotDistinct" => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
         "QueueNameExists" => "QueueAlreadyExists",
+        "AccessDeniedException" => "AccessDenied",
         other => other,
     };
     // Errors that the service model does not name come from the framework under it; that prefix is guessed.
     let namespace = match error.code {
-        "InvalidParameterValue"
+        "AccessDeniedException"
+        | "InvalidParameterValue"
         | "MissingParameter"
         | "SerializationException"
         | "UnknownOperationException" => "com.amazon.coral.service",

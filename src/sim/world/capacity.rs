@@ -10,7 +10,6 @@ use super::config::ImdsMode;
 use super::error::ApiError;
 use super::group::GroupSpec;
 use super::instance::{Instance, LifecycleState};
-use super::queue::QueueSpec;
 use super::{Happening, Wake, World};
 
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -68,7 +67,7 @@ impl World {
     pub(super) fn populate(&mut self) {
         let config = self.config.clone();
         if let Some(queue) = &config.queue {
-            self.insert_queue(QueueSpec::named(queue));
+            self.insert_termination_queue(queue);
             self.rules.insert(config.group.clone(), queue.clone());
         }
         self.insert_group(GroupSpec {

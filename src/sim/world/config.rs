@@ -38,6 +38,8 @@ pub struct WorldConfig {
     pub work: Work,
     /// The bucket that all Auto Scaling calls of the account share.
     pub throttle: Option<Throttle>,
+    /// IAM actions that nobody is allowed, such as `sqs:ReceiveMessage`.
+    pub denied: Vec<&'static str>,
 }
 
 impl Default for WorldConfig {
@@ -58,6 +60,7 @@ impl Default for WorldConfig {
             imds: ImdsConfig::default(),
             work: Work::default(),
             throttle: None,
+            denied: Vec::new(),
         }
     }
 }

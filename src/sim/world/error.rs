@@ -25,6 +25,22 @@ impl ApiError {
         ApiError::sender("ValidationError", message)
     }
 
+    /// A call that the caller's policies do not allow, in IAM's words.
+    pub fn access_denied(
+        status: u16,
+        code: &'static str,
+        caller: &str,
+        action: &str,
+        on: Option<&str>,
+    ) -> Self {
+        let resource = on.map_or_else(String::new, |arn| format!(" on resource: {arn}"));
+        let message = format!(
+            "User: {caller} is not authorized to perform: {action}{resource} because no identity-based policy allows the \
+             {action} action"
+        );
+        ApiError { status, code, message }
+    }
+
     /// A parameter outside what the service model allows, in the words common to AWS services.
     pub fn constraint(value: &str, member: &str, constraint: &str) -> Self {
         ApiError::validation(format!(

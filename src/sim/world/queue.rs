@@ -12,6 +12,9 @@ use super::message::Message;
 const QUEUE_NAME_LEN_MAX: usize = 80;
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// As long as a message can be hidden: what nobody claims by then, nobody will.
+const TERMINATION_RETENTION: Duration = Duration::from_secs(43_200);
+
 /// What CreateQueue says of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSpec {
@@ -23,6 +26,10 @@ pub struct QueueSpec {
     pub retention: Duration,
     /// `ReceiveMessageWaitTimeSeconds`
     pub wait: Duration,
+    /// `Policy`, as JSON. It is shown, not enforced.
+    pub policy: Option<String>,
+    /// `RedrivePolicy`, as JSON. It is shown, and nothing is redriven.
+    pub redrive: Option<String>,
 }
 
 impl QueueSpec {
@@ -33,6 +40,8 @@ impl QueueSpec {
             visibility: Duration::from_secs(30),
             retention: Duration::from_secs(4 * 86_400),
             wait: Duration::ZERO,
+            policy: None,
+            redrive: None,
         }
     }
 }
@@ -112,6 +121,15 @@ impl World {
         })
     }
 
+    /// SetQueueAttributes: all of them at once.
+    pub fn set_queue(&mut self, now: Time, spec: QueueSpec) -> Result<(), ApiError> {
+        self.advance(now);
+        let found = self.queues.get_mut(&spec.name).ok_or_else(unknown_queue)?;
+        found.spec = spec;
+        self.version += 1;
+        Ok(())
+    }
+
     /// PurgeQueue.
     pub fn purge_queue(&mut self, now: Time, queue: &str) -> Result<(), ApiError> {
         self.advance(now);
@@ -129,6 +147,19 @@ impl World {
         found.visible.clear();
         self.version += 1;
         Ok(())
+    }
+
+    /// The queue that the first group's EventBridge rule feeds, set up as such a queue should be.
+    pub(super) fn insert_termination_queue(&mut self, name: &str) {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"events.amazonaws.com"}},"Action":"sqs:SendMessage","Resource":"{}"}}]}}"#,
+            self.queue_arn(name)
+        );
+        self.insert_queue(QueueSpec {
+            retention: TERMINATION_RETENTION,
+            policy: Some(policy),
+            ..QueueSpec::named(name)
+        });
     }
 
     pub(super) fn insert_queue(&mut self, spec: QueueSpec) {

@@ -1,0 +1,165 @@
+//! The judgement on the queue's settings. Pure.
+//!
+//! Its `VisibilityTimeout` and `ReceiveMessageWaitTimeSeconds` are not judged: every receive brings its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::part::Part;
+use super::policy::{self, Sender};
+use crate::cli::output::whole;
+
+/// A message that nobody claims is received again and again by every instance of the group that drains.
+const RETENTION_MAX: Duration = Duration::from_secs(86_400);
+
+/// IMDS may be silent for a minute before the queue is listened to, and a daemon may be restarted.
+const RETENTION_MIN: Duration = Duration::from_secs(300);
+
+/// Judges what GetQueueAttributes says. `targets` are the ARNs that the group's terminating hooks notify by themselves;
+/// `None` where those are not known.
+pub fn judge(all: &BTreeMap<String, String>, targets: Option<&[&str]>) -> Part {
+    let text = |name: &str| all.get(name).map(String::as_str).unwrap_or_default();
+    let seconds = |name: &str| text(name).parse().ok().map(Duration::from_secs);
+    let arn = text("QueueArn");
+    let waiting = text("ApproximateNumberOfMessages");
+    let senders = policy::senders(text("Policy"), arn);
+    let mut part =
+        Part::ok("queue", format!("{arn}, {waiting} messages, {}", told_by(&senders, targets, arn)));
+    if let Some(retention) = seconds("MessageRetentionPeriod") {
+        if retention > RETENTION_MAX {
+            part = part.warning(format!(
+                "it keeps what nobody claims for {}, and every draining instance receives it again and again: set \
+                 MessageRetentionPeriod to {} or less",
+                whole(retention),
+                whole(RETENTION_MAX)
+            ));
+        } else if retention < RETENTION_MIN {
+            part = part.warning(format!(
+                "it keeps messages for {} only, and a daemon that is restarted can miss its own: set \
+                 MessageRetentionPeriod to {} or more",
+                whole(retention),
+                whole(RETENTION_MIN)
+            ));
+        }
+    }
+    if let Some(delay) = seconds("DelaySeconds").filter(|delay| !delay.is_zero()) {
+        part = part.warning(format!("it delays every message by {}: set DelaySeconds to 0", whole(delay)));
+    }
+    if !text("RedrivePolicy").is_empty() {
+        part = part.warning(
+            "it has a redrive policy: receives by other instances count, and after maxReceiveCount of them a message goes \
+             to the dead-letter queue before its own instance has seen it: remove the redrive policy",
+        );
+    }
+    if text("FifoQueue") == "true" {
+        part = part.failed("it is a FIFO queue, and lifecycle hooks notify standard queues only");
+    }
+    fed(part, &senders, targets, arn)
+}
+
+/// Who may send, in a few words.
+fn told_by(senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> String {
+    let mut names: Vec<&str> = senders.iter().map(Sender::name).collect();
+    if is_direct(targets, arn) {
+        names.push("the hook itself");
+    }
+    if names.is_empty() { "fed by nobody".to_owned() } else { format!("fed by {}", names.join(" and ")) }
+}
+
+fn is_direct(targets: Option<&[&str]>, arn: &str) -> bool {
+    targets.is_some_and(|targets| targets.contains(&arn))
+}
+
+/// Whether anything that brings lifecycle messages may send.
+fn fed(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> Part {
+    let by_rule = senders.iter().any(|sender| match sender {
+        Sender::EventBridge | Sender::Sns | Sender::Anyone => true,
+        Sender::Other(_) => false,
+    });
+    if by_rule || is_direct(targets, arn) {
+        return part;
+    }
+    let advice =
+        "its policy lets neither EventBridge (events.amazonaws.com) nor SNS (sns.amazonaws.com) send";
+    match targets {
+        // A hook that notifies the queue sends with a role of its own, which no policy of the queue shows.
+        None => part.warning(format!("{advice}: right only if the hook itself notifies the queue")),
+        Some(targets) => {
+            let elsewhere = targets.first().map(|to| format!(", and notifies {to} instead"));
+            part.failed(format!(
+                "{advice}, and no terminating hook notifies it by itself{}: no message will come; allow one of them \
+                 sqs:SendMessage",
+                elsewhere.unwrap_or_default()
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::part::State;
+
+    const ARN: &str = "arn:aws:sqs:eu-west-1:123456789012:q";
+
+    fn policy(service: &str) -> String {
+        format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sqs:SendMessage","Resource":"{ARN}"}}]}}"#
+        )
+    }
+
+    fn good() -> BTreeMap<String, String> {
+        let all = [
+            ("QueueArn", ARN.to_owned()),
+            ("ApproximateNumberOfMessages", "0".to_owned()),
+            ("MessageRetentionPeriod", "3600".to_owned()),
+            ("DelaySeconds", "0".to_owned()),
+            ("VisibilityTimeout", "30".to_owned()),
+            ("Policy", policy("events.amazonaws.com")),
+        ];
+        all.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn a_good_queue() {
+        let found = format!("{ARN}, 0 messages, fed by EventBridge");
+        assert_eq!(judge(&good(), Some(&[])), Part::ok("queue", found));
+    }
+
+    #[test]
+    fn each_setting() {
+        for (name, value, state, expected) in [
+            ("MessageRetentionPeriod", "345600", State::Warning, "for 96h,"),
+            ("MessageRetentionPeriod", "60", State::Warning, "for 1m only"),
+            ("DelaySeconds", "90", State::Warning, "by 1m30s"),
+            ("RedrivePolicy", r#"{"maxReceiveCount":3}"#, State::Warning, "dead-letter"),
+            ("FifoQueue", "true", State::Failed, "standard"),
+        ] {
+            let mut all = good();
+            all.insert(name.to_owned(), value.to_owned());
+            let part = judge(&all, Some(&[]));
+            assert_eq!(part.state, state, "{name}");
+            assert!(part.advice[0].contains(expected), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn who_feeds_it() {
+        let with = |policy: &str, targets: Option<&[&str]>| {
+            let mut all = good();
+            all.insert("Policy".to_owned(), policy.to_owned());
+            let part = judge(&all, targets);
+            (part.state, part.found, part.advice.join(" "))
+        };
+        assert_eq!(with("", Some(&[ARN])).0, State::Ok, "the hook sends to it");
+        assert!(with("", Some(&[ARN])).1.ends_with("fed by the hook itself"));
+        assert_eq!(with("", None).0, State::Warning, "the hook may send to it");
+        let nobody = with("", Some(&[]));
+        assert_eq!((nobody.0, nobody.1.ends_with("fed by nobody")), (State::Failed, true));
+        let others = with(&policy("s3.amazonaws.com"), Some(&["arn:aws:sns:eu-west-1:123456789012:t"]));
+        assert_eq!(others.0, State::Failed);
+        assert!(others.1.ends_with("fed by s3.amazonaws.com"), "{others:?}");
+        assert!(others.2.contains("notifies arn:aws:sns:eu-west-1:123456789012:t instead"), "{others:?}");
+        assert_eq!(with(&policy("sns.amazonaws.com"), Some(&[])).0, State::Ok);
+    }
+}

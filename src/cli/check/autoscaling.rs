@@ -1,0 +1,166 @@
+//! Credentials, the group, the hook, and the permissions of the calls about its action.
+
+use super::part::Part;
+use super::{CALL_LIMIT, hook, within};
+use crate::aws::clients::Clients;
+use crate::aws::imds::Identity;
+use crate::config::Config;
+use crate::machine::effect::{ActionName, CompletionResult};
+use crate::machine::event::{CallError, CallErrorKind, Hook};
+use crate::shell::settings;
+
+/// A group's hooks, each with the ARN that it notifies.
+pub type Hooks = Vec<(Hook, Option<String>)>;
+
+/// Nothing was found out about Region and credentials.
+pub fn no_clients() -> Vec<Part> {
+    let part = Part::ok("credentials", format!("no Region within {CALL_LIMIT:?}"));
+    vec![
+        part.failed("set AWS_REGION, or let IMDS answer"),
+        Part::skipped("Auto Scaling", "cannot be asked without Region and credentials"),
+    ]
+}
+
+/// Region and credentials, as every SDK program finds them.
+pub async fn credentials(clients: &Clients) -> Part {
+    let Some(region) = clients.region() else {
+        return Part::ok("credentials", "no Region")
+            .failed("neither AWS_REGION nor IMDS names a Region: set AWS_REGION");
+    };
+    let found = tokio::time::timeout(CALL_LIMIT, clients.access_key_id()).await;
+    let part = |found: &str| Part::ok("credentials", format!("Region {region}, {found}"));
+    let advice = "give the instance a role (an instance profile), and let it reach IMDS";
+    match found {
+        Ok(Ok(id)) => part(&format!("access key {id}")),
+        Ok(Err(why)) => part("no credentials").failed(format!("{why}; {advice}")),
+        Err(_) => part("no credentials").failed(format!("none came within {CALL_LIMIT:?}; {advice}")),
+    }
+}
+
+/// The group, its hook, and the permissions. The hooks are `None` where they could not be read.
+pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (Vec<Part>, Option<Hooks>) {
+    let (part, group) = group(config, identity, clients).await;
+    let mut parts = vec![part];
+    let Some(group) = group else {
+        parts.push(Part::skipped("hook", "no group is known"));
+        parts.push(Part::skipped("permissions", "no group is known to try them on"));
+        return (parts, None);
+    };
+    let settings = settings::machine(config, identity);
+    let call = clients.describe_hooks_and_targets(&group);
+    let hooks = match within("autoscaling:DescribeLifecycleHooks", call).await {
+        Ok(hooks) => {
+            let plain: Vec<Hook> = hooks.iter().map(|(hook, _)| hook.clone()).collect();
+            parts.push(hook::judge(&settings, &group, &plain));
+            Some(hooks)
+        }
+        Err(error) => {
+            parts.push(hook::unread(&settings, config.queue.url.is_some(), &error.message));
+            None
+        }
+    };
+    let of_group = hooks.iter().flatten().find(|(hook, _)| hook.terminating);
+    let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|(hook, _)| hook.name.clone()));
+    parts.push(match name {
+        Some(hook) => permissions(clients, hook, group).await,
+        None => Part::skipped("permissions", "no hook is known to try them on"),
+    });
+    (parts, hooks)
+}
+
+/// Which group the instance is in, and whether everybody agrees.
+async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part, Option<String>) {
+    let known = config.lifecycle.group.clone().or_else(|| identity.group.clone());
+    if identity.instance_id.is_empty() {
+        return (Part::skipped("group", "not asked: nobody says which instance this is"), known);
+    }
+    let call = clients.describe_instance(&identity.instance_id);
+    match within("autoscaling:DescribeAutoScalingInstances", call).await {
+        Ok(Some(instance)) => {
+            let part = Part::ok("group", format!("{}, {}", instance.group, instance.lifecycle_state));
+            let part = match &config.lifecycle.group {
+                Some(configured) if *configured != instance.group => part.failed(format!(
+                    "lifecycle.group says {configured}, and the instance is in {}: set it to that, or remove it",
+                    instance.group
+                )),
+                Some(_) | None => part,
+            };
+            (part, Some(instance.group))
+        }
+        Ok(None) => {
+            let part = Part::ok("group", format!("Auto Scaling does not know {}", identity.instance_id));
+            let advice = "it is in no group, so there will be no lifecycle action";
+            let expected = config.lifecycle.group.is_some() || config.lifecycle.hook.is_some();
+            let part = if expected { part.failed(advice) } else { part.warning(advice) };
+            (part, known)
+        }
+        Err(error) => {
+            let part = Part::ok("group", known.clone().unwrap_or_else(|| "unknown".to_owned()));
+            let part = match &known {
+                Some(_) => part.warning(format!(
+                    "it could not be asked for, nor can it be when a call is refused and the reason matters: {error}"
+                )),
+                None => part.failed(format!("nothing says which group this is: set lifecycle.group; {error}")),
+            };
+            (part, known)
+        }
+    }
+}
+
+/// Tries heartbeat and completion with a token that no action has. Permissions are looked at before the token, and
+/// `No active Lifecycle Action found` is all that such a call can do.
+async fn permissions(clients: &Clients, hook: String, group: String) -> Part {
+    let bits = fastrand::u128(..);
+    let token = format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        bits >> 96,
+        bits >> 80 & 0xffff,
+        bits >> 64 & 0xfff,
+        bits >> 52 & 0xfff,
+        bits & 0xffff_ffff_ffff
+    );
+    let action = ActionName { hook, group, token: Some(token) };
+    let heartbeat = clients.heartbeat(&action, "");
+    let completion = clients.complete(&action, "", CompletionResult::Continue);
+    let (heartbeat, completion) = tokio::join!(
+        within("autoscaling:RecordLifecycleActionHeartbeat", heartbeat),
+        within("autoscaling:CompleteLifecycleAction", completion)
+    );
+    let part = Part::ok("permissions", "");
+    let (part, heartbeat) = permitted(part, "heartbeat", heartbeat);
+    let (part, completion) = permitted(part, "completion", completion);
+    Part { found: format!("{heartbeat}, {completion}"), ..part }
+}
+
+/// What a call that can do nothing says of its permission.
+fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, String) {
+    match result {
+        Ok(()) => (part, format!("{what} permitted")),
+        Err(error) => match error.kind {
+            CallErrorKind::NoActiveAction => (part, format!("{what} permitted")),
+            CallErrorKind::AccessDenied => (part.failed(error.message), format!("{what} denied")),
+            CallErrorKind::Throttled
+            | CallErrorKind::Unsent
+            | CallErrorKind::Unanswered
+            | CallErrorKind::Rejected => (part.warning(error.message), format!("{what} unknown")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::part::State;
+
+    #[test]
+    fn permissions_by_the_answer() {
+        let of = |kind| {
+            let error = CallError { kind, message: "told".to_owned() };
+            let (part, word) = permitted(Part::ok("permissions", ""), "heartbeat", Err(error));
+            (part.state, word)
+        };
+        assert_eq!(of(CallErrorKind::NoActiveAction), (State::Ok, "heartbeat permitted".to_owned()));
+        assert_eq!(of(CallErrorKind::AccessDenied), (State::Failed, "heartbeat denied".to_owned()));
+        assert_eq!(of(CallErrorKind::Throttled), (State::Warning, "heartbeat unknown".to_owned()));
+    }
+}

@@ -1,0 +1,172 @@
+//! The judgement on the group's hooks. Pure.
+
+use std::time::Duration;
+
+use super::part::Part;
+use crate::cli::output::whole;
+use crate::machine::effect::CompletionResult;
+use crate::machine::event::Hook;
+use crate::machine::hook;
+use crate::machine::settings::Settings;
+
+/// The least that PutLifecycleHook takes. Below it three tries of a heartbeat would not fit.
+const HEARTBEAT_TIMEOUT_LEAST: Duration = Duration::from_secs(30);
+
+/// Judges the hook that the daemon would choose, by what DescribeLifecycleHooks shows.
+pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
+    let chosen = match hook::choose(settings, group, hooks) {
+        Ok(chosen) => chosen,
+        Err(why) => return Part::ok("hook", "none to complete").failed(why),
+    };
+    let terminating = hooks.iter().filter(|hook| hook.terminating);
+    let default = terminating.clone().find(|hook| hook.name == chosen.name).map(|hook| hook.default_result);
+    let default = default.unwrap_or(CompletionResult::Abandon);
+    let (heartbeat, global) = (chosen.heartbeat_timeout, chosen.global_timeout);
+    let mut part = Part::ok(
+        "hook",
+        format!(
+            "{}: heartbeat timeout {}, {} in all, default result {default}",
+            chosen.name,
+            whole(heartbeat),
+            whole(global)
+        ),
+    );
+    let drain_timeout = settings.drain_timeout();
+    if drain_timeout > global {
+        let needed = Duration::from_secs(drain_timeout.as_secs().div_ceil(100));
+        part = part.failed(format!(
+            "agent.drain_timeout is {}, but the hook cannot be kept alive for longer than {} (100 heartbeat timeouts, 48h \
+             at most): lower it, or raise the hook's heartbeat timeout to {}",
+            whole(drain_timeout),
+            whole(global),
+            whole(needed)
+        ));
+    }
+    if heartbeat < HEARTBEAT_TIMEOUT_LEAST {
+        part = part.warning(format!(
+            "its heartbeat timeout is so short that one slow call can let it expire: make it {} or more",
+            whole(HEARTBEAT_TIMEOUT_LEAST)
+        ));
+    }
+    if default == CompletionResult::Abandon && terminating.count() > 1 {
+        part = part.warning(
+            "if it expires, its default result ABANDON also ends the group's other hooks: CONTINUE lets them finish",
+        );
+    }
+    part
+}
+
+/// The hook could not be read: whether the daemon can do without.
+pub fn unread(settings: &Settings, queue: bool, error: &str) -> Part {
+    match &settings.hook {
+        Some(name) => {
+            let assumed = hook::assume(settings, name);
+            Part::ok("hook", format!("{name}, which could not be read")).warning(format!(
+                "its heartbeat timeout is taken to be {}: {error}",
+                whole(assumed.heartbeat_timeout)
+            ))
+        }
+        None if queue => Part::ok("hook", "it could not be read").warning(format!(
+            "it is known only when its message comes, and a lost message loses it: set lifecycle.hook; {error}"
+        )),
+        None => Part::ok("hook", "it could not be read").failed(format!(
+            "nothing says which hook to complete, so none ever is: set lifecycle.hook; {error}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::check::part::State;
+    use crate::machine::settings::{AgentSettings, DrainAt, OnExit};
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    fn settings(drain_timeout: Duration) -> Settings {
+        Settings {
+            instance_id: "i-0123456789abcdef0".to_owned(),
+            group: None,
+            agents: vec![AgentSettings {
+                name: "worker".to_owned(),
+                drain_timeout,
+                unreachable_grace: secs(60),
+                on_exit: OnExit::Failed,
+                poll: secs(1),
+                blocks: false,
+            }],
+            queue: false,
+            hook: None,
+            heartbeat_timeout: None,
+            drain_at: DrainAt::Notice,
+            on_drained: CompletionResult::Continue,
+            on_deadline: CompletionResult::Continue,
+            on_failed: CompletionResult::Continue,
+            ignore_rebalance: false,
+        }
+    }
+
+    fn hook(name: &str, heartbeat_s: u64) -> Hook {
+        Hook {
+            name: name.to_owned(),
+            terminating: true,
+            heartbeat_timeout: secs(heartbeat_s),
+            global_timeout: secs((heartbeat_s * 100).min(172_800)),
+            default_result: CompletionResult::Abandon,
+        }
+    }
+
+    #[test]
+    fn a_good_hook() {
+        let launch = Hook { terminating: false, ..hook("warm-up", 30) };
+        let part = judge(&settings(secs(3600)), "workers", &[launch, hook("drain", 300)]);
+        assert_eq!(
+            part,
+            Part::ok("hook", "drain: heartbeat timeout 5m, 8h20m in all, default result ABANDON")
+        );
+    }
+
+    #[test]
+    fn a_drain_that_outlasts_the_hook() {
+        let part = judge(&settings(secs(3600)), "workers", &[hook("drain", 30)]);
+        assert_eq!(part.state, State::Failed);
+        assert!(part.advice[0].contains("for longer than 50m "), "{part:?}");
+        assert!(part.advice[0].ends_with("to 36s"), "{part:?}");
+        assert_eq!(judge(&settings(secs(3000)), "workers", &[hook("drain", 30)]).state, State::Ok);
+        let longest = judge(&settings(secs(172_801)), "workers", &[hook("drain", 7200)]);
+        assert!(longest.advice[0].contains("for longer than 48h "), "{longest:?}");
+    }
+
+    #[test]
+    fn no_hook_to_choose() {
+        for (chosen, hooks, expected) in [
+            (None, vec![], "has no terminating lifecycle hook"),
+            (None, vec![hook("a", 300), hook("b", 300)], "(a, b) and none was chosen"),
+            (Some("c"), vec![hook("a", 300)], "it has: a"),
+        ] {
+            let settings = Settings { hook: chosen.map(str::to_owned), ..settings(secs(60)) };
+            let part = judge(&settings, "workers", &hooks);
+            assert_eq!(part.state, State::Failed);
+            assert!(part.advice[0].contains(expected), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn warnings() {
+        let short = judge(&settings(secs(60)), "workers", &[hook("drain", 10)]);
+        assert_eq!(short.state, State::Warning);
+        let chosen = Settings { hook: Some("a".to_owned()), ..settings(secs(60)) };
+        let two = judge(&chosen, "workers", &[hook("a", 300), hook("b", 300)]);
+        assert!(two.state == State::Warning && two.advice[0].contains("ABANDON"), "{two:?}");
+    }
+
+    #[test]
+    fn a_hook_that_cannot_be_read() {
+        let named = Settings { hook: Some("a".to_owned()), ..settings(secs(60)) };
+        assert_eq!(unread(&named, false, "denied").state, State::Warning);
+        assert_eq!(unread(&settings(secs(60)), true, "denied").state, State::Warning);
+        assert_eq!(unread(&settings(secs(60)), false, "denied").state, State::Failed);
+    }
+}

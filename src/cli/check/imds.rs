@@ -1,0 +1,84 @@
+//! The instance metadata service, and who it says that we are.
+
+use super::part::Part;
+use crate::aws::imds::{Identity, Imds, ImdsError, Settings};
+use crate::config::Config;
+use crate::machine::event::TargetState;
+use crate::shell::clock::Clock;
+use crate::shell::identity;
+
+const NOT_HEARD: &str = "no notice can be heard: mend that, or set queue.url";
+
+/// Asks for all that the daemon needs of it. An instance whose id nobody knows has an empty one.
+pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
+    let found = match Imds::new(Settings::from_env(), clock) {
+        Ok(mut imds) => imds.identity().await.map(|identity| (imds, identity)),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok((mut imds, identity)) => {
+            let part = answered(config, &mut imds, &identity).await;
+            let instance_id = config.instance.id.clone().unwrap_or(identity.instance_id);
+            (part, Identity { instance_id, ..identity })
+        }
+        Err(error) => {
+            let known = config.instance.id.clone().or_else(identity::from_firmware);
+            let part = silent(config, &error, known.is_some());
+            (part, Identity { instance_id: known.unwrap_or_default(), group: None })
+        }
+    }
+}
+
+fn silent(config: &Config, error: &ImdsError, known: bool) -> Part {
+    let mut part = Part::ok("IMDS", error.to_string());
+    part = match config.queue.url {
+        Some(_) => part.warning(
+            "notices come by the queue only, and no spot or maintenance notice among them \
+                                 unless its rule sends them there",
+        ),
+        None => part.failed(format!("without IMDS and without a queue, {NOT_HEARD}")),
+    };
+    if known { part } else { part.failed("nobody says which instance this is: set instance.id") }
+}
+
+async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part {
+    let (target, role) = (imds.target_state().await, imds.role().await);
+    let mut found = identity.instance_id.clone();
+    if let Some(group) = &identity.group {
+        found.push_str(&format!(", group {group}"));
+    }
+    if let Ok(Some(target)) = &target {
+        found.push_str(&format!(", target lifecycle state {}", word(target)));
+    }
+    match &role {
+        Ok(Some(role)) => found.push_str(&format!(", role {role}")),
+        Ok(None) | Err(_) => found.push_str(", no role"),
+    }
+    let mut part = Part::ok("IMDS", found);
+    if let Some(id) = config.instance.id.as_ref().filter(|id| **id != identity.instance_id) {
+        part = part.failed(format!("instance.id says {id}, which is another instance: remove it"));
+    }
+    let why = match target {
+        Ok(Some(_)) => return part,
+        Ok(None) => {
+            "it has no autoscaling/target-lifecycle-state (there is none before an instance has been in a \
+                     group, or where it was launched without)"
+                .to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    match config.queue.url {
+        Some(_) => part.warning(format!("{why}: notices come by the queue until there is")),
+        None => part.failed(format!("{why}: {NOT_HEARD}")),
+    }
+}
+
+fn word(target: &TargetState) -> &str {
+    match target {
+        TargetState::InService => "InService",
+        TargetState::Terminated => "Terminated",
+        TargetState::Standby => "Standby",
+        TargetState::Detached => "Detached",
+        TargetState::Warmed(state) | TargetState::Other(state) => state,
+    }
+}

@@ -1,0 +1,135 @@
+//! What came out of one check, and the table of all. Pure.
+
+use serde::Serialize;
+
+/// How a part stands; later is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It could not be looked at, or need not be.
+    Skipped,
+    /// It does what it should.
+    Ok,
+    /// It works, and somebody should know something about it.
+    Warning,
+    /// A drain would go wrong.
+    Failed,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            State::Skipped => "skipped",
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// What was looked at.
+    pub part: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was tried and what came back.
+    pub found: String,
+    /// What is wrong with it, and what to do.
+    pub advice: Vec<String>,
+}
+
+impl Part {
+    /// A part with which nothing is wrong so far.
+    pub fn ok(part: &'static str, found: impl Into<String>) -> Self {
+        Part { part, state: State::Ok, found: one_line(&found.into()), advice: Vec::new() }
+    }
+
+    /// A part that was not looked at; says why.
+    pub fn skipped(part: &'static str, why: impl Into<String>) -> Self {
+        Part { state: State::Skipped, ..Part::ok(part, why) }
+    }
+
+    /// Something that somebody should know.
+    #[must_use]
+    pub fn warning(self, advice: impl Into<String>) -> Self {
+        self.with(State::Warning, advice.into())
+    }
+
+    /// Something that makes a drain go wrong.
+    #[must_use]
+    pub fn failed(self, advice: impl Into<String>) -> Self {
+        self.with(State::Failed, advice.into())
+    }
+
+    fn with(mut self, state: State, advice: String) -> Self {
+        self.state = self.state.max(state);
+        self.advice.push(one_line(&advice));
+        self
+    }
+}
+
+/// Some errors of the SDK are lists over several lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const HEADING: [&str; 3] = ["part", "state", "what came back"];
+
+/// A row for each part, its advice below it, and a count.
+pub fn table(parts: &[Part]) -> String {
+    let width = parts.iter().map(|part| part.part.len()).max().unwrap_or(0).max(HEADING[0].len());
+    let row = |part: &str, state: &str, found: &str| format!("{part:<width$}  {state:<7}  {found}\n");
+    let mut text = row(HEADING[0], HEADING[1], HEADING[2]);
+    for part in parts {
+        text.push_str(&row(part.part, part.state.as_str(), &part.found));
+        for advice in &part.advice {
+            text.push_str(&format!("{}→ {advice}\n", " ".repeat(width + 11)));
+        }
+    }
+    let count = |state: State| {
+        let found = parts.iter().filter(|part| part.state == state).count();
+        format!("{found} {}", state.as_str())
+    };
+    let counts = [State::Ok, State::Warning, State::Failed, State::Skipped].map(count);
+    text.push_str(&format!("\n{}\n", counts.join(", ")));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table() {
+        let parts = [
+            Part::ok("daemon", "running: serving"),
+            Part::ok("agent", "GET http://127.0.0.1:8080/drain: connection refused")
+                .failed("is the agent running?"),
+            Part::ok("journal", "writable").warning("first").warning("second"),
+            Part::skipped("queue", "none is configured"),
+        ];
+        let expected = "\
+part     state    what came back
+daemon   ok       running: serving
+agent    failed   GET http://127.0.0.1:8080/drain: connection refused
+                  → is the agent running?
+journal  warning  writable
+                  → first
+                  → second
+queue    skipped  none is configured
+
+1 ok, 1 warning, 1 failed, 1 skipped
+";
+        assert_eq!(table(&parts), expected);
+    }
+
+    #[test]
+    fn the_worst_counts() {
+        let part = Part::ok("hook", "drain").failed("bad").warning("not\n  so bad");
+        assert_eq!(part.state, State::Failed);
+        let line = serde_json::to_string(&part).expect("text");
+        assert_eq!(line, r#"{"part":"hook","state":"failed","found":"drain","advice":["bad","not so bad"]}"#);
+    }
+}

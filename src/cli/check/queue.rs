@@ -1,0 +1,80 @@
+//! The termination queue: its settings, and what the role may do with it.
+
+use super::autoscaling::Hooks;
+use super::part::Part;
+use super::{attributes, within};
+use crate::aws::clients::Clients;
+use crate::machine::event::{CallError, CallErrorKind};
+
+/// No message has this receipt handle, so nothing can be done with it.
+const NO_RECEIPT: &str = "drainhook-check";
+
+/// How SQS says that, once it has seen that the caller may ask.
+const NO_SUCH_RECEIPT: &str = "ReceiptHandleIsInvalid";
+
+/// The queue's settings and the permissions on it.
+pub async fn look(clients: &Clients, url: &str, hooks: Option<&Hooks>) -> Vec<Part> {
+    let asked = within("sqs:GetQueueAttributes", clients.queue_attributes(url)).await;
+    let waiting = asked.as_ref().ok().and_then(|all| all.get("ApproximateNumberOfMessages")?.parse().ok());
+    let settings = match &asked {
+        Ok(all) => {
+            let targets: Option<Vec<&str>> = hooks.map(|hooks| {
+                hooks
+                    .iter()
+                    .filter(|(hook, _)| hook.terminating)
+                    .filter_map(|(_, to)| to.as_deref())
+                    .collect()
+            });
+            attributes::judge(all, targets.as_deref())
+        }
+        // The daemon does without it.
+        Err(error) if error.kind == CallErrorKind::AccessDenied => {
+            Part::skipped("queue", format!("its settings are not known: {error}"))
+        }
+        Err(error) => Part::ok("queue", error.to_string()).failed("no message can be received"),
+    };
+    let reachable = asked.is_ok() || asked.is_err_and(|error| error.kind == CallErrorKind::AccessDenied);
+    if !reachable {
+        return vec![settings];
+    }
+    vec![settings, permissions(clients, url, waiting).await]
+}
+
+/// What the daemon does with messages is tried with a receipt handle that no message has. A receive is tried only where
+/// nothing is there to be received: it would count against a message, and its queue may throw it out for that.
+async fn permissions(clients: &Clients, url: &str, waiting: Option<u64>) -> Part {
+    let receive = async {
+        match waiting {
+            Some(0) => Some(within("sqs:ReceiveMessage", clients.try_receive(url)).await),
+            Some(_) | None => None,
+        }
+    };
+    let entries = [(NO_RECEIPT.to_owned(), std::time::Duration::ZERO)];
+    let hide = within("sqs:ChangeMessageVisibility", clients.set_visibility(url, &entries));
+    let delete = within("sqs:DeleteMessage", clients.delete(url, NO_RECEIPT));
+    let (receive, hide, delete) = tokio::join!(receive, hide, delete);
+    let part = Part::ok("queue permissions", "");
+    let (part, receive) = match (receive, waiting) {
+        (Some(result), _) => permitted(part, "receive", result),
+        (None, Some(count)) => {
+            (part, format!("receive not tried ({count} messages, against which it would count)"))
+        }
+        (None, None) => {
+            (part, "receive not tried (it would count against messages that may be there)".to_owned())
+        }
+    };
+    let (part, hide) = permitted(part, "change of visibility", hide);
+    let (part, delete) = permitted(part, "deletion", delete);
+    Part { found: format!("{receive}, {hide}, {delete}"), ..part }
+}
+
+fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, String) {
+    match result {
+        Ok(()) => (part, format!("{what} permitted")),
+        Err(error) if error.message.contains(NO_SUCH_RECEIPT) => (part, format!("{what} permitted")),
+        Err(error) if error.kind == CallErrorKind::AccessDenied => {
+            (part.failed(error.message), format!("{what} denied"))
+        }
+        Err(error) => (part.warning(error.message), format!("{what} unknown")),
+    }
+}

@@ -1,0 +1,62 @@
+//! `drainhook drain --agent`: the whole drain of one agent, in this process.
+
+use std::process::ExitCode;
+
+use crate::cli::output::put_line;
+use crate::cli::{Source, failed};
+use crate::config::Flag;
+use crate::machine::journal::Outcome;
+use crate::machine::report::Report;
+use crate::shell::alone;
+
+/// Drains, tells what happens, and says whether it went well.
+pub async fn run(source: &Source, address: String, timeout: Option<String>) -> ExitCode {
+    let name = if address.starts_with('/') { "unix" } else { "url" };
+    let mut flags = vec![Flag { section: "agent", name, flag: "--agent", text: address }];
+    flags.extend(timeout.map(|text| Flag {
+        section: "agent",
+        name: "drain_timeout",
+        flag: "--timeout",
+        text,
+    }));
+    let config = match source.load(&flags) {
+        Ok(loaded) => loaded.config,
+        Err(code) => return code,
+    };
+    match alone::drain(&config, tell).await {
+        Ok(Outcome::Drained) => ExitCode::SUCCESS,
+        Ok(Outcome::Deadline) => failed(&"the agent has not drained in time"),
+        Ok(Outcome::Failed) => failed(&"the agent could not be drained"),
+        Ok(outcome @ (Outcome::Withdrawn | Outcome::Overtaken)) => {
+            failed(&format!("the drain has ended: {outcome}"))
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// What concerns the agent; the rest is about a lifecycle action and a metadata service that are not asked.
+fn tell(report: &Report) {
+    match report {
+        Report::AgentsTold { .. } | Report::AgentProgress { .. } => put_line(&report.to_string()),
+        Report::AgentTrouble { first: true, .. } => eprintln!("drainhook: {report}"),
+        Report::AgentTrouble { first: false, .. }
+        | Report::DrainStarted { .. }
+        | Report::DrainRecovered { .. }
+        | Report::DeadlineMoved { .. }
+        | Report::HookChosen { .. }
+        | Report::HookImpossible { .. }
+        | Report::WaitBegan { .. }
+        | Report::HeartbeatSent { .. }
+        | Report::CallFailed { .. }
+        | Report::Completing { .. }
+        | Report::DrainEnded { .. }
+        | Report::StaleMessage
+        | Report::Retained
+        | Report::AgentsReturned
+        | Report::ImdsSilent { .. }
+        | Report::ImdsHeard
+        | Report::UnknownTargetState { .. }
+        | Report::JournalFailed { .. }
+        | Report::Answer(_) => {}
+    }
+}

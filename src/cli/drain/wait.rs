@@ -1,0 +1,91 @@
+//! `drainhook drain --wait`: asks the daemon to drain, and follows it to the end.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cli::output::put_line;
+use crate::cli::status::{ask, headline};
+use crate::cli::{Source, failed};
+use crate::machine::journal::Outcome;
+use crate::machine::status::{State, Status};
+use crate::shell::client;
+use crate::shell::control::{Answer, Request};
+
+/// Between looks at the daemon, in real time.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How many looks in vain a daemon that is being restarted is given: two minutes, as long as an instance that cannot
+/// hear IMDS may take to find out which one it is.
+const LOOKS_IN_VAIN_MAX: u32 = 240;
+
+/// Drains, tells what changes, and says whether it went well.
+pub async fn run(source: &Source) -> ExitCode {
+    let config = match source.load(&[]) {
+        Ok(loaded) => loaded.config,
+        Err(code) => return code,
+    };
+    let socket = &config.control.socket;
+    match client::ask(socket, Request::Drain).await {
+        Ok(Answer::Done(what)) => put_line(&what),
+        Ok(Answer::Refused(why)) => return failed(&why),
+        Ok(Answer::Status(_)) => {
+            return failed(&"the daemon has answered something else than what it was asked");
+        }
+        Err(error) => return failed(&error),
+    }
+    follow(socket).await
+}
+
+async fn follow(socket: &Path) -> ExitCode {
+    let mut in_vain = 0;
+    let mut told = String::new();
+    loop {
+        match ask(socket).await {
+            Ok(status) => {
+                if in_vain > 0 {
+                    eprintln!("drainhook: the daemon answers again");
+                    in_vain = 0;
+                }
+                let line = headline(&status);
+                if line != told {
+                    put_line(&line);
+                    told = line;
+                }
+                if let Some(code) = end(&status) {
+                    return code;
+                }
+            }
+            Err(error) if in_vain == LOOKS_IN_VAIN_MAX => {
+                return failed(&format!(
+                    "given up, though the drain may go on: when the daemon is started, it does; {error}"
+                ));
+            }
+            Err(error) => {
+                if in_vain == 0 {
+                    eprintln!(
+                        "drainhook: {error}; if it is being restarted it goes on with the drain: waiting"
+                    );
+                }
+                in_vain += 1;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The exit code, once the drain has ended.
+fn end(status: &Status) -> Option<ExitCode> {
+    match (status.state, status.outcome) {
+        (State::Noticed | State::Draining | State::Completing, _) => None,
+        (State::Ended, Some(Outcome::Drained)) => Some(ExitCode::SUCCESS),
+        (State::Ended, _) => {
+            let why = status.last_error.as_ref().map_or("", |error| error.what.as_str());
+            let why = if why.is_empty() { String::new() } else { format!("; the last error was: {why}") };
+            Some(failed(&format!("the agents have not drained{why}")))
+        }
+        (State::Serving | State::Returning, _) => Some(failed(
+            &"no drain is under way any more: it was cancelled, or the daemon has lost its journal",
+        )),
+    }
+}

@@ -1,0 +1,29 @@
+//! `drainhook extend`: more time for the drain under way.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{Source, order};
+use crate::config::value::parse_duration;
+use crate::shell::control::Request;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How much longer it may take, in whole seconds, written like 90s, 30m or 1h30m
+    #[arg(value_parser = duration)]
+    duration: Duration,
+
+    #[command(flatten)]
+    source: Source,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    order(&args.source, Request::Extend { seconds: args.duration.as_secs() }).await
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let whole = |duration: &Duration| duration.subsec_nanos() == 0 && !duration.is_zero();
+    parse_duration(text)
+        .filter(whole)
+        .ok_or("expected a duration in whole seconds, written like 90s, 30m or 1h30m")
+}

@@ -1,0 +1,31 @@
+//! `drainhook finish`: the end of the drain under way.
+
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::{Source, order};
+use crate::machine::effect::CompletionResult;
+use crate::shell::control::Request;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What Auto Scaling is told
+    #[arg(long, value_parser = results())]
+    result: CompletionResult,
+
+    #[command(flatten)]
+    source: Source,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    order(&args.source, Request::Finish { result: args.result }).await
+}
+
+fn results() -> impl TypedValueParser<Value = CompletionResult> {
+    let all = [CompletionResult::Continue, CompletionResult::Abandon];
+    PossibleValuesParser::new(all.map(CompletionResult::as_str)).map(move |word| {
+        // The parser lets no other words through.
+        all.into_iter().find(|result| result.as_str() == word).unwrap_or(CompletionResult::Continue)
+    })
+}

@@ -1,0 +1,242 @@
+//! `drainhook check`: each part that can be down, and that a check changes nothing.
+
+use std::time::Duration;
+
+use drainhook::machine::status::State;
+use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
+use serde_json::Value;
+
+use crate::support::command::{Ran, run};
+use crate::support::daemon::{Stage, Variables, completed, told, worked};
+use crate::{named, stuck_world, world};
+
+/// What credentials are where IMDS gives none.
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIA0"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+
+fn variables(stage: &Stage, settings: &[(&'static str, &str)]) -> Variables {
+    let mut variables = stage.variables(&stage.instance());
+    variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    variables
+}
+
+/// The row of a part.
+pub fn row(ran: &Ran, part: &str) -> Value {
+    let found = ran.lines().into_iter().find(|line| line["part"] == part);
+    found.unwrap_or_else(|| panic!("no {part} in {ran:?}"))
+}
+
+/// Checks a world with these settings: a part's row must be in that state, and say this in its advice.
+pub async fn expect(
+    stage: &Stage,
+    settings: &[(&'static str, &str)],
+    part: &str,
+    state: &str,
+    advice: &str,
+) -> Ran {
+    let ran = run(&variables(stage, settings), &["check", "--json"]).await;
+    let row = row(&ran, part);
+    assert_eq!(row["state"], state, "{row}");
+    assert!(row["advice"].to_string().contains(advice), "{advice:?} is not in {row}");
+    let failed = ran.lines().iter().any(|line| line["state"] == "failed");
+    assert_eq!(ran.code, Some(i32::from(failed)), "{ran:?}");
+    ran
+}
+
+#[tokio::test]
+async fn all_is_well() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let _daemon = stage.daemon().await;
+    let ran = run(&variables(&stage, &[]), &["check"]).await;
+    assert_eq!(named(&stage, &ran.out), include_str!("expected/check.txt"), "{}", ran.err);
+    assert_eq!(ran.code, Some(0));
+}
+
+#[tokio::test]
+async fn no_daemon_is_a_warning() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let ran = expect(&stage, &[], "daemon", "warning", "there is no socket").await;
+    let bad = ran.lines().into_iter().filter(|line| line["state"] != "ok").count();
+    assert_eq!(bad, 1, "{ran:?}");
+}
+
+#[tokio::test]
+async fn bad_configuration() {
+    let variables = Variables::from([("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "soon".to_owned())]);
+    let ran = run(&variables, &["check"]).await;
+    assert_eq!(ran.code, Some(78), "{ran:?}");
+    assert!(ran.err.contains("DRAINHOOK_AGENT__DRAIN_TIMEOUT: `agent.drain_timeout` is \"soon\""), "{ran:?}");
+}
+
+#[tokio::test]
+async fn agents() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let instance = stage.instance();
+    let set = |mode| stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
+    set(AgentMode::Fails(404));
+    expect(&stage, &[], "agent", "failed", "docs/agent-protocol.md").await;
+    set(AgentMode::Fails(500));
+    expect(&stage, &[], "agent", "failed", "does not say how it stands").await;
+    let unused = crate::support::nobody().await;
+    let down =
+        expect(&stage, &[("DRAINHOOK_AGENT__URL", &unused)], "agent", "failed", "start the agent").await;
+    assert!(row(&down, "agent")["found"].to_string().contains("Connection refused"), "{down:?}");
+}
+
+/// `GET` on the path of the drain would drain such an agent.
+#[tokio::test]
+async fn an_agent_that_get_drains() {
+    let server = crate::support::Server::start(|_| crate::support::ok("{}")).await;
+    let stage = Stage::new(1, world(3, 30)).await;
+    let settings = [("DRAINHOOK_AGENT__URL", server.url.as_str()), ("DRAINHOOK_AGENT__METHOD", "GET")];
+    expect(&stage, &settings, "agent", "skipped", "").await;
+    assert_eq!(server.lines(), [""; 0]);
+}
+
+#[tokio::test]
+async fn imds() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let instance = stage.instance();
+    let set = |mode| stage.service.world(|world, now| world.set_imds_mode(now, &instance, mode));
+    let without_queue = WorldConfig { queue: None, ..world(3, 30) };
+    set(ImdsMode::Disabled);
+    let settings = [KEYS[0], KEYS[1], ("DRAINHOOK_INSTANCE__ID", instance.as_str())];
+    let ran = expect(&stage, &settings, "IMDS", "warning", "by the queue only").await;
+    assert!(row(&ran, "IMDS")["found"].to_string().contains("HttpEndpoint=enabled"), "{ran:?}");
+    assert_eq!(row(&ran, "group")["state"], "ok", "the configuration names the instance");
+    expect(&stage, &KEYS, "IMDS", "failed", "set instance.id").await;
+    set(ImdsMode::WithoutTargetState);
+    expect(&stage, &[], "IMDS", "warning", "no autoscaling/target-lifecycle-state").await;
+
+    let stage = Stage::new(1, without_queue).await;
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_imds_mode(now, &instance, ImdsMode::WithoutTargetState));
+    expect(&stage, &[], "IMDS", "failed", "set queue.url").await;
+}
+
+#[tokio::test]
+async fn another_instances_id() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let settings = [("DRAINHOOK_INSTANCE__ID", "i-0123456789abcdef0")];
+    expect(&stage, &settings, "IMDS", "failed", "another instance").await;
+    expect(&stage, &settings, "group", "warning", "it is in no group").await;
+}
+
+#[tokio::test]
+async fn no_region_and_no_credentials() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let unused = crate::support::nobody().await;
+    let settings = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", unused.as_str()), KEYS[0], KEYS[1]];
+    let mut variables = variables(&stage, &settings);
+    variables.remove("AWS_REGION");
+    let ran = run(&variables, &["check", "--json"]).await;
+    let credentials = row(&ran, "credentials");
+    assert!(credentials["advice"].to_string().contains("AWS_REGION"), "{credentials}");
+    assert_eq!(row(&ran, "Auto Scaling")["state"], "skipped");
+    assert_eq!((row(&ran, "queue")["state"].as_str(), ran.code), (Some("skipped"), Some(1)));
+
+    let settings = [("AWS_EC2_METADATA_DISABLED", "true")];
+    expect(&stage, &settings, "credentials", "failed", "an instance profile").await;
+}
+
+#[tokio::test]
+async fn hooks() {
+    let hook = |name: &str, secs| HookSpec::terminating(name, Duration::from_secs(secs));
+    let none = Stage::new(1, WorldConfig { hooks: Vec::new(), ..world(3, 30) }).await;
+    expect(&none, &[], "hook", "failed", "has no terminating lifecycle hook").await;
+    let short = Stage::new(1, WorldConfig { hooks: vec![hook("drain", 30)], ..world(3, 30) }).await;
+    expect(&short, &[], "hook", "failed", "for longer than 50m ").await;
+    let hooks = vec![hook("backup", 300), hook("drain", 300)];
+    let two = Stage::new(1, WorldConfig { hooks, ..world(3, 30) }).await;
+    expect(&two, &[], "hook", "failed", "several terminating hooks (backup, drain)").await;
+    expect(&two, &[("DRAINHOOK_LIFECYCLE__HOOK", "dry")], "hook", "failed", "it has: backup, drain").await;
+    let chosen = [("DRAINHOOK_LIFECYCLE__HOOK", "drain")];
+    expect(&two, &chosen, "hook", "warning", "ABANDON").await;
+}
+
+#[tokio::test]
+async fn another_group() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let settings = [("DRAINHOOK_LIFECYCLE__GROUP", "others")];
+    expect(&stage, &settings, "group", "failed", "the instance is in workers").await;
+}
+
+async fn denied(actions: &[&'static str], queue: bool) -> Stage {
+    let queue = WorldConfig::default().queue.filter(|_| queue);
+    Stage::new(1, WorldConfig { denied: actions.to_vec(), queue, ..world(3, 30) }).await
+}
+
+#[tokio::test]
+async fn permissions() {
+    let stage = denied(&["autoscaling:CompleteLifecycleAction"], true).await;
+    let allow = "allow autoscaling:CompleteLifecycleAction in the role's policy";
+    let ran = expect(&stage, &[], "permissions", "failed", allow).await;
+    assert_eq!(row(&ran, "permissions")["found"], "heartbeat permitted, completion denied");
+    let stage = denied(&["autoscaling:RecordLifecycleActionHeartbeat"], true).await;
+    expect(&stage, &[], "permissions", "failed", "allow autoscaling:RecordLifecycleActionHeartbeat").await;
+    let stage = denied(&["autoscaling:DescribeAutoScalingInstances"], true).await;
+    expect(&stage, &[], "group", "warning", "allow autoscaling:DescribeAutoScalingInstances").await;
+}
+
+#[tokio::test]
+async fn hooks_that_may_not_be_read() {
+    let actions = ["autoscaling:DescribeLifecycleHooks"];
+    let stage = denied(&actions, true).await;
+    expect(&stage, &[], "hook", "warning", "set lifecycle.hook").await;
+    let stage = denied(&actions, false).await;
+    expect(&stage, &[], "hook", "failed", "nothing says which hook to complete").await;
+    let named = [("DRAINHOOK_LIFECYCLE__HOOK", "drain")];
+    let ran = expect(&stage, &named, "hook", "warning", "is taken to be 30s").await;
+    assert_eq!(row(&ran, "permissions")["state"], "ok", "they are tried on the hook that is named");
+}
+
+#[tokio::test]
+async fn journals() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("work that is done", worked).await;
+    daemon.kill().await;
+    let ran = expect(&stage, &[], "journal", "ok", "").await;
+    assert!(row(&ran, "journal")["found"].to_string().contains("a drain is under way"), "{ran:?}");
+
+    let path = crate::support::daemon::journal(&stage.variables(&stage.instance()));
+    let journal = std::fs::read_to_string(&path).expect("written");
+    let foreign = journal.replace(&stage.instance(), "i-00000000000000000");
+    std::fs::write(&path, foreign).expect("written");
+    expect(&stage, &[], "journal", "warning", "of another instance, i-00000000000000000").await;
+    std::fs::write(&path, &journal[..journal.len() / 2]).expect("written");
+    expect(&stage, &[], "journal", "warning", "will be set aside").await;
+    assert!(path.exists(), "the daemon sets it aside, not this");
+    let path = path.display().to_string();
+    expect(&stage, &[("DRAINHOOK_JOURNAL__DIR", &path)], "journal", "failed", "set journal.dir").await;
+}
+
+/// The probes reach an action that waits, and do nothing to it.
+#[tokio::test]
+async fn an_action_that_waits() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    stage.scale_in();
+    stage.until("Wait", |one| matches!(one, Happening::WaitBegan { .. })).await;
+    let instance = stage.instance();
+    let actions = || stage.service.world(|world, _| world.instance(&instance).expect("it is there").actions);
+    let before = actions();
+    expect(&stage, &[], "permissions", "ok", "").await;
+    assert_eq!(actions(), before);
+    assert_eq!(stage.count(told) + stage.count(completed), 0);
+}
+
+/// A check in the middle of a drain, beside the daemon.
+#[tokio::test]
+async fn a_drain_under_way() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    daemon.until_status("Wait", |status| status.wait_since.is_some() && status.in_flight.is_some()).await;
+    let received = |one: &Happening| matches!(one, Happening::MessageReceived { .. });
+    let before = stage.count(received);
+    let ran = expect(&stage, &[], "agent", "warning", "right in a drain").await;
+    assert!(row(&ran, "daemon")["found"].to_string().contains("draining"), "{ran:?}");
+    assert!(row(&ran, "journal")["found"].to_string().contains("a drain is under way"), "{ran:?}");
+    assert_eq!((stage.count(told), stage.count(completed), stage.count(received)), (1, 0, before));
+    assert_eq!(daemon.status().await.state, State::Draining);
+}

@@ -1,0 +1,89 @@
+//! `drainhook check`, what it says of the termination queue.
+
+use std::time::Duration;
+
+use drainhook::sim::world::{Happening, QueueSpec, WorldConfig};
+
+use crate::check::{expect, row};
+use crate::support::daemon::Stage;
+use crate::world;
+
+const QUEUE: &str = "workers-termination";
+
+fn change(stage: &Stage, change: impl FnOnce(&mut QueueSpec)) {
+    let changed = stage.service.world(|world, now| {
+        let mut spec = world.describe_queue(now, QUEUE)?.spec;
+        change(&mut spec);
+        world.set_queue(now, spec)
+    });
+    changed.expect("it exists");
+}
+
+async fn denied(action: &'static str) -> Stage {
+    Stage::new(1, WorldConfig { denied: vec![action], ..world(3, 30) }).await
+}
+
+#[tokio::test]
+async fn settings() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    change(&stage, |spec| spec.redrive = Some(r#"{"maxReceiveCount":"3"}"#.to_owned()));
+    expect(&stage, &[], "queue", "warning", "remove the redrive policy").await;
+    change(&stage, |spec| spec.retention = Duration::from_secs(345_600));
+    expect(&stage, &[], "queue", "warning", "MessageRetentionPeriod to 24h or less").await;
+}
+
+#[tokio::test]
+async fn nobody_may_send() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    change(&stage, |spec| spec.policy = None);
+    expect(&stage, &[], "queue", "failed", "its policy lets neither EventBridge").await;
+    // The hook itself sends to it, with a role of its own.
+    let hook = |world: &mut drainhook::sim::world::World, now| {
+        let mut hook = world.hook("workers", "drain").expect("it is there").clone();
+        hook.target = Some("arn:aws:sqs:eu-west-1:123456789012:workers-termination".to_owned());
+        hook.role = Some("arn:aws:iam::123456789012:role/notifier".to_owned());
+        world.put_hook(now, "workers", hook)
+    };
+    stage.service.world(hook).expect("it exists");
+    let ran = expect(&stage, &[], "queue", "ok", "").await;
+    assert!(row(&ran, "queue")["found"].to_string().contains("fed by the hook itself"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn no_such_queue() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let url = stage.service.queue_url("another");
+    expect(&stage, &[("DRAINHOOK_QUEUE__URL", &url)], "queue", "failed", "no message can be received").await;
+}
+
+#[tokio::test]
+async fn permissions() {
+    for action in ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"] {
+        let stage = denied(action).await;
+        expect(&stage, &[], "queue permissions", "failed", &format!("allow {action} in the role's policy"))
+            .await;
+    }
+}
+
+/// The daemon does without its attributes; nothing is received where messages may be there.
+#[tokio::test]
+async fn attributes_that_may_not_be_read() {
+    let stage = denied("sqs:GetQueueAttributes").await;
+    let ran = expect(&stage, &[], "queue", "skipped", "").await;
+    let permissions = row(&ran, "queue permissions");
+    assert_eq!(permissions["state"], "ok");
+    assert!(permissions["found"].to_string().contains("receive not tried"), "{permissions}");
+}
+
+/// A receive counts against a message, which a redrive policy may hold against it.
+#[tokio::test]
+async fn messages_are_left_alone() {
+    let mut stage = Stage::new(1, world(3, 30)).await;
+    let sent =
+        stage.service.world(|world, now| world.send_message(now, QUEUE, "{}".to_owned(), Duration::ZERO));
+    sent.expect("it exists");
+    let ran = expect(&stage, &[], "queue permissions", "ok", "").await;
+    let found = row(&ran, "queue permissions")["found"].to_string();
+    assert!(found.contains("receive not tried (1 messages"), "{found}");
+    assert_eq!(stage.count(|one| matches!(one, Happening::MessageReceived { .. })), 0);
+}

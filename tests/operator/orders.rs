@@ -1,0 +1,75 @@
+//! `drainhook extend` and `drainhook finish`: what they do, and that they say what they do.
+
+use std::time::Duration;
+
+use drainhook::machine::status::State;
+use drainhook::sim::world::{ActionResult, Happening, WorldConfig};
+
+use crate::support::command::run;
+use crate::support::daemon::{Stage, completed, told, worked};
+use crate::{stuck_world, world};
+
+#[tokio::test]
+async fn extension() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "10m")]).await;
+    let variables = stage.variables(&stage.instance());
+    run(&variables, &["extend", "5m"]).await.failed("no drain is under way");
+    stage.scale_in();
+    stage.until("work that is done", worked).await;
+    daemon.until_status("Wait", |status| status.wait_since.is_some()).await;
+    let ran = run(&variables, &["extend", "5m"]).await;
+    stage.until_times(2, "a POST with the new deadline", told).await;
+    let deadlines = stage.deadlines();
+    assert_eq!(deadlines[1].since(deadlines[0]), Duration::from_secs(300));
+    assert_eq!(ran.out, format!("deadline is now {}\n", deadlines[1]), "{ran:?}");
+    // 48 hours are more than the hook can be kept alive for.
+    run(&variables, &["extend", "48h"]).await.done(", which AWS sets and nobody can move");
+    run(&variables, &["extend", "49h"]).await.failed("cannot extend by");
+}
+
+/// One piece of work never ends: nothing but the operator ends this drain.
+#[tokio::test]
+async fn finish() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
+    let variables = stage.variables(&stage.instance());
+    let args = ["finish", "--result", "ABANDON"];
+    run(&variables, &args).await.failed("no drain is under way");
+    stage.scale_in();
+    stage.until("work that is done", worked).await;
+    daemon.until_status("Wait", |status| status.wait_since.is_some()).await;
+    run(&variables, &args).await.done("finishing now, with ABANDON");
+    let abandoned =
+        |one: &Happening| matches!(one, Happening::Completed { result: ActionResult::Abandon, .. });
+    stage.until("the completion", abandoned).await;
+}
+
+/// An operator's drain has no lifecycle action: nobody is told a result.
+#[tokio::test]
+async fn finish_of_an_operators_drain() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
+    let variables = stage.variables(&stage.instance());
+    run(&variables, &["drain"]).await.done("drain started");
+    stage.until("work that is done", worked).await;
+    run(&variables, &["finish", "--result", "CONTINUE"]).await.done("nobody is told CONTINUE");
+    assert_eq!(daemon.status().await.outcome.map(|outcome| outcome.as_str()), Some("deadline"));
+    assert_eq!(stage.count(completed), 0);
+}
+
+/// Behind a load balancer that drains for hours: the agents are not told before Wait.
+#[tokio::test]
+async fn before_wait() {
+    let slow = WorldConfig { load_balancer_drain: Some(Duration::from_secs(7200)), ..world(3, 30) };
+    let mut stage = Stage::new(10, slow).await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_LIFECYCLE__DRAIN_AT", "wait")]).await;
+    let variables = stage.variables(&stage.instance());
+    stage.scale_in();
+    daemon.until_status("the notice", |status| status.state == State::Noticed).await;
+    run(&variables, &["status"]).await.done("about to drain\n");
+    run(&variables, &["extend", "5m"]).await.failed("there is nothing to extend yet");
+    let ran = run(&variables, &["finish", "--result", "CONTINUE"]).await;
+    ran.done("as soon as it waits (Terminating:Wait)");
+    assert_eq!(stage.count(told) + stage.count(completed), 0);
+}

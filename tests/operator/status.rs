@@ -1,0 +1,94 @@
+//! `drainhook status`.
+
+use drainhook::machine::notice::Reason;
+use drainhook::machine::status::State;
+use drainhook::sim::world::AgentMode;
+
+use crate::support::command::run;
+use crate::support::daemon::{Stage, Variables, worked};
+use crate::{named, stuck_world, world};
+
+#[tokio::test]
+async fn no_daemon() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("control.sock");
+    let variables = Variables::from([("DRAINHOOK_CONTROL__SOCKET", socket.display().to_string())]);
+    for args in [
+        &["status"] as &[&str],
+        &["status", "--json"],
+        &["drain"],
+        &["drain", "--wait"],
+        &["drain", "--cancel"],
+        &["extend", "1m"],
+        &["finish", "--result", "CONTINUE"],
+    ] {
+        let ran = run(&variables, args).await;
+        ran.failed(&format!("there is no socket {}", socket.display()));
+        assert_eq!(ran.out, "", "{args:?}");
+    }
+    // A daemon that is gone leaves its socket behind.
+    drop(std::os::unix::net::UnixListener::bind(&socket).expect("a fresh path"));
+    run(&variables, &["status"]).await.failed("nobody listens");
+}
+
+/// Something listens there that says nothing, or nonsense.
+#[tokio::test]
+async fn no_such_daemon() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("control.sock");
+    let variables = Variables::from([("DRAINHOOK_CONTROL__SOCKET", socket.display().to_string())]);
+    let listener = tokio::net::UnixListener::bind(&socket).expect("a fresh path");
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for answer in ["", "{\"pong\":1}\n"] {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_to_end(&mut Vec::new()).await.expect("a request");
+            stream.write_all(answer.as_bytes()).await.expect("taken");
+        }
+    });
+    let silent = run(&variables, &["status"]).await;
+    silent.failed("the daemon has not answered on");
+    run(&variables, &["status"]).await.failed("is it an older daemon?");
+}
+
+#[tokio::test]
+async fn serving() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let _daemon = stage.daemon().await;
+    let ran = run(&stage.variables(&stage.instance()), &["status"]).await;
+    ran.done("");
+    let expected = "INSTANCE of group workers: serving\n  waits for   a notice\n";
+    assert_eq!(named(&stage, &ran.out), expected);
+}
+
+/// The answer to "why is my drain stuck?".
+#[tokio::test]
+async fn a_drain_that_is_stuck() {
+    let mut stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("work that is done", worked).await;
+    let instance = stage.instance();
+    let broken = AgentMode::Fails(503);
+    stage.service.world(|world, now| world.set_agent_mode(now, &instance, broken));
+    daemon.until_status("an error of the agent", |status| status.last_error.is_some()).await;
+
+    let variables = stage.variables(&instance);
+    let ran = run(&variables, &["status"]).await;
+    ran.done("of group workers: draining, ");
+    let agent = stage.service.endpoints(&instance).expect("it listens").agent;
+    for expected in [
+        "why         the Auto Scaling group terminates this instance\n".to_owned(),
+        format!("agent       {agent}: draining, "),
+        format!("waits for   {agent} to be drained, or the deadline\n"),
+        "hook        drain".to_owned(),
+        format!("GET {agent}/drain: answered 503"),
+    ] {
+        assert!(ran.out.contains(&expected), "{expected:?} is not in {}", ran.out);
+    }
+    let json = run(&variables, &["status", "--json"]).await;
+    assert_eq!(json.out.lines().count(), 1, "{json:?}");
+    let status = json.status();
+    assert_eq!((status.state, status.reason), (State::Draining, Some(Reason::AutoscalingTermination)));
+    assert!(status.next_heartbeat.is_some() && status.last_error.is_some(), "{status:?}");
+}
