@@ -12,17 +12,17 @@ from conftest import Process, wait_for
 from network import Receiver, RecordingProxy, ask
 
 PYTHON_WORKER = Path(__file__).parents[2] / "examples" / "agents" / "python" / "worker.py"
-PROGRAMS = {"python": (sys.executable, str(PYTHON_WORKER)), "rust": (os.environ["WORKER_BIN"],)}
+WORKERS = {"python": (sys.executable, str(PYTHON_WORKER)), "rust": (os.environ["WORKER_BIN"],)}
 LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
 # What every task consists of.
 ITEMS = [0, 1, 2]
 
 
 class Agent:
-    """A sample agent, with a proxy before it that remembers what it was asked."""
+    """An agent, with a proxy before it that remembers what it was asked."""
 
-    def __init__(self, name, environment):
-        self.process = Process(program=PROGRAMS[name], environment=environment)
+    def __init__(self, program, environment):
+        self.process = Process(program=program, environment=environment)
         try:
             said = wait_for(lambda: LISTENING.search("".join(self.process.stderr)), "the agent listens")
         except BaseException:
@@ -73,7 +73,7 @@ class Site:
             "STOP_SECONDS": "600",
             "no_proxy": "*",
         }
-        self.agents.append(Agent(name, environment | settings))
+        self.agents.append(Agent(WORKERS[name], environment | settings))
         return self.agents[-1]
 
     def send(self, *tasks):

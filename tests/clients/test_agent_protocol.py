@@ -1,12 +1,15 @@
 """docs/openapi.yaml: valid, and what the sample agents and the simulator's agent really answer."""
 
 import json
+import re
+import sys
 from urllib.parse import urlsplit
 
 import contract
 import openapi_spec_validator
 import pytest
-from agents import PROGRAMS, Site
+from agents import WORKERS, Agent, Site
+from conftest import wait_for
 from network import Exchange, ask
 
 SCHEMAS = contract.DOCUMENT["components"]["schemas"]
@@ -74,7 +77,7 @@ def asked(url, method, path="/drain", body=None, **headers):
     return status, json.loads(answer)
 
 
-@pytest.fixture(scope="module", params=[*PROGRAMS, "simulator"])
+@pytest.fixture(scope="module", params=[*WORKERS, "simulator"])
 def agent(request, simulator, tmp_path_factory):
     """The URL of an agent and the id of its instance."""
     instance = simulator.instances[1]
@@ -109,3 +112,30 @@ def test_requests_that_make_no_sense(agent):
     assert asked(url, "PUT", body=json.dumps(ORDER).encode())[0] == 405
     assert asked(url, "GET", "/drains")[0] == 404
     assert asked(url, "GET")[1]["state"] == "serving"
+
+
+# On any free port, which it tells, and with short tasks.
+PRELUDE = """
+import http.server, sys, threading, time
+
+class Server(http.server.ThreadingHTTPServer):
+    def __init__(self, address, handler):
+        super().__init__((address[0], 0), handler)
+        print(f"listening on http://127.0.0.1:{self.server_port}", file=sys.stderr, flush=True)
+
+http.server.ThreadingHTTPServer = Server
+time.sleep = lambda _: threading.Event().wait(0.1)
+"""
+
+
+def test_small_agent_of_the_page():
+    page = contract.PATH.with_name("agent-protocol.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    agent = Agent((sys.executable, "-c", PRELUDE + code), {})
+    try:
+        assert asked(agent.url, "GET")[1]["state"] == "serving"
+        assert asked(agent.url, "POST", body=json.dumps(ORDER).encode())[0] == 200
+        wait_for(lambda: asked(agent.url, "GET")[1] == {"state": "drained", "in_flight": 0}, "it is drained")
+    finally:
+        agent.stop()
+        agent.proxy.close()

@@ -5,10 +5,10 @@ import signal
 import socket
 
 import pytest
-from agents import PROGRAMS, Site
+from agents import WORKERS, Site
 from conftest import daemon_environment, instance_in_service, lifecycle_state, scale_in, start_simulator, wait_for
 
-pytestmark = pytest.mark.parametrize("name", PROGRAMS)
+pytestmark = pytest.mark.parametrize("name", WORKERS)
 
 
 @pytest.fixture
