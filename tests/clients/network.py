@@ -15,6 +15,9 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 # Longer than any answer is held.
 UPSTREAM_SECONDS_MAX = 60
 
+# How often a server looks whether it shall close; the default is half a second.
+SHUTDOWN_POLL_SECONDS = 0.02
+
 
 class CountingListener:
     """Accepts connections, counts them, and hangs up."""
@@ -93,7 +96,7 @@ class Server:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(SHUTDOWN_POLL_SECONDS,), daemon=True).start()
 
     def close(self):
         self.server.shutdown()

@@ -1,7 +1,7 @@
 """A queue worker: takes tasks from an SQS queue, several at a time, and loses none when its instance goes.
 
-A task is a batch of events for a webhook: {"url": "http://…", "items": [1, 2, 3]}. Each item is one POST. Put your own
-work into `deliver` and `Worker.work`, and keep what is around them.
+A task is a batch of events for a webhook: {"url": "http://…", "items": [1, 2, 3]}. Each item is one POST.
+Put your own work into `deliver` and `Worker.work`, and keep what is around them.
 """
 
 import json

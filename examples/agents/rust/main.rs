@@ -3,6 +3,9 @@
 //! - `drain`: the agent's side of drainhook. Copy this file.
 //! - `worker`: receives tasks, keeps them hidden, works on them, deletes them or gives them back.
 //! - `checkpoint`: how far a task is, where the next worker finds it.
+//!
+//! `WORK_QUEUE_URL=… CHECKPOINT_DIR=/tmp/worker cargo run --example worker` starts it; `worker::Settings` lists all
+//! variables.
 
 mod checkpoint;
 mod drain;
