@@ -13,14 +13,19 @@ mod worker;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use drain::Drain;
 use worker::{Settings, Worker};
+
+/// A drain waits for a receive, so that must end too. The longest takes 20 s.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -35,7 +40,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let http = aws_smithy_http_client::Builder::new();
     let http = http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    let limits = TimeoutConfig::builder().operation_attempt_timeout(CALL_LIMIT).build();
+    let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(limits);
+    let aws = aws.load().await;
     let worker = Worker::new(settings, aws_sdk_sqs::Client::new(&aws), drain.clone())?;
     // A task of its own: a receive that is under way must not be dropped, with the messages that it brings.
     tokio::spawn(Arc::new(worker).receive_forever());
