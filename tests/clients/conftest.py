@@ -3,12 +3,15 @@
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass
 from unittest import mock
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -17,6 +20,7 @@ from botocore.config import Config
 BIN = os.environ["DRAINHOOK_BIN"]
 READY_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 10
+INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 
 
 def wait_for(condition, what, seconds=60):
@@ -37,18 +41,18 @@ def bare_environment():
 
 
 class Process:
-    """A drainhook process, with what it has written so far."""
+    """A process, drainhook by default, with what it has written so far."""
 
-    def __init__(self, *arguments, environment):
+    def __init__(self, *arguments, environment, program=(BIN,)):
+        self.arguments = (*program, *arguments)
         self.process = subprocess.Popen(
-            [BIN, *arguments],
+            self.arguments,
             env=bare_environment() | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.arguments = arguments
         self.stdout, self.stderr = [], []
         self.lines = queue.Queue()
         self.readers = [
@@ -65,7 +69,8 @@ class Process:
         self.lines.put(None)
 
     def _read_stderr(self):
-        self.stderr.extend(self.process.stderr)
+        for line in self.process.stderr:
+            self.stderr.append(line)
 
     def line(self, seconds):
         """The next line of its standard output; fails where there is none in time."""
@@ -99,7 +104,7 @@ class Process:
         print("".join(self.stderr), end="")
 
     def __str__(self):
-        return "drainhook " + " ".join(self.arguments)
+        return " ".join(self.arguments)
 
 
 @dataclass
@@ -132,6 +137,49 @@ def start_simulator(*arguments):
         process.stop()
         process.show()
         raise
+
+
+def instance_in_service(autoscaling, group):
+    """The group's instance, once it is in service."""
+
+    def found():
+        groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
+        return [instance["InstanceId"] for instance in groups[0]["Instances"] if instance["LifecycleState"] == "InService"]
+
+    (instance,) = wait_for(found, f"{group} has an instance in service")
+    assert INSTANCE_ID.fullmatch(instance)
+    return instance
+
+
+def lifecycle_state(autoscaling, instance):
+    """Its state; None where it is gone."""
+    described = autoscaling.describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
+    return described[0]["LifecycleState"] if described else None
+
+
+def scale_in(autoscaling, instance):
+    answer = autoscaling.terminate_instance_in_auto_scaling_group(
+        InstanceId=instance, ShouldDecrementDesiredCapacity=True
+    )
+    return answer["Activity"]
+
+
+def simulated_instance(simulator, instance):
+    """What the simulator knows of an instance, those of later groups too."""
+    with urllib.request.urlopen(simulator.environment["AWS_ENDPOINT_URL"] + "/_sim/instances", timeout=10) as answer:
+        (known,) = [known for known in json.load(answer) if known["id"] == instance]
+    return known
+
+
+def daemon_environment(simulator, instance, folder):
+    """What `drainhook run` needs for an instance, with its files in a folder of the test."""
+    known = simulated_instance(simulator, instance)
+    return simulator.environment | {
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": known["imds"],
+        "DRAINHOOK_AGENT__URL": known["agent"],
+        "DRAINHOOK_CONTROL__SOCKET": str(folder / "drainhook.sock"),
+        "DRAINHOOK_JOURNAL__DIR": str(folder),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -168,3 +216,24 @@ def autoscaling(simulator):
 @pytest.fixture
 def sqs(simulator):
     return simulator.client("sqs")
+
+
+@pytest.fixture
+def group(simulator, autoscaling):
+    """A group of one instance with a termination hook, of this test alone."""
+    name = f"group-{uuid4().hex[:8]}"
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        MinSize=0,
+        MaxSize=2,
+        DesiredCapacity=1,
+        AvailabilityZones=[simulator.environment["AWS_REGION"] + "a"],
+    )
+    autoscaling.put_lifecycle_hook(
+        LifecycleHookName="drain",
+        AutoScalingGroupName=name,
+        LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+        HeartbeatTimeout=3600,
+        DefaultResult="CONTINUE",
+    )
+    return name

@@ -1,12 +1,22 @@
-"""Two loopback servers for watching who talks to whom."""
+"""Loopback servers for watching who talks to whom."""
 
+import contextlib
 import http.client
+import json
 import socket
 import threading
+import time
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+
+# Longer than any answer is held.
+UPSTREAM_SECONDS_MAX = 60
+
+# How often a server looks whether it shall close; the default is half a second.
+SHUTDOWN_POLL_SECONDS = 0.02
 
 
 class CountingListener:
@@ -31,37 +41,54 @@ class CountingListener:
         self.socket.close()
 
 
-class RecordingProxy:
-    """Passes HTTP requests on to another server, and remembers them."""
+@dataclass
+class Exchange:
+    """A request, and what was answered: no status as long as it was not. Names of headers are in lower case."""
 
-    def __init__(self, upstream):
-        self.requests = []
-        recorded = self.requests
-        address = urlsplit(upstream).netloc
+    method: str
+    path: str
+    headers: dict
+    body: bytes
+    begun: float = field(default_factory=time.monotonic)
+    status: int = 0
+    answer_headers: dict = field(default_factory=dict)
+    answer: bytes = b""
+    ended: float = 0
 
+
+def ask(address, method, path, headers, body):
+    """One request on a connection of its own. Status, headers and body of the answer."""
+    connection = http.client.HTTPConnection(address, timeout=UPSTREAM_SECONDS_MAX)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+class Server:
+    """An HTTP server whose handler answers every method."""
+
+    def __init__(self, answer):
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
-            def forward(self):
-                recorded.append((self.command, self.path))
+            def handle_all(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-                connection = http.client.HTTPConnection(address, timeout=10)
+                headers = {name.lower(): value for name, value in self.headers.items()}
                 try:
-                    connection.request(self.command, self.path, body, headers)
-                    answer = connection.getresponse()
-                    content = answer.read()
-                finally:
-                    connection.close()
-                self.send_response_only(answer.status, answer.reason)
-                for name, value in answer.getheaders():
-                    if name.lower() not in HOP_BY_HOP:
-                        self.send_header(name, value)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                    status, headers, content = answer(self.command, self.path, headers, body)
+                    self.send_response_only(status)
+                    for name, value in headers.items():
+                        if name not in HOP_BY_HOP:
+                            self.send_header(name, value)
+                    self.send_header("content-length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+                except OSError:  # one side has gone; the other one is told so
+                    self.close_connection = True
 
-            do_GET = do_PUT = forward
+            do_GET = do_PUT = do_POST = do_DELETE = handle_all
 
             def log_message(self, *_):
                 pass
@@ -69,8 +96,60 @@ class RecordingProxy:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(SHUTDOWN_POLL_SECONDS,), daemon=True).start()
 
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class RecordingProxy(Server):
+    """Passes HTTP requests on to another server, and remembers them."""
+
+    def __init__(self, upstream):
+        self.exchanges = []
+        self.address = urlsplit(upstream).netloc
+        super().__init__(self.forward)
+
+    def forward(self, method, path, headers, body):
+        exchange = Exchange(method, path, headers, body)
+        self.exchanges.append(exchange)
+        passed_on = {name: value for name, value in headers.items() if name not in HOP_BY_HOP}
+        answer = ask(self.address, method, path, passed_on, body)
+        exchange.ended = time.monotonic()
+        _, exchange.answer_headers, exchange.answer = answer
+        exchange.status = answer[0]  # last: it says that the rest is there
+        return answer
+
+
+class Receiver(Server):
+    """A webhook, for workers to deliver to. It holds the deliveries that a test wants held."""
+
+    def __init__(self):
+        self.delivered = []  # (task, item), as they were answered
+        self.held = set()
+        self.holds = lambda item: False
+        self.changed = threading.Condition()
+        super().__init__(self.deliver)
+
+    def deliver(self, _method, path, _headers, body):
+        delivery = (path.strip("/"), json.loads(body))
+        with self.changed:
+            self.held.add(delivery)
+            self.changed.wait_for(lambda: not self.holds(delivery[1]))
+            self.held.discard(delivery)
+            self.delivered.append(delivery)
+        return 200, {}, b""
+
+    def hold(self, holds):
+        """Holds the items for which this is true; `release` lets them through."""
+        self.holds = holds
+
+    def release(self):
+        with self.changed:
+            self.holds = lambda item: False
+            self.changed.notify_all()
+
+    def close(self):
+        self.release()
+        super().close()

@@ -1,82 +1,22 @@
 """boto3 and the real daemon against `drainhook simulate --serve`: AWS's own client must see AWS."""
 
-import json
-import re
 import signal
-import urllib.request
 from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import Process, wait_for
+from conftest import (
+    INSTANCE_ID,
+    Process,
+    daemon_environment,
+    instance_in_service,
+    lifecycle_state,
+    scale_in,
+    wait_for,
+)
 from network import CountingListener, RecordingProxy
 
-INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 POLLS = 5
-
-
-@pytest.fixture
-def group(simulator, autoscaling):
-    """A group of one instance with a termination hook, of this test alone."""
-    name = f"group-{uuid4().hex[:8]}"
-    autoscaling.create_auto_scaling_group(
-        AutoScalingGroupName=name,
-        MinSize=0,
-        MaxSize=2,
-        DesiredCapacity=1,
-        AvailabilityZones=[simulator.environment["AWS_REGION"] + "a"],
-    )
-    autoscaling.put_lifecycle_hook(
-        LifecycleHookName="drain",
-        AutoScalingGroupName=name,
-        LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-        HeartbeatTimeout=3600,
-        DefaultResult="CONTINUE",
-    )
-    return name
-
-
-def instance_in_service(autoscaling, group):
-    """The group's instance, once it is in service."""
-
-    def found():
-        groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
-        return [instance["InstanceId"] for instance in groups[0]["Instances"] if instance["LifecycleState"] == "InService"]
-
-    (instance,) = wait_for(found, f"{group} has an instance in service")
-    assert INSTANCE_ID.fullmatch(instance)
-    return instance
-
-
-def lifecycle_state(autoscaling, instance):
-    """Its state; None where it is gone."""
-    described = autoscaling.describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
-    return described[0]["LifecycleState"] if described else None
-
-
-def scale_in(autoscaling, instance):
-    answer = autoscaling.terminate_instance_in_auto_scaling_group(
-        InstanceId=instance, ShouldDecrementDesiredCapacity=True
-    )
-    return answer["Activity"]
-
-
-def simulated_instance(simulator, instance):
-    """What the simulator knows of an instance, those of later groups too."""
-    with urllib.request.urlopen(simulator.environment["AWS_ENDPOINT_URL"] + "/_sim/instances", timeout=10) as answer:
-        (known,) = [known for known in json.load(answer) if known["id"] == instance]
-    return known
-
-
-def daemon_environment(simulator, instance, folder):
-    """What `drainhook run` needs for an instance, with its files in a folder of the test."""
-    known = simulated_instance(simulator, instance)
-    return simulator.environment | {
-        "AWS_EC2_METADATA_SERVICE_ENDPOINT": known["imds"],
-        "DRAINHOOK_AGENT__URL": known["agent"],
-        "DRAINHOOK_CONTROL__SOCKET": str(folder / "drainhook.sock"),
-        "DRAINHOOK_JOURNAL__DIR": str(folder),
-    }
 
 
 def error_of(call, **arguments):
@@ -236,13 +176,14 @@ def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
         )
 
         def polls():
-            return sum(path.endswith("/autoscaling/target-lifecycle-state") for _, path in list(imds.requests))
+            paths = [exchange.path for exchange in list(imds.exchanges)]
+            return sum(path.endswith("/autoscaling/target-lifecycle-state") for path in paths)
 
         wait_for(lambda: polls() >= POLLS, f"the metadata service is polled {POLLS} times")
         assert daemon.process.poll() is None, "the daemon ended"
         assert aws.connections == 0
         # Whoever builds an AWS client asks for the role's credentials.
-        assert not [path for _, path in imds.requests if "/iam/" in path]
+        assert not [exchange.path for exchange in imds.exchanges if "/iam/" in exchange.path]
         assert agent.connections == 0
     finally:
         for server in (aws, imds, agent):

@@ -1,0 +1,165 @@
+"""The sample agents in a drain: every task is done exactly once, or back in the queue with its checkpoint."""
+
+import json
+import signal
+import socket
+
+import pytest
+from agents import WORKERS, Site
+from conftest import daemon_environment, instance_in_service, lifecycle_state, scale_in, start_simulator, wait_for
+
+every_worker = pytest.mark.parametrize("name", WORKERS)
+
+
+@pytest.fixture
+def site(simulator, tmp_path):
+    site = Site(simulator, tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def instance(autoscaling, group):
+    return instance_in_service(autoscaling, group)
+
+
+@pytest.fixture
+def drainhook(simulator, site, instance, daemons, tmp_path):
+    """Starts the daemon of the instance, beside an agent."""
+
+    def start(agent, **settings):
+        environment = daemon_environment(simulator, instance, tmp_path) | {
+            "AWS_ENDPOINT_URL": site.aws.url,
+            "DRAINHOOK_AGENT__URL": agent.proxy.url,
+        }
+        return daemons(environment | settings)
+
+    return start
+
+
+def told(agent, times):
+    wait_for(lambda: len(agent.asked("POST")) >= times, f"the agent is told {times} times")
+
+
+def order(folder, command):
+    """An operator's order to the daemon."""
+    with socket.socket(socket.AF_UNIX) as control:
+        path = str(folder / "drainhook.sock")
+        wait_for(lambda: control.connect_ex(path) == 0, "the daemon listens")
+        control.sendall(json.dumps({"command": command}).encode() + b"\n")
+        answer = control.makefile().readline()
+    assert "done" in json.loads(answer), answer
+
+
+@every_worker
+def test_scale_in(name, site, instance, drainhook, autoscaling):
+    """Told twice, since the daemon is killed in mid-drain."""
+    site.receiver.hold(lambda item: item == 1)
+    site.send("a", "b", "c", "d")
+    agent = site.agent(name)
+    site.until_held(2)
+    daemon = drainhook(agent)
+    scale_in(autoscaling, instance)
+    told(agent, 1)
+    wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
+    daemon.process.kill()
+    daemon.process.wait()
+    before = len(agent.asked("POST"))
+    drainhook(agent)
+    told(agent, before + 1)
+    assert not site.calls("CompleteLifecycleAction")
+
+    site.receiver.release()
+    site.until_completed()
+    site.assert_completed_after("DeleteMessage")
+    in_queue = site.account()
+    assert len(in_queue) == 2, "two were in work, and two are left"
+    assert set(in_queue.values()) == {0}
+
+
+@every_worker
+def test_deadline(name, site, instance, drainhook, autoscaling):
+    """The time does not suffice; another agent goes on from the checkpoints."""
+    site.receiver.hold(lambda item: item == 1)
+    site.send("a", "b")
+    # More than the daemon gives, although the clock of the simulation runs ahead of the agent's.
+    agent = site.agent(name, CHECKPOINT_SECONDS="86400")
+    site.until_held(2)
+    drainhook(agent, DRAINHOOK_AGENT__DRAIN_TIMEOUT="1h")
+    scale_in(autoscaling, instance)
+    told(agent, 1)
+    site.receiver.release()
+    site.until_completed()
+    site.assert_completed_after("ChangeMessageVisibility")
+    assert agent.state() == "drained"
+    assert site.account() == {"a": 2, "b": 2}
+
+    site.agent(name)
+    site.until_done("a", "b")
+    assert site.account() == {}
+    wait_for(lambda: not list(site.checkpoints.iterdir()), "the checkpoints are forgotten")
+
+
+@every_worker
+def test_sigterm(name, site):
+    """Without a drain. A receive is under way, and what it brings is not begun."""
+    site.receiver.hold(lambda item: item == 1)
+    site.send("a")
+    agent = site.agent(name, RECEIVE_SECONDS="20")
+    site.until_held(1)
+    wait_for(lambda: len(site.calls("ReceiveMessage")) > 1, "the agent looks for more")
+    agent.process.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: agent.state() == "draining", "the agent stops taking tasks")
+    site.send("b")
+    site.receiver.release()
+    assert agent.process.process.wait(60) == 0
+    assert site.account() == {"b": 0}
+
+
+@every_worker
+def test_withdrawal(name, site, drainhook, tmp_path):
+    """Drained on an operator's order, and back in service on another."""
+    site.receiver.hold(lambda item: item == 1)
+    site.send("a")
+    agent = site.agent(name)
+    site.until_held(1)
+    drainhook(agent)
+    order(tmp_path, "drain")
+    told(agent, 1)
+    site.send("b")
+    site.receiver.release()
+    wait_for(lambda: agent.state() == "drained", "the agent is drained")
+    assert site.account() == {"b": 0}
+
+    order(tmp_path, "cancel")
+    site.until_done("b")
+    assert site.account() == {}
+    assert [one.status for one in agent.asked("DELETE")] == [200]
+
+
+@pytest.fixture
+def real_time():
+    """A simulator whose time is the agents' own: only there does a message stay hidden as long as they think."""
+    simulator = start_simulator()
+    yield simulator
+    assert simulator.process.stop() is not None, "the simulator did not end on SIGTERM"
+
+
+def test_visibility(real_time, tmp_path):
+    """A message stays hidden for as long as it is worked on."""
+    sites = {name: Site(real_time, tmp_path / name) for name in WORKERS}
+    try:
+        for name, site in sites.items():
+            site.receiver.hold(lambda item: item == 1)
+            site.send("a")
+            site.agent(name, VISIBILITY_SECONDS="6", RECEIVE_SECONDS="1")
+        for site in sites.values():
+            wait_for(lambda: any(call.status for call in site.calls("ChangeMessageVisibility")), "it is kept hidden")
+            (call, *_) = site.calls("ChangeMessageVisibility")
+            assert (json.loads(call.body)["VisibilityTimeout"], call.status) == (6, 200)
+            site.receiver.release()
+            site.until_done("a")
+            assert site.account() == {}
+    finally:
+        for site in sites.values():
+            site.close()
