@@ -89,6 +89,9 @@ pub struct ActionRecord {
     pub wait_since: Option<Time>,
     /// A heartbeat has succeeded, so hook and group are right.
     pub proven: bool,
+    /// When the last heartbeat that succeeded was sent: the action's expiry counts from it.
+    #[serde(default)]
+    pub last_beat: Option<Time>,
     /// The intention to complete.
     pub intention: Option<Intention>,
     /// A completion was sent with this intention and its answer is not known: it may have taken effect.

@@ -91,6 +91,8 @@ impl JournalFile {
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec(journal)?)?;
         file.sync_all()?;
+        #[cfg(debug_assertions)]
+        super::kill::within_write(journal);
         fs::rename(&new, &self.path)?;
         // The rename itself must be on disk too.
         match self.path.parent() {

@@ -7,6 +7,8 @@ pub mod clock;
 pub mod control;
 mod identity;
 pub mod journal;
+#[cfg(debug_assertions)]
+mod kill;
 pub mod notify;
 pub mod perform;
 mod settings;
@@ -179,6 +181,8 @@ impl Shell {
         let now = self.clock.now();
         let mut answer = None;
         for effect in self.machine.handle(now, event) {
+            #[cfg(debug_assertions)]
+            let report_point = matches!(effect, Effect::Report(_)).then(|| kill::Point::before(&effect));
             match effect {
                 Effect::Report(report @ Report::Answer(_)) => answer = Some(report),
                 Effect::Report(report) => log::tell(&report),
@@ -187,6 +191,8 @@ impl Shell {
                     self.results.spawn(self.performer.clone().perform(effect));
                 }
             }
+            #[cfg(debug_assertions)]
+            report_point.map(kill::Point::after);
         }
         self.notify.status(&self.machine.status(), now);
         answer

@@ -7,6 +7,7 @@ mod agents;
 mod completion;
 mod configuration;
 mod control;
+mod crash;
 mod fleet;
 mod idle;
 mod imds;

@@ -160,11 +160,17 @@ impl Stage {
         let lost: u32 = self.history.iter().map(|(_, one)| work_lost(one)).sum();
         assert_eq!(lost, 0, "work was lost: {:#?}", self.history);
         assert_eq!(self.count(completed), instances, "{:#?}", self.history);
+        self.violates_nothing(restarts);
+    }
+
+    /// No invariant is violated by what has happened so far. Daemons were started again at `restarts`.
+    pub fn violates_nothing(&mut self, restarts: &[Time]) {
+        self.catch_up();
         let timeout = self.service.world(|world, _| world.config().hooks[0].heartbeat_timeout);
         let mut invariants = Invariants::new(timeout);
         let mut restarts = restarts.iter().peekable();
         for (at, happening) in &self.history {
-            if let Some(restart) = restarts.next_if(|restart| *restart <= at) {
+            while let Some(restart) = restarts.next_if(|restart| *restart <= at) {
                 invariants.restarted(*restart);
             }
             invariants.observe(*at, happening);
@@ -276,6 +282,21 @@ impl Daemon {
         in_time(start, next).await
     }
 
+    /// Waits until it knows which instance it is on; `Some` where it ends before.
+    pub async fn end_before_it_is_up(&mut self) -> Option<ExitStatus> {
+        let mut datagram = [0; 1024];
+        loop {
+            tokio::select! {
+                end = self.child.wait() => return Some(end.expect("it is ours")),
+                length = self.notify.recv(&mut datagram) => {
+                    if datagram[..length.expect("a datagram")].starts_with(b"STATUS=") {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     pub fn log(&self) -> String {
         self.log.borrow().clone()
     }
@@ -301,7 +322,12 @@ impl Daemon {
 
     /// Waits until it ends.
     pub async fn exit(&mut self) -> ExitStatus {
-        in_time("its end", self.child.wait()).await.expect("it is ours")
+        in_time("its end", self.end()).await
+    }
+
+    /// Its end, for whoever waits beside something that is sure to happen.
+    pub async fn end(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("it is ours")
     }
 
     /// Whether it has not ended.

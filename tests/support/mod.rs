@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod daemon;
+pub mod lossy;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -180,7 +181,7 @@ async fn endless(stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> 
     Err(std::io::ErrorKind::Other.into())
 }
 
-async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {
+pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);

@@ -1,0 +1,282 @@
+//! Drains to be killed in, and how each is played with a daemon that dies.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use drainhook::machine::Time;
+use drainhook::machine::journal::{Journal, Outcome};
+use drainhook::shell::clock::Clock;
+use drainhook::shell::journal::JournalFile;
+use drainhook::sim::world::{AgentMode, Happening, HookSpec, Timing, Work, WorldConfig};
+use tokio::sync::watch;
+
+use crate::support::daemon::{Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted};
+use crate::support::lossy;
+
+/// The action has 18 s to live: enough on a machine that is busy with something else.
+const SPEED: u32 = 100;
+
+const HOOK: Duration = Duration::from_secs(1800);
+
+/// Long enough that the world is still there for a daemon that comes back after the completion.
+const TERMINATED: Duration = Duration::from_secs(7200);
+
+/// A drain to be killed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// Scaled in: hook, queue, and a message in the queue that is another's.
+    Queue,
+    /// Scaled in: no queue, a group that has to be looked up, and each first answer of AWS is lost.
+    AnswersLost,
+    /// Scaled in, with work that never ends.
+    Deadline,
+    /// Taken into standby, and back.
+    Withdrawn,
+}
+
+impl Drain {
+    pub const ALL: [Drain; 4] = [Drain::Queue, Drain::AnswersLost, Drain::Deadline, Drain::Withdrawn];
+
+    /// What the drain brings about more than once, in every run: the second time is a point of its own.
+    pub fn twice(self) -> &'static [&'static str] {
+        match self {
+            Drain::Queue | Drain::Deadline => &[],
+            Drain::AnswersLost => &["DescribeInstance", "DescribeHooks", "Heartbeat", "Complete"],
+            Drain::Withdrawn => &["WriteJournal serving"],
+        }
+    }
+
+    /// Before this point, the drain is as another one.
+    pub fn from(self) -> Option<&'static str> {
+        match self {
+            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
+            Drain::Deadline => Some("before Report completing"),
+        }
+    }
+
+    fn world(self) -> WorldConfig {
+        let mut world = WorldConfig {
+            hooks: vec![HookSpec::terminating("drain", HOOK)],
+            work: Work { items: 3, duration: Duration::from_secs(30), stuck: 0 },
+            timing: Timing { terminated: TERMINATED, ..Timing::default() },
+            ..WorldConfig::default()
+        };
+        match self {
+            Drain::Queue | Drain::Withdrawn => {}
+            Drain::AnswersLost => {
+                world.queue = None;
+                world.imds.tags = false;
+            }
+            Drain::Deadline => {
+                world.queue = None;
+                world.work.stuck = 1;
+            }
+        }
+        world
+    }
+
+    fn drain_timeout(self) -> &'static str {
+        match self {
+            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => "24h",
+            Drain::Deadline => "2m",
+        }
+    }
+}
+
+/// What became of a run.
+pub struct Played {
+    /// The points that were reached, in order, by all lives.
+    pub points: Vec<String>,
+    /// How each life but the last ended.
+    pub ends: Vec<ExitStatus>,
+}
+
+/// Plays a drain whose daemon has orders to die, and is started again as often as it does. Panics where the drain does
+/// not end well.
+pub async fn play(drain: Drain, orders: &[String]) -> Played {
+    let mut stage = Stage::new(SPEED, drain.world()).await;
+    let mut variables = stage.variables(&stage.instance());
+    let points = Points(stage.folder.path().join("points"));
+    std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
+    variables.extend([
+        ("DRAINHOOK_KILL_POINTS", points.0.display().to_string()),
+        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", drain.drain_timeout().to_owned()),
+        ("DRAINHOOK_IMDS__POLL", "10s".to_owned()),
+    ]);
+    if drain == Drain::AnswersLost {
+        variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
+    }
+    let (up, mut lives) = watch::channel(0);
+    let mut keeper = Keeper { clock: stage.service.clock(), up, restarts: Vec::new(), ends: Vec::new() };
+    let instance = stage.instance();
+    tokio::select! {
+        () = async {
+            direct(drain, &mut stage, &points).await;
+            let last = lives.wait_for(|lives| *lives > orders.len());
+            in_time("the life after the last death", last).await.expect("it is kept");
+        } => {}
+        () = keeper.keep(&variables, &instance) => {}
+    }
+    if drain != Drain::Withdrawn {
+        stage.service.world(|world, now| world.advance(now + TERMINATED));
+    }
+    let ended = load(&variables, &instance).expect("the last life has written a journal");
+    check(drain, &mut stage, &keeper.restarts, &ended);
+    Played { points: points.reached(), ends: keeper.ends }
+}
+
+/// As a service manager does: starts the daemon again when it ends.
+struct Keeper {
+    clock: Clock,
+    /// How many lives have begun by the latest that has come up.
+    up: watch::Sender<usize>,
+    restarts: Vec<Time>,
+    ends: Vec<ExitStatus>,
+}
+
+impl Keeper {
+    async fn keep(&mut self, variables: &Variables, instance: &str) {
+        loop {
+            let mut daemon = Daemon::spawn(variables);
+            let end = match daemon.end_before_it_is_up().await {
+                Some(end) => end,
+                None => {
+                    self.up.send_replace(self.ends.len() + 1);
+                    daemon.end().await
+                }
+            };
+            self.ends.push(end);
+            // Whatever it was doing, it has left a journal that can be read, or none yet.
+            load(variables, instance);
+            self.restarts.push(self.clock.now());
+        }
+    }
+}
+
+fn load(variables: &Variables, instance: &str) -> Option<Journal> {
+    let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
+    file.load(instance).expect("a journal that can be read")
+}
+
+/// The file through which the daemon is told where to die, and tells where it has been.
+struct Points(PathBuf);
+
+impl Points {
+    fn reached(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.0).expect("it is there");
+        let points = text.lines().filter(|line| !line.is_empty() && !line.starts_with("SIG"));
+        points.map(str::to_owned).collect()
+    }
+
+    /// Waits until something has been performed so often.
+    async fn performed(&self, times: usize, effect: &str) {
+        let point = format!("after {effect}");
+        eventually(&point, || self.reached().iter().filter(|reached| **reached == point).count() >= times).await;
+    }
+}
+
+/// Lets happen what the drain is about. Nothing goes on before what is to be killed in has been seen.
+async fn direct(drain: Drain, stage: &mut Stage, points: &Points) {
+    let instance = stage.instance();
+    // The agent can be told only when the rest is known: so the rest is part of every run.
+    let agent = |stage: &Stage, mode| stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
+    points.performed(1, "WriteJournal serving").await;
+    match drain {
+        Drain::Queue => {
+            send_message_of_another(stage);
+            agent(stage, AgentMode::Fails(503));
+            stage.scale_in();
+            points.performed(1, "WriteJournal wait").await;
+            agent(stage, AgentMode::Answers);
+        }
+        Drain::AnswersLost => {
+            agent(stage, AgentMode::Fails(503));
+            stage.scale_in();
+            points.performed(1, "Report heartbeat_sent").await;
+            agent(stage, AgentMode::Answers);
+        }
+        Drain::Deadline => stage.scale_in(),
+        Drain::Withdrawn => {
+            set_target(stage, "Standby");
+            points.performed(1, "WriteJournal ended, 0 messages").await;
+            set_target(stage, "InService");
+            points.performed(2, "WriteJournal serving").await;
+            return;
+        }
+    }
+    stage.until("the completion", completed).await;
+    points.performed(1, "WriteJournal ended, 0 messages").await;
+}
+
+fn set_target(stage: &Stage, state: &'static str) {
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_target_state(now, &instance, state));
+}
+
+fn send_message_of_another(stage: &Stage) {
+    let body = serde_json::json!({
+        "version": "0",
+        "source": "aws.autoscaling",
+        "detail-type": "EC2 Instance-terminate Lifecycle Action",
+        "detail": {
+            "AutoScalingGroupName": "workers",
+            "EC2InstanceId": "i-00000000000000bad",
+            "LifecycleActionToken": "00000000-0000-0000-0000-000000000bad",
+            "LifecycleHookName": "drain",
+            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        },
+    });
+    let queue = stage.service.world(|world, _| world.config().queue.clone()).expect("there is one");
+    let sent = stage
+        .service
+        .world(|world, now| world.send_message(now, &queue, body.to_string(), Duration::ZERO));
+    sent.expect("the queue takes it");
+}
+
+/// Whatever happened to the daemon: one completion, nothing lost, the deadline kept, nothing deleted that should not be.
+fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) {
+    let mut repeats = restarts.to_vec();
+    if drain == Drain::AnswersLost {
+        // Nobody can know that the heartbeat was heard: another is right.
+        let heard = stage.history.iter().find(|(_, one)| matches!(one, Happening::Heartbeat { .. }));
+        repeats.extend(heard.map(|(at, _)| *at + Duration::from_millis(1)));
+        repeats.sort();
+    }
+    stage.violates_nothing(&repeats);
+    if drain == Drain::Withdrawn {
+        assert!(journal.drain.is_none() && journal.agents.iter().all(|agent| !agent.told), "{journal:#?}");
+        assert_eq!(stage.count(completed), 0, "{:#?}", stage.history);
+        assert_eq!(stage.count(|one| matches!(one, Happening::AgentReturned { .. })), 1, "{:#?}", stage.history);
+        return;
+    }
+    assert_eq!(stage.count(completed), 1, "{:#?}", stage.history);
+    let at = |found: fn(&Happening) -> bool| {
+        stage.history.iter().find(|(_, one)| found(one)).map(|(at, _)| *at)
+    };
+    let completed_at = at(completed);
+    let outcome = if drain == Drain::Deadline {
+        assert!(completed_at >= stage.deadlines().last().copied(), "{:#?}", stage.history);
+        Outcome::Deadline
+    } else {
+        assert!(at(drained).is_some() && at(drained) <= completed_at, "{:#?}", stage.history);
+        Outcome::Drained
+    };
+    let ended = journal.drain.as_ref().and_then(|drain| drain.ended);
+    assert_eq!(ended.map(|ended| ended.outcome), Some(outcome), "{:#?}", stage.history);
+    if drain == Drain::Queue {
+        assert!(stage.count(message_deleted) == 1 || !hidden_for_long(stage), "{:#?}", stage.history);
+    }
+}
+
+/// Whether our message was hidden for good: then it has to be deleted too. A life that found Wait by a heartbeat has
+/// never seen the message, and leaves it to the queue's retention.
+fn hidden_for_long(stage: &Stage) -> bool {
+    let instance = stage.instances();
+    stage.history.iter().any(|(at, one)| match one {
+        Happening::VisibilityChanged { about: Some(about), visible_at, .. } => {
+            instance.contains(about) && visible_at.since(*at) > HOOK
+        }
+        _ => false,
+    })
+}
