@@ -180,6 +180,8 @@ pub(super) struct JournalTrack {
     writing: Option<(EffectId, u64)>,
     released: u64,
     on_disk: u64,
+    /// The last write has failed.
+    failing: bool,
     retry_at: Time,
 }
 
@@ -205,14 +207,16 @@ impl JournalTrack {
         let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
         self.released = revision;
         self.on_disk = revision;
+        self.failing = false;
         true
     }
 
-    pub fn failed(&mut self, id: EffectId, now: Time) -> bool {
-        let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
+    /// Takes a failure in; `Some` says whether it is the first in a row.
+    pub fn failed(&mut self, id: EffectId, now: Time) -> Option<bool> {
+        let (_, revision) = self.writing.take_if(|(writing, _)| *writing == id)?;
         self.released = revision;
         self.retry_at = now + RETRY;
-        true
+        Some(!std::mem::replace(&mut self.failing, true))
     }
 
     /// Starts a write if one is needed. One at a time; what is decided meanwhile goes into the next.

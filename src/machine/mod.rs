@@ -142,8 +142,8 @@ impl Machine {
                 self.journal.written(id);
             }
             Event::JournalFailed { id, why } => {
-                if self.journal.failed(id, self.turn.now) {
-                    self.turn.report(Report::JournalFailed { why });
+                if let Some(first) = self.journal.failed(id, self.turn.now) {
+                    self.turn.report(Report::JournalFailed { why, first });
                 }
             }
             Event::AgentAnswered { id, answer } => {

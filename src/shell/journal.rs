@@ -42,6 +42,14 @@ pub enum Unusable {
     },
 }
 
+/// The journal is not on disk: the old one, if there is one, still is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {source}; make room there, or let drainhook write there")]
+pub struct Unwritten {
+    path: PathBuf,
+    source: io::Error,
+}
+
 impl JournalFile {
     /// The journal in that folder, which is made if it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
@@ -86,14 +94,19 @@ impl JournalFile {
 
     /// Replaces the journal: either the old one or the new one is there at any instant, and the new one once this
     /// has returned.
-    pub fn write(&self, journal: &Journal) -> io::Result<()> {
+    pub fn write(&self, journal: &Journal) -> Result<(), Unwritten> {
         let new = self.path.with_extension("new");
-        let mut file = File::create(&new)?;
+        let unwritten = |source| Unwritten { path: new.clone(), source };
+        self.replace(&new, journal).map_err(unwritten)
+    }
+
+    fn replace(&self, new: &Path, journal: &Journal) -> io::Result<()> {
+        let mut file = File::create(new)?;
         file.write_all(&serde_json::to_vec(journal)?)?;
         file.sync_all()?;
         #[cfg(debug_assertions)]
         super::kill::within_write(journal);
-        fs::rename(&new, &self.path)?;
+        fs::rename(new, &self.path)?;
         // The rename itself must be on disk too.
         match self.path.parent() {
             Some(folder) => File::open(folder)?.sync_all(),

@@ -82,7 +82,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
         let folder = config.journal.dir.display();
         tracing::warn!(
-            "cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}"
+            "cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}; set \
+             journal.dir to a folder that drainhook can write to"
         );
         error.to_string()
     });

@@ -8,6 +8,7 @@ mod completion;
 mod configuration;
 mod control;
 mod crash;
+mod disk;
 mod fleet;
 mod idle;
 mod imds;

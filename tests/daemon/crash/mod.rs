@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use play::{Drain, Played, play};
+use play::{Drain, Played, is_obeyed, play};
 
 /// Runs at a time: they mostly wait.
 const AT_ONCE: usize = 8;
@@ -43,9 +43,7 @@ async fn points(drain: Drain) -> Vec<String> {
 /// Dies once, at one point, and the drain ends well all the same.
 async fn die(drain: Drain, signal: Signal, point: String) {
     let order = format!("{} {point}", if signal == Signal::KILL { "SIGKILL" } else { "SIGTERM" });
-    let t = std::time::Instant::now();
     let Played { ends, .. } = play(drain, &[order]).await;
-    println!("TIME {:?} {point}", t.elapsed());
     let killed: Vec<_> = ends.iter().map(|end| (end.signal(), end.code())).collect();
     let expected = if signal == Signal::KILL { (Some(signal.as_raw()), None) } else { (None, Some(0)) };
     assert_eq!(killed, [expected], "it did not come to this point, or died elsewhere");
@@ -96,6 +94,27 @@ async fn deadline() {
 #[tokio::test]
 async fn withdrawn() {
     kill_at_every_point(Drain::Withdrawn).await;
+}
+
+/// It is told to leave before each effect, leaves in order, and goes on.
+#[tokio::test]
+async fn leave_before_every_effect() {
+    let points = points(Drain::Queue).await.into_iter().filter(|point| point.contains(" before "));
+    die_at_each(Drain::Queue, Signal::TERM, points.collect()).await;
+}
+
+/// One drain, in which every life dies at the first point that none before has died at.
+#[tokio::test]
+async fn death_after_death() {
+    for drain in [Drain::Queue, Drain::AnswersLost] {
+        let orders: Vec<_> = points(drain).await.iter().map(|point| format!("SIGKILL {point}")).collect();
+        let Played { ends, points } = play(drain, &orders).await;
+        // Which way the drain takes after so many deaths is a matter of timing, and some ways miss a point.
+        let missed: Vec<_> = orders.iter().filter(|order| !is_obeyed(order, &points)).collect();
+        println!("{drain:?}: {} deaths in one drain; not come to: {missed:?}", ends.len());
+        assert_eq!(ends.len(), orders.len() - missed.len());
+        assert!(ends.len() > orders.len() / 2, "too few to mean much");
+    }
 }
 
 macro_rules! effects {

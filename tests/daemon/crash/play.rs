@@ -27,7 +27,8 @@ const TERMINATED: Duration = Duration::from_secs(7200);
 pub enum Drain {
     /// Scaled in: hook, queue, and a message in the queue that is another's.
     Queue,
-    /// Scaled in: no queue, a group that has to be looked up, and each first answer of AWS is lost.
+    /// Scaled in behind a load balancer: no queue, a group that has to be looked up, and each first answer of AWS is
+    /// lost.
     AnswersLost,
     /// Scaled in, with work that never ends.
     Deadline,
@@ -58,7 +59,7 @@ impl Drain {
     fn world(self) -> WorldConfig {
         let mut world = WorldConfig {
             hooks: vec![HookSpec::terminating("drain", HOOK)],
-            work: Work { items: 3, duration: Duration::from_secs(30), stuck: 0 },
+            work: Work { items: 2, duration: Duration::from_secs(10), stuck: 0 },
             timing: Timing { terminated: TERMINATED, ..Timing::default() },
             ..WorldConfig::default()
         };
@@ -76,11 +77,17 @@ impl Drain {
         world
     }
 
-    fn drain_timeout(self) -> &'static str {
-        match self {
-            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => "24h",
-            Drain::Deadline => "2m",
-        }
+    fn settings(self) -> [(&'static str, &'static str); 3] {
+        let (timeout, at) = match self {
+            Drain::Queue | Drain::Withdrawn => ("24h", "notice"),
+            Drain::AnswersLost => ("24h", "wait"),
+            Drain::Deadline => ("2m", "notice"),
+        };
+        [
+            ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
+            ("DRAINHOOK_LIFECYCLE__DRAIN_AT", at),
+            ("DRAINHOOK_IMDS__POLL", "10s"),
+        ]
     }
 }
 
@@ -99,11 +106,8 @@ pub async fn play(drain: Drain, orders: &[String]) -> Played {
     let mut variables = stage.variables(&stage.instance());
     let points = Points(stage.folder.path().join("points"));
     std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
-    variables.extend([
-        ("DRAINHOOK_KILL_POINTS", points.0.display().to_string()),
-        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", drain.drain_timeout().to_owned()),
-        ("DRAINHOOK_IMDS__POLL", "10s".to_owned()),
-    ]);
+    variables.insert("DRAINHOOK_KILL_POINTS", points.0.display().to_string());
+    variables.extend(drain.settings().map(|(name, value)| (name, value.to_owned())));
     if drain == Drain::AnswersLost {
         variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
     }
@@ -113,7 +117,7 @@ pub async fn play(drain: Drain, orders: &[String]) -> Played {
     tokio::select! {
         () = async {
             direct(drain, &mut stage, &points).await;
-            let last = lives.wait_for(|lives| *lives > orders.len());
+            let last = lives.wait_for(|lives| *lives > points.obeyed(orders));
             in_time("the life after the last death", last).await.expect("it is kept");
         } => {}
         () = keeper.keep(&variables, &instance) => {}
@@ -169,6 +173,12 @@ impl Points {
         points.map(str::to_owned).collect()
     }
 
+    /// How many of the orders have been obeyed, or are about to be.
+    fn obeyed(&self, orders: &[String]) -> usize {
+        let reached = self.reached();
+        orders.iter().filter(|order| is_obeyed(order, &reached)).count()
+    }
+
     /// Waits until something has been performed so often.
     async fn performed(&self, times: usize, effect: &str) {
         let point = format!("after {effect}");
@@ -176,27 +186,27 @@ impl Points {
     }
 }
 
+/// Whether the point of an order, such as `SIGKILL 2 after Complete`, has been reached.
+pub fn is_obeyed(order: &str, reached: &[String]) -> bool {
+    let mut words = order.splitn(3, ' ').skip(1);
+    let times = words.next().and_then(|times| times.parse().ok()).expect("how often");
+    let point = words.next().expect("a point");
+    reached.iter().filter(|reached| *reached == point).count() >= times
+}
+
 /// Lets happen what the drain is about. Nothing goes on before what is to be killed in has been seen.
 async fn direct(drain: Drain, stage: &mut Stage, points: &Points) {
-    let instance = stage.instance();
-    // The agent can be told only when the rest is known: so the rest is part of every run.
-    let agent = |stage: &Stage, mode| stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
     points.performed(1, "WriteJournal serving").await;
     match drain {
         Drain::Queue => {
             send_message_of_another(stage);
-            agent(stage, AgentMode::Fails(503));
+            // The agent accepts its orders only when the message is in: so it comes in, in every run.
+            set_agent(stage, AgentMode::Fails(503));
             stage.scale_in();
             points.performed(1, "WriteJournal wait").await;
-            agent(stage, AgentMode::Answers);
+            set_agent(stage, AgentMode::Answers);
         }
-        Drain::AnswersLost => {
-            agent(stage, AgentMode::Fails(503));
-            stage.scale_in();
-            points.performed(1, "Report heartbeat_sent").await;
-            agent(stage, AgentMode::Answers);
-        }
-        Drain::Deadline => stage.scale_in(),
+        Drain::AnswersLost | Drain::Deadline => stage.scale_in(),
         Drain::Withdrawn => {
             set_target(stage, "Standby");
             points.performed(1, "WriteJournal ended, 0 messages").await;
@@ -207,6 +217,11 @@ async fn direct(drain: Drain, stage: &mut Stage, points: &Points) {
     }
     stage.until("the completion", completed).await;
     points.performed(1, "WriteJournal ended, 0 messages").await;
+}
+
+fn set_agent(stage: &Stage, mode: AgentMode) {
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
 }
 
 fn set_target(stage: &Stage, state: &'static str) {
