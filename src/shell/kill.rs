@@ -12,6 +12,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::machine::Effect;
 use crate::machine::effect::AgentRequest;
 use crate::machine::journal::Journal;
+use crate::machine::report::Report;
 
 /// An effect that is being performed.
 #[derive(Debug)]
@@ -25,7 +26,15 @@ pub fn within_write(journal: &Journal) {
 impl Point {
     /// The effect is about to be performed.
     pub fn before(effect: &Effect) -> Self {
-        let name = name(effect);
+        Point::begin(name(effect))
+    }
+
+    /// As [`before`](Self::before), for the effect `Report`.
+    pub fn before_report(report: &Report) -> Self {
+        Point::begin(report_name(report))
+    }
+
+    fn begin(name: String) -> Self {
         reached(&format!("before {name}"));
         Point(name)
     }
@@ -71,8 +80,12 @@ fn name(effect: &Effect) -> String {
         Effect::ReceiveMessages { .. } => "ReceiveMessages".to_owned(),
         Effect::SetVisibility { .. } => "SetVisibility".to_owned(),
         Effect::DeleteMessage { .. } => "DeleteMessage".to_owned(),
-        Effect::Report(report) => format!("Report {}", report.name()),
+        Effect::Report(report) => report_name(report),
     }
+}
+
+fn report_name(report: &Report) -> String {
+    format!("Report {}", report.name())
 }
 
 /// How far the drain has come that is written down: how often a stage is written is a matter of timing.

@@ -182,20 +182,30 @@ impl Shell {
         let now = self.clock.now();
         let mut answer = None;
         for effect in self.machine.handle(now, event) {
-            #[cfg(debug_assertions)]
-            let report_point = matches!(effect, Effect::Report(_)).then(|| kill::Point::before(&effect));
             match effect {
-                Effect::Report(report @ Report::Answer(_)) => answer = Some(report),
-                Effect::Report(report) => log::tell(&report),
+                Effect::Report(report) => answer = self.tell(report).or(answer),
                 effect => {
                     tracing::trace!(?effect, "perform");
                     self.results.spawn(self.performer.clone().perform(effect));
                 }
             }
-            #[cfg(debug_assertions)]
-            report_point.map(kill::Point::after);
         }
         self.notify.status(&self.machine.status(), now);
+        answer
+    }
+
+    /// Logs a report; one for whoever has asked is returned instead.
+    fn tell(&self, report: Report) -> Option<Report> {
+        #[cfg(debug_assertions)]
+        let point = kill::Point::before_report(&report);
+        let answer = if let Report::Answer(_) = report {
+            Some(report)
+        } else {
+            log::tell(&report);
+            None
+        };
+        #[cfg(debug_assertions)]
+        point.after();
         answer
     }
 

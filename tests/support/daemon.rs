@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drainhook::machine::Time;
+use drainhook::machine::journal::Journal;
 use drainhook::machine::status::Status;
 use drainhook::shell::clock::{Clock, Scale};
 use drainhook::shell::control::Answer;
+use drainhook::shell::journal::JournalFile;
 use drainhook::sim::invariant::Invariants;
 use drainhook::sim::wire::{Addresses, Service};
 use drainhook::sim::world::{Happening, WorldConfig};
@@ -382,4 +384,10 @@ impl Drop for Daemon {
 /// The journal in the folder of a daemon's variables.
 pub fn journal(variables: &Variables) -> PathBuf {
     Path::new(&variables["DRAINHOOK_JOURNAL__DIR"]).join("journal.json")
+}
+
+/// What a daemon has written for this instance, if it has written anything.
+pub fn written(variables: &Variables, instance: &str) -> Option<Journal> {
+    let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
+    file.load(instance).expect("a journal that can be read")
 }

@@ -5,17 +5,15 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use drainhook::machine::Time;
-use drainhook::machine::journal::{Journal, Outcome};
+use drainhook::machine::journal::{ActionRecord, Journal, Outcome};
 use drainhook::shell::clock::Clock;
-use drainhook::shell::journal::JournalFile;
-use drainhook::sim::world::{AgentMode, Happening, HookSpec, Timing, Work, WorldConfig};
+use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
-use crate::support::daemon::{Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted};
+use crate::support::daemon::{
+    Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted, written,
+};
 use crate::support::lossy;
-
-/// The action has 18 s to live: enough on a machine that is busy with something else.
-const SPEED: u32 = 100;
 
 const HOOK: Duration = Duration::from_secs(1800);
 
@@ -48,11 +46,28 @@ impl Drain {
         }
     }
 
+    /// The last that is performed, and how often it has been by then.
+    fn last(self) -> (usize, &'static str) {
+        match self {
+            Drain::Queue | Drain::AnswersLost | Drain::Deadline => (1, "WriteJournal ended, 0 messages"),
+            Drain::Withdrawn => (2, "WriteJournal serving"),
+        }
+    }
+
     /// Before this point, the drain is as another one.
     pub fn from(self) -> Option<&'static str> {
         match self {
             Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
             Drain::Deadline => Some("before Report completing"),
+        }
+    }
+
+    /// The action has 18 s to live, in real time: enough on a machine that is busy with something else.
+    fn speed(self) -> u32 {
+        match self {
+            // It takes 2 s to the heartbeat that would find Wait, and leave the message alone.
+            Drain::Queue => 30,
+            Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => 100,
         }
     }
 
@@ -64,7 +79,9 @@ impl Drain {
             ..WorldConfig::default()
         };
         match self {
-            Drain::Queue | Drain::Withdrawn => {}
+            // The message is there before anybody looks for it.
+            Drain::Queue => world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(5)),
+            Drain::Withdrawn => {}
             Drain::AnswersLost => {
                 world.queue = None;
                 world.imds.tags = false;
@@ -99,11 +116,12 @@ pub struct Played {
     pub ends: Vec<ExitStatus>,
 }
 
-/// Plays a drain whose daemon has orders to die, and is started again as often as it does. Panics where the drain does
-/// not end well.
-pub async fn play(drain: Drain, orders: &[String]) -> Played {
-    let mut stage = Stage::new(SPEED, drain.world()).await;
-    let mut variables = stage.variables(&stage.instance());
+/// Plays a drain whose daemon has orders to die, and is started again as often as it does: so often at least. Panics
+/// where the drain does not end well.
+pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
+    let mut stage = Stage::new(drain.speed(), drain.world()).await;
+    let instance = stage.instance();
+    let mut variables = stage.variables(&instance);
     let points = Points(stage.folder.path().join("points"));
     std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
     variables.insert("DRAINHOOK_KILL_POINTS", points.0.display().to_string());
@@ -113,20 +131,23 @@ pub async fn play(drain: Drain, orders: &[String]) -> Played {
     }
     let (up, mut lives) = watch::channel(0);
     let mut keeper = Keeper { clock: stage.service.clock(), up, restarts: Vec::new(), ends: Vec::new() };
-    let instance = stage.instance();
+    let disk = Disk { variables: variables.clone(), instance: instance.clone() };
     tokio::select! {
         () = async {
-            direct(drain, &mut stage, &points).await;
-            let last = lives.wait_for(|lives| *lives > points.obeyed(orders));
-            in_time("the life after the last death", last).await.expect("it is kept");
+            direct(drain, &mut stage, &disk, &points).await;
+            if orders.is_empty() {
+                let (times, effect) = drain.last();
+                points.performed(times, effect).await;
+            }
+            let last = lives.wait_for(|lives| *lives > deaths);
+            in_time("the life after the death", last).await.expect("it is kept");
         } => {}
-        () = keeper.keep(&variables, &instance) => {}
+        () = keeper.keep(&variables, &disk) => {}
     }
     if drain != Drain::Withdrawn {
         stage.service.world(|world, now| world.advance(now + TERMINATED));
     }
-    let ended = load(&variables, &instance).expect("the last life has written a journal");
-    check(drain, &mut stage, &keeper.restarts, &ended);
+    check(drain, &mut stage, &keeper.restarts, &disk.journal().expect("one is written"));
     Played { points: points.reached(), ends: keeper.ends }
 }
 
@@ -140,7 +161,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(&mut self, variables: &Variables, instance: &str) {
+    async fn keep(&mut self, variables: &Variables, disk: &Disk) {
         loop {
             let mut daemon = Daemon::spawn(variables);
             let end = match daemon.end_before_it_is_up().await {
@@ -152,15 +173,27 @@ impl Keeper {
             };
             self.ends.push(end);
             // Whatever it was doing, it has left a journal that can be read, or none yet.
-            load(variables, instance);
+            disk.journal();
             self.restarts.push(self.clock.now());
         }
     }
 }
 
-fn load(variables: &Variables, instance: &str) -> Option<Journal> {
-    let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
-    file.load(instance).expect("a journal that can be read")
+/// Where the daemon writes its journal.
+struct Disk {
+    variables: Variables,
+    instance: String,
+}
+
+impl Disk {
+    fn journal(&self) -> Option<Journal> {
+        written(&self.variables, &self.instance)
+    }
+
+    /// Waits until the journal says so, whichever life has written it.
+    async fn says(&self, what: &str, holds: impl Fn(&Journal) -> bool) {
+        eventually(what, || self.journal().as_ref().is_some_and(&holds)).await;
+    }
 }
 
 /// The file through which the daemon is told where to die, and tells where it has been.
@@ -173,50 +206,54 @@ impl Points {
         points.map(str::to_owned).collect()
     }
 
-    /// How many of the orders have been obeyed, or are about to be.
-    fn obeyed(&self, orders: &[String]) -> usize {
-        let reached = self.reached();
-        orders.iter().filter(|order| is_obeyed(order, &reached)).count()
-    }
-
     /// Waits until something has been performed so often.
     async fn performed(&self, times: usize, effect: &str) {
         let point = format!("after {effect}");
-        eventually(&point, || self.reached().iter().filter(|reached| **reached == point).count() >= times).await;
+        eventually(&point, || self.reached().iter().filter(|reached| **reached == point).count() >= times)
+            .await;
     }
 }
 
-/// Whether the point of an order, such as `SIGKILL 2 after Complete`, has been reached.
-pub fn is_obeyed(order: &str, reached: &[String]) -> bool {
-    let mut words = order.splitn(3, ' ').skip(1);
-    let times = words.next().and_then(|times| times.parse().ok()).expect("how often");
-    let point = words.next().expect("a point");
-    reached.iter().filter(|reached| *reached == point).count() >= times
-}
-
-/// Lets happen what the drain is about. Nothing goes on before what is to be killed in has been seen.
-async fn direct(drain: Drain, stage: &mut Stage, points: &Points) {
-    points.performed(1, "WriteJournal serving").await;
+/// Lets happen what the drain is about. The agent accepts its orders only when the rest is known, so that the rest is
+/// part of every run, however slow the machine.
+async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
+    disk.says("in service", |journal| journal.served).await;
     match drain {
         Drain::Queue => {
             send_message_of_another(stage);
-            // The agent accepts its orders only when the message is in: so it comes in, in every run.
             set_agent(stage, AgentMode::Fails(503));
             stage.scale_in();
-            points.performed(1, "WriteJournal wait").await;
+            disk.says("Wait", |journal| action(journal).is_some_and(|action| action.wait_since.is_some()))
+                .await;
+            points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
         }
         Drain::AnswersLost | Drain::Deadline => stage.scale_in(),
         Drain::Withdrawn => {
+            set_agent(stage, AgentMode::Fails(503));
             set_target(stage, "Standby");
-            points.performed(1, "WriteJournal ended, 0 messages").await;
+            disk.says("the hook", |journal| action(journal).is_some_and(|action| action.hook.is_some()))
+                .await;
+            points.performed(1, "Report agent_trouble").await;
+            set_agent(stage, AgentMode::Answers);
+            disk.says("the end", |journal| journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some()))
+                .await;
             set_target(stage, "InService");
-            points.performed(2, "WriteJournal serving").await;
+            let serves =
+                |journal: &Journal| journal.drain.is_none() && journal.agents.iter().all(|one| !one.told);
+            disk.says("in service again", serves).await;
             return;
         }
     }
     stage.until("the completion", completed).await;
-    points.performed(1, "WriteJournal ended, 0 messages").await;
+    let over = |journal: &Journal| {
+        journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some() && drain.receipts.is_empty())
+    };
+    disk.says("the end", over).await;
+}
+
+fn action(journal: &Journal) -> Option<&ActionRecord> {
+    journal.drain.as_ref().map(|drain| &drain.action)
 }
 
 fn set_agent(stage: &Stage, mode: AgentMode) {
@@ -243,9 +280,8 @@ fn send_message_of_another(stage: &Stage) {
         },
     });
     let queue = stage.service.world(|world, _| world.config().queue.clone()).expect("there is one");
-    let sent = stage
-        .service
-        .world(|world, now| world.send_message(now, &queue, body.to_string(), Duration::ZERO));
+    let sent =
+        stage.service.world(|world, now| world.send_message(now, &queue, body.to_string(), Duration::ZERO));
     sent.expect("the queue takes it");
 }
 
@@ -262,13 +298,17 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
     if drain == Drain::Withdrawn {
         assert!(journal.drain.is_none() && journal.agents.iter().all(|agent| !agent.told), "{journal:#?}");
         assert_eq!(stage.count(completed), 0, "{:#?}", stage.history);
-        assert_eq!(stage.count(|one| matches!(one, Happening::AgentReturned { .. })), 1, "{:#?}", stage.history);
+        assert_eq!(
+            stage.count(|one| matches!(one, Happening::AgentReturned { .. })),
+            1,
+            "{:#?}",
+            stage.history
+        );
         return;
     }
     assert_eq!(stage.count(completed), 1, "{:#?}", stage.history);
-    let at = |found: fn(&Happening) -> bool| {
-        stage.history.iter().find(|(_, one)| found(one)).map(|(at, _)| *at)
-    };
+    let at =
+        |found: fn(&Happening) -> bool| stage.history.iter().find(|(_, one)| found(one)).map(|(at, _)| *at);
     let completed_at = at(completed);
     let outcome = if drain == Drain::Deadline {
         assert!(completed_at >= stage.deadlines().last().copied(), "{:#?}", stage.history);
