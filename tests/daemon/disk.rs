@@ -40,7 +40,7 @@ fn is_warning(line: &str) -> bool {
 /// Somebody makes room: what could not be written is written.
 #[tokio::test]
 async fn full_disk_with_room_again() {
-    let mut stage = Stage::new(20, world(3, 90)).await;
+    let mut stage = Stage::new(20, world(3, 60)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
     symlink("/dev/full", new_journal(&variables)).expect("a fresh path");
