@@ -175,7 +175,7 @@ impl Machine {
         }
         self.notices.settled.clear();
         self.drain = None;
-        self.journal.touch();
+        self.returned = self.journal.touch();
     }
 
     /// Ends the drain, with or without a completed action.

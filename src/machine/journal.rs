@@ -89,6 +89,9 @@ pub struct ActionRecord {
     pub wait_since: Option<Time>,
     /// A heartbeat has succeeded, so hook and group are right.
     pub proven: bool,
+    /// When the last heartbeat that succeeded was sent: the action's expiry counts from it.
+    #[serde(default)]
+    pub last_beat: Option<Time>,
     /// The intention to complete.
     pub intention: Option<Intention>,
     /// A completion was sent with this intention and its answer is not known: it may have taken effect.
@@ -177,6 +180,8 @@ pub(super) struct JournalTrack {
     writing: Option<(EffectId, u64)>,
     released: u64,
     on_disk: u64,
+    /// The last write has failed.
+    failing: bool,
     retry_at: Time,
 }
 
@@ -202,14 +207,16 @@ impl JournalTrack {
         let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
         self.released = revision;
         self.on_disk = revision;
+        self.failing = false;
         true
     }
 
-    pub fn failed(&mut self, id: EffectId, now: Time) -> bool {
-        let Some((_, revision)) = self.writing.take_if(|(writing, _)| *writing == id) else { return false };
+    /// Takes a failure in; `Some` says whether it is the first in a row.
+    pub fn failed(&mut self, id: EffectId, now: Time) -> Option<bool> {
+        let (_, revision) = self.writing.take_if(|(writing, _)| *writing == id)?;
         self.released = revision;
         self.retry_at = now + RETRY;
-        true
+        Some(!std::mem::replace(&mut self.failing, true))
     }
 
     /// Starts a write if one is needed. One at a time; what is decided meanwhile goes into the next.

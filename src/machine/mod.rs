@@ -76,6 +76,8 @@ pub struct Machine {
     drain: Option<Drain>,
     queue: QueueTrack,
     journal: JournalTrack,
+    /// The revision of the journal that must be out before the agents are told to serve again.
+    returned: u64,
     /// Tokens of actions that are over, oldest first.
     finished: Vec<String>,
 }
@@ -93,6 +95,7 @@ impl Machine {
             drain: None,
             queue: QueueTrack::default(),
             journal: JournalTrack::default(),
+            returned: 0,
             finished: Vec::new(),
             settings,
         }
@@ -139,8 +142,8 @@ impl Machine {
                 self.journal.written(id);
             }
             Event::JournalFailed { id, why } => {
-                if self.journal.failed(id, self.turn.now) {
-                    self.turn.report(Report::JournalFailed { why });
+                if let Some(first) = self.journal.failed(id, self.turn.now) {
+                    self.turn.report(Report::JournalFailed { why, first });
                 }
             }
             Event::AgentAnswered { id, answer } => {
@@ -219,7 +222,10 @@ impl Machine {
         }
         match drain.ended {
             Some(_) => drain.receipts.iter().for_each(|receipt| self.queue.delete(receipt.clone(), 0)),
-            None => self.turn.report(Report::DrainRecovered { started: drain.started }),
+            None => {
+                drain.receipts.iter().for_each(|receipt| self.queue.hide(receipt.clone(), 0));
+                self.turn.report(Report::DrainRecovered { started: drain.started });
+            }
         }
         self.drain = Some(drain);
     }
@@ -274,7 +280,8 @@ impl Machine {
         self.drive_action(&in_force);
         self.direct_agents(reason);
         let wanted = self.wants_queue();
-        self.queue.decide(&mut self.turn, &self.journal, wanted);
+        let deadline = self.message_deadline();
+        self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
         let Machine { settings, notices, served, agents, drain, journal, finished, turn, .. } = self;
         journal.decide(turn, || Journal {
             version: journal::VERSION,
@@ -306,10 +313,10 @@ impl Machine {
 
     /// Tells the agents to drain, to serve again, or nothing.
     fn direct_agents(&mut self, reason: Option<Reason>) {
-        let Machine { agents, drain, journal, turn, .. } = self;
+        let Machine { agents, drain, journal, returned, turn, .. } = self;
         let Some(drain) = drain else {
-            for agent in agents {
-                agent.decide(turn, Want::Return);
+            if journal.is_released(*returned) {
+                agents.iter_mut().for_each(|agent| agent.decide(turn, Want::Return));
             }
             return;
         };
@@ -327,6 +334,13 @@ impl Machine {
         let located = self.is_draining() && !unlocated;
         let expects = self.notices.expects_action();
         self.settings.queue && ((self.imds.deaf && !located) || (expects && unlocated))
+    }
+
+    /// Until when our own message need not be seen.
+    fn message_deadline(&self) -> Option<Time> {
+        let hard = self.drain.as_ref().and_then(|drain| drain.hard_deadline);
+        let deadline = drain::latest_deadline(&self.agents, hard);
+        deadline.or(Some(self.turn.now + self.settings.drain_timeout()))
     }
 
     fn on_over(&mut self, over: Option<Over>) {

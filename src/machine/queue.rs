@@ -19,6 +19,9 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 /// SQS hides a message for 12 hours after its receipt at most; a minute less, as the call takes time too.
 const HIDDEN_MOST: Duration = Duration::from_secs(12 * 3600 - 60);
 
+/// For how long a message is hidden at least: time to leave it alone.
+const HIDDEN_LEAST: Duration = Duration::from_secs(1);
+
 /// SQS takes ten entries in one batch.
 const BATCH_MAX: usize = 10;
 
@@ -37,6 +40,9 @@ const DELETE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 /// After so many tries the queue's retention has to remove the message.
 const DELETE_TRIES_MAX: u32 = 6;
 
+/// Messages that wait to be hidden; more can only come from a queue that repeats our messages without end.
+const HIDES_MAX: usize = 64;
+
 /// Deletions that wait; more can only come from a queue that repeats our messages without end.
 const DELETES_MAX: usize = 64;
 
@@ -44,17 +50,22 @@ const DELETES_MAX: usize = 64;
 pub(super) struct QueueTrack {
     receive: Attempts,
     misses: u32,
+    /// Receipts of our messages that are to be hidden, each with the revision of the journal that must be out first.
+    hides: Vec<(String, u64)>,
     delete: Attempts,
     /// Receipts, each with the revision of the journal that must be out first.
     deletes: VecDeque<(String, u64)>,
 }
 
 impl QueueTrack {
-    /// Starts a receive if one is wanted, and the next deletion.
-    pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool) {
+    /// Starts a receive if one is wanted, hides our own messages until the deadline, and starts the next deletion.
+    pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool, deadline: Option<Time>) {
         if wanted && self.receive.ready(turn, Timer::Queue) {
             self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL });
         }
+        let due: Vec<_> = self.hides.extract_if(.., |(_, revision)| journal.is_released(*revision)).collect();
+        let hidden = deadline.map_or(HIDDEN_MOST, |deadline| deadline.since(turn.now)).min(HIDDEN_MOST);
+        set_visibility(turn, due.into_iter().map(|(receipt, _)| receipt), hidden.max(HIDDEN_LEAST));
         if let Some((receipt, revision)) = self.deletes.front().cloned()
             && journal.is_released(revision)
             && self.delete.ready(turn, Timer::Delete)
@@ -111,22 +122,22 @@ impl QueueTrack {
     }
 
     /// Gives messages back that were taken for ours.
-    pub fn give_back_receipts(&self, turn: &mut Turn, receipts: Vec<String>) {
-        for chunk in receipts.chunks(BATCH_MAX) {
-            let entries = chunk.iter().map(|receipt| (receipt.clone(), Duration::from_secs(1))).collect();
-            turn.emit(|id| Effect::SetVisibility { id, entries });
-        }
+    pub fn give_back_receipts(&mut self, turn: &mut Turn, receipts: Vec<String>) {
+        self.hides.retain(|(hidden, _)| !receipts.contains(hidden));
+        set_visibility(turn, receipts.into_iter(), HIDDEN_LEAST);
     }
 
-    /// Hides our own message until the deadline: nobody else needs to see it.
-    pub fn hide(&self, turn: &mut Turn, receipt: &str, deadline: Option<Time>) {
-        let hidden = deadline.map_or(HIDDEN_MOST, |deadline| deadline.since(turn.now)).min(HIDDEN_MOST);
-        let entries = vec![(receipt.to_owned(), hidden.max(Duration::from_secs(1)))];
-        turn.emit(|id| Effect::SetVisibility { id, entries });
+    /// Hides our own message until the deadline, for nobody else needs to see it, once it is written down: one that is
+    /// hidden and forgotten would never be deleted.
+    pub fn hide(&mut self, receipt: String, revision: u64) {
+        if self.hides.len() < HIDES_MAX {
+            self.hides.push((receipt, revision));
+        }
     }
 
     /// Deletes a message whose action is over, or that has been taken in whole, once that is written down.
     pub fn delete(&mut self, receipt: String, revision: u64) {
+        self.hides.retain(|(hidden, _)| *hidden != receipt);
         if self.deletes.len() < DELETES_MAX && !self.deletes.iter().any(|(kept, _)| *kept == receipt) {
             self.deletes.push_back((receipt, revision));
         }
@@ -149,5 +160,12 @@ impl QueueTrack {
         }
         self.delete.succeeded(turn.now);
         self.deletes.pop_front().map(|(receipt, _)| receipt)
+    }
+}
+
+fn set_visibility(turn: &mut Turn, receipts: impl Iterator<Item = String>, hidden: Duration) {
+    let entries: Vec<_> = receipts.map(|receipt| (receipt, hidden)).collect();
+    for chunk in entries.chunks(BATCH_MAX) {
+        turn.emit(|id| Effect::SetVisibility { id, entries: chunk.to_vec() });
     }
 }

@@ -121,8 +121,10 @@ pub enum Report {
     },
     /// The journal could not be written.
     JournalFailed {
-        /// Why.
+        /// What was tried, what came back, what to do.
         why: String,
+        /// The first failure in a row.
+        first: bool,
     },
     /// The answer to an operator.
     Answer(Result<String, String>),
@@ -239,11 +241,13 @@ impl Report {
             Report::AgentTrouble { first: true, .. }
             | Report::ImdsSilent { .. }
             | Report::UnknownTargetState { .. }
-            | Report::JournalFailed { .. } => Loudness::Warn,
+            | Report::JournalFailed { first: true, .. } => Loudness::Warn,
             Report::DrainEnded {
                 outcome: Outcome::Failed | Outcome::Deadline | Outcome::Overtaken, ..
             } => Loudness::Warn,
-            Report::AgentTrouble { first: false, .. } | Report::Answer(_) => Loudness::Debug,
+            Report::AgentTrouble { first: false, .. }
+            | Report::JournalFailed { first: false, .. }
+            | Report::Answer(_) => Loudness::Debug,
             Report::DrainStarted { .. }
             | Report::DrainRecovered { .. }
             | Report::AgentsTold { .. }
@@ -315,8 +319,8 @@ impl fmt::Display for Report {
             ),
             Report::ImdsHeard => f.write_str("IMDS answers again"),
             Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
-            Report::JournalFailed { why } => {
-                write!(f, "journal not written, so a restart in this drain would start it anew: {why}")
+            Report::JournalFailed { why, .. } => {
+                write!(f, "journal not written, so a restart now would not know how things stand: {why}")
             }
             Report::Answer(Ok(text) | Err(text)) => f.write_str(text),
         }

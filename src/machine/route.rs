@@ -1,7 +1,6 @@
 //! What becomes of each message of the shared queue.
 
 use super::Machine;
-use super::drain::latest_deadline;
 use super::event::MaintenanceNotice;
 use super::event::SpotNotice;
 use super::journal::Ended;
@@ -72,10 +71,7 @@ impl Machine {
         if drain.receipts.len() < RECEIPTS_MAX && !drain.receipts.iter().any(|kept| kept == receipt) {
             drain.receipts.push(receipt.to_owned());
         }
-        let deadline = latest_deadline(&self.agents, drain.hard_deadline);
-        let deadline = deadline.or(Some(self.turn.now + self.settings.drain_timeout()));
-        self.queue.hide(&mut self.turn, receipt, deadline);
-        self.journal.touch();
+        self.queue.hide(receipt.to_owned(), self.journal.touch());
         Owner::Held
     }
 

@@ -1,8 +1,13 @@
 //! The journal on disk: one file, replaced whole, durable before anything depends on it.
+//!
+//! Two lines of JSON: the journal, and the MD5 of that line. A digit that has changed would still be a journal, with a
+//! deadline that nobody has set: work would be cut off, and nobody would know why.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5};
 
 use crate::machine::journal::{Journal, VERSION};
 
@@ -45,6 +50,14 @@ pub enum Unusable {
     },
 }
 
+/// The journal is not on disk: the old one, if there is one, still is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {source}; make room there, or let drainhook write there")]
+pub struct Unwritten {
+    path: PathBuf,
+    source: io::Error,
+}
+
 impl JournalFile {
     /// The journal in that folder, which is made if it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
@@ -56,7 +69,7 @@ impl JournalFile {
     pub fn load(&self, instance_id: &str) -> Result<Option<Journal>, Unusable> {
         let read = self.read().map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
         let Some(bytes) = read else { return Ok(None) };
-        let journal = parse(&bytes).or_else(|why| self.set_aside(why))?;
+        let journal = decode(&bytes).or_else(|why| self.set_aside(why))?;
         if journal.instance_id != instance_id {
             return Err(Unusable::Foreign { instance_id: journal.instance_id });
         }
@@ -67,7 +80,7 @@ impl JournalFile {
     pub fn peek(folder: &Path) -> io::Result<Option<Journal>> {
         let bytes = JournalFile { path: folder.join(NAME) }.read()?;
         let damaged = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-        bytes.map(|bytes| parse(&bytes).map_err(damaged)).transpose()
+        bytes.map(|bytes| decode(&bytes).map_err(damaged)).transpose()
     }
 
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
@@ -88,12 +101,19 @@ impl JournalFile {
 
     /// Replaces the journal: either the old one or the new one is there at any instant, and the new one once this
     /// has returned.
-    pub fn write(&self, journal: &Journal) -> io::Result<()> {
+    pub fn write(&self, journal: &Journal) -> Result<(), Unwritten> {
         let new = self.path.with_extension("new");
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec(journal)?)?;
+        let unwritten = |source| Unwritten { path: new.clone(), source };
+        self.replace(&new, journal).map_err(unwritten)
+    }
+
+    fn replace(&self, new: &Path, journal: &Journal) -> io::Result<()> {
+        let mut file = File::create(new)?;
+        file.write_all(encode(journal)?.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        #[cfg(debug_assertions)]
+        super::kill::within_write(journal);
+        fs::rename(new, &self.path)?;
         // The rename itself must be on disk too.
         match self.path.parent() {
             Some(folder) => File::open(folder)?.sync_all(),
@@ -102,20 +122,41 @@ impl JournalFile {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Journal, String> {
+fn encode(journal: &Journal) -> serde_json::Result<String> {
+    let journal = serde_json::to_string(journal)?;
+    let checksum = checksum(journal.as_bytes());
+    Ok(format!("{journal}\n\"{checksum}\"\n"))
+}
+
+fn decode(bytes: &[u8]) -> Result<Journal, String> {
     if bytes.len() as u64 > JOURNAL_MAX {
         return Err(format!("it is larger than {JOURNAL_MAX} bytes"));
     }
-    let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let journal = whole(bytes).ok_or("it was cut off or changed: its checksum is not that of its content")?;
+    let journal: Journal = serde_json::from_slice(journal).map_err(|error| error.to_string())?;
     match journal.version {
         VERSION => Ok(journal),
         other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),
     }
 }
 
+/// The first line, if the second is its checksum and nothing follows.
+fn whole(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (journal, rest) = bytes.split_at(end);
+    (rest == format!("\n\"{}\"\n", checksum(journal)).as_bytes()).then_some(journal)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    format!("{:x}", Md5::digest(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Time;
+    use crate::machine::effect::CompletionResult;
+    use crate::machine::journal::{ActionRecord, AgentRecord, DrainRecord, Intention, Outcome};
     use crate::machine::notice::Notices;
 
     fn journal(instance_id: &str) -> Journal {
@@ -153,10 +194,37 @@ mod tests {
         );
     }
 
+    /// A journal of a drain with all that one can have.
+    fn of_a_drain() -> Journal {
+        let time = Time::from_unix_ms(1_764_000_000_000);
+        let intention = Intention { outcome: Outcome::Drained, result: CompletionResult::Continue };
+        let action = ActionRecord {
+            group: Some("workers".to_owned()),
+            token: Some("0af3d6c2-7b1e-4f57-9a39-0d3e1f6c2b11".to_owned()),
+            wait_since: Some(time),
+            proven: true,
+            intention: Some(intention),
+            ..ActionRecord::default()
+        };
+        let agent =
+            AgentRecord { name: "worker".to_owned(), soft_deadline: Some(time), ..AgentRecord::default() };
+        let drain = DrainRecord {
+            started: time,
+            told: Some(time),
+            hard_deadline: Some(time),
+            forced: None,
+            action,
+            receipts: vec!["receipt".to_owned()],
+            message_hook: Some("drain".to_owned()),
+            ended: None,
+        };
+        Journal { agents: vec![agent], drain: Some(drain), ..journal("i-1") }
+    }
+
     #[test]
     fn cut_at_every_byte() {
         let (_folder, file) = folder();
-        let whole = serde_json::to_vec(&journal("i-1")).expect("serialisable");
+        let whole = encode(&of_a_drain()).expect("serialisable").into_bytes();
         for length in 0..whole.len() {
             fs::write(&file.path, &whole[..length]).expect("written");
             let Err(Unusable::Damaged { set_aside, .. }) = file.load("i-1") else {
@@ -165,6 +233,21 @@ mod tests {
             assert_eq!(fs::read(set_aside).expect("set aside"), &whole[..length]);
             assert!(matches!(file.load("i-1"), Ok(None)), "left in place");
         }
+        fs::write(&file.path, &whole).expect("written");
+        assert_eq!(file.load("i-1").expect("whole"), Some(of_a_drain()));
+    }
+
+    #[test]
+    fn flipped_at_every_bit() {
+        let mut bytes = encode(&of_a_drain()).expect("serialisable").into_bytes();
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                bytes[place] ^= 1 << bit;
+                assert!(decode(&bytes).is_err(), "bit {bit} of byte {place} flipped, and still used");
+                bytes[place] ^= 1 << bit;
+            }
+        }
+        assert_eq!(decode(&bytes), Ok(of_a_drain()));
     }
 
     #[test]

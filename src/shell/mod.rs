@@ -9,6 +9,8 @@ pub mod clock;
 pub mod control;
 pub(crate) mod identity;
 pub mod journal;
+#[cfg(debug_assertions)]
+mod kill;
 pub mod notify;
 pub mod perform;
 pub(crate) mod settings;
@@ -82,7 +84,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
         let folder = config.journal.dir.display();
         tracing::warn!(
-            "cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}"
+            "cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}; set \
+             journal.dir to a folder that drainhook can write to"
         );
         error.to_string()
     });
@@ -182,8 +185,7 @@ impl Shell {
         let mut answer = None;
         for effect in self.machine.handle(now, event) {
             match effect {
-                Effect::Report(report @ Report::Answer(_)) => answer = Some(report),
-                Effect::Report(report) => log::tell(&report),
+                Effect::Report(report) => answer = self.tell(report).or(answer),
                 effect => {
                     tracing::trace!(?effect, "perform");
                     self.results.spawn(self.performer.clone().perform(effect));
@@ -191,6 +193,21 @@ impl Shell {
             }
         }
         self.notify.status(&self.machine.status(), now);
+        answer
+    }
+
+    /// Logs a report; one for whoever has asked is returned instead.
+    fn tell(&self, report: Report) -> Option<Report> {
+        #[cfg(debug_assertions)]
+        let point = kill::Point::before_report(&report);
+        let answer = if let Report::Answer(_) = report {
+            Some(report)
+        } else {
+            log::tell(&report);
+            None
+        };
+        #[cfg(debug_assertions)]
+        point.after();
         answer
     }
 

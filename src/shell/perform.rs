@@ -53,6 +53,15 @@ pub struct Performer {
 impl Performer {
     /// Performs one effect. `Report` is the shell's own business, and has no result.
     pub async fn perform(self: Arc<Self>, effect: Effect) -> Option<Event> {
+        #[cfg(debug_assertions)]
+        let point = super::kill::Point::before(&effect);
+        let event = self.attempt(effect).await;
+        #[cfg(debug_assertions)]
+        point.after();
+        event
+    }
+
+    async fn attempt(&self, effect: Effect) -> Option<Event> {
         let instance_id = self.instance_id.as_str();
         Some(match effect {
             Effect::Report(_) => return None,

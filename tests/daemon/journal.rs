@@ -5,9 +5,12 @@ use std::time::Duration;
 use drainhook::machine::journal::{Journal, Outcome, VERSION};
 use drainhook::machine::notice::Notices;
 use drainhook::machine::status::State;
+use drainhook::shell::journal::JournalFile;
 use drainhook::sim::world::{Timing, WorldConfig};
 
-use crate::support::daemon::{Daemon, Stage, completed, journal, message_deleted, told, worked};
+use crate::support::daemon::{
+    Daemon, Stage, completed, drained, journal, message_deleted, told, worked, written,
+};
 use crate::world;
 
 #[tokio::test]
@@ -19,9 +22,7 @@ async fn stop_in_mid_drain() {
     stage.until("work that is done", worked).await;
     daemon.terminate();
     assert!(daemon.exit().await.success());
-    let written = std::fs::read(journal(&variables)).expect("a journal");
-    let written: Journal = serde_json::from_slice(&written).expect("a whole one");
-    assert_eq!(written.instance_id, stage.instance());
+    let written = written(&variables, &stage.instance()).expect("a journal");
     assert!(written.drain.is_some_and(|drain| drain.ended.is_none()));
     goes_on(&mut stage, 1).await;
 }
@@ -79,17 +80,29 @@ async fn goes_on(stage: &mut Stage, told_before: usize) {
     stage.until_ended_well(&[restart]).await;
 }
 
+/// What is left of a journal is not believed: IMDS and the queue are, and the agent has the last word.
 #[tokio::test]
-async fn damaged_journal() {
-    let mut stage = Stage::new(20, world(3, 30)).await;
-    let variables = stage.variables(&stage.instance());
-    std::fs::write(journal(&variables), "{\"version\":1,\"insta").expect("written");
-    let daemon = Daemon::start(&variables).await;
-    daemon.logged(&["WARN", "set aside"]).await;
-    let set_aside = journal(&variables).with_extension("damaged.json");
-    assert_eq!(std::fs::read_to_string(set_aside).expect("kept"), "{\"version\":1,\"insta");
-    stage.scale_in();
-    stage.until_ended_well(&[]).await;
+async fn cut_in_mid_drain() {
+    for cut in [0, 1, 300, usize::MAX] {
+        let mut stage = Stage::new(50, world(3, 60)).await;
+        let variables = stage.variables(&stage.instance());
+        let daemon = Daemon::start(&variables).await;
+        stage.scale_in();
+        stage.until("a POST", told).await;
+        daemon.kill().await;
+        let whole = std::fs::read(journal(&variables)).expect("a journal");
+        let left = &whole[..cut.min(whole.len() - 1)];
+        std::fs::write(journal(&variables), left).expect("written");
+        let daemon = Daemon::start(&variables).await;
+        daemon.logged(&["WARN", "set aside"]).await;
+        let set_aside = journal(&variables).with_extension("damaged.json");
+        assert_eq!(std::fs::read(set_aside).expect("kept"), left);
+        stage.until("the completion", completed).await;
+        daemon.logged(&["drain_ended", "drained, completed with CONTINUE"]).await;
+        let before = stage.history.iter().take_while(|(_, one)| !completed(one));
+        assert!(before.into_iter().any(|(_, one)| drained(one)), "{:#?}", stage.history);
+        assert_eq!(stage.count(completed), 1);
+    }
 }
 
 /// It says that an operator wants a drain: whoever believes it drains at once.
@@ -106,7 +119,8 @@ async fn journal_of_another_instance() {
         drain: None,
         finished: Vec::new(),
     };
-    std::fs::write(journal(&variables), serde_json::to_vec(&baked_in).expect("JSON")).expect("written");
+    let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
+    file.write(&baked_in).expect("written");
     let daemon = Daemon::start(&variables).await;
     daemon.logged(&["WARN", "i-00000000000000bad"]).await;
     assert_eq!(daemon.status().await.state, State::Serving);

@@ -7,6 +7,8 @@ mod agents;
 mod completion;
 mod configuration;
 mod control;
+mod crash;
+mod disk;
 mod fleet;
 mod idle;
 mod imds;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drainhook::machine::Time;
+use drainhook::machine::journal::Journal;
 use drainhook::machine::status::Status;
 use drainhook::shell::clock::{Clock, Scale};
 use drainhook::shell::control::Answer;
+use drainhook::shell::journal::JournalFile;
 use drainhook::sim::invariant::Invariants;
 use drainhook::sim::wire::{Addresses, Service};
 use drainhook::sim::world::{Happening, WorldConfig};
@@ -160,11 +162,17 @@ impl Stage {
         let lost: u32 = self.history.iter().map(|(_, one)| work_lost(one)).sum();
         assert_eq!(lost, 0, "work was lost: {:#?}", self.history);
         assert_eq!(self.count(completed), instances, "{:#?}", self.history);
+        self.violates_nothing(restarts);
+    }
+
+    /// No invariant is violated by what has happened so far. Daemons were started again at `restarts`.
+    pub fn violates_nothing(&mut self, restarts: &[Time]) {
+        self.catch_up();
         let timeout = self.service.world(|world, _| world.config().hooks[0].heartbeat_timeout);
         let mut invariants = Invariants::new(timeout);
         let mut restarts = restarts.iter().peekable();
         for (at, happening) in &self.history {
-            if let Some(restart) = restarts.next_if(|restart| *restart <= at) {
+            while let Some(restart) = restarts.next_if(|restart| *restart <= at) {
                 invariants.restarted(*restart);
             }
             invariants.observe(*at, happening);
@@ -276,6 +284,21 @@ impl Daemon {
         in_time(start, next).await
     }
 
+    /// Waits until it knows which instance it is on; `Some` where it ends before.
+    pub async fn end_before_it_is_up(&mut self) -> Option<ExitStatus> {
+        let mut datagram = [0; 1024];
+        loop {
+            tokio::select! {
+                end = self.child.wait() => return Some(end.expect("it is ours")),
+                length = self.notify.recv(&mut datagram) => {
+                    if datagram[..length.expect("a datagram")].starts_with(b"STATUS=") {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     pub fn log(&self) -> String {
         self.log.borrow().clone()
     }
@@ -301,7 +324,12 @@ impl Daemon {
 
     /// Waits until it ends.
     pub async fn exit(&mut self) -> ExitStatus {
-        in_time("its end", self.child.wait()).await.expect("it is ours")
+        in_time("its end", self.end()).await
+    }
+
+    /// Its end, for whoever waits beside something that is sure to happen.
+    pub async fn end(&mut self) -> ExitStatus {
+        self.child.wait().await.expect("it is ours")
     }
 
     /// Whether it has not ended.
@@ -370,4 +398,10 @@ impl Drop for Daemon {
 /// The journal in the folder of a daemon's variables.
 pub fn journal(variables: &Variables) -> PathBuf {
     Path::new(&variables["DRAINHOOK_JOURNAL__DIR"]).join("journal.json")
+}
+
+/// What a daemon has written for this instance, if it has written anything.
+pub fn written(variables: &Variables, instance: &str) -> Option<Journal> {
+    let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
+    file.load(instance).expect("a journal that can be read")
 }

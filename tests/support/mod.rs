@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod daemon;
+pub mod lossy;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -181,7 +182,7 @@ async fn endless(stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> 
     Err(std::io::ErrorKind::Other.into())
 }
 
-async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {
+pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);

@@ -24,19 +24,18 @@ impl ActionTrack {
         };
         match result {
             Ok(()) => {
-                let news = !self.record.proven || self.record.wait_since.is_none();
                 if self.record.wait_since.is_none() {
                     let since = self.not_waiting_at.or(self.expected_since).unwrap_or(sent);
                     self.learn_wait(turn, since, "heartbeat");
                 }
                 self.record.proven = true;
                 self.heartbeats += 1;
-                self.last_beat = Some(sent);
+                self.record.last_beat = Some(sent);
                 self.denied = false;
                 let next_at = sent + heartbeat::interval(timeout, turn);
                 self.heartbeat.succeeded(next_at);
                 turn.report(Report::HeartbeatSent { expires: self.expires() });
-                news
+                true
             }
             Err(error) => {
                 self.retry_heartbeat(turn, sent, timeout, error.kind);

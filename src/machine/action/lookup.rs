@@ -121,7 +121,7 @@ impl ActionTrack {
         turn.report(Report::HookChosen { hook: facts.clone() });
         // A heartbeat that was planned by another timeout, or by none, is planned anew.
         if let Some(since) = self.record.wait_since {
-            let from = self.last_beat.unwrap_or(since);
+            let from = self.record.last_beat.unwrap_or(since);
             let next_at = from + heartbeat::interval(facts.heartbeat_timeout, turn);
             self.heartbeat.succeeded(next_at);
         }

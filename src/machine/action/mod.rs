@@ -55,8 +55,6 @@ pub(super) struct ActionTrack {
     pub impossible: Option<String>,
     /// Heartbeats that succeeded.
     pub heartbeats: u32,
-    /// When the last of them was sent.
-    pub last_beat: Option<Time>,
     expected_since: Option<Time>,
     wait_known_at: Option<Time>,
     /// The last time at which the action was known not to wait.
@@ -91,10 +89,16 @@ impl ActionTrack {
     /// have been sent.
     pub fn recover(record: ActionRecord, started: Time, now: Time) -> Self {
         let wait_since = record.wait_since.map(|since| since.min(now));
+        let last_beat = record.last_beat.map(|sent| sent.min(now));
         let mut track = ActionTrack {
             wait_known_at: wait_since.map(|_| now),
             expected_since: Some(started.min(now)),
-            record: ActionRecord { wait_since, unanswered: record.unanswered.or(record.intention), ..record },
+            record: ActionRecord {
+                wait_since,
+                last_beat,
+                unanswered: record.unanswered.or(record.intention),
+                ..record
+            },
             ..ActionTrack::default()
         };
         track.heartbeat.succeeded(now);
@@ -114,7 +118,7 @@ impl ActionTrack {
 
     /// When the action expires, as far as is known.
     pub fn expires(&self) -> Option<Time> {
-        Some(heartbeat::expiry(self.record.hook.as_ref()?, self.record.wait_since?, self.last_beat))
+        Some(heartbeat::expiry(self.record.hook.as_ref()?, self.record.wait_since?, self.record.last_beat))
     }
 
     /// When the next heartbeat is due, if one is to be sent at all.

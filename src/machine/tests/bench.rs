@@ -306,6 +306,21 @@ impl Bench {
         self.open.iter().any(|effect| matches!(effect, Effect::Heartbeat { .. }))
     }
 
+    /// The write under way reaches the disk, which writes from now on.
+    pub fn journal_written(&mut self) {
+        let id = self.take(|effect| match effect {
+            Effect::WriteJournal { id, .. } => Some(*id),
+            _ => None,
+        });
+        self.disk = Disk::Writes;
+        let written = self.log.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::WriteJournal { id: of, journal } if *of == id => Some((**journal).clone()),
+            _ => None,
+        });
+        self.journal = written;
+        self.event(Event::JournalWritten { id });
+    }
+
     /// The completion under way: its token and result.
     pub fn completing(&self) -> Option<(Option<String>, CompletionResult)> {
         self.open.iter().find_map(|effect| match effect {

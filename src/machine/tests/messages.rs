@@ -115,8 +115,25 @@ fn own_message_hidden_until_the_deadline() {
 fn own_message_hidden_for_twelve_hours_at_most() {
     let mut patient = agent("worker");
     patient.drain_timeout = secs(48 * 3600);
-    let bench = Bench::waiting(Settings { agents: vec![patient], ..settings() });
+    let mut bench = Bench::new(Settings { agents: vec![patient], ..settings() });
+    bench.hooks = Some(Ok(vec![hook("drain", 7200)]));
+    bench.target(TargetState::Terminated);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
     assert_eq!(bench.hidden(), [("r1".to_owned(), 12 * 3600 - 60)]);
+}
+
+/// A message that is hidden for hours and forgotten is never deleted.
+#[test]
+fn own_message_hidden_once_it_is_written_down() {
+    let mut bench = Bench::terminating(settings());
+    bench.disk = Disk::Hangs;
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert!(bench.hidden().is_empty());
+    bench.journal_written();
+    assert_eq!(bench.hidden(), [("r1".to_owned(), 3600)]);
+    bench.crash();
+    assert_eq!(bench.hidden().len(), 2, "whether it was hidden, nobody knows");
 }
 
 #[test]

@@ -39,6 +39,23 @@ fn waiting() {
     assert_eq!(bench.deleted(), ["r1"]);
 }
 
+/// Heartbeats are denied from now on: the action's expiry counts from the last that was heard.
+#[test]
+fn last_heartbeat() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    while !bench.is_beating() {
+        bench.run_agent(1, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    }
+    let sent = bench.times(is_heartbeat)[0];
+    bench.beat(Ok(()));
+    bench.run_agent(100, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    bench.crash();
+    bench.beat(Err(CallErrorKind::AccessDenied));
+    assert_eq!(bench.machine.status().expires, Some(sent + secs(300)));
+    assert_eq!(bench.machine.status().deadline, Some(sent + secs(300 - 30)));
+}
+
 #[test]
 fn intention_written() {
     let mut bench = Bench::waiting(settings());

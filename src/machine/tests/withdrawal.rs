@@ -30,6 +30,19 @@ fn back_in_service() {
     assert!(!is_returning(&bench));
 }
 
+/// A daemon that is killed then must not tell the agent to drain again.
+#[test]
+fn return_once_it_is_written_down() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.disk = Disk::Hangs;
+    in_service(&mut bench, 3);
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert!(!is_returning(&bench));
+    bench.journal_written();
+    assert!(is_returning(&bench));
+}
+
 #[test]
 fn flap() {
     let mut bench = Bench::terminating(settings());

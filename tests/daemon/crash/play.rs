@@ -1,0 +1,339 @@
+//! Drains to be killed in, and how each is played with a daemon that dies.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use drainhook::machine::Time;
+use drainhook::machine::journal::{ActionRecord, Journal, Outcome};
+use drainhook::shell::clock::Clock;
+use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, Timing, Work, WorldConfig};
+use tokio::sync::watch;
+
+use crate::support::daemon::{
+    Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted, written,
+};
+use crate::support::lossy;
+
+const HOOK: Duration = Duration::from_secs(1800);
+
+/// Long enough that the world is still there for a daemon that comes back after the completion.
+const TERMINATED: Duration = Duration::from_secs(7200);
+
+/// A drain to be killed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// Scaled in: hook, queue, and a message in the queue that is another's.
+    Queue,
+    /// Scaled in behind a load balancer: no queue, a group that has to be looked up, and each first answer of AWS is
+    /// lost.
+    AnswersLost,
+    /// Scaled in, with work that never ends.
+    Deadline,
+    /// Taken into standby, and back.
+    Withdrawn,
+}
+
+impl Drain {
+    pub const ALL: [Drain; 4] = [Drain::Queue, Drain::AnswersLost, Drain::Deadline, Drain::Withdrawn];
+
+    /// What the drain brings about more than once, in every run: the second time is a point of its own.
+    pub fn twice(self) -> &'static [&'static str] {
+        match self {
+            Drain::Queue | Drain::Deadline => &[],
+            Drain::AnswersLost => &["DescribeInstance", "DescribeHooks", "Heartbeat", "Complete"],
+            Drain::Withdrawn => &["WriteJournal serving"],
+        }
+    }
+
+    /// The last that is performed, and how often it has been by then.
+    fn last(self) -> (usize, &'static str) {
+        match self {
+            Drain::Queue | Drain::AnswersLost | Drain::Deadline => (1, "WriteJournal ended, 0 messages"),
+            Drain::Withdrawn => (2, "WriteJournal serving"),
+        }
+    }
+
+    /// Before this point, the drain is as another one.
+    pub fn from(self) -> Option<&'static str> {
+        match self {
+            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
+            Drain::Deadline => Some("before Report completing"),
+        }
+    }
+
+    /// The action has 18 s to live, in real time: enough on a machine that is busy with something else.
+    fn speed(self) -> u32 {
+        match self {
+            // It takes 2 s to the heartbeat that would find Wait, and leave the message alone.
+            Drain::Queue => 30,
+            Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => 100,
+        }
+    }
+
+    fn world(self) -> WorldConfig {
+        let mut world = WorldConfig {
+            hooks: vec![HookSpec::terminating("drain", HOOK)],
+            work: Work { items: 2, duration: Duration::from_secs(10), stuck: 0 },
+            timing: Timing { terminated: TERMINATED, ..Timing::default() },
+            ..WorldConfig::default()
+        };
+        match self {
+            // The message is there before anybody looks for it.
+            Drain::Queue => world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(5)),
+            Drain::Withdrawn => {}
+            Drain::AnswersLost => {
+                world.queue = None;
+                world.imds.tags = false;
+            }
+            Drain::Deadline => {
+                world.queue = None;
+                world.work.stuck = 1;
+            }
+        }
+        world
+    }
+
+    fn settings(self) -> [(&'static str, &'static str); 3] {
+        let (timeout, at) = match self {
+            Drain::Queue | Drain::Withdrawn => ("24h", "notice"),
+            Drain::AnswersLost => ("24h", "wait"),
+            Drain::Deadline => ("2m", "notice"),
+        };
+        [
+            ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
+            ("DRAINHOOK_LIFECYCLE__DRAIN_AT", at),
+            ("DRAINHOOK_IMDS__POLL", "10s"),
+        ]
+    }
+}
+
+/// What became of a run.
+pub struct Played {
+    /// The points that were reached, in order, by all lives.
+    pub points: Vec<String>,
+    /// How each life but the last ended.
+    pub ends: Vec<ExitStatus>,
+}
+
+/// Plays a drain whose daemon has orders to die, and is started again as often as it does: so often at least. Panics
+/// where the drain does not end well.
+pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
+    let mut stage = Stage::new(drain.speed(), drain.world()).await;
+    let instance = stage.instance();
+    let mut variables = stage.variables(&instance);
+    let points = Points(stage.folder.path().join("points"));
+    std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", points.0.display().to_string());
+    variables.extend(drain.settings().map(|(name, value)| (name, value.to_owned())));
+    if drain == Drain::AnswersLost {
+        variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
+    }
+    let (up, mut lives) = watch::channel(0);
+    let mut keeper = Keeper { clock: stage.service.clock(), up, restarts: Vec::new(), ends: Vec::new() };
+    let disk = Disk { variables: variables.clone(), instance: instance.clone() };
+    tokio::select! {
+        () = async {
+            direct(drain, &mut stage, &disk, &points).await;
+            if orders.is_empty() {
+                let (times, effect) = drain.last();
+                points.performed(times, effect).await;
+            }
+            let last = lives.wait_for(|lives| *lives > deaths);
+            in_time("the life after the death", last).await.expect("it is kept");
+        } => {}
+        () = keeper.keep(&variables, &disk) => {}
+    }
+    if drain != Drain::Withdrawn {
+        stage.service.world(|world, now| world.advance(now + TERMINATED));
+    }
+    check(drain, &mut stage, &keeper.restarts, &disk.journal().expect("one is written"));
+    Played { points: points.reached(), ends: keeper.ends }
+}
+
+/// As a service manager does: starts the daemon again when it ends.
+struct Keeper {
+    clock: Clock,
+    /// How many lives have begun by the latest that has come up.
+    up: watch::Sender<usize>,
+    restarts: Vec<Time>,
+    ends: Vec<ExitStatus>,
+}
+
+impl Keeper {
+    async fn keep(&mut self, variables: &Variables, disk: &Disk) {
+        loop {
+            let mut daemon = Daemon::spawn(variables);
+            let end = match daemon.end_before_it_is_up().await {
+                Some(end) => end,
+                None => {
+                    self.up.send_replace(self.ends.len() + 1);
+                    daemon.end().await
+                }
+            };
+            self.ends.push(end);
+            // Whatever it was doing, it has left a journal that can be read, or none yet.
+            disk.journal();
+            self.restarts.push(self.clock.now());
+        }
+    }
+}
+
+/// Where the daemon writes its journal.
+struct Disk {
+    variables: Variables,
+    instance: String,
+}
+
+impl Disk {
+    fn journal(&self) -> Option<Journal> {
+        written(&self.variables, &self.instance)
+    }
+
+    /// Waits until the journal says so, whichever life has written it.
+    async fn says(&self, what: &str, holds: impl Fn(&Journal) -> bool) {
+        eventually(what, || self.journal().as_ref().is_some_and(&holds)).await;
+    }
+}
+
+/// The file through which the daemon is told where to die, and tells where it has been.
+struct Points(PathBuf);
+
+impl Points {
+    fn reached(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.0).expect("it is there");
+        let points = text.lines().filter(|line| !line.is_empty() && !line.starts_with("SIG"));
+        points.map(str::to_owned).collect()
+    }
+
+    /// Waits until something has been performed so often.
+    async fn performed(&self, times: usize, effect: &str) {
+        let point = format!("after {effect}");
+        eventually(&point, || self.reached().iter().filter(|reached| **reached == point).count() >= times)
+            .await;
+    }
+}
+
+/// Lets happen what the drain is about. The agent accepts its orders only when the rest is known, so that the rest is
+/// part of every run, however slow the machine.
+async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
+    disk.says("in service", |journal| journal.served).await;
+    match drain {
+        Drain::Queue => {
+            send_message_of_another(stage);
+            set_agent(stage, AgentMode::Fails(503));
+            stage.scale_in();
+            disk.says("Wait", |journal| action(journal).is_some_and(|action| action.wait_since.is_some()))
+                .await;
+            points.performed(1, "Report agent_trouble").await;
+            set_agent(stage, AgentMode::Answers);
+        }
+        Drain::AnswersLost | Drain::Deadline => stage.scale_in(),
+        Drain::Withdrawn => {
+            set_agent(stage, AgentMode::Fails(503));
+            set_target(stage, "Standby");
+            disk.says("the hook", |journal| action(journal).is_some_and(|action| action.hook.is_some()))
+                .await;
+            points.performed(1, "Report agent_trouble").await;
+            set_agent(stage, AgentMode::Answers);
+            disk.says("the end", |journal| journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some()))
+                .await;
+            set_target(stage, "InService");
+            let serves =
+                |journal: &Journal| journal.drain.is_none() && journal.agents.iter().all(|one| !one.told);
+            disk.says("in service again", serves).await;
+            return;
+        }
+    }
+    stage.until("the completion", completed).await;
+    let over = |journal: &Journal| {
+        journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some() && drain.receipts.is_empty())
+    };
+    disk.says("the end", over).await;
+}
+
+fn action(journal: &Journal) -> Option<&ActionRecord> {
+    journal.drain.as_ref().map(|drain| &drain.action)
+}
+
+fn set_agent(stage: &Stage, mode: AgentMode) {
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
+}
+
+fn set_target(stage: &Stage, state: &'static str) {
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_target_state(now, &instance, state));
+}
+
+fn send_message_of_another(stage: &Stage) {
+    let body = serde_json::json!({
+        "version": "0",
+        "source": "aws.autoscaling",
+        "detail-type": "EC2 Instance-terminate Lifecycle Action",
+        "detail": {
+            "AutoScalingGroupName": "workers",
+            "EC2InstanceId": "i-00000000000000bad",
+            "LifecycleActionToken": "00000000-0000-0000-0000-000000000bad",
+            "LifecycleHookName": "drain",
+            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        },
+    });
+    let queue = stage.service.world(|world, _| world.config().queue.clone()).expect("there is one");
+    let sent =
+        stage.service.world(|world, now| world.send_message(now, &queue, body.to_string(), Duration::ZERO));
+    sent.expect("the queue takes it");
+}
+
+/// Whatever happened to the daemon: one completion, nothing lost, the deadline kept, nothing deleted that should not be.
+fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) {
+    let completions = stage.count(completed);
+    stage.violates_nothing(&repeats(drain, stage, restarts));
+    if drain == Drain::Withdrawn {
+        assert!(journal.drain.is_none() && journal.agents.iter().all(|agent| !agent.told), "{journal:#?}");
+        let returns = stage.count(|one| matches!(one, Happening::AgentReturned { .. }));
+        assert_eq!((completions, returns), (0, 1), "{:#?}", stage.history);
+        return;
+    }
+    assert_eq!(completions, 1, "{:#?}", stage.history);
+    let at =
+        |found: fn(&Happening) -> bool| stage.history.iter().find(|(_, one)| found(one)).map(|(at, _)| *at);
+    let completed_at = at(completed);
+    let outcome = if drain == Drain::Deadline {
+        assert!(completed_at >= stage.deadlines().last().copied(), "{:#?}", stage.history);
+        Outcome::Deadline
+    } else {
+        assert!(at(drained).is_some() && at(drained) <= completed_at, "{:#?}", stage.history);
+        Outcome::Drained
+    };
+    let ended = journal.drain.as_ref().and_then(|drain| drain.ended);
+    assert_eq!(ended.map(|ended| ended.outcome), Some(outcome), "{:#?}", stage.history);
+    if drain == Drain::Queue {
+        assert!(stage.count(message_deleted) == 1 || !hidden_for_long(stage), "{:#?}", stage.history);
+    }
+}
+
+/// Whether our message was hidden for good: then it has to be deleted too. A life that found Wait by a heartbeat has
+/// never seen the message, and leaves it to the queue's retention.
+fn hidden_for_long(stage: &Stage) -> bool {
+    let instance = stage.instances();
+    stage.history.iter().any(|(at, one)| match one {
+        Happening::VisibilityChanged { about: Some(about), visible_at, .. } => {
+            instance.contains(about) && visible_at.since(*at) > HOOK
+        }
+        _ => false,
+    })
+}
+
+/// From when on one heartbeat more is right: a daemon was started again, the call of a daemon that had died arrived after
+/// that, or an answer was lost, so that nobody could know that the heartbeat was heard.
+fn repeats(drain: Drain, stage: &Stage, restarts: &[Time]) -> Vec<Time> {
+    let is_beat = |one: &Happening| matches!(one, Happening::Heartbeat { .. });
+    let beats: Vec<Time> = stage.history.iter().filter(|(_, one)| is_beat(one)).map(|(at, _)| *at).collect();
+    let late = restarts.iter().filter_map(|restart| beats.iter().find(|beat| *beat >= restart));
+    let unanswered = beats.first().filter(|_| drain == Drain::AnswersLost);
+    let after = late.chain(unanswered).map(|beat| *beat + Duration::from_millis(1));
+    let mut repeats: Vec<Time> = restarts.iter().copied().chain(after).collect();
+    repeats.sort();
+    repeats
+}
