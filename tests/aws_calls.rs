@@ -15,6 +15,8 @@ use support::{Reply, Server, answer, nobody, ok};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 const TOKEN: &str = "c613620e-07e2-4ed2-a9e2-ef8258911ade";
+/// What every answer of AWS has.
+const REQUEST_ID: (&str, &str) = ("x-amzn-requestid", "c613620e-07e2-4ed2-a9e2-ef8258911ade");
 const QUEUE: &str = "http://sqs.test/123456789012/workers";
 
 fn clients(url: &str) -> Clients {
@@ -50,11 +52,11 @@ fn json_error(status: u16, code: &str, message: &str) -> Reply {
 
 fn xml(call: &str, result: &str) -> Reply {
     let body = format!("<{call}Response><{call}Result>{result}</{call}Result></{call}Response>");
-    answer(200, &[("content-type", "text/xml")], body)
+    answer(200, &[("content-type", "text/xml"), REQUEST_ID], body)
 }
 
 fn json(value: serde_json::Value) -> Reply {
-    answer(200, &[("content-type", "application/x-amz-json-1.0")], value.to_string())
+    answer(200, &[("content-type", "application/x-amz-json-1.0"), REQUEST_ID], value.to_string())
 }
 
 async fn heartbeat_error(reply: Reply) -> CallError {
@@ -210,12 +212,13 @@ async fn received_messages() {
     ]});
     let server = Server::replies([json(messages), json(serde_json::json!({}))]).await;
     let clients = clients(&server.url);
-    let messages = clients.receive(QUEUE, Duration::from_secs(60)).await.expect("messages");
+    let messages = clients.receive(QUEUE, Duration::from_secs(60), 10).await.expect("messages");
     assert_eq!((messages[0].receipt.as_str(), messages[0].receive_count), ("a", 7));
     assert_eq!(messages[0].body, Body::Test);
     assert_eq!((messages[1].receipt.as_str(), messages[1].receive_count), ("b", 1));
     assert!(matches!(messages[1].body, Body::Unreadable(_)));
-    assert_eq!(clients.receive(QUEUE, Duration::ZERO).await, Ok(Vec::new()));
+    assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1).await, Ok(Vec::new()));
+    assert_eq!(request_json(&server.requests()[1].body)["MaxNumberOfMessages"], 1);
 
     let expected = serde_json::json!({
         "QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 20,

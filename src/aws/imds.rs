@@ -149,12 +149,14 @@ impl ImdsError {
 }
 
 /// Who this instance is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Identity {
     /// `instance-id`
     pub instance_id: String,
     /// The group, where IMDS shows tags (`InstanceMetadataTags=enabled`) and the instance is in one.
     pub group: Option<String>,
+    /// Why the group is not known, where IMDS answered nonsense. Auto Scaling knows it too.
+    pub doubt: Option<ImdsError>,
 }
 
 /// A client that keeps one connection and one token.
@@ -186,9 +188,12 @@ impl Imds {
         let tried = self.tried(&Method::GET, path);
         let instance_id = self.read(path, answer::instance_id).await?;
         let instance_id = instance_id.ok_or(ImdsError::Status { tried, status: 404 })?;
-        let group =
-            self.read("/latest/meta-data/tags/instance/aws:autoscaling:groupName", answer::group).await?;
-        Ok(Identity { instance_id, group })
+        let path = "/latest/meta-data/tags/instance/aws:autoscaling:groupName";
+        match self.read(path, answer::group).await {
+            Ok(group) => Ok(Identity { instance_id, group, doubt: None }),
+            Err(error) if error.concerns_all_paths() => Err(error),
+            Err(doubt) => Ok(Identity { instance_id, group: None, doubt: Some(doubt) }),
+        }
     }
 
     /// `autoscaling/target-lifecycle-state`; `None` where the category does not exist.

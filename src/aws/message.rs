@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::time_from;
-use crate::http::shorten;
+use super::answer::NAME_MAX;
+use super::{is_text, time_from};
+use crate::http::{printable, quote, shorten};
 use crate::machine::Time;
 use crate::machine::message::{
     Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition,
@@ -21,6 +22,12 @@ pub const MESSAGE_MAX: usize = 1024 * 1024;
 /// How many instances one message may name.
 pub const INSTANCES_MAX: usize = 100;
 
+/// The longest token of a lifecycle action that is read. AWS's own have 36 characters.
+pub const TOKEN_MAX: usize = 64;
+
+/// How much of serde's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
+
 /// How much of a message's own words is repeated in a reason, in characters.
 const WORD_MAX: usize = 64;
 
@@ -29,7 +36,8 @@ const SPOT_WARNING: Duration = Duration::from_secs(120);
 
 /// Reads a message. Whatever it is, there is an answer: what cannot be read is [`Body::Unreadable`], with the reason.
 pub fn read(body: &str) -> Body {
-    read_layer(body, Layer::Queue).unwrap_or_else(Body::Unreadable)
+    read_layer(body, Layer::Queue)
+        .unwrap_or_else(|reason| Body::Unreadable(format!("{reason}, in {}", quote(body.as_bytes()))))
 }
 
 /// Where a text comes from: SNS wraps once, never twice.
@@ -126,7 +134,7 @@ impl Action {
             instance_id: required(self.instance_id, "EC2InstanceId")?,
             group: required(self.auto_scaling_group_name, "AutoScalingGroupName")?,
             hook: required(self.lifecycle_hook_name, "LifecycleHookName")?,
-            token: self.lifecycle_action_token.filter(|token| !token.is_empty()),
+            token: token(self.lifecycle_action_token)?,
             transition,
             to_warm_pool: self.destination.as_deref() == Some("WarmPool"),
             replaces_root_volume: self.action.as_deref() == Some("ReplaceRootVolume"),
@@ -248,12 +256,26 @@ fn instance_id(text: &str) -> Option<String> {
 }
 
 fn required(field: Option<String>, name: &str) -> Result<String, String> {
-    field.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))
+    let value = field.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))?;
+    text(value, name, NAME_MAX)
+}
+
+fn token(field: Option<String>) -> Result<Option<String>, String> {
+    let token = field.filter(|token| !token.is_empty());
+    token.map(|token| text(token, "LifecycleActionToken", TOKEN_MAX)).transpose()
+}
+
+fn text(value: String, name: &str, max: usize) -> Result<String, String> {
+    if is_text(&value, max) {
+        return Ok(value);
+    }
+    Err(format!("{name} is {}, not a text of at most {max} printable characters", word(&value)))
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, String> {
     serde_json::from_str(body).map_err(|error| {
-        if error.is_data() { format!("not as expected: {error}") } else { format!("not JSON: {error}") }
+        let what = if error.is_data() { "not as expected" } else { "not JSON" };
+        format!("{what}: {}", printable(&error.to_string(), CAUSE_MAX))
     })
 }
 

@@ -246,7 +246,8 @@ impl AgentTrack {
         }
         match status {
             Some(status) => self.on_status(turn, sent_at, status, false),
-            None => self.attempts.succeeded(turn.now),
+            // Only its status says that all is well: one that accepts and has no status is not asked without a pause.
+            None => self.attempts.next_at = turn.now,
         }
     }
 
