@@ -172,9 +172,24 @@ async fn described_instance() {
 #[tokio::test]
 async fn answer_of_something_else() {
     let page = answer(200, &[("content-type", "text/html")], "<html><body>Sign in</body></html>");
-    let server = Server::replies([page]).await;
-    let error = clients(&server.url).describe_instance(INSTANCE).await.expect_err("not an answer");
-    assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+    let cut =
+        "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>";
+    let server = Server::replies([page.clone(), ok(cut), page]).await;
+    let clients = clients(&server.url);
+    for told in ["invalid root", "whose end is missing"] {
+        let error = clients.describe_instance(INSTANCE).await.expect_err("not an answer");
+        assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+        assert!(error.message.contains(told), "{error}");
+    }
+    // Of these the SDK reads nothing but the status.
+    let heartbeat = clients.heartbeat(&action(None), INSTANCE).await;
+    let completion = clients.complete(&action(None), INSTANCE, CompletionResult::Continue).await;
+    let deletion = clients.delete(QUEUE, "receipt").await;
+    for result in [heartbeat, completion, deletion] {
+        let error = result.expect_err("not an answer");
+        assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+        assert!(error.message.contains("without a request id"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -137,6 +137,9 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
         }
         _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
         _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
+        _ if (300..400).contains(&status) => {
+            (CallErrorKind::Unanswered, "; AWS redirects none of its calls: check the proxy and the endpoint")
+        }
         // A success that cannot be read is no refusal.
         _ if !(400..500).contains(&status) => (CallErrorKind::Unanswered, "; it may have taken effect"),
         _ => (CallErrorKind::Rejected, ""),
@@ -169,6 +172,7 @@ mod tests {
             (400, "AWS.SimpleQueueService.NonExistentQueue", "", Rejected),
             (404, "", "", Rejected),
             (200, "", "", Unanswered),
+            (302, "", "", Unanswered),
         ];
         for (status, code, message, expected) in cases {
             assert_eq!(kind_of(&Answer { status, code, message }).0, expected, "{status} {code} {message}");

@@ -16,6 +16,9 @@ use crate::shell::clock::Clock;
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;
 
+/// The longest token that is sent back, in bytes. IMDS's own have 56.
+pub const TOKEN_MAX: usize = 1024;
+
 /// How long a token is asked for: as long as IMDS gives one.
 const TOKEN_TTL: Duration = Duration::from_secs(21_600);
 
@@ -279,7 +282,7 @@ impl Imds {
             return Err(self.refusal(&put, TOKEN_PATH, response.status()));
         }
         let body = self.body(&put, TOKEN_PATH, response).await?;
-        let visible = !body.is_empty() && body.iter().all(u8::is_ascii_graphic);
+        let visible = (1..=TOKEN_MAX).contains(&body.len()) && body.iter().all(u8::is_ascii_graphic);
         match HeaderValue::from_bytes(&body) {
             Ok(mut header) if visible => {
                 header.set_sensitive(true);
@@ -287,8 +290,9 @@ impl Imds {
             }
             _ => {
                 // Whatever it is, it may be a secret: it is not quoted.
-                let got = format!("{} bytes that no header can hold", body.len());
-                let unexpected = Unexpected { expected: "a token", got };
+                let got = format!("{} bytes that are none", body.len());
+                let expected = "a token of at most 1024 visible ASCII characters";
+                let unexpected = Unexpected { expected, got };
                 Err(ImdsError::Malformed { tried: self.tried(&put, TOKEN_PATH), unexpected })
             }
         }

@@ -49,6 +49,7 @@ enum Layer {
 
 /// The fields by which the shapes differ.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Outline {
     detail: Option<IgnoredAny>,
     #[serde(rename = "Type")]
@@ -102,6 +103,7 @@ fn read_sns(sns_type: &str, message: Option<String>, layer: Layer) -> Result<Bod
 
 /// What a hook's own notification has and an event's detail has not.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Sent {
     #[serde(rename = "Time")]
     time: Option<String>,
@@ -109,7 +111,7 @@ struct Sent {
 
 /// The fields that a hook's own notification and an event's detail share.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Action {
     #[serde(rename = "EC2InstanceId")]
     instance_id: Option<String>,
@@ -146,6 +148,7 @@ impl Action {
 
 /// An EventBridge event, whose detail is read as `D`.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Event<D> {
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
@@ -157,7 +160,7 @@ struct Event<D> {
 
 /// The fields by which details differ.
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "an object")]
 struct DetailOutline {
     #[serde(rename = "LifecycleTransition")]
     transition: Option<IgnoredAny>,
@@ -203,7 +206,7 @@ fn spot_news(action: &str, sent: Option<Time>) -> Result<InstanceNews, String> {
 
 /// The detail of an AWS Health event.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct Health {
     event_arn: Option<String>,
     service: Option<String>,
@@ -215,7 +218,7 @@ struct Health {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct Entity {
     entity_value: Option<String>,
 }

@@ -29,11 +29,11 @@ fn bad_statuses() -> Vec<(Reply, &'static [&'static str])> {
         (document(r#""in_flight":1.5"#), &["in_flight is 1.5"]),
         (document(r#""in_flight":1e308"#), &["in_flight is 1e"]),
         (document(r#""in_flight":1e999"#), &["number out of range"]),
-        (document(r#""in_flight":18446744073709551616"#), &["in_flight is 18446744073709552000"]),
+        (document(r#""in_flight":18446744073709551616"#), &["in_flight is 1.8446744073709552e+19"]),
         (document(r#""in_flight":"3""#), &["invalid type: string"]),
         (document(r#""gauges":{"x":[]}"#), &["the gauge", "is not a number"]),
         (document(&format!(r#""detail":{}"#, "[".repeat(10_000))), &["invalid type: sequence"]),
-        (document(&format!(r#""x":{}"#, "{\"x\":".repeat(10_000))), &["recursion limit exceeded"]),
+        (document(&format!(r#""x":{}"#, "{\"x\":".repeat(10_000))), &["EOF while parsing an object"]),
         (
             ok(format!(r#"{{"state":"{}"}}"#, r"\u001b[31m\n".repeat(5000))),
             &["unknown variant", r"\\u{1b}[31m\\n"],
@@ -106,7 +106,7 @@ async fn nonsense() {
     assert!(grown < 32 << 20, "{grown} bytes more than before 64 MiB of an answer");
 }
 
-/// It accepts the drain, and has no status: nobody knows whether it drains. Its work is not cut off before the deadline.
+/// It has no status of its own. It is told again and again, and what it says then is what counts.
 #[tokio::test]
 async fn accepted_and_then_not_found() {
     let mut stage = Stage::new(100, world(4, 60)).await;
@@ -115,13 +115,13 @@ async fn accepted_and_then_not_found() {
         Server::before(&behind, |request| (request.line() == STATUS).then(|| answer(404, &[], ""))).await;
     let settings = [
         ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
-        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "4m"),
-        ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "30s"),
+        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "40h"),
+        ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "1m"),
     ];
     let daemon = stage.daemon_with(&settings).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
-    daemon.logged(&["drain_ended", "deadline, completed with CONTINUE"]).await;
+    daemon.logged(&["drain_ended", "drained, completed with CONTINUE"]).await;
     daemon.logged(&["WARN", "agent_trouble", "GET http", "answered 404"]).await;
     let loud =
         daemon.log().lines().filter(|line| line.contains("WARN") && line.contains("agent_trouble")).count();

@@ -126,7 +126,10 @@ fn answers_of_something_else(call: &str) -> Vec<Bad> {
     vec![
         (answer(200, &[("content-type", "text/html")], "<html><body>Sign in</body></html>"), &[]),
         (ok(truncated), &[]),
-        (answer(302, &[("location", "https://proxy/login")], ""), &["answered 302"]),
+        (
+            answer(302, &[("location", "https://proxy/login")], ""),
+            &["answered 302", "check the proxy and the endpoint"],
+        ),
         (
             ok(r#"{"Messages":[{"ReceiptHandle":"a"},{"Body":"b"},{"ReceiptHandle":"c\u0000","Body":7}]}"#),
             &[],

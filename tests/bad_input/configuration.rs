@@ -174,7 +174,7 @@ async fn file_of_somebody_else() {
 /// Nothing is wrong with an empty file: everything has a default.
 #[tokio::test]
 async fn empty_file() {
-    let mut stage = Stage::new(20, world(3, 30)).await;
+    let mut stage = Stage::new(100, world(3, 30)).await;
     let file = write(&stage.folder, "");
     let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
     let variables = stage.variables(&stage.instance());

@@ -10,13 +10,13 @@ const CONNECTIONS: usize = 64;
 
 #[tokio::test]
 async fn nonsense_in_mid_drain() {
-    let mut stage = Stage::new(20, world(4, 60)).await;
+    let mut stage = Stage::new(50, world(4, 60)).await;
     let daemon = stage.daemon().await;
     stage.scale_in();
     stage.until("a POST", told).await;
     let long = format!(r#"{{"command":"{}"}}"#, "x".repeat(8192));
     let deep = format!(r#"{{"command":{}"#, "[".repeat(4000));
-    let cases: [(&[u8], &str); 14] = [
+    let cases: [(&[u8], &str); 13] = [
         (b"\x00\xff\xfe\n", "not a request"),
         (b"\n", "not a request"),
         (b"hello\n", "not a request: expected value"),
@@ -24,7 +24,6 @@ async fn nonsense_in_mid_drain() {
         (b"{}\n", "missing field `command`"),
         (b"{\"command\":\"dance\"}\n", "unknown variant `dance`"),
         (b"{\"command\":\"status\",\"command\":\"cancel\"}\n", "duplicate field `command`"),
-        (b"{\"command\":\"status\",\"more\":1}\n", "unknown field"),
         (b"{\"command\":\"extend\"}\n", "missing field `seconds`"),
         (b"{\"command\":\"extend\",\"seconds\":-1}\n", "invalid value: integer `-1`"),
         (b"{\"command\":\"extend\",\"seconds\":18446744073709551616}\n", "invalid type: floating point"),
@@ -44,7 +43,7 @@ async fn nonsense_in_mid_drain() {
 /// They stay connected to the end: some say nothing, some have said half a request, one never stops.
 #[tokio::test]
 async fn half_open_connections() {
-    let mut stage = Stage::new(20, world(4, 60)).await;
+    let mut stage = Stage::new(50, world(4, 60)).await;
     let mut daemon = stage.daemon().await;
     let mut open = Vec::new();
     for connection in 0..CONNECTIONS {

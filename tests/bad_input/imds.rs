@@ -1,7 +1,7 @@
 //! A metadata service that answers nonsense, or something else in its place.
 
 use drainhook::machine::status::State;
-use drainhook::sim::world::{Happening, WorldConfig};
+use drainhook::sim::world::{Work, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage, Variables, told};
 use crate::support::{Reply, Server, answer, ok};
@@ -14,6 +14,9 @@ const TARGET: &str = "GET /latest/meta-data/autoscaling/target-lifecycle-state";
 const SPOT: &str = "GET /latest/meta-data/spot/instance-action";
 const REBALANCE: &str = "GET /latest/meta-data/events/recommendations/rebalance";
 const MAINTENANCE: &str = "GET /latest/meta-data/events/maintenance/scheduled";
+
+/// What is polled.
+const PATHS: [&str; 4] = [TARGET, SPOT, REBALANCE, MAINTENANCE];
 
 /// Each with words of what is told. None is a good answer of any path.
 fn bad_answers() -> Vec<(Reply, &'static [&'static str])> {
@@ -70,13 +73,14 @@ async fn nonsense_at_start() {
             ok("a\r\nb"),
             ok("<html> </html>"),
             ok("x".repeat(64 * 1024 + 1)),
-            ok("x".repeat(64 * 1024)),
+            ok("x".repeat(1025)),
             ok(b"\xff\xfe"),
             Reply::Endless,
         ],
         INSTANCE_ID => {
             let of_id = [ok("i-"), ok("i-0123456789abcdef0\n\n<html>"), ok("I-0123456789ABCDEF0")];
-            all_answers().into_iter().chain(of_id).collect()
+            // More than a minute of it.
+            [all_answers(), of_id.to_vec(), all_answers(), all_answers()].concat()
         }
         _ => Vec::new(),
     });
@@ -128,7 +132,7 @@ async fn nonsense_in_service() {
     let (_imds, variables) = before(&stage, &bad).await;
     let mut daemon = Daemon::start(&variables).await;
     let before = daemon.peak_memory();
-    bad.used_up(&[TARGET, SPOT, REBALANCE, MAINTENANCE]).await;
+    bad.used_up(&PATHS).await;
     let all: Vec<_> = bad_answers().into_iter().map(|(_, words)| words).collect();
     assert_told(&daemon, &all).await;
     assert_told(&daemon, &[&["imds_malformed", "instance-action", "unknown variant `dance`"]]).await;
@@ -143,19 +147,27 @@ async fn nonsense_in_service() {
     assert!(daemon.runs());
 }
 
-/// A drain under way neither ends nor is withdrawn because of what IMDS says then.
+/// A drain under way neither ends nor is withdrawn because of what IMDS says then. It lasts until all has been said.
 #[tokio::test]
 async fn nonsense_in_mid_drain() {
     let mut stage =
-        Stage::new(100, WorldConfig { queue: Some("termination".to_owned()), ..world(4, 600) }).await;
+        Stage::new(100, WorldConfig { work: Work { items: 0, ..Work::default() }, ..world(0, 1) }).await;
     let bad = BadAnswers::new(of_every_path);
-    let (_imds, variables) = before(&stage, &bad).await;
+    let (_imds, mut variables) = before(&stage, &bad).await;
+    let script = bad.clone();
+    let agent = Server::start(move |_| {
+        let state = if script.are_used_up(&PATHS) { "drained" } else { "draining" };
+        ok(format!(r#"{{"state":"{state}"}}"#))
+    })
+    .await;
+    variables.insert("DRAINHOOK_AGENT__URL", agent.url.clone());
+    variables.insert("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "40h".to_owned());
     let daemon = Daemon::start(&variables).await;
     stage.scale_in();
-    stage.until("a POST", told).await;
+    daemon.logged(&["agent_progress", "draining"]).await;
     bad.begin();
-    bad.used_up(&[TARGET, SPOT, REBALANCE, MAINTENANCE]).await;
     stage.until_ended_well(&[]).await;
-    assert_eq!(stage.count(|one| matches!(one, Happening::AgentReturned { .. })), 0);
+    assert!(bad.are_used_up(&PATHS), "completed before the agent had drained");
+    assert!(!agent.lines().contains(&"DELETE /drain".to_owned()));
     assert_plain(&daemon);
 }

@@ -190,17 +190,20 @@ fn long_poll_abandoned_for_new_orders() {
 /// the log is not filled with it.
 #[test]
 fn accepted_and_then_not_found() {
-    let mut bench = Bench::waiting(settings());
-    let minute = bench.now + secs(60);
-    while bench.now < minute {
-        match bench.asks(0) {
-            Some(AgentRequest::Drain(_)) => bench.says(0, AgentAnswer::Accepted(None)),
-            Some(_) => bench.says(0, AgentAnswer::Unsupported("404".to_owned())),
-            None => bench.wake(),
+    for acceptance in [None, Some(status(AgentState::Draining, 1))] {
+        let mut bench = Bench::waiting(settings());
+        let minute = bench.now + secs(60);
+        while bench.now < minute {
+            match bench.asks(0) {
+                Some(AgentRequest::Drain(_)) => bench.says(0, AgentAnswer::Accepted(acceptance.clone())),
+                Some(_) => bench.says(0, AgentAnswer::Unsupported("404".to_owned())),
+                None => bench.wake(),
+            }
         }
+        assert!((10..25).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
+        let loud =
+            |effect: &Effect| matches!(effect, Effect::Report(Report::AgentTrouble { first: true, .. }));
+        assert_eq!(bench.count(loud), 1);
+        assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
     }
-    assert!((10..40).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
-    let loud = |effect: &Effect| matches!(effect, Effect::Report(Report::AgentTrouble { first: true, .. }));
-    assert_eq!(bench.count(loud), 1);
-    assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
 }
