@@ -22,7 +22,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 
-/// The longest answer that is read: ten messages of the queue, 1 MiB together, with room for escapes.
+/// The longest answer that is read: a message of the queue, 1 MiB, however JSON escapes it. Where ten together are more,
+/// the machine asks for fewer.
 pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a connection may take to be made.
@@ -144,11 +145,14 @@ async fn whole(mut response: HttpResponse) -> Result<HttpResponse, ConnectorErro
 /// Whether a text begins as XML and does not end with the end of its outermost element.
 fn is_cut(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
-    let root = text.trim().split('<').skip(1).find(|tag| !tag.starts_with(['?', '!']));
-    let Some(root) = root.filter(|_| text.trim_start().starts_with('<')) else { return false };
-    let name = root.split(|c: char| c.is_whitespace() || c == '>' || c == '/').next().unwrap_or_default();
-    let empty = root.trim_end().ends_with("/>") && text.trim_end().ends_with(root.trim_end());
-    !empty && !text.trim_end().ends_with(&format!("</{name}>"))
+    let text = text.trim();
+    if !text.starts_with('<') {
+        return false;
+    }
+    let root = text.split('<').skip(1).find(|tag| !tag.starts_with(['?', '!'])).unwrap_or_default();
+    let name = root.split([' ', '\n', '>', '/']).next().unwrap_or_default();
+    let is_empty = root.ends_with("/>") && text.ends_with(root);
+    !is_empty && !text.ends_with(&format!("</{name}>"))
 }
 
 #[cfg(test)]

@@ -34,10 +34,13 @@ fn world(items: u32, secs: u64) -> WorldConfig {
     }
 }
 
+/// All bad answers to a kind of request.
+type Answers = dyn Fn(&str) -> Vec<Reply> + Send + Sync;
+
 /// Bad answers that each kind of request is given in turn, once they have begun; after the last it is left alone.
 #[derive(Clone)]
 struct BadAnswers {
-    answers: Arc<dyn Fn(&str) -> Vec<Reply> + Send + Sync>,
+    answers: Arc<Answers>,
     begun: Arc<AtomicBool>,
     given: Arc<Mutex<BTreeMap<String, usize>>>,
 }
