@@ -224,6 +224,9 @@ async fn received_messages() {
     let messages = serde_json::json!({"Messages": [
         {"MessageId": "1", "ReceiptHandle": "a", "Body": test, "Attributes": {"ApproximateReceiveCount": "7"}},
         {"MessageId": "2", "ReceiptHandle": "b", "Body": "hello"},
+        {"MessageId": "3", "ReceiptHandle": "c"},
+        {"MessageId": "4", "Body": "nothing to give it back by"},
+        {"MessageId": "5", "ReceiptHandle": "x".repeat(2049), "Body": "no receipt handle of SQS"},
     ]});
     let server = Server::replies([json(messages), json(serde_json::json!({}))]).await;
     let clients = clients(&server.url);
@@ -231,7 +234,8 @@ async fn received_messages() {
     assert_eq!((messages[0].receipt.as_str(), messages[0].receive_count), ("a", 7));
     assert_eq!(messages[0].body, Body::Test);
     assert_eq!((messages[1].receipt.as_str(), messages[1].receive_count), ("b", 1));
-    assert!(matches!(messages[1].body, Body::Unreadable(_)));
+    assert!(messages[1..].iter().all(|message| matches!(message.body, Body::Unreadable(_))));
+    assert_eq!(messages.len(), 3);
     assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1).await, Ok(Vec::new()));
     assert_eq!(request_json(&server.requests()[1].body)["MaxNumberOfMessages"], 1);
 
