@@ -69,7 +69,7 @@ pub(crate) fn why(error: &reqwest::Error) -> String {
 /// An error and its causes, in a line.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let causes: Vec<String> = chain(error).map(ToString::to_string).collect();
-    shorten(&causes.join(": "), CAUSES_MAX)
+    printable(&causes.join(": "), CAUSES_MAX)
 }
 
 /// The beginning of an answer, fit for a log line.
@@ -80,6 +80,22 @@ pub(crate) fn quote(body: &[u8]) -> String {
     // Four bytes hold any character, and a cut one becomes a replacement character.
     let start = &body[..body.len().min(4 * (QUOTE_MAX + 1))];
     format!("{:?}", shorten(&String::from_utf8_lossy(start), QUOTE_MAX))
+}
+
+/// A text from outside, fit for a log line and a terminal: cut, and with everything escaped that would end the line,
+/// move the cursor or turn the direction of the text.
+pub(crate) fn printable(text: &str, max: usize) -> String {
+    let mut printable = String::new();
+    for c in shorten(text, max).chars() {
+        match c {
+            '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                printable.extend(c.escape_unicode());
+            }
+            c if c.is_control() => printable.extend(c.escape_debug()),
+            c => printable.push(c),
+        }
+    }
+    printable
 }
 
 /// Cuts a text, and says so.
@@ -105,5 +121,12 @@ mod tests {
         let long = quote("é".repeat(1000).as_bytes());
         assert_eq!(long.chars().count(), QUOTE_MAX + 3);
         assert!(quote(&[0xff; 3]).contains('\u{fffd}'));
+    }
+
+    #[test]
+    fn texts_from_outside_cannot_write_lines_or_move_the_cursor() {
+        assert_eq!(printable("it's a \"b\" \\ c, é…", 80), "it's a \"b\" \\ c, é…");
+        assert_eq!(printable("a\nb\x1b[31m\0\u{202e}", 80), r"a\nb\u{1b}[31m\0\u{202e}");
+        assert_eq!(printable("abc", 2), "ab…");
     }
 }

@@ -243,16 +243,23 @@ async fn answers_without_end() {
         assert_eq!(kind, "malformed");
         assert!(text.contains("65536"), "{text}");
     }
+    for request in [order(), AgentRequest::Status] {
+        let (kind, text) = kind(&ask_server(Reply::EndlessHead, &request).await);
+        assert_eq!(kind, "busy", "{text}");
+    }
     let oversized = ok(format!("{{\"state\":\"drained\"{}}}", " ".repeat(64 * 1024)));
     assert_eq!(kind(&ask_server(oversized, &AgentRequest::Status).await).0, "malformed");
 }
 
 #[tokio::test]
 async fn no_answer_in_time() {
-    let server = Server::replies([Reply::Silence]).await;
-    let agent = Agent::new(endpoint(&server)).expect("well-formed");
-    let answer = agent.ask(&order(), INSTANCE, Duration::from_millis(50)).await;
-    assert_eq!(kind(&answer).0, "busy", "{answer:?}");
+    let dripping = Reply::Dripping(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), Duration::from_millis(100));
+    for reply in [Reply::Silence, Reply::EndlessContinue, dripping] {
+        let server = Server::replies([reply]).await;
+        let agent = Agent::new(endpoint(&server)).expect("well-formed");
+        let answer = agent.ask(&order(), INSTANCE, Duration::from_millis(200)).await;
+        assert_eq!(kind(&answer).0, "busy", "{answer:?}");
+    }
 }
 
 #[tokio::test]

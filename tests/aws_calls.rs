@@ -15,6 +15,8 @@ use support::{Reply, Server, answer, nobody, ok};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 const TOKEN: &str = "c613620e-07e2-4ed2-a9e2-ef8258911ade";
+/// What every answer of AWS has.
+const REQUEST_ID: (&str, &str) = ("x-amzn-requestid", "c613620e-07e2-4ed2-a9e2-ef8258911ade");
 const QUEUE: &str = "http://sqs.test/123456789012/workers";
 
 fn clients(url: &str) -> Clients {
@@ -50,11 +52,11 @@ fn json_error(status: u16, code: &str, message: &str) -> Reply {
 
 fn xml(call: &str, result: &str) -> Reply {
     let body = format!("<{call}Response><{call}Result>{result}</{call}Result></{call}Response>");
-    answer(200, &[("content-type", "text/xml")], body)
+    answer(200, &[("content-type", "text/xml"), REQUEST_ID], body)
 }
 
 fn json(value: serde_json::Value) -> Reply {
-    answer(200, &[("content-type", "application/x-amz-json-1.0")], value.to_string())
+    answer(200, &[("content-type", "application/x-amz-json-1.0"), REQUEST_ID], value.to_string())
 }
 
 async fn heartbeat_error(reply: Reply) -> CallError {
@@ -170,9 +172,24 @@ async fn described_instance() {
 #[tokio::test]
 async fn answer_of_something_else() {
     let page = answer(200, &[("content-type", "text/html")], "<html><body>Sign in</body></html>");
-    let server = Server::replies([page]).await;
-    let error = clients(&server.url).describe_instance(INSTANCE).await.expect_err("not an answer");
-    assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+    let cut =
+        "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>";
+    let server = Server::replies([page.clone(), ok(cut), page]).await;
+    let clients = clients(&server.url);
+    for told in ["invalid root", "whose end is missing"] {
+        let error = clients.describe_instance(INSTANCE).await.expect_err("not an answer");
+        assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+        assert!(error.message.contains(told), "{error}");
+    }
+    // Of these the SDK reads nothing but the status.
+    let heartbeat = clients.heartbeat(&action(None), INSTANCE).await;
+    let completion = clients.complete(&action(None), INSTANCE, CompletionResult::Continue).await;
+    let deletion = clients.delete(QUEUE, "receipt").await;
+    for result in [heartbeat, completion, deletion] {
+        let error = result.expect_err("not an answer");
+        assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
+        assert!(error.message.contains("without a request id"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -207,15 +224,20 @@ async fn received_messages() {
     let messages = serde_json::json!({"Messages": [
         {"MessageId": "1", "ReceiptHandle": "a", "Body": test, "Attributes": {"ApproximateReceiveCount": "7"}},
         {"MessageId": "2", "ReceiptHandle": "b", "Body": "hello"},
+        {"MessageId": "3", "ReceiptHandle": "c"},
+        {"MessageId": "4", "Body": "nothing to give it back by"},
+        {"MessageId": "5", "ReceiptHandle": "x".repeat(2049), "Body": "no receipt handle of SQS"},
     ]});
     let server = Server::replies([json(messages), json(serde_json::json!({}))]).await;
     let clients = clients(&server.url);
-    let messages = clients.receive(QUEUE, Duration::from_secs(60)).await.expect("messages");
+    let messages = clients.receive(QUEUE, Duration::from_secs(60), 10).await.expect("messages");
     assert_eq!((messages[0].receipt.as_str(), messages[0].receive_count), ("a", 7));
     assert_eq!(messages[0].body, Body::Test);
     assert_eq!((messages[1].receipt.as_str(), messages[1].receive_count), ("b", 1));
-    assert!(matches!(messages[1].body, Body::Unreadable(_)));
-    assert_eq!(clients.receive(QUEUE, Duration::ZERO).await, Ok(Vec::new()));
+    assert!(messages[1..].iter().all(|message| matches!(message.body, Body::Unreadable(_))));
+    assert_eq!(messages.len(), 3);
+    assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1).await, Ok(Vec::new()));
+    assert_eq!(request_json(&server.requests()[1].body)["MaxNumberOfMessages"], 1);
 
     let expected = serde_json::json!({
         "QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 20,

@@ -77,7 +77,16 @@ async fn identity_with_and_without_tags() {
         _ => answer(404, &[], ""),
     })
     .await;
-    assert_eq!(imds(&untagged.url).identity().await.expect("an identity").group, None);
+    let identity = imds(&untagged.url).identity().await.expect("an identity");
+    assert!(identity.group.is_none() && identity.doubt.is_none(), "{identity:?}");
+
+    let page = server(|request| match request.line() {
+        "GET /latest/meta-data/instance-id" => ok("i-0123456789abcdef0"),
+        _ => ok("<html>"),
+    })
+    .await;
+    let identity = imds(&page.url).identity().await.expect("the instance is known");
+    assert!(identity.group.is_none() && identity.doubt.is_some(), "{identity:?}");
 }
 
 #[tokio::test]
@@ -126,10 +135,18 @@ async fn token_refused() {
     assert!(matches!(error, ImdsError::Disabled { .. }), "{error}");
     assert_eq!(disabled.lines(), [TOKEN_LINE], "and nothing is asked without a token");
 
-    for token in ["", "two lines\r\nInjected: yes", "<html> </html>"] {
+    let huge = "x".repeat(64 * 1024 + 1);
+    for (token, told) in [
+        ("", "0 bytes that are none"),
+        ("two lines\r\nInjected: yes", "expected a token"),
+        ("\u{1b}[31m", "expected a token"),
+        ("<html> </html>", "expected a token"),
+        (&huge[..1025], "1025 bytes"),
+        (&huge, "longer than 65536"),
+    ] {
         let page = Server::replies([ok(token)]).await;
         let error = imds(&page.url).target_state().await.expect_err("no token");
-        assert!(matches!(error, ImdsError::Malformed { .. }), "{token}: {error}");
+        assert!(error.to_string().contains(told), "{error}");
         assert_eq!(page.lines(), [TOKEN_LINE]);
     }
 }
@@ -148,6 +165,13 @@ async fn answers_without_end() {
     assert!(matches!(failure(Reply::Endless).await, ImdsError::TooLong { .. }));
     let declared = Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec());
     assert!(matches!(failure(declared).await, ImdsError::TooLong { .. }));
+    assert!(matches!(failure(Reply::EndlessHead).await, ImdsError::Broken { .. }));
+}
+
+/// A good answer, which would take seconds to arrive.
+fn dripping() -> Reply {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nInService";
+    Reply::Dripping(answer.to_vec(), Duration::from_millis(100))
 }
 
 #[tokio::test]
@@ -162,6 +186,12 @@ async fn connections_that_fail() {
     let mut imds = imds_with(&silent.url, Duration::from_millis(50));
     let error = imds.target_state().await.expect_err("no answer");
     assert!(matches!(error, ImdsError::TimedOut { .. }), "{error}");
+    for slow in [Reply::EndlessContinue, dripping()] {
+        let slow = server(move |_| slow.clone()).await;
+        let error =
+            imds_with(&slow.url, Duration::from_millis(200)).target_state().await.expect_err("no answer");
+        assert!(matches!(error, ImdsError::TimedOut { .. }), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -235,12 +265,15 @@ async fn source_goes_on_past_a_malformed_answer() {
     })
     .await;
     let mut readings = source(&server.url, Polls::default());
-    for path in ["target-lifecycle-state", "instance-action"] {
-        match readings.recv().await {
-            Some(ImdsReading::Silent { why }) => assert!(why.contains(path), "{why}"),
-            other => panic!("{path}: {other:?}"),
-        }
-    }
+    let malformed = |reading: Option<ImdsReading>| match reading {
+        Some(ImdsReading::Malformed { why }) => why,
+        other => panic!("{other:?}"),
+    };
+    let why = malformed(readings.recv().await);
+    assert!(why.contains("target-lifecycle-state"), "{why}");
+    assert_eq!(readings.recv().await, Some(ImdsReading::Silent { why }));
+    let why = malformed(readings.recv().await);
+    assert!(why.contains("instance-action") && why.contains("expected an object"), "{why}");
     assert_eq!(readings.recv().await, Some(ImdsReading::Rebalance(None)));
 }
 

@@ -221,6 +221,37 @@ fn is_prefix(word: &str) -> bool {
     word == "$" || word == "sudo" || word.split_once('=').is_some_and(assignment)
 }
 
+/// The table of bad input is only worth something while its tests are there.
+#[test]
+fn failure_modes_name_their_tests() {
+    const PAGE: &str = "docs/failure-modes.md";
+    assert!(
+        source::links(&read("README.md")).iter().any(|link| link == PAGE),
+        "README.md does not link to {PAGE}"
+    );
+    let sources: Vec<(String, String)> =
+        files().into_iter().filter(|path| path.ends_with(".rs")).map(|path| (read(&path), path)).collect();
+    let exists = |test: &str| {
+        let (module, name) =
+            test.rsplit_once("::").map_or((None, test), |(module, name)| (Some(module), name));
+        sources.iter().any(|(text, path)| {
+            let in_module = |module: &str| {
+                path.ends_with(&format!("/{module}.rs")) || text.contains(&format!("mod {module} {{"))
+            };
+            module.is_none_or(in_module) && text.contains(&format!("fn {name}("))
+        })
+    };
+    let tests = source::last_cells(&read(PAGE), "test");
+    assert!(tests.len() > 30, "{PAGE} names only {tests:?}");
+    none(
+        tests
+            .into_iter()
+            .filter(|test| !exists(test))
+            .map(|test| format!("{PAGE}: no test {test}"))
+            .collect(),
+    );
+}
+
 #[test]
 fn links_in_documents_resolve() {
     let mut complaints = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
-use crate::http::shorten;
+use crate::http::{printable, shorten};
 use crate::machine::event::{AgentState, AgentStatus};
 
 /// How many gauges are passed on; the rest are dropped, since no drain should hang on them.
@@ -16,6 +16,9 @@ pub const GAUGE_NAME_MAX: usize = 64;
 
 /// How much of `detail` is passed on, in characters.
 pub const DETAIL_MAX: usize = 200;
+
+/// How much of serde's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
 
 /// The most work that an agent can have in flight: 2^53, up to which every JSON reader counts exactly.
 pub const IN_FLIGHT_MAX: u64 = 1 << 53;
@@ -36,8 +39,8 @@ pub(super) fn read(body: &[u8]) -> Result<AgentStatus, String> {
     if !is_object(body) {
         return Err(format!("expected {EXPECTED}"));
     }
-    let document: Document =
-        serde_json::from_slice(body).map_err(|error| format!("expected {EXPECTED}: {error}"))?;
+    let document: Document = serde_json::from_slice(body)
+        .map_err(|error| format!("expected {EXPECTED}: {}", printable(&error.to_string(), CAUSE_MAX)))?;
     let in_flight = document.in_flight.map(|count| {
         let exact = count.as_u64().filter(|count| *count <= IN_FLIGHT_MAX);
         exact.ok_or_else(|| format!("in_flight is {count}; expected a whole number from 0 to 2^53"))
@@ -46,7 +49,7 @@ pub(super) fn read(body: &[u8]) -> Result<AgentStatus, String> {
         state: document.state,
         in_flight: in_flight.transpose()?,
         gauges: gauges(document.gauges.unwrap_or_default())?,
-        detail: document.detail.map(|detail| printable(&detail)),
+        detail: document.detail.map(|detail| printable(&detail, DETAIL_MAX)),
     })
 }
 
@@ -61,15 +64,11 @@ fn gauges(all: BTreeMap<String, Value>) -> Result<BTreeMap<String, f64>, String>
         let Some(value) = value.as_f64() else {
             return Err(format!("the gauge {:?} is not a number", shorten(&name, GAUGE_NAME_MAX)));
         };
-        if gauges.len() < GAUGES_MAX && name.chars().count() <= GAUGE_NAME_MAX {
+        if gauges.len() < GAUGES_MAX && printable(&name, GAUGE_NAME_MAX) == name {
             gauges.insert(name, value);
         }
     }
     Ok(gauges)
-}
-
-fn printable(detail: &str) -> String {
-    shorten(detail, DETAIL_MAX).replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -84,7 +83,7 @@ mod tests {
             state: AgentState::Draining,
             in_flight: Some(3),
             gauges: BTreeMap::from([("connections_open".to_owned(), 7.5)]),
-            detail: Some("a b".to_owned()),
+            detail: Some(r"a\nb".to_owned()),
         };
         assert_eq!(read(body), Ok(expected));
     }
@@ -107,6 +106,9 @@ mod tests {
             r#"{"state":"draining","in_flight":-1}"#,
             r#"{"state":"draining","in_flight":1.5}"#,
             r#"{"state":"draining","in_flight":"3"}"#,
+            r#"{"state":"draining","in_flight":1e308}"#,
+            r#"{"state":"draining","in_flight":18446744073709551616}"#,
+            r#"{"state":"draining","state":"drained"}"#,
             r#"{"state":"draining","in_flight":9007199254740993}"#,
             r#"{"state":"draining","gauges":{"x":"y"}}"#,
             r#"{"state":"draining","gauges":{"x":1e999}}"#,
@@ -124,13 +126,16 @@ mod tests {
         let many: Vec<String> = (0..GAUGES_MAX + 1).map(|n| format!("\"g{n}\":1")).collect();
         let long = "n".repeat(GAUGE_NAME_MAX + 1);
         let body = format!(
-            r#"{{"state":"drained","gauges":{{"{long}":1,{}}},"detail":"{}"}}"#,
+            r#"{{"state":"drained","gauges":{{"{long}":1,"a\nb":1,{}}},"detail":"{}"}}"#,
             many.join(","),
             "é".repeat(1000)
         );
         let status = read(body.as_bytes()).expect("well-formed");
         assert_eq!(status.gauges.len(), GAUGES_MAX);
-        assert!(!status.gauges.contains_key(&long));
+        assert!(!status.gauges.contains_key(&long) && !status.gauges.contains_key("a\nb"));
         assert_eq!(status.detail.expect("there is one").chars().count(), DETAIL_MAX + 1);
+        let error =
+            read(format!(r#"{{"state":"{}"}}"#, r"\u001b\n".repeat(9999)).as_bytes()).expect_err("no state");
+        assert!(error.chars().count() < 1000 && !error.contains(char::is_control), "{error}");
     }
 }

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use super::time_from;
-use crate::http::{quote, shorten};
+use super::{is_text, time_from};
+use crate::http::{printable, quote};
 use crate::machine::Time;
 use crate::machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 use crate::machine::message::SpotAction;
@@ -17,7 +17,7 @@ pub const STATE_MAX: usize = 64;
 /// How many scheduled events are read.
 pub const EVENTS_MAX: usize = 100;
 
-/// The longest id of an instance or name of a group, in bytes.
+/// The longest name of a group or a hook, in characters.
 pub const NAME_MAX: usize = 255;
 
 /// How much of serde's account of an error is told, in characters.
@@ -97,6 +97,11 @@ pub fn maintenance(body: &str) -> Result<Vec<MaintenanceNotice>, Unexpected> {
         return Err(Unexpected { expected, got: quote(body.as_bytes()) });
     }
     let documents: Vec<Document> = json(body, expected)?;
+    let fits =
+        |document: &Document| is_text(&document.event_id, NAME_MAX) && is_text(&document.code, NAME_MAX);
+    if !documents.iter().all(fits) {
+        return Err(unexpected(expected, body, "an EventId or a Code is no name"));
+    }
     if documents.len() > EVENTS_MAX {
         return Err(unexpected(expected, body, "there are too many"));
     }
@@ -123,7 +128,7 @@ pub fn instance_id(body: &str) -> Result<String, Unexpected> {
 /// Reads `tags/instance/aws:autoscaling:groupName`. Names of groups may hold spaces, and almost anything else.
 pub fn group(body: &str) -> Result<String, Unexpected> {
     let markup = body.trim_start().starts_with('<');
-    if (1..=NAME_MAX).contains(&body.len()) && !markup && !body.contains(char::is_control) {
+    if is_text(body, NAME_MAX) && !markup {
         return Ok(body.to_owned());
     }
     Err(Unexpected { expected: "the name of an Auto Scaling group", got: quote(body.as_bytes()) })
@@ -152,7 +157,7 @@ fn json<'a, T: Deserialize<'a>>(body: &'a str, expected: &'static str) -> Result
 }
 
 fn unexpected(expected: &'static str, body: &str, cause: &str) -> Unexpected {
-    Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), shorten(cause, CAUSE_MAX)) }
+    Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), printable(cause, CAUSE_MAX)) }
 }
 
 #[cfg(test)]
@@ -232,7 +237,7 @@ mod tests {
         ];
         assert_eq!(maintenance(body), Ok(expected));
         assert_eq!(maintenance("[]"), Ok(Vec::new()));
-        for body in NOT_AN_ANSWER.into_iter().chain(["{}", "[{}]"]) {
+        for body in NOT_AN_ANSWER.into_iter().chain(["{}", "[{}]", r#"[{"EventId":"","Code":"x"}]"#]) {
             assert!(maintenance(body).is_err(), "{body:?}");
         }
     }
@@ -242,6 +247,7 @@ mod tests {
         assert_eq!(instance_id("i-0123456789abcdef0\n"), Ok("i-0123456789abcdef0".to_owned()));
         assert!(instance_id("i-01234567").is_ok(), "the ids of before 2016");
         assert_eq!(group("my workers / eu"), Ok("my workers / eu".to_owned()));
+        assert!(group(&"é".repeat(NAME_MAX)).is_ok() && group(&"é".repeat(NAME_MAX + 1)).is_err());
         for body in ["", "<html>", "i-", "i-xyz", "a\nb", "\0"] {
             assert!(instance_id(body).is_err(), "{body:?}");
         }

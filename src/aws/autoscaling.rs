@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::types::LifecycleHook;
 
+use super::answer::{NAME_MAX, STATE_MAX};
 use super::clients::Clients;
-use super::error::classify;
+use super::error::{classify, from_aws};
+use super::is_text;
 use crate::machine::effect::{ActionName, CompletionResult};
 use crate::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 
@@ -23,7 +25,8 @@ impl Clients {
         let request = self.autoscaling.record_lifecycle_action_heartbeat();
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
         let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
-        request.send().await.map(drop).map_err(|error| classify(call, &error))
+        let answer = request.send().await.map_err(|error| classify(call, &error))?;
+        from_aws(call, &answer)
     }
 
     /// CompleteLifecycleAction.
@@ -38,7 +41,8 @@ impl Clients {
         let request = self.autoscaling.complete_lifecycle_action().lifecycle_action_result(result.as_str());
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
         let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
-        request.send().await.map(drop).map_err(|error| classify(call, &error))
+        let answer = request.send().await.map_err(|error| classify(call, &error))?;
+        from_aws(call, &answer)
     }
 
     /// DescribeAutoScalingInstances; `None` where Auto Scaling does not know the instance.
@@ -51,7 +55,7 @@ impl Clients {
         let found = answer.auto_scaling_instances().iter().find(|details| ours(details.instance_id()));
         let Some(details) = found else { return Ok(None) };
         match (details.auto_scaling_group_name(), details.lifecycle_state()) {
-            (Some(group), Some(state)) => {
+            (Some(group), Some(state)) if is_text(group, NAME_MAX) && is_text(state, STATE_MAX) => {
                 Ok(Some(DescribedInstance { group: group.to_owned(), lifecycle_state: state.to_owned() }))
             }
             _ => Err(incomplete(call, "an instance without group or lifecycle state")),
@@ -88,7 +92,8 @@ fn token_or_instance(action: &ActionName, instance_id: &str) -> (Option<String>,
 }
 
 fn read_hook(call: &str, hook: &LifecycleHook) -> Result<Hook, CallError> {
-    let name = hook.lifecycle_hook_name().ok_or_else(|| incomplete(call, "a hook without a name"))?;
+    let name = hook.lifecycle_hook_name().filter(|name| is_text(name, NAME_MAX));
+    let name = name.ok_or_else(|| incomplete(call, "a hook without a name"))?;
     let heartbeat_s = hook.heartbeat_timeout().unwrap_or(HEARTBEAT_TIMEOUT_DEFAULT_S);
     let global_s = hook.global_timeout().unwrap_or(heartbeat_s.saturating_mul(100).min(GLOBAL_TIMEOUT_MAX_S));
     let default_result = match hook.default_result() {

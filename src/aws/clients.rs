@@ -17,13 +17,15 @@ use aws_smithy_runtime_api::client::http::{
     http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use http_body_util::Limited;
+use http_body_util::{BodyExt, Limited};
 
 use crate::http::causes;
 
-/// The longest answer that is read: ten messages of the queue, 1 MiB together, with room for escapes.
+/// The longest answer that is read: a message of the queue, 1 MiB, however JSON escapes it. Where ten together are more,
+/// the machine asks for fewer.
 pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a connection may take to be made.
@@ -133,10 +135,55 @@ impl HttpConnector for CappedConnector {
         } else {
             self.plain.call(request)
         };
-        HttpConnectorFuture::new(async move { sent.await.map(capped) })
+        HttpConnectorFuture::new(async move { whole(sent.await?).await })
     }
 }
 
-fn capped(response: HttpResponse) -> HttpResponse {
-    response.map(|body| SdkBody::from_body_1_x(Limited::new(body, RESPONSE_MAX)))
+/// Reads an answer to its end. One that is too long or breaks off is an error, and so is a success in XML whose end is
+/// missing: the SDK would take it for a shorter list.
+async fn whole(mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+    let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+    let body = Limited::new(body, RESPONSE_MAX).collect().await.map_err(ConnectorError::io)?.to_bytes();
+    if response.status().is_success() && is_cut(&body) {
+        return Err(ConnectorError::io("the answer is XML whose end is missing".into()));
+    }
+    *response.body_mut() = SdkBody::from(body);
+    Ok(response)
+}
+
+/// Whether a text begins as XML and does not end with the end of its outermost element.
+fn is_cut(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    if !text.starts_with('<') {
+        return false;
+    }
+    let root = text.split('<').skip(1).find(|tag| !tag.starts_with(['?', '!'])).unwrap_or_default();
+    let name = root.split([' ', '\n', '>', '/']).next().unwrap_or_default();
+    let is_empty = root.ends_with("/>") && text.ends_with(root);
+    !is_empty && !text.ends_with(&format!("</{name}>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_whose_end_is_missing() {
+        for whole in [
+            "",
+            "{",
+            "i-1 < i-2",
+            "<a/>",
+            "<a x='1'/>\n",
+            "<?xml version='1.0'?>\n<!-- b --><a><b/></a>\n",
+            "<a></a>",
+        ] {
+            assert!(!is_cut(whole.as_bytes()), "{whole}");
+        }
+        for cut in ["<", "<a", "<a>", "<a><b/>", "<a><b></b>", "<a></a", "<?xml version='1.0'?><a b='</c>'>"]
+        {
+            assert!(is_cut(cut.as_bytes()), "{cut}");
+        }
+    }
 }

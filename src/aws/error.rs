@@ -2,16 +2,20 @@
 
 use std::error::Error;
 
+use aws_sdk_sqs::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper_util::client::legacy;
 
-use crate::http::{causes, shorten};
+use crate::http::{causes, printable};
 use crate::machine::event::{CallError, CallErrorKind};
 
 /// How much of AWS's own account of an error is told, in characters.
 const MESSAGE_MAX: usize = 600;
+
+/// How much of an error's code is told, in characters.
+const CODE_MAX: usize = 100;
 
 /// Turns an error of the SDK into the machine's words: what was tried, what came back, what to do.
 ///
@@ -47,6 +51,18 @@ where
     CallError { kind, message: format!("{}: {cause}; {advice}", call) }
 }
 
+/// Whether a success is AWS's own, which every answer of AWS shows by its request id. A proxy's sign-in page is a 200
+/// as well, and of these calls the SDK reads nothing but the status.
+pub(super) fn from_aws(call: &str, answer: &impl RequestId) -> Result<(), CallError> {
+    if answer.request_id().is_some() {
+        return Ok(());
+    }
+    let message = format!(
+        "{call}: answered 200 without a request id, so it was not AWS that answered; check the proxy and the endpoint"
+    );
+    Err(CallError { kind: CallErrorKind::Unanswered, message })
+}
+
 /// Whether a request that could not be dispatched never left.
 fn unsent(error: &ConnectorError) -> bool {
     // Once an HTTP client has the request, the error is that client's own; before that (credentials, endpoint,
@@ -67,8 +83,8 @@ struct Answer<'a> {
 fn refusal(call: &str, answer: &Answer<'_>) -> CallError {
     let Answer { status, code, message } = answer;
     let (kind, advice) = kind_of(answer);
-    let told = shorten(message, MESSAGE_MAX);
-    let named = if code.is_empty() { String::new() } else { format!(" {code}") };
+    let told = printable(message, MESSAGE_MAX);
+    let named = if code.is_empty() { String::new() } else { format!(" {}", printable(code, CODE_MAX)) };
     let advice = match kind {
         CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call),
         CallErrorKind::NoActiveAction
@@ -121,6 +137,9 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
         }
         _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
         _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
+        _ if (300..400).contains(&status) => {
+            (CallErrorKind::Unanswered, "; AWS redirects none of its calls: check the proxy and the endpoint")
+        }
         // A success that cannot be read is no refusal.
         _ if !(400..500).contains(&status) => (CallErrorKind::Unanswered, "; it may have taken effect"),
         _ => (CallErrorKind::Rejected, ""),
@@ -153,6 +172,7 @@ mod tests {
             (400, "AWS.SimpleQueueService.NonExistentQueue", "", Rejected),
             (404, "", "", Rejected),
             (200, "", "", Unanswered),
+            (302, "", "", Unanswered),
         ];
         for (status, code, message, expected) in cases {
             assert_eq!(kind_of(&Answer { status, code, message }).0, expected, "{status} {code} {message}");

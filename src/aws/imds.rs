@@ -16,6 +16,9 @@ use crate::shell::clock::Clock;
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;
 
+/// The longest token that is sent back, in bytes. IMDS's own have 56.
+pub const TOKEN_MAX: usize = 1024;
+
 /// How long a token is asked for: as long as IMDS gives one.
 const TOKEN_TTL: Duration = Duration::from_secs(21_600);
 
@@ -149,12 +152,14 @@ impl ImdsError {
 }
 
 /// Who this instance is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Identity {
     /// `instance-id`
     pub instance_id: String,
     /// The group, where IMDS shows tags (`InstanceMetadataTags=enabled`) and the instance is in one.
     pub group: Option<String>,
+    /// Why the group is not known, where IMDS answered nonsense. Auto Scaling knows it too.
+    pub doubt: Option<ImdsError>,
 }
 
 /// A client that keeps one connection and one token.
@@ -186,9 +191,12 @@ impl Imds {
         let tried = self.tried(&Method::GET, path);
         let instance_id = self.read(path, answer::instance_id).await?;
         let instance_id = instance_id.ok_or(ImdsError::Status { tried, status: 404 })?;
-        let group =
-            self.read("/latest/meta-data/tags/instance/aws:autoscaling:groupName", answer::group).await?;
-        Ok(Identity { instance_id, group })
+        let path = "/latest/meta-data/tags/instance/aws:autoscaling:groupName";
+        match self.read(path, answer::group).await {
+            Ok(group) => Ok(Identity { instance_id, group, doubt: None }),
+            Err(error) if error.concerns_all_paths() => Err(error),
+            Err(doubt) => Ok(Identity { instance_id, group: None, doubt: Some(doubt) }),
+        }
     }
 
     /// `autoscaling/target-lifecycle-state`; `None` where the category does not exist.
@@ -279,7 +287,7 @@ impl Imds {
             return Err(self.refusal(&put, TOKEN_PATH, response.status()));
         }
         let body = self.body(&put, TOKEN_PATH, response).await?;
-        let visible = !body.is_empty() && body.iter().all(u8::is_ascii_graphic);
+        let visible = (1..=TOKEN_MAX).contains(&body.len()) && body.iter().all(u8::is_ascii_graphic);
         match HeaderValue::from_bytes(&body) {
             Ok(mut header) if visible => {
                 header.set_sensitive(true);
@@ -287,8 +295,9 @@ impl Imds {
             }
             _ => {
                 // Whatever it is, it may be a secret: it is not quoted.
-                let got = format!("{} bytes that no header can hold", body.len());
-                let unexpected = Unexpected { expected: "a token", got };
+                let got = format!("{} bytes that are none", body.len());
+                let expected = "a token of at most 1024 visible ASCII characters";
+                let unexpected = Unexpected { expected, got };
                 Err(ImdsError::Malformed { tried: self.tried(&put, TOKEN_PATH), unexpected })
             }
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::time_from;
-use crate::http::shorten;
+use super::answer::NAME_MAX;
+use super::{is_text, time_from};
+use crate::http::{printable, quote, shorten};
 use crate::machine::Time;
 use crate::machine::message::{
     Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition,
@@ -21,6 +22,12 @@ pub const MESSAGE_MAX: usize = 1024 * 1024;
 /// How many instances one message may name.
 pub const INSTANCES_MAX: usize = 100;
 
+/// The longest token of a lifecycle action that is read. AWS's own have 36 characters.
+pub const TOKEN_MAX: usize = 64;
+
+/// How much of serde's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
+
 /// How much of a message's own words is repeated in a reason, in characters.
 const WORD_MAX: usize = 64;
 
@@ -29,7 +36,8 @@ const SPOT_WARNING: Duration = Duration::from_secs(120);
 
 /// Reads a message. Whatever it is, there is an answer: what cannot be read is [`Body::Unreadable`], with the reason.
 pub fn read(body: &str) -> Body {
-    read_layer(body, Layer::Queue).unwrap_or_else(Body::Unreadable)
+    read_layer(body, Layer::Queue)
+        .unwrap_or_else(|reason| Body::Unreadable(format!("{reason}, in {}", quote(body.as_bytes()))))
 }
 
 /// Where a text comes from: SNS wraps once, never twice.
@@ -41,6 +49,7 @@ enum Layer {
 
 /// The fields by which the shapes differ.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Outline {
     detail: Option<IgnoredAny>,
     #[serde(rename = "Type")]
@@ -94,6 +103,7 @@ fn read_sns(sns_type: &str, message: Option<String>, layer: Layer) -> Result<Bod
 
 /// What a hook's own notification has and an event's detail has not.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Sent {
     #[serde(rename = "Time")]
     time: Option<String>,
@@ -101,7 +111,7 @@ struct Sent {
 
 /// The fields that a hook's own notification and an event's detail share.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
 struct Action {
     #[serde(rename = "EC2InstanceId")]
     instance_id: Option<String>,
@@ -126,7 +136,7 @@ impl Action {
             instance_id: required(self.instance_id, "EC2InstanceId")?,
             group: required(self.auto_scaling_group_name, "AutoScalingGroupName")?,
             hook: required(self.lifecycle_hook_name, "LifecycleHookName")?,
-            token: self.lifecycle_action_token.filter(|token| !token.is_empty()),
+            token: token(self.lifecycle_action_token)?,
             transition,
             to_warm_pool: self.destination.as_deref() == Some("WarmPool"),
             replaces_root_volume: self.action.as_deref() == Some("ReplaceRootVolume"),
@@ -138,6 +148,7 @@ impl Action {
 
 /// An EventBridge event, whose detail is read as `D`.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Event<D> {
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
@@ -149,7 +160,7 @@ struct Event<D> {
 
 /// The fields by which details differ.
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "an object")]
 struct DetailOutline {
     #[serde(rename = "LifecycleTransition")]
     transition: Option<IgnoredAny>,
@@ -195,7 +206,7 @@ fn spot_news(action: &str, sent: Option<Time>) -> Result<InstanceNews, String> {
 
 /// The detail of an AWS Health event.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct Health {
     event_arn: Option<String>,
     service: Option<String>,
@@ -207,7 +218,7 @@ struct Health {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 struct Entity {
     entity_value: Option<String>,
 }
@@ -248,12 +259,26 @@ fn instance_id(text: &str) -> Option<String> {
 }
 
 fn required(field: Option<String>, name: &str) -> Result<String, String> {
-    field.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))
+    let value = field.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))?;
+    text(value, name, NAME_MAX)
+}
+
+fn token(field: Option<String>) -> Result<Option<String>, String> {
+    let token = field.filter(|token| !token.is_empty());
+    token.map(|token| text(token, "LifecycleActionToken", TOKEN_MAX)).transpose()
+}
+
+fn text(value: String, name: &str, max: usize) -> Result<String, String> {
+    if is_text(&value, max) {
+        return Ok(value);
+    }
+    Err(format!("{name} is {}, not a text of at most {max} printable characters", word(&value)))
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, String> {
     serde_json::from_str(body).map_err(|error| {
-        if error.is_data() { format!("not as expected: {error}") } else { format!("not JSON: {error}") }
+        let what = if error.is_data() { "not as expected" } else { "not JSON" };
+        format!("{what}: {}", printable(&error.to_string(), CAUSE_MAX))
     })
 }
 

@@ -12,6 +12,13 @@ pub mod sqs;
 
 use crate::machine::Time;
 
+/// Whether a text is one that AWS gives as a name, an id or a state: 1 to `max` characters, all of them printable.
+///
+/// Names go into the journal, the log and other calls, so there is no place for any that only pretends to be one.
+fn is_text(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.chars().count()) && !text.contains(char::is_control)
+}
+
 /// Reads a time as AWS Health and IMDS's maintenance events write it: `Sun, 27 Jan 2022 13:19:03 GMT`.
 ///
 /// The weekday may be missing. RFC 3339 is read as well, since other producers of the same fields use it.

@@ -9,9 +9,9 @@ use aws_sdk_sqs::types::{
 };
 
 use super::clients::Clients;
-use super::error::classify;
-use super::message;
-use crate::http::shorten;
+use super::error::{classify, from_aws};
+use super::{is_text, message};
+use crate::http::printable;
 use crate::machine::event::{CallError, CallErrorKind};
 use crate::machine::message::Message;
 
@@ -27,15 +27,23 @@ pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 /// How long received messages stay hidden while the machine makes up its mind.
 pub const VISIBILITY_RECEIVED: Duration = Duration::from_secs(20);
 
+/// The longest receipt handle that is kept. SQS's own have some 400 characters.
+pub const RECEIPT_MAX: usize = 2048;
+
 /// How much of SQS's reason for a failed entry is told, in characters.
 const REASON_MAX: usize = 100;
 
 impl Clients {
-    /// ReceiveMessage. Once it is sent it must be awaited: its messages are hidden whether or not anybody reads them.
-    pub async fn receive(&self, queue_url: &str, wait: Duration) -> Result<Vec<Message>, CallError> {
+    /// ReceiveMessage, of `most` messages at most. Once it is sent it must be awaited: its messages are hidden whether or not anybody reads them.
+    pub async fn receive(
+        &self,
+        queue_url: &str,
+        wait: Duration,
+        most: usize,
+    ) -> Result<Vec<Message>, CallError> {
         let call = "sqs:ReceiveMessage";
         let request = self.sqs.receive_message().queue_url(queue_url);
-        let request = request.max_number_of_messages(BATCH_MAX as i32);
+        let request = request.max_number_of_messages(most.min(BATCH_MAX) as i32);
         let request = request.wait_time_seconds(whole_seconds(wait, WAIT_MAX));
         let request = request.visibility_timeout(whole_seconds(VISIBILITY_RECEIVED, VISIBILITY_MAX));
         let request =
@@ -82,8 +90,9 @@ impl Clients {
             .failed()
             .iter()
             .map(|entry| {
-                let reason = shorten(entry.message().unwrap_or_default(), REASON_MAX);
-                format!("entry {}: {} {reason}", entry.id(), entry.code())
+                let reason =
+                    format!("entry {}: {} {}", entry.id(), entry.code(), entry.message().unwrap_or_default());
+                printable(&reason, REASON_MAX)
             })
             .collect();
         if failed.is_empty() {
@@ -107,7 +116,8 @@ impl Clients {
     pub async fn delete(&self, queue_url: &str, receipt: &str) -> Result<(), CallError> {
         let call = "sqs:DeleteMessage";
         let request = self.sqs.delete_message().queue_url(queue_url).receipt_handle(receipt);
-        request.send().await.map(drop).map_err(|error| classify(call, &error))
+        let answer = request.send().await.map_err(|error| classify(call, &error))?;
+        from_aws(call, &answer)
     }
 }
 
@@ -129,7 +139,11 @@ fn read(message: SqsMessage) -> Option<Message> {
         message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
     let receive_count = count.and_then(|count| count.parse().ok()).unwrap_or(1);
     let body = message::read(message.body().unwrap_or_default());
-    message.receipt_handle.map(|receipt| Message { receipt, receive_count, body })
+    message.receipt_handle.filter(|receipt| is_text(receipt, RECEIPT_MAX)).map(|receipt| Message {
+        receipt,
+        receive_count,
+        body,
+    })
 }
 
 /// Rounded up: a message that comes back too early costs everybody a receive.

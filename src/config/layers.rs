@@ -30,12 +30,12 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 /// Reads the file; its absence is an error.
 pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
     let read = || {
-        let mut text = String::new();
-        File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > FILE_SIZE_MAX {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_SIZE_MAX {
             return Err(io::Error::other(format!("it is larger than {FILE_SIZE_MAX} bytes")));
         }
-        Ok(text)
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))
     };
     read().map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
@@ -152,8 +152,7 @@ impl Layers {
     pub fn add_environment(&mut self, env: impl Iterator<Item = (String, String)>) {
         // In order of name, so that problems are reported in one order too.
         for (variable, text) in env.collect::<BTreeMap<_, _>>() {
-            let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
-            else {
+            let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(section_and_name) else {
                 continue;
             };
             let origin = Origin::Variable(variable.clone());
@@ -208,6 +207,16 @@ impl Layers {
         let expected = format!("{}{example}", key.kind.expected());
         self.problems.push(Problem::WrongValue { origin, key: key.path(), given, why, expected });
     }
+}
+
+/// The section and the name of a key, as its variable has them without the prefix. One underscore where there should be
+/// two is a mistake that must be told; all else without two (such as `DRAINHOOK_VERSION`) is somebody else's.
+fn section_and_name(rest: &str) -> Option<(&str, &str)> {
+    let one_underscore = || {
+        let meant = |key: &&Key| format!("{}_{}", key.section, key.name).eq_ignore_ascii_case(rest);
+        KEYS.iter().find(meant).map(|key| (&rest[..key.section.len()], &rest[key.section.len() + 1..]))
+    };
+    rest.split_once("__").or_else(one_underscore)
 }
 
 fn not_a_table(origin: Origin, section: &str, found: &DeValue<'_>) -> Problem {

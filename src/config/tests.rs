@@ -168,6 +168,19 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
+fn one_underscore_too_few() {
+    for variable in ["DRAINHOOK_AGENT_URL", "DRAINHOOK_agent_url"] {
+        let text = problems("", &[(variable, "http://localhost")]);
+        assert_eq!(
+            text,
+            format!("{variable}: unknown key `agent.url`; did you mean `DRAINHOOK_AGENT__URL`?")
+        );
+    }
+    // As Kubernetes sets them for a service of that name.
+    config("", &[("DRAINHOOK_PORT", "tcp://10.0.0.1:80"), ("DRAINHOOK_AGENT_SERVICE_HOST", "10.0.0.1")]);
+}
+
+#[test]
 fn variables_are_upper_case() {
     let text = problems("", &[("DRAINHOOK_agent__url", "http://localhost")]);
     assert!(text.contains("did you mean `DRAINHOOK_AGENT__URL`?"), "{text}");
@@ -291,8 +304,10 @@ fn files() {
     assert_eq!(load(&path).expect("a good file").config.imds.poll, Duration::from_secs(7));
     std::fs::write(&path, [0xff, 0xfe]).expect("written");
     assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "not UTF-8");
-    std::fs::write(&path, " ".repeat(256 * 1024 + 1)).expect("written");
-    assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "too large");
+    // Where it is cut, a character is.
+    std::fs::write(&path, format!(" {}", "é".repeat(128 * 1024))).expect("written");
+    let told = load(&path).expect_err("too large").to_string();
+    assert!(told.contains("larger than 262144 bytes"), "{told}");
 }
 
 #[test]

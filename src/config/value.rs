@@ -68,6 +68,9 @@ impl Kind {
         if text.is_empty() || text.len() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
             return Err(None);
         }
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(Some("it is not text in UTF-8"));
+        }
         let words = |fits: bool| if fits { Ok(Value::Text(text.to_owned())) } else { Err(None) };
         match self {
             Kind::Text => words(text.trim() == text),

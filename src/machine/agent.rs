@@ -205,7 +205,11 @@ impl AgentTrack {
         }
         match answer {
             AgentAnswer::Accepted(status) => self.on_accepted(turn, sent, sent_at, status),
-            AgentAnswer::Status { status, waited } => self.on_status(turn, sent_at, status, waited),
+            AgentAnswer::Status { status, waited } => {
+                // Only this says that all is well: one that accepts and has no status is not asked without a pause.
+                self.attempts.failures = 0;
+                self.on_status(turn, sent_at, status, waited);
+            }
             AgentAnswer::Returned => self.forget(),
             AgentAnswer::Refused(why) => self.on_refused(turn, &sent, why),
             AgentAnswer::Unsupported(why) => self.on_unsupported(turn, &sent, why),
@@ -246,7 +250,7 @@ impl AgentTrack {
         }
         match status {
             Some(status) => self.on_status(turn, sent_at, status, false),
-            None => self.attempts.succeeded(turn.now),
+            None => self.attempts.next_at = turn.now,
         }
     }
 
@@ -256,7 +260,7 @@ impl AgentTrack {
         // One that holds its answer until there is news is asked at once, unless it only says that it does.
         let news = self.status.as_ref() != Some(&status) || turn.now.since(sent_at) >= self.settings.poll;
         let poll = if waited && news { HELD_POLL } else { self.settings.poll.max(HELD_POLL) };
-        self.attempts.succeeded((sent_at + poll).max(turn.now));
+        self.attempts.next_at = (sent_at + poll).max(turn.now);
         self.drained = status.state == AgentState::Drained;
         match status.state {
             // It was restarted and has forgotten its orders.

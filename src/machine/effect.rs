@@ -63,13 +63,15 @@ pub enum Effect {
         /// The group whose hooks are asked for.
         group: String,
     },
-    /// ReceiveMessage, once, up to ten messages. Answered by `MessagesReceived`; never to be abandoned, since
+    /// ReceiveMessage, once. Answered by `MessagesReceived`; never to be abandoned, since
     /// its messages would stay hidden until their visibility runs out.
     ReceiveMessages {
         /// Names the receive.
         id: EffectId,
         /// How long the queue may hold the request: `WaitTimeSeconds`.
         wait: Duration,
+        /// How many messages it may bring, 1 to 10: `MaxNumberOfMessages`.
+        most: usize,
     },
     /// ChangeMessageVisibilityBatch: gives others' messages back, or hides our own. Answered by `VisibilitySet`.
     SetVisibility {

@@ -109,9 +109,14 @@ pub enum ImdsReading {
     Rebalance(Option<Time>),
     /// `events/maintenance/scheduled`, without what is completed or cancelled.
     Maintenance(Vec<MaintenanceNotice>),
-    /// It could not be asked: refused, timed out, disabled, or answered nonsense.
+    /// The target state could not be asked for, or nothing could: refused, timed out, disabled, or answered nonsense.
     Silent {
         /// What was tried and what came back.
+        why: String,
+    },
+    /// One of its answers was none. Nothing follows from it but that somebody is told.
+    Malformed {
+        /// What was tried, what was expected and what came back.
         why: String,
     },
 }

@@ -7,6 +7,7 @@ use super::notice::{Notices, target_reason};
 use super::report::Report;
 use super::time::Time;
 use super::timer::Timer;
+use super::told::Told;
 use super::turn::Turn;
 
 /// After so long without an answer, the queue becomes the first source.
@@ -32,6 +33,7 @@ pub(super) struct ImdsTrack {
     saw_spot: bool,
     saw_rebalance: bool,
     unknown_state: Option<String>,
+    malformed: Told,
 }
 
 impl ImdsTrack {
@@ -46,6 +48,7 @@ impl ImdsTrack {
             saw_spot: false,
             saw_rebalance: false,
             unknown_state: None,
+            malformed: Told::default(),
         }
     }
 
@@ -92,6 +95,10 @@ impl ImdsTrack {
             }
             ImdsReading::Maintenance(listed) => notices.replace_maintenance(listed),
             ImdsReading::Silent { why } => self.silence(turn.now, why),
+            ImdsReading::Malformed { why } if self.malformed.is_news(&why) => {
+                turn.report(Report::ImdsMalformed { why });
+            }
+            ImdsReading::Malformed { .. } => {}
         }
     }
 

@@ -43,6 +43,7 @@ pub mod settings;
 pub mod status;
 mod time;
 pub mod timer;
+mod told;
 mod turn;
 mod verdict;
 mod watch;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::effect::{Effect, EffectId};
-use super::event::CallError;
+use super::event::{CallError, CallErrorKind};
 use super::journal::JournalTrack;
 use super::message::Message;
 use super::report::{Call, Report};
 use super::time::Time;
 use super::timer::Timer;
+use super::told::Told;
 use super::turn::{Attempts, Turn};
 
 /// SQS's longest `WaitTimeSeconds`.
@@ -52,6 +53,10 @@ pub(super) struct QueueTrack {
     misses: u32,
     /// Receipts of our messages that are to be hidden, each with the revision of the journal that must be out first.
     hides: Vec<(String, u64)>,
+    /// How many messages the next receive asks for, where that is fewer than a batch.
+    fewer: Option<usize>,
+    /// What has been said of messages that nobody here should get.
+    pub strange: Told,
     delete: Attempts,
     /// Receipts, each with the revision of the journal that must be out first.
     deletes: VecDeque<(String, u64)>,
@@ -61,7 +66,8 @@ impl QueueTrack {
     /// Starts a receive if one is wanted, hides our own messages until the deadline, and starts the next deletion.
     pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool, deadline: Option<Time>) {
         if wanted && self.receive.ready(turn, Timer::Queue) {
-            self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL });
+            let most = self.fewer.unwrap_or(BATCH_MAX);
+            self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL, most });
         }
         let due: Vec<_> = self.hides.extract_if(.., |(_, revision)| journal.is_released(*revision)).collect();
         let hidden = deadline.map_or(HIDDEN_MOST, |deadline| deadline.since(turn.now)).min(HIDDEN_MOST);
@@ -87,11 +93,16 @@ impl QueueTrack {
                 if let Some(sent) = sent {
                     self.receive.succeeded((sent + RECEIVE_SPACING).max(turn.now));
                 }
+                self.fewer = self.fewer.map(|fewer| fewer * 2).filter(|fewer| *fewer < BATCH_MAX);
                 messages
             }
             Err(error) => {
                 if sent.is_some() {
                     self.receive.failed(turn, RECEIVE_RETRY);
+                }
+                if error.kind == CallErrorKind::Unanswered {
+                    // The messages together may be more than is read. One alone never is.
+                    self.fewer = Some(1);
                 }
                 turn.report(Report::CallFailed { call: Call::Receive, error, expected: false });
                 Vec::new()

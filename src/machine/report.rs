@@ -101,6 +101,11 @@ pub enum Report {
     },
     /// A message spoke of an action that is long over.
     StaleMessage,
+    /// A message of the queue is one that nobody here should get; it was given back. Told once for each kind.
+    StrangeMessage {
+        /// What is wrong with it.
+        why: String,
+    },
     /// Auto Scaling keeps the instance for salvage.
     Retained,
     /// The agents are told to serve again.
@@ -114,6 +119,11 @@ pub enum Report {
     },
     /// IMDS answers again.
     ImdsHeard,
+    /// An answer of IMDS was none; told once for each kind.
+    ImdsMalformed {
+        /// What was tried, what was expected and what came back.
+        why: String,
+    },
     /// IMDS names a target state that is not documented; nothing follows from it.
     UnknownTargetState {
         /// The state.
@@ -191,10 +201,12 @@ impl Report {
             Report::Completing { .. } => "completing",
             Report::DrainEnded { .. } => "drain_ended",
             Report::StaleMessage => "stale_message",
+            Report::StrangeMessage { .. } => "strange_message",
             Report::Retained => "retained",
             Report::AgentsReturned => "agents_returned",
             Report::ImdsSilent { .. } => "imds_silent",
             Report::ImdsHeard => "imds_heard",
+            Report::ImdsMalformed { .. } => "imds_malformed",
             Report::UnknownTargetState { .. } => "unknown_target_state",
             Report::JournalFailed { .. } => "journal_failed",
             Report::Answer(_) => "answer",
@@ -207,7 +219,9 @@ impl Report {
             Report::AgentTrouble { .. }
             | Report::HookImpossible { .. }
             | Report::CallFailed { expected: false, .. }
+            | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
+            | Report::ImdsMalformed { .. }
             | Report::JournalFailed { .. } => true,
             Report::CallFailed { expected: true, .. }
             | Report::DrainStarted { .. }
@@ -239,7 +253,9 @@ impl Report {
                 _ => Loudness::Warn,
             },
             Report::AgentTrouble { first: true, .. }
+            | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
+            | Report::ImdsMalformed { .. }
             | Report::UnknownTargetState { .. }
             | Report::JournalFailed { first: true, .. } => Loudness::Warn,
             Report::DrainEnded {
@@ -307,6 +323,7 @@ impl fmt::Display for Report {
                 write!(f, "drain ended: {outcome} after {:.1} s; nothing was completed", took.as_secs_f64())
             }
             Report::StaleMessage => f.write_str("a message spoke of an action that is over: ignored"),
+            Report::StrangeMessage { why } => write!(f, "a message of the queue was given back: {why}"),
             Report::Retained => f.write_str("Auto Scaling retains the instance; watching for its release"),
             Report::AgentsReturned => f.write_str("the instance stays: agents are told to serve again"),
             Report::ImdsSilent { why, queue: true } => {
@@ -318,6 +335,7 @@ impl fmt::Display for Report {
                  the instance's metadata options, or set queue.url"
             ),
             Report::ImdsHeard => f.write_str("IMDS answers again"),
+            Report::ImdsMalformed { why } => write!(f, "an answer of IMDS was ignored: {why}"),
             Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
             Report::JournalFailed { why, .. } => {
                 write!(f, "journal not written, so a restart now would not know how things stand: {why}")

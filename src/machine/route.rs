@@ -6,6 +6,7 @@ use super::event::SpotNotice;
 use super::journal::Ended;
 use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
 use super::notice::ActionNotice;
+use super::report::Report;
 
 /// Receipts that one drain keeps; SQS may deliver one message many times.
 const RECEIPTS_MAX: usize = 32;
@@ -31,7 +32,13 @@ impl Machine {
             let owner = match &message.body {
                 Body::Lifecycle(lifecycle) => self.on_lifecycle_message(&message.receipt, lifecycle),
                 Body::Instance(news) => self.on_instance_message(news),
-                Body::Test | Body::Unreadable(_) => Owner::Other,
+                Body::Test => Owner::Other,
+                Body::Unreadable(why) => {
+                    self.stranger(format!(
+                        "{why}; expected an EventBridge event or a hook's notification, in an SNS envelope or not"
+                    ));
+                    Owner::Other
+                }
             };
             match owner {
                 Owner::Held => own += 1,
@@ -46,12 +53,24 @@ impl Machine {
         self.queue.give_back(&mut self.turn, &others, own);
     }
 
+    fn stranger(&mut self, why: String) {
+        if self.queue.strange.is_news(&why) {
+            self.turn.report(Report::StrangeMessage { why });
+        }
+    }
+
     fn on_lifecycle_message(&mut self, receipt: &str, message: &LifecycleMessage) -> Owner {
-        let ours = message.instance_id == self.settings.instance_id
-            && message.transition == Transition::Terminating
-            && self.settings.group.as_ref().is_none_or(|group| *group == message.group)
-            && self.is_our_hook(&message.hook);
-        if !ours {
+        if message.instance_id != self.settings.instance_id || message.transition != Transition::Terminating {
+            return Owner::Other;
+        }
+        if let Some(group) = self.settings.group.clone().filter(|group| *group != message.group) {
+            self.stranger(format!(
+                "it names this instance and the group {:?}; expected {group:?}: check lifecycle.group",
+                message.group
+            ));
+            return Owner::Other;
+        }
+        if !self.is_our_hook(&message.hook) {
             return Owner::Other;
         }
         if message.token.as_ref().is_some_and(|token| self.finished.contains(token)) {

@@ -22,7 +22,8 @@ use crate::machine::{Effect, Event, Machine};
 /// Drains the configured agents, and says how that ended. What the machine reports meanwhile goes to `tell`.
 pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Outcome, EndpointError> {
     let clock = Clock::start(config.simulation.clock);
-    let identity = Identity { instance_id: config.instance.id.clone().unwrap_or_default(), group: None };
+    let identity =
+        Identity { instance_id: config.instance.id.clone().unwrap_or_default(), group: None, doubt: None };
     let performer = Arc::new(Performer {
         instance_id: identity.instance_id.clone(),
         clock,

@@ -167,11 +167,11 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
 }
 
 async fn answer(line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
-    let request = match serde_json::from_slice::<Request>(line) {
+    let request = match read(line) {
         Ok(request) => request,
-        Err(error) => {
+        Err(why) => {
             return Answer::Refused(format!(
-                "not a request: {error}; expected one such as {{\"command\":\"status\"}}"
+                "not a request: {why}; expected one such as {{\"command\":\"status\"}}"
             ));
         }
     };
@@ -181,6 +181,14 @@ async fn answer(line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
         return stopping();
     }
     answer.await.unwrap_or_else(|_| stopping())
+}
+
+fn read(line: &[u8]) -> Result<Request, String> {
+    // Serde would read a request from a list, too.
+    if line.trim_ascii_start().starts_with(b"[") {
+        return Err("a list".to_owned());
+    }
+    serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub async fn find(
         let error = match (imds.identity().await, &configured) {
             (Ok(identity), None) => return identity,
             (Ok(identity), Some(id)) => return Identity { instance_id: id.clone(), ..identity },
-            (Err(_), Some(id)) => return Identity { instance_id: id.clone(), group: None },
+            (Err(_), Some(id)) => return Identity { instance_id: id.clone(), group: None, doubt: None },
             (Err(error), None) => error,
         };
         if clock.now().since(started) >= IMDS_PATIENCE && !said {
@@ -39,7 +39,7 @@ pub async fn find(
                     instance_id,
                     "IMDS does not answer ({error}); the firmware names this instance"
                 );
-                return Identity { instance_id, group: None };
+                return Identity { instance_id, group: None, doubt: None };
             }
             tracing::error!(
                 "cannot find out which instance this is: {error}; check the instance's metadata options, or set \

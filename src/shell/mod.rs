@@ -81,6 +81,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             return Ok(());
         }
     };
+    if let Some(doubt) = &identity.doubt {
+        tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");
+    }
     let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
         let folder = config.journal.dir.display();
         tracing::warn!(

@@ -33,6 +33,9 @@ const STATUS_LIMIT: Duration = Duration::from_secs(30);
 /// A write and two syncs. A disk that takes longer must not hold up a drain.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(2);
 
+/// The longest name of a Region, in bytes: as long as a label of a host name.
+const REGION_MAX: usize = 63;
+
 /// What effects are performed with.
 #[derive(Debug)]
 pub struct Performer {
@@ -88,8 +91,8 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DescribeLifecycleHooks", call).await;
                 Event::HooksDescribed { id, result }
             }
-            Effect::ReceiveMessages { id, wait } => {
-                let call = async { self.clients().await?.receive(self.queue()?, wait).await };
+            Effect::ReceiveMessages { id, wait, most } => {
+                let call = async { self.clients().await?.receive(self.queue()?, wait, most).await };
                 let result = within(wait + RECEIVE_GRACE, "ReceiveMessage", call).await;
                 Event::MessagesReceived { id, result }
             }
@@ -112,7 +115,10 @@ impl Performer {
                 let clients = Clients::connect().await;
                 // Without a Region nothing can ever be sent: it is looked for again at the next call.
                 match clients.region() {
-                    Some(_) => Ok(clients),
+                    Some(region) if is_region(region) => Ok(clients),
+                    Some(region) => Err(unsent(&format!(
+                        "{region:?} is no AWS Region; expected one such as eu-west-1: check AWS_REGION"
+                    ))),
                     None => Err(unsent(
                         "no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION",
                     )),
@@ -168,6 +174,12 @@ async fn within<T>(
             ),
         })
     })
+}
+
+/// Whether a text can be a part of a service's host name.
+fn is_region(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=REGION_MAX).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn unsent(message: &str) -> CallError {

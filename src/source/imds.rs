@@ -67,7 +67,16 @@ impl Poller {
         let target = self.imds.target_state().await;
         let nobody_there = target.as_ref().is_err_and(ImdsError::concerns_all_paths);
         self.silences = if target.is_ok() { 0 } else { self.silences.saturating_add(1) };
-        self.tell(target, ImdsReading::TargetState).await?;
+        match target {
+            Ok(target) => self.send(ImdsReading::TargetState(target)).await?,
+            Err(error) => {
+                let why = error.to_string();
+                if !nobody_there {
+                    self.send(ImdsReading::Malformed { why: why.clone() }).await?;
+                }
+                self.send(ImdsReading::Silent { why }).await?;
+            }
+        }
         if !nobody_there {
             self.less_often(start).await?;
         }
@@ -77,7 +86,8 @@ impl Poller {
         })
     }
 
-    /// What is asked for less often. An error here is told, and holds nothing up.
+    /// What is asked for less often. An error here is told, and holds nothing up: the target state says whether IMDS
+    /// can be heard.
     async fn less_often(&mut self, now: Time) -> Result<(), Closed> {
         if now >= self.spot_due {
             self.spot_due = now + self.polls.spot;
@@ -99,7 +109,14 @@ impl Poller {
         answer: Result<T, ImdsError>,
         reading: impl FnOnce(T) -> ImdsReading,
     ) -> Result<(), Closed> {
-        let reading = answer.map_or_else(|error| ImdsReading::Silent { why: error.to_string() }, reading);
+        match answer {
+            Ok(answer) => self.send(reading(answer)).await,
+            Err(error) if error.concerns_all_paths() => Ok(()),
+            Err(error) => self.send(ImdsReading::Malformed { why: error.to_string() }).await,
+        }
+    }
+
+    async fn send(&self, reading: ImdsReading) -> Result<(), Closed> {
         self.sender.send(reading).await.map_err(|_| Closed)
     }
 }

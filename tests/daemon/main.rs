@@ -5,7 +5,6 @@ mod support;
 
 mod agents;
 mod completion;
-mod configuration;
 mod control;
 mod crash;
 mod disk;

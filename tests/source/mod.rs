@@ -113,6 +113,21 @@ pub fn links(markdown: &str) -> Vec<String> {
     links
 }
 
+/// What stands in backticks in the last column of every table whose last column has this heading.
+pub fn last_cells(markdown: &str, heading: &str) -> Vec<String> {
+    let mut is_wanted = false;
+    let mut found = Vec::new();
+    for line in markdown.lines() {
+        let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
+        let last = cells.last().copied().unwrap_or_default();
+        is_wanted = line.starts_with('|') && (is_wanted || last == heading);
+        if is_wanted {
+            found.extend(last.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
 fn parts(markdown: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut is_fenced = false;
     markdown.lines().filter_map(move |line| {
@@ -135,6 +150,12 @@ fn words_are_whole() {
     assert!(has_word("use std::time::Instant;", "Instant") && !has_word("InstantId", "Instant"));
     assert!(has_word("use aws_config::x", "aws_") && !has_word("laws_of", "aws_"));
     assert!(has_word("Clock::now()", "::now()"));
+}
+
+#[test]
+fn last_cells_of_the_right_tables() {
+    let text = "| a | test |\n|---|---|\n| `b` | `c`, `d::e` |\n\n| a | other |\n|---|---|\n| b | `f` |\n";
+    assert_eq!(last_cells(text, "test"), ["c", "d::e"]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A scripted HTTP server on loopback: each connection serves answers from one script, in order.
+//! A scripted HTTP server on loopback: each connection serves answers from one script, in order. It may stand before
+//! another server, and pass on what its script leaves alone.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -8,9 +9,10 @@ pub mod lossy;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -19,8 +21,16 @@ pub enum Reply {
     Bytes(Vec<u8>),
     /// These bytes, and then the connection is closed.
     BytesThenClose(Vec<u8>),
+    /// These bytes, and then the connection is reset.
+    BytesThenReset(Vec<u8>),
     /// A header and then a body that never ends.
     Endless,
+    /// A header that never ends.
+    EndlessHead,
+    /// `100 Continue`, for ever.
+    EndlessContinue,
+    /// A whole answer, a byte at a time, with a pause before each.
+    Dripping(Vec<u8>, Duration),
     /// No answer, ever, on an open connection.
     Silence,
     /// The connection is closed without an answer.
@@ -78,19 +88,48 @@ pub struct Server {
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-type Script = dyn Fn(&Request) -> Reply + Send + Sync;
+/// What is answered to a request; `None`: it is passed on.
+type Script = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
+
+/// What all connections of a server share.
+struct Shared {
+    script: Box<Script>,
+    /// `HOST:PORT`
+    upstream: Option<String>,
+    seen: Arc<Mutex<Vec<Request>>>,
+}
 
 impl Server {
     /// A server on TCP that answers each request as `script` says.
     pub async fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listen(None, move |request| Some(script(request))).await
+    }
+
+    /// A server on TCP that stands before another: what `script` has no reply to is passed on, and answered from there.
+    pub async fn before(
+        url: &str,
+        script: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(Some(url.trim_start_matches("http://").to_owned()), script).await
+    }
+
+    async fn listen(
+        upstream: Option<String>,
+        script: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let requests = Arc::default();
-        let (script, seen) = (Arc::new(script), Arc::clone(&requests));
+        let shared = Arc::new(Shared { script: Box::new(script), upstream, seen: Arc::clone(&requests) });
         tokio::spawn(async move {
             for connection in 0.. {
-                let Ok((stream, _)) = listener.accept().await else { return };
-                tokio::spawn(serve(stream, connection, script.clone() as Arc<Script>, Arc::clone(&seen)));
+                let Ok((mut stream, _)) = listener.accept().await else { return };
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    if let End::Reset = serve(&mut stream, connection, &shared).await {
+                        stream.set_zero_linger().expect("a connection");
+                    }
+                });
             }
         });
         Server { url, requests }
@@ -112,12 +151,13 @@ impl Server {
     pub async fn unix(path: &Path, reply: Reply) -> Self {
         let listener = UnixListener::bind(path).expect("a fresh path");
         let requests = Arc::default();
-        let seen = Arc::clone(&requests);
-        let script: Arc<Script> = Arc::new(move |_: &Request| reply.clone());
+        let script = Box::new(move |_: &Request| Some(reply.clone()));
+        let shared = Arc::new(Shared { script, upstream: None, seen: Arc::clone(&requests) });
         tokio::spawn(async move {
             for connection in 0.. {
-                let Ok((stream, _)) = listener.accept().await else { return };
-                tokio::spawn(serve(stream, connection, Arc::clone(&script), Arc::clone(&seen)));
+                let Ok((mut stream, _)) = listener.accept().await else { return };
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move { serve(&mut stream, connection, &shared).await });
             }
         });
         Server { url: String::new(), requests }
@@ -145,41 +185,93 @@ pub fn socket_path(dir: &tempfile::TempDir) -> PathBuf {
     dir.path().join("agent.sock")
 }
 
+/// How a connection ends.
+enum End {
+    Closed,
+    Reset,
+}
+
 async fn serve(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     connection: usize,
-    script: Arc<Script>,
-    seen: Arc<Mutex<Vec<Request>>>,
-) {
-    while let Some(request) = read_request(&mut stream, connection).await {
-        let reply = script(&request);
-        seen.lock().expect("no panics").push(request);
+    shared: &Shared,
+) -> End {
+    while let Some(request) = read_request(stream, connection).await {
+        let reply = (shared.script)(&request);
+        shared.seen.lock().expect("no panics").push(request.clone());
         let written = match reply {
-            Reply::Bytes(bytes) => stream.write_all(&bytes).await,
-            Reply::BytesThenClose(bytes) => {
+            None => pass_on(stream, &request, shared.upstream.as_deref().expect("somebody behind")).await,
+            Some(Reply::Bytes(bytes)) => stream.write_all(&bytes).await,
+            Some(Reply::BytesThenClose(bytes)) => {
                 let _ = stream.write_all(&bytes).await;
-                return;
+                return End::Closed;
             }
-            Reply::Endless => endless(&mut stream).await,
-            Reply::Silence => std::future::pending().await,
-            Reply::Close => return,
+            Some(Reply::BytesThenReset(bytes)) => {
+                let _ = stream.write_all(&bytes).await;
+                return End::Reset;
+            }
+            Some(Reply::Endless) => {
+                let start = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                endless(stream, start, &format!("1000\r\n{}\r\n", " ".repeat(0x1000))).await
+            }
+            Some(Reply::EndlessHead) => {
+                let line = format!("x-more: {}\r\n", "x".repeat(0x1000));
+                endless(stream, "HTTP/1.1 200 OK\r\n", &line).await
+            }
+            Some(Reply::EndlessContinue) => {
+                endless(stream, "", &"HTTP/1.1 100 Continue\r\n\r\n".repeat(0x100)).await
+            }
+            Some(Reply::Dripping(bytes, pause)) => drip(stream, &bytes, pause).await,
+            Some(Reply::Silence) => std::future::pending().await,
+            Some(Reply::Close) => return End::Closed,
         };
         if written.is_err() {
-            return;
+            break;
         }
     }
+    End::Closed
 }
 
 /// Endless for every cap that is tested, and yet no danger to the machine that runs a test without its cap.
-const ENDLESS_CHUNKS: usize = 16 * 1024;
+pub const ENDLESS_CHUNKS: usize = 16 * 1024;
 
-async fn endless(stream: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
-    stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
-    let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+async fn endless(stream: &mut (impl AsyncWrite + Unpin), start: &str, again: &str) -> std::io::Result<()> {
+    stream.write_all(start.as_bytes()).await?;
     for _ in 0..ENDLESS_CHUNKS {
-        stream.write_all(chunk.as_bytes()).await?;
+        stream.write_all(again.as_bytes()).await?;
     }
     Err(std::io::ErrorKind::Other.into())
+}
+
+async fn drip(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+    for byte in bytes {
+        tokio::time::sleep(pause).await;
+        stream.write_all(&[*byte]).await?;
+    }
+    Ok(())
+}
+
+/// Asks the server behind, on a connection of its own, and passes its answer on.
+async fn pass_on(
+    stream: &mut (impl AsyncWrite + Unpin),
+    request: &Request,
+    upstream: &str,
+) -> std::io::Result<()> {
+    let mut behind = TcpStream::connect(upstream).await?;
+    behind.write_all(request.head.as_bytes()).await?;
+    behind.write_all(request.body.as_bytes()).await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(behind.read_u8().await?);
+    }
+    let head =
+        Request { connection: 0, head: String::from_utf8_lossy(&answer).into_owned(), body: String::new() };
+    let length = head.header("content-length").expect("the simulator says so");
+    let length: usize = length.parse().expect("a length");
+    let start = answer.len();
+    answer.resize(start + length, 0);
+    behind.read_exact(&mut answer[start..]).await?;
+    stream.write_all(&answer).await
 }
 
 pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {

@@ -83,6 +83,16 @@ fn instance_shapes() {
     }
 }
 
+/// A lifecycle message in which one name is as long as a message may be.
+fn long(name: &str) -> String {
+    let mut fields = serde_json::json!({
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "EC2InstanceId": "i-0123456789abcdef0",
+        "AutoScalingGroupName": "workers", "LifecycleHookName": "drain",
+    });
+    fields[name] = "x".repeat(MESSAGE_MAX - 1024).into();
+    fields.to_string()
+}
+
 #[test]
 fn unreadable_messages_say_why() {
     let cases = [
@@ -98,6 +108,8 @@ fn unreadable_messages_say_why() {
         ("{\"Type\":\"Notification\",\"Message\":\"hello\"}", "in an SNS envelope: not a JSON object"),
         ("{\"LifecycleTransition\":\"autoscaling:EC2_INSTANCE_DANCING\"}", "EC2_INSTANCE_DANCING"),
         ("{\"LifecycleTransition\":\"autoscaling:EC2_INSTANCE_TERMINATING\"}", "EC2InstanceId is missing"),
+        (&long("EC2InstanceId"), "EC2InstanceId is \"xxx"),
+        (&long("LifecycleActionToken"), "at most 64 printable"),
         (fixture!("sns-in-sns"), "within an SNS envelope"),
         (fixture!("sns-subscription-confirmation"), "SubscriptionConfirmation"),
         (fixture!("eventbridge-launch-successful"), "EC2 Instance Launch Successful"),

@@ -24,7 +24,7 @@ pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
         Err(error) => {
             let known = config.instance.id.clone().or_else(identity::from_firmware);
             let part = silent(config, &error, known.is_some());
-            (part, Identity { instance_id: known.unwrap_or_default(), group: None })
+            (part, Identity { instance_id: known.unwrap_or_default(), group: None, doubt: None })
         }
     }
 }

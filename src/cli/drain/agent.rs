@@ -51,10 +51,12 @@ fn tell(report: &Report) {
         | Report::Completing { .. }
         | Report::DrainEnded { .. }
         | Report::StaleMessage
+        | Report::StrangeMessage { .. }
         | Report::Retained
         | Report::AgentsReturned
         | Report::ImdsSilent { .. }
         | Report::ImdsHeard
+        | Report::ImdsMalformed { .. }
         | Report::UnknownTargetState { .. }
         | Report::JournalFailed { .. }
         | Report::Answer(_) => {}

@@ -1,8 +1,9 @@
 //! Agents: what they may answer, and what follows.
 
-use super::super::effect::AgentRequest;
+use super::super::effect::{AgentRequest, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
+use super::super::report::Report;
 use super::super::settings::{AgentSettings, OnExit, Settings};
 use super::bench::*;
 
@@ -183,4 +184,26 @@ fn long_poll_abandoned_for_new_orders() {
     let answer = AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: true };
     bench.event(Event::AgentAnswered { id: held.unwrap(), answer });
     assert!(bench.completing().is_none(), "its answer is stale");
+}
+
+/// It takes the order and has no status: whether it is draining is never known. It is not asked without a pause, and
+/// the log is not filled with it.
+#[test]
+fn accepted_and_then_not_found() {
+    for acceptance in [None, Some(status(AgentState::Draining, 1))] {
+        let mut bench = Bench::waiting(settings());
+        let minute = bench.now + secs(60);
+        while bench.now < minute {
+            match bench.asks(0) {
+                Some(AgentRequest::Drain(_)) => bench.says(0, AgentAnswer::Accepted(acceptance.clone())),
+                Some(_) => bench.says(0, AgentAnswer::Unsupported("404".to_owned())),
+                None => bench.wake(),
+            }
+        }
+        assert!((10..25).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
+        let loud =
+            |effect: &Effect| matches!(effect, Effect::Report(Report::AgentTrouble { first: true, .. }));
+        assert_eq!(bench.count(loud), 1);
+        assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
+    }
 }

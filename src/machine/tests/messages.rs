@@ -1,7 +1,9 @@
 //! The shared queue: when it is asked, and what becomes of each message.
 
+use super::super::effect::Effect;
 use super::super::event::*;
 use super::super::message::*;
+use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
 
@@ -250,4 +252,55 @@ fn health_event_of_several_instances() {
     bench.receive(vec![message("r-both", body)]);
     assert_eq!(bench.drains_started(), 1);
     assert!(bench.deleted().is_empty(), "it is the other's too");
+}
+
+fn complaints(bench: &Bench) -> usize {
+    bench.count(|effect| matches!(effect, Effect::Report(Report::StrangeMessage { .. })))
+}
+
+#[test]
+fn strange_messages_are_told_once() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let unreadable = |why: &str| message("r1", Body::Unreadable(why.to_owned()));
+    let elsewhere = LifecycleMessage { group: "others".to_owned(), ..lifecycle("token-1", START) };
+    for _ in 0..3 {
+        bench.receive(vec![unreadable("not JSON"), message("r2", Body::Lifecycle(elsewhere.clone()))]);
+        bench.run(10);
+    }
+    assert_eq!(complaints(&bench), 2, "one of each");
+    assert_eq!(bench.hidden().len(), 6, "given back each time");
+    assert!(bench.deleted().is_empty() && bench.drains_started() == 0);
+    for count in 0..100 {
+        bench.receive(vec![unreadable(&count.to_string())]);
+        bench.run(10);
+    }
+    assert_eq!(complaints(&bench), 64, "at some point the log has enough");
+}
+
+/// What cannot be read may be too much at once.
+#[test]
+fn receive_that_cannot_be_read() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let asked_for = |bench: &Bench| match bench.open.last() {
+        Some(Effect::ReceiveMessages { most, .. }) => *most,
+        other => panic!("{other:?}"),
+    };
+    let mut most = Vec::new();
+    for result in [
+        Ok(()),
+        Err(CallErrorKind::Throttled),
+        Err(CallErrorKind::Unanswered),
+        Ok(()),
+        Ok(()),
+        Ok(()),
+        Ok(()),
+    ] {
+        most.push(asked_for(&bench));
+        bench.receive_result(result.map(|()| Vec::new()).map_err(error));
+        bench.run(60);
+    }
+    most.push(asked_for(&bench));
+    assert_eq!(most, [10, 10, 10, 1, 2, 4, 8, 10]);
 }

@@ -1,9 +1,11 @@
 //! What makes a drain, and why the agent is told that it drains.
 
+use super::super::effect::Effect;
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::SpotAction;
 use super::super::notice::Reason;
+use super::super::report::Report;
 use super::bench::*;
 
 fn spot(bench: &mut Bench, action: SpotAction, seconds: u64) {
@@ -172,5 +174,16 @@ fn rebalance_ignored() {
     let ignoring = super::super::settings::Settings { ignore_rebalance: true, ..settings() };
     let mut bench = Bench::new(ignoring);
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
+    assert_eq!(bench.drains_started(), 0);
+}
+
+#[test]
+fn malformed_answers_are_told_once() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::InService);
+    for _ in 0..3 {
+        bench.event(Event::Imds(ImdsReading::Malformed { why: "<html>".to_owned() }));
+    }
+    assert_eq!(bench.count(|effect| matches!(effect, Effect::Report(Report::ImdsMalformed { .. }))), 1);
     assert_eq!(bench.drains_started(), 0);
 }

@@ -1,0 +1,130 @@
+//! Agents that answer nonsense.
+
+use crate::support::daemon::{Stage, drained, told};
+use crate::support::{Reply, Server, answer, ok};
+use crate::{BadAnswers, assert_told, world};
+
+const STATUS: &str = "GET /drain";
+const DRAIN: &str = "POST /drain";
+
+fn document(fields: &str) -> Reply {
+    ok(format!(r#"{{"state":"drained",{fields}}}"#))
+}
+
+/// Each with words of what is told.
+fn bad_statuses() -> Vec<(Reply, &'static [&'static str])> {
+    let redirect = &[("location", "http://169.254.169.254/latest/meta-data/")];
+    let declared = |length: u64| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+    vec![
+        (ok(""), &["answered 200 OK with nothing; expected {"]),
+        (answer(204, &[], ""), &["answered 204 No Content with nothing; expected {"]),
+        (ok("OK"), &["OK", "expected {"]),
+        (ok("<html><body>drained</body></html>"), &["<html>", "expected {"]),
+        (ok("[\"drained\"]"), &["[", "expected {"]),
+        (ok(r#"{"state":"drained""#), &["EOF while parsing"]),
+        (ok(r#"{"state":"done"}"#), &["unknown variant `done`"]),
+        (ok(r#"{"State":"drained"}"#), &["missing field `state`"]),
+        (ok(r#"{"state":"draining","state":"drained"}"#), &["duplicate field `state`"]),
+        (document(r#""in_flight":-1"#), &["in_flight is -1; expected a whole number from 0 to 2^53"]),
+        (document(r#""in_flight":1.5"#), &["in_flight is 1.5"]),
+        (document(r#""in_flight":1e308"#), &["in_flight is 1e"]),
+        (document(r#""in_flight":1e999"#), &["number out of range"]),
+        (document(r#""in_flight":18446744073709551616"#), &["in_flight is 1.8446744073709552e+19"]),
+        (document(r#""in_flight":"3""#), &["invalid type: string"]),
+        (document(r#""gauges":{"x":[]}"#), &["the gauge", "is not a number"]),
+        (document(&format!(r#""detail":{}"#, "[".repeat(10_000))), &["invalid type: sequence"]),
+        (document(&format!(r#""x":{}"#, "{\"x\":".repeat(10_000))), &["EOF while parsing an object"]),
+        (
+            ok(format!(r#"{{"state":"{}"}}"#, r"\u001b[31m\n".repeat(5000))),
+            &["unknown variant", r"\\u{1b}[31m\\n"],
+        ),
+        (document(&format!(r#""x":"{}""#, "x".repeat(64 * 1024))), &["longer than 65536 bytes"]),
+        (answer(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08\0\0\0\0\0\0\x03"), &["expected {"]),
+        (answer(302, redirect, ""), &["a redirect to", "169.254.169.254", "expected 2xx"]),
+        (answer(999, &[], ""), &["answered 999", "expected 2xx"]),
+        (answer(404, &[], "<html>"), &["answered 404"]),
+        (answer(503, &[], "\x1b[31mbusy\n"), &["answered 503", r"\\u{1b}[31mbusy\\n"]),
+        (Reply::BytesThenClose(b"{\"state\":\"drained\"}\r\n\r\n".to_vec()), &["GET http", "invalid HTTP"]),
+        (Reply::BytesThenClose(declared(1 << 62).into_bytes()), &["longer than 65536 bytes"]),
+        (
+            Reply::BytesThenClose(format!("{}{{\"state\"", declared(19)).into_bytes()),
+            &["end of file before message"],
+        ),
+        (Reply::BytesThenReset(declared(19).into_bytes()), &["GET http", "reset"]),
+        (Reply::Close, &["GET http", "connection closed before message completed"]),
+        (Reply::EndlessHead, &["GET http", "message head is too large"]),
+        (Reply::Endless, &["longer than 65536 bytes"]),
+    ]
+}
+
+/// What accepts nothing. A 202 whose body is nonsense is an acceptance, here of an agent that then forgets it.
+fn bad_acceptances() -> Vec<(Reply, &'static [&'static str])> {
+    vec![
+        (answer(302, &[("location", "/login")], ""), &["POST http", "a redirect to", "expected 2xx"]),
+        (answer(500, &[], "<html>oops</html>"), &["POST http", "answered 500", "oops"]),
+        (Reply::Close, &["POST http", "connection closed"]),
+        (Reply::Endless, &["POST http", "longer than 65536 bytes"]),
+        (Reply::BytesThenClose(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()), &["POST http", "invalid HTTP"]),
+        (answer(404, &[], ""), &["POST http", "answered 404"]),
+        (answer(202, &[], "<html>drained</html>"), &[]),
+        (ok(r#"{"state":"drained","in_flight":-1}"#), &[]),
+    ]
+}
+
+/// None of it counts as drained, however often it says so; the drain ends when the agent has drained.
+#[tokio::test]
+async fn nonsense() {
+    let mut stage = Stage::new(100, world(4, 60)).await;
+    let bad = BadAnswers::new(|kind| {
+        let all = if kind == DRAIN { bad_acceptances() } else { bad_statuses() };
+        all.into_iter().map(|(reply, _)| reply).collect()
+    });
+    bad.begin();
+    let behind = stage.variables(&stage.instance()).remove("DRAINHOOK_AGENT__URL").expect("set");
+    let script = bad.clone();
+    let agent = Server::before(&behind, move |request| script.next(request.line())).await;
+    let settings = [
+        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "40h"),
+        ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "1h"),
+        ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
+        ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
+    ];
+    let mut daemon = stage.daemon_with(&settings).await;
+    let before = daemon.peak_memory();
+    stage.scale_in();
+    bad.used_up(&[DRAIN, STATUS]).await;
+    stage.until_ended_well(&[]).await;
+    let ended = stage.history.iter().position(|(_, one)| drained(one));
+    assert!(ended.is_some(), "completed before the agent had drained: {:#?}", stage.history);
+    daemon.logged(&["drain_ended", "drained, completed with CONTINUE"]).await;
+    for (_, words) in bad_acceptances().into_iter().chain(bad_statuses()) {
+        assert_told(&daemon, &[words]).await;
+    }
+    assert!(daemon.runs());
+    let grown = daemon.peak_memory() - before;
+    assert!(grown < 32 << 20, "{grown} bytes more than before 64 MiB of an answer");
+}
+
+/// It has no status of its own. It is told again and again, and what it says then is what counts.
+#[tokio::test]
+async fn accepted_and_then_not_found() {
+    let mut stage = Stage::new(100, world(4, 60)).await;
+    let behind = stage.variables(&stage.instance()).remove("DRAINHOOK_AGENT__URL").expect("set");
+    let agent =
+        Server::before(&behind, |request| (request.line() == STATUS).then(|| answer(404, &[], ""))).await;
+    let settings = [
+        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "40h"),
+        ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "1m"),
+    ];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    daemon.logged(&["drain_ended", "drained, completed with CONTINUE"]).await;
+    daemon.logged(&["WARN", "agent_trouble", "GET http", "answered 404"]).await;
+    let loud =
+        daemon.log().lines().filter(|line| line.contains("WARN") && line.contains("agent_trouble")).count();
+    assert_eq!(loud, 1, "said once");
+    assert!(stage.count(told) > 1, "it was not told again, though it may have been restarted");
+}

@@ -1,0 +1,42 @@
+//! A journal that is none, or not this daemon's.
+
+use drainhook::machine::status::State;
+
+use crate::support::daemon::{Daemon, Stage, journal};
+use crate::{assert_told, world};
+
+/// It is set aside, told, and kept for whoever wants to look at it; the drain that comes begins anew.
+#[tokio::test]
+async fn garbage() {
+    let mut stage = Stage::new(100, world(3, 30)).await;
+    let variables = stage.variables(&stage.instance());
+    let file = journal(&variables);
+    let deep = format!("{{\"version\":{}", "[".repeat(10_000));
+    let instance = stage.instance();
+    let later = format!(
+        r#"{{"version":2,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":{{"target":null,
+        "action":null,"spot":null,"rebalance":null,"maintenance":{{}},"operator":true,"settled":[]}},"drain":null}}"#
+    );
+    let cases: [(&[u8], &[&str]); 8] = [
+        (b"", &["EOF while parsing"]),
+        (b"\x00\xff\xfe\x1b[31m", &["expected value"]),
+        (b"null", &["invalid type: null"]),
+        (b"[]", &["invalid length 0"]),
+        (b"{\"version\":\"\x1b\"}", &["control character"]),
+        (deep.as_bytes(), &["invalid type: sequence"]),
+        (&[b' '; 1024 * 1024 + 1], &["larger than 1048576 bytes"]),
+        (later.as_bytes(), &["it has version 2, and this daemon writes version 1"]),
+    ];
+    for (bytes, words) in cases {
+        std::fs::write(&file, bytes).expect("written");
+        let daemon = Daemon::start(&variables).await;
+        assert_told(&daemon, &[&["WARN", "the journal is damaged and was set aside as"], words]).await;
+        let set_aside = std::fs::read(file.with_extension("damaged.json")).expect("kept");
+        assert!(set_aside == bytes, "{words:?}");
+        assert_eq!(daemon.status().await.state, State::Serving);
+        daemon.kill().await;
+    }
+    let _daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
