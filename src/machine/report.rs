@@ -199,6 +199,11 @@ impl Report {
         }
     }
 
+    /// How a drain has ended, where this says so.
+    pub fn outcome(&self) -> Option<Outcome> {
+        if let Report::DrainEnded { outcome, .. } = self { Some(*outcome) } else { None }
+    }
+
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {

@@ -72,7 +72,8 @@ impl Action {
 impl World {
     /// RecordLifecycleActionHeartbeat: the action expires a full timeout from now, but never past its global one.
     pub fn heartbeat(&mut self, now: Time, action: &ActionRef) -> Result<(), ApiError> {
-        let found = self.admit(now).and_then(|()| self.find_action(action));
+        let admitted = self.permit("RecordLifecycleActionHeartbeat", action).and_then(|()| self.admit(now));
+        let found = admitted.and_then(|()| self.find_action(action));
         let (id, index) = found.inspect_err(|error| {
             let why = error.message.clone();
             self.log(Happening::HeartbeatRejected { instance: action.instance.clone(), why });
@@ -91,7 +92,8 @@ impl World {
 
     /// CompleteLifecycleAction.
     pub fn complete(&mut self, now: Time, action: &ActionRef, result: ActionResult) -> Result<(), ApiError> {
-        let found = self.admit(now).and_then(|()| self.find_action(action));
+        let admitted = self.permit("CompleteLifecycleAction", action).and_then(|()| self.admit(now));
+        let found = admitted.and_then(|()| self.find_action(action));
         let (id, index) = found.inspect_err(|error| {
             let why = error.message.clone();
             self.log(Happening::CompletionRejected { instance: action.instance.clone(), why });
@@ -187,6 +189,7 @@ impl World {
         let group = self.groups.get(&instance.group);
         let Some(hook) = group.and_then(|group| group.hooks.get(hook)).cloned() else { return false };
         let expires = self.now + hook.heartbeat_timeout;
+        let state = instance.state.as_str();
         instance.actions.push(Action {
             hook: hook.name.clone(),
             transition: hook.transition,
@@ -205,6 +208,7 @@ impl World {
             instance: id.to_owned(),
             hook: hook.name.clone(),
             token: token.clone(),
+            state,
             expires,
         });
         self.announce(id, &hook, &token);

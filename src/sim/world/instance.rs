@@ -28,6 +28,14 @@ pub enum LifecycleState {
     TerminatingRetained,
     /// `Terminated`
     Terminated,
+    /// `Warmed:Pending`: on its way into the warm pool.
+    WarmedPending,
+    /// `Warmed:Pending:Wait`: a lifecycle action is open.
+    WarmedPendingWait,
+    /// `Warmed:Pending:Proceed`
+    WarmedPendingProceed,
+    /// `Warmed:Running`: in the warm pool.
+    WarmedRunning,
 }
 
 impl LifecycleState {
@@ -43,6 +51,10 @@ impl LifecycleState {
             LifecycleState::TerminatingProceed => "Terminating:Proceed",
             LifecycleState::TerminatingRetained => "Terminating:Retained",
             LifecycleState::Terminated => "Terminated",
+            LifecycleState::WarmedPending => "Warmed:Pending",
+            LifecycleState::WarmedPendingWait => "Warmed:Pending:Wait",
+            LifecycleState::WarmedPendingProceed => "Warmed:Pending:Proceed",
+            LifecycleState::WarmedRunning => "Warmed:Running",
         }
     }
 }
@@ -57,6 +69,8 @@ pub(super) struct Instance {
     pub(super) state: LifecycleState,
     /// Auto Scaling has decided to take it away, and it no longer counts toward the desired capacity.
     pub(super) leaving: bool,
+    /// It leaves for the warm pool, or is there.
+    pub(super) to_pool: bool,
     /// Open lifecycle actions.
     pub(super) actions: Vec<Action>,
     /// Hooks that wait for their turn, where hooks run one after the other.
