@@ -76,7 +76,7 @@ pub enum Report {
         call: Call,
         /// What came back.
         error: CallError,
-        /// It only says that it is too early.
+        /// It says nothing new: it is too early, or the missing permission has been named.
         expected: bool,
     },
     /// The intention to complete is about to be written down.

@@ -17,6 +17,8 @@ pub struct Invariants {
     actions: BTreeMap<(String, String), Action>,
     /// Instances whose messages may be deleted: an action of theirs is over.
     over: BTreeSet<String>,
+    /// Which instance has received a message last, by the message.
+    holders: BTreeMap<String, String>,
     deadlines: BTreeMap<String, Time>,
     /// The daemon is down.
     down: bool,
@@ -43,6 +45,7 @@ impl Invariants {
             transit: Duration::ZERO,
             actions: BTreeMap::new(),
             over: BTreeSet::new(),
+            holders: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             down: false,
             restarted_at: None,
@@ -94,7 +97,13 @@ impl Invariants {
             Happening::ActionReleased { instance, .. } | Happening::InstanceTerminated { instance, .. } => {
                 self.over.insert(instance.clone());
             }
+            Happening::MessageReceived { message, by: Some(by), .. } => {
+                self.holders.insert(message.clone(), by.clone());
+            }
             Happening::MessageDeleted { message, about, .. } => match about {
+                Some(instance) if self.holders.get(message).is_some_and(|by| by != instance) => {
+                    self.violated(at, format!("{instance}'s message was deleted by another instance"));
+                }
                 Some(instance) if self.over.contains(instance) => {}
                 Some(instance) => {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
@@ -221,6 +230,21 @@ mod tests {
         assert_eq!(violations(&[(0, wait()), (9, completed()), (9, deleted(None))]), 1, "nobody's");
         assert_eq!(violations(&[(0, wait()), (300, expired())]), 1, "expired");
         assert_eq!(violations(&[(0, wait()), (9, refused()), (300, expired())]), 1, "refused long before");
+    }
+
+    #[test]
+    fn message_of_another() {
+        let received = |by: &str| Happening::MessageReceived {
+            queue: "q".to_owned(),
+            message: "m".to_owned(),
+            about: Some(instance()),
+            by: Some(by.to_owned()),
+            receive_count: 1,
+        };
+        for (by, expected) in [("i-1", 0), ("i-2", 1)] {
+            let run = [(0, wait()), (1, received(by)), (9, completed()), (10, deleted(Some(instance())))];
+            assert_eq!(violations(&run), expected, "{by}");
+        }
     }
 
     #[test]

@@ -236,6 +236,8 @@ impl Play {
             | Deed::StartAgent
             | Deed::FreeStuckWork
             | Deed::Imds(_)
+            | Deed::UseUpCalls
+            | Deed::LeaveCalls
             | Deed::DeleteHook(_)
             | Deed::Complete(_)
             | Deed::ScaleOut
@@ -251,6 +253,10 @@ impl Play {
     fn hear(&mut self, said: Said) {
         let Said { daemon, line } = said;
         let story = &mut self.players[daemon].story;
+        // Where the instance is gone, so is its daemon: that one finds nobody is no news.
+        if story.terminated.is_some() && line.outcome.is_none() {
+            return;
+        }
         self.timeline.hear(self.service.clock().now(), &story.instance, &line);
         match line.outcome {
             Some(outcome) => story.outcomes.push(outcome),

@@ -1,7 +1,11 @@
 //! What happened, in a word and a detail.
 
+use crate::http::shorten;
 use crate::machine::Time;
 use crate::sim::world::Happening;
+
+/// How much of the answer to a refused call is shown, in characters.
+const WHY_SHOWN_MAX: usize = 100;
 
 /// A word for what happened, and what there is to say of it; `None` for what nobody watches for.
 pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> {
@@ -9,7 +13,10 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
     Some(match happening {
         Happening::InstanceLaunched { group, .. } => ("instance launched", format!("group {group}")),
         Happening::InstanceInService { .. } => ("in service", String::new()),
-        Happening::TerminationRequested { .. } => ("scale-in", String::new()),
+        Happening::TerminationRequested { cause, .. } => {
+            let by_hand = cause.contains("taken out of service in response to a user request");
+            (if by_hand { "termination requested" } else { "scale-in" }, String::new())
+        }
         Happening::InstanceTerminating { state, .. } => (state, String::new()),
         Happening::ImdsFlipped { target, .. } => ("IMDS", format!("target-lifecycle-state: {target}")),
         Happening::WaitBegan { hook, state, expires, .. } => {
@@ -34,11 +41,11 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
             ("agent started", format!("serving, {in_flight} in flight"))
         }
         Happening::Heartbeat { expires, .. } => ("heartbeat", format!("expires in {}", in_seconds(expires))),
-        Happening::HeartbeatRejected { why, .. } => ("heartbeat rejected", why.clone()),
+        Happening::HeartbeatRejected { why, .. } => ("heartbeat rejected", shorten(why, WHY_SHOWN_MAX)),
         Happening::Completed { hook, result, .. } => {
             ("completed", format!("hook {hook}, {}", result.as_str()))
         }
-        Happening::CompletionRejected { why, .. } => ("completion rejected", why.clone()),
+        Happening::CompletionRejected { why, .. } => ("completion rejected", shorten(why, WHY_SHOWN_MAX)),
         Happening::ActionExpired { result, global, .. } => {
             let which = if *global { "global timeout" } else { "heartbeat timeout" };
             ("action expired", format!("{which}, default result {}", result.as_str()))
@@ -50,8 +57,10 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }
-        Happening::Throttled => ("throttled", String::new()),
-        Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => return None,
+        // What was throttled is told by whoever made the call.
+        Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
+            return None;
+        }
     })
 }
 

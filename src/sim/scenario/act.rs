@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::machine::Time;
 use crate::sim::story::{Moment, Story};
-use crate::sim::world::{ActionRef, ActionResult, ApiError, ImdsMode, World};
+use crate::sim::world::{ActionRef, ActionResult, ApiError, ImdsMode, Throttle, World};
 
 /// Something that is done, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,10 @@ pub enum Deed {
     FreeStuckWork,
     /// The metadata service misbehaves, or behaves again.
     Imds(ImdsMode),
+    /// Somebody else uses up all of the account's calls to Auto Scaling.
+    UseUpCalls,
+    /// Somebody else leaves some of them.
+    LeaveCalls,
     /// DeleteLifecycleHook.
     DeleteHook(&'static str),
     /// CompleteLifecycleAction with CONTINUE, by somebody else.
@@ -62,6 +66,8 @@ impl Deed {
             Deed::StartAgent => world.start_agent(now, instance),
             Deed::FreeStuckWork => world.free_stuck_work(now, instance),
             Deed::Imds(mode) => world.set_imds_mode(now, instance, mode),
+            Deed::UseUpCalls => world.set_throttle(now, Some(Throttle { burst: 0, per_second: 0.0 })),
+            Deed::LeaveCalls => world.set_throttle(now, None),
             Deed::DeleteHook(hook) => world.delete_hook(now, &group, hook)?,
             Deed::Complete(hook) => {
                 let (hook, instance) = (hook.to_owned(), Some(instance.to_owned()));
@@ -95,6 +101,8 @@ impl fmt::Display for Deed {
             Deed::Imds(ImdsMode::Disabled) => f.write_str("IMDS answers 403"),
             Deed::Imds(ImdsMode::Refuses) => f.write_str("IMDS refuses connections"),
             Deed::Imds(ImdsMode::Hangs) => f.write_str("IMDS does not answer"),
+            Deed::UseUpCalls => f.write_str("somebody else uses up the account's calls: all are throttled"),
+            Deed::LeaveCalls => f.write_str("calls are let through again"),
             Deed::DeleteHook(hook) => write!(f, "somebody deletes the hook {hook}"),
             Deed::Complete(hook) => write!(f, "somebody else completes the action of the hook {hook}"),
             Deed::ScaleOut => f.write_str("scale-out"),

@@ -3,18 +3,27 @@
 use crate::machine::journal::Outcome::{Drained, Overtaken};
 use crate::sim::story::Moment;
 use crate::sim::world::ActionResult::{Abandon, Continue};
-use crate::sim::world::{HookSpec, Throttle, Work, WorldConfig};
+use crate::sim::world::{HookSpec, Work, WorldConfig};
 
 use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static THROTTLED: Scenario = Scenario {
     name: "throttled",
-    about: "the account's calls are used up, and one comes free every 40 s: the action is kept alive and completed",
-    speed: 80,
+    about: "all calls are throttled when the hook is read, when a heartbeat is due and when the agent has drained",
+    speed: 60,
+    acts: &[
+        Act { after: secs(0), moment: Moment::ScaleIn, deed: Deed::UseUpCalls },
+        Act { after: secs(12), moment: Moment::ScaleIn, deed: Deed::LeaveCalls },
+        Act { after: secs(140), moment: Moment::ScaleIn, deed: Deed::UseUpCalls },
+        Act { after: secs(200), moment: Moment::ScaleIn, deed: Deed::LeaveCalls },
+        Act { after: secs(250), moment: Moment::ScaleIn, deed: Deed::UseUpCalls },
+        Act { after: secs(30), moment: Moment::Drained, deed: Deed::LeaveCalls },
+    ],
     expectations: &[
         E::Throttled(3),
         E::Completed(&[Continue]),
         E::CompletedDrained,
+        E::CompletedAfter(Moment::Drained, secs(30)),
         E::Lost(0),
         E::Heartbeats { least: 1, most: 3 },
         E::Messages { sent: 1, deleted: 1 },
@@ -22,9 +31,7 @@ pub(super) static THROTTLED: Scenario = Scenario {
     ],
     change: |world| {
         hook(world, 300);
-        // The scale-in itself takes the only call that there is.
-        world.throttle = Some(Throttle { burst: 1, per_second: 1.0 / 40.0 });
-        world.work = work(5, 200);
+        world.work = work(5, 280);
     },
     ..PLAIN
 };
@@ -88,11 +95,10 @@ pub(super) static DEFAULT_RESULT: Scenario = Scenario {
     about: "the role may not complete: the log names the missing permission, and the action runs out when work is done",
     speed: 60,
     expectations: &[
-        E::Warned("allow autoscaling:CompleteLifecycleAction in the role's policy"),
+        E::WarnedOnce("allow autoscaling:CompleteLifecycleAction in the role's policy"),
         E::Expired(Abandon),
         E::Lost(0),
         E::Messages { sent: 1, deleted: 0 },
-        E::Outcomes(&[]),
     ],
     change: |world| {
         hook(world, 180);

@@ -107,15 +107,9 @@ pub(super) static MANY: Scenario = Scenario {
     name: "many",
     about: "20 instances at once, each with a daemon, and one queue that they share",
     speed: 15,
-    expectations: &[
-        E::Completed(&[Continue]),
-        E::CompletedDrained,
-        E::Lost(0),
-        E::Messages { sent: 1, deleted: 1 },
-        E::Outcomes(&[Drained]),
-    ],
+    expectations: &[E::Completed(&[Continue]), E::CompletedDrained, E::Lost(0), E::Outcomes(&[Drained])],
     change: |world| {
-        hook(world, 120);
+        hook(world, 300);
         world.instances = 20;
         world.delivery.reordering = 0.5;
         world.work = work(4, 40);

@@ -59,6 +59,8 @@ pub enum Expectation {
     DaemonStarts(u32),
     /// The daemon warned of this, or called it an error.
     Warned(&'static str),
+    /// Only once.
+    WarnedOnce(&'static str),
 }
 
 /// How much later than it should a thing may come, in simulated time; what a busy machine adds comes on top.
@@ -109,9 +111,14 @@ impl Expectation {
             Expectation::NoReceive => story.receives == 0,
             Expectation::Throttled(least) => story.throttled >= least,
             Expectation::DaemonStarts(count) => story.daemon_starts == count,
-            Expectation::Warned(text) => story.warnings.iter().any(|warning| warning.contains(text)),
+            Expectation::Warned(text) => warnings_of(story, text) > 0,
+            Expectation::WarnedOnce(text) => warnings_of(story, text) == 1,
         }
     }
+}
+
+fn warnings_of(story: &Story, text: &str) -> usize {
+    story.warnings.iter().filter(|warning| warning.contains(text)).count()
 }
 
 impl fmt::Display for Expectation {
@@ -127,6 +134,9 @@ impl fmt::Display for Expectation {
             Expectation::Released => f.write_str("the action ends with its hook, and nobody completes it"),
             Expectation::CompletedDrained => f.write_str("and not before the agent is drained"),
             Expectation::CompletedAtDeadline => f.write_str("at the deadline that the agent was told"),
+            Expectation::CompletedAfter(moment, Duration::ZERO) => {
+                write!(f, "as soon as {moment}, and not before")
+            }
             Expectation::CompletedAfter(moment, after) => {
                 write!(f, "{} s after {moment}, not before and not much later", after.as_secs())
             }
@@ -155,7 +165,8 @@ impl fmt::Display for Expectation {
             Expectation::NoReceive => f.write_str("no message is received"),
             Expectation::Throttled(least) => write!(f, "{least} calls or more are throttled"),
             Expectation::DaemonStarts(count) => write!(f, "the daemon is started {count} times"),
-            Expectation::Warned(text) => write!(f, "the daemon's log warns of {text:?}"),
+            Expectation::Warned(text) => write!(f, "the daemon's log warns: {text}"),
+            Expectation::WarnedOnce(text) => write!(f, "the daemon's log says once: {text}"),
         }
     }
 }
