@@ -17,8 +17,8 @@ pub struct Invariants {
     actions: BTreeMap<(String, String), Action>,
     /// Instances whose messages may be deleted: an action of theirs is over.
     over: BTreeSet<String>,
-    /// Which instance has received a message last, by the message.
-    holders: BTreeMap<String, String>,
+    /// Which instance has received a message last, where that is known, by the message.
+    holders: BTreeMap<String, Option<String>>,
     deadlines: BTreeMap<String, Time>,
     /// The daemon is down.
     down: bool,
@@ -97,11 +97,11 @@ impl Invariants {
             Happening::ActionReleased { instance, .. } | Happening::InstanceTerminated { instance, .. } => {
                 self.over.insert(instance.clone());
             }
-            Happening::MessageReceived { message, by: Some(by), .. } => {
+            Happening::MessageReceived { message, by, .. } => {
                 self.holders.insert(message.clone(), by.clone());
             }
             Happening::MessageDeleted { message, about, .. } => match about {
-                Some(instance) if self.holders.get(message).is_some_and(|by| by != instance) => {
+                Some(instance) if self.is_held_by_another(message, instance) => {
                     self.violated(at, format!("{instance}'s message was deleted by another instance"));
                 }
                 Some(instance) if self.over.contains(instance) => {}
@@ -125,6 +125,11 @@ impl Invariants {
             // What can break no invariant.
             _ => {}
         }
+    }
+
+    fn is_held_by_another(&self, message: &str, instance: &str) -> bool {
+        let holder = self.holders.get(message).and_then(Option::as_deref);
+        holder.is_some_and(|holder| holder != instance)
     }
 
     /// One heartbeat per half timeout at most, but for one after a restart; never a gap as long as the timeout.

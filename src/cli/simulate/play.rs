@@ -30,6 +30,9 @@ const REDRAW: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_millis(500);
 const TRANSIT: Duration = Duration::from_millis(250);
 
+/// What the invariants have watched over.
+const ALWAYS: &str = "and as always: no heartbeat too soon, no deadline put off, no message but its own deleted, and none early";
+
 /// Lines of the daemons' logs that wait to be taken in.
 const SAID_MAX: usize = 1024;
 
@@ -257,7 +260,8 @@ impl Play {
         if story.terminated.is_some() && line.outcome.is_none() {
             return;
         }
-        self.timeline.hear(self.service.clock().now(), &story.instance, &line);
+        let news = line.outcome.is_some() || !story.warnings.contains(&line.text);
+        self.timeline.hear(self.service.clock().now(), &story.instance, &line, news);
         match line.outcome {
             Some(outcome) => story.outcomes.push(outcome),
             None => story.warnings.push(line.text),
@@ -288,6 +292,9 @@ impl Play {
         let mut verdicts = self.verdicts();
         if !in_time {
             verdicts.push((format!("it is over after {:?}", self.scenario.limit), false));
+        }
+        if self.invariants.violations.is_empty() {
+            verdicts.push((ALWAYS.to_owned(), true));
         }
         let wrong = self.invariants.violations.iter().chain(&self.failed_deeds);
         verdicts.extend(wrong.map(|what| (what.clone(), false)));

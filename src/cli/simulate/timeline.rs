@@ -48,7 +48,7 @@ pub struct Timeline {
 }
 
 /// How much of a line of a daemon's log is shown to people, in characters.
-const SAID_SHOWN_MAX: usize = 300;
+const SAID_SHOWN_MAX: usize = 600;
 
 const BAR_WIDTH: usize = 24;
 
@@ -96,8 +96,8 @@ impl Timeline {
         }
     }
 
-    /// Something that a daemon says of itself.
-    pub fn hear(&self, at: Time, instance: &str, line: &LogLine) {
+    /// Something that a daemon says of itself; people are told what is `news`.
+    pub fn hear(&self, at: Time, instance: &str, line: &LogLine, news: bool) {
         let LogLine { level, text, outcome } = line;
         if self.style == Style::Json {
             let elapsed_ms = elapsed_ms(at, self.start);
@@ -107,7 +107,7 @@ impl Timeline {
             });
             return self.line(&said.to_string());
         }
-        if self.brief && outcome.is_some() {
+        if !news || (self.brief && outcome.is_some()) {
             return;
         }
         let what = match (outcome, level.as_str()) {
