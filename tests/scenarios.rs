@@ -103,7 +103,7 @@ played! {
 /// Its own speed is for people who watch.
 #[test]
 fn scale_in() {
-    play_with("scale-in", &["--speed", "15"]);
+    play_with("scale-in", &["--speed", "12"]);
 }
 
 /// Every instance has its own end, and its own line in the summary.

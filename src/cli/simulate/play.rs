@@ -309,7 +309,7 @@ impl Play {
         passed
     }
 
-    /// All at once: each takes up to a second.
+    /// Where one cannot be stopped, dropping it kills it.
     async fn stop_daemons(&mut self) -> Result<(), SimulateError> {
         for player in &mut self.players {
             player.daemon.stop().await.map_err(SimulateError::Daemon)?;

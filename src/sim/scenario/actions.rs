@@ -60,7 +60,7 @@ pub(super) static TWO_HOOKS: Scenario = Scenario {
 /// An instance that takes a minute to shut down, and an agent that never finishes: whatever ends the action in
 /// mid-drain, the daemon is there to see it.
 fn slow_to_go(world: &mut WorldConfig) {
-    hook(world, 60);
+    hook(world, 90);
     world.timing.terminated = secs(60);
     world.work = Work { stuck: 1, ..work(4, 40) };
 }

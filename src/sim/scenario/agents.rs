@@ -16,12 +16,12 @@ pub(super) static HANGS: Scenario = Scenario {
         E::Completed(&[Continue]),
         E::CompletedAtDeadline,
         E::Lost(1),
-        E::Heartbeats { least: 3, most: 5 },
+        E::Heartbeats { least: 2, most: 3 },
         E::Messages { sent: 1, deleted: 1 },
         E::Outcomes(&[Deadline]),
     ],
     change: |world| {
-        hook(world, 60);
+        hook(world, 90);
         world.work = Work { stuck: 1, ..work(4, 60) };
     },
     ..PLAIN
@@ -41,7 +41,7 @@ pub(super) static REFUSES: Scenario = Scenario {
         E::Outcomes(&[Failed]),
     ],
     change: |world| {
-        hook(world, 60);
+        hook(world, 120);
         world.work = work(4, 60);
         world.agent_mode = AgentMode::Refuses;
     },

@@ -28,7 +28,7 @@ pub(super) static SCALE_IN: Scenario = Scenario {
 pub(super) static LONG_DRAIN: Scenario = Scenario {
     name: "long-drain",
     about: "half an hour of work under a hook of five minutes: heartbeats keep the action alive",
-    speed: 200,
+    speed: 150,
     limit: secs(3600),
     expectations: &[
         E::Completed(&[Continue]),

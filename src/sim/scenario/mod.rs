@@ -31,7 +31,7 @@ pub struct Scenario {
     /// One line for `--list`.
     pub about: &'static str,
     /// How fast time runs unless `--speed` says otherwise. What the hook's timeout leaves for a heartbeat that is
-    /// late, and all else that is a matter of time, must be half a second of real time or more.
+    /// late must be most of a second of real time, for a busy machine; what else is a matter of time, half a second.
     pub speed: u32,
     /// How long it may take, in simulated time.
     pub limit: Duration,
@@ -123,7 +123,7 @@ mod tests {
         for scenario in SCENARIOS {
             let timeout = scenario.world(1).hooks[0].heartbeat_timeout;
             let room = timeout.mul_f64(0.4) / scenario.speed;
-            assert!(room >= Duration::from_millis(500), "{}: {room:?}", scenario.name);
+            assert!(room >= Duration::from_millis(800), "{}: {room:?}", scenario.name);
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) static RETAINED: Scenario = Scenario {
         E::Outcomes(&[Deadline, Drained]),
     ],
     change: |world| {
-        hook(world, 60);
+        hook(world, 100);
         world.retain_on_abandon = true;
         world.work = Work { stuck: 1, ..work(4, 20) };
     },
