@@ -148,9 +148,14 @@ impl Play {
             player.daemon.is_up().await.map_err(SimulateError::Daemon)?;
             player.story.daemon_starts += 1;
         }
+        // How the instances came into service is not part of the story.
+        self.service.world(|world, _| world.take_happenings());
+        let limit = self.service.clock().real(self.scenario.limit);
+        let Ok(watched) = tokio::time::timeout(limit, self.until(Self::is_watched)).await else {
+            return Ok(self.judge(false));
+        };
+        watched?;
         let (started, ordered) = self.service.world(|world, now| {
-            // How the instances came into service is not part of the story.
-            world.take_happenings();
             let group = world.config().group.clone();
             (now, world.set_desired_capacity(now, &group, 0))
         });
@@ -159,7 +164,6 @@ impl Play {
         if self.players.len() > 1 {
             self.timeline.note(started, &format!("scale-in of {} instances", self.players.len()));
         }
-        let limit = self.service.clock().real(self.scenario.limit);
         let Ok(ended) = tokio::time::timeout(limit, self.until(Self::has_ended)).await else {
             return Ok(self.judge(false));
         };
@@ -167,6 +171,12 @@ impl Play {
         // Calls that were under way at the end may still arrive, and daemons may have something to say.
         let _ = tokio::time::timeout(AFTERMATH, self.until(Self::has_settled)).await;
         Ok(self.judge(true))
+    }
+
+    /// Whether each daemon has seen its instance in service, where it can.
+    fn is_watched(&self) -> bool {
+        let unwatched = |view: &InstanceView| view.imds_mode == ImdsMode::Answers && !view.watched;
+        !self.service.instances().iter().any(unwatched)
     }
 
     fn has_ended(&self) -> bool {

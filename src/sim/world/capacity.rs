@@ -135,6 +135,7 @@ impl World {
             activity: None,
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
+            watched: false,
             access_key: format!("ASIA{:016X}", self.rng.u64(..)),
             agent: Agent { mode: self.config.agent_mode, ..Agent::serving(self.config.work, self.now) },
         };

@@ -79,6 +79,8 @@ pub(super) struct Instance {
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
+    /// Somebody has read its target state.
+    pub(super) watched: bool,
     pub(super) access_key: String,
     pub(super) agent: Agent,
 }
@@ -98,6 +100,8 @@ pub struct InstanceView {
     pub state: LifecycleState,
     /// Its `target-lifecycle-state`.
     pub imds_target: &'static str,
+    /// Whether somebody has read its `target-lifecycle-state` yet.
+    pub watched: bool,
     /// Whether its metadata service answers.
     pub imds_mode: ImdsMode,
     /// Its open lifecycle actions.
@@ -148,6 +152,7 @@ impl World {
             launched_at: instance.launched_at,
             state: instance.state,
             imds_target: instance.imds_target,
+            watched: instance.watched,
             imds_mode: instance.imds_mode,
             actions: instance.actions.iter().map(Action::view).collect(),
             agent: instance.agent.view(self.now),
