@@ -9,7 +9,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static THROTTLED: Scenario = Scenario {
     name: "throttled",
-    about: "all calls are throttled when the hook is read, when a heartbeat is due and when the agent has drained",
+    about: "all calls are throttled when the hook is read, a heartbeat is due, the agent has drained",
     speed: 60,
     acts: &[
         Act { after: secs(0), moment: Moment::ScaleIn, deed: Deed::UseUpCalls },
@@ -38,7 +38,7 @@ pub(super) static THROTTLED: Scenario = Scenario {
 
 pub(super) static TWO_HOOKS: Scenario = Scenario {
     name: "two-hooks",
-    about: "another hook waits too, for somebody else: ours is completed, and the other's message is left alone",
+    about: "another hook waits for somebody else: ours is completed, the other's message is left alone",
     speed: 30,
     settings: &[("DRAINHOOK_LIFECYCLE__HOOK", "drain")],
     acts: &[Act { after: secs(15), moment: Moment::Drained, deed: Deed::Complete("logs") }],
@@ -77,7 +77,7 @@ pub(super) static HOOK_DELETED: Scenario = Scenario {
 
 pub(super) static OVERTAKEN: Scenario = Scenario {
     name: "overtaken",
-    about: "somebody completes the action in the console, in mid-drain: the daemon finds out, and completes nothing",
+    about: "somebody completes the action in the console: the daemon finds out, and completes nothing",
     speed: 40,
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::Complete("drain") }],
     expectations: &[
@@ -92,7 +92,7 @@ pub(super) static OVERTAKEN: Scenario = Scenario {
 
 pub(super) static DEFAULT_RESULT: Scenario = Scenario {
     name: "default-result",
-    about: "the role may not complete: the log names the missing permission, and the action runs out when work is done",
+    about: "the role may not complete: the log names the permission, and the action runs out",
     speed: 60,
     expectations: &[
         E::WarnedOnce("allow autoscaling:CompleteLifecycleAction in the role's policy"),

@@ -29,7 +29,7 @@ pub(super) static HANGS: Scenario = Scenario {
 
 pub(super) static REFUSES: Scenario = Scenario {
     name: "agent-refuses",
-    about: "nobody listens where the agent should be: tried for the grace, then completed as failed, here with ABANDON",
+    about: "nobody listens where the agent should be: after the grace, completed as failed, here with ABANDON",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "60s"), ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON")],
     expectations: &[
@@ -50,7 +50,7 @@ pub(super) static REFUSES: Scenario = Scenario {
 
 pub(super) static CRASHES: Scenario = Scenario {
     name: "agent-crashes",
-    about: "the agent dies in mid-drain and stays dead: after the grace the instance may go, long before the deadline",
+    about: "the agent dies in mid-drain and stays dead: after the grace, the instance may go",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "60s")],
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::CrashAgent }],
@@ -94,7 +94,7 @@ pub(super) static RESTARTS: Scenario = Scenario {
 
 pub(super) static EXITS: Scenario = Scenario {
     name: "agent-exits",
-    about: "the agent exits when it has drained, without a word: on_exit = \"drained\" says that this is the end",
+    about: "the agent exits when it has drained, without a word, as on_exit = \"drained\" allows",
     speed: 30,
     settings: &[("DRAINHOOK_AGENT__ON_EXIT", "drained")],
     expectations: &[

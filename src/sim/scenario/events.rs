@@ -9,7 +9,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static IMDS_FLAKY: Scenario = Scenario {
     name: "imds-flaky",
-    about: "IMDS comes and goes, in every way that it can, and there is no queue: the notice is never taken back",
+    about: "IMDS comes and goes in every way that it can, without a queue: the notice is never taken back",
     speed: 40,
     acts: &[
         Act { after: secs(0), moment: ScaleIn, deed: Deed::Imds(Refuses) },
