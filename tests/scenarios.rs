@@ -9,8 +9,8 @@ use drainhook::sim::scenario::SCENARIOS;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
-/// A program that has not ended by then hangs. The longest scenario takes half a minute.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// A program that has not ended by then hangs. The longest scenario takes ten seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn drainhook(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
@@ -47,7 +47,11 @@ fn stderr(output: &Output) -> String {
 
 /// Plays a scenario; the events that it printed, the summary last.
 fn play(scenario: &str) -> Vec<Value> {
-    let output = output(drainhook(&["simulate", scenario, "--json"]));
+    play_with(scenario, &[])
+}
+
+fn play_with(scenario: &str, arguments: &[&str]) -> Vec<Value> {
+    let output = output(drainhook(&[&["simulate", scenario, "--json"], arguments].concat()));
     let printed = String::from_utf8(output.stdout.clone()).expect("UTF-8");
     assert!(output.status.success(), "{printed}\n{}", stderr(&output));
     let events: Vec<Value> =
@@ -62,7 +66,7 @@ fn play(scenario: &str) -> Vec<Value> {
 
 macro_rules! played {
     ($($test:ident: $scenario:literal),* $(,)?) => {
-        const PLAYED: &[&str] = &["long-drain", $($scenario),*];
+        const PLAYED: &[&str] = &["scale-in", "long-drain", "many", $($scenario),*];
         $(
             #[test]
             fn $test() {
@@ -73,12 +77,48 @@ macro_rules! played {
 }
 
 played! {
-    scale_in: "scale-in",
     load_balancer: "load-balancer",
     no_queue: "no-queue",
     queue_only: "queue-only",
     agent_hangs: "agent-hangs",
+    agent_refuses: "agent-refuses",
+    agent_crashes: "agent-crashes",
+    agent_restarts: "agent-restarts",
+    agent_exits: "agent-exits",
     daemon_killed: "daemon-killed",
+    daemon_stopped: "daemon-stopped",
+    imds_flaky: "imds-flaky",
+    queue_lost: "queue-lost",
+    event_late: "event-late",
+    event_duplicated: "event-duplicated",
+    throttled: "throttled",
+    two_hooks: "two-hooks",
+    hook_deleted: "hook-deleted",
+    overtaken: "overtaken",
+    default_result: "default-result",
+    retained: "retained",
+    warm_pool: "warm-pool",
+}
+
+/// Its own speed is for people who watch.
+#[test]
+fn scale_in() {
+    play_with("scale-in", &["--speed", "12"]);
+}
+
+/// Every instance has its own end, and its own line in the summary.
+#[test]
+fn many() {
+    let events = play("many");
+    let instances = events.last().expect("a summary")["instances"].as_array().expect("a list").clone();
+    assert_eq!(instances.len(), 20);
+    for instance in &instances {
+        let completions = events
+            .iter()
+            .filter(|event| event["event"] == "completed" && event["instance"] == instance["instance"]);
+        assert_eq!(completions.count(), 1, "{instance}");
+        assert_eq!((&instance["result"], &instance["lost"]), (&"CONTINUE".into(), &0.into()), "{instance}");
+    }
 }
 
 /// The heartbeats are counted from the events, not from what the program makes of them.

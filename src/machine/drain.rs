@@ -132,6 +132,7 @@ impl Machine {
     }
 
     fn begin(&mut self, reason: Reason) {
+        self.turn.forget_denials();
         let known = self.drain.take().and_then(|drain| drain.action.record.group);
         let group = self.settings.group.clone().or(known);
         let action = ActionTrack::new(group, self.imds.in_service_at);
@@ -140,7 +141,7 @@ impl Machine {
     }
 
     /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
-    pub(super) fn begin_released(&mut self, since: Time) {
+    pub(super) fn begin_released(&mut self, since: Time, beat: Time) {
         let known = self.drain.take().map(|drain| drain.action.record).unwrap_or_default();
         self.notices.settled.clear();
         self.notices.action = Some(ActionNotice { reason: Reason::AutoscalingTermination, token: None });
@@ -154,6 +155,7 @@ impl Machine {
                 ..ActionRecord::default()
             };
             drain.action = ActionTrack::recover(record, since, self.turn.now);
+            drain.action.beaten(&mut self.turn, beat);
             drain.action.intention_revision = drain.recorded;
         }
     }

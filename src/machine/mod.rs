@@ -184,11 +184,7 @@ impl Machine {
             }
             Event::VisibilitySet { id: _, result } => {
                 if let Err(error) = result {
-                    self.turn.report(Report::CallFailed {
-                        call: Call::SetVisibility,
-                        error,
-                        expected: false,
-                    });
+                    self.turn.call_failed(Call::SetVisibility, error, false);
                 }
             }
             Event::MessageDeleted { id, result } => {
@@ -267,7 +263,7 @@ impl Machine {
                 self.notices.target = None;
                 self.notices.action = None;
             }
-            Seen::NewAction { since } => self.begin_released(since),
+            Seen::NewAction { since, beat } => self.begin_released(since, beat),
         }
     }
 

@@ -8,7 +8,7 @@ use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
 use super::journal::JournalTrack;
 use super::message::Message;
-use super::report::{Call, Report};
+use super::report::Call;
 use super::time::Time;
 use super::timer::Timer;
 use super::told::Told;
@@ -104,7 +104,7 @@ impl QueueTrack {
                     // The messages together may be more than is read. One alone never is.
                     self.fewer = Some(1);
                 }
-                turn.report(Report::CallFailed { call: Call::Receive, error, expected: false });
+                turn.call_failed(Call::Receive, error, false);
                 Vec::new()
             }
         }
@@ -164,7 +164,7 @@ impl QueueTrack {
         self.delete.take(id)?;
         if let Err(error) = result {
             self.delete.failed(turn, DELETE_RETRY);
-            turn.report(Report::CallFailed { call: Call::Delete, error, expected: false });
+            turn.call_failed(Call::Delete, error, false);
             if self.delete.failures < DELETE_TRIES_MAX {
                 return None;
             }

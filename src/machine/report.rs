@@ -76,7 +76,7 @@ pub enum Report {
         call: Call,
         /// What came back.
         error: CallError,
-        /// It only says that it is too early.
+        /// It says nothing new: it is too early, or the missing permission has been named.
         expected: bool,
     },
     /// The intention to complete is about to be written down.
@@ -241,6 +241,11 @@ impl Report {
             | Report::UnknownTargetState { .. }
             | Report::Answer(_) => false,
         }
+    }
+
+    /// How a drain has ended, where this says so.
+    pub fn outcome(&self) -> Option<Outcome> {
+        if let Report::DrainEnded { outcome, .. } = self { Some(*outcome) } else { None }
     }
 
     /// How loud it is.

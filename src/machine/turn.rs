@@ -1,10 +1,12 @@
 //! One turn of the machine: what it has decided so far, and when it wants to be woken.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::effect::{Effect, EffectId};
-use super::report::Report;
+use super::event::{CallError, CallErrorKind};
+use super::report::{Call, Report};
 use super::status::LastError;
 use super::time::Time;
 use super::timer::Timer;
@@ -20,6 +22,8 @@ pub(super) struct Turn {
     next_id: u64,
     /// The calls that never overlap with their like, whichever drain made them.
     under_way: [Option<EffectId>; 2],
+    /// The calls whose missing permission has been named in this drain.
+    denied: BTreeSet<Call>,
     rng: fastrand::Rng,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
@@ -47,6 +51,7 @@ impl Turn {
             wake: None,
             next_id: 0,
             under_way: [None; 2],
+            denied: BTreeSet::new(),
             rng: fastrand::Rng::with_seed(seed),
             last_error: None,
         }
@@ -106,6 +111,17 @@ impl Turn {
             self.last_error = Some(LastError { at: self.now, what: report.to_string() });
         }
         self.effects.push(Effect::Report(report));
+    }
+
+    /// A call has failed. A missing permission is named once in a drain; what is `expected` is told quietly.
+    pub fn call_failed(&mut self, call: Call, error: CallError, expected: bool) {
+        let known = error.kind == CallErrorKind::AccessDenied && !self.denied.insert(call);
+        self.report(Report::CallFailed { call, error, expected: expected || known });
+    }
+
+    /// A drain begins: whoever looks at it has not heard of the last one.
+    pub fn forget_denials(&mut self) {
+        self.denied.clear();
     }
 
     /// The instant of the next try after `failures` failures in a row.

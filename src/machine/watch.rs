@@ -24,10 +24,12 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(super) enum Seen {
     /// The instance serves again.
     InService,
-    /// A new action waits, since this instant at the earliest.
+    /// A new action waits.
     NewAction {
-        /// The last try that found none.
+        /// The last try that found none: it waits since then at the earliest.
         since: Time,
+        /// When the heartbeat was sent whose success is the news.
+        beat: Time,
     },
 }
 
@@ -75,8 +77,7 @@ impl Watch {
         self.describe.succeeded(turn.now + LOOK);
         let state = match result {
             Err(error) => {
-                let call = Call::DescribeInstance;
-                turn.report(Report::CallFailed { call, error: error.clone(), expected: false });
+                turn.call_failed(Call::DescribeInstance, error.clone(), false);
                 return None;
             }
             Ok(None) => {
@@ -110,7 +111,7 @@ impl Watch {
         let sent = self.probe.take(id)?;
         self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
         if result.is_ok() {
-            return Some(Seen::NewAction { since: self.last_look });
+            return Some(Seen::NewAction { since: self.last_look, beat: sent });
         }
         self.last_look = sent;
         None

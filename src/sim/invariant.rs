@@ -12,11 +12,21 @@ use super::world::Happening;
 #[derive(Debug)]
 pub struct Invariants {
     heartbeat_timeout: Duration,
-    actions: BTreeMap<String, Action>,
-    /// Messages whose action is over, and those that nobody may delete.
+    transit: Duration,
+    /// Open actions, by instance and hook.
+    actions: BTreeMap<(String, String), Action>,
+    /// Instances whose messages may be deleted: an action of theirs is over.
     over: BTreeSet<String>,
+    /// Which instance has received a message last, where that is known, by the message.
+    holders: BTreeMap<String, Option<String>>,
     deadlines: BTreeMap<String, Time>,
+    /// The daemon is down.
+    down: bool,
     restarted_at: Option<Time>,
+    /// The next heartbeat is the first since then.
+    fresh: bool,
+    /// The last call that was refused.
+    refused_at: Option<Time>,
     /// In words, with their times.
     pub violations: Vec<String>,
 }
@@ -32,41 +42,68 @@ impl Invariants {
     pub fn new(heartbeat_timeout: Duration) -> Self {
         Invariants {
             heartbeat_timeout,
+            transit: Duration::ZERO,
             actions: BTreeMap::new(),
             over: BTreeSet::new(),
+            holders: BTreeMap::new(),
             deadlines: BTreeMap::new(),
+            down: false,
             restarted_at: None,
+            fresh: false,
+            refused_at: None,
             violations: Vec::new(),
         }
     }
 
+    /// A heartbeat may be under way for so long: over a network, and on a busy machine.
+    pub fn with_transit(self, transit: Duration) -> Self {
+        Invariants { transit, ..self }
+    }
+
+    /// The daemon has been stopped.
+    pub fn stopped(&mut self) {
+        self.down = true;
+    }
+
     /// The daemon was started again: it may send one heartbeat at once.
     pub fn restarted(&mut self, at: Time) {
+        self.down = false;
+        self.fresh = true;
         self.restarted_at = Some(at);
     }
 
     /// Takes in what happened next.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
-            Happening::WaitBegan { instance, .. } => {
-                self.actions.insert(instance.clone(), Action { since: at, last_beat: None });
+            Happening::WaitBegan { instance, hook, .. } => {
+                self.actions.insert((instance.clone(), hook.clone()), Action { since: at, last_beat: None });
+                self.over.remove(instance);
             }
-            Happening::Heartbeat { instance, .. } => self.on_heartbeat(at, instance),
-            Happening::Completed { instance, .. } => {
-                if self.actions.remove(instance).is_none() {
+            Happening::Heartbeat { instance, hook, .. } => self.on_heartbeat(at, instance, hook),
+            Happening::HeartbeatRejected { .. } | Happening::CompletionRejected { .. } => {
+                self.refused_at = Some(at);
+            }
+            Happening::Completed { instance, hook, .. } => {
+                if self.actions.remove(&(instance.clone(), hook.clone())).is_none() {
                     self.violated(at, format!("{instance} was completed without an action, or twice"));
                 }
                 self.over.insert(instance.clone());
             }
-            Happening::ActionExpired { instance, .. } => {
-                self.actions.remove(instance);
+            Happening::ActionExpired { instance, hook, .. } => {
+                self.actions.remove(&(instance.clone(), hook.clone()));
                 self.over.insert(instance.clone());
-                self.violated(at, format!("{instance}'s action expired while its daemon was up"));
+                self.on_expiry(at, instance);
             }
             Happening::ActionReleased { instance, .. } | Happening::InstanceTerminated { instance, .. } => {
                 self.over.insert(instance.clone());
             }
+            Happening::MessageReceived { message, by, .. } => {
+                self.holders.insert(message.clone(), by.clone());
+            }
             Happening::MessageDeleted { message, about, .. } => match about {
+                Some(instance) if self.is_held_by_another(message, instance) => {
+                    self.violated(at, format!("{instance}'s message was deleted by another instance"));
+                }
                 Some(instance) if self.over.contains(instance) => {}
                 Some(instance) => {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
@@ -82,7 +119,7 @@ impl Invariants {
                 }
             }
             // The next drain has a deadline of its own.
-            Happening::AgentReturned { instance } => {
+            Happening::AgentReturned { instance } | Happening::InstanceRetained { instance } => {
                 self.deadlines.remove(instance);
             }
             // What can break no invariant.
@@ -90,19 +127,33 @@ impl Invariants {
         }
     }
 
+    fn is_held_by_another(&self, message: &str, instance: &str) -> bool {
+        let holder = self.holders.get(message).and_then(Option::as_deref);
+        holder.is_some_and(|holder| holder != instance)
+    }
+
     /// One heartbeat per half timeout at most, but for one after a restart; never a gap as long as the timeout.
-    fn on_heartbeat(&mut self, at: Time, instance: &str) {
+    fn on_heartbeat(&mut self, at: Time, instance: &str, hook: &str) {
         let timeout = self.heartbeat_timeout;
-        let restarted = self.restarted_at.take().is_some();
-        let Some(action) = self.actions.get_mut(instance) else {
+        let fresh = std::mem::take(&mut self.fresh);
+        let Some(action) = self.actions.get_mut(&(instance.to_owned(), hook.to_owned())) else {
             return self.violated(at, format!("{instance} sent a heartbeat for no action"));
         };
         let gap = action.last_beat.map(|last| at.since(last));
-        let too_soon = gap.is_some_and(|gap| gap < timeout / 2) && !restarted;
+        let too_soon = gap.is_some_and(|gap| gap + self.transit < timeout / 2) && !fresh;
         let too_late = at.since(action.last_beat.unwrap_or(action.since)) > timeout;
         action.last_beat = Some(at);
         if too_soon || too_late {
             self.violated(at, format!("{instance}'s heartbeat came {gap:?} after the one before"));
+        }
+    }
+
+    /// An action expires only when no call got through, or the daemon was down, for the last half of its timeout.
+    fn on_expiry(&mut self, at: Time, instance: &str) {
+        let half =
+            |since: Option<Time>| since.is_some_and(|since| at.since(since) < self.heartbeat_timeout / 2);
+        if !self.down && !half(self.restarted_at) && !half(self.refused_at) {
+            self.violated(at, format!("{instance}'s action expired while its daemon was up"));
         }
     }
 
@@ -113,6 +164,7 @@ impl Invariants {
 
 #[cfg(test)]
 mod tests {
+    use super::super::world::ActionResult;
     use super::*;
 
     fn at(seconds: u64) -> Time {
@@ -128,6 +180,7 @@ mod tests {
             instance: instance(),
             hook: "drain".to_owned(),
             token: "t".to_owned(),
+            state: "Terminating:Wait",
             expires: at(300),
         }
     }
@@ -144,7 +197,7 @@ mod tests {
         Happening::Completed {
             instance: instance(),
             hook: "drain".to_owned(),
-            result: super::super::world::ActionResult::Continue,
+            result: ActionResult::Continue,
         }
     }
 
@@ -163,6 +216,15 @@ mod tests {
         assert_eq!(violations(&run), 0);
     }
 
+    fn expired() -> Happening {
+        let (instance, hook) = (instance(), "drain".to_owned());
+        Happening::ActionExpired { instance, hook, result: ActionResult::Abandon, global: false }
+    }
+
+    fn refused() -> Happening {
+        Happening::CompletionRejected { instance: None, why: "denied".to_owned() }
+    }
+
     #[test]
     fn each_violation() {
         assert_eq!(violations(&[(0, wait()), (150, beat()), (299, beat())]), 1, "too soon");
@@ -171,5 +233,47 @@ mod tests {
         assert_eq!(violations(&[(0, wait()), (9, completed()), (10, beat())]), 1, "after the end");
         assert_eq!(violations(&[(0, wait()), (9, deleted(Some(instance())))]), 1, "too early");
         assert_eq!(violations(&[(0, wait()), (9, completed()), (9, deleted(None))]), 1, "nobody's");
+        assert_eq!(violations(&[(0, wait()), (300, expired())]), 1, "expired");
+        assert_eq!(violations(&[(0, wait()), (9, refused()), (300, expired())]), 1, "refused long before");
+    }
+
+    #[test]
+    fn message_of_another() {
+        let received = |by: &str| Happening::MessageReceived {
+            queue: "q".to_owned(),
+            message: "m".to_owned(),
+            about: Some(instance()),
+            by: Some(by.to_owned()),
+            receive_count: 1,
+        };
+        for (by, expected) in [("i-1", 0), ("i-2", 1)] {
+            let run = [(0, wait()), (1, received(by)), (9, completed()), (10, deleted(Some(instance())))];
+            assert_eq!(violations(&run), expected, "{by}");
+        }
+    }
+
+    #[test]
+    fn expiry_that_nobody_could_prevent() {
+        assert_eq!(violations(&[(0, wait()), (200, refused()), (300, expired())]), 0, "refused");
+        let mut invariants = Invariants::new(Duration::from_secs(300));
+        invariants.observe(at(0), &wait());
+        invariants.stopped();
+        invariants.observe(at(300), &expired());
+        assert!(invariants.violations.is_empty(), "down: {:?}", invariants.violations);
+    }
+
+    #[test]
+    fn second_action_of_an_instance() {
+        let run = [(0, wait()), (9, completed()), (400, wait()), (410, deleted(Some(instance())))];
+        assert_eq!(violations(&run), 1, "its own action is not over");
+    }
+
+    #[test]
+    fn transit() {
+        let mut invariants = Invariants::new(Duration::from_secs(300)).with_transit(Duration::from_secs(2));
+        for (seconds, happening) in [(0, wait()), (150, beat()), (299, beat()), (440, beat())] {
+            invariants.observe(at(seconds), &happening);
+        }
+        assert_eq!(invariants.violations.len(), 1, "{:?}", invariants.violations);
     }
 }

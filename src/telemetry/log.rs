@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
+use crate::machine::journal::Outcome;
 use crate::machine::report::{Loudness, Report};
 
 /// So much can be written at once to a pipe that takes more at all (PIPE_BUF on Linux), without a wait.
@@ -60,11 +61,11 @@ pub fn start(log: &Log) {
 
 /// Logs what the machine reports, under a name that does not change with the wording.
 pub fn tell(report: &Report) {
-    let event = report.name();
+    let (event, outcome) = (report.name(), report.outcome().map(Outcome::as_str));
     match report.loudness() {
-        Loudness::Error => tracing::error!(event, "{report}"),
-        Loudness::Warn => tracing::warn!(event, "{report}"),
-        Loudness::Info => tracing::info!(event, "{report}"),
-        Loudness::Debug => tracing::debug!(event, "{report}"),
+        Loudness::Error => tracing::error!(event, outcome, "{report}"),
+        Loudness::Warn => tracing::warn!(event, outcome, "{report}"),
+        Loudness::Info => tracing::info!(event, outcome, "{report}"),
+        Loudness::Debug => tracing::debug!(event, outcome, "{report}"),
     }
 }

@@ -1,13 +1,17 @@
-//! The real daemon, as a process of its own.
+//! The real daemon, as a process of its own, and what it says.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixDatagram;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::environment::Variables;
 
@@ -17,28 +21,68 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of its log is shown when it has ended by itself.
 const LOG_SHOWN_MAX: usize = 4000;
 
+/// A line of a daemon's log that belongs to the story.
+#[derive(Debug)]
+pub struct Said {
+    /// The place of the daemon, as it was told at its start.
+    pub daemon: usize,
+    /// The line.
+    pub line: LogLine,
+}
+
+/// A line of a daemon's log.
+#[derive(Debug, Deserialize)]
+pub struct LogLine {
+    /// `WARN`, or another level.
+    pub level: String,
+    /// The sentence.
+    #[serde(rename = "message", default)]
+    pub text: String,
+    /// How a drain has ended.
+    pub outcome: Option<String>,
+}
+
+impl LogLine {
+    fn is_of_the_story(&self) -> bool {
+        self.outcome.is_some() || self.level == "WARN" || self.level == "ERROR"
+    }
+}
+
 /// A daemon that is told to run, and says when it does.
 #[derive(Debug)]
 pub struct Daemon {
+    place: usize,
     variables: Variables,
-    log: PathBuf,
+    said: mpsc::Sender<Said>,
+    log: Arc<Mutex<String>>,
     notify: UnixDatagram,
     notify_path: PathBuf,
-    child: Option<Child>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    /// Reads the log to its end.
+    reader: JoinHandle<()>,
 }
 
 impl Daemon {
-    /// A daemon that is not started yet. Its log and its notify socket go into the folder.
-    pub fn new(variables: Variables, folder: &Path) -> io::Result<Self> {
+    /// A daemon that is not started yet. Its notify socket goes into the folder; what it says goes to `said`.
+    pub fn new(
+        place: usize,
+        variables: Variables,
+        folder: &Path,
+        said: mpsc::Sender<Said>,
+    ) -> io::Result<Self> {
         let notify_path = folder.join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path)?;
-        Ok(Daemon { variables, log: folder.join("daemon.log"), notify, notify_path, child: None })
+        Ok(Daemon { place, variables, said, log: Arc::default(), notify, notify_path, running: None })
     }
 
-    /// Starts it, and waits until it watches the instance, or looks for it.
-    pub async fn start(&mut self) -> io::Result<()> {
-        let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = Command::new(std::env::current_exe()?)
+    /// Starts it, and does not wait for it.
+    pub fn start(&mut self) -> io::Result<()> {
+        let mut child = Command::new(std::env::current_exe()?)
             .arg("run")
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
@@ -46,13 +90,21 @@ impl Daemon {
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("NOTIFY_SOCKET", &self.notify_path)
+            .env("DRAINHOOK_LOG__FORMAT", "json")
             .env("DRAINHOOK_LOG__LEVEL", "debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        self.child = Some(child);
+        let stderr = child.stderr.take().ok_or_else(|| io::Error::other("its log cannot be read"))?;
+        let reader = tokio::spawn(read(stderr, self.place, Arc::clone(&self.log), self.said.clone()));
+        self.running = Some(Running { child, reader });
+        Ok(())
+    }
+
+    /// Waits until it watches the instance, or looks for it.
+    pub async fn is_up(&self) -> io::Result<()> {
         let up = async {
             let mut datagram = [0; 1024];
             loop {
@@ -71,42 +123,70 @@ impl Daemon {
         })?
     }
 
-    /// Resolves when it ends without having been told to; never while it is not running.
-    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
-        match &mut self.child {
-            Some(child) => child.wait().await,
-            None => std::future::pending().await,
-        }
+    /// How it has ended, if it has without having been told to.
+    pub async fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let Some(running) = &mut self.running else { return Ok(None) };
+        let Some(status) = running.child.try_wait()? else { return Ok(None) };
+        // What it said at the last stands in the log too.
+        let _ = tokio::time::timeout(PATIENCE, &mut running.reader).await;
+        Ok(Some(status))
     }
 
     /// SIGKILL.
     pub async fn kill(&mut self) -> io::Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill().await?;
+        if let Some(mut running) = self.running.take() {
+            running.child.kill().await?;
         }
-        // What it said before it died is not said by the next one.
-        while self.notify.try_recv(&mut [0; 1024]).is_ok() {}
+        self.forget_notifications();
         Ok(())
     }
 
     /// SIGTERM, and waits until it has left.
     pub async fn stop(&mut self) -> io::Result<()> {
-        let Some(mut child) = self.child.take() else { return Ok(()) };
-        let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let pid = running.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         }
-        if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-            child.kill().await?;
+        if tokio::time::timeout(PATIENCE, running.child.wait()).await.is_err() {
+            return self.kill().await;
         }
+        self.running = None;
+        self.forget_notifications();
         Ok(())
+    }
+
+    /// What it said before it went is not said by the next one.
+    fn forget_notifications(&self) {
+        while self.notify.try_recv(&mut [0; 1024]).is_ok() {}
     }
 
     /// The end of its log.
     pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let start = text.len().saturating_sub(LOG_SHOWN_MAX);
-        let start = (start..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-        text[start..].to_owned()
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Reads a daemon's log as it is written.
+async fn read(stderr: ChildStderr, daemon: usize, log: Arc<Mutex<String>>, said: mpsc::Sender<Said>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        keep(&mut log.lock().unwrap_or_else(PoisonError::into_inner), &line);
+        // What is no JSON is the last word of a panic: it stands in the log.
+        if let Ok(line) = serde_json::from_str::<LogLine>(&line)
+            && line.is_of_the_story()
+        {
+            // Nobody listens any more when the simulation is over.
+            let _ = said.send(Said { daemon, line }).await;
+        }
+    }
+}
+
+/// Keeps the end of the log.
+fn keep(log: &mut String, line: &str) {
+    log.push_str(line);
+    log.push('\n');
+    let surplus = log.len().saturating_sub(LOG_SHOWN_MAX);
+    let cut = (surplus..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
+    log.drain(..cut);
 }

@@ -1,14 +1,15 @@
 //! `drainhook simulate`: a scale-in from start to end on this machine.
 //!
-//! - `play`: one scenario, with the real daemon as a process of its own.
+//! - `play`: one scenario, with the real daemon of every instance as a process of its own.
 //! - `serve`: a simulated AWS that stays up, for any client and any daemon.
 //! - `daemon`, `environment`: starting daemons, and what points them at the simulation.
-//! - `timeline`, `words`: what people and programs see of it.
+//! - `timeline`, `words`: what people and programs see of it; `summary`: what came out.
 
 mod daemon;
 mod environment;
 mod play;
 mod serve;
+mod summary;
 mod timeline;
 mod words;
 
@@ -84,7 +85,7 @@ fn list(json: bool) {
         if json {
             put_line(&serde_json::json!({ "scenario": scenario.name, "about": scenario.about }).to_string());
         } else {
-            put_line(&format!("{:<15} {}", scenario.name, scenario.about));
+            put_line(&format!("{:<17} {}", scenario.name, scenario.about));
         }
     }
 }

@@ -1,27 +1,40 @@
-//! Plays one scenario: a simulated AWS, the real daemon, a scale-in, and what came out of it.
+//! Plays one scenario: a simulated AWS, the real daemon of every instance, a scale-in, and what came out of it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::machine::Time;
+use crate::shell::clock::Scale;
 use crate::sim::invariant::Invariants;
-use crate::sim::scenario::{Act, Expectation, Scenario};
+use crate::sim::scenario::{Act, Deed, Scenario};
 use crate::sim::story::Story;
 use crate::sim::wire::{Addresses, Service};
-use crate::sim::world::{Happening, ImdsMode};
+use crate::sim::world::{ImdsMode, InstanceView};
 
 use super::SimulateError;
-use super::daemon::Daemon;
+use super::daemon::{Daemon, Said};
 use super::environment;
+use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
 
-/// How long, in real time, what is still under way when the instance is gone may take.
+/// How long, in real time, what is still under way at the end may take.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
-/// How often the live view is drawn anew.
+/// How often the live view is drawn anew, and daemons are looked after.
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// What a busy machine may add, in real time: to anything, and to a call on its way.
+const BUSY: Duration = Duration::from_millis(500);
+const TRANSIT: Duration = Duration::from_millis(250);
+
+/// What the invariants have watched over.
+const ALWAYS: &str = "and as always: no heartbeat too soon, no deadline put off, no message but its own deleted, and none early";
+
+/// Lines of the daemons' logs that wait to be taken in.
+const SAID_MAX: usize = 1024;
 
 /// Plays it; `true` where everything came out as it must.
 pub async fn run(
@@ -35,160 +48,282 @@ pub async fn run(
     let (clock, scale) = super::clock(speed);
     let world = scenario.world(seed);
     let heartbeat_timeout = world.hooks.first().map_or(Duration::ZERO, |hook| hook.heartbeat_timeout);
-    let imds_mode = world.imds.mode;
     let service = Service::start(world, clock, Addresses::default()).await.map_err(SimulateError::Serve)?;
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
-    let instance =
-        service.instances().first().map(|view| view.id.clone()).ok_or(SimulateError::NoEndpoints)?;
-    let endpoints = service.endpoints(&instance).ok_or(SimulateError::NoEndpoints)?;
-
-    let mut variables = environment::common(&service, scale);
-    variables.extend(environment::instance(&endpoints, folder.path()));
-    variables.extend(scenario.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    if imds_mode != ImdsMode::Answers {
-        // Without IMDS there is neither a role nor a name.
-        variables.extend(environment::credentials());
-        variables.push(("DRAINHOOK_INSTANCE__ID", instance.clone()));
-    }
+    let (said, heard) = mpsc::channel(SAID_MAX);
+    let players = players(scenario, &service, scale, folder.path(), &said)?;
+    let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
         changed: service.subscribe(),
-        daemon: Daemon::new(variables, folder.path()).map_err(SimulateError::Daemon)?,
-        invariants: Invariants::new(heartbeat_timeout),
-        story: Story::of(&instance),
-        timeline: Timeline::new(style, clock.now(), &instance),
-        restart_at: None,
-        acted: false,
+        heard,
+        invariants: Invariants::new(heartbeat_timeout).with_transit(TRANSIT * speed),
+        timeline: Timeline::new(style, clock.now(), only).brief(players.len() > 1),
+        busy: BUSY * speed,
+        failed_deeds: Vec::new(),
         service,
-        instance,
+        players,
     };
-    // The daemon is not left behind by whoever interrupts.
+    // The daemons are not left behind by whoever interrupts.
     let result = tokio::select! {
         result = play.run() => result,
         _ = interrupt.recv() => Err(SimulateError::Interrupted),
         _ = terminate.recv() => Err(SimulateError::Interrupted),
     };
-    let stopped = play.daemon.stop().await.map_err(SimulateError::Daemon);
+    let stopped = play.stop_daemons().await;
     play.service.stop().await;
     result.and_then(|passed| stopped.map(|()| passed))
+}
+
+/// An instance, as far as the scenario goes.
+struct Player {
+    story: Story,
+    daemon: Daemon,
+    /// What has not been done yet.
+    acts: Vec<Act>,
+}
+
+impl Player {
+    /// The next thing to do by now.
+    fn take_due(&mut self, now: Time) -> Option<Deed> {
+        let due = |act: &Act| act.due(&self.story).filter(|due| *due <= now);
+        let (_, index) =
+            self.acts.iter().enumerate().filter_map(|(index, act)| Some((due(act)?, index))).min()?;
+        Some(self.acts.remove(index).deed)
+    }
+
+    /// When there is something to do, as far as is known.
+    fn next_due(&self) -> Option<Time> {
+        self.acts.iter().filter_map(|act| act.due(&self.story)).min()
+    }
+}
+
+fn players(
+    scenario: &'static Scenario,
+    service: &Service,
+    scale: Option<Scale>,
+    folder: &Path,
+    said: &mpsc::Sender<Said>,
+) -> Result<Vec<Player>, SimulateError> {
+    let hook = service.world(|world, _| world.config().hooks.first().map(|hook| hook.name.clone()));
+    let hook = hook.unwrap_or_default();
+    let with_imds = service.world(|world, _| world.config().imds.mode) == ImdsMode::Answers;
+    let player = |(place, view): (usize, InstanceView)| {
+        let endpoints = service.endpoints(&view.id).ok_or(SimulateError::NoEndpoints)?;
+        let folder = folder.join(&view.id);
+        std::fs::create_dir(&folder).map_err(SimulateError::Folder)?;
+        let mut variables = environment::common(service, scale);
+        variables.extend(environment::instance(&endpoints, &folder));
+        variables.extend(scenario.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        if !with_imds {
+            // Without IMDS there is neither a role nor a name.
+            variables.extend(environment::credentials());
+            variables.push(("DRAINHOOK_INSTANCE__ID", view.id.clone()));
+        }
+        let daemon = Daemon::new(place, variables, &folder, said.clone()).map_err(SimulateError::Daemon)?;
+        Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
+    };
+    service.instances().into_iter().enumerate().map(player).collect()
 }
 
 struct Play {
     scenario: &'static Scenario,
     service: Service,
-    instance: String,
     changed: watch::Receiver<u64>,
-    daemon: Daemon,
+    heard: mpsc::Receiver<Said>,
+    players: Vec<Player>,
     invariants: Invariants,
-    story: Story,
     timeline: Timeline,
-    restart_at: Option<Time>,
-    acted: bool,
+    busy: Duration,
+    failed_deeds: Vec<String>,
 }
 
 impl Play {
     async fn run(&mut self) -> Result<bool, SimulateError> {
         self.timeline.title(self.scenario);
-        self.start_daemon().await?;
-        let instance = self.instance.clone();
-        let (started, ordered) = self.service.world(|world, now| {
-            // How the instance came into service is not part of the story.
-            world.take_happenings();
-            (now, world.terminate_instance(now, &instance, true))
-        });
-        debug_assert!(ordered.is_ok(), "the instance is in service: {ordered:?}");
-        self.timeline.restart(started);
+        for player in &mut self.players {
+            player.daemon.start().map_err(SimulateError::Daemon)?;
+        }
+        for player in &mut self.players {
+            player.daemon.is_up().await.map_err(SimulateError::Daemon)?;
+            player.story.daemon_starts += 1;
+        }
+        // How the instances came into service is not part of the story.
+        self.service.world(|world, _| world.take_happenings());
         let limit = self.service.clock().real(self.scenario.limit);
-        let Ok(terminated) = tokio::time::timeout(limit, self.until_terminated()).await else {
+        let Ok(watched) = tokio::time::timeout(limit, self.until(Self::is_watched)).await else {
             return Ok(self.judge(false));
         };
-        terminated?;
-        // Calls that were under way when the instance went may still arrive.
-        let _ = tokio::time::timeout(AFTERMATH, self.until_settled()).await;
+        watched?;
+        let (started, ordered) = self.service.world(|world, now| {
+            let group = world.config().group.clone();
+            (now, world.set_desired_capacity(now, &group, 0))
+        });
+        debug_assert!(ordered.is_ok(), "the group may shrink to nothing: {ordered:?}");
+        self.timeline.restart(started);
+        if self.players.len() > 1 {
+            self.timeline.note(started, &format!("scale-in of {} instances", self.players.len()));
+        }
+        let Ok(ended) = tokio::time::timeout(limit, self.until(Self::has_ended)).await else {
+            return Ok(self.judge(false));
+        };
+        ended?;
+        // Calls that were under way at the end may still arrive, and daemons may have something to say.
+        let _ = tokio::time::timeout(AFTERMATH, self.until(Self::has_settled)).await;
         Ok(self.judge(true))
     }
 
-    async fn start_daemon(&mut self) -> Result<(), SimulateError> {
-        self.daemon.start().await.map_err(SimulateError::Daemon)?;
-        self.story.daemon_starts += 1;
-        Ok(())
+    /// Whether each daemon has seen its instance in service, where it can.
+    fn is_watched(&self) -> bool {
+        let unwatched = |view: &InstanceView| view.imds_mode == ImdsMode::Answers && !view.watched;
+        !self.service.instances().iter().any(unwatched)
     }
 
-    async fn until_terminated(&mut self) -> Result<(), SimulateError> {
-        while self.story.terminated.is_none() {
+    fn has_ended(&self) -> bool {
+        self.players.iter().all(|player| player.story.reached(self.scenario.end).is_some())
+    }
+
+    fn has_settled(&self) -> bool {
+        self.verdicts().iter().all(|(_, holds)| *holds)
+    }
+
+    async fn until(&mut self, over: impl Fn(&Self) -> bool) -> Result<(), SimulateError> {
+        while !over(self) {
             self.step().await?;
         }
         Ok(())
     }
 
-    async fn until_settled(&mut self) -> Result<(), SimulateError> {
-        while !self.scenario.expectations.iter().all(|expectation| expectation.holds(&self.story)) {
-            self.step().await?;
-        }
-        Ok(())
-    }
-
-    /// Takes in what has happened, and waits for more.
+    /// Takes in what has happened, does what is due, and waits for more.
     async fn step(&mut self) -> Result<(), SimulateError> {
         self.changed.borrow_and_update();
-        let (happenings, view, now) =
-            self.service.world(|world, now| (world.take_happenings(), world.instance(&self.instance), now));
-        for (at, happening) in happenings {
+        for (at, happening) in self.service.world(|world, _| world.take_happenings()) {
             self.invariants.observe(at, &happening);
-            self.story.observe(at, &happening);
-            self.timeline.tell(at, &happening);
-            self.act(at, &happening).await?;
-        }
-        if self.restart_at.is_some_and(|at| at <= now) {
-            self.restart_at = None;
-            self.timeline.note(now, "daemon started again");
-            self.invariants.restarted(now);
-            self.start_daemon().await?;
-        }
-        self.timeline.draw(now, &self.story, view.as_ref());
-        tokio::select! {
-            _ = self.changed.changed() => Ok(()),
-            () = tokio::time::sleep(REDRAW) => Ok(()),
-            status = self.daemon.ended() => {
-                let status = status.map_err(SimulateError::Daemon)?;
-                Err(SimulateError::DaemonEnded { status, log: self.daemon.log() })
+            for player in &mut self.players {
+                player.story.observe(at, &happening);
             }
+            self.timeline.tell(at, &happening);
+        }
+        for place in 0..self.players.len() {
+            let now = self.service.clock().now();
+            while let Some(deed) = self.players[place].take_due(now) {
+                self.perform(place, deed, now).await?;
+            }
+        }
+        self.draw();
+        let now = self.service.clock().now();
+        let due = self.players.iter().filter_map(Player::next_due).min();
+        let nap = due.map_or(REDRAW, |due| self.service.clock().real(due.since(now)).min(REDRAW));
+        tokio::select! {
+            _ = self.changed.changed() => {}
+            Some(said) = self.heard.recv() => self.hear(said),
+            () = tokio::time::sleep(nap) => {}
+        }
+        for player in &mut self.players {
+            if let Some(status) = player.daemon.ended().await.map_err(SimulateError::Daemon)? {
+                return Err(SimulateError::DaemonEnded { status, log: player.daemon.log() });
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, place: usize, deed: Deed, now: Time) -> Result<(), SimulateError> {
+        self.timeline.note(now, &deed.to_string());
+        let Player { story, daemon, .. } = &mut self.players[place];
+        match deed {
+            Deed::KillDaemon => {
+                self.invariants.stopped();
+                daemon.kill().await.map_err(SimulateError::Daemon)?;
+            }
+            Deed::StopDaemon => {
+                self.invariants.stopped();
+                daemon.stop().await.map_err(SimulateError::Daemon)?;
+            }
+            Deed::StartDaemon => {
+                self.invariants.restarted(now);
+                daemon.start().map_err(SimulateError::Daemon)?;
+                daemon.is_up().await.map_err(SimulateError::Daemon)?;
+                story.daemon_starts += 1;
+            }
+            Deed::CrashAgent
+            | Deed::StartAgent
+            | Deed::FreeStuckWork
+            | Deed::Imds(_)
+            | Deed::UseUpCalls
+            | Deed::LeaveCalls
+            | Deed::DeleteHook(_)
+            | Deed::Complete(_)
+            | Deed::ScaleOut
+            | Deed::Release => {
+                let done = self.service.world(|world, now| deed.change(world, now, &story.instance));
+                self.failed_deeds.extend(done.err().map(|error| format!("{deed}: {error}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what a daemon says.
+    fn hear(&mut self, said: Said) {
+        let Said { daemon, line } = said;
+        let story = &mut self.players[daemon].story;
+        // Where the instance is gone, so is its daemon: that one finds nobody is no news.
+        if story.terminated.is_some() && line.outcome.is_none() {
+            return;
+        }
+        let news = line.outcome.is_some() || !story.warnings.contains(&line.text);
+        self.timeline.hear(self.service.clock().now(), &story.instance, &line, news);
+        match line.outcome {
+            Some(outcome) => story.outcomes.push(outcome),
+            None => story.warnings.push(line.text),
         }
     }
 
-    /// Does to the daemon what the scenario says, once.
-    async fn act(&mut self, at: Time, happening: &Happening) -> Result<(), SimulateError> {
-        match self.scenario.act {
-            Some(Act::KillInMidDrain(down))
-                if !self.acted && matches!(happening, Happening::WorkFinished { .. }) =>
-            {
-                self.acted = true;
-                self.daemon.kill().await.map_err(SimulateError::Daemon)?;
-                self.restart_at = Some(at + down);
-                self.timeline.note(at, "daemon killed (SIGKILL)");
+    fn draw(&self) {
+        let (views, now) = self.service.world(|world, now| (world.instances(), now));
+        let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
+        self.timeline.draw(now, &stories, &views);
+    }
+
+    /// What had to come out, and whether it did, for every instance.
+    fn verdicts(&self) -> Vec<Verdict> {
+        let expectations = self.scenario.expectations.iter();
+        let verdict = |expectation: &crate::sim::scenario::Expectation| {
+            let not = self.players.iter().find(|player| !expectation.holds(&player.story, self.busy));
+            match not.filter(|_| self.players.len() > 1) {
+                Some(player) => (format!("{expectation} (not {})", player.story.instance), false),
+                None => (expectation.to_string(), not.is_none()),
             }
-            Some(_) | None => {}
-        }
-        Ok(())
+        };
+        expectations.map(verdict).collect()
     }
 
     /// Says what came out; `true` where it is what must.
     fn judge(&mut self, in_time: bool) -> bool {
-        let mut verdicts: Vec<(String, bool)> = self
-            .scenario
-            .expectations
-            .iter()
-            .map(|expectation: &Expectation| (expectation.to_string(), expectation.holds(&self.story)))
-            .collect();
+        let mut verdicts = self.verdicts();
         if !in_time {
-            verdicts.push((format!("the instance is gone after {:?}", self.scenario.limit), false));
+            verdicts.push((format!("it is over after {:?}", self.scenario.limit), false));
         }
-        verdicts.extend(self.invariants.violations.iter().map(|violation| (violation.clone(), false)));
+        if self.invariants.violations.is_empty() {
+            verdicts.push((ALWAYS.to_owned(), true));
+        }
+        let wrong = self.invariants.violations.iter().chain(&self.failed_deeds);
+        verdicts.extend(wrong.map(|what| (what.clone(), false)));
         let passed = verdicts.iter().all(|(_, holds)| *holds);
-        self.timeline.summary(self.scenario, &self.story, &verdicts, passed);
+        let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
+        summary::show(&self.timeline, self.scenario, &stories, &verdicts);
         if !passed {
-            eprintln!("the daemon's log:\n{}", self.daemon.log());
+            for player in &self.players {
+                eprintln!("the log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());
+            }
         }
         passed
+    }
+
+    /// Where one cannot be stopped, dropping it kills it.
+    async fn stop_daemons(&mut self) -> Result<(), SimulateError> {
+        for player in &mut self.players {
+            player.daemon.stop().await.map_err(SimulateError::Daemon)?;
+        }
+        Ok(())
     }
 }

@@ -34,7 +34,7 @@ pub async fn run(seed: u64, instances: u32, speed: u32, style: Style) -> Result<
         if style == Style::Json { print_json(&service, &common, &own) } else { print(&common, &own) };
     printed.map_err(SimulateError::Serve)?;
 
-    let timeline = Timeline::new(style, clock.now(), "");
+    let timeline = Timeline::new(style, clock.now(), None);
     let mut changed = service.subscribe();
     loop {
         changed.borrow_and_update();

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::output::{put, put_line};
+use crate::http::shorten;
 use crate::machine::Time;
 use crate::sim::scenario::Scenario;
 use crate::sim::story::Story;
 use crate::sim::world::{Happening, InstanceView};
 
+use super::daemon::LogLine;
 use super::words::{instance_of, words};
 
 /// How it is shown.
@@ -38,10 +40,16 @@ impl Style {
 /// Shows one run.
 #[derive(Debug)]
 pub struct Timeline {
-    style: Style,
-    start: Time,
-    instance: String,
+    pub(super) style: Style,
+    pub(super) start: Time,
+    /// The only instance, which need not be named.
+    only: Option<String>,
+    /// Of each of many instances, people are told in the end.
+    brief: bool,
 }
+
+/// How much of a line of a daemon's log is shown to people, in characters.
+const SAID_SHOWN_MAX: usize = 600;
 
 const BAR_WIDTH: usize = 24;
 
@@ -49,9 +57,14 @@ const BAR_WIDTH: usize = 24;
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
 impl Timeline {
-    /// Times are shown since `start`; the instance is the one that need not be named.
-    pub fn new(style: Style, start: Time, instance: &str) -> Self {
-        Timeline { style, start, instance: instance.to_owned() }
+    /// Times are shown since `start`.
+    pub fn new(style: Style, start: Time, only: Option<&str>) -> Self {
+        Timeline { style, start, only: only.map(str::to_owned), brief: false }
+    }
+
+    /// What happens to single instances is not told to people.
+    pub fn brief(self, brief: bool) -> Self {
+        Timeline { brief, ..self }
     }
 
     /// What is played.
@@ -68,6 +81,9 @@ impl Timeline {
 
     /// One thing that happened.
     pub fn tell(&self, at: Time, happening: &Happening) {
+        if self.style != Style::Json && self.brief && instance_of(happening).is_some() {
+            return;
+        }
         if self.style == Style::Json {
             if let Ok(Value::Object(mut object)) = serde_json::to_value(happening) {
                 object.insert("at".to_owned(), json!(at.to_string()));
@@ -75,10 +91,33 @@ impl Timeline {
                 self.line(&Value::Object(object).to_string());
             }
         } else if let Some((what, detail)) = words(happening, at) {
-            let who = instance_of(happening).filter(|id| *id != self.instance);
+            let who = instance_of(happening).filter(|id| self.only.as_deref() != Some(*id));
             let who = who.map(|id| format!("{id}  ")).unwrap_or_default();
-            self.line(format!("{}  {who}{what:<24}{detail}", self.stamp(at)).trim_end());
+            self.tell_line(at, &format!("{who}{what:<24}{detail}"));
         }
+    }
+
+    /// Something that a daemon says of itself; people are told what is `news`.
+    pub fn hear(&self, at: Time, instance: &str, line: &LogLine, news: bool) {
+        let LogLine { level, text, outcome } = line;
+        if self.style == Style::Json {
+            let elapsed_ms = elapsed_ms(at, self.start);
+            let said = json!({
+                "event": "daemon_said", "at": at.to_string(), "elapsed_ms": elapsed_ms, "instance": instance,
+                "level": level, "text": text, "outcome": outcome,
+            });
+            return self.line(&said.to_string());
+        }
+        if !news || (self.brief && outcome.is_some()) {
+            return;
+        }
+        let what = match (outcome, level.as_str()) {
+            (Some(_), _) => "daemon",
+            (None, "ERROR") => "daemon: error",
+            (None, _) => "daemon: warning",
+        };
+        let who = if self.only.is_some() { String::new() } else { format!("{instance}  ") };
+        self.tell_line(at, &format!("{who}{what:<24}{}", shorten(text, SAID_SHOWN_MAX)));
     }
 
     /// Something that is not the world's doing.
@@ -90,81 +129,46 @@ impl Timeline {
                     .to_string(),
             );
         } else {
-            self.line(&format!("{}  {what}", self.stamp(at)));
+            self.tell_line(at, &format!("* {what}"));
         }
     }
 
-    /// The bar below the lines: work in flight, deadline, heartbeats, time to expiry.
-    pub fn draw(&self, now: Time, story: &Story, view: Option<&InstanceView>) {
-        let (Style::Live, Some((_, held)), Some(view)) = (self.style, story.told, view) else { return };
-        let in_flight = view.agent.in_flight;
-        let done = held.saturating_sub(in_flight) as usize * BAR_WIDTH / (held.max(1) as usize);
+    /// The bar below the lines: work in flight, deadline, heartbeats, time to expiry; of several instances, the work
+    /// of all.
+    pub fn draw(&self, now: Time, stories: &[&Story], views: &[InstanceView]) {
+        if self.style != Style::Live {
+            return;
+        }
+        let held: u32 = stories.iter().filter_map(|story| story.told).map(|(_, held)| held).sum();
+        if held == 0 {
+            return;
+        }
+        let in_flight: u32 = views.iter().map(|view| view.agent.in_flight).sum();
+        let done = held.saturating_sub(in_flight) as usize * BAR_WIDTH / (held as usize);
         let bar = format!("{}{}", "█".repeat(done), "░".repeat(BAR_WIDTH - done));
-        let deadline = view.agent.deadline.map(|at| format!("  deadline in {}", short(at.since(now))));
-        let expiry =
-            view.actions.first().map(|action| format!("  expires in {}", short(action.expires.since(now))));
+        let heartbeats: usize = stories.iter().map(|story| story.heartbeats.len()).sum();
+        let first = views.first().filter(|_| self.only.is_some());
+        let deadline = first.and_then(|view| view.agent.deadline);
+        let deadline = deadline.map(|at| format!("  deadline in {}", short(at.since(now))));
+        let expires = first.and_then(|view| view.actions.first()).map(|action| action.expires);
+        let expires = expires.map(|at| format!("  expires in {}", short(at.since(now))));
         put(&format!(
-            "{CLEAR_LINE}{}  {bar} {in_flight} in flight{}  heartbeats {}{}",
-            self.stamp(now),
+            "{CLEAR_LINE}{}  {bar} {in_flight} in flight{}  heartbeats {heartbeats}{}",
+            stamp(now, self.start),
             deadline.unwrap_or_default(),
-            story.heartbeats.len(),
-            expiry.unwrap_or_default()
+            expires.unwrap_or_default()
         ));
     }
 
-    /// What came out.
-    pub fn summary(&self, scenario: &Scenario, story: &Story, verdicts: &[(String, bool)], passed: bool) {
-        let elapsed = |at: Option<Time>| at.map(|at| elapsed_ms(at, self.start));
-        let lost = story.terminated.map(|(_, lost)| lost);
-        let completed = story.completed.map(|(at, _)| at);
-        let after = story.finished.last().zip(completed).map(|(last, completed)| completed.since(*last));
-        if self.style == Style::Json {
-            let checks: Vec<Value> =
-                verdicts.iter().map(|(text, holds)| json!({ "check": text, "holds": holds })).collect();
-            put_line(
-                &json!({
-                    "event": "summary", "scenario": scenario.name, "passed": passed,
-                    "noticed_ms": elapsed(story.noticed), "told_ms": elapsed(story.told.map(|(at, _)| at)),
-                    "wait_ms": elapsed(story.waited), "drained_ms": elapsed(story.drained),
-                    "completed_ms": elapsed(completed), "result": story.completed.map(|(_, result)| result),
-                    "terminated_ms": elapsed(story.terminated.map(|(at, _)| at)),
-                    "heartbeats_ms": story.heartbeats.iter().map(|at| elapsed_ms(*at, self.start)).collect::<Vec<_>>(),
-                    "finished": story.finished.len(), "lost": lost, "checks": checks,
-                })
-                .to_string(),
-            );
-            return;
-        }
+    /// Takes the bar away.
+    pub fn end(&self) {
         if self.style == Style::Live {
             put(CLEAR_LINE);
         }
-        let row = |what: &str, at: Option<Time>, detail: String| {
-            let at = at.map_or_else(|| format!("{:>10}", "never"), |at| self.stamp(at));
-            put_line(format!("  {what:<18}{at}  {detail}").trim_end());
-        };
-        put_line("\nsummary");
-        row("notice", story.noticed, String::new());
-        let held = story.told.map(|(_, held)| format!("{held} in flight")).unwrap_or_default();
-        row("agent told", story.told.map(|(at, _)| at), held);
-        row("Terminating:Wait", story.waited, String::new());
-        for at in &story.heartbeats {
-            row("heartbeat", Some(*at), String::new());
-        }
-        row("agent drained", story.drained, String::new());
-        let result = story.completed.map(|(_, result)| result.as_str()).unwrap_or_default();
-        let after = after.map(|after| format!(", {} after the last work", short(after))).unwrap_or_default();
-        row("completion", completed, format!("{result}{after}"));
-        row("terminated", story.terminated.map(|(at, _)| at), String::new());
-        let lost = lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
-        put_line(&format!(
-            "  {:<18}{:>10}  {lost} lost\n",
-            "work items",
-            format!("{} finished", story.finished.len())
-        ));
-        for (text, holds) in verdicts {
-            put_line(&format!("  {} {text}", if *holds { "✓" } else { "✗" }));
-        }
-        put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
+    }
+
+    fn tell_line(&self, at: Time, text: &str) {
+        self.line(format!("{}  {text}", stamp(at, self.start)).trim_end());
     }
 
     fn line(&self, text: &str) {
@@ -174,18 +178,19 @@ impl Timeline {
             put_line(text);
         }
     }
-
-    fn stamp(&self, at: Time) -> String {
-        format!("{:>8.1} s", elapsed_ms(at, self.start) as f64 / 1000.0)
-    }
 }
 
-fn elapsed_ms(at: Time, start: Time) -> u64 {
+/// A time, as the timeline shows it.
+pub(super) fn stamp(at: Time, start: Time) -> String {
+    format!("{:>8.1} s", elapsed_ms(at, start) as f64 / 1000.0)
+}
+
+pub(super) fn elapsed_ms(at: Time, start: Time) -> u64 {
     u64::try_from(at.since(start).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// 0.4 s, 12 s, 4:32, 1:02:03
-fn short(duration: Duration) -> String {
+pub(super) fn short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{:.2} s", duration.as_secs_f64()),

@@ -1,7 +1,11 @@
 //! What happened, in a word and a detail.
 
+use crate::http::shorten;
 use crate::machine::Time;
 use crate::sim::world::Happening;
+
+/// How much of the answer to a refused call is shown, in characters.
+const WHY_SHOWN_MAX: usize = 100;
 
 /// A word for what happened, and what there is to say of it; `None` for what nobody watches for.
 pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> {
@@ -9,17 +13,20 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
     Some(match happening {
         Happening::InstanceLaunched { group, .. } => ("instance launched", format!("group {group}")),
         Happening::InstanceInService { .. } => ("in service", String::new()),
-        Happening::TerminationRequested { .. } => ("scale-in", String::new()),
-        Happening::InstanceTerminating { .. } => ("Terminating", String::new()),
+        Happening::TerminationRequested { cause, .. } => {
+            let by_hand = cause.contains("taken out of service in response to a user request");
+            (if by_hand { "termination requested" } else { "scale-in" }, String::new())
+        }
+        Happening::InstanceTerminating { state, .. } => (state, String::new()),
         Happening::ImdsFlipped { target, .. } => ("IMDS", format!("target-lifecycle-state: {target}")),
-        Happening::WaitBegan { hook, expires, .. } => {
-            ("Terminating:Wait", format!("hook {hook}, expires in {}", in_seconds(expires)))
+        Happening::WaitBegan { hook, state, expires, .. } => {
+            (state, format!("hook {hook}, expires in {}", in_seconds(expires)))
         }
         Happening::MessageSent { queue, .. } => ("message sent", format!("queue {queue}")),
         Happening::MessageLost { queue, .. } => ("message lost", format!("queue {queue}")),
         Happening::MessageReceived { receive_count, .. } => (
             "message received",
-            if *receive_count > 1 { format!("for the {receive_count}th time") } else { String::new() },
+            if *receive_count > 1 { format!("{receive_count} times so far") } else { String::new() },
         ),
         Happening::MessageDeleted { .. } => ("message deleted", String::new()),
         Happening::AgentDrainRequested { reason, deadline, in_flight, .. } => {
@@ -29,12 +36,16 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::WorkFinished { in_flight, .. } => ("work finished", format!("{in_flight} in flight")),
         Happening::AgentDrained { .. } => ("agent drained", String::new()),
         Happening::AgentReturned { .. } => ("DELETE /drain", "back in service".to_owned()),
+        Happening::AgentExited { work_lost, .. } => ("agent exited", format!("{work_lost} work items lost")),
+        Happening::AgentStarted { in_flight, .. } => {
+            ("agent started", format!("serving, {in_flight} in flight"))
+        }
         Happening::Heartbeat { expires, .. } => ("heartbeat", format!("expires in {}", in_seconds(expires))),
-        Happening::HeartbeatRejected { why, .. } => ("heartbeat rejected", why.clone()),
+        Happening::HeartbeatRejected { why, .. } => ("heartbeat rejected", shorten(why, WHY_SHOWN_MAX)),
         Happening::Completed { hook, result, .. } => {
             ("completed", format!("hook {hook}, {}", result.as_str()))
         }
-        Happening::CompletionRejected { why, .. } => ("completion rejected", why.clone()),
+        Happening::CompletionRejected { why, .. } => ("completion rejected", shorten(why, WHY_SHOWN_MAX)),
         Happening::ActionExpired { result, global, .. } => {
             let which = if *global { "global timeout" } else { "heartbeat timeout" };
             ("action expired", format!("{which}, default result {}", result.as_str()))
@@ -42,11 +53,14 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::ActionReleased { hook, .. } => ("action ended", format!("hook {hook}")),
         Happening::InstanceProceeding { .. } => ("Terminating:Proceed", String::new()),
         Happening::InstanceRetained { .. } => ("Terminating:Retained", String::new()),
+        Happening::InstancePooled { .. } => ("Warmed:Running", "in the warm pool".to_owned()),
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }
-        Happening::Throttled => ("throttled", String::new()),
-        Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => return None,
+        // What was throttled is told by whoever made the call.
+        Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
+            return None;
+        }
     })
 }
 
@@ -56,19 +70,22 @@ pub fn instance_of(happening: &Happening) -> Option<&str> {
         Happening::InstanceLaunched { instance, .. }
         | Happening::InstanceInService { instance }
         | Happening::TerminationRequested { instance, .. }
-        | Happening::InstanceTerminating { instance }
+        | Happening::InstanceTerminating { instance, .. }
         | Happening::WaitBegan { instance, .. }
         | Happening::ImdsFlipped { instance, .. }
         | Happening::AgentDrainRequested { instance, .. }
         | Happening::WorkFinished { instance, .. }
         | Happening::AgentDrained { instance }
         | Happening::AgentReturned { instance }
+        | Happening::AgentExited { instance, .. }
+        | Happening::AgentStarted { instance, .. }
         | Happening::Heartbeat { instance, .. }
         | Happening::Completed { instance, .. }
         | Happening::ActionExpired { instance, .. }
         | Happening::ActionReleased { instance, .. }
         | Happening::InstanceProceeding { instance }
         | Happening::InstanceRetained { instance }
+        | Happening::InstancePooled { instance }
         | Happening::InstanceTerminated { instance, .. } => Some(instance),
         Happening::HeartbeatRejected { instance, .. } | Happening::CompletionRejected { instance, .. } => {
             instance.as_deref()

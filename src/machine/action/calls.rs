@@ -41,7 +41,7 @@ impl ActionTrack {
                 self.retry_heartbeat(turn, sent, timeout, error.kind);
                 let expected =
                     error.kind == CallErrorKind::NoActiveAction && self.record.wait_since.is_none();
-                turn.report(Report::CallFailed { call: Call::Heartbeat, error, expected });
+                turn.call_failed(Call::Heartbeat, error, expected);
                 false
             }
         }
@@ -98,7 +98,7 @@ impl ActionTrack {
             self.completion.next_at = turn.now + DENIED_RETRY;
         }
         let expected = error.kind == CallErrorKind::NoActiveAction && self.record.wait_since.is_none();
-        turn.report(Report::CallFailed { call: Call::Complete, error, expected });
+        turn.call_failed(Call::Complete, error, expected);
         None
     }
 }

@@ -134,5 +134,5 @@ pub(super) fn failed_describe(attempts: &mut Attempts, turn: &mut Turn, call: Ca
     if error.kind == CallErrorKind::AccessDenied {
         attempts.next_at = turn.now + DENIED_RETRY;
     }
-    turn.report(Report::CallFailed { call, error, expected: false });
+    turn.call_failed(call, error, false);
 }

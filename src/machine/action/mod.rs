@@ -105,6 +105,14 @@ impl ActionTrack {
         track
     }
 
+    /// A heartbeat that was sent then has kept the action alive before it was known.
+    pub fn beaten(&mut self, turn: &mut Turn, sent: Time) {
+        let Some(hook) = &self.record.hook else { return };
+        self.heartbeats = 1;
+        self.record.last_beat = Some(sent);
+        self.heartbeat.succeeded(sent + heartbeat::interval(hook.heartbeat_timeout, turn));
+    }
+
     /// Whether nothing is known of the hook, and asking has failed again and again: Wait will never be seen.
     pub fn is_blind(&self) -> bool {
         let failures = self.describe_instance.failures.max(self.describe_hooks.failures);

@@ -1,8 +1,11 @@
 //! Completion: gated by the journal, retried until AWS says that the action is over.
 
+use super::super::Effect;
 use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
+use super::super::message::Body;
+use super::super::report::Loudness;
 use super::super::settings::Settings;
 use super::bench::*;
 
@@ -118,6 +121,36 @@ fn completion_denied() {
     assert!(bench.completing().is_none());
     bench.run(1);
     assert!(bench.completing().is_some());
+}
+
+#[test]
+fn missing_permission_is_said_once() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    for _ in 0..3 {
+        bench.complete(Err(CallErrorKind::AccessDenied));
+        bench.run(60);
+    }
+    bench.complete(Err(CallErrorKind::Unanswered));
+    let errors = |bench: &Bench| {
+        let loud =
+            |effect: &Effect| matches!(effect, Effect::Report(one) if one.loudness() == Loudness::Error);
+        bench.count(loud)
+    };
+    assert_eq!(errors(&bench), 1);
+    bench.run(10);
+    bench.complete(Ok(()));
+    // The next drain is somebody else's to look at.
+    for _ in 0..4 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    bench.says(0, AgentAnswer::Returned);
+    bench.target(TargetState::Terminated);
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", bench.now)))]);
+    bench.drained();
+    bench.complete(Err(CallErrorKind::AccessDenied));
+    assert_eq!(errors(&bench), 2);
 }
 
 #[test]

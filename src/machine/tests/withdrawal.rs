@@ -163,6 +163,12 @@ fn retained_and_released() {
     assert!(bench.is_beating(), "its success is the news of the release");
     bench.beat(Ok(()));
     assert_eq!(bench.drains_started(), 2);
+    // It may have been sent a minute before it was answered.
+    bench.run(89);
+    assert!(!bench.is_beating(), "it has kept the action alive for half its timeout too");
+    bench.run(91);
+    assert!(bench.is_beating());
+    bench.beat(Ok(()));
     bench.drained();
     assert_eq!(bench.completing(), Some((None, CompletionResult::Abandon)));
     bench.complete(Ok(()));

@@ -45,9 +45,14 @@ async fn status(shared: &Shared, instance: &str, wait: Option<Duration>) -> Answ
     let mut changed = shared.subscribe();
     loop {
         changed.borrow_and_update();
-        let (state, answer, now) = shared.with(|world, now| {
-            (world.instance(instance).map(|one| one.agent.state), world.agent_get(now, instance), now)
+        let (agent, answer, now) = shared.with(|world, now| {
+            (world.instance(instance).map(|one| one.agent), world.agent_get(now, instance), now)
         });
+        let (mode, state) = (agent.as_ref().map(|agent| agent.mode), agent.map(|agent| agent.state));
+        if mode == Some(AgentMode::Refuses) {
+            // Its process has ended: the connection is cut.
+            return pending().await;
+        }
         let over = match state {
             Some(AgentState::Drained) | None => true,
             Some(AgentState::Serving | AgentState::Draining) => now >= deadline,

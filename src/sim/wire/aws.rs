@@ -43,7 +43,8 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
 
 /// Refuses a call of Auto Scaling that nobody is allowed. Describing calls know no resources.
 fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), ApiError> {
-    let action = format!("autoscaling:{}", params.optional("Action").unwrap_or_default());
+    let call = params.optional("Action").unwrap_or_default();
+    let action = format!("autoscaling:{call}");
     if !denied(shared, &action) {
         return Ok(());
     }
@@ -54,7 +55,9 @@ fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), Api
         format!("arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{group}")
     });
     let caller = caller_arn(shared, caller(shared, request).as_deref());
-    Err(ApiError::access_denied(403, "AccessDenied", &caller, &action, arn.as_deref()))
+    let error = ApiError::access_denied(403, "AccessDenied", &caller, &action, arn.as_deref());
+    shared.with(|world, now| world.refused(now, call, params.optional("InstanceId"), &error.message));
+    Err(error)
 }
 
 /// Whether an IAM action is one that nobody is allowed.

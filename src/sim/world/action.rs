@@ -103,6 +103,17 @@ impl World {
         Ok(())
     }
 
+    /// A call by that name was refused before it came here.
+    pub fn refused(&mut self, now: Time, call: &str, instance: Option<&str>, why: &str) {
+        self.advance(now);
+        let (instance, why) = (instance.map(str::to_owned), why.to_owned());
+        match call {
+            "RecordLifecycleActionHeartbeat" => self.log(Happening::HeartbeatRejected { instance, why }),
+            "CompleteLifecycleAction" => self.log(Happening::CompletionRejected { instance, why }),
+            _ => {}
+        }
+    }
+
     /// Starts what is to be waited for: every hook of the transition, or the first.
     pub(super) fn start_actions(&mut self, id: &str, transition: Transition) {
         let Some(instance) = self.instances.get(id) else { return };
@@ -187,6 +198,7 @@ impl World {
         let group = self.groups.get(&instance.group);
         let Some(hook) = group.and_then(|group| group.hooks.get(hook)).cloned() else { return false };
         let expires = self.now + hook.heartbeat_timeout;
+        let state = instance.state.as_str();
         instance.actions.push(Action {
             hook: hook.name.clone(),
             transition: hook.transition,
@@ -205,6 +217,7 @@ impl World {
             instance: id.to_owned(),
             hook: hook.name.clone(),
             token: token.clone(),
+            state,
             expires,
         });
         self.announce(id, &hook, &token);

@@ -81,17 +81,17 @@ pub enum AgentMode {
 
 #[derive(Debug)]
 pub(super) struct Agent {
-    work: Work,
-    mode: AgentMode,
-    state: AgentState,
-    serving_since: Time,
-    finished: u64,
-    in_flight: u32,
-    lost: u32,
+    pub(super) work: Work,
+    pub(super) mode: AgentMode,
+    pub(super) state: AgentState,
+    pub(super) serving_since: Time,
+    pub(super) finished: u64,
+    pub(super) in_flight: u32,
+    pub(super) lost: u32,
     /// Counts the drains, so that what an earlier one scheduled is known to be stale.
-    drain: u32,
-    deadline: Option<Time>,
-    reason: Option<String>,
+    pub(super) drain: u32,
+    pub(super) deadline: Option<Time>,
+    pub(super) reason: Option<String>,
 }
 
 /// What an observer sees of an agent.
@@ -105,7 +105,7 @@ pub struct AgentView {
     pub in_flight: u32,
     /// The work that it has finished.
     pub finished: u64,
-    /// The work that was lost when its instance went.
+    /// The work that was lost with its processes.
     pub lost: u32,
     /// `reason` of the drain under way.
     pub reason: Option<String>,
@@ -143,8 +143,9 @@ impl Agent {
         self.finished = self.finished_by(now);
         self.serving_since = now;
         self.mode = AgentMode::Refuses;
-        self.lost = std::mem::take(&mut self.in_flight);
-        self.lost
+        let lost = std::mem::take(&mut self.in_flight);
+        self.lost += lost;
+        lost
     }
 
     pub(super) fn view(&self, now: Time) -> AgentView {
@@ -160,7 +161,7 @@ impl Agent {
     }
 
     /// While it serves, its work is a matter of arithmetic: an idle world then has nothing to do.
-    fn finished_by(&self, now: Time) -> u64 {
+    pub(super) fn finished_by(&self, now: Time) -> u64 {
         let moving = self.work.items.saturating_sub(self.work.stuck);
         if self.state != AgentState::Serving || self.work.duration.is_zero() || self.in_flight == 0 {
             return self.finished;
@@ -246,18 +247,6 @@ impl World {
         self.roster_version += 1;
     }
 
-    /// The agent's process starts anew: it serves, and what it held is lost.
-    pub fn restart_agent(&mut self, now: Time, instance: &str) {
-        self.advance(now);
-        let now = self.now;
-        let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
-            return;
-        };
-        let (lost, drain, finished) = (agent.lost + agent.in_flight, agent.drain + 1, agent.finished_by(now));
-        *agent = Agent { lost, drain, finished, ..Agent::serving(agent.work, now) };
-        self.version += 1;
-    }
-
     /// An item of the drain of that number is done.
     pub(super) fn work_done(&mut self, instance: &str, drain: u32) {
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
@@ -274,11 +263,13 @@ impl World {
     }
 
     /// Schedules the end of the next item, or is drained.
-    fn finish_next(&mut self, instance: &str) {
+    pub(super) fn finish_next(&mut self, instance: &str) {
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
             return;
         };
-        if agent.in_flight == 0 {
+        if agent.in_flight == 0 && self.config.agent_exits {
+            self.exit_agent(self.now, instance);
+        } else if agent.in_flight == 0 {
             agent.state = AgentState::Drained;
             self.log(Happening::AgentDrained { instance: instance.to_owned() });
         } else if agent.in_flight > agent.work.stuck {

@@ -41,7 +41,7 @@ impl World {
             self.decrement(&group, id)?;
         }
         let cause = format!("At {now} instance {id} was taken out of service in response to a user request.");
-        self.begin_termination(id, &cause);
+        self.begin_termination(id, &cause, false);
         self.reconcile(&group, &cause);
         Ok(self.activity_of(id))
     }
@@ -98,11 +98,13 @@ impl World {
         if staying.len() > desired {
             let victims = victims(&staying, staying.len() - desired);
             for id in victims {
-                self.begin_termination(&id, cause);
+                self.begin_termination(&id, cause, self.config.warm_pool);
             }
         } else {
             for _ in staying.len()..desired {
-                self.launch(group, cause);
+                if !self.resume(group, cause) {
+                    self.launch(group, cause);
+                }
             }
         }
     }
@@ -126,13 +128,15 @@ impl World {
             launched_at: self.now,
             state: LifecycleState::Pending,
             leaving: false,
+            to_pool: false,
             actions: Vec::new(),
             hooks_to_run: Vec::new(),
             activity: None,
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
+            watched: false,
             access_key: format!("ASIA{:016X}", self.rng.u64(..)),
-            agent: Agent::serving(self.config.work, self.now),
+            agent: Agent { mode: self.config.agent_mode, ..Agent::serving(self.config.work, self.now) },
         };
         self.access_keys.insert(instance.access_key.clone(), id.clone());
         self.instances.insert(id.clone(), instance);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::agent::Work;
+use super::agent::{AgentMode, Work};
 use super::group::HookSpec;
 
 /// Everything that a scenario can choose. `Default` is a world that behaves as AWS does on a good day.
@@ -24,6 +24,8 @@ pub struct WorldConfig {
     pub queue: Option<String>,
     /// `TerminateHookAbandon` of its InstanceLifecyclePolicy is `retain`.
     pub retain_on_abandon: bool,
+    /// Scale-in puts its instances into a warm pool, where they keep running (`ReuseOnScaleIn`, `PoolState` Running).
+    pub warm_pool: bool,
     /// It is behind a load balancer, whose draining takes this long.
     pub load_balancer_drain: Option<Duration>,
     /// How several hooks of one transition run.
@@ -36,6 +38,10 @@ pub struct WorldConfig {
     pub imds: ImdsConfig,
     /// What every agent is working on.
     pub work: Work,
+    /// Whether every agent answers, at first.
+    pub agent_mode: AgentMode,
+    /// Every agent exits when it has drained, without having said so.
+    pub agent_exits: bool,
     /// The bucket that all Auto Scaling calls of the account share.
     pub throttle: Option<Throttle>,
     /// IAM actions that nobody is allowed, such as `sqs:ReceiveMessage`.
@@ -53,12 +59,15 @@ impl Default for WorldConfig {
             hooks: vec![HookSpec::terminating("drain", Duration::from_secs(300))],
             queue: Some("workers-termination".to_owned()),
             retain_on_abandon: false,
+            warm_pool: false,
             load_balancer_drain: None,
             hook_order: HookOrder::Concurrent,
             timing: Timing::default(),
             delivery: Delivery::default(),
             imds: ImdsConfig::default(),
             work: Work::default(),
+            agent_mode: AgentMode::Answers,
+            agent_exits: false,
             throttle: None,
             denied: Vec::new(),
         }

@@ -95,11 +95,21 @@ impl World {
         min + max.saturating_sub(min).mul_f64(self.rng.f64())
     }
 
+    /// `Origin` and `Destination`: where the instance comes from and where it goes.
+    fn way(&self, id: &str, transition: Transition) -> (&'static str, &'static str) {
+        match transition {
+            Transition::Launching => ("EC2", "AutoScalingGroup"),
+            Transition::Terminating if self.is_to_pool(id) => ("AutoScalingGroup", "WarmPool"),
+            Transition::Terminating => ("AutoScalingGroup", "EC2"),
+        }
+    }
+
     /// The event as EventBridge writes it.
     fn event(&mut self, id: &str, group: &str, hook: &HookSpec, token: &str) -> Value {
-        let (kind, origin, destination) = match hook.transition {
-            Transition::Launching => ("launch", "EC2", "AutoScalingGroup"),
-            Transition::Terminating => ("terminate", "AutoScalingGroup", "EC2"),
+        let (origin, destination) = self.way(id, hook.transition);
+        let kind = match hook.transition {
+            Transition::Launching => "launch",
+            Transition::Terminating => "terminate",
         };
         let mut detail = json!({
             "LifecycleActionToken": token,
@@ -128,10 +138,7 @@ impl World {
 
     /// The hook's own notification, which says the same in another shape.
     fn notification(&mut self, id: &str, group: &str, hook: &HookSpec, token: &str) -> Value {
-        let (origin, destination) = match hook.transition {
-            Transition::Launching => ("EC2", "AutoScalingGroup"),
-            Transition::Terminating => ("AutoScalingGroup", "EC2"),
-        };
+        let (origin, destination) = self.way(id, hook.transition);
         let mut body = json!({
             "Origin": origin,
             "LifecycleHookName": hook.name,

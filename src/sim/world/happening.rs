@@ -29,10 +29,12 @@ pub enum Happening {
         /// As the activity will say it.
         cause: String,
     },
-    /// An instance is Terminating: its load balancer, if any, drains it.
+    /// An instance leaves its group: its load balancer, if any, drains it.
     InstanceTerminating {
         /// The instance.
         instance: String,
+        /// Its lifecycle state: `Terminating`, or `Warmed:Pending` where it goes into the warm pool.
+        state: &'static str,
     },
     /// A lifecycle action began, and with the first one the Wait state.
     WaitBegan {
@@ -42,6 +44,8 @@ pub enum Happening {
         hook: String,
         /// The token of the action.
         token: String,
+        /// The instance's lifecycle state, such as `Terminating:Wait`.
+        state: &'static str,
         /// When it expires without a heartbeat.
         expires: Time,
     },
@@ -136,6 +140,20 @@ pub enum Happening {
         /// The instance.
         instance: String,
     },
+    /// An agent's process ended.
+    AgentExited {
+        /// The instance.
+        instance: String,
+        /// The work that it held.
+        work_lost: u32,
+    },
+    /// An agent's process was started again, and serves.
+    AgentStarted {
+        /// The instance.
+        instance: String,
+        /// The work that it has taken on.
+        in_flight: u32,
+    },
     /// A heartbeat took effect.
     Heartbeat {
         /// The instance.
@@ -193,6 +211,11 @@ pub enum Happening {
     },
     /// The retention policy keeps the instance.
     InstanceRetained {
+        /// The instance.
+        instance: String,
+    },
+    /// The instance is in the warm pool.
+    InstancePooled {
         /// The instance.
         instance: String,
     },

@@ -89,9 +89,19 @@ impl World {
             return ImdsAnswer::error(401);
         };
         let found = self.instances.get(instance).and_then(|instance| self.metadata(instance, path));
+        if found.is_some() && path.ends_with("/target-lifecycle-state") {
+            self.note_watcher(instance);
+        }
         let mut answer = found.map_or_else(|| ImdsAnswer::error(404), ImdsAnswer::found);
         answer.token_ttl = Some(expires.since(self.now).as_secs());
         answer
+    }
+
+    fn note_watcher(&mut self, instance: &str) {
+        if let Some(instance) = self.instances.get_mut(instance).filter(|instance| !instance.watched) {
+            instance.watched = true;
+            self.version += 1;
+        }
     }
 
     fn imds_mode_of(&self, instance: &str) -> ImdsMode {

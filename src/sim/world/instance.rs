@@ -28,6 +28,14 @@ pub enum LifecycleState {
     TerminatingRetained,
     /// `Terminated`
     Terminated,
+    /// `Warmed:Pending`: on its way into the warm pool.
+    WarmedPending,
+    /// `Warmed:Pending:Wait`: a lifecycle action is open.
+    WarmedPendingWait,
+    /// `Warmed:Pending:Proceed`
+    WarmedPendingProceed,
+    /// `Warmed:Running`: in the warm pool.
+    WarmedRunning,
 }
 
 impl LifecycleState {
@@ -43,6 +51,10 @@ impl LifecycleState {
             LifecycleState::TerminatingProceed => "Terminating:Proceed",
             LifecycleState::TerminatingRetained => "Terminating:Retained",
             LifecycleState::Terminated => "Terminated",
+            LifecycleState::WarmedPending => "Warmed:Pending",
+            LifecycleState::WarmedPendingWait => "Warmed:Pending:Wait",
+            LifecycleState::WarmedPendingProceed => "Warmed:Pending:Proceed",
+            LifecycleState::WarmedRunning => "Warmed:Running",
         }
     }
 }
@@ -57,6 +69,8 @@ pub(super) struct Instance {
     pub(super) state: LifecycleState,
     /// Auto Scaling has decided to take it away, and it no longer counts toward the desired capacity.
     pub(super) leaving: bool,
+    /// It leaves for the warm pool, or is there.
+    pub(super) to_pool: bool,
     /// Open lifecycle actions.
     pub(super) actions: Vec<Action>,
     /// Hooks that wait for their turn, where hooks run one after the other.
@@ -65,6 +79,8 @@ pub(super) struct Instance {
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
+    /// Somebody has read its target state.
+    pub(super) watched: bool,
     pub(super) access_key: String,
     pub(super) agent: Agent,
 }
@@ -84,6 +100,8 @@ pub struct InstanceView {
     pub state: LifecycleState,
     /// Its `target-lifecycle-state`.
     pub imds_target: &'static str,
+    /// Whether somebody has read its `target-lifecycle-state` yet.
+    pub watched: bool,
     /// Whether its metadata service answers.
     pub imds_mode: ImdsMode,
     /// Its open lifecycle actions.
@@ -134,6 +152,7 @@ impl World {
             launched_at: instance.launched_at,
             state: instance.state,
             imds_target: instance.imds_target,
+            watched: instance.watched,
             imds_mode: instance.imds_mode,
             actions: instance.actions.iter().map(Action::view).collect(),
             agent: instance.agent.view(self.now),

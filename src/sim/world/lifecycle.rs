@@ -6,6 +6,7 @@ use super::activity::ActivityStatus;
 use super::config::ImdsFlip;
 use super::group::{ActionResult, Transition};
 use super::instance::{Instance, LifecycleState};
+use super::pool::TARGET_POOLED;
 use super::{Happening, Wake, World};
 
 /// The draining of a load balancer takes this long unless the scenario says otherwise: AWS's default.
@@ -13,14 +14,15 @@ const LOAD_BALANCER_DRAIN: Duration = Duration::from_secs(300);
 const TARGET_TERMINATED: &str = "Terminated";
 
 impl World {
-    /// Auto Scaling has decided: the instance no longer counts, and will be Terminating in a moment.
-    pub(super) fn begin_termination(&mut self, id: &str, cause: &str) {
+    /// Auto Scaling has decided: the instance no longer counts, and will be on its way in a moment.
+    pub(super) fn begin_termination(&mut self, id: &str, cause: &str, to_pool: bool) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         let retained = instance.state == LifecycleState::TerminatingRetained;
         if instance.leaving && !retained {
             return;
         }
         instance.leaving = true;
+        instance.to_pool = to_pool;
         self.begin_activity(id, "Terminating EC2 instance", cause);
         self.log(Happening::TerminationRequested { instance: id.to_owned(), cause: cause.to_owned() });
         self.schedule(
@@ -33,17 +35,19 @@ impl World {
     pub(super) fn terminating(&mut self, id: &str) {
         let Some(state) = self.state_of(id).filter(|state| can_begin_to_terminate(*state)) else { return };
         let was_retained = state == LifecycleState::TerminatingRetained;
+        let (on_its_way, target) = self.destination(id);
         let Some(load_balanced) = self
-            .enter(id, LifecycleState::Terminating)
+            .enter(id, on_its_way)
             .and_then(|group| self.groups.get(&group).map(|group| group.spec.load_balanced))
         else {
             return;
         };
         // It may have been waiting for a launching hook.
         self.drop_actions(id);
-        self.log(Happening::InstanceTerminating { instance: id.to_owned() });
+        let (instance, state) = (id.to_owned(), on_its_way.as_str());
+        self.log(Happening::InstanceTerminating { instance, state });
         if let ImdsFlip::AfterTerminating(lag) = self.config.imds.flip {
-            self.schedule_flip(id, lag);
+            self.schedule_flip(id, lag, target);
         }
         let drain = if load_balanced && !was_retained {
             self.set_activity(id, ActivityStatus::WaitingForLoadBalancer);
@@ -57,10 +61,16 @@ impl World {
 
     pub(super) fn terminating_wait(&mut self, id: &str) {
         if let ImdsFlip::AfterWait(lag) = self.config.imds.flip {
-            self.schedule_flip(id, lag);
+            let (_, target) = self.destination(id);
+            self.schedule_flip(id, lag, target);
         }
         if self.has_hooks(id, Transition::Terminating) {
-            self.enter(id, LifecycleState::TerminatingWait);
+            let waiting = if self.is_to_pool(id) {
+                LifecycleState::WarmedPendingWait
+            } else {
+                LifecycleState::TerminatingWait
+            };
+            self.enter(id, waiting);
             self.set_activity(id, ActivityStatus::MidTerminatingAction);
             self.start_actions(id, Transition::Terminating);
         } else {
@@ -104,6 +114,7 @@ impl World {
                     Wake::InService { instance: id.to_owned() },
                 );
             }
+            Transition::Terminating if self.is_to_pool(id) => self.proceed_to_pool(id),
             Transition::Terminating => {
                 self.enter(id, LifecycleState::TerminatingProceed);
                 self.set_activity(id, ActivityStatus::InProgress);
@@ -132,7 +143,9 @@ impl World {
                 self.reconcile(&group, cause);
             }
             Transition::Terminating => {
-                if self.groups.get(&group).is_some_and(|group| group.spec.retain_on_abandon) {
+                let retain = self.groups.get(&group).is_some_and(|group| group.spec.retain_on_abandon);
+                // An abandoned return to the warm pool still returns: so it was recorded.
+                if retain && !self.is_to_pool(id) {
                     self.enter(id, LifecycleState::TerminatingRetained);
                     self.set_activity(id, ActivityStatus::Cancelled);
                     self.log(Happening::InstanceRetained { instance: id.to_owned() });
@@ -181,13 +194,22 @@ impl World {
         }
     }
 
-    fn schedule_flip(&mut self, id: &str, lag: Duration) {
-        let wake = Wake::ImdsFlip { instance: id.to_owned(), target: TARGET_TERMINATED };
+    fn schedule_flip(&mut self, id: &str, lag: Duration, target: &'static str) {
+        let wake = Wake::ImdsFlip { instance: id.to_owned(), target };
         self.schedule(self.now + lag, wake);
     }
 
+    /// The state of an instance that leaves the group, and what IMDS says of it.
+    fn destination(&self, id: &str) -> (LifecycleState, &'static str) {
+        if self.is_to_pool(id) {
+            (LifecycleState::WarmedPending, TARGET_POOLED)
+        } else {
+            (LifecycleState::Terminating, TARGET_TERMINATED)
+        }
+    }
+
     /// Sets the state and names the instance's group.
-    fn enter(&mut self, id: &str, state: LifecycleState) -> Option<String> {
+    pub(super) fn enter(&mut self, id: &str, state: LifecycleState) -> Option<String> {
         let instance = self.instances.get_mut(id)?;
         instance.state = state;
         Some(instance.group.clone())
@@ -214,6 +236,11 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         LifecycleState::Terminating
         | LifecycleState::TerminatingWait
         | LifecycleState::TerminatingProceed
-        | LifecycleState::Terminated => false,
+        | LifecycleState::Terminated
+        | LifecycleState::WarmedPending
+        | LifecycleState::WarmedPendingWait
+        | LifecycleState::WarmedPendingProceed
+        // That a pooled instance can be terminated too is not modelled.
+        | LifecycleState::WarmedRunning => false,
     }
 }

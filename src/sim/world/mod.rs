@@ -6,9 +6,10 @@
 //!
 //! - `config`: what a world starts with
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
-//! - `lifecycle`: an instance's way from Pending to Terminated; `action`: heartbeats and completions
+//! - `lifecycle`: an instance's way from Pending to Terminated; `pool`: into a warm pool and out of it
+//! - `action`: heartbeats and completions; `throttle`: calls that are not let through
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
-//! - `imds`: the metadata service; `agent`: the process that does the work
+//! - `imds`: the metadata service; `agent`: the process that does the work; `process`: its starts and its ends
 //! - `happening`: what a world tells its observers
 
 mod action;
@@ -24,6 +25,8 @@ mod imds;
 mod instance;
 mod lifecycle;
 mod message;
+mod pool;
+mod process;
 mod queue;
 mod receipt;
 mod throttle;
@@ -84,6 +87,7 @@ enum Wake {
     Wait { instance: String },
     ActionDue { instance: String, token: String },
     InService { instance: String },
+    Pooled { instance: String },
     Terminated { instance: String },
     ImdsFlip { instance: String, target: &'static str },
     Deliver { queue: String, body: String, about: Option<String> },
@@ -169,6 +173,7 @@ impl World {
             Wake::Wait { instance } => self.terminating_wait(&instance),
             Wake::ActionDue { instance, token } => self.action_due(&instance, &token),
             Wake::InService { instance } => self.in_service(&instance),
+            Wake::Pooled { instance } => self.pooled(&instance),
             Wake::Terminated { instance } => self.terminated(&instance),
             Wake::ImdsFlip { instance, target } => self.imds_flip(&instance, target),
             Wake::Deliver { queue, body, about } => self.arrive(&queue, body, about),

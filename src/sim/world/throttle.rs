@@ -32,6 +32,13 @@ impl Bucket {
 }
 
 impl World {
+    /// Fills the bucket anew, to other limits; `None` lets every call through.
+    pub fn set_throttle(&mut self, now: Time, limits: Option<Throttle>) {
+        self.advance(now);
+        self.bucket = limits.map(|limits| Bucket::new(limits, now));
+        self.version += 1;
+    }
+
     /// Advances to `now` and takes one call from the account's bucket.
     pub(super) fn admit(&mut self, now: Time) -> Result<(), ApiError> {
         self.advance(now);

@@ -1,0 +1,149 @@
+//! What came out of a scenario, for people and programs.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::machine::Time;
+use crate::sim::scenario::Scenario;
+use crate::sim::story::Story;
+
+use super::timeline::{Style, Timeline, elapsed_ms, short, stamp};
+use crate::cli::output::put_line;
+
+/// Something that had to come out, in words, and whether it did.
+pub type Verdict = (String, bool);
+
+/// Shows it.
+pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdicts: &[Verdict]) {
+    timeline.end();
+    let start = timeline.start;
+    let passed = verdicts.iter().all(|(_, holds)| *holds);
+    if timeline.style == Style::Json {
+        return put_line(&as_json(scenario, stories, verdicts, passed, start).to_string());
+    }
+    put_line("\nsummary");
+    match stories {
+        [story] => moments(story, start),
+        stories => table(stories, start),
+    }
+    put_line("");
+    for (text, holds) in verdicts {
+        put_line(&format!("  {} {text}", if *holds { "✓" } else { "✗" }));
+    }
+    put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
+}
+
+/// One instance: a line for each moment.
+fn moments(story: &Story, start: Time) {
+    let row = |what: &str, at: Option<Time>, detail: &str| {
+        let at = at.map_or_else(|| format!("{:>10}", "never"), |at| stamp(at, start));
+        put_line(format!("  {what:<18}{at}  {detail}").trim_end());
+    };
+    let row_if = |what: &str, at: Option<Time>, detail: &str| {
+        if at.is_some() {
+            row(what, at, detail);
+        }
+    };
+    row("notice", story.noticed, "");
+    let held = story.told.map(|(_, held)| format!("{held} in flight")).unwrap_or_default();
+    row("agent told", story.told.map(|(at, _)| at), &held);
+    row("Wait", story.waited, "");
+    for at in &story.heartbeats {
+        row("heartbeat", Some(*at), "");
+    }
+    let lost = story.agent_exited.map(|(_, lost)| format!("{lost} work items lost")).unwrap_or_default();
+    row_if("agent exited", story.agent_exited.map(|(at, _)| at), &lost);
+    row("agent drained", story.drained, "");
+    if story.completions.is_empty() {
+        row("completion", None, "");
+    }
+    for (at, result) in &story.completions {
+        let after =
+            after_last_work(story, *at).map(|after| format!(", {} after the last work", short(after)));
+        row("completion", Some(*at), &format!("{}{}", result.as_str(), after.unwrap_or_default()));
+    }
+    row_if("retained", story.retained, "");
+    row_if("in the warm pool", story.pooled, "");
+    row_if("agent returned", story.returned, "");
+    row("terminated", story.terminated.map(|(at, _)| at), "");
+    let lost = story.terminated.map(|(_, lost)| format!("{lost} lost with the instance")).unwrap_or_default();
+    let finished = format!("{} finished", story.finished.len());
+    put_line(format!("  {:<18}{finished:>10}  {lost}", "work items").trim_end());
+}
+
+/// Several instances: a line for each.
+fn table(stories: &[&Story], start: Time) {
+    put_line(&format!(
+        "  {:<20}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}{:>6}",
+        "instance", "told", "Wait", "drained", "completed", "after work", "heartbeats", "lost"
+    ));
+    for story in stories {
+        let seconds =
+            |at: Option<Time>| at.map_or("never".to_owned(), |at| stamp(at, start).trim().to_owned());
+        let completed = story.completions.last().map(|(at, _)| *at);
+        let after = completed.and_then(|at| after_last_work(story, at));
+        put_line(&format!(
+            "  {:<20}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}{:>6}",
+            story.instance,
+            seconds(story.told.map(|(at, _)| at)),
+            seconds(story.waited),
+            seconds(story.drained),
+            seconds(completed),
+            after.map(short).unwrap_or_default(),
+            story.heartbeats.len(),
+            story.terminated.map(|(_, lost)| lost.to_string()).unwrap_or_default(),
+        ));
+    }
+}
+
+/// How long a completion came after the last work that the drained agent had finished.
+fn after_last_work(story: &Story, completed: Time) -> Option<Duration> {
+    let drained = story.drained.is_some_and(|drained| drained <= completed);
+    story.finished.last().filter(|_| drained).map(|last| completed.since(*last))
+}
+
+/// One object. Where there is one instance, what became of it stands beside the verdicts.
+fn as_json(
+    scenario: &Scenario,
+    stories: &[&Story],
+    verdicts: &[Verdict],
+    passed: bool,
+    start: Time,
+) -> Value {
+    let checks: Vec<Value> =
+        verdicts.iter().map(|(text, holds)| json!({ "check": text, "holds": holds })).collect();
+    let mut summary = match stories {
+        [story] => figures(story, start),
+        stories => {
+            let each = stories.iter().map(|story| Value::Object(figures(story, start))).collect();
+            Map::from_iter([("instances".to_owned(), Value::Array(each))])
+        }
+    };
+    summary.insert("event".to_owned(), json!("summary"));
+    summary.insert("scenario".to_owned(), json!(scenario.name));
+    summary.insert("passed".to_owned(), json!(passed));
+    summary.insert("checks".to_owned(), json!(checks));
+    Value::Object(summary)
+}
+
+fn figures(story: &Story, start: Time) -> Map<String, Value> {
+    let elapsed = |at: Option<Time>| json!(at.map(|at| elapsed_ms(at, start)));
+    let last = story.completions.last();
+    let heartbeats: Vec<u64> = story.heartbeats.iter().map(|at| elapsed_ms(*at, start)).collect();
+    let figures = [
+        ("instance", json!(story.instance)),
+        ("noticed_ms", elapsed(story.noticed)),
+        ("told_ms", elapsed(story.told.map(|(at, _)| at))),
+        ("wait_ms", elapsed(story.waited)),
+        ("drained_ms", elapsed(story.drained)),
+        ("completed_ms", elapsed(last.map(|(at, _)| *at))),
+        ("result", json!(last.map(|(_, result)| result))),
+        ("outcomes", json!(story.outcomes)),
+        ("terminated_ms", elapsed(story.terminated.map(|(at, _)| at))),
+        ("heartbeats_ms", json!(heartbeats)),
+        ("finished", json!(story.finished.len())),
+        ("lost", json!(story.terminated.map(|(_, lost)| lost))),
+    ];
+    figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
