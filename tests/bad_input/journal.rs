@@ -1,6 +1,7 @@
 //! A journal that is none, or not this daemon's.
 
 use drainhook::machine::status::State;
+use md5::{Digest, Md5};
 
 use crate::support::daemon::{Daemon, Stage, journal};
 use crate::{assert_told, world};
@@ -14,23 +15,23 @@ async fn garbage() {
     let deep = format!("{{\"version\":{}", "[".repeat(10_000));
     let instance = stage.instance();
     let later = format!(
-        r#"{{"version":2,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":{{"target":null,
-        "action":null,"spot":null,"rebalance":null,"maintenance":{{}},"operator":true,"settled":[]}},"drain":null}}"#
-    );
-    let cases: [(&[u8], &[&str]); 8] = [
-        (b"", &["EOF while parsing"]),
-        (b"\x00\xff\xfe\x1b[31m", &["expected value"]),
-        (b"null", &["invalid type: null"]),
-        (b"[]", &["invalid length 0"]),
-        (b"{\"version\":\"\x1b\"}", &["control character"]),
-        (deep.as_bytes(), &["invalid type: sequence"]),
-        (&[b' '; 1024 * 1024 + 1], &["larger than 1048576 bytes"]),
-        (later.as_bytes(), &["it has version 2, and this daemon writes version 1"]),
+        r#"{{"version":2,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":{{"target":null,"#
+    ) + r#""action":null,"spot":null,"rebalance":null,"maintenance":{},"operator":true,"settled":[]},"drain":null}"#;
+    let cases: [(Vec<u8>, &str); 9] = [
+        (Vec::new(), "cut off or changed"),
+        (b"\x00\xff\xfe\x1b[31m".to_vec(), "cut off or changed"),
+        (later.clone().into_bytes(), "cut off or changed"),
+        (vec![b' '; 1024 * 1024 + 1], "larger than 1048576 bytes"),
+        (sealed("null"), "invalid type: null"),
+        (sealed("[]"), "invalid length 0"),
+        (sealed("{\"version\":\"\x1b\"}"), "control character"),
+        (sealed(&deep), "invalid type: sequence"),
+        (sealed(&later), "it has version 2, and this daemon writes version 1"),
     ];
     for (bytes, words) in cases {
-        std::fs::write(&file, bytes).expect("written");
+        std::fs::write(&file, &bytes).expect("written");
         let daemon = Daemon::start(&variables).await;
-        assert_told(&daemon, &[&["WARN", "the journal is damaged and was set aside as"], words]).await;
+        assert_told(&daemon, &[&["WARN", "the journal is damaged and was set aside as", words]]).await;
         let set_aside = std::fs::read(file.with_extension("damaged.json")).expect("kept");
         assert!(set_aside == bytes, "{words:?}");
         assert_eq!(daemon.status().await.state, State::Serving);
@@ -39,4 +40,9 @@ async fn garbage() {
     let _daemon = Daemon::start(&variables).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
+}
+
+/// With the checksum that belongs to it, so that the content itself is looked at.
+fn sealed(journal: &str) -> Vec<u8> {
+    format!("{journal}\n\"{:x}\"\n", Md5::digest(journal)).into_bytes()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use drainhook::machine::status::State;
+use drainhook::shell::journal::JournalFile;
 use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
 use serde_json::Value;
 
@@ -201,8 +202,10 @@ async fn journals() {
 
     let path = crate::support::daemon::journal(&stage.variables(&stage.instance()));
     let journal = std::fs::read_to_string(&path).expect("written");
-    let foreign = journal.replace(&stage.instance(), "i-00000000000000000");
-    std::fs::write(&path, foreign).expect("written");
+    let folder = path.parent().expect("a folder");
+    let mut foreign = JournalFile::peek(folder).expect("whole").expect("there");
+    foreign.instance_id = "i-00000000000000000".to_owned();
+    JournalFile::open(folder).expect("there").write(&foreign).expect("written");
     expect(&stage, &[], "journal", "warning", "of another instance, i-00000000000000000").await;
     std::fs::write(&path, &journal[..journal.len() / 2]).expect("written");
     expect(&stage, &[], "journal", "warning", "will be set aside").await;

@@ -106,7 +106,7 @@ impl Run {
             Step::Operator(choice) => self.hand_in(Event::Operator(command(choice)), None),
             Step::Answer { place, choice } => {
                 if !self.open.is_empty() {
-                    let asked = self.open.remove(usize::from(place) * self.open.len() >> 16);
+                    let asked = self.open.remove((usize::from(place) * self.open.len()) >> 16);
                     self.hand_in(answer(&asked, choice), Some(asked));
                 }
             }
