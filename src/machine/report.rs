@@ -248,6 +248,11 @@ impl Report {
         if let Report::DrainEnded { outcome, .. } = self { Some(*outcome) } else { None }
     }
 
+    /// An agent and what it is at, where this says so.
+    pub fn progress(&self) -> Option<(&str, &Progress)> {
+        if let Report::AgentProgress { agent, progress } = self { Some((agent, progress)) } else { None }
+    }
+
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {

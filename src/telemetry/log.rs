@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 use crate::machine::journal::Outcome;
-use crate::machine::report::{Loudness, Report};
+use crate::machine::report::{Loudness, Progress, Report};
 
 /// So much can be written at once to a pipe that takes more at all (PIPE_BUF on Linux), without a wait.
 const CHUNK_MAX: usize = 4096;
@@ -62,10 +62,13 @@ pub fn start(log: &Log) {
 /// Logs what the machine reports, under a name that does not change with the wording.
 pub fn tell(report: &Report) {
     let (event, outcome) = (report.name(), report.outcome().map(Outcome::as_str));
+    let (agent, progress) = report.progress().unzip();
+    let agent_state = progress.map(Progress::word);
+    let in_flight = progress.and_then(|progress| progress.in_flight);
     match report.loudness() {
-        Loudness::Error => tracing::error!(event, outcome, "{report}"),
-        Loudness::Warn => tracing::warn!(event, outcome, "{report}"),
-        Loudness::Info => tracing::info!(event, outcome, "{report}"),
-        Loudness::Debug => tracing::debug!(event, outcome, "{report}"),
+        Loudness::Error => tracing::error!(event, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Warn => tracing::warn!(event, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Info => tracing::info!(event, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Debug => tracing::debug!(event, outcome, agent, agent_state, in_flight, "{report}"),
     }
 }

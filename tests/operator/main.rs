@@ -8,6 +8,7 @@ mod check_queue;
 mod config;
 mod drain;
 mod orders;
+mod own_agent;
 mod status;
 
 use std::time::Duration;

@@ -23,7 +23,9 @@ use crate::aws::clients::Clients;
 use crate::config::Loaded;
 use crate::machine::event::{CallError, CallErrorKind};
 use crate::shell::clock::Clock;
-use part::{Part, State, table};
+pub use local::agents;
+use part::table;
+pub use part::{Part, State};
 
 /// What a call to AWS may take, in real time.
 const CALL_LIMIT: Duration = Duration::from_secs(5);

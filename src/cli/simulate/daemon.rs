@@ -13,8 +13,6 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::environment::Variables;
-
 /// How long the daemon may take to be up, or to leave, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -33,6 +31,9 @@ pub struct Said {
 /// A line of a daemon's log.
 #[derive(Debug, Deserialize)]
 pub struct LogLine {
+    /// What it tells of, by a name that stays the same when the wording changes.
+    #[serde(default)]
+    pub event: String,
     /// `WARN`, or another level.
     pub level: String,
     /// The sentence.
@@ -40,11 +41,18 @@ pub struct LogLine {
     pub text: String,
     /// How a drain has ended.
     pub outcome: Option<String>,
+    /// What an agent is at.
+    pub agent_state: Option<String>,
 }
 
 impl LogLine {
     fn is_of_the_story(&self) -> bool {
-        self.outcome.is_some() || self.level == "WARN" || self.level == "ERROR"
+        self.outcome.is_some() || self.level == "WARN" || self.level == "ERROR" || self.is_of_the_agent()
+    }
+
+    /// Whether it tells how the agent fares.
+    pub fn is_of_the_agent(&self) -> bool {
+        self.event == "agents_told" || self.event == "agent_progress"
     }
 }
 
@@ -52,7 +60,7 @@ impl LogLine {
 #[derive(Debug)]
 pub struct Daemon {
     place: usize,
-    variables: Variables,
+    variables: Vec<(String, String)>,
     said: mpsc::Sender<Said>,
     log: Arc<Mutex<String>>,
     notify: UnixDatagram,
@@ -71,7 +79,7 @@ impl Daemon {
     /// A daemon that is not started yet. Its notify socket goes into the folder; what it says goes to `said`.
     pub fn new(
         place: usize,
-        variables: Variables,
+        variables: Vec<(String, String)>,
         folder: &Path,
         said: mpsc::Sender<Said>,
     ) -> io::Result<Self> {
@@ -83,10 +91,11 @@ impl Daemon {
     /// Starts it, and does not wait for it.
     pub fn start(&mut self) -> io::Result<()> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("run")
+            // Nothing of this machine's own daemon shall reach it,
+            .args(["run", "--config", "/dev/null"])
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            // Nothing of the user's own AWS configuration shall reach it.
+            // and nothing of the user's own AWS configuration.
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("NOTIFY_SOCKET", &self.notify_path)

@@ -3,10 +3,12 @@
 //! - `play`: one scenario, with the real daemon of every instance as a process of its own.
 //! - `serve`: a simulated AWS that stays up, for any client and any daemon.
 //! - `daemon`, `environment`: starting daemons, and what points them at the simulation.
+//! - `own_agent`: an agent of the user's own in place of the simulated one.
 //! - `timeline`, `words`: what people and programs see of it; `summary`: what came out.
 
 mod daemon;
 mod environment;
+mod own_agent;
 mod play;
 mod serve;
 mod summary;
@@ -17,10 +19,11 @@ use std::process::ExitCode;
 
 use crate::machine::Time;
 use crate::shell::clock::{Clock, Scale};
-use crate::sim::scenario::{SCENARIOS, Scenario};
+use crate::sim::scenario::{OWN_AGENT, SCENARIOS, Scenario};
 
 use super::output::put_line;
 use super::{EX_USAGE, failed};
+use own_agent::OwnAgent;
 use timeline::Style;
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +48,11 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Drain your own agent, at its URL or Unix socket, in place of the simulated one; its other settings stand in
+    /// DRAINHOOK_AGENT__ variables
+    #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
+    agent: Option<String>,
+
     /// Keep a simulated AWS up until interrupted, for daemons and AWS clients of your own
     #[arg(long)]
     serve: bool,
@@ -68,12 +76,23 @@ pub async fn run(args: Args) -> ExitCode {
             Err(error) => failed(&error),
         };
     }
+    if let Some(address) = args.agent {
+        let own_agent = match OwnAgent::find(address).await {
+            Ok(own_agent) => own_agent,
+            Err(code) => return code,
+        };
+        return end(play::run(&OWN_AGENT, Some(own_agent), args.seed, OWN_AGENT.speed, style).await);
+    }
     let Some(scenario) = Scenario::find(&args.scenario) else {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         eprintln!("drainhook: no scenario is called {:?}; there are: {}", args.scenario, names.join(", "));
         return ExitCode::from(EX_USAGE);
     };
-    match play::run(scenario, args.seed, args.speed.unwrap_or(scenario.speed), style).await {
+    end(play::run(scenario, None, args.seed, args.speed.unwrap_or(scenario.speed), style).await)
+}
+
+fn end(played: Result<bool, SimulateError>) -> ExitCode {
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => failed(&error),

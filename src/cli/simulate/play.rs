@@ -17,6 +17,7 @@ use crate::sim::world::{ImdsMode, InstanceView};
 use super::SimulateError;
 use super::daemon::{Daemon, Said};
 use super::environment;
+use super::own_agent::OwnAgent;
 use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
 
@@ -39,6 +40,7 @@ const SAID_MAX: usize = 1024;
 /// Plays it; `true` where everything came out as it must.
 pub async fn run(
     scenario: &'static Scenario,
+    own_agent: Option<OwnAgent>,
     seed: u64,
     speed: u32,
     style: Style,
@@ -51,14 +53,16 @@ pub async fn run(
     let service = Service::start(world, clock, Addresses::default()).await.map_err(SimulateError::Serve)?;
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
     let (said, heard) = mpsc::channel(SAID_MAX);
-    let players = players(scenario, &service, scale, folder.path(), &said)?;
+    let players = players(scenario, own_agent.as_ref(), &service, scale, folder.path(), &said)?;
     let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
         changed: service.subscribe(),
         heard,
         invariants: Invariants::new(heartbeat_timeout).with_transit(TRANSIT * speed),
-        timeline: Timeline::new(style, clock.now(), only).brief(players.len() > 1),
+        timeline: Timeline::new(style, clock.now(), only)
+            .brief(players.len() > 1)
+            .with_own_agent(own_agent.is_some()),
         busy: BUSY * speed,
         failed_deeds: Vec::new(),
         service,
@@ -100,6 +104,7 @@ impl Player {
 
 fn players(
     scenario: &'static Scenario,
+    own_agent: Option<&OwnAgent>,
     service: &Service,
     scale: Option<Scale>,
     folder: &Path,
@@ -119,6 +124,12 @@ fn players(
             // Without IMDS there is neither a role nor a name.
             variables.extend(environment::credentials());
             variables.push(("DRAINHOOK_INSTANCE__ID", view.id.clone()));
+        }
+        let mut variables: Vec<_> =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(own_agent) = own_agent {
+            variables.retain(|(name, _)| name != "DRAINHOOK_AGENT__URL");
+            variables.extend(own_agent.variables.iter().cloned());
         }
         let daemon = Daemon::new(place, variables, &folder, said.clone()).map_err(SimulateError::Daemon)?;
         Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
@@ -270,8 +281,20 @@ impl Play {
         if story.terminated.is_some() && line.outcome.is_none() {
             return;
         }
+        let now = self.service.clock().now();
+        if line.is_of_the_agent() {
+            // Of the simulated agent the world tells more.
+            if self.timeline.with_own_agent {
+                self.timeline.hear(now, &story.instance, &line, true);
+                story.told.get_or_insert((now, 0));
+                if line.agent_state.as_deref() == Some("drained") {
+                    story.drained.get_or_insert(now);
+                }
+            }
+            return;
+        }
         let news = line.outcome.is_some() || !story.warnings.contains(&line.text);
-        self.timeline.hear(self.service.clock().now(), &story.instance, &line, news);
+        self.timeline.hear(now, &story.instance, &line, news);
         match line.outcome {
             Some(outcome) => story.outcomes.push(outcome),
             None => story.warnings.push(line.text),

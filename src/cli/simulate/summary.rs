@@ -24,7 +24,7 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
     }
     put_line("\nsummary");
     match stories {
-        [story] => moments(story, start),
+        [story] => moments(timeline, story),
         stories => table(stories, start),
     }
     put_line("");
@@ -35,7 +35,8 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
 }
 
 /// One instance: a line for each moment.
-fn moments(story: &Story, start: Time) {
+fn moments(timeline: &Timeline, story: &Story) {
+    let start = timeline.start;
     let row = |what: &str, at: Option<Time>, detail: &str| {
         let at = at.map_or_else(|| format!("{:>10}", "never"), |at| stamp(at, start));
         put_line(format!("  {what:<18}{at}  {detail}").trim_end());
@@ -46,7 +47,8 @@ fn moments(story: &Story, start: Time) {
         }
     };
     row("notice", story.noticed, "");
-    let held = story.told.map(|(_, held)| format!("{held} in flight")).unwrap_or_default();
+    let held = story.told.filter(|(_, held)| *held > 0);
+    let held = held.map(|(_, held)| format!("{held} in flight")).unwrap_or_default();
     row("agent told", story.told.map(|(at, _)| at), &held);
     row("Wait", story.waited, "");
     for at in &story.heartbeats {
@@ -67,6 +69,11 @@ fn moments(story: &Story, start: Time) {
     row_if("in the warm pool", story.pooled, "");
     row_if("agent returned", story.returned, "");
     row("terminated", story.terminated.map(|(at, _)| at), "");
+    if timeline.with_own_agent {
+        return put_line(
+            "  (your agent stays drained: it serves again when it is restarted or asked to, by DELETE)",
+        );
+    }
     let lost = story.terminated.map(|(_, lost)| format!("{lost} lost with the instance")).unwrap_or_default();
     let finished = format!("{} finished", story.finished.len());
     put_line(format!("  {:<18}{finished:>10}  {lost}", "work items").trim_end());

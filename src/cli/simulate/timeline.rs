@@ -46,6 +46,8 @@ pub struct Timeline {
     only: Option<String>,
     /// Of each of many instances, people are told in the end.
     brief: bool,
+    /// The agent is the user's own: what the simulated instance knows of work is nothing.
+    pub(super) with_own_agent: bool,
 }
 
 /// How much of a line of a daemon's log is shown to people, in characters.
@@ -59,12 +61,17 @@ const CLEAR_LINE: &str = "\r\x1b[2K";
 impl Timeline {
     /// Times are shown since `start`.
     pub fn new(style: Style, start: Time, only: Option<&str>) -> Self {
-        Timeline { style, start, only: only.map(str::to_owned), brief: false }
+        Timeline { style, start, only: only.map(str::to_owned), brief: false, with_own_agent: false }
     }
 
     /// What happens to single instances is not told to people.
     pub fn brief(self, brief: bool) -> Self {
         Timeline { brief, ..self }
+    }
+
+    /// The agent is not the simulated one.
+    pub fn with_own_agent(self, with_own_agent: bool) -> Self {
+        Timeline { with_own_agent, ..self }
     }
 
     /// What is played.
@@ -90,7 +97,10 @@ impl Timeline {
                 object.insert("elapsed_ms".to_owned(), json!(elapsed_ms(at, self.start)));
                 self.line(&Value::Object(object).to_string());
             }
-        } else if let Some((what, detail)) = words(happening, at) {
+        } else if let Some((what, mut detail)) = words(happening, at) {
+            if self.with_own_agent && matches!(happening, Happening::InstanceTerminated { .. }) {
+                detail.clear();
+            }
             let who = instance_of(happening).filter(|id| self.only.as_deref() != Some(*id));
             let who = who.map(|id| format!("{id}  ")).unwrap_or_default();
             self.tell_line(at, &format!("{who}{what:<24}{detail}"));
@@ -99,7 +109,7 @@ impl Timeline {
 
     /// Something that a daemon says of itself; people are told what is `news`.
     pub fn hear(&self, at: Time, instance: &str, line: &LogLine, news: bool) {
-        let LogLine { level, text, outcome } = line;
+        let LogLine { level, text, outcome, .. } = line;
         if self.style == Style::Json {
             let elapsed_ms = elapsed_ms(at, self.start);
             let said = json!({
@@ -112,7 +122,7 @@ impl Timeline {
             return;
         }
         let what = match (outcome, level.as_str()) {
-            (Some(_), _) => "daemon",
+            (Some(_), _) | (None, "INFO") => "daemon",
             (None, "ERROR") => "daemon: error",
             (None, _) => "daemon: warning",
         };

@@ -18,7 +18,8 @@ mod stays;
 use std::time::Duration;
 
 use super::story::Moment;
-use super::world::{HookSpec, Work, WorldConfig};
+use super::world::{ActionResult, HookSpec, Work, WorldConfig};
+use crate::machine::journal::Outcome;
 
 pub use act::{Act, Deed};
 pub use expectation::Expectation;
@@ -57,6 +58,24 @@ const PLAIN: Scenario = Scenario {
     end: Moment::Terminated,
     expectations: &[],
     change: |_| {},
+};
+
+/// A scale-in with an agent of the user's own: what it holds, and how long that takes, is its own affair.
+pub static OWN_AGENT: Scenario = Scenario {
+    name: "your agent",
+    about: "an instance with your agent is scaled in, under a hook whose heartbeat timeout is 30 s",
+    speed: 1,
+    limit: secs(2 * 3600),
+    expectations: &[
+        Expectation::Completed(&[ActionResult::Continue]),
+        Expectation::Messages { sent: 1, deleted: 1 },
+        Expectation::Outcomes(&[Outcome::Drained]),
+    ],
+    change: |world| {
+        hook(world, 30);
+        world.work = work(0, 0);
+    },
+    ..PLAIN
 };
 
 /// All scenarios, in the order of the list; the first is the default.

@@ -1,0 +1,43 @@
+//! `simulate --agent`: an agent of the user's own, in place of the simulated one.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::check::{self, State};
+use crate::cli::{EX_CONFIG, failed};
+use crate::config::{self, Config, Flag};
+
+/// Where it is and how it is asked, as environment variables of the daemon.
+#[derive(Debug)]
+pub struct OwnAgent {
+    /// All that is set of `[agent]`.
+    pub variables: Vec<(String, String)>,
+}
+
+impl OwnAgent {
+    /// Looks whether it answers at this URL or socket. The other settings of an agent may stand in the environment.
+    pub async fn find(address: String) -> Result<Self, ExitCode> {
+        let name = if address.starts_with('/') { "unix" } else { "url" };
+        let given = |(name, _): &(String, String)| {
+            name.starts_with("DRAINHOOK_AGENT__") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
+        };
+        let mut variables: Vec<_> = config::environment().filter(given).collect();
+        let flag = Flag { section: "agent", name, flag: "--agent", text: address.clone() };
+        // Whatever this machine's own daemon is configured to do has nothing to do with the simulated one.
+        let loaded = Config::load(Some(Path::new("/dev/null")), variables.iter().cloned(), &[flag]);
+        let loaded = loaded.map_err(|error| {
+            eprintln!("drainhook: {error}");
+            ExitCode::from(EX_CONFIG)
+        })?;
+        for part in check::agents(&loaded.config).await {
+            let said = format!("{}: {}", part.found, part.advice.join("; "));
+            match part.state {
+                State::Skipped | State::Ok => {}
+                State::Warning => eprintln!("drainhook: {said}"),
+                State::Failed => return Err(failed(&said)),
+            }
+        }
+        variables.push((format!("DRAINHOOK_AGENT__{}", name.to_uppercase()), address));
+        Ok(OwnAgent { variables })
+    }
+}
