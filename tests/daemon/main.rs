@@ -15,21 +15,4 @@ mod journal;
 mod log;
 mod manager;
 
-use std::time::Duration;
-
-use drainhook::sim::world::{HookSpec, Work, WorldConfig};
-
-/// A world with a slow hook, so that no machine is too slow for it, and with work that takes so long.
-fn world(items: u32, secs: u64) -> WorldConfig {
-    WorldConfig {
-        hooks: vec![HookSpec::terminating("drain", Duration::from_secs(600))],
-        work: Work { items, duration: Duration::from_secs(secs), ..Work::default() },
-        ..WorldConfig::default()
-    }
-}
-
-/// A world whose agent never finishes its last piece of work.
-fn stuck_world() -> WorldConfig {
-    let world = world(4, 60);
-    WorldConfig { work: Work { stuck: 1, ..world.work }, ..world }
-}
+use support::world::{stuck_world, world};

@@ -6,6 +6,7 @@
 pub mod command;
 pub mod daemon;
 pub mod lossy;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
