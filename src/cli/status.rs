@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::output::{put, put_line, whole};
 use super::{Source, failed};
 use crate::machine::Time;
+use crate::machine::notice::Reason;
 use crate::machine::status::{AgentLine, State, Status};
 use crate::shell::client::{self, AskError};
 use crate::shell::clock::Clock;
@@ -103,6 +104,9 @@ fn waits_for(status: &Status) -> String {
             "Terminating:Wait: the lifecycle action is completed then".to_owned()
         }
         State::Completing => "Auto Scaling to take the completion".to_owned(),
+        State::Ended if status.reason == Some(Reason::Operator) => {
+            "drainhook drain --cancel, or the end of the instance".to_owned()
+        }
         State::Ended => "the end of the instance, or the end of the notice".to_owned(),
         State::Returning => format!("{} to take the way back (DELETE)", names()),
     }
@@ -154,7 +158,6 @@ mod tests {
     use super::*;
     use crate::machine::effect::CompletionResult;
     use crate::machine::journal::Outcome;
-    use crate::machine::notice::Reason;
     use crate::machine::status::LastError;
     use std::time::Duration;
 
@@ -245,6 +248,10 @@ i-0123456789abcdef0 of group workers: draining, 3 in flight
             (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
             (Status { state: State::Completing, agents: drained(), ..draining() }, "to take the completion"),
             (Status { state: State::Returning, ..serving() }, "worker to take the way back"),
+            (
+                Status { state: State::Ended, reason: Some(Reason::Operator), ..draining() },
+                "drainhook drain --cancel",
+            ),
             (before_wait(), "to see whether Terminating:Wait has begun"),
             (
                 Status { hook_problem: Some("two hooks".to_owned()), ..draining() },

@@ -21,6 +21,9 @@ const RETRY_CANNOT: Duration = Duration::from_secs(10);
 /// Between looks at an agent that has drained: it may have been restarted.
 const RECHECK: Duration = Duration::from_secs(10);
 
+/// An agent that serves although it was told to drain was restarted; one that says so again and again has a defect.
+const SERVING_STILL: u32 = 2;
+
 /// Between questions to an agent that holds its answer until there is news.
 const HELD_POLL: Duration = Duration::from_millis(50);
 
@@ -49,6 +52,8 @@ pub(super) struct AgentTrack {
     cannot: bool,
     /// It was told in the last run of the daemon, and has not been heard in this one.
     recovered: bool,
+    /// How often in a row it has said that it serves, though it was told to drain.
+    serving_still: u32,
     /// Since when nobody has listened, or the path has drained nothing.
     trouble_since: Option<Time>,
     attempts: Attempts,
@@ -66,6 +71,7 @@ impl AgentTrack {
             drained: false,
             cannot: false,
             recovered: false,
+            serving_still: 0,
             trouble_since: None,
             attempts: Attempts::default(),
         }
@@ -87,6 +93,7 @@ impl AgentTrack {
         self.accepted = None;
         self.drained = false;
         self.cannot = false;
+        self.serving_still = 0;
         self.trouble_since = None;
         self.attempts.succeeded(now);
     }
@@ -221,7 +228,8 @@ impl AgentTrack {
             AgentAnswer::Busy(why) | AgentAnswer::Malformed(why) => self.trouble(turn, why),
         }
         let (record, progress) = before;
-        if progress != self.progress() {
+        // Of one that was returned to service nothing more is asked.
+        if progress != self.progress() && self.record.told {
             turn.report(Report::AgentProgress {
                 agent: self.settings.name.clone(),
                 progress: self.progress(),
@@ -267,12 +275,22 @@ impl AgentTrack {
             AgentState::Serving => {
                 self.accepted = None;
                 self.record.seen_draining = false;
+                self.serving_still = self.serving_still.saturating_add(1);
+                if self.serving_still == SERVING_STILL {
+                    let why = "it was told to drain, accepted that, and says again that it is serving; it is told \
+                               again until its deadline: only `draining` and `drained` say that it takes no more work";
+                    let agent = self.settings.name.clone();
+                    turn.report(Report::AgentTrouble { agent, why: why.to_owned(), first: true });
+                }
             }
             AgentState::Draining => self.record.seen_draining = true,
             AgentState::Drained => {
                 self.record.seen_draining = true;
                 self.attempts.next_at = turn.now + RECHECK;
             }
+        }
+        if status.state != AgentState::Serving {
+            self.serving_still = 0;
         }
         self.status = Some(status);
     }
@@ -291,6 +309,13 @@ impl AgentTrack {
             self.attempts.succeeded(turn.now + RECHECK);
             return;
         }
+        let why = if self.record.seen_draining {
+            format!(
+                "{why}; it was draining: if it exits when it has drained, set agent.on_exit to \"drained\""
+            )
+        } else {
+            why
+        };
         self.trouble_since.get_or_insert(turn.now);
         self.trouble(turn, why);
     }

@@ -322,7 +322,13 @@ impl fmt::Display for Report {
             Report::HeartbeatSent { expires: None } => f.write_str("heartbeat accepted"),
             Report::CallFailed { error, .. } => write!(f, "{error}"),
             Report::Completing { outcome, result } => {
-                write!(f, "agents are {outcome}: completing with {result}")
+                let agents = match outcome {
+                    Outcome::Drained => "the agents have drained",
+                    Outcome::Deadline => "the agents' time is up",
+                    Outcome::Failed => "the agents could not be drained",
+                    Outcome::Withdrawn | Outcome::Overtaken => "the drain is over",
+                };
+                write!(f, "{agents}: completing with {result}")
             }
             Report::DrainEnded { outcome, result: Some(result), took, heartbeats, .. } => write!(
                 f,

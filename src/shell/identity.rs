@@ -25,6 +25,7 @@ pub async fn find(
 ) -> Identity {
     let started = clock.now();
     let mut said = false;
+    let mut asked_before = false;
     loop {
         notify.alive();
         let error = match (imds.identity().await, &configured) {
@@ -33,6 +34,9 @@ pub async fn find(
             (Err(_), Some(id)) => return Identity { instance_id: id.clone(), group: None, doubt: None },
             (Err(error), None) => error,
         };
+        if !std::mem::replace(&mut asked_before, true) {
+            tracing::info!("IMDS does not say yet which instance this is, trying on: {error}");
+        }
         if clock.now().since(started) >= IMDS_PATIENCE && !said {
             if let Some(instance_id) = from_firmware() {
                 tracing::warn!(

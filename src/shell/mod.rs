@@ -45,6 +45,9 @@ const DRAIN_NAP_MAX: Duration = Duration::from_secs(1);
 /// How long leaving may wait for the journal; the service manager is told a second.
 const LEAVE_LIMIT: Duration = Duration::from_millis(800);
 
+/// What operators are told until the daemon knows where it is.
+const NOT_YET: &str = "the daemon has just started, and IMDS has not yet said which instance this is";
+
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -69,17 +72,27 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let agents = settings::agents(&config)?;
     let imds_settings = crate::aws::imds::Settings::from_env();
     let mut imds = Imds::new(imds_settings, clock)?;
-    let requests = control(&config).await?;
+    let mut requests = control(&config).await?;
     let mut notify = Notify::from_env();
     notify.alive();
 
     let configured = config.instance.id.clone();
-    let identity = tokio::select! {
-        identity = identity::find(configured, &mut imds, clock, &mut notify) => identity,
-        () = signals.stop() => {
-            notify.stopping();
-            return Ok(());
+    let identity = {
+        let mut finding = std::pin::pin!(identity::find(configured, &mut imds, clock, &mut notify));
+        loop {
+            tokio::select! {
+                identity = &mut finding => break Some(identity),
+                Some((_, reply)) = requests.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(Answer::Refused(NOT_YET.to_owned()));
+                }
+                () = signals.stop() => break None,
+            }
         }
+    };
+    let Some(identity) = identity else {
+        notify.stopping();
+        return Ok(());
     };
     if let Some(doubt) = &identity.doubt {
         tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");

@@ -237,7 +237,7 @@ async fn a_drain_under_way() {
     daemon.until_status("Wait", |status| status.wait_since.is_some() && status.in_flight.is_some()).await;
     let received = |one: &Happening| matches!(one, Happening::MessageReceived { .. });
     let before = stage.count(received);
-    let ran = expect(&stage, &[], "agent", "warning", "right in a drain").await;
+    let ran = expect(&stage, &[], "agent", "warning", "as it should in a drain").await;
     assert!(row(&ran, "daemon")["found"].to_string().contains("draining"), "{ran:?}");
     assert!(row(&ran, "journal")["found"].to_string().contains("a drain is under way"), "{ran:?}");
     assert_eq!((stage.count(told), stage.count(completed), stage.count(received)), (1, 0, before));

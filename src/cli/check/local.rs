@@ -180,11 +180,14 @@ fn judge(name: &str, answer: AgentAnswer) -> Part {
             let work = status.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
             let part = Part::ok("agent", format!("{name}: {word}{work}"));
             if idle {
-                part.warning("it takes no work: right in a drain, else DELETE its drain")
+                part.warning("it takes no work, as it should in a drain; otherwise DELETE at the same URL returns it to service")
             } else {
                 part
             }
         }
+        // An error at a Unix socket does not name it.
+        AgentAnswer::Refused(why) if !why.contains(name) => Part::ok("agent", format!("{name}: {why}"))
+            .failed("nobody listens there: start the agent, or set agent.url or agent.unix"),
         AgentAnswer::Refused(why) => Part::ok("agent", why)
             .failed("nobody listens there: start the agent, or set agent.url or agent.unix"),
         AgentAnswer::Unsupported(why) => Part::ok("agent", why).failed(

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How much of its log is shown when it has ended by itself.
-const LOG_SHOWN_MAX: usize = 4000;
+const LOG_SHOWN_MAX: usize = 16_000;
 
 /// A line of a daemon's log that belongs to the story.
 #[derive(Debug)]
@@ -196,6 +196,8 @@ fn keep(log: &mut String, line: &str) {
     log.push_str(line);
     log.push('\n');
     let surplus = log.len().saturating_sub(LOG_SHOWN_MAX);
-    let cut = (surplus..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
-    log.drain(..cut);
+    if surplus > 0 {
+        let cut = log.bytes().skip(surplus).position(|byte| byte == b'\n');
+        log.drain(..cut.map_or(log.len(), |at| surplus + at + 1));
+    }
 }

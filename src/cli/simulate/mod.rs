@@ -48,8 +48,8 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Drain your own agent, at its URL or Unix socket, in place of the simulated one; its other settings stand in
-    /// DRAINHOOK_AGENT__ variables
+    /// Drain your own agent, at a URL or at the absolute path of a Unix socket, in place of the simulated one. Its other
+    /// settings stand in variables such as DRAINHOOK_AGENT__DRAIN_TIMEOUT=1m
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
 

@@ -30,11 +30,12 @@ impl OwnAgent {
             ExitCode::from(EX_CONFIG)
         })?;
         for part in check::agents(&loaded.config).await {
-            let said = format!("{}: {}", part.found, part.advice.join("; "));
             match part.state {
                 State::Skipped | State::Ok => {}
-                State::Warning => eprintln!("drainhook: {said}"),
-                State::Failed => return Err(failed(&said)),
+                // One that drains already has nothing to show.
+                State::Warning | State::Failed => {
+                    return Err(failed(&format!("{}: {}", part.found, part.advice.join("; "))));
+                }
             }
         }
         variables.push((format!("DRAINHOOK_AGENT__{}", name.to_uppercase()), address));

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::machine::Time;
 use crate::shell::clock::Scale;
 use crate::sim::invariant::Invariants;
-use crate::sim::scenario::{Act, Deed, Scenario};
+use crate::sim::scenario::{Act, Deed, Expectation, Scenario};
 use crate::sim::story::Story;
 use crate::sim::wire::{Addresses, Service};
 use crate::sim::world::{ImdsMode, InstanceView};
@@ -135,6 +135,19 @@ fn players(
         Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
     };
     service.instances().into_iter().enumerate().map(player).collect()
+}
+
+/// What came out in place of what had to, where one cannot see it in the summary.
+fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
+    match (expectation, not) {
+        (Expectation::Outcomes(_), Some(player)) if player.story.outcomes.is_empty() => {
+            "; it said nothing of an end".to_owned()
+        }
+        (Expectation::Outcomes(_), Some(player)) => {
+            format!("; it said: {}", player.story.outcomes.join(", then "))
+        }
+        _ => String::new(),
+    }
 }
 
 struct Play {
@@ -310,11 +323,11 @@ impl Play {
     /// What had to come out, and whether it did, for every instance.
     fn verdicts(&self) -> Vec<Verdict> {
         let expectations = self.scenario.expectations.iter();
-        let verdict = |expectation: &crate::sim::scenario::Expectation| {
+        let verdict = |expectation: &Expectation| {
             let not = self.players.iter().find(|player| !expectation.holds(&player.story, self.busy));
             match not.filter(|_| self.players.len() > 1) {
                 Some(player) => (format!("{expectation} (not {})", player.story.instance), false),
-                None => (expectation.to_string(), not.is_none()),
+                None => (format!("{expectation}{}", instead(expectation, not)), not.is_none()),
             }
         };
         expectations.map(verdict).collect()

@@ -70,9 +70,10 @@ fn moments(timeline: &Timeline, story: &Story) {
     row_if("agent returned", story.returned, "");
     row("terminated", story.terminated.map(|(at, _)| at), "");
     if timeline.with_own_agent {
-        return put_line(
-            "  (your agent stays drained: it serves again when it is restarted or asked to, by DELETE)",
-        );
+        if story.drained.is_some() {
+            put_line("  (your agent is drained now: a restart or DELETE returns it to service)");
+        }
+        return;
     }
     let lost = story.terminated.map(|(_, lost)| format!("{lost} lost with the instance")).unwrap_or_default();
     let finished = format!("{} finished", story.finished.len());

@@ -44,6 +44,27 @@ fn serving_in_mid_drain() {
     assert!(bench.completing().is_none(), "nothing in flight is not drained");
 }
 
+/// One that accepts the drain and changes nothing is named, once: a restarted one is only told again.
+#[test]
+fn serving_all_along() {
+    let named = |bench: &Bench| {
+        bench.count(|effect| match effect {
+            Effect::Report(Report::AgentTrouble { why, first: true, .. }) => why.contains("serving"),
+            _ => false,
+        })
+    };
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Serving, 2);
+    assert_eq!(named(&bench), 0);
+    bench.run_agent(30, AgentAnswer::Accepted(Some(status(AgentState::Serving, 2))));
+    assert_eq!(named(&bench), 1);
+    assert!(bench.orders(0).len() > 10, "it is told again and again");
+    bench.run_agent(1, AgentAnswer::Accepted(Some(status(AgentState::Draining, 2))));
+    bench.run(1);
+    bench.reports(0, AgentState::Serving, 0);
+    assert_eq!(named(&bench), 1);
+}
+
 #[test]
 fn grace() {
     for answer in [refused(), AgentAnswer::Unsupported("404".to_owned())] {

@@ -10,6 +10,8 @@ pub(super) static SCALE_IN: Scenario = Scenario {
     name: "scale-in",
     about: "a worker with work in flight is scaled in",
     speed: 5,
+    // What this hook can be kept alive for is 50 minutes.
+    settings: &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "30m")],
     expectations: &[
         E::Completed(&[Continue]),
         E::CompletedDrained,

@@ -63,7 +63,7 @@ const PLAIN: Scenario = Scenario {
 /// A scale-in with an agent of the user's own: what it holds, and how long that takes, is its own affair.
 pub static OWN_AGENT: Scenario = Scenario {
     name: "your agent",
-    about: "an instance with your agent is scaled in, under a hook whose heartbeat timeout is 30 s",
+    about: "an instance with your agent is scaled in, under a hook whose heartbeat timeout is 60 s",
     speed: 1,
     limit: secs(2 * 3600),
     expectations: &[
@@ -72,7 +72,7 @@ pub static OWN_AGENT: Scenario = Scenario {
         Expectation::Outcomes(&[Outcome::Drained]),
     ],
     change: |world| {
-        hook(world, 30);
+        hook(world, 60);
         world.work = work(0, 0);
     },
     ..PLAIN
