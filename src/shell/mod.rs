@@ -45,6 +45,9 @@ const DRAIN_NAP_MAX: Duration = Duration::from_secs(1);
 /// How long leaving may wait for the journal; the service manager is told a second.
 const LEAVE_LIMIT: Duration = Duration::from_millis(800);
 
+/// IMDS answers within this time where it answers at all.
+const FIRST_MOMENTS: Duration = Duration::from_secs(2);
+
 /// What operators are told until the daemon knows where it is.
 const NOT_YET: &str = "the daemon has just started, and IMDS has not yet said which instance this is";
 
@@ -77,22 +80,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     notify.alive();
 
     let configured = config.instance.id.clone();
-    let identity = {
-        let mut finding = std::pin::pin!(identity::find(configured, &mut imds, clock, &mut notify));
-        loop {
-            tokio::select! {
-                identity = &mut finding => break Some(identity),
-                Some((_, reply)) = requests.recv() => {
-                    // Whoever asked may have gone.
-                    let _ = reply.send(Answer::Refused(NOT_YET.to_owned()));
-                }
-                () = signals.stop() => break None,
-            }
+    let identity = tokio::select! {
+        identity = identity::find(configured, &mut imds, clock, &mut notify) => identity,
+        never = refuse(&mut requests) => match never {},
+        () = signals.stop() => {
+            notify.stopping();
+            return Ok(());
         }
-    };
-    let Some(identity) = identity else {
-        notify.stopping();
-        return Ok(());
     };
     if let Some(doubt) = &identity.doubt {
         tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");
@@ -130,6 +124,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     shell.run(&mut signals, readings, requests).await;
     source.abort();
     Ok(())
+}
+
+/// Answers operators where it takes long to find out which instance this is; those of the first moments wait.
+async fn refuse(requests: &mut mpsc::Receiver<Asked>) -> std::convert::Infallible {
+    tokio::time::sleep(FIRST_MOMENTS).await;
+    while let Some((_, reply)) = requests.recv().await {
+        // Whoever asked may have gone.
+        let _ = reply.send(Answer::Refused(NOT_YET.to_owned()));
+    }
+    std::future::pending().await
 }
 
 /// The control socket's requests. Without a socket the daemon still drains; beside another daemon it must not.

@@ -2,10 +2,10 @@
 
 use drainhook::machine::notice::Reason;
 use drainhook::machine::status::State;
-use drainhook::sim::world::AgentMode;
+use drainhook::sim::world::{AgentMode, ImdsMode};
 
 use crate::support::command::run;
-use crate::support::daemon::{Stage, Variables, worked};
+use crate::support::daemon::{Daemon, Stage, Variables, worked};
 use crate::{named, stuck_world, world};
 
 #[tokio::test]
@@ -29,6 +29,20 @@ async fn no_daemon() {
     // A daemon that is gone leaves its socket behind.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a fresh path"));
     run(&variables, &["status"]).await.failed("nobody listens");
+}
+
+/// A daemon that does not know yet where it is says so, to a question and to an order.
+#[tokio::test]
+async fn a_daemon_without_an_instance() {
+    let mut config = world(3, 30);
+    config.imds.mode = ImdsMode::Hangs;
+    let stage = Stage::new(1, config).await;
+    let variables = stage.variables(&stage.instance());
+    let mut daemon = Daemon::spawn(&variables);
+    daemon.told("READY=1").await;
+    for args in [["status"], ["drain"]] {
+        run(&variables, &args).await.failed("IMDS has not yet said which instance this is");
+    }
 }
 
 /// Something listens there that says nothing, or nonsense.
