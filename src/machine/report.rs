@@ -332,8 +332,9 @@ impl fmt::Display for Report {
             }
             Report::DrainEnded { outcome, result: Some(result), took, heartbeats, .. } => write!(
                 f,
-                "drain ended: {outcome}, completed with {result} after {:.1} s and {heartbeats} heartbeats",
-                took.as_secs_f64()
+                "drain ended: {outcome}, completed with {result} after {:.1} s and {heartbeats} heartbeat{}",
+                took.as_secs_f64(),
+                if *heartbeats == 1 { "" } else { "s" }
             ),
             Report::DrainEnded { outcome, result: None, took, .. } => {
                 write!(f, "drain ended: {outcome} after {:.1} s; nothing was completed", took.as_secs_f64())
