@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use drainhook::aws::clients::{Clients, http_client};
+use drainhook::machine::Time;
 use drainhook::machine::effect::{ActionName, CompletionResult};
 use drainhook::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 use drainhook::machine::message::Body;
@@ -222,7 +223,7 @@ fn request_json(body: &str) -> serde_json::Value {
 async fn received_messages() {
     let test = include_str!("fixtures/messages/test-notification.json");
     let messages = serde_json::json!({"Messages": [
-        {"MessageId": "1", "ReceiptHandle": "a", "Body": test, "Attributes": {"ApproximateReceiveCount": "7"}},
+        {"MessageId": "1", "ReceiptHandle": "a", "Body": test, "Attributes": {"SentTimestamp": "1772366400000"}},
         {"MessageId": "2", "ReceiptHandle": "b", "Body": "hello"},
         {"MessageId": "3", "ReceiptHandle": "c"},
         {"MessageId": "4", "Body": "nothing to give it back by"},
@@ -231,9 +232,10 @@ async fn received_messages() {
     let server = Server::replies([json(messages), json(serde_json::json!({}))]).await;
     let clients = clients(&server.url);
     let messages = clients.receive(QUEUE, Duration::from_secs(60), 10).await.expect("messages");
-    assert_eq!((messages[0].receipt.as_str(), messages[0].receive_count), ("a", 7));
+    assert_eq!(messages[0].receipt, "a");
+    assert_eq!(messages[0].sent, Some(Time::from_unix_ms(1_772_366_400_000)));
     assert_eq!(messages[0].body, Body::Test);
-    assert_eq!((messages[1].receipt.as_str(), messages[1].receive_count), ("b", 1));
+    assert_eq!((messages[1].receipt.as_str(), messages[1].sent), ("b", None));
     assert!(messages[1..].iter().all(|message| matches!(message.body, Body::Unreadable(_))));
     assert_eq!(messages.len(), 3);
     assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1).await, Ok(Vec::new()));
@@ -241,7 +243,7 @@ async fn received_messages() {
 
     let expected = serde_json::json!({
         "QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 20,
-        "MessageSystemAttributeNames": ["ApproximateReceiveCount"],
+        "MessageSystemAttributeNames": ["SentTimestamp"],
     });
     assert_eq!(request_json(&server.requests()[0].body), expected);
 }

@@ -12,6 +12,7 @@ use super::clients::Clients;
 use super::error::{classify, from_aws};
 use super::{is_text, message};
 use crate::http::printable;
+use crate::machine::Time;
 use crate::machine::event::{CallError, CallErrorKind};
 use crate::machine::message::Message;
 
@@ -46,8 +47,7 @@ impl Clients {
         let request = request.max_number_of_messages(most.min(BATCH_MAX) as i32);
         let request = request.wait_time_seconds(whole_seconds(wait, WAIT_MAX));
         let request = request.visibility_timeout(whole_seconds(VISIBILITY_RECEIVED, VISIBILITY_MAX));
-        let request =
-            request.message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+        let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let answer = request.send().await.map_err(|error| classify(call, &error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
     }
@@ -135,13 +135,12 @@ fn batch_entry(
 
 /// A message without a receipt handle can be neither given back nor deleted, and SQS sends none.
 fn read(message: SqsMessage) -> Option<Message> {
-    let count =
-        message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
-    let receive_count = count.and_then(|count| count.parse().ok()).unwrap_or(1);
+    let sent = message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
+    let sent = sent.and_then(|unix_ms| unix_ms.parse().ok()).map(Time::from_unix_ms);
     let body = message::read(message.body().unwrap_or_default());
     message.receipt_handle.filter(|receipt| is_text(receipt, RECEIPT_MAX)).map(|receipt| Message {
         receipt,
-        receive_count,
+        sent,
         body,
     })
 }

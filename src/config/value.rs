@@ -158,7 +158,7 @@ fn agent_url(text: &str) -> Result<String, &'static str> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Whether the URL's path looks like `/account/name`.
+/// Whether the URL's path looks like `/account/name`, or like LocalStack's `/queue/region/account/name`.
 fn is_queue_url(text: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(text) else { return false };
     let parts: Vec<&str> = url.path().trim_start_matches('/').split('/').collect();
@@ -167,7 +167,7 @@ fn is_queue_url(text: &str) -> bool {
         && url.has_host()
         && url.query().is_none()
         && url.fragment().is_none()
-        && parts.len() == 2
+        && matches!(parts.as_slice(), [_, _] | ["queue", _, _, _])
         && parts
             .iter()
             .all(|part| (1..=QUEUE_NAME_LENGTH_MAX).contains(&part.len()) && part.chars().all(is_name_char))
@@ -314,6 +314,7 @@ mod tests {
         for good in [
             "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination",
             "http://127.0.0.1:4566/000000000000/q",
+            "http://127.0.0.1:4566/queue/eu-west-1/000000000000/q",
         ] {
             assert!(Kind::QueueUrl.parse(good).is_ok(), "{good}");
         }

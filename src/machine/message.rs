@@ -11,8 +11,8 @@ use super::time::Time;
 pub struct Message {
     /// SQS's receipt handle, by which this receipt of the message is hidden, given back or deleted.
     pub receipt: String,
-    /// How often the message has been received, this time included (`ApproximateReceiveCount`).
-    pub receive_count: u32,
+    /// When SQS took it (`SentTimestamp`).
+    pub sent: Option<Time>,
     /// What it says.
     pub body: Body,
 }

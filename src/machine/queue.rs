@@ -26,8 +26,16 @@ const HIDDEN_LEAST: Duration = Duration::from_secs(1);
 /// SQS takes ten entries in one batch.
 const BATCH_MAX: usize = 10;
 
+/// A message that is given back is hidden for a second, and for up to one more for each minute of its age; at most for
+/// so many more.
+const GIVEN_BACK_MORE_MAX: u64 = 4;
+
 /// After a receive that brought only others' messages.
 const MISS: Backoff = Backoff::between_ms(250, 4_000);
+
+/// So many full batches of others' messages are looked through one after the other: ours may stand behind them, and the
+/// first ones become visible again while one waits.
+const SCAN_MAX: u32 = 12;
 
 /// From receive to receive, where a queue does not hold them as it is asked to.
 const RECEIVE_SPACING: Duration = Duration::from_millis(250);
@@ -51,6 +59,8 @@ const DELETES_MAX: usize = 64;
 pub(super) struct QueueTrack {
     receive: Attempts,
     misses: u32,
+    /// Full batches in a row that were others' messages.
+    scanned: u32,
     /// Receipts of our messages that are to be hidden, each with the revision of the journal that must be out first.
     hides: Vec<(String, u64)>,
     /// How many messages the next receive asks for, where that is fewer than a batch.
@@ -110,24 +120,30 @@ impl QueueTrack {
         }
     }
 
-    /// Gives others' messages back, soon but not at once, and later the more often they have been received: whoever
-    /// they are for shall not have to race us.
+    /// Gives others' messages back, soon but not at once, so that whoever they are for shall not have to race us; and
+    /// later where they are old, since nobody seems to wait for those. How often one was received says nothing: where
+    /// many instances leave at once, all look at each other's messages.
     pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize) {
         if others.is_empty() {
-            self.misses = 0;
+            (self.misses, self.scanned) = (0, 0);
             return;
         }
         let entries = others
             .iter()
             .map(|message| {
-                let most = 1 + u64::from(message.receive_count.min(4));
+                let minutes = message.sent.map_or(u64::MAX, |sent| turn.now.since(sent).as_secs() / 60);
+                let most = 1 + minutes.min(GIVEN_BACK_MORE_MAX);
                 let seconds = turn.between(Duration::from_secs(1), Duration::from_secs(most)).as_secs_f64();
                 (message.receipt.clone(), Duration::from_secs(seconds.round() as u64))
             })
             .collect();
         turn.emit(|id| Effect::SetVisibility { id, entries });
-        self.misses = if own > 0 { 0 } else { self.misses.saturating_add(1) };
-        if self.misses > 0 {
+        self.scanned = if others.len() + own >= BATCH_MAX { self.scanned + 1 } else { 0 };
+        if own > 0 {
+            self.misses = 0;
+        } else if self.scanned == 0 || self.scanned == SCAN_MAX {
+            self.scanned = 0;
+            self.misses = self.misses.saturating_add(1);
             self.receive.next_at = turn.after(MISS, self.misses);
         }
     }

@@ -44,7 +44,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A simulated AWS, and all that has happened in it.
 pub struct Stage {
-    pub service: Service,
+    pub service: Arc<Service>,
     pub folder: tempfile::TempDir,
     scale: Option<Scale>,
     changed: watch::Receiver<u64>,
@@ -58,7 +58,7 @@ impl Stage {
         let clock = Clock::start(scale);
         let service = Service::start(config, clock, Addresses::default()).await.expect("loopback");
         let folder = tempfile::tempdir().expect("a folder");
-        Stage { changed: service.subscribe(), service, folder, scale, history: Vec::new() }
+        Stage { changed: service.subscribe(), service: Arc::new(service), folder, scale, history: Vec::new() }
     }
 
     /// The id of the first instance.
@@ -305,9 +305,14 @@ impl Daemon {
 
     /// Waits until the log has a line with all of these words.
     pub async fn logged(&self, words: &[&str]) {
+        in_time(&format!("{words:?} in the log"), self.logged_some_time(words)).await;
+    }
+
+    /// The same, for whoever waits beside something that is sure to happen.
+    pub async fn logged_some_time(&self, words: &[&str]) {
         let mut log = self.log.subscribe();
         let has = |log: &String| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
-        in_time(&format!("{words:?} in the log"), log.wait_for(has)).await.expect("the log goes on");
+        log.wait_for(has).await.expect("the log goes on");
     }
 
     /// SIGTERM.

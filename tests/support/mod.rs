@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 /// What the server does with one request.
@@ -32,6 +32,8 @@ pub enum Reply {
     EndlessContinue,
     /// A whole answer, a byte at a time, with a pause before each.
     Dripping(Vec<u8>, Duration),
+    /// The answer of the server behind, so much later.
+    Late(Duration),
     /// No answer, ever, on an open connection.
     Silence,
     /// The connection is closed without an answer.
@@ -169,6 +171,11 @@ impl Server {
         self.requests.lock().expect("no panics").clone()
     }
 
+    /// How many of the requests so far are such.
+    pub fn count(&self, such: impl Fn(&Request) -> bool) -> usize {
+        self.requests.lock().expect("no panics").iter().filter(|request| such(request)).count()
+    }
+
     /// The request lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.requests().iter().map(|request| request.line().to_owned()).collect()
@@ -197,11 +204,16 @@ async fn serve(
     connection: usize,
     shared: &Shared,
 ) -> End {
+    let stream = &mut BufReader::new(stream);
     while let Some(request) = read_request(stream, connection).await {
         let reply = (shared.script)(&request);
         shared.seen.lock().expect("no panics").push(request.clone());
         let written = match reply {
-            None => pass_on(stream, &request, shared.upstream.as_deref().expect("somebody behind")).await,
+            None => pass_on(stream, &request, shared).await,
+            Some(Reply::Late(pause)) => {
+                tokio::time::sleep(pause).await;
+                pass_on(stream, &request, shared).await
+            }
             Some(Reply::Bytes(bytes)) => stream.write_all(&bytes).await,
             Some(Reply::BytesThenClose(bytes)) => {
                 let _ = stream.write_all(&bytes).await;
@@ -256,9 +268,10 @@ async fn drip(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], pause: Durat
 async fn pass_on(
     stream: &mut (impl AsyncWrite + Unpin),
     request: &Request,
-    upstream: &str,
+    shared: &Shared,
 ) -> std::io::Result<()> {
-    let mut behind = TcpStream::connect(upstream).await?;
+    let upstream = shared.upstream.as_deref().expect("somebody behind");
+    let mut behind = BufReader::new(TcpStream::connect(upstream).await?);
     behind.write_all(request.head.as_bytes()).await?;
     behind.write_all(request.body.as_bytes()).await?;
     let mut answer = Vec::new();

@@ -78,7 +78,7 @@ pub fn lifecycle(token: &str, sent: Time) -> LifecycleMessage {
 }
 
 pub fn message(receipt: &str, body: Body) -> Message {
-    Message { receipt: receipt.to_owned(), receive_count: 1, body }
+    Message { receipt: receipt.to_owned(), sent: None, body }
 }
 
 /// What becomes of journal writes.

@@ -27,7 +27,9 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
     let form = if request.body.is_empty() { request.query.as_bytes() } else { &request.body };
     let params = Params::parse(form);
     let id = request_id();
-    let result = if params.optional("Version") == Some(STS_VERSION) {
+    let result = if let Err(expired) = check_credentials(&shared, &request) {
+        Err(expired)
+    } else if params.optional("Version") == Some(STS_VERSION) {
         caller_identity(&shared, &request, &params, &id)
     } else {
         permit(&shared, &request, &params)
@@ -115,12 +117,22 @@ fn caller_identity(
     ))
 }
 
-/// The instance that signed a request, where its role's credentials come from the metadata service here.
-/// Signatures are not verified.
-pub(super) fn caller(shared: &Shared, request: &Request) -> Option<String> {
+/// The access key that a request was signed with. Signatures are not verified.
+fn access_key(request: &Request) -> Option<&str> {
     let (_, credential) = request.header("authorization")?.split_once("Credential=")?;
-    let access_key = credential.split('/').next()?;
+    credential.split('/').next()
+}
+
+/// The instance that signed a request, where its role's credentials come from the metadata service here.
+pub(super) fn caller(shared: &Shared, request: &Request) -> Option<String> {
+    let access_key = access_key(request)?;
     shared.with(|world, _| world.instance_of_access_key(access_key).map(str::to_owned))
+}
+
+/// Refuses a request that was signed with credentials which have expired.
+pub(super) fn check_credentials(shared: &Shared, request: &Request) -> Result<(), ApiError> {
+    let Some(access_key) = access_key(request) else { return Ok(()) };
+    shared.with(|world, now| world.check_access_key(now, access_key))
 }
 
 pub(super) fn request_id() -> String {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::sim::world::{ApiError, QueueSpec, ReceivedMessage};
 
-use super::aws::{caller, caller_arn, denied, request_id};
+use super::aws::{caller, caller_arn, check_credentials, denied, request_id};
 use super::http::{Answer, Request};
 use super::service::Shared;
 
@@ -33,6 +33,7 @@ pub(super) async fn answer(shared: &Shared, target: &str, request: &Request) -> 
 }
 
 async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request) -> Result<Value, ApiError> {
+    check_credentials(shared, request)?;
     permit(shared, operation, input, request)?;
     match operation {
         "CreateQueue" => create_queue(shared, input),

@@ -135,10 +135,9 @@ impl World {
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
             watched: false,
-            access_key: format!("ASIA{:016X}", self.rng.u64(..)),
+            access_key: self.issue_access_key(&id),
             agent: Agent { mode: self.config.agent_mode, ..Agent::serving(self.config.work, self.now) },
         };
-        self.access_keys.insert(instance.access_key.clone(), id.clone());
         self.instances.insert(id.clone(), instance);
         if let Some(group) = self.groups.get_mut(group) {
             group.instances.insert(ordinal, id.clone());

@@ -120,6 +120,9 @@ pub struct Delivery {
     pub duplication: f64,
     /// How likely a receive does not start with the oldest message.
     pub reordering: f64,
+    /// Lifecycle events and notifications leave this world for another server's queue: they are taken by
+    /// [`World::take_outgoing`](super::World::take_outgoing), and nothing of the above applies to them.
+    pub outside: bool,
 }
 
 impl Default for Delivery {
@@ -130,6 +133,7 @@ impl Default for Delivery {
             loss: 0.0,
             duplication: 0.0,
             reordering: 0.0,
+            outside: false,
         }
     }
 }
@@ -143,11 +147,18 @@ pub struct ImdsConfig {
     pub flip: ImdsFlip,
     /// InstanceMetadataTags is enabled.
     pub tags: bool,
+    /// How long the role's credentials are good for; new ones are there after half of that.
+    pub credentials_last: Duration,
 }
 
 impl Default for ImdsConfig {
     fn default() -> Self {
-        ImdsConfig { mode: ImdsMode::Answers, flip: ImdsFlip::AfterTerminating(Duration::ZERO), tags: true }
+        ImdsConfig {
+            mode: ImdsMode::Answers,
+            flip: ImdsFlip::AfterTerminating(Duration::ZERO),
+            tags: true,
+            credentials_last: Duration::from_secs(6 * 3600),
+        }
     }
 }
 

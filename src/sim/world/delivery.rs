@@ -13,7 +13,21 @@ use super::{Happening, Wake, World};
 /// Where a group has no rule of its own, its events go to the queue of its name and this ending, if there is one.
 const QUEUE_SUFFIX: &str = "-termination";
 
+/// A message that leaves the world, where [`Delivery::outside`](super::Delivery::outside) says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The hook's `NotificationTargetARN`, a queue's or a topic's; `None`: EventBridge.
+    pub target: Option<String>,
+    /// The notification, or the event as EventBridge writes it.
+    pub body: String,
+}
+
 impl World {
+    /// What was sent to the outside since this was last called, in order.
+    pub fn take_outgoing(&mut self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.outgoing)
+    }
+
     /// Sends an event toward a queue, with the delay, the losses and the duplicates of EventBridge.
     fn emit(&mut self, queue: &str, body: String, about: Option<&str>) {
         let delivery = self.config.delivery;
@@ -37,13 +51,25 @@ impl World {
     /// A lifecycle action has begun: tells the hook's notification target, and EventBridge.
     pub(super) fn announce(&mut self, id: &str, hook: &HookSpec, token: &str) {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
-        if let Some(queue) = hook.target.as_deref().and_then(queue_of_arn) {
+        if let Some(target) = &hook.target {
             let body = self.notification(id, &group, hook, token).to_string();
-            self.emit(queue, body, Some(id));
+            self.notify(target, body, Some(id));
         }
-        if let Some(queue) = self.rule_for(&group, hook) {
+        if self.config.delivery.outside {
+            let body = self.event(id, &group, hook, token).to_string();
+            self.outgoing.push(Outgoing { target: None, body });
+        } else if let Some(queue) = self.rule_for(&group, hook) {
             let body = self.event(id, &group, hook, token).to_string();
             self.emit(&queue, body, Some(id));
+        }
+    }
+
+    /// Sends to a hook's target. To a topic of this world nobody subscribes.
+    fn notify(&mut self, target: &str, body: String, about: Option<&str>) {
+        if self.config.delivery.outside {
+            self.outgoing.push(Outgoing { target: Some(target.to_owned()), body });
+        } else if let Some(queue) = queue_of_arn(target) {
+            self.emit(queue, body, about);
         }
     }
 
@@ -54,9 +80,8 @@ impl World {
         target: &str,
         role: Option<&str>,
     ) -> Result<(), ApiError> {
-        // Topics are taken at their word: nothing in this world subscribes to them.
-        let Some(queue) = queue_of_arn(target).map(str::to_owned) else { return Ok(()) };
-        if role.is_none() || !self.queues.contains_key(&queue) {
+        // Topics are taken at their word.
+        if queue_of_arn(target).is_some() && (role.is_none() || self.target_is_gone(target)) {
             return Err(ApiError::validation(format!(
                 "Unable to publish test message to notification target {target} using IAM role {}. Please check \
                  your target and role configuration and try to put lifecycle hook again.",
@@ -72,14 +97,14 @@ impl World {
             "Event": "autoscaling:TEST_NOTIFICATION",
             "Time": self.now.to_string(),
         });
-        let at = self.now + self.delay();
-        self.schedule(at, Wake::Deliver { queue, body: body.to_string(), about: None });
+        self.notify(target, body.to_string(), None);
         Ok(())
     }
 
     /// The hook names a queue as its target, and that queue is no more.
     pub(super) fn target_is_gone(&self, target: &str) -> bool {
-        queue_of_arn(target).is_some_and(|queue| !self.queues.contains_key(queue))
+        let is_gone = |queue| !self.queues.contains_key(queue);
+        !self.config.delivery.outside && queue_of_arn(target).is_some_and(is_gone)
     }
 
     fn rule_for(&self, group: &str, hook: &HookSpec) -> Option<String> {

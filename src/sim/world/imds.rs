@@ -9,12 +9,10 @@ use crate::machine::Time;
 use super::config::ImdsMode;
 use super::delivery::whole_seconds;
 use super::instance::{Instance, LifecycleState};
+use super::role::ROLE;
 use super::{Happening, World};
 
 const TOKEN_TTL_MAX: u64 = 21_600;
-/// The name of the role in every instance's profile.
-pub const ROLE: &str = "drainhook-simulated";
-const CREDENTIALS_LAST: Duration = Duration::from_secs(6 * 3600);
 
 /// An answer of the metadata service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +86,9 @@ impl World {
         let Some(expires) = expires.filter(|expires| *expires > self.now) else {
             return ImdsAnswer::error(401);
         };
+        if path.contains("/security-credentials/") {
+            self.rotate_credentials(instance);
+        }
         let found = self.instances.get(instance).and_then(|instance| self.metadata(instance, path));
         if found.is_some() && path.ends_with("/target-lifecycle-state") {
             self.note_watcher(instance);
@@ -179,19 +180,6 @@ impl World {
             "version": "2017-09-30",
         });
         // Alternate form prints over several lines, as the real document is.
-        format!("{document:#}")
-    }
-
-    fn credentials(&self, instance: &Instance) -> String {
-        let document = json!({
-            "Code": "Success",
-            "LastUpdated": whole_seconds(self.now),
-            "Type": "AWS-HMAC",
-            "AccessKeyId": instance.access_key,
-            "SecretAccessKey": "simulated/simulated/simulated/simulated0",
-            "Token": "simulated-session-token",
-            "Expiration": whole_seconds(self.now + CREDENTIALS_LAST),
-        });
         format!("{document:#}")
     }
 

@@ -139,11 +139,6 @@ impl World {
         Ok(present.map(|instance| self.view(instance)).collect())
     }
 
-    /// The instance whose role was given this access key.
-    pub fn instance_of_access_key(&self, access_key: &str) -> Option<&str> {
-        self.access_keys.get(access_key).map(String::as_str)
-    }
-
     fn view(&self, instance: &Instance) -> InstanceView {
         InstanceView {
             id: instance.id.clone(),

@@ -177,10 +177,10 @@ impl World {
         let Some(group) = self.enter(id, LifecycleState::Terminated) else { return };
         let Some(instance) = self.instances.get_mut(id) else { return };
         let work_lost = instance.agent.killed(self.now);
-        self.access_keys.remove(&instance.access_key);
         if let Some(group) = self.groups.get_mut(&group) {
             group.instances.remove(&instance.ordinal);
         }
+        self.forget_access_keys(id);
         self.set_activity(id, ActivityStatus::Successful);
         self.roster_version += 1;
         self.log(Happening::InstanceTerminated { instance: id.to_owned(), work_lost });

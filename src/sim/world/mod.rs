@@ -29,6 +29,7 @@ mod pool;
 mod process;
 mod queue;
 mod receipt;
+mod role;
 mod throttle;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +40,7 @@ pub use action::{ActionRef, ActionView};
 pub use activity::{Activity, ActivityStatus};
 pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Work};
 pub use config::{Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, Throttle, Timing, WorldConfig};
+pub use delivery::Outgoing;
 pub use error::ApiError;
 pub use group::{ActionResult, GroupSpec, GroupView, HookSpec, Transition};
 pub use happening::Happening;
@@ -50,6 +52,7 @@ pub use queue::{QueueSpec, QueueView};
 use group::Group;
 use instance::Instance;
 use queue::Queue;
+use role::AccessKey;
 use throttle::Bucket;
 
 /// Happenings that nobody takes are kept up to this number; then the oldest go.
@@ -67,13 +70,14 @@ pub struct World {
     instances: BTreeMap<String, Instance>,
     /// Which instance an active lifecycle action belongs to, by its token.
     tokens: BTreeMap<String, String>,
-    /// Which instance a role's access key was given to.
-    access_keys: BTreeMap<String, String>,
+    /// The access keys of roles' credentials, those before the last included.
+    access_keys: BTreeMap<String, AccessKey>,
     queues: BTreeMap<String, Queue>,
     /// Which queue the EventBridge rule of a group feeds.
     rules: BTreeMap<String, String>,
     activities: Vec<Activity>,
     bucket: Option<Bucket>,
+    outgoing: Vec<Outgoing>,
     happenings: VecDeque<(Time, Happening)>,
     version: u64,
     roster_version: u64,
@@ -112,6 +116,7 @@ impl World {
             queues: BTreeMap::new(),
             rules: BTreeMap::new(),
             activities: Vec::new(),
+            outgoing: Vec::new(),
             happenings: VecDeque::new(),
             version: 0,
             roster_version: 0,

@@ -286,6 +286,49 @@ fn imds_token_life() {
 }
 
 #[test]
+fn credentials_rotate_and_expire() {
+    let mut config = WorldConfig::default();
+    config.imds.credentials_last = secs(100);
+    let (mut world, id) = world(config);
+    let key = |world: &mut World, at| {
+        let token = world.imds_token(at, &id, Some("60")).body;
+        let path = format!("/latest/meta-data/iam/security-credentials/{}", super::role::ROLE);
+        let answer = world.imds_get(at, &id, Some(&token), &path);
+        let credentials: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        credentials["AccessKeyId"].as_str().expect("a text").to_owned()
+    };
+    let first = key(&mut world, START);
+    assert_eq!(key(&mut world, START + secs(49)), first);
+    let second = key(&mut world, START + secs(50));
+    assert_ne!(second, first);
+    assert_eq!(world.check_access_key(START + secs(99), &first), Ok(()));
+    assert!(why(world.check_access_key(START + secs(100), &first)).starts_with("ExpiredToken: "));
+    assert_eq!(world.check_access_key(START + secs(100), &second), Ok(()));
+    assert_eq!(world.check_access_key(START + secs(100), "AKIASOMEBODYS"), Ok(()));
+}
+
+/// Where events leave the world, each kind goes where AWS sends it, and none arrives inside.
+#[test]
+fn events_that_leave() {
+    let target = "arn:aws:sns:eu-west-1:123456789012:topic".to_owned();
+    let hook = HookSpec { target: Some(target.clone()), ..HookSpec::terminating("drain", secs(300)) };
+    let mut config = WorldConfig { hooks: vec![hook], ..WorldConfig::default() };
+    config.delivery.outside = true;
+    let (mut world, id, wait) = scaled_in(config);
+    let [notification, event] = world.take_outgoing().try_into().expect("two");
+    assert_eq!((notification.target, event.target), (Some(target), None));
+    assert!(notification.body.contains("\"Service\":\"AWS Auto Scaling\""), "{}", notification.body);
+    assert!(
+        event.body.contains("\"detail-type\":\"EC2 Instance-terminate Lifecycle Action\""),
+        "{}",
+        event.body
+    );
+    assert!(notification.body.contains(&id) && event.body.contains(&id));
+    let received = world.receive(wait + secs(60), "workers-termination", 10, None, None);
+    assert_eq!(received, Ok(Vec::new()));
+}
+
+#[test]
 fn drain_finishes_work_one_by_one() {
     let work = Work { items: 3, duration: secs(60), stuck: 0 };
     let (mut world, id) = world(WorldConfig { work, ..WorldConfig::default() });

@@ -1,0 +1,82 @@
+//! The credentials of the role in every instance's profile, and how they rotate.
+
+use serde_json::json;
+
+use crate::machine::Time;
+
+use super::delivery::whole_seconds;
+use super::error::ApiError;
+use super::{World, instance::Instance};
+
+/// The name of the role.
+pub const ROLE: &str = "drainhook-simulated";
+
+/// An access key that the role's credentials have, or had.
+#[derive(Debug, Clone)]
+pub(super) struct AccessKey {
+    instance: String,
+    expires: Time,
+}
+
+impl World {
+    /// The instance whose role was given this access key.
+    pub fn instance_of_access_key(&self, access_key: &str) -> Option<&str> {
+        self.access_keys.get(access_key).map(|key| key.instance.as_str())
+    }
+
+    /// Refuses an access key that has expired. One that was not made here is somebody's own, and good.
+    pub fn check_access_key(&mut self, now: Time, access_key: &str) -> Result<(), ApiError> {
+        self.advance(now);
+        match self.access_keys.get(access_key) {
+            Some(key) if key.expires <= self.now => Err(ApiError {
+                status: 403,
+                code: "ExpiredToken",
+                message: "The security token included in the request is expired".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A new access key, good from now on.
+    pub(super) fn issue_access_key(&mut self, instance: &str) -> String {
+        let access_key = format!("ASIA{:016X}", self.rng.u64(..));
+        let expires = self.now + self.config.imds.credentials_last;
+        let key = AccessKey { instance: instance.to_owned(), expires };
+        self.access_keys.insert(access_key.clone(), key);
+        access_key
+    }
+
+    /// New credentials are there well before the old ones expire.
+    pub(super) fn rotate_credentials(&mut self, instance: &str) {
+        let Some(current) = self.instances.get(instance).map(|instance| instance.access_key.clone()) else {
+            return;
+        };
+        let left = self.access_keys.get(&current).map(|key| key.expires.since(self.now));
+        if left.is_none_or(|left| left <= self.config.imds.credentials_last / 2) {
+            let access_key = self.issue_access_key(instance);
+            if let Some(instance) = self.instances.get_mut(instance) {
+                instance.access_key = access_key;
+            }
+        }
+    }
+
+    pub(super) fn forget_access_keys(&mut self, instance: &str) {
+        self.access_keys.retain(|_, key| key.instance != instance);
+    }
+
+    /// `iam/security-credentials/ROLE`
+    pub(super) fn credentials(&self, instance: &Instance) -> String {
+        let expires = self.access_keys.get(&instance.access_key).map_or(self.now, |key| key.expires);
+        let issued = expires - self.config.imds.credentials_last;
+        let document = json!({
+            "Code": "Success",
+            "LastUpdated": whole_seconds(issued),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": instance.access_key,
+            "SecretAccessKey": "simulated/simulated/simulated/simulated0",
+            "Token": "simulated-session-token",
+            "Expiration": whole_seconds(expires),
+        });
+        format!("{document:#}")
+    }
+}

@@ -1,0 +1,91 @@
+//! The ways that an event can take from Auto Scaling to the daemon.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drainhook::sim::world::{HookSpec, WorldConfig};
+
+use crate::cloud::{Cloud, Queue, in_cloud};
+use crate::support::daemon::{Daemon, Stage, told};
+use crate::support::world::world;
+
+/// The whole way of a scale-in. To read along: `tests/localstack/run --no-capture -E 'test(through_eventbridge)'`.
+#[tokio::test]
+#[ignore = "needs LocalStack: tests/localstack/run"]
+async fn through_eventbridge() {
+    in_cloud(|cloud| async move {
+        let queue = cloud.queue("termination").await;
+        cloud.rule(&queue).await;
+        scale_in(&cloud, &queue, cloud.world(world(2, 3))).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: tests/localstack/run"]
+async fn through_a_topic() {
+    in_cloud(|cloud| async move {
+        let queue = cloud.queue("termination").await;
+        let topic = cloud.topic(&queue, false).await;
+        scale_in(&cloud, &queue, notifying(&cloud, topic)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: tests/localstack/run"]
+async fn through_a_topic_raw() {
+    in_cloud(|cloud| async move {
+        let queue = cloud.queue("termination").await;
+        let topic = cloud.topic(&queue, true).await;
+        scale_in(&cloud, &queue, notifying(&cloud, topic)).await;
+    })
+    .await;
+}
+
+/// The hook's own notification, after the one that AWS sends to try the queue when the hook is put.
+#[tokio::test]
+#[ignore = "needs LocalStack: tests/localstack/run"]
+async fn from_the_hook_to_the_queue() {
+    in_cloud(|cloud| async move {
+        let queue = cloud.queue("termination").await;
+        let config = notifying(&cloud, queue.arn.clone());
+        let hook = config.hooks[0].clone();
+        let mut stage = Stage::new(1, config).await;
+        cloud.carry(&stage.service);
+        let group = cloud.group.clone();
+        stage.service.world(|world, now| world.put_hook(now, &group, hook)).expect("it can be reached");
+        cloud.until_messages(&queue, 1).await;
+        drain(&cloud, &queue, &mut stage).await;
+        // What AWS has sent to try the queue is nobody's: its retention removes it.
+        cloud.until_messages(&queue, 1).await;
+    })
+    .await;
+}
+
+/// A world whose hook names a target of its own.
+fn notifying(cloud: &Cloud, target: String) -> WorldConfig {
+    let role = Some("arn:aws:iam::123456789012:role/notify".to_owned());
+    let hook = HookSpec::terminating("drain", Duration::from_secs(600));
+    let hooks = vec![HookSpec { target: Some(target), role, ..hook }];
+    WorldConfig { hooks, ..cloud.world(world(2, 3)) }
+}
+
+async fn scale_in(cloud: &Arc<Cloud>, queue: &Queue, config: WorldConfig) {
+    let mut stage = Stage::new(1, config).await;
+    cloud.carry(&stage.service);
+    drain(cloud, queue, &mut stage).await;
+    cloud.until_messages(queue, 0).await;
+}
+
+/// Takes the instance away: the daemon learns from the message that Wait has begun, completes, and deletes it.
+async fn drain(cloud: &Cloud, queue: &Queue, stage: &mut Stage) {
+    let instance = stage.instance();
+    let daemon = Daemon::start(&cloud.variables(stage, &instance, queue)).await;
+    stage.scale_in();
+    stage.until("a POST", told).await;
+    daemon.logged(&["lifecycle action waits since", "from a message"]).await;
+    stage.until_ended_well(&[]).await;
+    daemon.logged(&["drain ended: drained, completed with CONTINUE"]).await;
+    eprintln!("the daemon's log:\n{}", daemon.log());
+}

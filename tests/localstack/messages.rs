@@ -1,0 +1,162 @@
+//! Every body that AWS sends, on a real queue, and what the daemon does with it.
+//!
+//! It hears of nothing else: IMDS has no target lifecycle state there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drainhook::machine::notice::Reason;
+use drainhook::machine::status::State;
+use drainhook::sim::world::ImdsMode;
+use tokio::task::JoinSet;
+
+use crate::cloud::{Cloud, in_cloud};
+use crate::support::daemon::{Daemon, Stage, eventually, in_time};
+use crate::support::{Request, Server};
+use crate::{held_world, is};
+
+/// What the daemon does with a message.
+#[derive(Debug, Clone, Copy)]
+enum Does {
+    /// Drains for this reason, and keeps the message hidden until its lifecycle action is over.
+    DrainAndHold(Reason),
+    /// Drains for this reason, and deletes the message, which has done its work.
+    DrainAndDelete(Reason),
+    /// Drains for this reason, and leaves the message to the others that it names.
+    DrainAndGiveBack(Reason),
+    /// Deletes it: it is this instance's alone, and means nothing to it.
+    Delete,
+    /// Gives it back: it is not for this daemon.
+    GiveBack,
+}
+
+use Does::{Delete, DrainAndDelete, DrainAndGiveBack, DrainAndHold, GiveBack};
+use Reason::{
+    AutoscalingTermination, RebalanceRecommendation, RootVolumeReplacement, ScheduledMaintenance,
+    SpotInterruption, WarmPool,
+};
+
+macro_rules! bodies {
+    ($($name:literal: $does:expr,)*) => {
+        &[$(($name, include_str!(concat!("../fixtures/messages/", $name, ".json")), $does)),*]
+    };
+}
+
+const BODIES: &[(&str, &str, Does)] = bodies! {
+    "eventbridge-terminate": DrainAndHold(AutoscalingTermination),
+    "eventbridge-warm-pool": DrainAndHold(WarmPool),
+    "eventbridge-replace-root-volume": DrainAndHold(RootVolumeReplacement),
+    "eventbridge-launch": GiveBack,
+    "eventbridge-launch-successful": GiveBack,
+    "direct": DrainAndHold(AutoscalingTermination),
+    "direct-2018": DrainAndHold(AutoscalingTermination),
+    "test-notification": GiveBack,
+    "sns": DrainAndHold(AutoscalingTermination),
+    "sns-eventbridge": DrainAndHold(AutoscalingTermination),
+    "sns-in-sns": GiveBack,
+    "sns-subscription-confirmation": GiveBack,
+    "spot-terminate": DrainAndDelete(SpotInterruption),
+    "spot-stop": DrainAndDelete(SpotInterruption),
+    "spot-hibernate": DrainAndDelete(SpotInterruption),
+    "rebalance": DrainAndDelete(RebalanceRecommendation),
+    "state-change": Delete,
+    "health": DrainAndGiveBack(ScheduledMaintenance),
+    "health-arn": DrainAndDelete(ScheduledMaintenance),
+    "health-bare-id": DrainAndDelete(ScheduledMaintenance),
+    "health-closed": Delete,
+    "health-volume": GiveBack,
+};
+
+#[tokio::test]
+#[ignore = "needs LocalStack: tests/localstack/run"]
+async fn every_body() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/messages");
+    let files = std::fs::read_dir(folder).expect("it exists").count();
+    assert_eq!(files, BODIES.len(), "each fixture has its line");
+    in_cloud(|cloud| async move {
+        let mut cases = JoinSet::new();
+        for &(name, body, does) in BODIES {
+            cases.spawn(take(Arc::clone(&cloud), name, body, does));
+        }
+        while let Some(case) = cases.join_next().await {
+            if let Err(failed) = case {
+                std::panic::resume_unwind(failed.into_panic());
+            }
+        }
+    })
+    .await;
+}
+
+async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: Does) {
+    let queue = cloud.queue(name).await;
+    let mut config = cloud.world(held_world());
+    config.imds.mode = ImdsMode::WithoutTargetState;
+    config.imds.tags = true;
+    let stage = Stage::new(1, config).await;
+    let way = Server::before(cloud.endpoint(), |_| None).await;
+    let mut variables = cloud.variables(&stage, &stage.instance(), &queue);
+    variables.insert("AWS_ENDPOINT_URL_SQS", way.url.clone());
+    let daemon = Daemon::start(&variables).await;
+    let body = body.replace("i-0123456789abcdef0", &stage.instance()).replace("workers", &cloud.group);
+    cloud.send(&queue.url, &body).await;
+    match does {
+        DrainAndHold(reason) => {
+            until_drains(name, &daemon, reason).await;
+            eventually(name, || way.requests().iter().any(hides)).await;
+            cloud.until_messages(&queue, 1).await;
+        }
+        DrainAndDelete(reason) => {
+            until_drains(name, &daemon, reason).await;
+            cloud.until_messages(&queue, 0).await;
+        }
+        DrainAndGiveBack(reason) => {
+            until_drains(name, &daemon, reason).await;
+            until_received_again(&cloud, name, &queue.url).await;
+        }
+        Delete => {
+            eventually(name, || way.requests().iter().any(|one| is(one, "DeleteMessage"))).await;
+            cloud.until_messages(&queue, 0).await;
+            assert_eq!(daemon.status().await.state, State::Serving, "{name}: {}", daemon.log());
+        }
+        GiveBack => {
+            eventually(name, || way.requests().iter().any(gives_back)).await;
+            // What came of it stood in the status before it was given back.
+            assert_eq!(daemon.status().await.state, State::Serving, "{name}: {}", daemon.log());
+            until_received_again(&cloud, name, &queue.url).await;
+        }
+    }
+}
+
+async fn until_drains(name: &str, daemon: &Daemon, reason: Reason) {
+    daemon.until_status(name, |status| status.reason == Some(reason) && status.state != State::Serving).await;
+}
+
+/// Somebody else receives it.
+async fn until_received_again(cloud: &Cloud, name: &str, url: &str) {
+    in_time(name, async {
+        loop {
+            let receive = cloud.sqs.receive_message().queue_url(url).wait_time_seconds(1);
+            let received = receive.send().await.expect("it exists");
+            if !received.messages().is_empty() {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+/// How long a request hides its message from now on.
+fn visibility(request: &Request) -> Option<Duration> {
+    let changes = is(request, "ChangeMessageVisibilityBatch");
+    let batch: serde_json::Value = serde_json::from_str(&request.body).ok().filter(|_| changes)?;
+    batch["Entries"][0]["VisibilityTimeout"].as_u64().map(Duration::from_secs)
+}
+
+/// Until a deadline that is at least a minute away.
+fn hides(request: &Request) -> bool {
+    visibility(request).is_some_and(|hidden| hidden >= Duration::from_secs(60))
+}
+
+fn gives_back(request: &Request) -> bool {
+    visibility(request).is_some_and(|hidden| hidden <= Duration::from_secs(5))
+}
