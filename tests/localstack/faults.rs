@@ -53,8 +53,8 @@ async fn drain_through(fault: fn(&Request) -> Reply) {
         way.trouble.store(true, Ordering::SeqCst);
         stage.scale_in();
         stage.until("the end of the work", drained).await;
-        daemon.logged(&["sqs:ReceiveMessage"]).await;
-        daemon.logged(&["autoscaling:DescribeLifecycleHooks"]).await;
+        daemon.logged(&["call_failed", "ReceiveMessage"]).await;
+        daemon.logged(&["call_failed", "DescribeLifecycleHooks"]).await;
         way.trouble.store(false, Ordering::SeqCst);
         stage.until_ended_well(&[]).await;
         daemon.logged(&["drain ended: drained, completed with CONTINUE"]).await;
