@@ -64,7 +64,7 @@ fn deletes(way: &Server) -> usize {
 async fn scale_in() {
     let predicted = with_the_simulators_queue().await;
     in_cloud(move |cloud| async move {
-        let measured = with_a_real_queue(cloud).await;
+        let measured = with_a_real_queue(cloud, ImdsMode::Answers, &SCALE_INS).await;
         for ((count, predicted), measured) in SCALE_INS.iter().zip(predicted).zip(measured) {
             eprintln!(
                 "{count} taken away: {measured:.1} receives each, {predicted:.1} with the simulator's queue"
@@ -87,13 +87,25 @@ async fn with_the_simulators_queue() -> Vec<f64> {
             .world(|world, now| world.send_message(now, "workers-termination", body, Duration::ZERO));
         sent.expect("the queue is there");
     }
-    take_all_away(&mut stage, fleet, &way).await
+    take_all_away(&mut stage, fleet, &way, &SCALE_INS).await
 }
 
-async fn with_a_real_queue(cloud: Arc<Cloud>) -> Vec<f64> {
+/// Where IMDS cannot tell of a termination, all who stay look at the messages of those who leave.
+#[tokio::test]
+#[ignore = "needs LocalStack: tests/localstack/run"]
+async fn scale_in_without_imds() {
+    in_cloud(|cloud| async move {
+        let measured = with_a_real_queue(cloud, ImdsMode::WithoutTargetState, &[1]).await;
+        eprintln!("1 of {} taken away: {:.0} receives of all of them", instances(), measured[0]);
+    })
+    .await;
+}
+
+async fn with_a_real_queue(cloud: Arc<Cloud>, imds: ImdsMode, scale_ins: &[usize]) -> Vec<f64> {
     let queue = cloud.queue("termination").await;
     cloud.rule(&queue).await;
-    let config = WorldConfig { instances: instances(), ..cloud.world(held_world()) };
+    let mut config = WorldConfig { instances: instances(), ..cloud.world(held_world()) };
+    config.imds.mode = imds;
     let mut stage = Stage::new(1, config).await;
     cloud.carry_copies(&stage.service, 2);
     let way = Server::before(cloud.endpoint(), |_| None).await;
@@ -102,7 +114,7 @@ async fn with_a_real_queue(cloud: Arc<Cloud>) -> Vec<f64> {
     for body in &strangers {
         cloud.send(&queue.url, body).await;
     }
-    let receives = take_all_away(&mut stage, fleet, &way).await;
+    let receives = take_all_away(&mut stage, fleet, &way, scale_ins).await;
     until_received(&cloud, &queue, strangers).await;
     receives
 }
@@ -112,9 +124,14 @@ fn instances() -> u32 {
 }
 
 /// One scale-in after the other. What each cost: receives for each instance that was taken away.
-async fn take_all_away(stage: &mut Stage, mut fleet: Vec<Member>, way: &Server) -> Vec<f64> {
+async fn take_all_away(
+    stage: &mut Stage,
+    mut fleet: Vec<Member>,
+    way: &Server,
+    scale_ins: &[usize],
+) -> Vec<f64> {
     let mut costs = Vec::new();
-    for count in SCALE_INS {
+    for &count in scale_ins {
         let (before, deleted) = (receives(way), deletes(way));
         let leaving: Vec<Member> = fleet.drain(..count).collect();
         take_away(stage, &leaving).await;
@@ -124,7 +141,7 @@ async fn take_all_away(stage: &mut Stage, mut fleet: Vec<Member>, way: &Server) 
         eventually("the deletion of their messages", || deletes(way) >= deleted + heard).await;
     }
     stage.violates_nothing(&[]);
-    assert_eq!(stage.count(completed), instances() as usize, "{:#?}", stage.history);
+    assert_eq!(stage.count(completed), scale_ins.iter().sum::<usize>(), "{:#?}", stage.history);
     costs
 }
 
