@@ -140,7 +140,7 @@ impl QueueTrack {
         turn.emit(|id| Effect::SetVisibility { id, entries });
         self.scanned = if others.len() + own >= BATCH_MAX { self.scanned + 1 } else { 0 };
         if own > 0 {
-            self.misses = 0;
+            (self.misses, self.scanned) = (0, 0);
         } else if self.scanned == 0 || self.scanned == SCAN_MAX {
             self.scanned = 0;
             self.misses = self.misses.saturating_add(1);

@@ -169,7 +169,7 @@ async fn credentials_that_expire() {
         cloud.rule(&queue).await;
         let hooks = vec![HookSpec::terminating("drain", Duration::from_secs(30))];
         let mut config = WorldConfig { hooks, ..held_world() };
-        config.imds.credentials_last = Duration::from_secs(12);
+        config.imds.credentials_last = Some(Duration::from_secs(12));
         let mut stage = Stage::new(1, cloud.world(config)).await;
         cloud.carry(&stage.service);
         let way = Way::new(&cloud, &stage, |_| Reply::Close).await;

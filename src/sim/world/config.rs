@@ -147,8 +147,9 @@ pub struct ImdsConfig {
     pub flip: ImdsFlip,
     /// InstanceMetadataTags is enabled.
     pub tags: bool,
-    /// How long the role's credentials are good for; new ones are there after half of that.
-    pub credentials_last: Duration,
+    /// How long the role's credentials are good for; new ones are there after half of that. AWS SDKs go by the wall
+    /// clock, so this is for worlds in real time. `None`: they are said to last six hours, and are never refused.
+    pub credentials_last: Option<Duration>,
 }
 
 impl Default for ImdsConfig {
@@ -157,7 +158,7 @@ impl Default for ImdsConfig {
             mode: ImdsMode::Answers,
             flip: ImdsFlip::AfterTerminating(Duration::ZERO),
             tags: true,
-            credentials_last: Duration::from_secs(6 * 3600),
+            credentials_last: None,
         }
     }
 }

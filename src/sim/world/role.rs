@@ -1,5 +1,7 @@
 //! The credentials of the role in every instance's profile, and how they rotate.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::machine::Time;
@@ -11,11 +13,14 @@ use super::{World, instance::Instance};
 /// The name of the role.
 pub const ROLE: &str = "drainhook-simulated";
 
+/// What credentials that never expire are said to last: as long as AWS's own.
+const LAST: Duration = Duration::from_secs(6 * 3600);
+
 /// An access key that the role's credentials have, or had.
 #[derive(Debug, Clone)]
 pub(super) struct AccessKey {
     instance: String,
-    expires: Time,
+    issued: Time,
 }
 
 impl World {
@@ -27,8 +32,9 @@ impl World {
     /// Refuses an access key that has expired. One that was not made here is somebody's own, and good.
     pub fn check_access_key(&mut self, now: Time, access_key: &str) -> Result<(), ApiError> {
         self.advance(now);
+        let Some(last) = self.config.imds.credentials_last else { return Ok(()) };
         match self.access_keys.get(access_key) {
-            Some(key) if key.expires <= self.now => Err(ApiError {
+            Some(key) if key.issued + last <= self.now => Err(ApiError {
                 status: 403,
                 code: "ExpiredToken",
                 message: "The security token included in the request is expired".to_owned(),
@@ -40,23 +46,21 @@ impl World {
     /// A new access key, good from now on.
     pub(super) fn issue_access_key(&mut self, instance: &str) -> String {
         let access_key = format!("ASIA{:016X}", self.rng.u64(..));
-        let expires = self.now + self.config.imds.credentials_last;
-        let key = AccessKey { instance: instance.to_owned(), expires };
+        let key = AccessKey { instance: instance.to_owned(), issued: self.now };
         self.access_keys.insert(access_key.clone(), key);
         access_key
     }
 
     /// New credentials are there well before the old ones expire.
     pub(super) fn rotate_credentials(&mut self, instance: &str) {
-        let Some(current) = self.instances.get(instance).map(|instance| instance.access_key.clone()) else {
+        let Some(last) = self.config.imds.credentials_last else { return };
+        let current = self.instances.get(instance).and_then(|one| self.access_keys.get(&one.access_key));
+        if current.is_none_or(|key| self.now.since(key.issued) < last / 2) {
             return;
-        };
-        let left = self.access_keys.get(&current).map(|key| key.expires.since(self.now));
-        if left.is_none_or(|left| left <= self.config.imds.credentials_last / 2) {
-            let access_key = self.issue_access_key(instance);
-            if let Some(instance) = self.instances.get_mut(instance) {
-                instance.access_key = access_key;
-            }
+        }
+        let access_key = self.issue_access_key(instance);
+        if let Some(instance) = self.instances.get_mut(instance) {
+            instance.access_key = access_key;
         }
     }
 
@@ -66,11 +70,14 @@ impl World {
 
     /// `iam/security-credentials/ROLE`
     pub(super) fn credentials(&self, instance: &Instance) -> String {
-        let expires = self.access_keys.get(&instance.access_key).map_or(self.now, |key| key.expires);
-        let issued = expires - self.config.imds.credentials_last;
+        let key = self.access_keys.get(&instance.access_key);
+        let (updated, expires) = match (self.config.imds.credentials_last, key) {
+            (Some(last), Some(key)) => (key.issued, key.issued + last),
+            (None, _) | (_, None) => (self.now, self.now + LAST),
+        };
         let document = json!({
             "Code": "Success",
-            "LastUpdated": whole_seconds(issued),
+            "LastUpdated": whole_seconds(updated),
             "Type": "AWS-HMAC",
             "AccessKeyId": instance.access_key,
             "SecretAccessKey": "simulated/simulated/simulated/simulated0",

@@ -288,23 +288,27 @@ fn imds_token_life() {
 #[test]
 fn credentials_rotate_and_expire() {
     let mut config = WorldConfig::default();
-    config.imds.credentials_last = secs(100);
+    config.imds.credentials_last = Some(secs(100));
     let (mut world, id) = world(config);
-    let key = |world: &mut World, at| {
-        let token = world.imds_token(at, &id, Some("60")).body;
+    let key = |world: &mut World, id: &str, at| {
+        let token = world.imds_token(at, id, Some("60")).body;
         let path = format!("/latest/meta-data/iam/security-credentials/{}", super::role::ROLE);
-        let answer = world.imds_get(at, &id, Some(&token), &path);
+        let answer = world.imds_get(at, id, Some(&token), &path);
         let credentials: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
         credentials["AccessKeyId"].as_str().expect("a text").to_owned()
     };
-    let first = key(&mut world, START);
-    assert_eq!(key(&mut world, START + secs(49)), first);
-    let second = key(&mut world, START + secs(50));
+    let first = key(&mut world, &id, START);
+    assert_eq!(key(&mut world, &id, START + secs(49)), first);
+    let second = key(&mut world, &id, START + secs(50));
     assert_ne!(second, first);
     assert_eq!(world.check_access_key(START + secs(99), &first), Ok(()));
     assert!(why(world.check_access_key(START + secs(100), &first)).starts_with("ExpiredToken: "));
     assert_eq!(world.check_access_key(START + secs(100), &second), Ok(()));
     assert_eq!(world.check_access_key(START + secs(100), "AKIASOMEBODYS"), Ok(()));
+    let (mut world, id) = self::world(WorldConfig::default());
+    let first = key(&mut world, &id, START);
+    assert_eq!(key(&mut world, &id, START + secs(100_000)), first);
+    assert_eq!(world.check_access_key(START + secs(100_000), &first), Ok(()));
 }
 
 /// Where events leave the world, each kind goes where AWS sends it, and none arrives inside.
