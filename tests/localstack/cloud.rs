@@ -205,13 +205,7 @@ impl Cloud {
     }
 
     /// Messages in the queue, those that are hidden included. SQS says that it is approximate.
-    pub async fn messages(&self, queue: &Queue) -> u32 {
-        let [visible, hidden] = self.visible_and_hidden(queue).await;
-        visible + hidden
-    }
-
-    /// Messages that can be received, and those that are hidden.
-    pub async fn visible_and_hidden(&self, queue: &Queue) -> [u32; 2] {
+    async fn messages(&self, queue: &Queue) -> u32 {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
@@ -219,7 +213,7 @@ impl Cloud {
         let asked = self.sqs.get_queue_attributes().queue_url(&queue.url);
         let asked = asked.set_attribute_names(Some(names.to_vec())).send().await.expect("it exists");
         let numbers = asked.attributes().expect("some");
-        names.map(|name| numbers[&name].parse::<u32>().expect("a number"))
+        names.iter().map(|name| numbers[name].parse::<u32>().expect("a number")).sum()
     }
 
     /// Waits until so many messages are in the queue.

@@ -91,7 +91,6 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     let queue = cloud.queue(name).await;
     let mut config = cloud.world(held_world());
     config.imds.mode = ImdsMode::WithoutTargetState;
-    config.imds.tags = true;
     let stage = Stage::new(1, config).await;
     let way = Server::before(cloud.endpoint(), |_| None).await;
     let mut variables = cloud.variables(&stage, &stage.instance(), &queue);
@@ -102,7 +101,7 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     match does {
         DrainAndHold(reason) => {
             until_drains(name, &daemon, reason).await;
-            eventually(name, || way.requests().iter().any(hides)).await;
+            eventually(name, || way.count(hides) > 0).await;
             cloud.until_messages(&queue, 1).await;
         }
         DrainAndDelete(reason) => {
@@ -114,12 +113,12 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
             until_received_again(&cloud, name, &queue.url).await;
         }
         Delete => {
-            eventually(name, || way.requests().iter().any(|one| is(one, "DeleteMessage"))).await;
+            eventually(name, || way.count(|one| is(one, "DeleteMessage")) > 0).await;
             cloud.until_messages(&queue, 0).await;
             assert_eq!(daemon.status().await.state, State::Serving, "{name}: {}", daemon.log());
         }
         GiveBack => {
-            eventually(name, || way.requests().iter().any(gives_back)).await;
+            eventually(name, || way.count(gives_back) > 0).await;
             // What came of it stood in the status before it was given back.
             assert_eq!(daemon.status().await.state, State::Serving, "{name}: {}", daemon.log());
             until_received_again(&cloud, name, &queue.url).await;
