@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use drainhook::config::keys::{KEYS, WhenUnset};
+
 mod source;
 
 /// The longest source file, in lines.
@@ -185,6 +187,32 @@ fn readme_lists_the_configuration() {
         table == Some(expected.trim()),
         "README.md must have this between {START}and {END}:\n\n{START}{expected}{END}\n"
     );
+}
+
+/// The file that packages install has every key, each under its section; where it shows a default, that is it.
+#[test]
+fn installed_configuration() {
+    let mut section = String::new();
+    let mut shown = Vec::new();
+    for line in read("systemd/drainhook.toml").lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut section);
+        } else if let Some((name, value)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
+            let bare = !name.contains(' ');
+            shown.extend(bare.then(|| (format!("{section}.{name}"), value.trim_matches('"').to_owned())));
+        } else {
+            assert!(line.is_empty() || line.starts_with("# "), "it sets something: {line}");
+        }
+    }
+    let keys: Vec<_> = KEYS.iter().map(|key| (key.path(), key.default)).collect();
+    let paths = |pairs: &[(String, _)]| pairs.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+    let names: Vec<_> = shown.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(names, paths(&keys), "systemd/drainhook.toml and the list of keys differ");
+    for ((path, default), (_, value)) in keys.iter().zip(&shown) {
+        if let WhenUnset::Is(default) = default {
+            assert_eq!(value, default, "systemd/drainhook.toml shows another default of {path}");
+        }
+    }
 }
 
 #[test]

@@ -166,6 +166,7 @@ mod tests {
     fn serving() -> Status {
         Status {
             instance_id: "i-0123456789abcdef0".to_owned(),
+            drain_id: None,
             state: State::Serving,
             reason: None,
             started: None,

@@ -149,7 +149,7 @@ pub const KEYS: &[Key] = {
         key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, only for where the metadata service cannot be reached."),
         key("control", "socket", Kind::Path, Is("/run/drainhook/drainhook.sock"), "The socket that `drainhook status` and its like talk to."),
         key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "Where a drain under way is written down."),
-        key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "How log lines look; `auto` is text on a terminal, else JSON."),
+        key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "How log lines look; `auto` is text on a terminal, journald's own fields where standard error goes there, else JSON."),
         key("log", "level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Is("info"), "What is logged."),
         key(SIMULATION, "clock", Kind::Scale, Then("real time"), "How simulated time runs. Set by `drainhook simulate`."),
     ]

@@ -15,6 +15,8 @@ use super::time::Time;
 pub struct Status {
     /// This instance.
     pub instance_id: String,
+    /// The drain's name in the log: the same after a restart.
+    pub drain_id: Option<String>,
     /// Where things stand.
     pub state: State,
     /// The most pressing notice in force.
@@ -96,6 +98,13 @@ pub struct AgentLine {
 }
 
 impl Machine {
+    /// Names the drain under way, or the one that has ended while its notices are in force. It stays the same when the
+    /// daemon is restarted.
+    pub fn drain_id(&self) -> Option<String> {
+        let started = self.drain.as_ref()?.started;
+        Some(format!("{}-{}", self.settings.instance_id, started.unix_ms()))
+    }
+
     /// What the machine is doing now.
     pub fn status(&mut self) -> Status {
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
@@ -108,6 +117,7 @@ impl Machine {
         let ended = drain.and_then(|drain| drain.ended);
         Status {
             instance_id: self.settings.instance_id.clone(),
+            drain_id: self.drain_id(),
             state: self.state(),
             reason: in_force.first().map(|(reason, _)| *reason),
             started: drain.map(|drain| drain.started),

@@ -203,9 +203,13 @@ impl Shell {
     fn feed(&mut self, event: Event) -> Option<Report> {
         let now = self.clock.now();
         let mut answer = None;
-        for effect in self.machine.handle(now, event) {
+        // What ends a drain by withdrawing it is still a part of it.
+        let drain_before = self.machine.drain_id();
+        let effects = self.machine.handle(now, event);
+        let drain = self.machine.drain_id().or(drain_before);
+        for effect in effects {
             match effect {
-                Effect::Report(report) => answer = self.tell(report).or(answer),
+                Effect::Report(report) => answer = tell(report, drain.as_deref()).or(answer),
                 effect => {
                     tracing::trace!(?effect, "perform");
                     self.results.spawn(self.performer.clone().perform(effect));
@@ -213,21 +217,6 @@ impl Shell {
             }
         }
         self.notify.status(&self.machine.status(), now);
-        answer
-    }
-
-    /// Logs a report; one for whoever has asked is returned instead.
-    fn tell(&self, report: Report) -> Option<Report> {
-        #[cfg(debug_assertions)]
-        let point = kill::Point::before_report(&report);
-        let answer = if let Report::Answer(_) = report {
-            Some(report)
-        } else {
-            log::tell(&report);
-            None
-        };
-        #[cfg(debug_assertions)]
-        point.after();
         answer
     }
 
@@ -270,6 +259,21 @@ impl Shell {
             tracing::warn!("left before the journal was on disk: the disk is slow");
         }
     }
+}
+
+/// Logs a report of a drain; one for whoever has asked is returned instead.
+fn tell(report: Report, drain_id: Option<&str>) -> Option<Report> {
+    #[cfg(debug_assertions)]
+    let point = kill::Point::before_report(&report);
+    let answer = if let Report::Answer(_) = report {
+        Some(report)
+    } else {
+        log::tell(&report, drain_id);
+        None
+    };
+    #[cfg(debug_assertions)]
+    point.after();
+    answer
 }
 
 /// The event of an effect that has been performed. One that panicked is a defect, and the machine would wait for its

@@ -9,6 +9,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::journald::Journald;
 use crate::config::{Log, LogFormat};
 use crate::machine::journal::Outcome;
 use crate::machine::report::{Loudness, Progress, Report};
@@ -40,35 +41,54 @@ fn takes_more(stderr: &io::Stderr) -> bool {
 
 /// Starts logging. Only our own lines: the libraries' are for whoever debugs the libraries.
 pub fn start(log: &Log) {
-    let json = match log.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
-    };
     let filter = Targets::new().with_target("drainhook", log.level).with_default(Level::WARN);
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Unwaiting).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start, as tests in one process make it, changes nothing.
-    let started = if json {
-        registry.with(lines.json().flatten_event(true)).try_init()
-    } else {
-        registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()
+    let started = match form(log.format) {
+        Form::Fields(journald) => registry.with(journald).try_init(),
+        Form::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        Form::Text => registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init(),
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging was started already");
     }
 }
 
-/// Logs what the machine reports, under a name that does not change with the wording.
-pub fn tell(report: &Report) {
+/// What log lines are.
+enum Form {
+    /// journald's own fields.
+    Fields(Journald),
+    /// A JSON object each.
+    Json,
+    /// For people.
+    Text,
+}
+
+fn form(format: LogFormat) -> Form {
+    match format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text => Form::Text,
+        LogFormat::Auto if io::stderr().is_terminal() => Form::Text,
+        // Where journald cannot be reached by its own protocol, it still reads standard error.
+        LogFormat::Auto => Journald::behind_stderr().ok().flatten().map_or(Form::Json, Form::Fields),
+    }
+}
+
+/// Logs what the machine reports, under a name that does not change with the wording, and the drain that it is part of.
+pub fn tell(report: &Report, drain_id: Option<&str>) {
     let (event, outcome) = (report.name(), report.outcome().map(Outcome::as_str));
     let (agent, progress) = report.progress().unzip();
     let agent_state = progress.map(Progress::word);
     let in_flight = progress.and_then(|progress| progress.in_flight);
     match report.loudness() {
-        Loudness::Error => tracing::error!(event, outcome, agent, agent_state, in_flight, "{report}"),
-        Loudness::Warn => tracing::warn!(event, outcome, agent, agent_state, in_flight, "{report}"),
-        Loudness::Info => tracing::info!(event, outcome, agent, agent_state, in_flight, "{report}"),
-        Loudness::Debug => tracing::debug!(event, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Error => {
+            tracing::error!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}")
+        }
+        Loudness::Warn => tracing::warn!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Info => tracing::info!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Debug => {
+            tracing::debug!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}")
+        }
     }
 }

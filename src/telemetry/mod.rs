@@ -1,3 +1,4 @@
 //! What leaves the daemon for people and their tools.
 
+pub mod journald;
 pub mod log;
