@@ -104,10 +104,13 @@ impl AgentTrack {
     }
 
     /// Goes on with what the last run of the daemon had begun, with the deadline that it had.
-    pub fn recover(&mut self, record: AgentRecord, now: Time) {
+    ///
+    /// After a reboot it is another process: where nobody listens, it has not exited but has not started yet.
+    pub fn recover(&mut self, record: AgentRecord, now: Time, rebooted: bool) {
         let latest = now + self.settings.drain_timeout + record.extended;
         let soft_deadline = record.soft_deadline.map(|deadline| deadline.min(latest));
-        self.record = AgentRecord { soft_deadline, ..record };
+        let seen_draining = record.seen_draining && !rebooted;
+        self.record = AgentRecord { soft_deadline, seen_draining, ..record };
         self.recovered = true;
     }
 

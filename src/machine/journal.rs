@@ -27,6 +27,9 @@ pub struct Journal {
     pub version: u32,
     /// The instance that it belongs to: one that was baked into an image is another's.
     pub instance_id: String,
+    /// The boot in which it was written, where that is known.
+    #[serde(default)]
+    pub boot_id: Option<String>,
     /// The instance has been in service: from now on `Warmed:*` is a notice.
     pub served: bool,
     /// What the agents have been told.

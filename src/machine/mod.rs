@@ -200,14 +200,17 @@ impl Machine {
 
     fn recover(&mut self, journal: Option<Box<Journal>>) {
         let Some(journal) = journal else { return };
-        let Journal { version: _, instance_id: _, served, agents, notices, drain, finished } = *journal;
+        let Journal { version: _, instance_id: _, boot_id, served, agents, notices, drain, finished } =
+            *journal;
         let now = self.turn.now;
+        let rebooted =
+            boot_id.is_some() && self.settings.boot_id.is_some() && boot_id != self.settings.boot_id;
         self.served = served;
         self.notices = notices;
         self.finished = finished;
         for record in agents {
             if let Some(agent) = self.agents.iter_mut().find(|agent| agent.record.name == record.name) {
-                agent.recover(record, now);
+                agent.recover(record, now, rebooted);
             }
         }
         let Some(record) = drain else { return };
@@ -283,6 +286,7 @@ impl Machine {
         journal.decide(turn, || Journal {
             version: journal::VERSION,
             instance_id: settings.instance_id.clone(),
+            boot_id: settings.boot_id.clone(),
             served: *served,
             agents: agents.iter().map(|agent| agent.record.clone()).collect(),
             notices: notices.clone(),

@@ -12,6 +12,8 @@ use super::journal::Outcome;
 pub struct Settings {
     /// This instance.
     pub instance_id: String,
+    /// This boot of it, where that is known: agents do not outlive one.
+    pub boot_id: Option<String>,
     /// Its group, where the configuration or the instance's tags name it.
     pub group: Option<String>,
     /// The agents to drain; at least one.

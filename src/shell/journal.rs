@@ -163,6 +163,7 @@ mod tests {
         Journal {
             version: VERSION,
             instance_id: instance_id.to_owned(),
+            boot_id: None,
             served: true,
             agents: Vec::new(),
             notices: Notices::default(),

@@ -5,10 +5,14 @@ use crate::aws::imds::Identity;
 use crate::config::{self, Address, Config};
 use crate::machine::settings::{AgentSettings, Settings};
 
+/// The unit sets it: in its sandbox, what Linux says cannot be read.
+const BOOT_ID: &str = "DRAINHOOK_BOOT_ID";
+
 /// The machine's settings.
 pub fn machine(config: &Config, identity: &Identity) -> Settings {
     Settings {
         instance_id: identity.instance_id.clone(),
+        boot_id: boot_id(),
         group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
         agents: config.agents.iter().map(agent_settings).collect(),
         queue: config.queue.url.is_some(),
@@ -20,6 +24,11 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_failed: config.lifecycle.on_failed,
         ignore_rebalance: config.lifecycle.ignore_rebalance,
     }
+}
+
+/// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).
+fn boot_id() -> Option<String> {
+    std::env::var(BOOT_ID).ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok())
 }
 
 fn agent_settings(agent: &config::Agent) -> AgentSettings {

@@ -16,8 +16,8 @@ use tracing_subscriber::layer::{Context, Layer};
 /// Where journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// What systemd's journal calls "a well-known message": an id each for the lines that people search and alert on.
-/// docs/install.md and systemd/drainhook.catalog have the same list.
+/// `MESSAGE_ID` of systemd.journal-fields(7): one for each event that people search for and alert on, the same for ever.
+/// docs/install.md has the same list.
 pub const MESSAGE_IDS: [(&str, &str); 7] = [
     ("drain_started", "0c6ecd3e393f491388854505e1456cae"),
     ("drain_recovered", "17a12ad5523c43d291f09f084c0b1070"),

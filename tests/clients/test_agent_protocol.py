@@ -132,6 +132,8 @@ time.sleep = lambda _: threading.Event().wait(0.1)
 def test_small_agent_of_the_page():
     page = contract.PATH.with_name("agent-protocol.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    example = contract.PATH.parent.parent / "examples" / "agents" / "small" / "agent.py"
+    assert code == example.read_text(), f"the page's agent and {example.name} differ"
     agent = Agent((sys.executable, "-c", PRELUDE + code), {})
     try:
         assert asked(agent.url, "GET")[1]["state"] == "serving"

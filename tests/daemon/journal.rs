@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use drainhook::machine::journal::{Journal, Outcome, VERSION};
-use drainhook::machine::notice::Notices;
+use drainhook::machine::journal::Outcome;
 use drainhook::machine::status::State;
 use drainhook::shell::journal::JournalFile;
 use drainhook::sim::world::{Timing, WorldConfig};
 
 use crate::support::daemon::{
-    Daemon, Stage, completed, drained, journal, message_deleted, told, worked, written,
+    Daemon, Stage, completed, drained, journal, journal_of_an_image, message_deleted, told, worked, written,
 };
 use crate::world;
 
@@ -105,22 +104,12 @@ async fn cut_in_mid_drain() {
     }
 }
 
-/// It says that an operator wants a drain: whoever believes it drains at once.
 #[tokio::test]
 async fn journal_of_another_instance() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let variables = stage.variables(&stage.instance());
-    let baked_in = Journal {
-        version: VERSION,
-        instance_id: "i-00000000000000bad".to_owned(),
-        served: true,
-        agents: Vec::new(),
-        notices: Notices { operator: true, ..Notices::default() },
-        drain: None,
-        finished: Vec::new(),
-    };
     let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
-    file.write(&baked_in).expect("written");
+    file.write(&journal_of_an_image()).expect("written");
     let daemon = Daemon::start(&variables).await;
     daemon.logged(&["WARN", "i-00000000000000bad"]).await;
     assert_eq!(daemon.status().await.state, State::Serving);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drainhook::machine::Time;
-use drainhook::machine::journal::Journal;
+use drainhook::machine::journal::{Journal, VERSION};
+use drainhook::machine::notice::Notices;
 use drainhook::machine::status::Status;
 use drainhook::shell::clock::{Clock, Scale};
 use drainhook::shell::control::Answer;
@@ -52,11 +53,16 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Serves a world, whose time runs so much faster than real time.
+    /// Serves a world on free ports, whose time runs so much faster than real time.
     pub async fn new(speed: u32, config: WorldConfig) -> Self {
+        Self::at(Addresses::default(), speed, config).await
+    }
+
+    /// The same, at these addresses.
+    pub async fn at(addresses: Addresses, speed: u32, config: WorldConfig) -> Self {
         let scale = (speed > 1).then(|| Scale { epoch: Clock::start(None).now(), speed });
         let clock = Clock::start(scale);
-        let service = Service::start(config, clock, Addresses::default()).await.expect("loopback");
+        let service = Service::start(config, clock, addresses).await.expect("addresses of this machine");
         let folder = tempfile::tempdir().expect("a folder");
         Stage { changed: service.subscribe(), service: Arc::new(service), folder, scale, history: Vec::new() }
     }
@@ -411,6 +417,21 @@ impl Drop for Daemon {
 /// The journal in the folder of a daemon's variables.
 pub fn journal(variables: &Variables) -> PathBuf {
     Path::new(&variables["DRAINHOOK_JOURNAL__DIR"]).join("journal.json")
+}
+
+/// What another instance had written before an image was made of it. It says that an operator wants a drain: whoever
+/// believes it drains at once.
+pub fn journal_of_an_image() -> Journal {
+    Journal {
+        version: VERSION,
+        instance_id: "i-00000000000000bad".to_owned(),
+        boot_id: None,
+        served: true,
+        agents: Vec::new(),
+        notices: Notices { operator: true, ..Notices::default() },
+        drain: None,
+        finished: Vec::new(),
+    }
 }
 
 /// What a daemon has written for this instance, if it has written anything.

@@ -88,6 +88,7 @@ mod tests {
     fn settings(drain_timeout: Duration) -> Settings {
         Settings {
             instance_id: "i-0123456789abcdef0".to_owned(),
+            boot_id: None,
             group: None,
             agents: vec![AgentSettings {
                 name: "worker".to_owned(),

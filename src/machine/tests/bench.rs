@@ -31,6 +31,7 @@ pub fn agent(name: &str) -> AgentSettings {
 pub fn settings() -> Settings {
     Settings {
         instance_id: INSTANCE.to_owned(),
+        boot_id: Some("first".to_owned()),
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
         queue: true,
@@ -103,7 +104,7 @@ pub struct Bench {
     pub log: Vec<(Time, Effect)>,
     /// What is not answered yet.
     pub open: Vec<Effect>,
-    settings: Settings,
+    pub settings: Settings,
 }
 
 impl Bench {

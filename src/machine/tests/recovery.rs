@@ -4,6 +4,7 @@ use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{Body, LifecycleMessage};
+use super::super::settings::{AgentSettings, OnExit, Settings};
 use super::bench::*;
 
 #[test]
@@ -91,6 +92,25 @@ fn agent_restarted_while_the_daemon_was_down() {
     bench.run(30);
     assert!(bench.completing().is_none(), "it has work again");
     assert!(bench.is_beating());
+}
+
+/// An agent that exits when it has drained is not there after a crash of the daemon: it has drained. After a reboot, it
+/// has only not started yet.
+#[test]
+fn agent_that_exits_after_a_reboot() {
+    for (boot_id, drained) in [("first", true), ("second", false)] {
+        let on_exit = OnExit::Drained;
+        let mut bench = Bench::waiting(Settings {
+            agents: vec![AgentSettings { on_exit, ..agent("worker") }],
+            ..settings()
+        });
+        bench.reports(0, AgentState::Draining, 1);
+        bench.run(1);
+        bench.settings.boot_id = Some(boot_id.to_owned());
+        bench.crash();
+        bench.says(0, AgentAnswer::Refused("nobody listens".to_owned()));
+        assert_eq!(bench.completing().is_some(), drained, "{boot_id}");
+    }
 }
 
 #[test]

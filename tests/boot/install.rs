@@ -1,0 +1,144 @@
+//! What the package and the scripts leave on a machine, and the commands of docs/install.md.
+
+use crate::machine::{inside, outside};
+use crate::page;
+use crate::site::{self, Site};
+
+/// It starts with the machine, and all of its sandbox is on.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn sandbox() {
+    let site = Site::with_agent(|_| {}).await;
+    let machine = &site.machine;
+    assert_eq!(machine.property("SubState").await, "running");
+    let daemon = machine.property("MainPID").await;
+    let status = machine.sh(&format!("cat /proc/{daemon}/status")).await;
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).expect("Linux says so");
+        line[name.len()..].trim().to_owned()
+    };
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Seccomp:"), "2", "filtered");
+    assert_eq!(field("CapBnd:"), "0000000000000000");
+    assert_eq!(machine.sh(&format!("stat --format=%U /proc/{daemon}")).await, "drainhook");
+    // Files that it has no business with cannot even be looked at, let alone written.
+    let inside = format!("nsenter --target {daemon} --mount --root");
+    assert!(!machine.succeeds(&format!("{inside} touch /usr/lib/x")).await);
+    assert!(!machine.succeeds(&format!("{inside} ls /root/. | grep .")).await);
+    machine.sh(&format!("{inside} touch /var/lib/drainhook/x")).await;
+    let warnings = machine.sh("journalctl --unit drainhook --quiet --priority warning").await;
+    assert_eq!(warnings, "", "it has nothing to complain of");
+    machine.sh("systemd-analyze security --threshold=12 drainhook.service").await;
+    assert_eq!(machine.sh("systemctl --failed --quiet --no-legend").await, "");
+}
+
+/// Whoever is in its group needs not be root, and nobody else may.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn operators() {
+    let site = Site::with_agent(|_| {}).await;
+    site.machine.sh("useradd --groups drainhook oncall && useradd stranger").await;
+    let status = |user: &str| format!("runuser --user {user} -- drainhook status");
+    site.machine.sh(&status("oncall")).await;
+    assert!(!site.machine.succeeds(&status("stranger")).await);
+}
+
+/// A bad configuration does not get better by being read again.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn bad_configuration() {
+    let site = Site::with_agent(|_| {}).await;
+    site.machine
+        .sh("echo 'agnet = 1' >/etc/drainhook/drainhook.toml; systemctl restart drainhook || true")
+        .await;
+    site.machine.until("systemctl is-failed --quiet drainhook").await;
+    assert_eq!(site.machine.property("ExecMainStatus").await, "78");
+    assert_eq!(site.machine.property("NRestarts").await, "0");
+    site.machine.until_logged("agnet").await;
+}
+
+/// Installing starts and enables nothing; removing leaves no unit; purging leaves nothing.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn life_of_a_package() {
+    const TRACES: &str = "find / -xdev -path /root -prune -o -path /var/log -prune -o -path /var/cache -prune -o \
+                          -path /var/lib/apt -prune -o -name '*drainhook*' -print; grep drainhook /etc/passwd \
+                          /etc/group /etc/shadow /etc/gshadow /var/lib/dpkg/status || true";
+    let site = Site::fresh().await;
+    let machine = &site.machine;
+    assert_eq!(machine.sh(TRACES).await, "", "a fresh machine");
+    machine.sh("apt-get install --yes /root/drainhook_*.deb").await;
+    assert_eq!(machine.property("ActiveState").await, "inactive");
+    assert!(!machine.succeeds("systemctl is-enabled drainhook").await);
+
+    machine.sh("systemctl enable --now drainhook").await;
+    machine.sh("echo '# mine' >>/etc/drainhook/drainhook.toml").await;
+    machine.sh("apt-get remove --yes drainhook").await;
+    assert_eq!(machine.property("ActiveState").await, "inactive");
+    assert_eq!(machine.property("LoadState").await, "not-found");
+    assert!(!machine.succeeds("ls /etc/systemd/system/*.wants/drainhook.service").await);
+    machine.sh("grep mine /etc/drainhook/drainhook.toml").await;
+
+    machine.sh("apt-get purge --yes drainhook").await;
+    assert_eq!(machine.sh(TRACES).await, "", "a purged machine");
+}
+
+/// The commands of docs/install.md, from a fresh Debian to a drained scale-in, in their order and to the letter.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn page_on_an_instance() {
+    let mut site = Site::fresh().await;
+    let commands = page::blocks("## On an instance");
+    let (elsewhere, here): (Vec<_>, Vec<_>) = commands.iter().partition(|block| block.kind == "sh elsewhere");
+    assert_eq!((elsewhere.len(), here.len()), (1, 6), "{commands:?}");
+    let mut told = String::new();
+    for block in &commands {
+        assert!(block.kind.starts_with("sh"), "{block:?}");
+        if block.kind == "sh" {
+            told = site.machine.sh(&format!("cd /root\n{}", block.text)).await;
+        } else {
+            site.elsewhere(&block.text).await;
+            site.stage.until_ended_well(&[]).await;
+            site.machine.until_logged("drain ended").await;
+        }
+    }
+    assert!(told.contains("drain ended: drained, completed with CONTINUE"), "the last command shows {told}");
+    site.machine.sh("systemctl is-enabled worker.service drainhook.service").await;
+    site.machine.sh("systemd-analyze verify drainhook.service worker.service").await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn page_user_data() {
+    let site = Site::with_agent(|_| {}).await;
+    let [script] = &page::blocks("## By user data")[..] else { panic!("one script") };
+    let path = site.machine.path("/root/user-data");
+    std::fs::write(&path, &script.text).expect("written");
+    let before = site.machine.property("MainPID").await;
+    site.machine.sh("chmod +x /root/user-data && /root/user-data").await;
+    site.machine.other_daemon(&before).await;
+    let config = site.machine.sh("drainhook config").await;
+    for line in ["drain_timeout = \"30m\"", "url = \"https://sqs.eu-west-1.amazonaws.com/"] {
+        assert!(config.contains(line), "{config}");
+    }
+}
+
+/// The script of before returns when the work is done.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn page_handler_script() {
+    let blocks = page::blocks("## In place of a handler script");
+    let [agent, configuration] = &blocks[..] else { panic!("an agent and a configuration: {blocks:?}") };
+    let mut site = Site::with_agent(|root| {
+        let script = "#!/bin/sh\nuntil test ! -e /var/lib/worker/task; do sleep 0.1; done\n";
+        site::write(root, "/opt/worker/drain.sh", script);
+        site::write(root, "/usr/local/lib/worker/agent.py", &agent.text);
+        site::write(root, "/etc/drainhook/drainhook.toml", &configuration.text);
+        outside("chmod", &["+x", &inside(root, "/opt/worker/drain.sh").display().to_string()]);
+    })
+    .await;
+    site.stage.scale_in();
+    site.until_status("a drain in Wait", |status| status.wait_since.is_some()).await;
+    site.machine.until("pgrep drain.sh").await;
+    site.finish(&[]).await;
+}
