@@ -3,7 +3,7 @@
 use drainhook::machine::status::Status;
 use drainhook::shell::journal::JournalFile;
 
-use crate::site::Site;
+use crate::site::{Site, write};
 use crate::support::daemon::journal_of_an_image;
 
 /// From outside, the drain is one and the same before and after.
@@ -79,14 +79,21 @@ async fn upgraded() {
     goes_on(&mut site, &before).await;
 }
 
+/// An agent that takes its time to start, and whose unit takes its time to stop when it has long gone.
+const SLOW: &str = "[Service]
+ExecStart=
+ExecStart=/bin/sh -c 'sleep 3; exec python3 /usr/local/lib/worker/agent.py'
+ExecStopPost=/bin/sleep 3
+";
+
 /// The agent of this machine exits when it has drained. A shutdown ends it too, and then it has not drained: neither
 /// may the daemon see it go, nor take an agent that has not started yet for one that has gone.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn rebooted() {
     let mut site = Site::with_agent(|root| {
-        let configuration = "[agent]\non_exit = \"drained\"\n";
-        std::fs::write(root.join("etc/drainhook/drainhook.toml"), configuration).expect("written");
+        write(root, "/etc/drainhook/drainhook.toml", "[agent]\non_exit = \"drained\"\n");
+        write(root, "/etc/systemd/system/worker.service.d/slow.conf", SLOW);
     })
     .await;
     site.stage.scale_in();

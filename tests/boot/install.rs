@@ -2,7 +2,7 @@
 
 use crate::machine::{inside, outside};
 use crate::page;
-use crate::site::{self, Site};
+use crate::site::{Site, write};
 
 /// It starts with the machine, and all of its sandbox is on.
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn page_on_an_instance() {
     }
     assert!(told.contains("drain ended: drained, completed with CONTINUE"), "the last command shows {told}");
     site.machine.sh("systemctl is-enabled worker.service drainhook.service").await;
-    site.machine.sh("systemd-analyze verify drainhook.service worker.service").await;
+    site.machine.sh("systemd-analyze verify --man=no drainhook.service worker.service").await;
 }
 
 #[tokio::test]
@@ -131,9 +131,9 @@ async fn page_handler_script() {
     let [agent, configuration] = &blocks[..] else { panic!("an agent and a configuration: {blocks:?}") };
     let mut site = Site::with_agent(|root| {
         let script = "#!/bin/sh\nuntil test ! -e /var/lib/worker/task; do sleep 0.1; done\n";
-        site::write(root, "/opt/worker/drain.sh", script);
-        site::write(root, "/usr/local/lib/worker/agent.py", &agent.text);
-        site::write(root, "/etc/drainhook/drainhook.toml", &configuration.text);
+        write(root, "/opt/worker/drain.sh", script);
+        write(root, "/usr/local/lib/worker/agent.py", &agent.text);
+        write(root, "/etc/drainhook/drainhook.toml", &configuration.text);
         outside("chmod", &["+x", &inside(root, "/opt/worker/drain.sh").display().to_string()]);
     })
     .await;

@@ -55,12 +55,12 @@ impl Site {
             );
             prepare(root);
         };
-        let site = Self::boot("DRAINHOOK_BOOT_IMAGE", prepare).await;
+        let site = Self::boot("DRAINHOOK_BOOT_IMAGE", idle_world(), prepare).await;
         site.until_status("a daemon that serves", |status| status.state == State::Serving).await;
         site
     }
 
-    /// A Debian as its installer leaves it, and the package in the folder of whoever is there.
+    /// A Debian as its installer leaves it, in a group without a queue, and the package in the folder of whoever is there.
     pub async fn fresh() -> Self {
         let package = std::env::var("DRAINHOOK_BOOT_PACKAGE").expect("tests/boot/run sets it");
         let package = Path::new(&package);
@@ -68,16 +68,14 @@ impl Site {
             let name = package.file_name().expect("a file").to_string_lossy();
             std::fs::copy(package, inside(root, &format!("/root/{name}"))).expect("copied");
         };
-        Self::boot("DRAINHOOK_BOOT_DEBIAN", prepare).await
+        Self::boot("DRAINHOOK_BOOT_DEBIAN", WorldConfig { queue: None, ..idle_world() }, prepare).await
     }
 
-    async fn boot(from: &str, prepare: impl FnOnce(&Path, &Stage)) -> Self {
+    async fn boot(from: &str, world: WorldConfig, prepare: impl FnOnce(&Path, &Stage)) -> Self {
         outside("ip", &["link", "set", "lo", "up"]);
         outside("ip", &["address", "add", &format!("{IMDS}/32"), "dev", "lo"]);
         let imds = SocketAddr::from((IMDS, 80));
-        // The simulated agent has nothing to do: the one in the machine has.
-        let config = WorldConfig { instances: 1, ..world(0, 1) };
-        let stage = Stage::at(Addresses { imds, ..Addresses::default() }, 1, config).await;
+        let stage = Stage::at(Addresses { imds, ..Addresses::default() }, 1, world).await;
         let root = root(from);
         // In place of the addresses that AWS's names have on EC2: for services, for shells, and for those with sudo.
         let endpoint = format!("AWS_ENDPOINT_URL={}", stage.service.aws_url());
@@ -97,7 +95,8 @@ impl Site {
         command.args(["-euc", script]).env_clear().env("PATH", format!("{cli}:/usr/bin:/bin"));
         command.envs([("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")]);
         command.envs([("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "secret")]);
-        command.envs([("AWS_ENDPOINT_URL", self.stage.service.aws_url()), ("AWS_DEFAULT_REGION", "eu-west-1")]);
+        command
+            .envs([("AWS_ENDPOINT_URL", self.stage.service.aws_url()), ("AWS_DEFAULT_REGION", "eu-west-1")]);
         let output = in_time(script, command.env("INSTANCE_ID", self.stage.instance()).output()).await;
         let output = output.expect("there is a bash");
         assert!(output.status.success(), "{script}: {output:?}");
@@ -136,6 +135,11 @@ impl Site {
         self.stage.until_ended_well(restarts).await;
         self.machine.until_logged("drain ended: drained").await;
     }
+}
+
+/// Its simulated agent has nothing to do: the one in the machine has.
+fn idle_world() -> WorldConfig {
+    world(0, 1)
 }
 
 /// Writes a file below a root, with the mode that packages give to such files.
