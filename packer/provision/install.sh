@@ -118,7 +118,7 @@ identity() {
 installed_version() {
     if [[ $1 == deb ]]; then
         # shellcheck disable=SC2016 # dpkg's fields
-        dpkg-query --show --showformat='${db:Status-Status} ${Version}\n' drainhook 2>/dev/null |
+        { dpkg-query --show --showformat='${db:Status-Status} ${Version}\n' drainhook 2>/dev/null || true; } |
             sed --quiet 's/^installed //p'
     elif rpm --query --quiet drainhook; then
         rpm --query --queryformat '%{VERSION}-%{RELEASE}\n' drainhook
@@ -141,13 +141,19 @@ checked_version() {
     echo "$version"
 }
 
-# The lists of packages are fetched only where something is missing: without a network the package installs as well.
+# Lists of packages are fetched only where a dependency is missing: without a network the package installs as well.
 install_deb() {
     local needed
     needed=$(apt-get --simulate install "$1" 2>/dev/null | grep --count '^Inst ') || true
     [[ $needed -eq 1 ]] || apt-get update
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$1"
+}
+
+install_rpm() {
+    local -a repositories=()
+    if rpm --upgrade --test --nosignature "$1" 2>/dev/null; then repositories=(--disablerepo '*'); fi
+    dnf install --assumeyes "${repositories[@]}" "$1"
 }
 
 # install_package KIND FILE VERSION
@@ -160,13 +166,13 @@ install_package() {
     fi
     say "installing drainhook $version${before:+ in place of $before}"
     if [[ $kind == deb ]]; then
-        install_deb "$file" || fail "apt-get could not install drainhook $version (its words stand above)"
+        install_deb "$file" || fail "apt-get could not install drainhook $version (its words stand above; before a downgrade, remove drainhook)"
     else
-        dnf install --assumeyes "$file" || fail "dnf could not install drainhook $version (its words stand above)"
+        install_rpm "$file" || fail "dnf could not install drainhook $version (its words stand above)"
     fi
     after=$(installed_version "$kind")
     [[ $after == "$version" ]] ||
-        fail "drainhook $version was to be installed, and ${after:-none} is: where that is newer, remove it first"
+        fail "drainhook $version was to be installed, and ${after:-none} is: before a downgrade, remove drainhook"
     changed=yes
 }
 

@@ -101,8 +101,9 @@ check_configuration() {
 
 check_sandbox() {
     local words
-    if words=$(systemd-analyze security --offline=true "$unit" 2>/dev/null | grep 'Overall exposure'); then
-        ok sandbox "$(one_line <<<"${words#*→ }") (0 is best, 10 worst)"
+    words=$(systemd-analyze security --offline=true "$unit" 2>/dev/null) || true
+    if [[ $words =~ Overall\ exposure\ .*:\ ([0-9.]+\ [A-Z]+) ]]; then
+        ok sandbox "exposure ${BASH_REMATCH[1]} (0 is best, 10 worst)"
     else
         ok sandbox "not rated: systemd-analyze security --offline is not available here"
     fi
@@ -124,7 +125,7 @@ check_files() {
     if [[ -z $wrong ]]; then
         ok files "owned by root, written by nobody else"
     else
-        failed_check files "${wrong%; }" "chown root:root and chmod go-w what is named, or reinstall the package"
+        failed_check files "${wrong%; }" "give it back to its owner (chown), let nobody else write it (chmod go-w), or reinstall the package"
     fi
 }
 
