@@ -71,7 +71,7 @@ kind_of_machine() {
     elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
         echo rpm
     else
-        fail "this machine has neither apt-get with dpkg nor dnf with rpm, and nothing else is known here: install the binary by hand"
+        fail "there is neither apt-get with dpkg nor dnf with rpm on this machine: install the binary by hand"
     fi
 }
 
@@ -88,7 +88,8 @@ kind_of_file() {
 download() {
     say "downloading $url"
     if command -v curl >/dev/null; then
-        curl --fail --location --silent --show-error --retry 3 --connect-timeout 20 --max-time 600 --output "$1" "$url" ||
+        curl --fail --location --silent --show-error --retry 3 --connect-timeout 20 --max-time 600 \
+            --output "$1" "$url" ||
             fail "curl could not download $url (its words stand above): check the URL, and that this machine reaches it"
     elif command -v wget >/dev/null; then
         wget --no-verbose --tries 3 --timeout 20 --output-document "$1" "$url" ||
@@ -99,7 +100,7 @@ download() {
     local sum
     sum=$(sha256sum "$1" | cut --delimiter ' ' --fields 1)
     [[ $sum == "${sha256,,}" ]] ||
-        fail "$url has the SHA-256 $sum, and ${sha256,,} was asked for: not installed. Compare both with the list of the release"
+        fail "$url has the SHA-256 $sum, and ${sha256,,} was asked for: compare both with what the release says"
 }
 
 # Name, version and architecture of a package file; fails where it is damaged. identity KIND FILE
@@ -131,8 +132,10 @@ checked_version() {
     local kind=$1 file=$2 found identity name version architecture ours
     found=$(kind_of_file "$file")
     [[ $found != unknown ]] || fail "${package:-$url} is neither a .deb nor a .rpm: was it downloaded in full?"
-    [[ $found == "$kind" ]] || fail "${package:-$url} is a .$found, and this machine installs .$kind: take that package"
-    identity=$(identity "$kind" "$file") || fail "${package:-$url} is damaged (the words stand above): download it again"
+    [[ $found == "$kind" ]] ||
+        fail "${package:-$url} is a .$found, and this machine installs .$kind: take that package"
+    identity=$(identity "$kind" "$file") ||
+        fail "${package:-$url} is damaged (the words stand above): download it again"
     read -r name version architecture <<<"$identity"
     [[ $name == drainhook ]] || fail "${package:-$url} is the package $name, and not drainhook"
     if [[ $kind == deb ]]; then ours=$(dpkg --print-architecture); else ours=$(rpm --eval '%{_arch}'); fi
@@ -166,9 +169,11 @@ install_package() {
     fi
     say "installing drainhook $version${before:+ in place of $before}"
     if [[ $kind == deb ]]; then
-        install_deb "$file" || fail "apt-get could not install drainhook $version (its words stand above; before a downgrade, remove drainhook)"
+        install_deb "$file" ||
+            fail "apt-get could not install drainhook $version (see above; before a downgrade, remove drainhook)"
     else
-        install_rpm "$file" || fail "dnf could not install drainhook $version (its words stand above)"
+        install_rpm "$file" ||
+            fail "dnf could not install drainhook $version (see above; before a downgrade, remove drainhook)"
     fi
     after=$(installed_version "$kind")
     [[ $after == "$version" ]] ||
@@ -184,7 +189,8 @@ install_config() {
         return
     fi
     env --ignore-environment drainhook config --config "$config" >/dev/null || status=$?
-    [[ $status -ne 78 ]] || fail "$config has a mistake (named above); $target stays as it was. Correct it and run this again" 78
+    [[ $status -ne 78 ]] ||
+        fail "$config has a mistake (named above), and $target stays as it was: correct it and run this again" 78
     [[ $status -eq 0 ]] || fail "drainhook config --config $config exited with $status; $target stays as it was"
     install -D --mode 0644 --owner root --group root "$config" "$target.new"
     mv "$target.new" "$target"

@@ -9,8 +9,8 @@ Checks that drainhook is installed as it should be: one line for each check, and
 
 usage: validate.sh
 
-Needs root, changes nothing, and needs neither AWS nor a running systemd. `drainhook check` is the rest: whether AWS, the
-metadata service and the agent answer. Exit codes: 0 all is well, 1 a check failed, 2 usage.
+Needs root, changes nothing, and needs neither AWS nor a running systemd. `drainhook check` is the rest: whether AWS,
+the metadata service and the agent answer. Exit codes: 0 all is well, 1 a check failed, 2 usage or not root.
 END
 }
 
@@ -40,7 +40,8 @@ check_binary() {
     if words=$(drainhook --version 2>&1); then
         ok binary "$words"
     else
-        failed_check binary "drainhook --version: $(one_line <<<"$words")" "install the package for this machine (install.sh)"
+        failed_check binary "drainhook --version: $(one_line <<<"$words")" \
+            "install the package for this machine (install.sh)"
     fi
 }
 
@@ -53,7 +54,8 @@ check_unit() {
     elif words=$(systemd-analyze verify --man=no "$unit" 2>&1) && ! grep --quiet drainhook <<<"$words"; then
         ok unit "systemd-analyze verify finds nothing in $unit"
     else
-        failed_check unit "systemd-analyze verify: $(one_line <<<"$words")" "reinstall the package; look at drop-ins in /etc/systemd/system/drainhook.service.d"
+        failed_check unit "systemd-analyze verify: $(one_line <<<"$words")" \
+            "reinstall the package; look at drop-ins in /etc/systemd/system/drainhook.service.d"
     fi
 }
 
@@ -91,11 +93,18 @@ check_configuration() {
     local -a variables
     read_environment
     # As the daemon's own user, who must be able to read it.
-    words=$(runuser --user drainhook -- env --ignore-environment "${variables[@]}" drainhook config 2>&1 >/dev/null) || status=$?
+    words=$(runuser --user drainhook -- env --ignore-environment "${variables[@]}" drainhook config 2>&1 >/dev/null) ||
+        status=$?
     case $status in
         0) ok configuration "drainhook config finds nothing wrong" ;;
-        78) failed_check configuration "$(one_line <<<"$words")" "correct $config or $environment: the daemon exits with 78 and is not restarted until then" ;;
-        *) failed_check configuration "drainhook config, as user drainhook, exits with $status: $(one_line <<<"$words")" "see the checks above" ;;
+        78)
+            failed_check configuration "$(one_line <<<"$words")" \
+                "correct $config or $environment: until then the daemon exits with 78, and is not restarted"
+            ;;
+        *)
+            failed_check configuration "drainhook config, as its user, exits with $status: $(one_line <<<"$words")" \
+                "see the checks above"
+            ;;
     esac
 }
 
@@ -112,9 +121,11 @@ check_sandbox() {
 # Owned by root and written by nobody else: who can write them is root.
 check_files() {
     local path wrong=''
-    for path in /usr/bin/drainhook "$unit" /usr/lib/sysusers.d/drainhook.conf /etc/drainhook "$config" "$environment"; do
+    for path in /usr/bin/drainhook "$unit" /usr/lib/sysusers.d/drainhook.conf /etc/drainhook "$config" \
+        "$environment"; do
         if [[ -e $path ]]; then
-            [[ -z $(find -L "$path" -maxdepth 0 \( ! -user root -o -perm /022 \)) ]] || wrong+="$path is $(stat -L --format '%U %a' "$path"); "
+            [[ -z $(find -L "$path" -maxdepth 0 \( ! -user root -o -perm /022 \)) ]] ||
+                wrong+="$path is $(stat -L --format '%U %a' "$path"); "
         elif [[ $path != "$environment" && $path != "$config" ]]; then
             wrong+="$path is missing; "
         fi
@@ -125,7 +136,8 @@ check_files() {
     if [[ -z $wrong ]]; then
         ok files "owned by root, written by nobody else"
     else
-        failed_check files "${wrong%; }" "give it back to its owner (chown), let nobody else write it (chmod go-w), or reinstall the package"
+        failed_check files "${wrong%; }" \
+            "give it back to its owner (chown), let nobody else write it (chmod go-w), or reinstall the package"
     fi
 }
 
@@ -138,7 +150,8 @@ check_journal() {
     elif is_active; then
         ok journal "the running daemon's: ${names% }"
     else
-        failed_check journal "no daemon runs, and $state has ${names% }" "in an image: rm -r $state; on an instance: systemctl start drainhook, which goes on with its drain"
+        failed_check journal "no daemon runs, and $state has ${names% }" \
+            "in an image: rm -r $state; on an instance: systemctl start drainhook, which goes on with its drain"
     fi
 }
 
@@ -154,7 +167,8 @@ check_daemon() {
             if words=$(drainhook status 2>&1 >/dev/null); then
                 ok daemon "running, and answers"
             else
-                failed_check daemon "running, and does not answer: $(one_line <<<"$words")" "journalctl --unit drainhook"
+                failed_check daemon "running, and does not answer: $(one_line <<<"$words")" \
+                    "journalctl --unit drainhook"
             fi
             ;;
         dead) ok daemon "not started: the next boot does, or systemctl start drainhook" ;;
