@@ -130,7 +130,7 @@ check_files() {
             wrong+="$path is missing; "
         fi
     done
-    if [[ -d $state && -n $(find "$state" -maxdepth 0 ! -user drainhook) ]]; then
+    if [[ -d $state && -n $(find "$state" -maxdepth 0 ! -user drainhook 2>/dev/null) ]]; then
         wrong+="$state is not drainhook's; "
     fi
     if [[ -z $wrong ]]; then
@@ -141,7 +141,7 @@ check_files() {
     fi
 }
 
-# A daemon that runs has a journal. Without one, it is either baked into an image or waits for its daemon.
+# A journal belongs to a daemon that runs. Where none runs, it waits for one, or would be baked into an image.
 check_journal() {
     local names
     names=$(find "$state" -mindepth 1 -printf '%P ' 2>/dev/null) || true
