@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use drainhook::config::keys::{KEYS, WhenUnset};
+use drainhook::telemetry::journald::MESSAGE_IDS;
 
 mod source;
 
@@ -214,6 +215,14 @@ fn installed_configuration() {
             assert_eq!(value, default, "systemd/drainhook.toml shows another default of {path}");
         }
     }
+}
+
+/// Alerts are built on these ids.
+#[test]
+fn install_page_lists_the_message_ids() {
+    let page = read("docs/install.md");
+    let rows = MESSAGE_IDS.iter().map(|(event, id)| format!("| `{event}` | `{id}` |"));
+    none(rows.filter(|row| !page.contains(row)).map(|row| format!("docs/install.md lacks {row}")).collect());
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
 
 /// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).
 fn boot_id() -> Option<String> {
-    std::env::var(BOOT_ID).ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok())
+    let id = std::env::var(BOOT_ID).or_else(|_| std::fs::read_to_string("/proc/sys/kernel/random/boot_id"));
+    id.ok().map(|id| id.trim().to_owned())
 }
 
 fn agent_settings(agent: &config::Agent) -> AgentSettings {
