@@ -65,7 +65,7 @@ async fn hung() {
 async fn upgraded() {
     let newer = std::env::var("DRAINHOOK_BOOT_NEWER").expect("tests/boot/run sets it");
     let mut site = Site::with_agent(|root| {
-        std::fs::copy(newer, root.join("root/newer.deb")).expect("copied");
+        std::fs::copy(newer, root.join("srv/newer.deb")).expect("copied");
     })
     .await;
     site.stage.scale_in();
@@ -73,7 +73,7 @@ async fn upgraded() {
     let daemon = site.machine.property("MainPID").await;
     let version = "dpkg-query --show --showformat='${Version}' drainhook";
     let installed = site.machine.sh(version).await;
-    site.machine.sh("apt-get install --yes /root/newer.deb").await;
+    site.machine.sh("apt-get install --yes /srv/newer.deb").await;
     assert_ne!(site.machine.sh(version).await, installed);
     site.machine.other_daemon(&daemon).await;
     goes_on(&mut site, &before).await;

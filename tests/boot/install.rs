@@ -24,7 +24,7 @@ async fn sandbox() {
     // Files that it has no business with cannot even be looked at, let alone written.
     let inside = format!("nsenter --target {daemon} --mount --root");
     assert!(!machine.succeeds(&format!("{inside} touch /usr/lib/x")).await);
-    assert!(!machine.succeeds(&format!("{inside} ls /root/. | grep .")).await);
+    assert!(!machine.succeeds(&format!("{inside} ls -A \"$HOME\" | grep .")).await);
     machine.sh(&format!("{inside} touch /var/lib/drainhook/x")).await;
     let warnings = machine.sh("journalctl --unit drainhook --quiet --priority warning").await;
     assert_eq!(warnings, "", "it has nothing to complain of");
@@ -61,13 +61,13 @@ async fn bad_configuration() {
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn life_of_a_package() {
-    const TRACES: &str = "find / -xdev -path /root -prune -o -path /var/log -prune -o -path /var/cache -prune -o \
+    const TRACES: &str = "find / -xdev -path /srv -prune -o -path /var/log -prune -o -path /var/cache -prune -o \
                           -path /var/lib/apt -prune -o -name '*drainhook*' -print; grep drainhook /etc/passwd \
                           /etc/group /etc/shadow /etc/gshadow /var/lib/dpkg/status || true";
     let site = Site::fresh().await;
     let machine = &site.machine;
     assert_eq!(machine.sh(TRACES).await, "", "a fresh machine");
-    machine.sh("apt-get install --yes /root/drainhook_*.deb").await;
+    machine.sh("apt-get install --yes /srv/drainhook_*.deb").await;
     assert_eq!(machine.property("ActiveState").await, "inactive");
     assert!(!machine.succeeds("systemctl is-enabled drainhook").await);
 
@@ -95,7 +95,7 @@ async fn page_on_an_instance() {
     for block in &commands {
         assert!(block.kind.starts_with("sh"), "{block:?}");
         if block.kind == "sh" {
-            told = site.machine.sh(&format!("cd /root\n{}", block.text)).await;
+            told = site.machine.sh(&format!("cd /srv\n{}", block.text)).await;
         } else {
             site.elsewhere(&block.text).await;
             site.stage.until_ended_well(&[]).await;
@@ -112,10 +112,10 @@ async fn page_on_an_instance() {
 async fn page_user_data() {
     let site = Site::with_agent(|_| {}).await;
     let [script] = &page::blocks("## By user data")[..] else { panic!("one script") };
-    let path = site.machine.path("/root/user-data");
+    let path = site.machine.path("/srv/user-data");
     std::fs::write(&path, &script.text).expect("written");
     let before = site.machine.property("MainPID").await;
-    site.machine.sh("chmod +x /root/user-data && /root/user-data").await;
+    site.machine.sh("chmod +x /srv/user-data && /srv/user-data").await;
     site.machine.other_daemon(&before).await;
     let config = site.machine.sh("drainhook config").await;
     for line in ["drain_timeout = \"30m\"", "url = \"https://sqs.eu-west-1.amazonaws.com/"] {

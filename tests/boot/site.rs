@@ -66,7 +66,7 @@ impl Site {
         let package = Path::new(&package);
         let prepare = |root: &Path, _: &Stage| {
             let name = package.file_name().expect("a file").to_string_lossy();
-            std::fs::copy(package, inside(root, &format!("/root/{name}"))).expect("copied");
+            std::fs::copy(package, inside(root, &format!("/srv/{name}"))).expect("copied");
         };
         Self::boot("DRAINHOOK_BOOT_DEBIAN", WorldConfig { queue: None, ..idle_world() }, prepare).await
     }
