@@ -117,7 +117,7 @@ fn environment(page: &mut Roff) {
     );
     entry(
         page,
-        "AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_EC2_METADATA_SERVICE_ENDPOINT, …",
+        "AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_EC2_METADATA_SERVICE_ENDPOINT and others",
         "AWS is configured as for every program with an AWS SDK. On an instance none of them is needed.",
     );
 }
