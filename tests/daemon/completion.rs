@@ -72,10 +72,11 @@ async fn overtaken() {
 
 #[tokio::test]
 async fn throttling() {
-    let throttle = Some(Throttle { burst: 0, per_second: 0.0 });
-    let mut stage = Stage::new(20, WorldConfig { throttle, ..world(3, 30) }).await;
+    let mut stage = Stage::new(20, world(3, 30)).await;
     let _daemon = stage.daemon().await;
     stage.scale_in();
+    let nothing = Some(Throttle { burst: 0, per_second: 0.0 });
+    stage.service.world(|world, now| world.set_throttle(now, nothing));
     stage.until("the agent's end", drained).await;
     stage.until_times(3, "throttled calls", |one| matches!(one, Happening::Throttled)).await;
     stage.service.world(|world, now| world.set_throttle(now, None));
