@@ -72,6 +72,22 @@ impl Invariants {
         self.restarted_at = Some(at);
     }
 
+    /// A call was refused, or never reached AWS.
+    pub fn refused(&mut self, at: Time) {
+        self.refused_at = Some(at);
+    }
+
+    /// A call has had no answer, so the next one may come early.
+    pub fn lost(&mut self, at: Time) {
+        self.refused_at = Some(at);
+        self.fresh = true;
+    }
+
+    /// The daemon has lost its journal, and with it the deadline that it had.
+    pub fn forgot(&mut self) {
+        self.deadlines.clear();
+    }
+
     /// Takes in what happened next.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {

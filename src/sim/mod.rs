@@ -7,6 +7,8 @@
 //! - [`scenario`]: what `drainhook simulate` plays, and what must come out.
 //! - [`story`], [`invariant`]: what became of an instance, and what must hold in every run.
 
+pub mod fault;
+pub mod fleet;
 pub mod invariant;
 pub mod scenario;
 pub mod story;

@@ -3,11 +3,13 @@
 //! - `play`: one scenario, with the real daemon of every instance as a process of its own.
 //! - `serve`: a simulated AWS that stays up, for any client and any daemon.
 //! - `daemon`, `environment`: starting daemons, and what points them at the simulation.
+//! - `fleet`: many instances in virtual time, with faults.
 //! - `own_agent`: an agent of the user's own in place of the simulated one.
 //! - `timeline`, `words`: what people and programs see of it; `summary`: what came out.
 
 mod daemon;
 mod environment;
+mod fleet;
 mod own_agent;
 mod play;
 mod serve;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 
 use crate::machine::Time;
 use crate::shell::clock::{Clock, Scale};
+use crate::sim::fault::Fault;
 use crate::sim::scenario::{OWN_AGENT, SCENARIOS, Scenario};
 
 use super::output::put_line;
@@ -57,10 +60,54 @@ pub struct Args {
     #[arg(long)]
     serve: bool,
 
-    /// How many instances the served group has
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "serve",
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
-    instances: u32,
+    /// Run so many instances in virtual time, and hold what they do against what must hold whatever goes wrong; with
+    /// --serve, how many the served group has
+    #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "agent"],
+          value_parser = clap::value_parser!(u32).range(1..=INSTANCES_MAX))]
+    instances: Option<u32>,
+
+    /// What goes wrong with them
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        default_value = "rough",
+        requires = "instances",
+        conflicts_with = "serve"
+    )]
+    faults: fleet::Profile,
+
+    /// A kind of fault that does not happen; may be given again and again
+    #[arg(long, value_name = "FAULT", requires = "instances", conflicts_with = "serve", value_parser = fault)]
+    without: Vec<Fault>,
+
+    /// How many hours of virtual time
+    #[arg(long, value_name = "HOURS", default_value_t = 1.0, requires = "instances", conflicts_with = "serve",
+          value_parser = hours)]
+    hours: f64,
+
+    /// How many seeds, one run each, from --seed on; the first that violates something ends it
+    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "instances", conflicts_with = "serve",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+
+    /// Show each event and each effect with its time
+    #[arg(long, requires = "instances", conflicts_with = "serve")]
+    trace: bool,
+}
+
+/// The most instances that a run or a served group may have.
+const INSTANCES_MAX: i64 = 100_000;
+
+fn fault(name: &str) -> Result<Fault, String> {
+    Fault::find(name).ok_or_else(|| {
+        let names: Vec<_> = Fault::ROUGH.iter().map(|(fault, _)| fault.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    let hours: Option<f64> = text.parse().ok().filter(|hours| (0.01..=1000.0).contains(hours));
+    hours.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
 }
 
 pub async fn run(args: Args) -> ExitCode {
@@ -71,10 +118,21 @@ pub async fn run(args: Args) -> ExitCode {
     }
     if args.serve {
         let speed = args.speed.unwrap_or(1);
-        return match serve::run(args.seed, args.instances, speed, style).await {
+        return match serve::run(args.seed, args.instances.unwrap_or(1), speed, style).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         };
+    }
+    if let Some(instances) = args.instances {
+        return fleet::play(&fleet::Runs {
+            instances,
+            seeds: (args.seed, args.seeds),
+            hours: args.hours,
+            profile: args.faults,
+            without: args.without,
+            trace: args.trace,
+            json: args.json,
+        });
     }
     if let Some(address) = args.agent {
         let own_agent = match OwnAgent::find(address).await {

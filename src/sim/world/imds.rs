@@ -197,6 +197,14 @@ impl World {
         (self.write_token(instance, expires) == token).then_some(expires)
     }
 
+    /// `target-lifecycle-state` as an instance reads it; `None` where it has none.
+    pub fn target_state(&self, instance: &str) -> Option<&'static str> {
+        self.instances
+            .get(instance)
+            .filter(|instance| shows_target(instance))
+            .map(|instance| instance.imds_target)
+    }
+
     /// Changes `target-lifecycle-state` by hand, to any value.
     pub fn set_target_state(&mut self, now: Time, instance: &str, target: &'static str) {
         self.advance(now);

@@ -1,0 +1,130 @@
+//! `drainhook simulate --instances N`: a fleet in virtual time.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::output::put_line;
+use crate::sim::fault::{Fault, Faults};
+use crate::sim::fleet::{self, Figures, Outcome, Plan, shrink};
+
+/// Violations that are shown of a run.
+const VIOLATIONS_MAX: usize = 10;
+
+/// The last lines of a trace that are shown; `--trace` shows all.
+const TRACE_MAX: usize = 60;
+
+/// The part of the instances that is taken away.
+const LEAVING: f64 = 0.5;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// Nothing
+    None,
+    /// Everything, now and then
+    Rough,
+}
+
+/// What is run.
+#[derive(Debug)]
+pub struct Runs {
+    /// How many instances.
+    pub instances: u32,
+    /// The first seed, and how many.
+    pub seeds: (u64, u64),
+    /// For how many hours of virtual time, before what is under way may end.
+    pub hours: f64,
+    pub profile: Profile,
+    pub without: Vec<Fault>,
+    /// Show each event and each effect.
+    pub trace: bool,
+    pub json: bool,
+}
+
+/// Runs each seed; stops at the first that violates something, and makes that one smaller.
+pub fn play(runs: &Runs) -> ExitCode {
+    let mut total = Figures::default();
+    for seed in runs.seeds.0..runs.seeds.0.saturating_add(runs.seeds.1) {
+        let plan = runs.plan(seed);
+        let outcome = fleet::run(&plan);
+        outcome.trace.iter().for_each(|line| put_line(line));
+        if !outcome.violations.is_empty() {
+            tell_failure(runs, &plan, &outcome);
+            return ExitCode::FAILURE;
+        }
+        total += outcome.figures;
+    }
+    if runs.json {
+        put_line(&json!({ "event": "fleet", "seeds": runs.seeds.1, "figures": total }).to_string());
+    } else {
+        put_line(&summary(runs, &total));
+    }
+    ExitCode::SUCCESS
+}
+
+impl Runs {
+    fn plan(&self, seed: u64) -> Plan {
+        let all = match self.profile {
+            Profile::None => Faults::none(),
+            Profile::Rough => Faults::rough(),
+        };
+        Plan {
+            seed,
+            instances: self.instances,
+            span: Duration::from_secs_f64(self.hours * 3600.0),
+            leaving: LEAVING,
+            faults: self.without.iter().fold(all, |faults, fault| faults.without(*fault)),
+            trace: self.trace,
+        }
+    }
+}
+
+/// What a run without a violation has come to.
+fn summary(runs: &Runs, figures: &Figures) -> String {
+    let seeds = match runs.seeds {
+        (seed, 1) => format!("seed {seed}"),
+        (first, count) => format!("seeds {first} to {}", first.saturating_add(count - 1)),
+    };
+    let Figures { instances, terminated, drained, deadline, failed, overtaken, withdrawn, .. } = figures;
+    let Figures { kills, heartbeats, calls, throttled, receives, misdelivered, expired, work_lost, .. } =
+        figures;
+    format!(
+        "{seeds}: nothing was violated\n\
+         instances           {instances}, {terminated} of them taken away\n\
+         drains              {drained} drained, {deadline} at their deadline, {failed} failed, {overtaken} overtaken, \
+         {withdrawn} withdrawn\n\
+         daemons killed      {kills}\n\
+         Auto Scaling calls  {calls}, {heartbeats} heartbeats that took effect, {throttled} calls throttled\n\
+         queue               {receives} receives, {misdelivered} messages that were for another instance\n\
+         actions expired     {expired}, none that its daemon could have kept\n\
+         work items lost     {work_lost}, none of a drain that ended as drained"
+    )
+}
+
+/// Says what was violated, in the smallest run that could be found, and how to see that run again.
+fn tell_failure(runs: &Runs, failed: &Plan, outcome: &Outcome) {
+    eprintln!("seed {} violates what must hold:", failed.seed);
+    outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
+    let (plan, outcome) = shrink(failed);
+    eprintln!("\na smaller run does too:");
+    outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
+    let skipped = outcome.trace.len().saturating_sub(TRACE_MAX);
+    eprintln!("\nits last lines, of {}:", outcome.trace.len());
+    outcome.trace.iter().skip(skipped).for_each(|line| eprintln!("  {line}"));
+    eprintln!("\nto see all of it: {}", replay(runs, &plan));
+}
+
+/// The command that runs a plan again.
+fn replay(runs: &Runs, plan: &Plan) -> String {
+    let hours = plan.span.as_secs_f64() / 3600.0;
+    let mut command =
+        format!("drainhook simulate --instances {} --seed {} --hours {hours}", plan.instances, plan.seed);
+    if runs.profile == Profile::Rough {
+        command.push_str(" --faults rough");
+        let off = Fault::ROUGH.iter().filter(|(fault, _)| plan.faults.kinds().all(|on| on != *fault));
+        off.for_each(|(fault, _)| command.push_str(&format!(" --without {}", fault.name())));
+    }
+    command + " --trace"
+}

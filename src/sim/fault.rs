@@ -1,0 +1,145 @@
+//! What goes wrong in a fleet's run, and how often. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::machine::Time;
+
+use super::world::{Delivery, Throttle};
+
+/// A kind of fault. Its name is what `--without` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A call never leaves the instance.
+    CallUnsent,
+    /// A call's answer is lost; it may have taken effect.
+    CallUnanswered,
+    /// One bucket for the account lets only so many Auto Scaling calls through.
+    Throttling,
+    /// An event never reaches the queue.
+    EventLost,
+    /// Events arrive twice, late and out of order.
+    EventDisorder,
+    /// The metadata service is silent for a while.
+    ImdsSilent,
+    /// The metadata service says what was so some seconds ago.
+    ImdsStale,
+    /// An agent's process ends in the middle of its work, and is started again.
+    AgentCrash,
+    /// An agent answers nothing for a while.
+    AgentHang,
+    /// An agent says once that it is draining what it has long finished.
+    AgentLie,
+    /// The daemon is killed right before or right after something that it does.
+    DaemonCrash,
+    /// The journal is gone when the daemon comes back.
+    JournalLost,
+    /// A write of the journal fails.
+    JournalRefused,
+}
+
+impl Fault {
+    /// Every kind, with its rate in the rough profile: for each chance, or for each instance and hour.
+    pub const ROUGH: [(Fault, f64); 13] = [
+        (Fault::CallUnsent, 0.03),
+        (Fault::CallUnanswered, 0.05),
+        (Fault::Throttling, 1.0),
+        (Fault::EventLost, 0.1),
+        (Fault::EventDisorder, 0.2),
+        (Fault::ImdsSilent, 0.5),
+        (Fault::ImdsStale, 0.2),
+        (Fault::AgentCrash, 0.2),
+        (Fault::AgentHang, 0.5),
+        (Fault::AgentLie, 0.02),
+        (Fault::DaemonCrash, 0.01),
+        (Fault::JournalLost, 0.05),
+        (Fault::JournalRefused, 0.05),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::CallUnsent => "call-unsent",
+            Fault::CallUnanswered => "call-unanswered",
+            Fault::Throttling => "throttling",
+            Fault::EventLost => "event-lost",
+            Fault::EventDisorder => "event-disorder",
+            Fault::ImdsSilent => "imds-silent",
+            Fault::ImdsStale => "imds-stale",
+            Fault::AgentCrash => "agent-crash",
+            Fault::AgentHang => "agent-hang",
+            Fault::AgentLie => "agent-lie",
+            Fault::DaemonCrash => "daemon-crash",
+            Fault::JournalLost => "journal-lost",
+            Fault::JournalRefused => "journal-refused",
+        }
+    }
+
+    /// Finds one by its name.
+    pub fn find(name: &str) -> Option<Fault> {
+        Fault::ROUGH.iter().map(|(fault, _)| *fault).find(|fault| fault.name() == name)
+    }
+}
+
+/// The faults of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    on: BTreeSet<Fault>,
+    /// No fault begins from this time on.
+    pub until: Option<Time>,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub fn none() -> Self {
+        Faults::default()
+    }
+
+    /// Everything goes wrong now and then.
+    pub fn rough() -> Self {
+        Faults { on: Fault::ROUGH.iter().map(|(fault, _)| *fault).collect(), until: None }
+    }
+
+    /// The kinds that are on.
+    pub fn kinds(&self) -> impl Iterator<Item = Fault> + '_ {
+        self.on.iter().copied()
+    }
+
+    /// The same, but for one kind.
+    pub fn without(mut self, fault: Fault) -> Self {
+        self.on.remove(&fault);
+        self
+    }
+
+    /// The rate of a kind; 0 where it is off, or over.
+    pub fn rate(&self, fault: Fault, now: Time) -> f64 {
+        let over = self.until.is_some_and(|until| now >= until);
+        let rated = Fault::ROUGH.iter().find(|(kind, _)| *kind == fault && self.on.contains(kind));
+        rated.filter(|_| !over).map_or(0.0, |(_, rate)| *rate)
+    }
+
+    /// Whether one chance of a kind is taken.
+    pub fn strikes(&self, rng: &mut fastrand::Rng, fault: Fault, now: Time) -> bool {
+        let rate = self.rate(fault, now);
+        rate > 0.0 && rng.f64() < rate
+    }
+
+    /// How events travel.
+    pub fn delivery(&self) -> Delivery {
+        let rate = |fault| self.rate(fault, Time::from_unix_ms(0));
+        let disorder = rate(Fault::EventDisorder);
+        let calm = Delivery::default();
+        Delivery {
+            loss: rate(Fault::EventLost),
+            duplication: disorder,
+            reordering: disorder,
+            delay_max: if disorder > 0.0 { Duration::from_secs(90) } else { calm.delay_max },
+            ..calm
+        }
+    }
+
+    /// The account's bucket: what Auto Scaling lets through of a fleet that all leaves at once.
+    pub fn throttle(&self) -> Option<Throttle> {
+        self.on.contains(&Fault::Throttling).then_some(Throttle { burst: 50, per_second: 10.0 })
+    }
+}

@@ -1,0 +1,166 @@
+//! Calls of a daemon, as the world answers them: what the adapters and AWS are between them.
+
+use serde_json::json;
+
+use crate::aws::message;
+use crate::machine::Time;
+use crate::machine::effect::{ActionName, AgentRequest, CompletionResult, DrainOrder};
+use crate::machine::event::{
+    AgentAnswer, AgentState, AgentStatus, CallError, CallErrorKind, DescribedInstance, Hook,
+};
+use crate::machine::message::Message;
+use crate::sim::world::{self, ActionRef, ActionResult, AgentMode, ApiError, Transition, World};
+
+/// RecordLifecycleActionHeartbeat.
+pub(super) fn heartbeat(
+    world: &mut World,
+    now: Time,
+    by: &str,
+    action: &ActionName,
+) -> Result<(), CallError> {
+    world.heartbeat(now, &action_ref(action, by)).map_err(|error| call_error(&error))
+}
+
+/// CompleteLifecycleAction.
+pub(super) fn complete(
+    world: &mut World,
+    now: Time,
+    by: &str,
+    action: &ActionName,
+    result: CompletionResult,
+) -> Result<(), CallError> {
+    world.complete(now, &action_ref(action, by), action_result(result)).map_err(|error| call_error(&error))
+}
+
+/// DescribeAutoScalingInstances.
+pub(super) fn describe_instance(
+    world: &mut World,
+    now: Time,
+    by: &str,
+) -> Result<Option<DescribedInstance>, CallError> {
+    let found = world.describe_instances(now, &[by.to_owned()]).map_err(|error| call_error(&error))?;
+    Ok(found.into_iter().next().map(|instance| DescribedInstance {
+        group: instance.group,
+        lifecycle_state: instance.state.as_str().to_owned(),
+    }))
+}
+
+/// DescribeLifecycleHooks.
+pub(super) fn describe_hooks(world: &mut World, now: Time, group: &str) -> Result<Vec<Hook>, CallError> {
+    let hooks = world.describe_hooks(now, group, &[]).map_err(|error| call_error(&error))?;
+    let read = |hook: &world::HookSpec| Hook {
+        name: hook.name.clone(),
+        terminating: hook.transition == Transition::Terminating,
+        heartbeat_timeout: hook.heartbeat_timeout,
+        global_timeout: hook.global_timeout(),
+        default_result: match hook.default_result {
+            ActionResult::Continue => CompletionResult::Continue,
+            ActionResult::Abandon => CompletionResult::Abandon,
+        },
+    };
+    Ok(hooks.iter().map(read).collect())
+}
+
+/// ReceiveMessage, as far as there is something to receive.
+pub(super) fn receive(
+    world: &mut World,
+    now: Time,
+    by: &str,
+    queue: &str,
+    most: usize,
+) -> Result<Vec<Message>, CallError> {
+    let received = world.receive(now, queue, most, None, Some(by)).map_err(|error| call_error(&error))?;
+    let read = |message: world::ReceivedMessage| Message {
+        receipt: message.receipt,
+        sent: Some(message.sent),
+        body: message::read(&message.body),
+    };
+    Ok(received.into_iter().map(read).collect())
+}
+
+/// An error of AWS, as the adapters classify it.
+pub(super) fn call_error(error: &ApiError) -> CallError {
+    let kind = match error.code {
+        "ValidationError" if error.message.contains("No active Lifecycle Action found") => {
+            CallErrorKind::NoActiveAction
+        }
+        "Throttling" => CallErrorKind::Throttled,
+        "AccessDenied" | "AccessDeniedException" => CallErrorKind::AccessDenied,
+        _ => CallErrorKind::Rejected,
+    };
+    CallError { kind, message: error.to_string() }
+}
+
+/// One request to the agent; `None` where it is not answered.
+pub(super) fn ask_agent(
+    world: &mut World,
+    now: Time,
+    instance: &str,
+    request: &AgentRequest,
+) -> Option<AgentAnswer> {
+    let mode = world.instance(instance).map_or(AgentMode::Refuses, |instance| instance.agent.mode);
+    match mode {
+        AgentMode::Answers => {}
+        AgentMode::Refuses => return Some(AgentAnswer::Refused("connection refused".to_owned())),
+        AgentMode::Fails(status) => return Some(AgentAnswer::Busy(format!("answered {status}"))),
+        AgentMode::Hangs => return None,
+    }
+    Some(match request {
+        AgentRequest::Drain(order) => {
+            let answer = world.agent_post(now, instance, order_body(instance, order).as_bytes());
+            match answer.status {
+                200..=299 => AgentAnswer::Accepted(status(world, instance)),
+                status => AgentAnswer::Malformed(format!("answered {status}: {}", answer.body)),
+            }
+        }
+        AgentRequest::Return => {
+            world.agent_delete(now, instance);
+            AgentAnswer::Returned
+        }
+        AgentRequest::Status => {
+            let status = status(world, instance)?;
+            AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
+        }
+    })
+}
+
+fn order_body(instance: &str, order: &DrainOrder) -> String {
+    json!({
+        "reason": order.reason.as_str(),
+        "deadline": order.deadline.to_string(),
+        "instance_id": instance,
+        "notice": order.notice,
+    })
+    .to_string()
+}
+
+fn status(world: &World, instance: &str) -> Option<AgentStatus> {
+    let agent = world.instance(instance)?.agent;
+    Some(AgentStatus {
+        state: match agent.state {
+            world::AgentState::Serving => AgentState::Serving,
+            world::AgentState::Draining => AgentState::Draining,
+            world::AgentState::Drained => AgentState::Drained,
+        },
+        in_flight: Some(u64::from(agent.in_flight)),
+        gauges: std::collections::BTreeMap::new(),
+        detail: None,
+    })
+}
+
+fn action_ref(action: &ActionName, by: &str) -> ActionRef {
+    let instance = action.token.is_none().then(|| by.to_owned());
+    ActionRef {
+        hook: action.hook.clone(),
+        group: action.group.clone(),
+        token: action.token.clone(),
+        instance,
+    }
+}
+
+fn action_result(result: CompletionResult) -> ActionResult {
+    match result {
+        CompletionResult::Continue => ActionResult::Continue,
+        CompletionResult::Abandon => ActionResult::Abandon,
+    }
+}
