@@ -95,6 +95,7 @@ fn pure_parts() {
         "src/sim/world/",
         "src/sim/world.rs",
         "src/sim/fault",
+        "src/sim/fleet",
         "src/sim/invariant",
         "src/sim/scenario",
         "src/sim/story",

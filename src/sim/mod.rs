@@ -5,6 +5,7 @@
 //! - [`world`]: the pure, seeded model: groups, hooks, instances, queues, IMDS, agents.
 //! - [`wire`]: that model on loopback, in AWS's own wire protocols.
 //! - [`scenario`]: what `drainhook simulate` plays, and what must come out.
+//! - [`fleet`], [`fault`]: many daemons' machines in virtual time, and what goes wrong with them.
 //! - [`story`], [`invariant`]: what became of an instance, and what must hold in every run.
 
 pub mod fault;

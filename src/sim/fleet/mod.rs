@@ -6,7 +6,7 @@
 //! - `plan`: what a run starts with, all of it drawn from the seed
 //! - `host`: an instance's machine and what it waits for
 //! - `network`: a daemon's calls, as the world answers them
-//! - `perform`: effects, and what goes wrong with them
+//! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
 //! - `judge`: what must hold, of each instance and of the run
 //! - `shrink`: from a run that violates something to a smaller one
 
@@ -16,6 +16,7 @@ mod network;
 mod perform;
 mod plan;
 mod shrink;
+mod strike;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -162,18 +163,6 @@ impl Fleet {
         }
     }
 
-    /// When a fault comes next that comes so often per hour.
-    fn plan_strike(&mut self, host: usize, fault: Fault) {
-        let rate = self.plan.faults.rate(fault, self.now);
-        if rate > 0.0 {
-            let hours = -(1.0 - self.rng.f64()).ln() / rate;
-            let at = self.now + Duration::from_secs_f64(hours * 3600.0);
-            if at < self.plan.faults_end() {
-                self.at(at, Step::Strike { host, fault });
-            }
-        }
-    }
-
     fn at(&mut self, time: Time, step: Step) {
         self.next_step += 1;
         self.steps.insert((time.max(self.now), self.next_step), step);
@@ -248,14 +237,6 @@ impl Fleet {
         let journal = self.hosts[host].disk.clone().map(Box::new);
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);
-    }
-
-    fn kill(&mut self, host: usize) {
-        self.tell(host, || "the daemon is killed".to_owned());
-        self.hosts[host].stop();
-        self.judge.stopped(host);
-        let delay = self.delay(500, 20_000);
-        self.after(delay, Step::Start { host });
     }
 
     fn wake(&mut self, host: usize) {
@@ -341,46 +322,6 @@ impl Fleet {
             self.judge.leaving(host, self.now);
         }
         self.digest(None);
-    }
-
-    fn strike(&mut self, host: usize, fault: Fault) {
-        self.plan_strike(host, fault);
-        if self.hosts[host].gone {
-            return;
-        }
-        self.tell(host, || fault.name().to_owned());
-        match fault {
-            Fault::ImdsSilent => {
-                let silence = self.delay(5_000, 180_000);
-                self.hosts[host].imds_silent_until = self.now + silence;
-                self.plan_poll(host, self.now);
-            }
-            Fault::AgentHang => {
-                let hang = self.delay(5_000, 120_000);
-                self.hosts[host].agent_hangs_until = self.now + hang;
-            }
-            Fault::AgentCrash => {
-                let id = self.hosts[host].id.clone();
-                self.world.exit_agent(self.now, &id);
-                self.digest(None);
-                let pause = self.delay(1_000, 15_000);
-                self.after(pause, Step::AgentStart { host });
-            }
-            Fault::CallUnsent
-            | Fault::CallUnanswered
-            | Fault::Throttling
-            | Fault::EventLost
-            | Fault::EventDisorder
-            | Fault::ImdsStale
-            | Fault::AgentLie
-            | Fault::DaemonCrash
-            | Fault::JournalLost
-            | Fault::JournalRefused => {}
-        }
-    }
-
-    fn strikes(&mut self, fault: Fault) -> bool {
-        self.plan.faults.strikes(&mut self.rng, fault, self.now)
     }
 
     /// Takes in what has happened in the world; it was `by`'s call where there was one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, run};
+use super::{Figures, Plan, run};
 use crate::sim::fault::Faults;
 
 fn plan(seed: u64, instances: u32, faults: Faults) -> Plan {
@@ -21,12 +21,21 @@ fn calm() {
 
 #[test]
 fn rough() {
-    let mut bad = Vec::new();
+    let mut total = Figures::default();
     for seed in 0..100 {
         let outcome = run(&plan(seed, 20, Faults::rough()));
-        if !outcome.violations.is_empty() {
-            bad.push((seed, outcome.violations));
-        }
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+        total += outcome.figures;
     }
-    assert!(bad.is_empty(), "{} {:#?}", bad.len(), &bad[..bad.len().min(5)]);
+    let Figures { drained, overtaken, kills, throttled, misdelivered, .. } = total;
+    let something = [drained, overtaken, kills, throttled, misdelivered].iter().all(|count| *count > 0);
+    assert!(something, "some things never go wrong: {total:?}");
+}
+
+#[test]
+fn the_same_plan_gives_the_same_run() {
+    let plan = Plan { trace: true, ..plan(7, 20, Faults::rough()) };
+    let (first, second) = (run(&plan), run(&plan));
+    assert!(first.trace.len() > 1000, "{} lines", first.trace.len());
+    assert!(first.trace == second.trace);
 }
