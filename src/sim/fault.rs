@@ -138,8 +138,9 @@ impl Faults {
         }
     }
 
-    /// The account's bucket: what Auto Scaling lets through of a fleet that all leaves at once.
-    pub fn throttle(&self) -> Option<Throttle> {
-        self.on.contains(&Fault::Throttling).then_some(Throttle { burst: 50, per_second: 10.0 })
+    /// The account's bucket: too small for half of so many instances at once, and large enough for one after the other.
+    pub fn throttle(&self, instances: u32) -> Option<Throttle> {
+        let limits = Throttle { burst: instances / 4 + 1, per_second: f64::from(instances) / 20.0 + 0.5 };
+        self.on.contains(&Fault::Throttling).then_some(limits)
     }
 }

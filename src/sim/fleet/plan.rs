@@ -49,7 +49,7 @@ impl Plan {
             timing: Timing::default(),
             delivery: self.faults.delivery(),
             work,
-            throttle: self.faults.throttle(),
+            throttle: self.faults.throttle(self.instances),
             ..WorldConfig::default()
         }
     }
