@@ -67,3 +67,13 @@ output "user_data" {
     systemctl restart drainhook.service
   EOT
 }
+
+output "alarm_arns" {
+  description = "The ARNs of the alarms."
+  value       = local.alarm_arns
+}
+
+output "dashboard_name" {
+  description = "The name of the dashboard; null without one."
+  value       = one(aws_cloudwatch_dashboard.this[*].dashboard_name)
+}

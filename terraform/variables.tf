@@ -190,8 +190,57 @@ variable "instance_tags" {
 
 variable "daemon_metrics" {
   type        = bool
-  description = "Whether the daemons publish CloudWatch metrics in the namespace `drainhook`: permits it, and makes the alarms on them. No released daemon does."
+  description = "Whether the daemons publish CloudWatch metrics in the namespace `drainhook`: permits it, and makes alarms and graphs of them. No released daemon does."
   default     = false
+  nullable    = false
+}
+
+variable "completion_alarm" {
+  type        = bool
+  description = "Whether to compare terminations with completions, for an alarm on actions that time out. Takes a CloudTrail trail that records management events in this Region."
+  default     = false
+  nullable    = false
+}
+
+variable "terminating_alarm_minutes" {
+  type        = number
+  description = "After how many minutes with terminating instances there is an alarm; null: ten more than `drain_timeout`. Behind a load balancer, add its deregistration delay; an instance is terminating meanwhile."
+  default     = null
+
+  validation {
+    condition     = var.terminating_alarm_minutes == null ? true : var.terminating_alarm_minutes >= 1 && var.terminating_alarm_minutes <= 10080 && floor(var.terminating_alarm_minutes) == var.terminating_alarm_minutes
+    error_message = "The terminating_alarm_minutes is ${coalesce(var.terminating_alarm_minutes, 0)}; it must be a whole number from 1 to 10080, a week: for longer, CloudWatch does not look back."
+  }
+}
+
+variable "alarm_actions" {
+  type        = list(string)
+  description = "The ARNs of what alarms set off, such as an SNS topic."
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for action in var.alarm_actions : can(regex("^arn:", action))])
+    error_message = "Each of alarm_actions must be an ARN."
+  }
+}
+
+variable "runbook_url" {
+  type        = string
+  description = "Where docs/runbook.md can be read; each alarm's description links into it."
+  default     = "docs/runbook.md"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[^\\s#]{1,500}$", var.runbook_url))
+    error_message = "The runbook_url must have 1 to 500 characters, without spaces and #."
+  }
+}
+
+variable "dashboard" {
+  type        = bool
+  description = "Whether there is a CloudWatch dashboard."
+  default     = true
   nullable    = false
 }
 

@@ -144,6 +144,11 @@ resource "aws_iam_role" "this" {
       Effect    = "Allow"
       Principal = { Service = "autoscaling.amazonaws.com" }
       Action    = "sts:AssumeRole"
+      # https://docs.aws.amazon.com/autoscaling/ec2/userguide/cross-service-confused-deputy-prevention.html
+      Condition = {
+        ArnLike      = { "aws:SourceArn" = local.group_arn }
+        StringEquals = { "aws:SourceAccount" = local.account }
+      }
     }]
   })
 }
