@@ -45,7 +45,7 @@ locals {
     done
     token="$(curl --silent -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)"
     id="$(curl --silent -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)"
-    for try in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         aws autoscaling complete-lifecycle-action --region '${var.region}' --auto-scaling-group-name '${var.name}' \
             --lifecycle-hook-name ready --lifecycle-action-result CONTINUE --instance-id "$id" && break
         sleep 5
