@@ -1,0 +1,257 @@
+variable "group_name" {
+  type        = string
+  description = "The name of the Auto Scaling group, which exists or is made in the same configuration."
+
+  # AWS takes more. These would be wildcards or variables in IAM's ARNs, or would not survive the daemon's configuration.
+  validation {
+    condition     = can(regex("^[A-Za-z0-9 ._/()+=,@#-]{1,255}$", var.group_name))
+    error_message = "The group_name must be 1 to 255 letters, digits, spaces or ._/()+=,@#-"
+  }
+}
+
+variable "hook_name" {
+  type        = string
+  description = "The name of the termination hook."
+  default     = "drain"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_/-]{1,255}$", var.hook_name))
+    error_message = "The hook_name must be 1 to 255 letters, digits or -_/"
+  }
+}
+
+variable "heartbeat_timeout" {
+  type        = number
+  description = "After how many seconds without a heartbeat the termination hook gives up (30–7200). It can be kept alive for a hundred times that, and for 48 hours at most."
+  default     = 300
+  nullable    = false
+
+  validation {
+    condition     = var.heartbeat_timeout >= 30 && var.heartbeat_timeout <= 7200 && floor(var.heartbeat_timeout) == var.heartbeat_timeout
+    error_message = "The heartbeat_timeout is ${var.heartbeat_timeout}; it must be a whole number of seconds from 30 to 7200."
+  }
+}
+
+variable "default_result" {
+  type        = string
+  description = "What a termination whose hook times out ends with: `CONTINUE`, or `ABANDON`, which skips other hooks, and retains the instance where the group's instance lifecycle policy says so."
+  default     = "CONTINUE"
+  nullable    = false
+
+  validation {
+    condition     = contains(["CONTINUE", "ABANDON"], var.default_result)
+    error_message = "The default_result must be CONTINUE or ABANDON."
+  }
+}
+
+variable "notification_metadata" {
+  type        = string
+  description = "Text that the hook puts into each of its messages; empty: none."
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = length(var.notification_metadata) <= 1023
+    error_message = "The notification_metadata has ${length(var.notification_metadata)} characters; it may have 1023."
+  }
+}
+
+variable "launch_hook" {
+  type = object({
+    name              = optional(string, "ready")
+    heartbeat_timeout = optional(number, 300)
+    default_result    = optional(string, "ABANDON")
+  })
+  description = "A launch hook, which holds new instances until something completes it (drainhook does not; see examples/web-service); null: none."
+  default     = null
+
+  validation {
+    condition     = var.launch_hook == null ? true : can(regex("^[A-Za-z0-9_/-]{1,255}$", var.launch_hook.name))
+    error_message = "The name of launch_hook must be 1 to 255 letters, digits or -_/"
+  }
+
+  validation {
+    condition     = var.launch_hook == null ? true : var.launch_hook.heartbeat_timeout >= 30 && var.launch_hook.heartbeat_timeout <= 7200
+    error_message = "The heartbeat_timeout of launch_hook is ${try(var.launch_hook.heartbeat_timeout, 0)}; it must be 30 to 7200 seconds."
+  }
+
+  validation {
+    condition     = var.launch_hook == null ? true : contains(["CONTINUE", "ABANDON"], var.launch_hook.default_result)
+    error_message = "The default_result of launch_hook must be CONTINUE or ABANDON."
+  }
+}
+
+variable "drain_timeout" {
+  type        = number
+  description = "How many seconds a drain may take: `agent.drain_timeout` of the configuration. It must be less than the hook can be kept alive."
+  default     = 3600
+  nullable    = false
+
+  validation {
+    condition     = var.drain_timeout >= 1 && var.drain_timeout < 172800 && floor(var.drain_timeout) == var.drain_timeout
+    error_message = "The drain_timeout is ${var.drain_timeout}; it must be a whole number of seconds from 1 to 172799, as no hook can be kept alive for longer than 48 hours (172800 s)."
+  }
+}
+
+variable "drain_at" {
+  type        = string
+  description = "When draining starts: `notice`, as soon as the instance is to go, or `wait`, when the load balancer has let go of it."
+  default     = "notice"
+  nullable    = false
+
+  validation {
+    condition     = contains(["notice", "wait"], var.drain_at)
+    error_message = "The drain_at must be notice or wait."
+  }
+}
+
+variable "agent" {
+  type = object({
+    url               = optional(string)
+    unix              = optional(string)
+    unreachable_grace = optional(string)
+    on_exit           = optional(string)
+    drain_path        = optional(string)
+    status_path       = optional(string)
+    method            = optional(string)
+    drain_blocks      = optional(bool)
+    token_file        = optional(string)
+  })
+  description = "What the configuration says of the agent beside `drain_timeout`, key by key; what is left out has the daemon's default."
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = var.agent.url == null || var.agent.unix == null
+    error_message = "The agent must have url or unix, not both."
+  }
+
+  validation {
+    condition     = var.agent.on_exit == null ? true : contains(["failed", "drained"], var.agent.on_exit)
+    error_message = "The on_exit of agent must be failed or drained."
+  }
+}
+
+variable "wiring" {
+  type        = string
+  description = "How the hook's messages reach the queue: `eventbridge` (a rule), `direct` (the hook itself), `sns` (a topic), or `none`: no queue, and the daemon finds out by trying."
+  default     = "eventbridge"
+  nullable    = false
+
+  validation {
+    condition     = contains(["eventbridge", "direct", "sns", "none"], var.wiring)
+    error_message = "The wiring must be eventbridge, direct, sns or none."
+  }
+}
+
+variable "spot_events" {
+  type        = bool
+  description = "Whether the queue takes spot interruption warnings as well. They name no group: all of the account in this Region come. Only a daemon that cannot reach the metadata service gains by it."
+  default     = false
+  nullable    = false
+}
+
+variable "rebalance_events" {
+  type        = bool
+  description = "The same for rebalance recommendations."
+  default     = false
+  nullable    = false
+}
+
+variable "kms_key_arn" {
+  type        = string
+  description = "The ARN of the KMS key that encrypts the queue; null: SQS's own keys. The key's policy must let `events.amazonaws.com` (or `sns.amazonaws.com`) call `kms:GenerateDataKey` and `kms:Decrypt`, or nothing arrives."
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
+    error_message = "The kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab: no alias, as a policy has to name the key."
+  }
+}
+
+variable "role_name" {
+  type        = string
+  description = "The name of the instances' role, to which the policy is attached; null: it is only an output."
+  default     = null
+
+  validation {
+    condition     = var.role_name == null || can(regex("^[A-Za-z0-9+=,.@_-]{1,64}$", var.role_name))
+    error_message = "The role_name must be the name of a role, not its ARN."
+  }
+}
+
+variable "instance_tags" {
+  type        = bool
+  description = "Whether an instance may write the tags `drainhook:…` on itself. No released daemon does."
+  default     = false
+  nullable    = false
+}
+
+variable "daemon_metrics" {
+  type        = bool
+  description = "Whether the daemons publish CloudWatch metrics in the namespace `drainhook`: permits it, and makes alarms and graphs of them. No released daemon does."
+  default     = false
+  nullable    = false
+}
+
+variable "completion_alarm" {
+  type        = bool
+  description = "Whether to compare terminations with completions, for an alarm on actions that time out. Takes a CloudTrail trail that records management events in this Region."
+  default     = false
+  nullable    = false
+}
+
+variable "terminating_alarm_minutes" {
+  type        = number
+  description = "After how many minutes with terminating instances there is an alarm; null: ten more than `drain_timeout`. Behind a load balancer, add its deregistration delay; an instance is terminating meanwhile."
+  default     = null
+
+  validation {
+    condition     = var.terminating_alarm_minutes == null ? true : var.terminating_alarm_minutes >= 1 && var.terminating_alarm_minutes <= 10080 && floor(var.terminating_alarm_minutes) == var.terminating_alarm_minutes
+    error_message = "The terminating_alarm_minutes is ${coalesce(var.terminating_alarm_minutes, 0)}; it must be a whole number from 1 to 10080, a week: for longer, CloudWatch does not look back."
+  }
+}
+
+variable "alarm_actions" {
+  type        = list(string)
+  description = "The ARNs of what alarms set off, such as an SNS topic."
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for action in var.alarm_actions : can(regex("^arn:", action))])
+    error_message = "Each of alarm_actions must be an ARN."
+  }
+}
+
+variable "runbook_url" {
+  type        = string
+  description = "Where docs/runbook.md can be read; each alarm's description links into it."
+  default     = "docs/runbook.md"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[^\\s#]{1,500}$", var.runbook_url))
+    error_message = "The runbook_url must have 1 to 500 characters, without spaces and #."
+  }
+}
+
+variable "dashboard" {
+  type        = bool
+  description = "Whether there is a CloudWatch dashboard."
+  default     = true
+  nullable    = false
+}
+
+variable "tags" {
+  type        = map(string)
+  description = "Tags for all that can have them."
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : can(regex("^.{1,128}$", key)) && !can(regex("^(?i:aws:)", key))])
+    error_message = "The keys of tags must have 1 to 128 characters and not begin with aws:, which AWS keeps for itself."
+  }
+}

@@ -1,0 +1,170 @@
+# How messages reach the queue: a rule (and rules for what concerns an instance by itself), or the hook, or a topic.
+
+locals {
+  patterns = local.queued ? merge(
+    var.wiring != "eventbridge" ? {} : {
+      termination = {
+        source      = ["aws.autoscaling"]
+        detail-type = ["EC2 Instance-terminate Lifecycle Action"]
+        detail = {
+          AutoScalingGroupName = [var.group_name]
+          LifecycleHookName    = [var.hook_name] # a message of another hook is nobody's here
+        }
+      }
+    },
+    # These name an instance and no group, so there is nothing to tell a group's own by.
+    var.spot_events ? { spot = { source = ["aws.ec2"], detail-type = ["EC2 Spot Instance Interruption Warning"] } } : {},
+    var.rebalance_events ? { rebalance = { source = ["aws.ec2"], detail-type = ["EC2 Instance Rebalance Recommendation"] } } : {},
+  ) : {}
+
+  rule_arns  = [for rule in aws_cloudwatch_event_rule.this : rule.arn]
+  topic_arns = aws_sns_topic.this[*].arn
+
+  # Who forges a message can drain an instance, so nobody else sends: neither through this policy nor, as identities of
+  # the account can have permissions of their own, past it. Operators of negation hold where a key is absent.
+  # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
+  senders = concat(
+    length(local.rule_arns) == 0 ? [] : [{
+      Sid       = "Rules"
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Condition = { ArnEquals = { "aws:SourceArn" = local.rule_arns } }
+    }],
+    length(local.topic_arns) == 0 ? [] : [{
+      Sid       = "Topic"
+      Effect    = "Allow"
+      Principal = { Service = "sns.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Condition = { ArnEquals = { "aws:SourceArn" = local.topic_arns } }
+    }],
+  )
+
+  only_senders = {
+    Sid       = "NobodyElse"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "sqs:SendMessage"
+    Condition = {
+      ArnNotEquals = merge(
+        length(local.senders) == 0 ? {} : { "aws:SourceArn" = concat(local.rule_arns, local.topic_arns) },
+        var.wiring != "direct" ? {} : { "aws:PrincipalArn" = aws_iam_role.this[*].arn },
+      )
+    }
+  }
+
+  only_tls = {
+    Sid       = "OnlyTls"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "sqs:*"
+    Condition = { Bool = { "aws:SecureTransport" = "false" } }
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.patterns
+
+  name          = "${local.name}-${each.key}"
+  description   = "To the termination queue of the Auto Scaling group ${var.group_name}."
+  event_pattern = jsonencode(each.value)
+  tags          = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  for_each = aws_cloudwatch_event_rule.this
+
+  rule = each.value.name
+  arn  = aws_sqs_queue.this[0].arn
+
+  dead_letter_config {
+    arn = aws_sqs_queue.dead_letter[0].arn
+  }
+
+  # An hour: for as long as the queue would keep it.
+  retry_policy {
+    maximum_event_age_in_seconds = 3600
+    maximum_retry_attempts       = 185
+  }
+
+  depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead_letter]
+}
+
+resource "aws_sqs_queue_policy" "this" {
+  count = local.queued ? 1 : 0
+
+  queue_url = aws_sqs_queue.this[0].url
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for statement in concat(local.senders, [local.only_senders, local.only_tls]) : merge(statement, { Resource = aws_sqs_queue.this[0].arn })]
+  })
+}
+
+resource "aws_sqs_queue_policy" "dead_letter" {
+  count = length(aws_sqs_queue.dead_letter)
+
+  queue_url = aws_sqs_queue.dead_letter[0].url
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [for statement in concat(local.senders, [local.only_tls]) : merge(statement, { Resource = aws_sqs_queue.dead_letter[0].arn })]
+  })
+}
+
+resource "aws_sns_topic" "this" {
+  count = var.wiring == "sns" ? 1 : 0
+
+  name              = "${local.name}-termination"
+  kms_master_key_id = coalesce(var.kms_key_arn, "alias/aws/sns")
+  tags              = var.tags
+}
+
+resource "aws_sns_topic_subscription" "this" {
+  count = var.wiring == "sns" ? 1 : 0
+
+  topic_arn            = aws_sns_topic.this[0].arn
+  protocol             = "sqs"
+  endpoint             = aws_sqs_queue.this[0].arn
+  raw_message_delivery = true
+  redrive_policy       = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letter[0].arn })
+
+  depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead_letter]
+}
+
+# In whose name Auto Scaling sends the hook's messages.
+resource "aws_iam_role" "this" {
+  count = contains(["direct", "sns"], var.wiring) ? 1 : 0
+
+  name        = "${local.name}-termination-hook-${local.region}"
+  description = "Auto Scaling sends the messages of the hook ${var.hook_name} of the group ${var.group_name}."
+  tags        = var.tags
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "autoscaling.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      # https://docs.aws.amazon.com/autoscaling/ec2/userguide/cross-service-confused-deputy-prevention.html
+      Condition = {
+        ArnLike      = { "aws:SourceArn" = local.group_arn }
+        StringEquals = { "aws:SourceAccount" = local.account }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  count = length(aws_iam_role.this)
+
+  name = "send"
+  role = aws_iam_role.this[0].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      # GetQueueUrl as well, or PutLifecycleHook refuses the queue.
+      var.wiring == "direct" ? [{ Effect = "Allow", Action = ["sqs:SendMessage", "sqs:GetQueueUrl"], Resource = aws_sqs_queue.this[0].arn }] : [],
+      var.wiring == "sns" ? [{ Effect = "Allow", Action = ["sns:Publish"], Resource = aws_sns_topic.this[0].arn }] : [],
+      var.kms_key_arn == null ? [] : [{ Effect = "Allow", Action = ["kms:GenerateDataKey", "kms:Decrypt"], Resource = var.kms_key_arn }],
+    )
+  })
+}
