@@ -26,7 +26,7 @@ locals {
 
 resource "aws_autoscaling_lifecycle_hook" "this" {
   name                    = var.hook_name
-  autoscaling_group_name  = var.group_name
+  autoscaling_group_name  = coalesce(var.group_id, var.group_name)
   lifecycle_transition    = "autoscaling:EC2_INSTANCE_TERMINATING"
   heartbeat_timeout       = var.heartbeat_timeout
   default_result          = var.default_result
@@ -59,7 +59,7 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
   count = var.launch_hook == null ? 0 : 1
 
   name                   = var.launch_hook.name
-  autoscaling_group_name = var.group_name
+  autoscaling_group_name = coalesce(var.group_id, var.group_name)
   lifecycle_transition   = "autoscaling:EC2_INSTANCE_LAUNCHING"
   heartbeat_timeout      = var.launch_hook.heartbeat_timeout
   default_result         = var.launch_hook.default_result
@@ -68,7 +68,6 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
 # One queue for each group: others' messages have to be received and given back, which costs time and requests. It has no
 # dead-letter queue of its own, as those receives count against maxReceiveCount and would fill it with good messages.
 resource "aws_sqs_queue" "this" {
-  #checkov:skip=CKV_AWS_27:encrypted in either case: with SQS's own keys, or with kms_key_arn
   count = local.queued ? 1 : 0
 
   name                              = "${local.name}-termination"
@@ -83,7 +82,6 @@ resource "aws_sqs_queue" "this" {
 
 # What EventBridge or SNS could not deliver to the queue: its policy or its key was changed, most likely.
 resource "aws_sqs_queue" "dead_letter" {
-  #checkov:skip=CKV_AWS_27:encrypted in either case: with SQS's own keys, or with kms_key_arn
   count = var.wiring == "sns" || length(local.patterns) > 0 ? 1 : 0
 
   name                              = "${local.name}-termination-dead-letter"

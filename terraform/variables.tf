@@ -9,6 +9,12 @@ variable "group_name" {
   }
 }
 
+variable "group_id" {
+  type        = string
+  description = "The `id` of the group, where the same configuration makes it with this module's `user_data`: the hooks wait for it, while `group_name`, given as text, lets the queue come before the group. Null: the group exists."
+  default     = null
+}
+
 variable "hook_name" {
   type        = string
   description = "The name of the termination hook."

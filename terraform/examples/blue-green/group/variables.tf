@@ -1,0 +1,34 @@
+variable "name" {
+  type        = string
+  description = "The name of the group and of what belongs to it."
+}
+
+variable "ami_id" {
+  type        = string
+  description = "The image, with drainhook in it."
+}
+
+variable "size" {
+  type        = number
+  description = "The number of instances."
+}
+
+variable "instance_type" {
+  type        = string
+  description = "The instance type."
+}
+
+variable "subnet_ids" {
+  type        = list(string)
+  description = "The subnets of the instances."
+}
+
+variable "security_group_ids" {
+  type        = list(string)
+  description = "The security groups of the instances."
+}
+
+variable "drain_timeout" {
+  type        = number
+  description = "The longest that a drain may take, in seconds."
+}

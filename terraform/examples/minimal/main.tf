@@ -1,0 +1,26 @@
+# A group that exists, and its instances' role: a hook, a queue, a policy, alarms.
+
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.40, < 7"
+    }
+  }
+}
+
+provider "aws" {
+  region = "eu-west-1"
+}
+
+module "drainhook" {
+  source = "../.."
+
+  group_name = "workers"
+  role_name  = "workers"
+}
+
+output "user_data" {
+  description = "For the launch template."
+  value       = module.drainhook.user_data
+}

@@ -1,0 +1,174 @@
+# A service behind a load balancer that you have. An instance gets requests once it is healthy, and loses none when it goes:
+# first the load balancer lets go of it, then drainhook drains what is left (WebSockets, uploads, background work).
+
+terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.40, < 7"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+}
+
+module "drainhook" {
+  source = "../.."
+
+  group_name        = var.name
+  group_id          = aws_autoscaling_group.this.id
+  role_name         = aws_iam_role.this.name
+  heartbeat_timeout = 60
+  drain_timeout     = var.drain_timeout
+
+  # IMDS says that the instance goes while the load balancer still sends it requests: serve them.
+  drain_at = "wait"
+
+  launch_hook = {
+    heartbeat_timeout = var.launch_timeout
+    default_result    = "ABANDON" # what never became healthy is replaced
+  }
+
+  # An instance is terminating from its deregistration on.
+  terminating_alarm_minutes = ceil((var.deregistration_delay + var.drain_timeout) / 60) + 10
+  alarm_actions             = var.alarm_actions
+}
+
+locals {
+  # Holds the instance until the service answers. The group's first instances come before the hook, and are not held.
+  user_data = <<-EOT
+    ${module.drainhook.user_data}
+    until curl --fail --silent --output /dev/null --max-time 2 http://127.0.0.1:${var.port}${var.health_path}; do
+        sleep 2
+    done
+    token="$(curl --silent -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)"
+    id="$(curl --silent -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)"
+    aws autoscaling complete-lifecycle-action --region '${var.region}' --auto-scaling-group-name '${var.name}' \
+        --lifecycle-hook-name ready --lifecycle-action-result CONTINUE --instance-id "$id" || true
+  EOT
+}
+
+resource "aws_lb_target_group" "this" {
+  #checkov:skip=CKV_AWS_378:between load balancer and instance; TLS ends at the listener
+  name        = var.name
+  vpc_id      = var.vpc_id
+  port        = var.port
+  protocol    = "HTTP"
+  target_type = "instance"
+
+  # For so long requests under way may go on after the last new one.
+  deregistration_delay = var.deregistration_delay
+
+  health_check {
+    path                = var.health_path
+    interval            = 10
+    healthy_threshold   = 2
+    unhealthy_threshold = 3
+  }
+}
+
+resource "aws_lb_listener_rule" "this" {
+  listener_arn = var.listener_arn
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this.arn
+  }
+
+  condition {
+    host_header {
+      values = [var.host]
+    }
+  }
+}
+
+resource "aws_iam_role" "this" {
+  name = var.name
+
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = { Service = "ec2.amazonaws.com" }, Action = "sts:AssumeRole" }]
+  })
+}
+
+resource "aws_iam_instance_profile" "this" {
+  name = var.name
+  role = aws_iam_role.this.name
+}
+
+resource "aws_launch_template" "this" {
+  name                   = var.name
+  image_id               = var.ami_id
+  instance_type          = var.instance_type
+  vpc_security_group_ids = var.security_group_ids
+  user_data              = base64encode(local.user_data)
+  update_default_version = true
+
+  iam_instance_profile {
+    arn = aws_iam_instance_profile.this.arn
+  }
+
+  metadata_options {
+    http_tokens            = "required"
+    instance_metadata_tags = "enabled"
+  }
+}
+
+resource "aws_autoscaling_group" "this" {
+  name                = var.name
+  vpc_zone_identifier = var.subnet_ids
+  min_size            = var.size_min
+  max_size            = var.size_max
+  target_group_arns   = [aws_lb_target_group.this.arn]
+  enabled_metrics     = ["GroupDesiredCapacity", "GroupInServiceInstances", "GroupTerminatingInstances"]
+
+  # Counted from InService, so after the launch hook: the load balancer's checks have to pass by then. Whatever it finds
+  # unhealthy later goes through the hook as well, and drains.
+  health_check_type         = "ELB"
+  health_check_grace_period = 60
+  default_instance_warmup   = 60
+
+  launch_template {
+    id      = aws_launch_template.this.id
+    version = aws_launch_template.this.latest_version
+  }
+
+  instance_maintenance_policy {
+    min_healthy_percentage = 100
+    max_healthy_percentage = 120
+  }
+
+  instance_refresh {
+    strategy = "Rolling"
+  }
+
+  tag {
+    key                 = "Name"
+    value               = var.name
+    propagate_at_launch = true
+  }
+
+  timeouts {
+    delete = "${ceil((var.deregistration_delay + var.drain_timeout) / 60) + 15}m"
+  }
+
+  lifecycle {
+    ignore_changes = [desired_capacity]
+  }
+}
+
+resource "aws_autoscaling_policy" "this" {
+  name                   = "cpu"
+  autoscaling_group_name = aws_autoscaling_group.this.name
+  policy_type            = "TargetTrackingScaling"
+
+  target_tracking_configuration {
+    target_value = 50
+
+    predefined_metric_specification {
+      predefined_metric_type = "ASGAverageCPUUtilization"
+    }
+  }
+}
