@@ -2,20 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from botocore.config import Config
 from stack import Stack
 
 REGION = "eu-west-1"
-READY_SECONDS_MAX = 60
+ACCOUNT = "123456789012"
+STOP_SECONDS_MAX = 60
 
 
 class Aws:
@@ -40,83 +43,160 @@ class Aws:
             region_name=REGION,
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}),
         )
 
+    def make_group(self, name: str) -> None:
+        """An Auto Scaling group without instances."""
+        self.client("ec2").create_launch_template(
+            LaunchTemplateName=name, LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "t3.micro"}
+        )
+        self.client("autoscaling").create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchTemplate={"LaunchTemplateName": name, "Version": "$Latest"},
+            MinSize=0,
+            MaxSize=0,
+            DesiredCapacity=0,
+            AvailabilityZones=[f"{REGION}a"],
+        )
 
-@pytest.fixture(scope="session")
-def aws() -> Iterator[Aws]:
+    def make_role(self, name: str) -> None:
+        """A role that instances can have."""
+        allow = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        self.client("iam").create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        )
+
+    def inventory(self) -> set[str]:
+        """All that is there of what the module can make."""
+        sqs, sns, events = self.client("sqs"), self.client("sns"), self.client("events")
+        iam, cloudwatch, autoscaling = self.client("iam"), self.client("cloudwatch"), self.client("autoscaling")
+        found = set()
+        for page in sqs.get_paginator("list_queues").paginate():
+            found |= set(page.get("QueueUrls", []))
+        for page in sns.get_paginator("list_topics").paginate():
+            found |= {topic["TopicArn"] for topic in page["Topics"]}
+        for page in sns.get_paginator("list_subscriptions").paginate():
+            found |= {one["SubscriptionArn"] for one in page["Subscriptions"]}
+        for page in iam.get_paginator("list_policies").paginate(Scope="Local"):
+            found |= {policy["Arn"] for policy in page["Policies"]}
+        for page in iam.get_paginator("list_roles").paginate():
+            for role in page["Roles"]:
+                attached = iam.list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"]
+                found |= {role["Arn"]} | {f"{role['Arn']} has {policy['PolicyArn']}" for policy in attached}
+        for page in events.get_paginator("list_rules").paginate():
+            for rule in page["Rules"]:
+                targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+                found |= {rule["Arn"]} | {f"{rule['Arn']} to {target['Arn']}" for target in targets}
+        for page in cloudwatch.get_paginator("describe_alarms").paginate():
+            found |= {alarm["AlarmArn"] for alarm in page["MetricAlarms"] + page["CompositeAlarms"]}
+        for page in cloudwatch.get_paginator("list_dashboards").paginate():
+            found |= {dashboard["DashboardArn"] for dashboard in page["DashboardEntries"]}
+        for page in autoscaling.get_paginator("describe_auto_scaling_groups").paginate():
+            for group in page["AutoScalingGroups"]:
+                name = group["AutoScalingGroupName"]
+                hooks = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+                found |= {f"hook {hook['LifecycleHookName']} of {name}" for hook in hooks}
+        return found
+
+
+@contextmanager
+def serve_aws() -> Iterator[Aws]:
+    """An AWS in which nothing is."""
     command = [sys.executable, str(Path(__file__).with_name("aws.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin and server.stdout
-        url = server.stdout.readline().strip()
-        assert url.startswith("http://127.0.0.1:"), "moto's server did not start"
-        yield Aws(url)
-        server.stdin.close()
         try:
-            server.wait(READY_SECONDS_MAX)
+            url = server.stdout.readline().strip()
+            assert url.startswith("http://127.0.0.1:"), "moto's server did not start"
+            yield Aws(url)
+            server.stdin.close()
+            server.wait(STOP_SECONDS_MAX)
         finally:
             server.kill()
 
 
+def make_stack(aws: Aws, folders: pytest.TempPathFactory) -> Stack:
+    return Stack(folders.mktemp("stack"), os.environ | aws.environment)
+
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
+
+# Calls of the module, each for the group of its name: with all wirings, and with all that can be had.
+INPUTS: dict[str, dict[str, Any]] = {
+    "workers": {},
+    "direct": {"wiring": "direct"},
+    "sns": {"wiring": "sns"},
+    "none": {"wiring": "none"},
+    "full": {
+        "hook_name": "leave",
+        "heartbeat_timeout": 600,
+        "default_result": "ABANDON",
+        "notification_metadata": "blue",
+        "launch_hook": {"heartbeat_timeout": 120},
+        "drain_timeout": 7200,
+        "drain_at": "wait",
+        "agent": {"unix": "/run/worker.sock", "unreachable_grace": "2m"},
+        "spot_events": True,
+        "kms_key_arn": KEY,
+        "instance_tags": True,
+        "daemon_metrics": True,
+        "completion_alarm": True,
+        "alarm_actions": [TOPIC],
+        "runbook_url": "https://wiki.example/drain",
+        "tags": {"team": "blue"},
+    },
+}
+AGENT_SOCKET = Path(tempfile.mkdtemp(prefix="drainhook-")) / "agent.sock"
+INPUTS["scale-in"] = {"agent": {"unix": str(AGENT_SOCKET)}, "notification_metadata": "from Terraform"}
+for name, inputs in INPUTS.items():
+    inputs |= {"group_name": name, "role_name": f"{name}-instances"}
+
+
+class Applied:
+    """What Terraform has made, read back from AWS."""
+
+    def __init__(self, aws: Aws, outputs: dict[str, dict[str, Any]]):
+        self.aws = aws
+        self.outputs = outputs
+
+    def queue(self, url: str) -> dict[str, str]:
+        """A queue's attributes."""
+        return self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+
+    def queue_policy(self, url: str) -> dict[str, Any]:
+        return json.loads(self.queue(url)["Policy"])
+
+    def role_policies(self, role: str) -> list[dict[str, Any]]:
+        """A role's policies, those attached and its own."""
+        iam = self.aws.client("iam")
+        policies = []
+        for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+            arn = attached["PolicyArn"]
+            version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            policies.append(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            policies.append(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+        return policies
+
+    def trust(self, role: str) -> dict[str, Any]:
+        """Who may assume a role."""
+        return self.aws.client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def applying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Applied]]:
+    """Begins at once: it is mostly waiting, and other tests can go on beside it."""
+    with serve_aws() as aws, ThreadPoolExecutor() as pool:
+        for inputs in INPUTS.values():
+            aws.make_group(inputs["group_name"])
+            aws.make_role(inputs["role_name"])
+        stack = make_stack(aws, tmp_path_factory)
+        stack.write(INPUTS)
+        yield pool.submit(lambda: Applied(aws, stack.apply()))
+    shutil.rmtree(AGENT_SOCKET.parent)
+
+
 @pytest.fixture(scope="session")
-def make_stack(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Stack]:
-    return lambda: Stack(tmp_path_factory.mktemp("stack"), os.environ | aws.environment)
-
-
-def make_group(aws: Aws) -> str:
-    """An Auto Scaling group without instances, with a name of its own."""
-    name = f"workers-{uuid4().hex[:8]}"
-    template = aws.client("ec2").create_launch_template(
-        LaunchTemplateName=name, LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "t3.micro"}
-    )["LaunchTemplate"]
-    aws.client("autoscaling").create_auto_scaling_group(
-        AutoScalingGroupName=name,
-        LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": "$Latest"},
-        MinSize=0,
-        MaxSize=0,
-        DesiredCapacity=0,
-        AvailabilityZones=[f"{REGION}a"],
-    )
-    return name
-
-
-def make_role(aws: Aws) -> str:
-    """A role that instances can have."""
-    name = f"workers-{uuid4().hex[:8]}"
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-    aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
-    return name
-
-
-def inventory(aws: Aws) -> set[str]:
-    """All that is there of what the module can make."""
-    sqs, sns, events = aws.client("sqs"), aws.client("sns"), aws.client("events")
-    iam, cloudwatch, autoscaling = aws.client("iam"), aws.client("cloudwatch"), aws.client("autoscaling")
-    found = set(sqs.list_queues().get("QueueUrls", []))
-    found |= {topic["TopicArn"] for topic in sns.list_topics()["Topics"]}
-    found |= {one["SubscriptionArn"] for one in sns.list_subscriptions()["Subscriptions"]}
-    found |= {policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]}
-    for role in iam.list_roles()["Roles"]:
-        found.add(role["Arn"])
-        for policy in iam.list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"]:
-            found.add(f"{role['Arn']} has {policy['PolicyArn']}")
-    for rule in events.list_rules()["Rules"]:
-        found.add(rule["Arn"])
-        found |= {
-            f"{rule['Arn']} to {target['Arn']}"
-            for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-        }
-    alarms = cloudwatch.describe_alarms()
-    found |= {alarm["AlarmArn"] for alarm in alarms["MetricAlarms"] + alarms["CompositeAlarms"]}
-    found |= {dashboard["DashboardArn"] for dashboard in cloudwatch.list_dashboards()["DashboardEntries"]}
-    for group in autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]:
-        name = group["AutoScalingGroupName"]
-        hooks = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
-        found |= {f"hook {hook['LifecycleHookName']} of {name}" for hook in hooks}
-    return found
+def applied(applying: Future[Applied]) -> Applied:
+    return applying.result()
