@@ -37,8 +37,8 @@ locals {
       Condition = { StringEquals = { "kms:ViaService" = "sqs.${local.region}.${data.aws_partition.this.dns_suffix}" } }
     }] : [],
     var.instance_tags ? [{
-      # On itself only: the instance that asks (ec2:SourceInstanceARN, which EC2 puts into a role's credentials) is the one
-      # that is tagged (ec2:InstanceID, of the resource).
+      # On itself only: the instance that asks (ec2:SourceInstanceARN) is the one that is tagged (ec2:InstanceID, a key of
+      # the resource): https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
       Sid      = "TagItself"
       Effect   = "Allow"
       Action   = ["ec2:CreateTags", "ec2:DeleteTags"]

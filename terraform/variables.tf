@@ -13,6 +13,11 @@ variable "group_id" {
   type        = string
   description = "The `id` of the group, where the same configuration makes it with this module's `user_data`: the hooks wait for it, while `group_name`, given as text, lets the queue come before the group. Null: the group exists."
   default     = null
+
+  validation {
+    condition     = var.group_id == null ? true : length(var.group_id) > 0
+    error_message = "The group_id must not be empty; leave it out for a group that exists."
+  }
 }
 
 variable "hook_name" {
@@ -116,26 +121,50 @@ variable "agent" {
   type = object({
     url               = optional(string)
     unix              = optional(string)
+    name              = optional(string)
     unreachable_grace = optional(string)
     on_exit           = optional(string)
+    poll              = optional(string)
     drain_path        = optional(string)
     status_path       = optional(string)
     method            = optional(string)
     drain_blocks      = optional(bool)
     token_file        = optional(string)
+    allow_host        = optional(string)
   })
   description = "What the configuration says of the agent beside `drain_timeout`, key by key; what is left out has the daemon's default."
   default     = {}
   nullable    = false
 
+  # A daemon with a wrong configuration does not start, and nobody would drain the instance: better to be told here.
   validation {
     condition     = var.agent.url == null || var.agent.unix == null
     error_message = "The agent must have url or unix, not both."
   }
 
   validation {
+    condition     = var.agent.url == null ? true : can(regex("^http://[^[:space:]]+$", var.agent.url))
+    error_message = "The url of agent must begin with http://"
+  }
+
+  validation {
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain_path, var.agent.status_path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain_path, status_path and token_file of agent must begin with / and have no spaces."
+  }
+
+  validation {
+    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
+    error_message = "The unreachable_grace and poll of agent must be durations, such as 90s."
+  }
+
+  validation {
     condition     = var.agent.on_exit == null ? true : contains(["failed", "drained"], var.agent.on_exit)
     error_message = "The on_exit of agent must be failed or drained."
+  }
+
+  validation {
+    condition     = var.agent.method == null ? true : contains(["POST", "PUT", "GET"], var.agent.method)
+    error_message = "The method of agent must be POST, PUT or GET."
   }
 }
 

@@ -1,21 +1,25 @@
 # How messages reach the queue: a rule (and rules for what concerns an instance by itself), or the hook, or a topic.
 
 locals {
-  patterns = local.queued ? merge(
-    var.wiring != "eventbridge" ? {} : {
-      termination = {
-        source      = ["aws.autoscaling"]
-        detail-type = ["EC2 Instance-terminate Lifecycle Action"]
-        detail = {
-          AutoScalingGroupName = [var.group_name]
-          LifecycleHookName    = [var.hook_name] # a message of another hook is nobody's here
-        }
+  # Those of spot and rebalance name an instance and no group: there is nothing to tell a group's own by.
+  patterns = { for key, pattern in {
+    termination = {
+      source      = ["aws.autoscaling"]
+      detail-type = ["EC2 Instance-terminate Lifecycle Action"]
+      detail = {
+        AutoScalingGroupName = [var.group_name]
+        LifecycleHookName    = [var.hook_name] # a message of another hook is nobody's here
       }
-    },
-    # These name an instance and no group, so there is nothing to tell a group's own by.
-    var.spot_events ? { spot = { source = ["aws.ec2"], detail-type = ["EC2 Spot Instance Interruption Warning"] } } : {},
-    var.rebalance_events ? { rebalance = { source = ["aws.ec2"], detail-type = ["EC2 Instance Rebalance Recommendation"] } } : {},
-  ) : {}
+    }
+    spot      = { source = ["aws.ec2"], detail-type = ["EC2 Spot Instance Interruption Warning"] }
+    rebalance = { source = ["aws.ec2"], detail-type = ["EC2 Instance Rebalance Recommendation"] }
+  } : key => jsonencode(pattern) if local.wanted[key] }
+
+  wanted = {
+    termination = var.wiring == "eventbridge"
+    spot        = local.queued && var.spot_events
+    rebalance   = local.queued && var.rebalance_events
+  }
 
   rule_arns  = [for rule in aws_cloudwatch_event_rule.this : rule.arn]
   topic_arns = aws_sns_topic.this[*].arn
@@ -67,7 +71,7 @@ resource "aws_cloudwatch_event_rule" "this" {
 
   name          = "${local.name}-${each.key}"
   description   = "To the termination queue of the Auto Scaling group ${var.group_name}."
-  event_pattern = jsonencode(each.value)
+  event_pattern = each.value
   tags          = var.tags
 }
 
@@ -134,7 +138,7 @@ resource "aws_sns_topic_subscription" "this" {
 resource "aws_iam_role" "this" {
   count = contains(["direct", "sns"], var.wiring) ? 1 : 0
 
-  name        = "${local.name}-termination-hook-${local.region}"
+  name        = "${local.name}-hook-${local.region}"
   description = "Auto Scaling sends the messages of the hook ${var.hook_name} of the group ${var.group_name}."
   tags        = var.tags
 

@@ -1,0 +1,134 @@
+# What is refused, before anything is made. Each run has one mistake for each of the variables that it names: all of them
+# must be refused.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  group_name = "workers"
+}
+
+run "too_little" {
+  command = plan
+
+  variables {
+    group_name                = ""
+    group_id                  = ""
+    hook_name                 = ""
+    heartbeat_timeout         = 29
+    launch_hook               = { heartbeat_timeout = 29 }
+    drain_timeout             = 0
+    terminating_alarm_minutes = 0
+    runbook_url               = ""
+    tags                      = { "" = "empty" }
+    agent                     = { unreachable_grace = "60" }
+  }
+
+  expect_failures = [
+    var.group_name, var.group_id, var.hook_name, var.heartbeat_timeout, var.launch_hook, var.drain_timeout,
+    var.terminating_alarm_minutes, var.runbook_url, var.tags, var.agent,
+  ]
+}
+
+run "too_much" {
+  command = plan
+
+  variables {
+    group_name                = join("", [for _ in range(256) : "w"])
+    heartbeat_timeout         = 7201
+    notification_metadata     = join("", [for _ in range(1024) : "m"])
+    launch_hook               = { heartbeat_timeout = 7201 }
+    drain_timeout             = 172800
+    terminating_alarm_minutes = 10081
+    agent                     = { url = "http://127.0.0.1:8080", unix = "/run/worker.sock" }
+  }
+
+  expect_failures = [
+    var.group_name, var.heartbeat_timeout, var.notification_metadata, var.launch_hook, var.drain_timeout,
+    var.terminating_alarm_minutes, var.agent,
+  ]
+}
+
+run "of_another_kind" {
+  command = plan
+
+  variables {
+    heartbeat_timeout         = 30.5
+    default_result            = "continue"
+    launch_hook               = { default_result = "RETRY" }
+    drain_timeout             = 90.5
+    drain_at                  = "later"
+    wiring                    = "lambda"
+    terminating_alarm_minutes = 1.5
+    agent                     = { on_exit = "ok" }
+  }
+
+  expect_failures = [
+    var.heartbeat_timeout, var.default_result, var.launch_hook, var.drain_timeout, var.drain_at, var.wiring,
+    var.terminating_alarm_minutes, var.agent,
+  ]
+}
+
+run "of_another_form" {
+  command = plan
+
+  variables {
+    group_name    = "work*"
+    hook_name     = "my drain"
+    launch_hook   = { name = "a b" }
+    kms_key_arn   = "alias/aws/sqs"
+    role_name     = "arn:aws:iam::123456789012:role/workers"
+    alarm_actions = ["pager"]
+    runbook_url   = "https://example.org/runbook#part"
+    tags          = { "aws:owner" = "us" }
+    agent         = { url = "https://127.0.0.1:8080" }
+  }
+
+  expect_failures = [
+    var.group_name, var.hook_name, var.launch_hook, var.kms_key_arn, var.role_name, var.alarm_actions, var.runbook_url,
+    var.tags, var.agent,
+  ]
+}
+
+run "agent_with_a_relative_path" {
+  command = plan
+
+  variables {
+    agent = { drain_path = "drain" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_another_method" {
+  command = plan
+
+  variables {
+    agent = { method = "PATCH" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "drain_longer_than_the_hook" {
+  command = plan
+
+  variables {
+    heartbeat_timeout = 30
+    drain_timeout     = 3000
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.this]
+}
+
+run "events_without_a_queue" {
+  command = plan
+
+  variables {
+    wiring      = "none"
+    spot_events = true
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.this]
+}

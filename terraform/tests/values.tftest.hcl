@@ -1,0 +1,278 @@
+# What the module makes of its variables. Where a value depends on what AWS answers, the run applies to the mocks.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  group_name = "workers"
+}
+
+run "defaults" {
+  command = plan
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.lifecycle_transition == "autoscaling:EC2_INSTANCE_TERMINATING"
+    error_message = "the hook is for ${aws_autoscaling_lifecycle_hook.this.lifecycle_transition}"
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.heartbeat_timeout == 300 && aws_autoscaling_lifecycle_hook.this.default_result == "CONTINUE"
+    error_message = "the hook has other defaults"
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.notification_target_arn == null && length(aws_iam_role.this) == 0
+    error_message = "the hook sends messages by itself, though a rule does"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.this[0].name == "workers-termination" && aws_sqs_queue.this[0].message_retention_seconds == 3600 && aws_sqs_queue.this[0].sqs_managed_sse_enabled
+    error_message = "the queue has another name or retention, or is not encrypted"
+  }
+
+  assert {
+    condition = jsondecode(aws_cloudwatch_event_rule.this["termination"].event_pattern) == {
+      source      = ["aws.autoscaling"]
+      detail-type = ["EC2 Instance-terminate Lifecycle Action"]
+      detail      = { AutoScalingGroupName = ["workers"], LifecycleHookName = ["drain"] }
+    }
+    error_message = "the rule's pattern is ${aws_cloudwatch_event_rule.this["termination"].event_pattern}"
+  }
+
+  assert {
+    condition     = keys(aws_cloudwatch_event_rule.this) == ["termination"]
+    error_message = "there are rules that nobody asked for"
+  }
+
+  assert {
+    condition     = length(aws_iam_policy.this) + length(aws_autoscaling_lifecycle_hook.launch) + length(aws_sqs_queue.counted) == 0
+    error_message = "there is something that nobody asked for"
+  }
+}
+
+run "configuration" {
+  assert {
+    condition     = output.configuration == <<-EOT
+      [agent]
+      drain_timeout = "3600s"
+
+      [queue]
+      url = "https://sqs.eu-west-1.amazonaws.com/123456789012/a-queue"
+
+      [lifecycle]
+      hook = "drain"
+      group = "workers"
+      drain_at = "notice"
+      heartbeat_timeout = "300s"
+    EOT
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = output.user_data == "#!/bin/bash\ncat >/etc/drainhook/drainhook.toml <<'END'\n${output.configuration}END\nsystemctl restart drainhook.service\n"
+    error_message = output.user_data
+  }
+}
+
+run "configuration_of_an_agent" {
+  variables {
+    group_name    = "my (own) workers"
+    hook_name     = "fleet/drain"
+    wiring        = "none"
+    drain_at      = "wait"
+    drain_timeout = 90
+    agent         = { unix = "/run/worker.sock", drain_blocks = true, on_exit = "drained" }
+  }
+
+  assert {
+    condition     = output.configuration == <<-EOT
+      [agent]
+      drain_blocks = true
+      drain_timeout = "90s"
+      on_exit = "drained"
+      unix = "/run/worker.sock"
+
+      [lifecycle]
+      hook = "fleet/drain"
+      group = "my (own) workers"
+      drain_at = "wait"
+      heartbeat_timeout = "300s"
+    EOT
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = output.queue_url == null && output.dead_letter_queue_url == null && output.rule_arn == null
+    error_message = "there is a queue or a rule, though the wiring is none"
+  }
+}
+
+run "names_of_other_characters" {
+  command = plan
+
+  variables {
+    group_name = "my.workers"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.this[0].name == "my-workers-${substr(sha256("my.workers"), 0, 8)}-termination"
+    error_message = "the queue is ${aws_sqs_queue.this[0].name}, which the group my-workers could have too"
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.autoscaling_group_name == "my.workers"
+    error_message = "the hook is another group's"
+  }
+}
+
+# SQS takes names of 80 characters, EventBridge and IAM roles of 64.
+run "long_names" {
+  command = plan
+
+  variables {
+    group_name       = join("", [for _ in range(255) : "w"])
+    wiring           = "direct"
+    spot_events      = true
+    completion_alarm = true
+    role_name        = "workers"
+  }
+
+  assert {
+    condition = alltrue([for name in concat(
+      [for rule in aws_cloudwatch_event_rule.this : rule.name],
+      [for rule in aws_cloudwatch_event_rule.counted : rule.name],
+      aws_iam_role.this[*].name,
+      aws_sqs_queue.dead_letter[*].name,
+    ) : length(name) <= 64])
+    error_message = "a name is too long"
+  }
+}
+
+# The longest Region's name has 14 characters.
+run "long_names_that_fit" {
+  command = plan
+
+  variables {
+    group_name = join("", [for _ in range(36) : "w"])
+    wiring     = "sns"
+  }
+
+  override_data {
+    target = data.aws_region.this
+    values = { id = "ap-southeast-1" }
+  }
+
+  assert {
+    condition     = length(aws_iam_role.this[0].name) <= 64 && length(aws_sqs_queue.dead_letter[0].name) <= 80
+    error_message = "a name is too long: ${aws_iam_role.this[0].name}"
+  }
+}
+
+run "direct" {
+  variables {
+    wiring = "direct"
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.notification_target_arn == aws_sqs_queue.this[0].arn && aws_autoscaling_lifecycle_hook.this.role_arn == aws_iam_role.this[0].arn
+    error_message = "the hook does not send to the queue"
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.this) == 0 && length(aws_sqs_queue.dead_letter) == 0
+    error_message = "there is a rule, or a dead-letter queue for none"
+  }
+}
+
+run "sns" {
+  variables {
+    wiring = "sns"
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.notification_target_arn == aws_sns_topic.this[0].arn && aws_sns_topic_subscription.this[0].raw_message_delivery
+    error_message = "the hook does not send to the topic, or the topic wraps messages"
+  }
+
+  assert {
+    condition     = aws_sns_topic.this[0].kms_master_key_id == "alias/aws/sns"
+    error_message = "the topic is not encrypted"
+  }
+}
+
+run "own_key" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+  }
+
+  assert {
+    condition     = alltrue([for queue in concat(aws_sqs_queue.this, aws_sqs_queue.dead_letter) : queue.kms_master_key_id == var.kms_key_arn])
+    error_message = "a queue has another key"
+  }
+}
+
+run "events_of_instances" {
+  command = plan
+
+  variables {
+    spot_events      = true
+    rebalance_events = true
+  }
+
+  assert {
+    condition     = keys(aws_cloudwatch_event_target.this) == ["rebalance", "spot", "termination"]
+    error_message = "a rule or a target is missing"
+  }
+}
+
+run "launch_hook" {
+  command = plan
+
+  variables {
+    launch_hook = { heartbeat_timeout = 60 }
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.launch[0].name == "ready" && aws_autoscaling_lifecycle_hook.launch[0].heartbeat_timeout == 60 && aws_autoscaling_lifecycle_hook.launch[0].lifecycle_transition == "autoscaling:EC2_INSTANCE_LAUNCHING"
+    error_message = "the launch hook is another"
+  }
+}
+
+run "the_group_comes_first" {
+  command = plan
+
+  variables {
+    group_id = "workers"
+  }
+
+  assert {
+    condition     = aws_autoscaling_lifecycle_hook.this.autoscaling_group_name == var.group_id
+    error_message = "the hook does not depend on the group's id"
+  }
+}
+
+run "longest_drain_of_a_short_hook" {
+  command = plan
+
+  variables {
+    heartbeat_timeout = 30
+    drain_timeout     = 2999
+  }
+}
+
+run "longest_drain" {
+  command = plan
+
+  variables {
+    heartbeat_timeout = 7200
+    drain_timeout     = 172799
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["terminating-too-long"].period == 3600 && aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods == 49
+    error_message = "CloudWatch looks back for a day at most in minutes"
+  }
+}
