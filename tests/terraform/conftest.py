@@ -160,6 +160,15 @@ class Applied:
         self.aws = aws
         self.outputs = outputs
 
+    def hooks(self, call: str) -> dict[str, dict[str, Any]]:
+        """The hooks of a call's group, by name."""
+        autoscaling = self.aws.client("autoscaling")
+        described = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=call)["LifecycleHooks"]
+        for hook in described:
+            # The same for each hook in moto.
+            del hook["GlobalTimeout"]
+        return {hook.pop("LifecycleHookName"): hook for hook in described}
+
     def queue(self, url: str) -> dict[str, str]:
         """A queue's attributes."""
         return self.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
@@ -168,7 +177,8 @@ class Applied:
         return json.loads(self.queue(url)["Policy"])
 
     def role_policies(self, role: str) -> list[dict[str, Any]]:
-        """A role's policies, those attached and its own."""
+        """A role's policies, by its name or ARN: those attached and its own."""
+        role = role.rsplit("/", 1)[-1]
         iam = self.aws.client("iam")
         policies = []
         for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
@@ -180,8 +190,8 @@ class Applied:
         return policies
 
     def trust(self, role: str) -> dict[str, Any]:
-        """Who may assume a role."""
-        return self.aws.client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+        """Who may assume a role, by its ARN."""
+        return self.aws.client("iam").get_role(RoleName=role.rsplit("/", 1)[-1])["Role"]["AssumeRolePolicyDocument"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -76,7 +76,8 @@ def decide(*scenes: Scene) -> list[dict[str, str]]:
 
 
 def variants(policy: Policy) -> Iterator[tuple[str, Policy]]:
-    """The policy without one of its statements, actions or conditions, or with one resource that is any."""
+    """The policy without one of its statements, actions or conditions, or, where it is not a resource's own, with one
+    resource that is any."""
 
     def variant(what: str, index: int, change: Any) -> tuple[str, Policy]:
         changed = copy.deepcopy(policy)
@@ -89,7 +90,7 @@ def variants(policy: Policy) -> Iterator[tuple[str, Policy]]:
         actions = statement["Action"] if isinstance(statement["Action"], list) else []
         for action in actions if len(actions) > 1 else []:
             yield variant(f"without {action}", index, lambda all, i, action=action: all[i]["Action"].remove(action))
-        if statement.get("Resource", "*") != "*" and statement["Effect"] == "Allow":
+        if statement.get("Resource", "*") != "*" and "Principal" not in statement:
             yield variant("for any resource", index, lambda all, i: all[i].update(Resource="*"))
         for operator, keys in statement.get("Condition", {}).items():
             for key in keys:

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from conftest import AGENT_SOCKET, REGION, Applied, Aws
 from instance import BIN, Agent, Instance
-from test_applied import hooks
 
 SECONDS_MAX = 60
 T = TypeVar("T")
@@ -115,7 +114,7 @@ def test_scale_in(applied: Applied, tmp_path: Path) -> None:
     with process([BIN, "simulate", "--serve", "--json"], {}) as served:
         assert served.stdout
         url = json.loads(served.stdout.readline())["environment"]["AWS_ENDPOINT_URL"]
-        simulator = Simulator(url, "scale-in", hooks(applied, "scale-in"))
+        simulator = Simulator(url, "scale-in", applied.hooks("scale-in"))
         instance = Instance(
             tmp_path,
             {
