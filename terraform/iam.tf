@@ -45,6 +45,7 @@ locals {
       Resource = "${local.aws}:ec2:${local.region}:${local.account}:instance/*"
       Condition = {
         ArnEquals                   = { "ec2:SourceInstanceARN" = "${local.aws}:ec2:${local.region}:${local.account}:instance/$${ec2:InstanceID}" }
+        Null                        = { "aws:TagKeys" = "false" } # DeleteTags without keys deletes all tags
         "ForAllValues:StringEquals" = { "aws:TagKeys" = ["drainhook:state", "drainhook:reason", "drainhook:in-flight", "drainhook:deadline"] }
       }
     }] : [],

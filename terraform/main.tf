@@ -24,6 +24,16 @@ locals {
   global_timeout = min(100 * var.heartbeat_timeout, 172800)
 }
 
+# The provider updates a hook in place where that cannot be right: for another group it would put a second hook there and
+# leave this one, and AWS keeps a target and a role that a hook no longer names. So these changes replace it.
+resource "terraform_data" "group" {
+  input = var.group_name
+}
+
+resource "terraform_data" "notifies" {
+  input = contains(["direct", "sns"], var.wiring)
+}
+
 resource "aws_autoscaling_lifecycle_hook" "this" {
   name                    = var.hook_name
   autoscaling_group_name  = coalesce(var.group_id, var.group_name)
@@ -43,6 +53,8 @@ resource "aws_autoscaling_lifecycle_hook" "this" {
   ]
 
   lifecycle {
+    replace_triggered_by = [terraform_data.group, terraform_data.notifies]
+
     precondition {
       condition     = var.drain_timeout < local.global_timeout
       error_message = "The drain_timeout is ${var.drain_timeout} s, but with a heartbeat_timeout of ${var.heartbeat_timeout} s the hook is kept alive for ${local.global_timeout} s at most (100 heartbeat timeouts, and 48 hours): lower drain_timeout below that, or raise heartbeat_timeout to ${floor(var.drain_timeout / 100) + 1}."
@@ -63,6 +75,10 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
   lifecycle_transition   = "autoscaling:EC2_INSTANCE_LAUNCHING"
   heartbeat_timeout      = var.launch_hook.heartbeat_timeout
   default_result         = var.launch_hook.default_result
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.group]
+  }
 }
 
 # One queue for each group: others' messages have to be received and given back, which costs time and requests. It has no

@@ -58,7 +58,7 @@ variable "default_result" {
 
 variable "notification_metadata" {
   type        = string
-  description = "Text that the hook puts into each of its messages; empty: none."
+  description = "Text that the hook puts into each of its messages; empty: none. It can be changed and not taken back: AWS keeps what a hook no longer names."
   default     = ""
   nullable    = false
 

@@ -26,14 +26,12 @@ run "queue_workers" {
   }
 
   assert {
-    condition     = aws_autoscaling_group.this.instance_refresh[0].strategy == "Rolling" && aws_autoscaling_group.this.timeouts.delete == "75m"
-    error_message = "a refresh or a destruction does not fit a drain of an hour"
+    condition     = toset(aws_autoscaling_group.this.enabled_metrics) == toset(["GroupDesiredCapacity", "GroupInServiceInstances", "GroupTerminatingInstances"])
+    error_message = "the alarms and the scaling policy look at metrics that the group does not have"
   }
 }
 
 run "web_service" {
-  command = plan
-
   module {
     source = "./examples/web-service"
   }
@@ -45,6 +43,11 @@ run "web_service" {
     security_group_ids = ["sg-0123456789abcdef0"]
     listener_arn       = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/1234567890123456/1234567890123456"
     host               = "www.example.org"
+  }
+
+  assert {
+    condition     = startswith(base64decode(aws_launch_template.this.user_data), "#!/bin/bash\ncat >") && strcontains(base64decode(aws_launch_template.this.user_data), "\nuntil curl ")
+    error_message = base64decode(aws_launch_template.this.user_data)
   }
 }
 

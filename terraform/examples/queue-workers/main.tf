@@ -118,11 +118,6 @@ resource "aws_autoscaling_group" "this" {
     propagate_at_launch = true
   }
 
-  # Destroying waits for the drains, and never forces.
-  timeouts {
-    delete = "${ceil(var.drain_timeout / 60) + 15}m"
-  }
-
   lifecycle {
     ignore_changes = [desired_capacity] # the policy's
   }

@@ -45,8 +45,11 @@ locals {
     done
     token="$(curl --silent -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)"
     id="$(curl --silent -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)"
-    aws autoscaling complete-lifecycle-action --region '${var.region}' --auto-scaling-group-name '${var.name}' \
-        --lifecycle-hook-name ready --lifecycle-action-result CONTINUE --instance-id "$id" || true
+    for _ in 1 2 3 4 5; do
+        aws autoscaling complete-lifecycle-action --region '${var.region}' --auto-scaling-group-name '${var.name}' \
+            --lifecycle-hook-name ready --lifecycle-action-result CONTINUE --instance-id "$id" && break
+        sleep 5
+    done
   EOT
 }
 
@@ -148,10 +151,6 @@ resource "aws_autoscaling_group" "this" {
     key                 = "Name"
     value               = var.name
     propagate_at_launch = true
-  }
-
-  timeouts {
-    delete = "${ceil((var.deregistration_delay + var.drain_timeout) / 60) + 15}m"
   }
 
   lifecycle {

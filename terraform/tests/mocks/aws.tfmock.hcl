@@ -44,6 +44,18 @@ mock_resource "aws_iam_role" {
   }
 }
 
+mock_resource "aws_iam_instance_profile" {
+  defaults = {
+    arn = "arn:aws:iam::123456789012:instance-profile/a-profile"
+  }
+}
+
+mock_resource "aws_lb_target_group" {
+  defaults = {
+    arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/a-group/1234567890123456"
+  }
+}
+
 mock_resource "aws_iam_policy" {
   defaults = {
     arn = "arn:aws:iam::123456789012:policy/a-policy"
@@ -53,5 +65,11 @@ mock_resource "aws_iam_policy" {
 mock_resource "aws_sns_topic" {
   defaults = {
     arn = "arn:aws:sns:eu-west-1:123456789012:a-topic"
+  }
+}
+
+mock_resource "aws_launch_template" {
+  defaults = {
+    id = "lt-0123456789abcdef0"
   }
 }

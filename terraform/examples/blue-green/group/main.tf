@@ -67,9 +67,4 @@ resource "aws_autoscaling_group" "this" {
     value               = var.name
     propagate_at_launch = true
   }
-
-  # An apply that removes instances does not wait for their drains; destroying does.
-  timeouts {
-    delete = "${ceil(var.drain_timeout / 60) + 15}m"
-  }
 }
