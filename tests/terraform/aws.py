@@ -2,9 +2,9 @@
 
 In two things moto is made more like AWS:
 
-- It keeps of a lifecycle hook neither target nor role nor metadata and answers with fixed ones. Here it keeps them, and
-  what a later PutLifecycleHook does not name stays (hashicorp/terraform-provider-aws#21329; the API's "If you specify an
-  empty string, this overrides the current ARN").
+- It keeps of a lifecycle hook neither target nor role nor metadata and answers with fixed ones. Here it keeps them,
+  and what a later PutLifecycleHook does not name stays (hashicorp/terraform-provider-aws#21329; the API's "If you
+  specify an empty string, this overrides the current ARN").
 - It forgets a queue's policy when other attributes are set.
 """
 

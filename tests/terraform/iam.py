@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from conftest import ACCOUNT
@@ -64,7 +65,7 @@ def decide(*scenes: Scene) -> list[dict[str, str]]:
     """The decision on each request of each scene, by its name."""
     simulations = [simulation for scene in scenes for simulation in scene.simulations()]
     done = subprocess.run(
-        ["node", os.environ["DRAINHOOK_EVALUATOR"]],
+        ["node", str(Path(__file__).with_name("decide.cjs")), os.environ["DRAINHOOK_EVALUATOR"]],
         input=json.dumps(simulations),
         capture_output=True,
         text=True,

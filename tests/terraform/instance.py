@@ -39,11 +39,17 @@ class Instance:
     def command(self, *command: str) -> list[str]:
         return ["unshare", "--mount", "--map-root-user", "bash", "-ec", ENTER, "enter", str(self.folder), *command]
 
-    def run(self, *command: str, code: int = 0) -> str:
+    def run(self, *command: str) -> str:
+        """Runs a command that must succeed; what it prints."""
         done = subprocess.run(
-            self.command(*command), env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+            self.command(*command),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
-        assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def boot(self, user_data: str) -> list[str]:

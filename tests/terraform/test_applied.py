@@ -146,7 +146,7 @@ def test_spot_events(applied: Applied) -> None:
 
 
 def test_targets_have_a_dead_letter_queue(applied: Applied) -> None:
-    """A queue that cannot be reached is no reason to lose an event: on the target, as receives would fill the queue's own."""
+    """What cannot be delivered is kept. It hangs on the target: receives would fill one of the queue's own."""
     events = applied.aws.client("events")
     for call, keys in {"workers": ["termination"], "full": ["termination", "spot"]}.items():
         dead_letters = applied.queue(applied.outputs[call]["dead_letter_queue_url"])["QueueArn"]

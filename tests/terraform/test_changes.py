@@ -13,7 +13,7 @@ Changes = dict[str, str]
 
 HOOK = "aws_autoscaling_lifecycle_hook.this"
 LAUNCH_HOOK = "aws_autoscaling_lifecycle_hook.launch[0]"
-NOTIFIES = "terraform_data.this"
+GROUP, NOTIFIES = "terraform_data.group", "terraform_data.notifies"
 QUEUES = ("aws_sqs_queue.this[0]", "aws_sqs_queue.dead_letter[0]")
 QUEUE_POLICY = "aws_sqs_queue_policy.this[0]"
 DEAD_LETTER_POLICY = "aws_sqs_queue_policy.dead_letter[0]"
@@ -28,12 +28,8 @@ def alarm(key: str) -> str:
     return f'aws_cloudwatch_metric_alarm.this["{key}"]'
 
 
-def rule(key: str, of: str = "this") -> tuple[str, str]:
-    return f'aws_cloudwatch_event_rule.{of}["{key}"]', f'aws_cloudwatch_event_target.{of}["{key}"]'
-
-
-def counted(key: str) -> tuple[str, ...]:
-    return *rule(key, of="counted"), f'aws_sqs_queue.counted["{key}"]', f'aws_sqs_queue_policy.counted["{key}"]'
+def rule(key: str) -> tuple[str, str]:
+    return f'aws_cloudwatch_event_rule.this["{key}"]', f'aws_cloudwatch_event_target.this["{key}"]'
 
 
 def create(*resources: str) -> Changes:
@@ -64,53 +60,51 @@ class Case(NamedTuple):
     changes: Changes
 
 
-ROLE_NAME = "workers"
-OTHER_GROUP = "other"
-WITH_ROLE = {"role_name": ROLE_NAME}
+ROLE_NAME, OTHER_GROUP = "workers", "other"
+# Inputs that change nothing of the same resources share a case, as each takes Terraform its time.
 CASES = {
-    "group_name": Case(
-        {},
-        {"group_name": OTHER_GROUP},
-        replace(HOOK, *QUEUES, QUEUE_POLICY, DEAD_LETTER_POLICY, *rule("termination"), *ALARMS, DASHBOARD)
-        | update(NOTIFIES),
-    ),
-    "heartbeat_timeout": Case({}, {"heartbeat_timeout": 400}, update(HOOK)),
+    "configuration": Case({}, {"drain_at": "wait", "agent": {"url": "http://127.0.0.1:9000"}}, {}),
+    "hook": Case({}, {"heartbeat_timeout": 400, "notification_metadata": "blue"}, update(HOOK)),
     "default_result": Case(
         {}, {"default_result": "ABANDON"}, update(HOOK, DASHBOARD) | create(alarm("retained"))
     ),
-    "notification_metadata": Case({}, {"notification_metadata": "blue"}, update(HOOK)),
-    "drain_timeout": Case({}, {"drain_timeout": 7200}, update(alarm("terminating-too-long"))),
-    "configuration": Case({}, {"drain_at": "wait", "agent": {"url": "http://127.0.0.1:9000"}}, {}),
-    "no_launch_hook": Case({}, {"launch_hook": {}}, create(LAUNCH_HOOK)),
-    "launch_hook": Case({"launch_hook": {}}, {"launch_hook": {"heartbeat_timeout": 60}}, update(LAUNCH_HOOK)),
-    "spot_events": Case(
-        {}, {"spot_events": True}, create(*rule("spot")) | update(QUEUE_POLICY, DEAD_LETTER_POLICY)
-    ),
-    "rebalance_events": Case(
-        {}, {"rebalance_events": True}, create(*rule("rebalance")) | update(QUEUE_POLICY, DEAD_LETTER_POLICY)
-    ),
-    "kms_key_arn": Case(WITH_ROLE, {"kms_key_arn": KEY}, update(*QUEUES, POLICY)),
-    "role_name": Case({}, WITH_ROLE, create(POLICY, ATTACHMENT)),
-    "instance_tags": Case(WITH_ROLE, {"instance_tags": True}, update(POLICY)),
-    "daemon_metrics": Case(
-        WITH_ROLE, {"daemon_metrics": True}, update(POLICY, DASHBOARD) | create(*DAEMON_ALARMS)
-    ),
-    "completion_alarm": Case(
-        {},
-        {"completion_alarm": True},
-        create(*counted("terminated"), *counted("completed"), "aws_cloudwatch_metric_alarm.unfinished[0]")
-        | update(DASHBOARD),
+    "drain_timeout": Case(
+        {"completion_alarm": True, "launch_hook": {}},
+        {"drain_timeout": 7200, "launch_hook": {"heartbeat_timeout": 60}},
+        update(alarm("terminating-too-long"), LAUNCH_HOOK),
     ),
     "terminating_alarm_minutes": Case(
-        {}, {"terminating_alarm_minutes": 20}, update(alarm("terminating-too-long"))
+        {},
+        {"terminating_alarm_minutes": 20, "dashboard": False, "launch_hook": {}},
+        update(alarm("terminating-too-long")) | delete(DASHBOARD) | create(LAUNCH_HOOK),
     ),
-    "alarm_actions": Case({}, {"alarm_actions": [TOPIC]}, update(*ALARMS)),
-    "runbook_url": Case({}, {"runbook_url": "https://wiki.example/drain"}, update(*ALARMS)),
-    "dashboard": Case({}, {"dashboard": False}, delete(DASHBOARD)),
+    "alarms": Case({}, {"alarm_actions": [TOPIC], "runbook_url": "https://wiki.example/drain"}, update(*ALARMS)),
+    "events": Case(
+        {},
+        {"spot_events": True, "rebalance_events": True},
+        create(*rule("spot"), *rule("rebalance")) | update(QUEUE_POLICY, DEAD_LETTER_POLICY),
+    ),
+    "role_name": Case({}, {"role_name": ROLE_NAME}, create(POLICY, ATTACHMENT)),
+    "policy": Case(
+        {"role_name": ROLE_NAME}, {"instance_tags": True, "kms_key_arn": KEY}, update(*QUEUES, POLICY)
+    ),
+    "daemon_metrics": Case(
+        {"role_name": ROLE_NAME},
+        {"daemon_metrics": True},
+        update(POLICY, DASHBOARD) | create(*DAEMON_ALARMS),
+    ),
     "tags": Case(
-        WITH_ROLE, {"tags": {"team": "blue"}}, update(*QUEUES, rule("termination")[0], *ALARMS, POLICY)
+        {"role_name": ROLE_NAME},
+        {"tags": {"team": "blue"}},
+        update(*QUEUES, rule("termination")[0], *ALARMS, POLICY),
     ),
+    # A name cannot be changed. The other group keeps nothing of the first.
     "hook_name": Case({}, {"hook_name": "leave"}, replace(HOOK) | update(rule("termination")[0])),
+    "group_name": Case(
+        {"wiring": "none", "launch_hook": {}},
+        {"group_name": OTHER_GROUP},
+        replace(HOOK, LAUNCH_HOOK, alarm("terminating-too-long"), DASHBOARD) | update(GROUP),
+    ),
     # The queue stays, with what is in it. A hook keeps a target that it is not told to forget, so it is replaced.
     "eventbridge_to_direct": Case(
         {},
@@ -132,12 +126,6 @@ CASES = {
         {"wiring": "direct"},
         {"wiring": "none"},
         replace(HOOK) | update(NOTIFIES, DASHBOARD) | delete(QUEUES[0], QUEUE_POLICY, *ROLE),
-    ),
-    "none_to_eventbridge": Case(
-        {"wiring": "none"},
-        {"wiring": "eventbridge"},
-        update(DASHBOARD)
-        | create(*QUEUES, QUEUE_POLICY, DEAD_LETTER_POLICY, *rule("termination"), alarm("dead-letters")),
     ),
 }
 

@@ -75,6 +75,7 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
         "tag itself": tags("ec2:CreateTags", INSTANCE, "drainhook:state"),
         "untag itself": tags("ec2:DeleteTags", INSTANCE, "drainhook:deadline"),
         "tag itself with a name": tags("ec2:CreateTags", INSTANCE, "Name"),
+        "remove all tags of itself": asks("ec2:DeleteTags", INSTANCE, ec2__InstanceID=INSTANCE.rsplit("/", 1)[1]),
         "tag another": tags("ec2:CreateTags", OTHER_INSTANCE, "drainhook:state"),
         "untag another": tags("ec2:DeleteTags", OTHER_INSTANCE, "drainhook:state"),
         "tag an image": asks(
@@ -151,7 +152,7 @@ def session(role: str) -> str:
 
 
 def sender_scene(applied: Applied, call: str) -> Scene:
-    """All who may want to send to the queue. The administrator may do everything but what the queue's policy forbids."""
+    """All who may want to send to the queue. Administrators may do all that its policy does not forbid."""
     outputs = applied.outputs[call]
     queue = outputs["queue_arn"]
 
@@ -249,7 +250,8 @@ def test_nothing_in_a_policy_is_idle(applied: Applied) -> None:
     scene = daemon_scene(applied, "full")
     ((principal, (role_policy,)),) = scene.identity.items()
     cases = [
-        (f"role: {what}", scene, replace(scene, identity={principal: [policy]})) for what, policy in variants(role_policy)
+        (f"role: {what}", scene, replace(scene, identity={principal: [policy]}))
+        for what, policy in variants(role_policy)
     ]
     scenes = [(f"queue of {call}", sender_scene(applied, call)) for call in SENDERS]
     scenes += [(f"hook's role of {call}", hook_scene(applied, call)) for call in ("direct", "sns")]

@@ -1,9 +1,9 @@
 """The whole: what Terraform has made, the configuration and the user data that it puts out, the real daemon.
 
-Auto Scaling and the metadata service are the simulator's, as moto has neither CompleteLifecycleAction nor an IMDS; the hook
-in it is the one that Terraform made. EventBridge and SQS are moto's: what the simulator's Auto Scaling says goes onto its
-bus, and from there to the queue only if the rule wants it. (AWS takes events of the source `aws.autoscaling` from Auto
-Scaling alone.)
+Auto Scaling and the metadata service are the simulator's, as moto has neither CompleteLifecycleAction nor an IMDS; the
+hook in it is the one that Terraform made. EventBridge and SQS are moto's: what the simulator's Auto Scaling says goes
+onto its bus, and from there to the queue only if the rule wants it. (AWS takes events of the source `aws.autoscaling`
+from Auto Scaling alone.)
 """
 
 import json
