@@ -1,0 +1,264 @@
+"""What the module's policies permit, and what they do not."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from conftest import ACCOUNT, INPUTS, KEY, REGION, Applied
+from iam import ALLOWED, Policy, Request, Scene, decide, variants
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+INSTANCE = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-0123456789abcdef0"
+OTHER_INSTANCE = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-0fedcba9876543210"
+DAEMON = f"arn:aws:sts::{ACCOUNT}:assumed-role/workers/i-0123456789abcdef0"
+ADMIN = f"arn:aws:iam::{ACCOUNT}:user/admin"
+OTHER_ACCOUNT = "210987654321"
+OTHER_ADMIN = f"arn:aws:iam::{OTHER_ACCOUNT}:user/admin"
+OTHER_KEY = f"{KEY[:-4]}0000"
+EVERYTHING: Policy = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+# That of a key which leaves the account's identities to their own policies.
+KEY_POLICY: Policy = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
+    ],
+}
+EVENTS, SNS, AUTOSCALING = (f"{service}.amazonaws.com" for service in ("events", "sns", "autoscaling"))
+
+# What `drainhook check` asks for and does without.
+DISPENSABLE = {"sqs:GetQueueAttributes"}
+
+
+def group_arn(name: str, account: str = ACCOUNT) -> str:
+    uuid = "12345678-1234-1234-1234-123456789012"
+    return f"arn:aws:autoscaling:{REGION}:{account}:autoScalingGroup:{uuid}:autoScalingGroupName/{name}"
+
+
+def asks(action: str, resource: str = "*", **context: str | list[str]) -> Request:
+    """The daemon asks; context keys with `__` in place of `:`, and no `_` else."""
+    from_here = {"ec2:SourceInstanceARN": INSTANCE}
+    of_request = {key.replace("__", ":"): value for key, value in context.items()}
+    return Request(DAEMON, action, resource, from_here | of_request)
+
+
+def tags(action: str, instance: str, key: str) -> Request:
+    return asks(action, instance, ec2__InstanceID=instance.rsplit("/", 1)[1], aws__TagKeys=[key])
+
+
+def daemon_scene(applied: Applied, call: str) -> Scene:
+    """All that the daemon of a group does, and what whoever has its credentials may want to do."""
+    group, inputs, outputs = group_arn(call), INPUTS[call], applied.outputs[call]
+    requests = {
+        "complete": asks("autoscaling:CompleteLifecycleAction", group),
+        "heartbeat": asks("autoscaling:RecordLifecycleActionHeartbeat", group),
+        "read hooks": asks("autoscaling:DescribeLifecycleHooks"),
+        "read states": asks("autoscaling:DescribeAutoScalingInstances"),
+        "complete another group's": asks("autoscaling:CompleteLifecycleAction", group_arn("other")),
+        "complete one's whose name begins so": asks("autoscaling:CompleteLifecycleAction", group_arn(f"{call}-2")),
+        "complete another account's": asks(
+            "autoscaling:CompleteLifecycleAction", group_arn(call, OTHER_ACCOUNT)
+        ),
+        "another group's heartbeat": asks("autoscaling:RecordLifecycleActionHeartbeat", group_arn("other")),
+        "change the hook": asks("autoscaling:PutLifecycleHook", group),
+        "delete the hook": asks("autoscaling:DeleteLifecycleHook", group),
+        "scale": asks("autoscaling:SetDesiredCapacity", group),
+        "protect": asks("autoscaling:SetInstanceProtection", group),
+        "terminate through the group": asks("autoscaling:TerminateInstanceInAutoScalingGroup", group),
+        "terminate itself": asks("ec2:TerminateInstances", INSTANCE),
+        "terminate another": asks("ec2:TerminateInstances", OTHER_INSTANCE),
+        "publish metrics": asks("cloudwatch:PutMetricData", cloudwatch__namespace="drainhook"),
+        "publish others' metrics": asks("cloudwatch:PutMetricData", cloudwatch__namespace="AWS/AutoScaling"),
+        "tag itself": tags("ec2:CreateTags", INSTANCE, "drainhook:state"),
+        "untag itself": tags("ec2:DeleteTags", INSTANCE, "drainhook:deadline"),
+        "tag itself with a name": tags("ec2:CreateTags", INSTANCE, "Name"),
+        "remove all tags of itself": asks("ec2:DeleteTags", INSTANCE, ec2__InstanceID=INSTANCE.rsplit("/", 1)[1]),
+        "tag another": tags("ec2:CreateTags", OTHER_INSTANCE, "drainhook:state"),
+        "untag another": tags("ec2:DeleteTags", OTHER_INSTANCE, "drainhook:state"),
+        "tag an image": asks(
+            "ec2:CreateTags", f"arn:aws:ec2:{REGION}::image/ami-12c6146b", aws__TagKeys=["drainhook:state"]
+        ),
+        "decrypt messages": asks("kms:Decrypt", KEY, kms__ViaService=f"sqs.{REGION}.amazonaws.com"),
+        "decrypt all else": asks("kms:Decrypt", KEY, kms__ViaService=f"s3.{REGION}.amazonaws.com"),
+        "decrypt with another key": asks(
+            "kms:Decrypt", OTHER_KEY, kms__ViaService=f"sqs.{REGION}.amazonaws.com"
+        ),
+    }
+    of_resource = {KEY: KEY_POLICY, OTHER_KEY: KEY_POLICY}
+    queue = outputs["queue_arn"]
+    if queue:
+        requests |= {
+            "receive": asks("sqs:ReceiveMessage", queue),
+            "give back": asks("sqs:ChangeMessageVisibility", queue),
+            "delete": asks("sqs:DeleteMessage", queue),
+            "receive in the clear": replace(asks("sqs:ReceiveMessage", queue), over_tls=False),
+            "receive from another queue": asks("sqs:ReceiveMessage", f"{queue}-2"),
+            "receive dead letters": asks("sqs:ReceiveMessage", f"{queue}-dead-letter"),
+            "delete from another queue": asks("sqs:DeleteMessage", f"{queue}-2"),
+            "hide in another queue": asks("sqs:ChangeMessageVisibility", f"{queue}-2"),
+            "send": asks("sqs:SendMessage", queue),
+            "purge": asks("sqs:PurgeQueue", queue),
+            "change the queue": asks("sqs:SetQueueAttributes", queue),
+            "delete the queue": asks("sqs:DeleteQueue", queue),
+        }
+        of_resource[queue] = applied.queue_policy(outputs["queue_url"])
+    identity = {DAEMON: applied.role_policies(inputs["role_name"])}
+    return Scene(requests, identity, of_resource)
+
+
+NEEDED = {"complete", "heartbeat", "read hooks", "read states"}
+NEEDED_OF_QUEUE = {"receive", "give back", "delete"}
+NEEDED_OF_OPTIONS = {"publish metrics", "tag itself", "untag itself", "decrypt messages"}
+
+
+def allowed(scene: Scene) -> set[str]:
+    (decisions,) = decide(scene)
+    return {name for name, decision in decisions.items() if decision == ALLOWED}
+
+
+def test_every_call_of_the_daemon_is_known_here(applied: Applied) -> None:
+    """The list above is held against the source: whoever adds a call there has to permit it, and to add it here."""
+    named = re.compile(r'(?:let call = |classify\(|within\()"(\w+:\w+)"')
+    files = [file for folder in ("aws", "cli/check") for file in (SOURCE / folder).rglob("*.rs")]
+    called = {action for file in files if file.stem != "tests" for action in named.findall(file.read_text())}
+    requests = daemon_scene(applied, "workers").requests
+    assert called - DISPENSABLE == {requests[name].action for name in NEEDED | NEEDED_OF_QUEUE}
+
+
+def test_the_daemon(applied: Applied) -> None:
+    assert allowed(daemon_scene(applied, "none")) == NEEDED
+    for call in ("workers", "direct", "sns"):
+        assert allowed(daemon_scene(applied, call)) == NEEDED | NEEDED_OF_QUEUE, call
+    assert allowed(daemon_scene(applied, "full")) == NEEDED | NEEDED_OF_QUEUE | NEEDED_OF_OPTIONS
+
+
+def test_the_output_is_what_is_attached(applied: Applied) -> None:
+    for call, inputs in INPUTS.items():
+        assert applied.role_policies(inputs["role_name"]) == [json.loads(applied.outputs[call]["policy_json"])]
+
+
+def hook_role(applied: Applied, call: str) -> str:
+    """The ARN of the role that the hook sends with."""
+    (hook,) = applied.hooks(call).values()
+    return hook["RoleARN"]
+
+
+def session(role: str) -> str:
+    """Auto Scaling, in that role."""
+    return f"{role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/AutoScaling"
+
+
+def sender_scene(applied: Applied, call: str) -> Scene:
+    """All who may want to send to the queue. Administrators may do all that its policy does not forbid."""
+    outputs = applied.outputs[call]
+    queue = outputs["queue_arn"]
+
+    def sends(principal: str, **context: str) -> Request:
+        return Request(principal, "sqs:SendMessage", queue, {key.replace("__", ":"): v for key, v in context.items()})
+
+    rule = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{call}"
+    topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:{call}-termination"
+    hook = hook_role(applied, call) if call in ("direct", "sns") else f"arn:aws:iam::{ACCOUNT}:role/some-hook"
+    other = Request(ADMIN, "sqs:ReceiveMessage", queue)
+    requests = {
+        "the rule": sends(EVENTS, aws__SourceArn=f"{rule}-termination"),
+        "the spot rule": sends(EVENTS, aws__SourceArn=f"{rule}-spot"),
+        "another rule": sends(EVENTS, aws__SourceArn=f"{rule}-other"),
+        "another account's rule": sends(EVENTS, aws__SourceArn=f"{rule.replace(ACCOUNT, OTHER_ACCOUNT)}-termination"),
+        "no rule": sends(EVENTS),
+        "the topic": sends(SNS, aws__SourceArn=topic),
+        "another topic": sends(SNS, aws__SourceArn=f"{topic}-2"),
+        "the rule's name at SNS": sends(SNS, aws__SourceArn=f"{rule}-termination"),
+        "the topic's name at EventBridge": sends(EVENTS, aws__SourceArn=topic),
+        "the hook": sends(session(hook), aws__PrincipalArn=hook),
+        "an administrator": sends(ADMIN, aws__PrincipalArn=ADMIN),
+        "an administrator receives": other,
+        "an administrator receives in the clear": replace(other, over_tls=False),
+        "another account": sends(OTHER_ADMIN),
+    }
+    identity = {ADMIN: [EVERYTHING], OTHER_ADMIN: [EVERYTHING]}
+    if call in ("direct", "sns"):
+        identity[session(hook)] = applied.role_policies(hook)
+    return Scene(requests, identity, {queue: applied.queue_policy(outputs["queue_url"])})
+
+
+SENDERS = {
+    "workers": {"the rule"},
+    "full": {"the rule", "the spot rule"},
+    "direct": {"the hook"},
+    "sns": {"the topic"},
+}
+
+
+def test_senders(applied: Applied) -> None:
+    for call, senders in SENDERS.items():
+        assert allowed(sender_scene(applied, call)) == senders | {"an administrator receives"}, call
+
+
+def hook_scene(applied: Applied, call: str) -> Scene:
+    """Whoever may want to be in the role that the hook sends with."""
+    role = hook_role(applied, call)
+
+    def assumes(principal: str, group: str, account: str) -> Request:
+        return Request(principal, "sts:AssumeRole", role, {"aws:SourceArn": group, "aws:SourceAccount": account})
+
+    requests = {
+        "the group": assumes(AUTOSCALING, group_arn(call), ACCOUNT),
+        "another group": assumes(AUTOSCALING, group_arn("other"), ACCOUNT),
+        "another account's group": assumes(AUTOSCALING, group_arn(call, OTHER_ACCOUNT), OTHER_ACCOUNT),
+        "another account": assumes(AUTOSCALING, group_arn(call), OTHER_ACCOUNT),
+        "another service": assumes(EVENTS, group_arn(call), ACCOUNT),
+    }
+    return Scene(requests, {}, {role: applied.trust(role)})
+
+
+def test_who_sends_for_the_hook(applied: Applied) -> None:
+    for call in ("direct", "sns"):
+        assert allowed(hook_scene(applied, call)) == {"the group"}
+        hook = hook_role(applied, call)
+        role = session(hook)
+        queue = applied.outputs[call]["queue_arn"]
+        topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:sns-termination"
+        requests = {
+            "publish": Request(role, "sns:Publish", topic),
+            "find the queue": Request(role, "sqs:GetQueueUrl", queue),
+            "send": Request(role, "sqs:SendMessage", queue),
+            "send elsewhere": Request(role, "sqs:SendMessage", f"{queue}-2"),
+            "publish elsewhere": Request(role, "sns:Publish", f"{topic}-2"),
+            "receive": Request(role, "sqs:ReceiveMessage", queue),
+        }
+        expected = {"direct": {"find the queue", "send"}, "sns": {"publish"}}[call]
+        assert allowed(Scene(requests, {role: applied.role_policies(hook)})) == expected
+
+
+# What another part of the same policy sees to as well.
+TWICE = {
+    # Its conditions hold of nothing but an instance.
+    "role: TagItself: for any resource",
+    # NobodyElse forbids it to all others, those included whom their own policies let send.
+    "queue of workers: Rules: without ArnEquals aws:SourceArn",
+    "queue of full: Rules: without ArnEquals aws:SourceArn",
+    "queue of sns: Topic: without ArnEquals aws:SourceArn",
+}
+
+
+def test_nothing_in_a_policy_is_idle(applied: Applied) -> None:
+    """Whatever is taken out of a policy or opened up in it changes a decision: so these tests would see it."""
+    scene = daemon_scene(applied, "full")
+    ((principal, (role_policy,)),) = scene.identity.items()
+    cases = [
+        (f"role: {what}", scene, replace(scene, identity={principal: [policy]}))
+        for what, policy in variants(role_policy)
+    ]
+    scenes = [(f"queue of {call}", sender_scene(applied, call)) for call in SENDERS]
+    scenes += [(f"hook's role of {call}", hook_scene(applied, call)) for call in ("direct", "sns")]
+    for name, scene in scenes:
+        ((arn, own),) = scene.of_resource.items()
+        cases += [
+            (f"{name}: {what}", scene, replace(scene, of_resource={arn: policy})) for what, policy in variants(own)
+        ]
+    decisions = iter(decide(*(scene for _, *both in cases for scene in both)))
+    assert {what for what, *_ in cases if next(decisions) == next(decisions)} == TWICE
