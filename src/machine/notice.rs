@@ -155,7 +155,11 @@ impl Notices {
                 format!("action {}", action.token.as_deref().unwrap_or("without a token")),
             ));
         }
-        if let Some(reason) = self.target.as_ref().and_then(target_reason) {
+        // Of what a message has said, IMDS says nothing new: one that has been silent must not start a second drain.
+        let told = self.action.as_ref().map(|action| action.reason);
+        if let Some(reason) =
+            self.target.as_ref().and_then(target_reason).filter(|reason| told != Some(*reason))
+        {
             found.push((reason, format!("target {reason}")));
         }
         for event in self.maintenance.values() {

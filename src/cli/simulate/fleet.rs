@@ -12,7 +12,7 @@ use crate::sim::fleet::{self, Figures, Outcome, Plan, shrink};
 /// Violations that are shown of a run.
 const VIOLATIONS_MAX: usize = 10;
 
-/// The last lines of a trace that are shown; `--trace` shows all.
+/// The last lines of a trace that are shown of an instance; `--trace` shows all, of all.
 const TRACE_MAX: usize = 60;
 
 /// The part of the instances that is taken away.
@@ -110,10 +110,18 @@ fn tell_failure(runs: &Runs, failed: &Plan, outcome: &Outcome) {
     let (plan, outcome) = shrink(failed);
     eprintln!("\na smaller run does too:");
     outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
-    let skipped = outcome.trace.len().saturating_sub(TRACE_MAX);
-    eprintln!("\nits last lines, of {}:", outcome.trace.len());
-    outcome.trace.iter().skip(skipped).for_each(|line| eprintln!("  {line}"));
+    let instance =
+        outcome.violations.first().and_then(|violation| instance_in(violation)).unwrap_or_default();
+    let lines: Vec<_> = outcome.trace.iter().filter(|line| line.contains(instance)).collect();
+    eprintln!("\nthe last of {} lines about {instance}:", lines.len());
+    lines.iter().skip(lines.len().saturating_sub(TRACE_MAX)).for_each(|line| eprintln!("  {line}"));
     eprintln!("\nto see all of it: {}", replay(runs, &plan));
+}
+
+/// The id of the instance that a violation is about.
+fn instance_in(violation: &str) -> Option<&str> {
+    let from = violation.find(" i-")? + 1;
+    violation[from..].split(|char: char| !char.is_ascii_alphanumeric() && char != '-').next()
 }
 
 /// The command that runs a plan again.

@@ -2,6 +2,7 @@
 
 use super::super::effect::Effect;
 use super::super::event::*;
+use super::super::journal::Outcome;
 use super::super::message::*;
 use super::super::report::Report;
 use super::super::settings::Settings;
@@ -45,6 +46,23 @@ fn deaf_after_a_minute() {
     bench.receive(Vec::new());
     bench.run(60);
     assert!(!bench.is_receiving(), "IMDS is heard again");
+}
+
+/// The queue alone has told of the termination, and its action is completed. What IMDS says when it is heard again is
+/// no news.
+#[test]
+fn imds_heard_after_the_end() {
+    let mut bench = Bench::new(settings());
+    bench.run(61);
+    bench.event(Event::Imds(ImdsReading::Silent { why: "timed out".to_owned() }));
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    bench.target(TargetState::Terminated);
+    bench.run(5);
+    assert_eq!(bench.drains_started(), 1);
 }
 
 #[test]
