@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drainhook::sim::world::{ImdsMode, WorldConfig};
+use drainhook::sim::world::{HookSpec, ImdsMode, WorldConfig};
 
 use crate::cloud::{Cloud, Queue, in_cloud};
 use crate::support::daemon::{Daemon, Stage, Variables, completed, eventually, in_time};
@@ -18,8 +18,11 @@ const FLEET: usize = 50;
 /// has as many.
 const SCALE_INS: [usize; 3] = [1, 10, FLEET];
 
-/// LocalStack needs its time to serve so many.
-const FLEET_PATIENCE: Duration = Duration::from_secs(240);
+/// LocalStack needs its time to serve so many. Where all of them listen, a message goes from one to the next by chance
+/// until it comes to its own: mostly within two minutes, and now and then in many more.
+const FLEET_PATIENCE: Duration = Duration::from_secs(1200);
+/// Longer than that: no action shall expire in between.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Messages on the queue that are for nobody in the fleet.
 const FOREIGN: usize = 20;
@@ -106,6 +109,7 @@ async fn with_a_real_queue(cloud: Arc<Cloud>, imds: ImdsMode, scale_ins: &[usize
     cloud.rule(&queue).await;
     let mut config = WorldConfig { instances: instances(), ..cloud.world(held_world()) };
     config.imds.mode = imds;
+    config.hooks = vec![HookSpec::terminating("drain", HOOK_TIMEOUT)];
     let mut stage = Stage::new(1, config).await;
     cloud.carry_copies(&stage.service, 2);
     let way = Server::before(cloud.endpoint(), |_| None).await;
