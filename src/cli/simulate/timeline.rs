@@ -13,7 +13,7 @@ use crate::sim::story::Story;
 use crate::sim::world::{Happening, InstanceView};
 
 use super::daemon::LogLine;
-use super::words::{instance_of, words};
+use super::words::words;
 
 /// How it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Timeline {
 
     /// One thing that happened.
     pub fn tell(&self, at: Time, happening: &Happening) {
-        if self.style != Style::Json && self.brief && instance_of(happening).is_some() {
+        if self.style != Style::Json && self.brief && happening.instance().is_some() {
             return;
         }
         if self.style == Style::Json {
@@ -101,7 +101,7 @@ impl Timeline {
             if self.with_own_agent && matches!(happening, Happening::InstanceTerminated { .. }) {
                 detail.clear();
             }
-            let who = instance_of(happening).filter(|id| self.only.as_deref() != Some(*id));
+            let who = happening.instance().filter(|id| self.only.as_deref() != Some(*id));
             let who = who.map(|id| format!("{id}  ")).unwrap_or_default();
             self.tell_line(at, &format!("{who}{what:<24}{detail}"));
         }

@@ -63,38 +63,3 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         }
     })
 }
-
-/// The instance that it happened to.
-pub fn instance_of(happening: &Happening) -> Option<&str> {
-    match happening {
-        Happening::InstanceLaunched { instance, .. }
-        | Happening::InstanceInService { instance }
-        | Happening::TerminationRequested { instance, .. }
-        | Happening::InstanceTerminating { instance, .. }
-        | Happening::WaitBegan { instance, .. }
-        | Happening::ImdsFlipped { instance, .. }
-        | Happening::AgentDrainRequested { instance, .. }
-        | Happening::WorkFinished { instance, .. }
-        | Happening::AgentDrained { instance }
-        | Happening::AgentReturned { instance }
-        | Happening::AgentExited { instance, .. }
-        | Happening::AgentStarted { instance, .. }
-        | Happening::Heartbeat { instance, .. }
-        | Happening::Completed { instance, .. }
-        | Happening::ActionExpired { instance, .. }
-        | Happening::ActionReleased { instance, .. }
-        | Happening::InstanceProceeding { instance }
-        | Happening::InstanceRetained { instance }
-        | Happening::InstancePooled { instance }
-        | Happening::InstanceTerminated { instance, .. } => Some(instance),
-        Happening::HeartbeatRejected { instance, .. } | Happening::CompletionRejected { instance, .. } => {
-            instance.as_deref()
-        }
-        Happening::MessageSent { about, .. }
-        | Happening::MessageLost { about, .. }
-        | Happening::MessageReceived { about, .. }
-        | Happening::VisibilityChanged { about, .. }
-        | Happening::MessageDeleted { about, .. } => about.as_deref(),
-        Happening::MessageExpired { .. } | Happening::Throttled => None,
-    }
-}

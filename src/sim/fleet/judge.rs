@@ -260,38 +260,3 @@ impl Judge {
         (self.violations, self.figures)
     }
 }
-
-/// The instance that something has happened to.
-pub(super) fn instance_of(happening: &Happening) -> Option<&str> {
-    match happening {
-        Happening::InstanceLaunched { instance, .. }
-        | Happening::InstanceInService { instance }
-        | Happening::TerminationRequested { instance, .. }
-        | Happening::InstanceTerminating { instance, .. }
-        | Happening::WaitBegan { instance, .. }
-        | Happening::ImdsFlipped { instance, .. }
-        | Happening::AgentDrainRequested { instance, .. }
-        | Happening::WorkFinished { instance, .. }
-        | Happening::AgentDrained { instance }
-        | Happening::AgentReturned { instance }
-        | Happening::AgentExited { instance, .. }
-        | Happening::AgentStarted { instance, .. }
-        | Happening::Heartbeat { instance, .. }
-        | Happening::Completed { instance, .. }
-        | Happening::ActionExpired { instance, .. }
-        | Happening::ActionReleased { instance, .. }
-        | Happening::InstanceProceeding { instance }
-        | Happening::InstanceRetained { instance }
-        | Happening::InstancePooled { instance }
-        | Happening::InstanceTerminated { instance, .. } => Some(instance),
-        Happening::HeartbeatRejected { instance, .. } | Happening::CompletionRejected { instance, .. } => {
-            instance.as_deref()
-        }
-        Happening::MessageSent { about, .. }
-        | Happening::MessageLost { about, .. }
-        | Happening::MessageReceived { about, .. }
-        | Happening::VisibilityChanged { about, .. }
-        | Happening::MessageDeleted { about, .. } => about.as_deref(),
-        Happening::MessageExpired { .. } | Happening::Throttled => None,
-    }
-}

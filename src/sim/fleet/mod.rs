@@ -330,7 +330,7 @@ impl Fleet {
             if self.plan.trace {
                 self.trace.push(format!("{at} world {happening:?}"));
             }
-            let about = judge::instance_of(&happening).and_then(|id| self.places.get(id).copied());
+            let about = happening.instance().and_then(|id| self.places.get(id).copied());
             if let Some(host) = about.or(by) {
                 self.judge.observe(host, at, &happening);
             }

@@ -229,3 +229,39 @@ pub enum Happening {
     /// A call was throttled.
     Throttled,
 }
+
+impl Happening {
+    /// The instance that it happened to, or that it is about.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Happening::InstanceLaunched { instance, .. }
+            | Happening::InstanceInService { instance }
+            | Happening::TerminationRequested { instance, .. }
+            | Happening::InstanceTerminating { instance, .. }
+            | Happening::WaitBegan { instance, .. }
+            | Happening::ImdsFlipped { instance, .. }
+            | Happening::AgentDrainRequested { instance, .. }
+            | Happening::WorkFinished { instance, .. }
+            | Happening::AgentDrained { instance }
+            | Happening::AgentReturned { instance }
+            | Happening::AgentExited { instance, .. }
+            | Happening::AgentStarted { instance, .. }
+            | Happening::Heartbeat { instance, .. }
+            | Happening::Completed { instance, .. }
+            | Happening::ActionExpired { instance, .. }
+            | Happening::ActionReleased { instance, .. }
+            | Happening::InstanceProceeding { instance }
+            | Happening::InstanceRetained { instance }
+            | Happening::InstancePooled { instance }
+            | Happening::InstanceTerminated { instance, .. } => Some(instance),
+            Happening::HeartbeatRejected { instance, .. }
+            | Happening::CompletionRejected { instance, .. } => instance.as_deref(),
+            Happening::MessageSent { about, .. }
+            | Happening::MessageLost { about, .. }
+            | Happening::MessageReceived { about, .. }
+            | Happening::VisibilityChanged { about, .. }
+            | Happening::MessageDeleted { about, .. } => about.as_deref(),
+            Happening::MessageExpired { .. } | Happening::Throttled => None,
+        }
+    }
+}
