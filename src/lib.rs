@@ -21,3 +21,4 @@ pub mod shell;
 pub mod sim;
 pub mod source;
 pub mod telemetry;
+mod text;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
-use crate::http::{printable, shorten};
 use crate::machine::event::{AgentState, AgentStatus};
+use crate::text::{printable, shorten};
 
 /// How many gauges are passed on; the rest are dropped, since no drain should hang on them.
 pub const GAUGES_MAX: usize = 64;

@@ -12,6 +12,7 @@ use super::document;
 use crate::http::{self, ReadError};
 use crate::machine::effect::{AgentRequest, DrainOrder};
 use crate::machine::event::{AgentAnswer, AgentState, AgentStatus};
+use crate::text;
 
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;
@@ -222,7 +223,7 @@ impl Agent {
             AgentRequest::Status => match document::read(&body) {
                 Ok(status) => AgentAnswer::Status { status, waited },
                 Err(why) => {
-                    let got = http::quote(&body);
+                    let got = text::quote(&body);
                     AgentAnswer::Malformed(format!("{tried}: answered {status} with {got}; {why}"))
                 }
             },
@@ -275,14 +276,14 @@ async fn refusal(tried: &str, status: StatusCode, mut response: Response) -> Age
     let location = response.headers().get("location").cloned();
     // The status has said enough: what comes with it is quoted if it is there, and not waited for.
     let said = match tokio::time::timeout(QUOTE_LIMIT, response.chunk()).await {
-        Ok(Ok(Some(start))) => format!(" with {}", http::quote(&start)),
+        Ok(Ok(Some(start))) => format!(" with {}", text::quote(&start)),
         Ok(Ok(None) | Err(_)) | Err(_) => String::new(),
     };
     let told = format!("{tried}: answered {status}{said}");
     match status.as_u16() {
         300..=399 => {
             let target =
-                location.map_or_else(|| "nowhere".to_owned(), |target| http::quote(target.as_bytes()));
+                location.map_or_else(|| "nowhere".to_owned(), |target| text::quote(target.as_bytes()));
             AgentAnswer::Malformed(format!("{told}, a redirect to {target}; expected 2xx, none is followed"))
         }
         409 => AgentAnswer::CannotDrain(told),

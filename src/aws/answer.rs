@@ -5,11 +5,10 @@
 
 use serde::Deserialize;
 
-use super::{is_text, time_from};
-use crate::http::{printable, quote};
 use crate::machine::Time;
 use crate::machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 use crate::machine::message::SpotAction;
+use crate::text::{printable, quote};
 
 /// The longest target lifecycle state, in bytes.
 pub const STATE_MAX: usize = 64;
@@ -160,6 +159,23 @@ fn unexpected(expected: &'static str, body: &str, cause: &str) -> Unexpected {
     Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), printable(cause, CAUSE_MAX)) }
 }
 
+/// Whether a text is one that AWS gives as a name, an id or a state: 1 to `max` characters, all of them printable.
+///
+/// Names go into the journal, the log and other calls, so there is no place for any that only pretends to be one.
+pub(super) fn is_text(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.chars().count()) && !text.contains(char::is_control)
+}
+
+/// Reads a time as AWS Health and IMDS's maintenance events write it: `Sun, 27 Jan 2022 13:19:03 GMT`.
+///
+/// The weekday may be missing. RFC 3339 is read as well, since other producers of the same fields use it.
+pub(super) fn time_from(text: &str) -> Option<Time> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    let stamp = parser.parse_timestamp(text.trim()).ok();
+    let unix_ms = stamp.and_then(|stamp| u64::try_from(stamp.as_millisecond()).ok());
+    unix_ms.map(Time::from_unix_ms).or_else(|| Time::from_rfc3339(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,5 +281,19 @@ mod tests {
             error,
             "expected a lifecycle state in one word, such as InService, got \"<html><body>Sign in</body></html>\""
         );
+    }
+
+    #[test]
+    fn both_spellings_of_a_time() {
+        let expected = Some(Time::from_unix_ms(1_548_061_243_000));
+        for text in ["21 Jan 2019 09:00:43 GMT", "Mon, 21 Jan 2019 09:00:43 GMT", "2019-01-21T09:00:43Z"] {
+            assert_eq!(time_from(text), expected, "{text}");
+        }
+        assert_eq!(
+            time_from("Fri, 21 Jan 2019 09:00:43 GMT"),
+            expected,
+            "a wrong weekday is nobody's problem"
+        );
+        assert_eq!(time_from("soon"), None);
     }
 }

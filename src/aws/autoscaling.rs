@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::types::LifecycleHook;
 
+use super::answer::is_text;
 use super::answer::{NAME_MAX, STATE_MAX};
 use super::clients::Clients;
 use super::error::{classify, from_aws};
-use super::is_text;
 use crate::machine::effect::{ActionName, CompletionResult};
 use crate::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 

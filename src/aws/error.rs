@@ -8,8 +8,9 @@ use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper_util::client::legacy;
 
-use crate::http::{causes, printable};
+use crate::http::causes;
 use crate::machine::event::{CallError, CallErrorKind};
+use crate::text::printable;
 
 /// How much of AWS's own account of an error is told, in characters.
 const MESSAGE_MAX: usize = 600;

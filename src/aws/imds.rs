@@ -12,6 +12,7 @@ use crate::http::{self, ReadError};
 use crate::machine::Time;
 use crate::machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 use crate::shell::clock::Clock;
+use crate::text;
 
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;
@@ -234,7 +235,7 @@ impl Imds {
         let body = self.body(&Method::GET, path, response).await?;
         let parsed = match std::str::from_utf8(&body) {
             Ok(text) => parse(text),
-            Err(_) => Err(Unexpected { expected: "text in UTF-8", got: http::quote(&body) }),
+            Err(_) => Err(Unexpected { expected: "text in UTF-8", got: text::quote(&body) }),
         };
         parsed
             .map(Some)

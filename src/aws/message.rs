@@ -8,13 +8,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::answer::NAME_MAX;
-use super::{is_text, time_from};
-use crate::http::{printable, quote, shorten};
+use super::answer::{NAME_MAX, is_text, time_from};
 use crate::machine::Time;
 use crate::machine::message::{
     Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition,
 };
+use crate::text::{printable, quote, shorten};
 
 /// The largest message that is read: as much as SQS lets anybody send.
 pub const MESSAGE_MAX: usize = 1024 * 1024;
