@@ -40,6 +40,8 @@ pub enum Fault {
     JournalLost,
     /// A write of the journal fails.
     JournalRefused,
+    /// A write of the journal takes some seconds.
+    JournalSlow,
     /// The clock is some minutes off when the daemon comes back.
     ClockJump,
     /// The instance boots again: the agent's work is lost.
@@ -62,7 +64,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind, with its rate in the rough profile: for each chance, each instance and hour, or each run.
-    pub const ROUGH: [(Fault, f64); 23] = [
+    pub const ROUGH: [(Fault, f64); 24] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -77,6 +79,7 @@ impl Fault {
         (Fault::DaemonCrash, 0.01),
         (Fault::JournalLost, 0.05),
         (Fault::JournalRefused, 0.05),
+        (Fault::JournalSlow, 0.05),
         (Fault::ClockJump, 0.1),
         (Fault::Reboot, 0.1),
         (Fault::Hibernation, 0.1),
@@ -105,6 +108,7 @@ impl Fault {
             Fault::DaemonCrash => "daemon-crash",
             Fault::JournalLost => "journal-lost",
             Fault::JournalRefused => "journal-refused",
+            Fault::JournalSlow => "journal-slow",
             Fault::ClockJump => "clock-jump",
             Fault::Reboot => "reboot",
             Fault::Hibernation => "hibernation",

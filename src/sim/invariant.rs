@@ -8,6 +8,10 @@ use crate::machine::Time;
 
 use super::world::Happening;
 
+/// So long may a daemon take from its start to its first heartbeat: IMDS, the hook and the heartbeat itself are asked one
+/// after the other, and none of them may answer at once.
+const RESTART: Duration = Duration::from_secs(15);
+
 /// Watches a run, and remembers what was violated.
 #[derive(Debug)]
 pub struct Invariants {
@@ -204,8 +208,9 @@ impl Invariants {
     /// when that is shorter than the one that the daemon has read.
     fn on_expiry(&mut self, at: Time, instance: &str, timeout: Duration) {
         let half = |since: Option<Time>| since.is_some_and(|since| at.since(since) < timeout / 2);
+        let restarted = self.restarted_at.is_some_and(|since| at.since(since) < RESTART.max(timeout / 10));
         let misled = self.believed.is_some_and(|believed| believed > timeout);
-        if !self.down && !misled && !half(self.restarted_at) && !half(self.refused_at) {
+        if !self.down && !misled && !restarted && !half(self.refused_at) {
             self.violated(at, format!("{instance}'s action expired while its daemon was up"));
         }
     }

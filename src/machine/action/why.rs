@@ -64,7 +64,7 @@ impl ActionTrack {
         // What was seen before the question arose does not answer it.
         let question = self.question.take_if(|question| question.asked_at <= sent)?;
         let verdict = Verdict::of(instance.as_ref());
-        if verdict == Verdict::InService && self.completion.is_pending() {
+        if matches!(verdict, Verdict::InService | Verdict::Over) && self.completion.is_pending() {
             // Its answer will say whether there was an action after all.
             self.question = Some(question);
             self.describe_instance.succeeded(turn.now + ASK_AGAIN);

@@ -52,6 +52,8 @@ pub struct Fleet {
     steps: BTreeMap<(Time, u64), Step>,
     next_step: u64,
     hosts: Vec<Host>,
+    /// By so much the group is about to grow.
+    resize: i32,
     places: ByInstance<usize>,
     /// Receives that the queue holds, and until when.
     receives: std::collections::VecDeque<Receive>,
@@ -84,6 +86,8 @@ enum Step {
     ScaleIn { host: usize },
     /// It takes one out of the warm pool again.
     ScaleOut,
+    /// The group is given another size.
+    Resize,
     /// An instance that was retained is released.
     Release { host: usize },
     /// EC2 takes a spot instance back.
@@ -92,6 +96,8 @@ enum Step {
     OtherHook { host: usize },
     /// The hook that was deleted is made again.
     HookAgain,
+    /// An agent crashes when it has just drained.
+    AgentCrash { host: usize },
     /// A fault that comes by itself.
     Strike { host: usize, fault: Fault },
     /// From here on nothing goes wrong.
@@ -112,10 +118,12 @@ impl Step {
             Step::Thaw { .. }
             | Step::ScaleIn { .. }
             | Step::ScaleOut
+            | Step::Resize
             | Step::Release { .. }
             | Step::TakeBack { .. }
             | Step::OtherHook { .. }
             | Step::HookAgain
+            | Step::AgentCrash { .. }
             | Step::Strike { .. }
             | Step::Calm => None,
         }
@@ -166,6 +174,7 @@ impl Fleet {
             steps: BTreeMap::new(),
             next_step: 0,
             hosts: Vec::new(),
+            resize: 0,
             places: ByInstance::default(),
             receives: std::collections::VecDeque::new(),
             bodies: network::Bodies::default(),
@@ -258,11 +267,16 @@ impl Fleet {
             Step::Thaw { host } => self.thaw(host),
             Step::ScaleIn { host } => self.scale_in(host),
             Step::ScaleOut => self.scale_out(),
+            Step::Resize => self.resize(),
             Step::Release { host } => self.release(host),
             Step::TakeBack { host } => self.take_back(host),
             Step::OtherHook { host } => self.complete_other_hook(host),
             Step::HookAgain => self.put_hook(),
-            Step::Strike { host, fault } => self.strike(host, fault),
+            Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),
+            Step::Strike { host, fault } => {
+                self.plan_strike(host, fault);
+                self.strike(host, fault);
+            }
             Step::Calm => self.calm(),
             // An earlier life's.
             Step::Poll { .. } | Step::Wake { .. } | Step::Request { .. } | Step::Answer { .. } => {}

@@ -25,6 +25,9 @@ impl Fleet {
                 }
                 (Happening::AgentDrained { .. } | Happening::AgentExited { .. }, Some(host)) => {
                     self.release_status(host);
+                    if matches!(happening, Happening::AgentDrained { .. }) {
+                        self.drained(host);
+                    }
                 }
                 (Happening::WaitBegan { hook, .. }, Some(host)) if hook != plan::HOOK => {
                     let wait = self.delay(5_000, 400_000);
@@ -64,30 +67,35 @@ impl Fleet {
     }
 
     pub(super) fn scale_in(&mut self, host: usize) {
-        let config = self.world.config();
-        if config.warm_pool {
-            let group = config.group.clone();
-            self.resize(&group, -1);
-        } else {
-            let id = self.hosts[host].id.clone();
-            // It may have gone already, or be on its way.
-            let _ = self.world.terminate_instance(self.now, &id, true);
+        if self.world.config().warm_pool {
+            return self.resize_by(-1);
         }
+        let id = self.hosts[host].id.clone();
+        // It may have gone already, or be on its way.
+        let _ = self.world.terminate_instance(self.now, &id, true);
         self.digest(None);
     }
 
     pub(super) fn scale_out(&mut self) {
-        let group = self.world.config().group.clone();
-        self.resize(&group, 1);
-        self.digest(None);
+        self.resize_by(1);
+    }
+
+    /// All that is asked for at one time is one call.
+    fn resize_by(&mut self, by: i32) {
+        if self.resize == 0 {
+            self.at(self.now, Step::Resize);
+        }
+        self.resize += by;
     }
 
     /// What is throttled is left: somebody may do it later, or nobody.
-    fn resize(&mut self, group: &str, by: i32) {
-        let name = [group.to_owned()];
-        let Ok(found) = self.world.describe_groups(self.now, &name) else { return };
-        let Some(desired) = found.first().map(|group| group.spec.desired) else { return };
-        let _ = self.world.set_desired_capacity(self.now, group, desired.saturating_add_signed(by));
+    pub(super) fn resize(&mut self) {
+        let by = std::mem::take(&mut self.resize);
+        if let Some(desired) = self.world.desired_capacity(plan::GROUP) {
+            let desired = desired.saturating_add_signed(by);
+            let _ = self.world.set_desired_capacity(self.now, plan::GROUP, desired);
+        }
+        self.digest(None);
     }
 
     /// Somebody has looked at an instance that was kept, and lets it go.

@@ -22,6 +22,7 @@ impl Fleet {
     /// How long an effect takes to reach whoever performs it.
     pub(super) fn way_to(&mut self, effect: &Effect) -> Duration {
         match effect {
+            Effect::WriteJournal { .. } if self.strikes(Fault::JournalSlow) => self.delay(200, 5_000),
             Effect::WriteJournal { .. } => self.delay(2, 30),
             Effect::AskAgent { .. } => self.delay(1, 5),
             Effect::Heartbeat { .. }

@@ -76,7 +76,7 @@ impl Plan {
             warm_pool: has(rng, Fault::WarmPool),
             retain_on_abandon: retains,
             imds: ImdsConfig { flip: flip(rng), ..ImdsConfig::default() },
-            timing: Timing::default(),
+            timing: Timing { terminated: Duration::from_secs(rng.u64(5..120)), ..Timing::default() },
             delivery: self.faults.delivery(START),
             work,
             agent_exits,

@@ -38,7 +38,6 @@ impl Fleet {
     }
 
     pub(super) fn strike(&mut self, host: usize, fault: Fault) {
-        self.plan_strike(host, fault);
         if self.hosts[host].gone || self.hosts[host].frozen_until > self.now {
             return;
         }
@@ -99,6 +98,7 @@ impl Fleet {
             | Fault::DaemonCrash
             | Fault::JournalLost
             | Fault::JournalRefused
+            | Fault::JournalSlow
             | Fault::ClockJump
             | Fault::SeveralHooks
             | Fault::WarmPool
@@ -117,6 +117,14 @@ impl Fleet {
             let id = self.hosts[host].id.clone();
             self.world.start_agent(self.now, &id);
             self.digest(None);
+        }
+    }
+
+    /// An agent that has just drained may crash like any other, and more often so: what it said is not so any more.
+    pub(super) fn drained(&mut self, host: usize) {
+        if self.strikes(Fault::AgentCrash) {
+            let pause = self.delay(100, 3_000);
+            self.after(pause, Step::AgentCrash { host });
         }
     }
 

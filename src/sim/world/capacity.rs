@@ -99,7 +99,13 @@ impl World {
     pub(super) fn reconcile(&mut self, group: &str, cause: &str) {
         let Ok(found) = self.group(group) else { return };
         let desired = found.spec.desired as usize;
-        if found.staying == desired {
+        for _ in found.staying..desired {
+            if !self.resume(group, cause) {
+                self.launch(group, cause);
+            }
+        }
+        let Ok(found) = self.group(group) else { return };
+        if found.staying <= desired {
             return;
         }
         let staying: Vec<&Instance> = found
@@ -108,17 +114,8 @@ impl World {
             .filter_map(|id| self.instances.get(id))
             .filter(|one| !one.leaving)
             .collect();
-        if staying.len() > desired {
-            let victims = victims(&staying, staying.len() - desired);
-            for id in victims {
-                self.begin_termination(&id, cause, self.config.warm_pool);
-            }
-        } else {
-            for _ in staying.len()..desired {
-                if !self.resume(group, cause) {
-                    self.launch(group, cause);
-                }
-            }
+        for id in victims(&staying, staying.len() - desired) {
+            self.begin_termination(&id, cause, self.config.warm_pool);
         }
     }
 

@@ -251,6 +251,11 @@ impl World {
         Ok(hooks.filter(|hook| names.is_empty() || names.contains(&hook.name)).cloned().collect())
     }
 
+    /// A group's desired capacity, for observers.
+    pub fn desired_capacity(&self, group: &str) -> Option<u32> {
+        self.groups.get(group).map(|group| group.spec.desired)
+    }
+
     /// A hook, for observers.
     pub fn hook(&self, group: &str, name: &str) -> Option<&HookSpec> {
         self.groups.get(group)?.hooks.get(name)

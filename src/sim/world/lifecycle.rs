@@ -179,14 +179,13 @@ impl World {
     /// EC2 takes a spot instance back: no hook is waited for, and here it is not replaced.
     pub fn take_back(&mut self, now: Time, id: &str) {
         self.advance(now);
-        let Some(instance) = self.instances.get_mut(id).filter(|one| one.state != LifecycleState::Terminated)
-        else {
-            return;
-        };
-        let (left, group) = (std::mem::replace(&mut instance.leaving, true), instance.group.clone());
-        if let Some(group) = self.groups.get_mut(&group).filter(|_| !left) {
+        let Some(instance) = self.instances.get(id).filter(|_| !self.is_gone(id)) else { return };
+        if !instance.leaving
+            && let Some(group) = self.groups.get_mut(&instance.group)
+        {
             group.spec.desired = group.spec.desired.saturating_sub(1);
         }
+        self.set_leaving(id, true);
         self.drop_actions(id);
         self.terminated(id);
     }
