@@ -43,7 +43,7 @@ class Ground:
         )
         (group,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         self.names["instance"] = group["Instances"][0]["InstanceId"]
-        queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+        queue = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "43200"})["QueueUrl"]
         purged = sqs.create_queue(QueueName=f"{name}-purged")["QueueUrl"]
         sqs.purge_queue(QueueUrl=purged)
         self.names |= {"queue": queue, "purged": purged, "unknown": f"{queue}-unknown"}

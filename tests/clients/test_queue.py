@@ -8,7 +8,8 @@ from conftest import wait_for
 
 @pytest.fixture
 def queue_url(sqs):
-    return sqs.create_queue(QueueName=f"queue-{uuid4().hex[:8]}")["QueueUrl"]
+    name, attributes = f"queue-{uuid4().hex[:8]}", {"VisibilityTimeout": "3600"}
+    return sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
 
 def receive(sqs, queue_url, **more):

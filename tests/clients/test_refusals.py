@@ -39,9 +39,11 @@ def refused(client, operation, arguments):
         faults.extend(error_faults(operation_model, response_dict))
 
     client.meta.events.register("before-parse", hold)
-    with pytest.raises(ClientError) as caught:
-        getattr(client, xform_name(operation))(**arguments)
-    client.meta.events.unregister("before-parse", hold)
+    try:
+        with pytest.raises(ClientError) as caught:
+            getattr(client, xform_name(operation))(**arguments)
+    finally:
+        client.meta.events.unregister("before-parse", hold)
     assert faults == []
     answer = caught.value.response
     assert answer["ResponseMetadata"]["RequestId"]
@@ -50,6 +52,14 @@ def refused(client, operation, arguments):
 
 def status_and_retries(answer):
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["ResponseMetadata"]["RetryAttempts"]
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    """One whose minute is a minute: in it, the queue that was purged cannot be purged again."""
+    simulator = start_simulator()
+    yield simulator
+    simulator.process.stop()
 
 
 @pytest.fixture(scope="module")
