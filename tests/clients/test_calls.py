@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from model import faults
 from walk import CLI_EXAMPLES, Boto, Cli, shape, walk
 
 PAGE = Path(__file__).parents[2] / "docs/simulator.md"
@@ -57,6 +58,38 @@ def test_boto3(walked, served):
     assert set(walked.answers) == served
 
 
+@pytest.mark.parametrize(
+    ("operation", "good", "bad", "fault"),
+    [
+        ("DescribeAutoScalingInstances", b"<InstanceType>", b"<X>1</X><InstanceType>", "has X, which"),
+        (
+            "DescribeAutoScalingInstances",
+            b"<InstanceId>",
+            b"<InstanceId>i</InstanceId><InstanceId>",
+            "InstanceId twice",
+        ),
+        ("DescribeScalingActivities", b"Cause>", b"Kause>", "lacks Cause"),
+        ("DescribeLifecycleHooks", b"<HeartbeatTimeout>", b"<HeartbeatTimeout>1.", "is no integer"),
+        ("DescribeLifecycleHooks", b"2011-01-01", b"2011-01-02", "is not of"),
+        ("DescribeLifecycleHooks", b"<GlobalTimeout>", b"<GlobalTimeout><X/>", "not text"),
+        ("DescribeAutoScalingGroups", b"member>", b"item>", "has item, not member"),
+        ("DescribeAutoScalingGroups", b"<LifecycleState>", b"<LifecycleState>X", "is no LifecycleState"),
+        ("DescribeAutoScalingGroups", b"<CreatedTime>", b"<CreatedTime>X", "is no timestamp"),
+        ("CompleteLifecycleAction", b"CompleteLifecycleActionResult", b"X", "has ['ResponseMetadata', 'X']"),
+        ("SetDesiredCapacity", b"RequestId", b"X", "no RequestId"),
+        ("ReceiveMessage", b'"Body"', b'"X"', "has X, which Message has not"),
+        ("DeleteMessageBatch", b"true", b'"true"', "is no boolean"),
+        ("DeleteMessageBatch", b'"Failed"', b'"X"', "lacks Failed"),
+        ("DeleteMessage", b"", b"{}", "a body where there is none"),
+    ],
+)
+def test_faults_are_found(walked, operation, good, bad, fault):
+    model, answer = walked.raw[operation]
+    changed = answer | {"body": answer["body"].replace(good, bad)}
+    assert changed["body"] != answer["body"]
+    assert fault in "; ".join(faults(model, changed))
+
+
 def test_cli(simulator, served, walked):
     with Cli(simulator.environment) as cli:
         walk(cli)
@@ -96,22 +129,22 @@ def test_pages(autoscaling, sqs):
         )
     groups = {"AutoScalingGroupNames": names}
     described = autoscaling.describe_auto_scaling_groups(**groups)["AutoScalingGroups"]
-    instances = [instance["InstanceId"] for group in described for instance in group["Instances"]]
-    assert pages(autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups", **groups) == 2
-    assert pages(autoscaling, "describe_auto_scaling_instances", "AutoScalingInstances", InstanceIds=instances) == 4
-    assert pages(autoscaling, "describe_scaling_activities", "Activities", AutoScalingGroupName=names[0]) == 2
-    assert pages(sqs, "list_queues", "QueueUrls", QueueNamePrefix="pages-") == 2
-
-
-def pages(client, call, items, **arguments):
-    """How many pages there are of one item each, which are together what there is without pages."""
-    whole = getattr(client, call)(**arguments)
-    assert "NextToken" not in whole
-    paged = list(client.get_paginator(call).paginate(**arguments, PaginationConfig={"PageSize": 1}))
-    together = [item for page in paged for item in page[items]]
-    # An instance that is being launched changes meanwhile.
-    assert [shape(item) for item in together] == [shape(item) for item in whole[items]]
-    return len(paged)
+    instances = {"InstanceIds": [instance["InstanceId"] for group in described for instance in group["Instances"]]}
+    activities = {"AutoScalingGroupName": names[0]}
+    for client, call, arguments, items, name, count in (
+        (autoscaling, "describe_auto_scaling_groups", groups, "AutoScalingGroups", "AutoScalingGroupName", 2),
+        (autoscaling, "describe_auto_scaling_instances", instances, "AutoScalingInstances", "InstanceId", 4),
+        (autoscaling, "describe_scaling_activities", activities, "Activities", "ActivityId", 2),
+        (sqs, "list_queues", {"QueueNamePrefix": "pages-"}, "QueueUrls", None, 2),
+    ):
+        whole = getattr(client, call)(**arguments)
+        assert "NextToken" not in whole
+        pages = list(client.get_paginator(call).paginate(**arguments, PaginationConfig={"PageSize": 1}))
+        assert len(pages) == count
+        together = [item for page in pages for item in page[items]]
+        # The rest changes while instances are launched.
+        names_of = [[item[name] if name else item for item in listed] for listed in (together, whole[items])]
+        assert names_of[0] == names_of[1]
 
 
 def test_pages_and_waiters_of_boto3(served, simulator):

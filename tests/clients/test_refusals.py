@@ -164,7 +164,7 @@ def test_denial_of_what_is_not_served():
 
 
 def test_older_protocol_of_sqs(simulator, tmp_path):
-    """A client from before 2024 speaks the Query protocol to SQS, as this model makes botocore do."""
+    """An older client speaks the Query protocol to SQS, as this model makes botocore do."""
     model = Loader().load_service_model("sqs", "service-2")
     namespace = "http://queue.amazonaws.com/doc/2012-11-05/"
     model["metadata"] |= {"protocol": "query", "protocols": ["query"], "xmlNamespace": namespace}

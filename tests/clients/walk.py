@@ -112,7 +112,7 @@ class Boto:
     def __init__(self, client):
         """`client` makes a client of a service."""
         self.client = client
-        self.clients, self.answers, self.faults = {}, {}, []
+        self.clients, self.answers, self.raw, self.faults = {}, {}, {}, []
 
     def call(self, service, operation, **arguments):
         if service not in self.clients:
@@ -124,6 +124,7 @@ class Boto:
         return answer
 
     def _hold(self, operation_model, response_dict, **_):
+        self.raw[operation_model.name] = operation_model, response_dict
         self.faults += [f"{operation_model.name}: {fault}" for fault in faults(operation_model, response_dict)]
 
     def wait_for(self, instance, state):

@@ -10,7 +10,7 @@ use crate::sim::world::{
     World,
 };
 
-use super::query::Params;
+use super::query::{Params, unknown_action};
 use super::service::Shared;
 use super::xml::{leaf, list, node, optional};
 
@@ -45,19 +45,6 @@ pub(super) fn call(shared: &Shared, params: &Params) -> Result<Output, ApiError>
         return Err(unknown_action(action, "2011-01-01", served));
     };
     shared.with(|world, now| answer(world, now, params))
-}
-
-/// AWS's words for an action that it does not have; and what there is here.
-pub(super) fn unknown_action(
-    action: &str,
-    version: &str,
-    served: impl Iterator<Item = &'static str>,
-) -> ApiError {
-    let served = served.collect::<Vec<_>>().join(", ");
-    ApiError::sender(
-        "InvalidAction",
-        format!("Could not find operation {action} for version {version}; this simulator serves {served}"),
-    )
 }
 
 /// The whole response.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::sim::world::ApiError;
 
 use super::http::{Answer, Request};
-use super::query::Params;
+use super::query::{Params, unknown_action};
 use super::service::Shared;
 use super::{autoscaling, sqs, xml};
 
@@ -111,7 +111,7 @@ fn caller_identity(
 ) -> Result<String, ApiError> {
     let action = params.required("Action")?;
     if !STS_CALLS.contains(&action) {
-        return Err(autoscaling::unknown_action(action, STS_VERSION, STS_CALLS.iter().copied()));
+        return Err(unknown_action(action, STS_VERSION, STS_CALLS.iter().copied()));
     }
     let instance = caller(shared, request);
     let account = shared.with(|world, _| world.config().account.clone());

@@ -137,10 +137,10 @@ fn unknown_operation(name: &str) -> ApiError {
     ApiError::sender("UnknownOperationException", message)
 }
 
-/// What a client sees that speaks to SQS as all did until the end of 2023.
+/// What clients see that speak to SQS as all did until November 2023.
 pub(super) fn query_protocol() -> ApiError {
-    let message = "this simulator speaks SQS in JSON alone, not in the Query protocol: use a client from 2024 or later, such \
-                   as botocore 1.31.81";
+    let message = "this simulator speaks SQS in JSON alone, not in the Query protocol: use a client that does, such as \
+                   botocore 1.31.81 or newer";
     ApiError::sender("InvalidAction", message)
 }
 
