@@ -323,7 +323,7 @@ async fn queue_attributes() {
 
 #[tokio::test]
 async fn denied_calls() {
-    let denied = vec!["autoscaling:CompleteLifecycleAction", "sqs:DeleteMessage"];
+    let denied = ["autoscaling:CompleteLifecycleAction", "sqs:DeleteMessage"].map(str::to_owned).to_vec();
     let (service, clients) = served(WorldConfig { denied, ..WorldConfig::default() }).await;
     let completion = clients.autoscaling.complete_lifecycle_action().auto_scaling_group_name(GROUP);
     let completion = completion.lifecycle_hook_name(HOOK).lifecycle_action_result("CONTINUE").send().await;

@@ -48,7 +48,7 @@ class Process:
         self.process = subprocess.Popen(
             self.arguments,
             env=bare_environment() | environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -71,6 +71,11 @@ class Process:
     def _read_stderr(self):
         for line in self.process.stderr:
             self.stderr.append(line)
+
+    def write(self, text):
+        """Puts it on its standard input."""
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
 
     def line(self, seconds):
         """The next line of its standard output; fails where there is none in time."""
@@ -118,10 +123,12 @@ class Simulator:
     hook: str
     queue_url: str
 
-    def client(self, service):
-        """A client that knows nothing but the printed environment."""
+    def client(self, service, **config):
+        """A client that knows nothing but the printed environment. It tries once, unless the configuration says
+        otherwise."""
+        config = {"retries": {"total_max_attempts": 1}} | config
         with mock.patch.dict(os.environ, bare_environment() | self.environment, clear=True):
-            return boto3.client(service, config=Config(retries={"total_max_attempts": 1}))
+            return boto3.client(service, config=Config(**config))
 
 
 def start_simulator(*arguments):
@@ -144,7 +151,9 @@ def instance_in_service(autoscaling, group):
 
     def found():
         groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
-        return [instance["InstanceId"] for instance in groups[0]["Instances"] if instance["LifecycleState"] == "InService"]
+        return [
+            instance["InstanceId"] for instance in groups[0]["Instances"] if instance["LifecycleState"] == "InService"
+        ]
 
     (instance,) = wait_for(found, f"{group} has an instance in service")
     assert INSTANCE_ID.fullmatch(instance)

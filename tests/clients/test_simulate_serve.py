@@ -1,7 +1,6 @@
 """boto3 and the real daemon against `drainhook simulate --serve`: AWS's own client must see AWS."""
 
 import signal
-from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
@@ -111,48 +110,6 @@ def test_second_completion(autoscaling, group):
     wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes")
 
 
-def test_completion_with_a_token_that_is_none(autoscaling, group):
-    token = str(uuid4())
-    code, message, http = error_of(
-        autoscaling.complete_lifecycle_action,
-        LifecycleHookName="drain",
-        AutoScalingGroupName=group,
-        LifecycleActionToken=token,
-        LifecycleActionResult="CONTINUE",
-    )
-    assert (code, http) == ("ValidationError", 400)
-    assert message == f"No active Lifecycle Action found with token {token}"
-
-
-@pytest.mark.parametrize("wrong", ["hook", "instance", "group"])
-def test_unknown_names(autoscaling, group, wrong):
-    instance = instance_in_service(autoscaling, group)
-    arguments = {
-        "LifecycleHookName": "no-such-hook" if wrong == "hook" else "drain",
-        "AutoScalingGroupName": "no-such-group" if wrong == "group" else group,
-        "InstanceId": "i-0000000000000bad0" if wrong == "instance" else instance,
-    }
-    code, message, http = error_of(
-        autoscaling.complete_lifecycle_action, LifecycleActionResult="CONTINUE", **arguments
-    )
-    assert (code, http) == ("ValidationError", 400)
-    if wrong == "instance":
-        assert message == "No active Lifecycle Action found with instance ID i-0000000000000bad0"
-    assert message
-
-
-def test_heartbeat_timeout_out_of_range(autoscaling, group):
-    code, message, http = error_of(
-        autoscaling.put_lifecycle_hook,
-        LifecycleHookName="hasty",
-        AutoScalingGroupName=group,
-        LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-        HeartbeatTimeout=10,
-    )
-    assert (code, http) == ("ValidationError", 400)
-    assert message
-
-
 def test_unknown_instances_are_ignored_by_describe(autoscaling):
     assert lifecycle_state(autoscaling, "i-0000000000000bad0") is None
 
@@ -188,91 +145,3 @@ def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
     finally:
         for server in (aws, imds, agent):
             server.close()
-
-
-@pytest.fixture
-def queue_url(sqs):
-    return sqs.create_queue(QueueName=f"queue-{uuid4().hex[:8]}")["QueueUrl"]
-
-
-def receive(sqs, queue_url, **more):
-    answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=0, **more)
-    return answer.get("Messages", [])
-
-
-def bodies(messages):
-    return sorted(message["Body"] for message in messages)
-
-
-def test_queue_names(sqs, queue_url):
-    name = queue_url.rsplit("/", 1)[1]
-    assert sqs.get_queue_url(QueueName=name)["QueueUrl"] == queue_url
-    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])["Attributes"]
-    assert attributes["QueueArn"].endswith(f":{name}")
-    assert attributes["VisibilityTimeout"] == "30"
-    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
-        sqs.get_queue_url(QueueName="no-such-queue")
-    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
-        sqs.receive_message(QueueUrl=queue_url + "-not")
-
-
-def test_receive_hides_and_visibility_gives_back(sqs, queue_url):
-    # boto3 compares the digests of what it sends and receives by itself.
-    sqs.send_message(QueueUrl=queue_url, MessageBody='{"a": "ä"}')
-    (first,) = receive(sqs, queue_url, AttributeNames=["ApproximateReceiveCount"])
-    assert first["Body"] == '{"a": "ä"}'
-    assert first["Attributes"]["ApproximateReceiveCount"] == "1"
-    assert receive(sqs, queue_url) == []
-    sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=0)
-    (again,) = receive(sqs, queue_url, AttributeNames=["ApproximateReceiveCount"])
-    assert again["MessageId"] == first["MessageId"]
-    assert again["Attributes"]["ApproximateReceiveCount"] == "2"
-    sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=again["ReceiptHandle"])
-    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])["Attributes"]
-    assert attributes["ApproximateNumberOfMessages"] == "0"
-    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
-
-
-def test_batches(sqs, queue_url):
-    for number in range(4):
-        sqs.send_message(QueueUrl=queue_url, MessageBody=f"body {number}")
-    received = []
-    wait_for(lambda: received.extend(receive(sqs, queue_url)) or len(received) == 4, "all four messages arrive")
-    assert bodies(received) == [f"body {number}" for number in range(4)]
-
-    shown = [
-        {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
-        for number, message in enumerate(received)
-    ]
-    answer = sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=shown)
-    assert (len(answer["Successful"]), answer.get("Failed", [])) == (4, [])
-    again = []
-    wait_for(lambda: again.extend(receive(sqs, queue_url)) or len(again) == 4, "all four messages come again")
-
-    gone = [{"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(again)]
-    answer = sqs.delete_message_batch(QueueUrl=queue_url, Entries=gone)
-    assert (len(answer["Successful"]), answer.get("Failed", [])) == (4, [])
-    assert receive(sqs, queue_url) == []
-
-
-def test_purge(sqs, queue_url):
-    sqs.send_message(QueueUrl=queue_url, MessageBody="unwanted")
-    sqs.purge_queue(QueueUrl=queue_url)
-
-    def empty():
-        attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["ApproximateNumberOfMessages"])
-        return attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
-
-    wait_for(empty, "the queue is empty")
-
-
-def test_visibility_out_of_range(sqs, queue_url):
-    sqs.send_message(QueueUrl=queue_url, MessageBody="x")
-    (message,) = receive(sqs, queue_url)
-    code, _, http = error_of(
-        sqs.change_message_visibility,
-        QueueUrl=queue_url,
-        ReceiptHandle=message["ReceiptHandle"],
-        VisibilityTimeout=43201,
-    )
-    assert (code, http) == ("InvalidParameterValue", 400)

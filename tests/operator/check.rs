@@ -163,7 +163,8 @@ async fn another_group() {
 
 async fn denied(actions: &[&'static str], queue: bool) -> Stage {
     let queue = WorldConfig::default().queue.filter(|_| queue);
-    Stage::new(1, WorldConfig { denied: actions.to_vec(), queue, ..world(3, 30) }).await
+    let denied = actions.iter().map(|action| (*action).to_owned()).collect();
+    Stage::new(1, WorldConfig { denied, queue, ..world(3, 30) }).await
 }
 
 #[tokio::test]

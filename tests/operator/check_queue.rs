@@ -20,7 +20,7 @@ fn change(stage: &Stage, change: impl FnOnce(&mut QueueSpec)) {
 }
 
 async fn denied(action: &'static str) -> Stage {
-    Stage::new(1, WorldConfig { denied: vec![action], ..world(3, 30) }).await
+    Stage::new(1, WorldConfig { denied: vec![action.to_owned()], ..world(3, 30) }).await
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use crate::machine::Time;
 use crate::shell::clock::{Clock, Scale};
 use crate::sim::fault::Fault;
 use crate::sim::scenario::{OWN_AGENT, SCENARIOS, Scenario};
+use crate::sim::wire::permissions;
+use crate::sim::world::{Throttle, WorldConfig};
 
 use super::output::put_line;
 use super::{EX_USAGE, failed};
@@ -59,6 +61,15 @@ pub struct Args {
     /// Keep a simulated AWS up until interrupted, for daemons and AWS clients of your own
     #[arg(long)]
     serve: bool,
+
+    /// With --serve, an IAM action that nobody is allowed, such as sqs:ReceiveMessage; may be given again and again
+    #[arg(long, value_name = "ACTION", requires = "serve", value_parser = permission)]
+    deny: Vec<String>,
+
+    /// With --serve, how many calls to Auto Scaling per second are let through, for all clients together; more are
+    /// throttled, with 0 all of them [default: no limit]
+    #[arg(long, value_name = "CALLS", requires = "serve")]
+    throttle: Option<u32>,
 
     /// Run so many instances in virtual time, and hold what they do against what must hold whatever goes wrong; with
     /// --serve, how many the served group has
@@ -105,6 +116,14 @@ fn fault(name: &str) -> Result<Fault, String> {
     })
 }
 
+fn permission(name: &str) -> Result<String, String> {
+    let known = permissions();
+    if known.iter().any(|one| one == name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("there are {}", known.join(", ")))
+}
+
 fn hours(text: &str) -> Result<f64, String> {
     let hours: Option<f64> = text.parse().ok().filter(|hours| (0.01..=1000.0).contains(hours));
     hours.ok_or_else(|| "expected a number from 0.01 to 1000".to_owned())
@@ -117,8 +136,14 @@ pub async fn run(args: Args) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if args.serve {
-        let speed = args.speed.unwrap_or(1);
-        return match serve::run(args.seed, args.instances.unwrap_or(1), speed, style).await {
+        let world = WorldConfig {
+            seed: args.seed,
+            instances: args.instances.unwrap_or(1),
+            throttle: args.throttle.map(|calls| Throttle { burst: calls, per_second: f64::from(calls) }),
+            denied: args.deny,
+            ..WorldConfig::default()
+        };
+        return match serve::run(world, args.speed.unwrap_or(1), style).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         };

@@ -13,11 +13,10 @@ use super::environment::{self, Variables};
 use super::timeline::{Style, Timeline};
 
 /// Serves until interrupted, and shows what happens where somebody watches.
-pub async fn run(seed: u64, instances: u32, speed: u32, style: Style) -> Result<(), SimulateError> {
+pub async fn run(world: WorldConfig, speed: u32, style: Style) -> Result<(), SimulateError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Serve)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Serve)?;
     let (clock, scale) = super::clock(speed);
-    let world = WorldConfig { seed, instances, ..WorldConfig::default() };
     let service = Service::start(world, clock, Addresses::default()).await.map_err(SimulateError::Serve)?;
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
 

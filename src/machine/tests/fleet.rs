@@ -106,6 +106,7 @@ fn retained_by_another_hook() {
         let hooks =
             if others { vec![hook("drain", 300), hook("others", 300)] } else { vec![hook("drain", 300)] };
         bench.hooks = Some(Ok(hooks));
+        bench.target(TargetState::InService);
         bench.target(TargetState::Terminated);
         bench.state = Some("Terminating:Wait");
         bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
@@ -160,4 +161,27 @@ fn hook_that_is_read_after_a_restart() {
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.crash();
     assert!(bench.is_beating(), "one at once, although the hook was not known until now");
+}
+
+#[test]
+fn termination_that_may_be_old() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::Terminated);
+    assert!(bench.is_beating(), "nothing is known of when it began");
+    let bench = Bench::terminating(settings());
+    assert!(!bench.is_beating(), "it was in service a second ago");
+}
+
+#[test]
+fn answer_to_a_completion_is_waited_for() {
+    let mut bench = Bench::waiting(settings());
+    bench.run(200);
+    assert!(bench.is_beating());
+    bench.drained();
+    // The completion has taken effect, and the heartbeat, sent before it, came after.
+    bench.state = Some("Terminating:Proceed");
+    bench.beat(no());
+    assert_eq!(bench.ended(), None);
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::machine::effect::Effect;
-use crate::machine::event::{AgentAnswer, AgentState};
+use crate::machine::event::{AgentAnswer, AgentState, ImdsReading, TargetState};
 use crate::machine::journal::{Journal, Outcome};
 use crate::machine::report::Report;
 use crate::machine::{Event, Time};
@@ -30,6 +30,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Whoever is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
 const FLICKER: Duration = Duration::from_secs(8);
+
+/// For so long must `InService` be heard before a notice is taken back.
+const WITHDRAWAL: Duration = Duration::from_secs(3);
 
 /// A heartbeat is under way for so long at most, to AWS.
 const TRANSIT: Duration = Duration::from_secs(1);
@@ -123,6 +126,8 @@ struct Each {
     forgetful: bool,
     /// Since when it is in service.
     served: Time,
+    /// When its daemon last heard that it is.
+    heard: Time,
     /// It was in service too shortly for its daemon to know that it goes once more.
     flickered: bool,
     /// It was told that there is no hook, while there was none.
@@ -153,6 +158,7 @@ impl Judge {
             up: Time::default(),
             forgetful: false,
             served: Time::default(),
+            heard: Time::default(),
             flickered: false,
             misled: false,
             calls: 0,
@@ -213,8 +219,11 @@ impl Judge {
     }
 
     /// What a machine is told.
-    pub fn hears(&mut self, host: usize, event: &Event) {
+    pub fn hears(&mut self, host: usize, now: Time, event: &Event) {
         match event {
+            Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))) => {
+                self.each[host].heard = now;
+            }
             Event::Started { journal: Some(journal) } => {
                 let hook = journal.drain.as_ref().and_then(|drain| drain.action.hook.as_ref());
                 if let Some(hook) = hook {
@@ -319,7 +328,9 @@ impl Judge {
         match happening {
             Happening::ImdsFlipped { target, .. } if target == "InService" => each.served = at,
             Happening::TerminationRequested { .. } => {
-                each.flickered = each.invariants.is_down() || at.since(each.served.max(each.up)) < FLICKER;
+                let unheard = each.heard < each.served + WITHDRAWAL;
+                let shortly = at.since(each.served.max(each.up)) < FLICKER;
+                each.flickered = each.invariants.is_down() || shortly || unheard;
                 each.leaving = Some(at);
                 (each.calls, each.troubles) = (0, 0);
             }

@@ -310,7 +310,7 @@ impl Fleet {
     /// Hands an event to a machine, and sends its effects on their way.
     fn feed(&mut self, host: usize, event: Event) {
         self.tell(host, || format!("<- {event:?}"));
-        self.judge.hears(host, &event);
+        self.judge.hears(host, self.now, &event);
         let now = self.now;
         let clock = self.hosts[host].clock(self.now);
         let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };

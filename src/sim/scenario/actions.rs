@@ -102,7 +102,7 @@ pub(super) static DEFAULT_RESULT: Scenario = Scenario {
     ],
     change: |world| {
         hook(world, 180);
-        world.denied = vec!["autoscaling:CompleteLifecycleAction"];
+        world.denied = vec!["autoscaling:CompleteLifecycleAction".to_owned()];
         world.work = work(4, 30);
     },
     ..PLAIN

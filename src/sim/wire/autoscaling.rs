@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::machine::Time;
 use crate::sim::world::{
     ActionRef, ActionResult, Activity, ApiError, GroupSpec, GroupView, HookSpec, InstanceView, Transition,
     World,
 };
 
-use super::query::Params;
+use super::query::{Params, unknown_action};
 use super::service::Shared;
 use super::xml::{leaf, list, node, optional};
 
@@ -18,40 +20,31 @@ const HEARTBEAT_TIMEOUT_SECS: u64 = 3600;
 /// What a call answers inside its `…Result` element. `None` where it has none.
 type Output = Option<String>;
 
+type Call = fn(&mut World, Time, &Params) -> Result<Output, ApiError>;
+
+/// Every call that is served, and what answers it.
+pub(super) const CALLS: &[(&str, Call)] = &[
+    ("CompleteLifecycleAction", complete),
+    ("CreateAutoScalingGroup", create_group),
+    ("DeleteLifecycleHook", delete_hook),
+    ("DescribeAutoScalingGroups", describe_groups),
+    ("DescribeAutoScalingInstances", describe_instances),
+    ("DescribeLifecycleHooks", describe_hooks),
+    ("DescribeScalingActivities", describe_activities),
+    ("PutLifecycleHook", put_hook),
+    ("RecordLifecycleActionHeartbeat", heartbeat),
+    ("SetDesiredCapacity", set_desired_capacity),
+    ("TerminateInstanceInAutoScalingGroup", terminate_instance),
+];
+
 /// Answers one call.
 pub(super) fn call(shared: &Shared, params: &Params) -> Result<Output, ApiError> {
-    let action = params.required("Action")?.to_owned();
-    shared.with(|world, now| match action.as_str() {
-        "CreateAutoScalingGroup" => create_group(world, now, params),
-        "DescribeAutoScalingGroups" => describe_groups(world, now, params),
-        "SetDesiredCapacity" => {
-            params.required("DesiredCapacity")?;
-            let desired = params.parsed("DesiredCapacity")?;
-            let group = params.required("AutoScalingGroupName")?;
-            world.set_desired_capacity(now, group, desired.unwrap_or_default()).map(|()| None)
-        }
-        "TerminateInstanceInAutoScalingGroup" => terminate_instance(world, now, params),
-        "DescribeAutoScalingInstances" => describe_instances(world, now, params),
-        "DescribeScalingActivities" => describe_activities(world, now, params),
-        "PutLifecycleHook" => put_hook(world, now, params),
-        "DeleteLifecycleHook" => {
-            let (group, name) =
-                (params.required("AutoScalingGroupName")?, params.required("LifecycleHookName")?);
-            world.delete_hook(now, group, name).map(|()| Some(String::new()))
-        }
-        "DescribeLifecycleHooks" => describe_hooks(world, now, params),
-        "RecordLifecycleActionHeartbeat" => {
-            world.heartbeat(now, &action_ref(params)?).map(|()| Some(String::new()))
-        }
-        "CompleteLifecycleAction" => {
-            let result = action_result(params, "LifecycleActionResult")?;
-            world.complete(now, &action_ref(params)?, result).map(|()| Some(String::new()))
-        }
-        other => Err(ApiError::sender(
-            "InvalidAction",
-            format!("Could not find operation {other} for version 2011-01-01"),
-        )),
-    })
+    let action = params.required("Action")?;
+    let Some((_, answer)) = CALLS.iter().find(|(name, _)| *name == action) else {
+        let served = CALLS.iter().map(|(name, _)| *name);
+        return Err(unknown_action(action, "2011-01-01", served));
+    };
+    shared.with(|world, now| answer(world, now, params))
 }
 
 /// The whole response.
@@ -85,6 +78,13 @@ fn create_group(world: &mut World, now: Time, params: &Params) -> Result<Output,
         hooks,
     };
     world.create_group(now, spec).map(|()| None)
+}
+
+fn set_desired_capacity(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
+    params.required("DesiredCapacity")?;
+    let desired = params.parsed("DesiredCapacity")?;
+    let group = params.required("AutoScalingGroupName")?;
+    world.set_desired_capacity(now, group, desired.unwrap_or_default()).map(|()| None)
 }
 
 fn put_hook(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
@@ -127,6 +127,11 @@ fn hook(params: &Params, prefix: &str, existing: Option<HookSpec>) -> Result<Hoo
     Ok(hook)
 }
 
+fn delete_hook(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
+    let (group, name) = (params.required("AutoScalingGroupName")?, params.required("LifecycleHookName")?);
+    world.delete_hook(now, group, name).map(|()| Some(String::new()))
+}
+
 fn describe_hooks(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let group = params.required("AutoScalingGroupName")?;
     let hooks = world.describe_hooks(now, group, &params.list("LifecycleHookNames"))?;
@@ -145,6 +150,15 @@ fn describe_hooks(world: &mut World, now: Time, params: &Params) -> Result<Outpu
         .concat()
     };
     Ok(Some(list("LifecycleHooks", hooks.iter().map(write))))
+}
+
+fn heartbeat(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
+    world.heartbeat(now, &action_ref(params)?).map(|()| Some(String::new()))
+}
+
+fn complete(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
+    let result = action_result(params, "LifecycleActionResult")?;
+    world.complete(now, &action_ref(params)?, result).map(|()| Some(String::new()))
 }
 
 fn action_ref(params: &Params) -> Result<ActionRef, ApiError> {
@@ -174,14 +188,20 @@ fn terminate_instance(world: &mut World, now: Time, params: &Params) -> Result<O
 
 fn describe_groups(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let groups = world.describe_groups(now, &params.list("AutoScalingGroupNames"))?;
-    let region = world.config().region.clone();
+    let (region, account) = (world.config().region.clone(), world.config().account.clone());
     let (page, next) = page(&groups, params, 100)?;
-    let write = |group: &GroupView| write_group(group, &region);
+    let write = |group: &GroupView| write_group(group, &region, &account);
     Ok(Some(list("AutoScalingGroups", page.iter().map(write)) + &next))
 }
 
-fn write_group(group: &GroupView, region: &str) -> String {
+/// A list that a group has, though what it would name is not simulated.
+fn none(name: &str) -> String {
+    list(name, [])
+}
+
+fn write_group(group: &GroupView, region: &str, account: &str) -> String {
     let retention = if group.spec.retain_on_abandon { "retain" } else { "terminate" };
+    let role = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
     let zones = ["a", "b", "c"].map(|zone| format!("{region}{zone}"));
     [
         leaf("AutoScalingGroupName", &group.spec.name),
@@ -191,12 +211,19 @@ fn write_group(group: &GroupView, region: &str) -> String {
         leaf("DesiredCapacity", group.spec.desired),
         leaf("DefaultCooldown", 300),
         list("AvailabilityZones", zones),
+        none("LoadBalancerNames"),
+        none("TargetGroupARNs"),
         leaf("HealthCheckType", "EC2"),
         leaf("HealthCheckGracePeriod", 0),
         list("Instances", group.instances.iter().map(|instance| write_instance(instance, "Healthy"))),
         leaf("CreatedTime", group.created),
+        none("SuspendedProcesses"),
+        none("EnabledMetrics"),
+        none("Tags"),
         list("TerminationPolicies", ["Default".to_owned()]),
         leaf("NewInstancesProtectedFromScaleIn", false),
+        leaf("ServiceLinkedRoleARN", format!("arn:aws:iam::{account}:{role}")),
+        none("TrafficSources"),
         node(
             "InstanceLifecyclePolicy",
             [node("RetentionTriggers", [leaf("TerminateHookAbandon", retention)])],
@@ -245,6 +272,7 @@ fn write_activity(activity: &Activity) -> String {
         optional("EndTime", activity.ended),
         leaf("StatusCode", activity.status.as_str()),
         leaf("Progress", activity.status.progress()),
+        leaf("Details", json!({ "Availability Zone": activity.zone })),
     ]
     .concat()
 }

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::sim::world::ApiError;
 
 use super::http::{Answer, Request};
-use super::query::Params;
+use super::query::{Params, unknown_action};
 use super::service::Shared;
 use super::{autoscaling, sqs, xml};
 
 const STS_VERSION: &str = "2011-06-15";
+const STS_CALLS: &[&str] = &["GetCallerIdentity"];
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const XML: &str = "text/xml";
 
@@ -31,6 +32,8 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
         Err(expired)
     } else if params.optional("Version") == Some(STS_VERSION) {
         caller_identity(&shared, &request, &params, &id)
+    } else if params.optional("Version") == Some(sqs::VERSION) {
+        Err(sqs::query_protocol())
     } else {
         permit(&shared, &request, &params)
             .and_then(|()| autoscaling::call(&shared, &params))
@@ -62,9 +65,16 @@ fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), Api
     Err(error)
 }
 
+/// The IAM actions that can be denied. A batch needs the permission of what it does many times.
+pub fn permissions() -> Vec<String> {
+    let autoscaling = autoscaling::CALLS.iter().map(|(call, _)| format!("autoscaling:{call}"));
+    let sqs = sqs::CALLS.iter().filter(|(call, _)| !call.ends_with("Batch"));
+    autoscaling.chain(sqs.map(|(call, _)| format!("sqs:{call}"))).collect()
+}
+
 /// Whether an IAM action is one that nobody is allowed.
 pub(super) fn denied(shared: &Shared, action: &str) -> bool {
-    shared.with(|world, _| world.config().denied.contains(&action))
+    shared.with(|world, _| world.config().denied.iter().any(|denied| denied == action))
 }
 
 /// The ARN of an instance's role, or of whoever is none.
@@ -99,8 +109,9 @@ fn caller_identity(
     params: &Params,
     id: &str,
 ) -> Result<String, ApiError> {
-    if params.required("Action")? != "GetCallerIdentity" {
-        return Err(ApiError::sender("InvalidAction", "of STS, only GetCallerIdentity is simulated"));
+    let action = params.required("Action")?;
+    if !STS_CALLS.contains(&action) {
+        return Err(unknown_action(action, STS_VERSION, STS_CALLS.iter().copied()));
     }
     let instance = caller(shared, request);
     let account = shared.with(|world, _| world.config().account.clone());

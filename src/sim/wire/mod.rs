@@ -4,7 +4,7 @@
 //!
 //! - `service`: starts, drives and stops everything
 //! - `http`: the little HTTP server under all listeners
-//! - `aws`: one port for Auto Scaling, SQS and STS; `autoscaling` (with `query` and `xml`), `sqs`
+//! - `aws`: one port for Auto Scaling, SQS and STS; `autoscaling` (with `query` and `xml`), `sqs` (`queues`, `messages`)
 //! - `imds`, `agent`: one port each per instance
 
 mod agent;
@@ -17,4 +17,5 @@ mod service;
 mod sqs;
 mod xml;
 
+pub use aws::permissions;
 pub use service::{Addresses, Endpoints, Service};

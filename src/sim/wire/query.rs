@@ -1,4 +1,4 @@
-//! Reads the parameters of the Query protocol.
+//! Reads what is asked in the Query protocol.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -56,6 +56,19 @@ impl Params {
     pub(super) fn any(&self, prefix: &str) -> bool {
         self.0.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
     }
+}
+
+/// AWS's words for an action that it does not have; and what there is here.
+pub(super) fn unknown_action(
+    action: &str,
+    version: &str,
+    served: impl Iterator<Item = &'static str>,
+) -> ApiError {
+    let served = served.collect::<Vec<_>>().join(", ");
+    ApiError::sender(
+        "InvalidAction",
+        format!("Could not find operation {action} for version {version}; this simulator serves {served}"),
+    )
 }
 
 /// Errors name members with a small first letter.

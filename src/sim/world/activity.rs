@@ -18,6 +18,8 @@ pub struct Activity {
     pub description: String,
     /// `Cause`
     pub cause: String,
+    /// The Availability Zone in `Details`.
+    pub zone: String,
     /// `StartTime`
     pub started: Time,
     /// `EndTime`
@@ -96,6 +98,7 @@ impl World {
             instance: id.to_owned(),
             description: format!("{description}: {id}"),
             cause: cause.to_owned(),
+            zone: instance.zone.clone(),
             started: self.now,
             ended: None,
             status: ActivityStatus::InProgress,

@@ -45,7 +45,7 @@ pub struct WorldConfig {
     /// The bucket that all Auto Scaling calls of the account share.
     pub throttle: Option<Throttle>,
     /// IAM actions that nobody is allowed, such as `sqs:ReceiveMessage`.
-    pub denied: Vec<&'static str>,
+    pub denied: Vec<String>,
 }
 
 impl Default for WorldConfig {

@@ -69,7 +69,13 @@ impl World {
         delay: Duration,
     ) -> Result<String, ApiError> {
         self.advance(now);
-        if body.is_empty() || body.len() > BODY_LEN_MAX {
+        if body.is_empty() {
+            return Err(ApiError::sender(
+                "MissingParameter",
+                "The request must contain the parameter MessageBody.",
+            ));
+        }
+        if body.len() > BODY_LEN_MAX {
             return Err(ApiError::sender(
                 "InvalidParameterValue",
                 format!(
@@ -118,11 +124,15 @@ impl World {
         let (number, receive_count) = self.read_receipt(queue, receipt)?;
         let now = self.now;
         let messages = &mut self.queues.get_mut(queue).ok_or_else(unknown_queue)?.messages;
-        let current = |message: &&mut Message| !message.visible && message.receive_count == receive_count;
+        let current = |message: &&mut Message| message.receive_count == receive_count;
         let Some(message) = messages.get_mut(&number).filter(current) else {
             let rule = "Message does not exist or is not available for visibility timeout change.";
             return Err(invalid_value(receipt, "ReceiptHandle", rule));
         };
+        // It can be received again already. That such a call succeeds was recorded; that it changes nothing is guessed.
+        if message.visible {
+            return Ok(());
+        }
         if (now + visibility).since(message.received) > VISIBILITY_MAX {
             let rule = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]";
             return Err(invalid_value(&visibility.as_secs().to_string(), "VisibilityTimeout", rule));

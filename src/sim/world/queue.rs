@@ -44,6 +44,18 @@ impl QueueSpec {
             redrive: None,
         }
     }
+
+    /// The first attribute in which they differ.
+    fn difference(&self, other: &QueueSpec) -> Option<&'static str> {
+        let same = [
+            ("MessageRetentionPeriod", self.retention == other.retention),
+            ("Policy", self.policy == other.policy),
+            ("ReceiveMessageWaitTimeSeconds", self.wait == other.wait),
+            ("RedrivePolicy", self.redrive == other.redrive),
+            ("VisibilityTimeout", self.visibility == other.visibility),
+        ];
+        same.into_iter().find(|(_, same)| !same).map(|(attribute, _)| attribute)
+    }
 }
 
 #[derive(Debug)]
@@ -84,17 +96,19 @@ impl World {
                 "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
             ));
         }
-        match self.queues.get(&spec.name) {
-            None => self.insert_queue(spec),
-            Some(queue) if queue.spec == spec => {}
-            Some(_) => {
-                return Err(ApiError::sender(
-                    "QueueNameExists",
-                    "A queue already exists with the same name and a different value for attribute(s)",
-                ));
+        let Some(queue) = self.queues.get(&spec.name) else {
+            self.insert_queue(spec);
+            return Ok(());
+        };
+        match queue.spec.difference(&spec) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "A queue already exists with the same name and a different value for attribute {other}"
+                );
+                Err(ApiError::sender("QueueNameExists", message))
             }
         }
-        Ok(())
     }
 
     /// DeleteQueue.

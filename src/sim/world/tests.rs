@@ -193,6 +193,9 @@ fn visibility_and_stale_receipts() {
     world.send_message(START, queue, "hello".into(), Duration::ZERO).expect("exists");
     let first = world.receive(START, queue, 10, Some(secs(30)), None).expect("exists").remove(0);
     assert!(world.receive(START + secs(29), queue, 10, None, None).expect("exists").is_empty());
+    world
+        .change_visibility(START + secs(30), queue, &first.receipt, secs(9))
+        .expect("changes nothing any more");
     let second = world.receive(START + secs(30), queue, 10, Some(secs(30)), None).expect("exists").remove(0);
     assert_eq!((second.receive_count, &second.id), (2, &first.id));
     world.delete_message(START + secs(31), queue, &first.receipt).expect("a stale handle succeeds");
