@@ -126,11 +126,7 @@ impl Invariants {
             Happening::HeartbeatRejected { .. } | Happening::CompletionRejected { .. } => {
                 self.refused_at = Some(at);
             }
-            Happening::Completed { instance, hook, .. } => {
-                if self.end(instance, hook).is_none() {
-                    self.violated(at, format!("{instance} was completed without an action, or twice"));
-                }
-            }
+            Happening::Completed { instance, hook, .. } => self.on_completion(at, instance, hook),
             Happening::ActionExpired { instance, hook, .. } => {
                 if let Some(action) = self.end(instance, hook) {
                     self.on_expiry(at, instance, action.timeout);
@@ -173,6 +169,12 @@ impl Invariants {
             }
             // What can break no invariant.
             _ => {}
+        }
+    }
+
+    fn on_completion(&mut self, at: Time, instance: &str, hook: &str) {
+        if self.end(instance, hook).is_none() {
+            self.violated(at, format!("{instance} was completed without an action, or twice"));
         }
     }
 
