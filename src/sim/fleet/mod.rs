@@ -27,7 +27,7 @@ use crate::machine::event::ImdsReading;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
-use super::world::{Happening, World};
+use super::world::{ByInstance, Happening, World};
 use host::Host;
 use judge::Judge;
 
@@ -52,9 +52,10 @@ pub struct Fleet {
     steps: BTreeMap<(Time, u64), Step>,
     next_step: u64,
     hosts: Vec<Host>,
-    places: BTreeMap<String, usize>,
+    places: ByInstance<usize>,
     /// Receives that the queue holds, and until when.
     receives: std::collections::VecDeque<Receive>,
+    bodies: network::Bodies,
     judge: Judge,
     /// What happened, a line each, where the plan asks for it.
     pub trace: Vec<String>,
@@ -127,8 +128,9 @@ impl Fleet {
             steps: BTreeMap::new(),
             next_step: 0,
             hosts: Vec::new(),
-            places: BTreeMap::new(),
+            places: ByInstance::default(),
             receives: std::collections::VecDeque::new(),
+            bodies: network::Bodies::default(),
             judge,
             trace: Vec::new(),
             plan,
@@ -147,7 +149,7 @@ impl Fleet {
         let config = self.world.config();
         let (group, queue) = (config.group.clone(), config.queue.is_some());
         let phase = Duration::from_millis(self.rng.u64(0..1000));
-        self.places.insert(id.clone(), host);
+        self.places.insert(&id, host);
         self.judge.add(id.clone());
         self.hosts.push(Host::new(id, group, queue, plan::DRAIN_TIMEOUT, phase));
         host

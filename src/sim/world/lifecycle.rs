@@ -21,8 +21,8 @@ impl World {
         if instance.leaving && !retained {
             return;
         }
-        instance.leaving = true;
         instance.to_pool = to_pool;
+        self.set_leaving(id, true);
         self.begin_activity(id, "Terminating EC2 instance", cause);
         self.log(Happening::TerminationRequested { instance: id.to_owned(), cause: cause.to_owned() });
         self.schedule(
@@ -134,9 +134,7 @@ impl World {
             Transition::Launching => {
                 self.set_activity(id, ActivityStatus::Cancelled);
                 let cause = "a lifecycle action was completed with ABANDON";
-                if let Some(instance) = self.instances.get_mut(id) {
-                    instance.leaving = true;
-                }
+                self.set_leaving(id, true);
                 self.begin_activity(id, "Terminating EC2 instance", cause);
                 // Whether terminating hooks run for an abandoned launch is not documented; here they do not.
                 self.proceed(id, Transition::Terminating);
