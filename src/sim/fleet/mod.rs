@@ -8,8 +8,10 @@
 //! - `network`: a daemon's calls, as the world answers them
 //! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
 //! - `judge`: what must hold, of each instance and of the run
+//! - `cost`: what a scale-in of a large fleet costs
 //! - `shrink`: from a run that violates something to a smaller one
 
+pub mod cost;
 mod host;
 mod judge;
 mod network;
@@ -27,7 +29,7 @@ use crate::machine::event::ImdsReading;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
-use super::world::{ByInstance, Happening, World};
+use super::world::{ByInstance, Happening, World, WorldConfig};
 use host::Host;
 use judge::Judge;
 
@@ -57,6 +59,8 @@ pub struct Fleet {
     receives: std::collections::VecDeque<Receive>,
     bodies: network::Bodies,
     judge: Judge,
+    /// Counts, where a run is for its cost.
+    ledger: Option<cost::Ledger>,
     /// What happened, a line each, where the plan asks for it.
     pub trace: Vec<String>,
 }
@@ -119,6 +123,10 @@ impl Fleet {
         plan.faults.until = Some(plan.faults_end());
         let mut rng = fastrand::Rng::with_seed(plan.seed);
         let config = plan.world(&mut rng);
+        Fleet::in_world(plan, config, rng)
+    }
+
+    fn in_world(plan: Plan, config: WorldConfig, rng: fastrand::Rng) -> Self {
         let world = World::new(config, plan::START);
         let judge = Judge::new(world.config().hooks[0].heartbeat_timeout, plan.faults_end());
         let mut fleet = Fleet {
@@ -132,6 +140,7 @@ impl Fleet {
             receives: std::collections::VecDeque::new(),
             bodies: network::Bodies::default(),
             judge,
+            ledger: None,
             trace: Vec::new(),
             plan,
         };
@@ -179,12 +188,20 @@ impl Fleet {
         Duration::from_millis(self.rng.u64(from_ms..=to_ms))
     }
 
+    fn next_step_at(&self) -> Option<Time> {
+        self.steps.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Option<Time> {
+        let waiting = self.receives.front().map(|receive| receive.until);
+        self.next_step_at().into_iter().chain(self.world.next_wake()).chain(waiting).min()
+    }
+
     /// Lets the next thing happen; `false` when the run is over.
     fn step(&mut self) -> bool {
-        let own = self.steps.first_key_value().map(|((at, _), _)| *at);
-        let next =
-            own.into_iter().chain(self.world.next_wake()).chain(self.receives.front().map(|r| r.until));
-        let Some(next) = next.min().filter(|next| *next <= self.plan.end()) else {
+        let own = self.next_step_at();
+        let Some(next) = self.next().filter(|next| *next <= self.plan.end()) else {
             self.judge.end(&self.world, self.now.max(self.plan.end()));
             return false;
         };
@@ -254,6 +271,9 @@ impl Fleet {
     fn feed(&mut self, host: usize, event: Event) {
         self.tell(host, || format!("<- {event:?}"));
         self.judge.hears(host, &event);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.hears(&self.hosts[host].id, &event);
+        }
         let Some(machine) = &mut self.hosts[host].machine else { return };
         let effects = machine.handle(self.now, event);
         let life = self.hosts[host].life;
@@ -298,8 +318,12 @@ impl Fleet {
         }
         self.feed(host, Event::Imds(reading));
         // What was stale is asked for again.
-        let same = self.world.target_state(&self.hosts[host].id) == Some("InService");
-        let pause = if same && self.hosts[host].is_idle() { IDLE_POLL } else { POLL };
+        let pause = match self.world.target_state(&self.hosts[host].id) {
+            // There is nothing to hear.
+            None => IDLE_POLL,
+            Some("InService") if self.hosts[host].is_idle() => IDLE_POLL,
+            Some(_) => POLL,
+        };
         let next = self.hosts[host].next_poll(self.now, pause);
         self.plan_poll(host, next);
     }
@@ -331,6 +355,9 @@ impl Fleet {
         for (at, happening) in self.world.take_happenings() {
             if self.plan.trace {
                 self.trace.push(format!("{at} world {happening:?}"));
+            }
+            if let Some(ledger) = &mut self.ledger {
+                ledger.observe(at, &happening);
             }
             let about = happening.instance().and_then(|id| self.places.get(id).copied());
             if let Some(host) = about.or(by) {
