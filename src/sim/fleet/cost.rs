@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use crate::machine::{Event, Time};
 use crate::sim::fault::Faults;
-use crate::sim::world::{
-    ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig,
-};
+use crate::sim::world::{ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig};
 
 use super::{Fleet, Plan, plan};
 
