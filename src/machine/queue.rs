@@ -30,12 +30,19 @@ const BATCH_MAX: usize = 10;
 /// so many more.
 const GIVEN_BACK_MORE_MAX: u64 = 4;
 
+/// Where a whole fleet asks the queue for want of IMDS, a message goes from hand to hand until it is this old, and is not
+/// hidden at all.
+const PASSED_ON_MINUTES: u64 = 1;
+
 /// After a receive that brought only others' messages.
 const MISS: Backoff = Backoff::between_ms(250, 4_000);
 
-/// So many full batches of others' messages are looked through one after the other: ours may stand behind them, and the
-/// first ones become visible again while one waits.
-const SCAN_MAX: u32 = 12;
+/// So many of others' messages are looked through, full batches of them one after the other: ours may stand behind
+/// them, and the first ones become visible again while one waits.
+const SEEN_MAX: usize = 60;
+
+/// After so many of them in a drain: where so many leave at once, a heartbeat will say sooner what our message would.
+const CROWD: Backoff = Backoff::between_ms(240_000, 240_000);
 
 /// From receive to receive, where a queue does not hold them as it is asked to.
 const RECEIVE_SPACING: Duration = Duration::from_millis(250);
@@ -59,8 +66,8 @@ const DELETES_MAX: usize = 64;
 pub(super) struct QueueTrack {
     receive: Attempts,
     misses: u32,
-    /// Full batches in a row that were others' messages.
-    scanned: u32,
+    /// Others' messages in a row.
+    seen: usize,
     /// Receipts of our messages that are to be hidden, each with the revision of the journal that must be out first.
     hides: Vec<(String, u64)>,
     /// How many messages the next receive asks for, where that is fewer than a batch.
@@ -123,28 +130,36 @@ impl QueueTrack {
     /// Gives others' messages back, soon but not at once, so that whoever they are for shall not have to race us; and
     /// later where they are old, since nobody seems to wait for those. How often one was received says nothing: where
     /// many instances leave at once, all look at each other's messages.
-    pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize) {
+    pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize, draining: bool) {
         if others.is_empty() {
-            (self.misses, self.scanned) = (0, 0);
+            (self.misses, self.seen) = (0, 0);
             return;
         }
         let entries = others
             .iter()
             .map(|message| {
                 let minutes = message.sent.map_or(u64::MAX, |sent| turn.now.since(sent).as_secs() / 60);
-                let most = 1 + minutes.min(GIVEN_BACK_MORE_MAX);
-                let seconds = turn.between(Duration::from_secs(1), Duration::from_secs(most)).as_secs_f64();
+                let least = u64::from(draining || minutes >= PASSED_ON_MINUTES);
+                let most = least + minutes.min(GIVEN_BACK_MORE_MAX);
+                let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+                let seconds = turn.between(least, most).as_secs_f64();
                 (message.receipt.clone(), Duration::from_secs(seconds.round() as u64))
             })
             .collect();
         turn.emit(|id| Effect::SetVisibility { id, entries });
-        self.scanned = if others.len() + own >= BATCH_MAX { self.scanned + 1 } else { 0 };
         if own > 0 {
-            (self.misses, self.scanned) = (0, 0);
-        } else if self.scanned == 0 || self.scanned == SCAN_MAX {
-            self.scanned = 0;
+            (self.misses, self.seen) = (0, 0);
+            return;
+        }
+        self.seen += others.len();
+        let crowded = self.seen >= SEEN_MAX;
+        if crowded || others.len() < BATCH_MAX {
             self.misses = self.misses.saturating_add(1);
-            self.receive.next_at = turn.after(MISS, self.misses);
+            let pause = if crowded && draining { CROWD } else { MISS };
+            self.receive.next_at = turn.after(pause, self.misses);
+        }
+        if crowded {
+            self.seen = 0;
         }
     }
 

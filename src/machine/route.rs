@@ -50,7 +50,8 @@ impl Machine {
                 Owner::Other => others.push(message),
             }
         }
-        self.queue.give_back(&mut self.turn, &others, own);
+        let draining = self.is_draining();
+        self.queue.give_back(&mut self.turn, &others, own, draining);
     }
 
     fn stranger(&mut self, why: String) {

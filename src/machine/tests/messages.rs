@@ -95,9 +95,15 @@ fn messages_of_others() {
     assert!(bench.deleted().is_empty());
 }
 
+/// An instance that knows of no drain, and whose metadata service will never tell of one.
+fn deaf() -> Bench {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench
+}
+
 /// How often a minute the queue is asked, where each receive brings so many messages for others.
-fn receives_in_a_minute(batch: usize) -> u32 {
-    let mut bench = Bench::terminating(settings());
+fn receives_in_a_minute(mut bench: Bench, batch: usize) -> u32 {
     let mut receives = 0;
     let end = bench.now + secs(60);
     while bench.now < end {
@@ -112,10 +118,33 @@ fn receives_in_a_minute(batch: usize) -> u32 {
 
 #[test]
 fn misses_back_off() {
-    let few = receives_in_a_minute(1);
+    let few = receives_in_a_minute(Bench::terminating(settings()), 1);
     assert!((10..=40).contains(&few), "{few}");
-    let endless = receives_in_a_minute(10);
-    assert!((60..=160).contains(&endless), "{endless}");
+    let endless = receives_in_a_minute(deaf(), 10);
+    assert!((60..=160).contains(&endless), "only the queue can tell of a drain: {endless}");
+}
+
+/// Where a thousand leave at once, all look at each other's messages; the heartbeat's success says the same.
+#[test]
+fn crowd() {
+    for batch in [5, 10] {
+        let receives = receives_in_a_minute(Bench::terminating(settings()), batch);
+        assert!(receives * batch as u32 <= 60, "{receives} receives of {batch}");
+    }
+}
+
+/// In a fleet that has only the queue, a message of one instance may have to go through the hands of all.
+#[test]
+fn new_message_is_passed_on() {
+    let mut bench = deaf();
+    bench.run(10);
+    let sent = bench.now;
+    bench.receive(vec![Message { sent: Some(sent), ..for_other("r-new") }]);
+    bench.run(120);
+    bench.receive(vec![Message { sent: Some(sent), ..for_other("r-old") }]);
+    let hidden = bench.hidden();
+    assert_eq!(hidden[0], ("r-new".to_owned(), 0));
+    assert!((1..=5).contains(&hidden[1].1), "nobody seems to wait for it: {hidden:?}");
 }
 
 /// Messages that were given back are visible again after a second or more: ours must be found behind them before that.

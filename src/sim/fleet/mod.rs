@@ -10,8 +10,10 @@
 //! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
 //! - `judge`: what must hold, of each instance and of the run; `reference`: what one daemon may and must do, at every
 //!   step
+//! - `cost`: what a scale-in of a large fleet costs
 //! - `shrink`: from a run that violates something to a smaller one
 
+pub mod cost;
 mod host;
 mod judge;
 mod network;
@@ -31,7 +33,7 @@ use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
-use super::world::{ByInstance, World};
+use super::world::{ByInstance, World, WorldConfig};
 use host::Host;
 use judge::Judge;
 
@@ -59,6 +61,8 @@ pub struct Fleet {
     receives: std::collections::VecDeque<Receive>,
     bodies: network::Bodies,
     judge: Judge,
+    /// Counts, where a run is for its cost.
+    ledger: Option<cost::Ledger>,
     /// What happened, a line each, where the plan asks for it.
     pub trace: Vec<String>,
 }
@@ -164,7 +168,12 @@ impl Fleet {
     fn new(mut plan: Plan) -> Self {
         plan.faults.until = Some(plan.faults_end());
         let mut rng = fastrand::Rng::with_seed(plan.seed);
-        let Setup { world, settings } = plan.setup(&mut rng);
+        let setup = plan.setup(&mut rng);
+        Fleet::in_world(plan, setup, rng)
+    }
+
+    fn in_world(plan: Plan, setup: Setup, rng: fastrand::Rng) -> Self {
+        let Setup { world, settings } = setup;
         let mut fleet = Fleet {
             judge: Judge::new(plan.faults_end()),
             world: World::new(world, plan::START),
@@ -178,6 +187,7 @@ impl Fleet {
             places: ByInstance::default(),
             receives: std::collections::VecDeque::new(),
             bodies: network::Bodies::default(),
+            ledger: None,
             trace: Vec::new(),
             plan,
         };
@@ -228,12 +238,20 @@ impl Fleet {
         Duration::from_millis(self.rng.u64(from_ms..=to_ms))
     }
 
+    fn next_step_at(&self) -> Option<Time> {
+        self.steps.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Option<Time> {
+        let waiting = self.receives.front().map(|receive| receive.until);
+        self.next_step_at().into_iter().chain(self.world.next_wake()).chain(waiting).min()
+    }
+
     /// Lets the next thing happen; `false` when the run is over.
     fn step(&mut self) -> bool {
-        let own = self.steps.first_key_value().map(|((at, _), _)| *at);
-        let next =
-            own.into_iter().chain(self.world.next_wake()).chain(self.receives.front().map(|r| r.until));
-        let Some(next) = next.min().filter(|next| *next <= self.plan.end()) else {
+        let own = self.next_step_at();
+        let Some(next) = self.next().filter(|next| *next <= self.plan.end()) else {
             self.judge.end(&self.world, self.now.max(self.plan.end()));
             return false;
         };
@@ -311,6 +329,9 @@ impl Fleet {
     fn feed(&mut self, host: usize, event: Event) {
         self.tell(host, || format!("<- {event:?}"));
         self.judge.hears(host, self.now, &event);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.hears(&self.hosts[host].id, &event);
+        }
         let now = self.now;
         let clock = self.hosts[host].clock(self.now);
         let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };

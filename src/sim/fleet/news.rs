@@ -14,6 +14,9 @@ impl Fleet {
             if self.plan.trace {
                 self.trace.push(format!("{at} {} == {happening:?}", happening.instance().unwrap_or("world")));
             }
+            if let Some(ledger) = &mut self.ledger {
+                ledger.observe(at, &happening);
+            }
             let about = happening.instance().and_then(|id| self.places.get(id).copied());
             if let Some(host) = about.or(by) {
                 self.judge.observe(host, at, &happening);

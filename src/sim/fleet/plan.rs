@@ -63,9 +63,6 @@ impl Plan {
         let several = has(rng, Fault::SeveralHooks);
         let mut hooks = vec![HookSpec::terminating(HOOK, timeout)];
         hooks.extend(several.then(|| HookSpec::terminating("others", timeout)));
-        let retains = has(rng, Fault::Retention);
-        let agent_exits = rng.f64() < 0.2;
-        let settings = settings(rng, queue.is_some(), balancer.is_some(), agent_exits, retains);
         let world = WorldConfig {
             seed: self.seed,
             group: GROUP.to_owned(),
@@ -74,18 +71,17 @@ impl Plan {
             queue,
             load_balancer_drain: balancer,
             warm_pool: has(rng, Fault::WarmPool),
-            retain_on_abandon: retains,
+            retain_on_abandon: has(rng, Fault::Retention),
             imds: ImdsConfig { flip: flip(rng), ..ImdsConfig::default() },
             timing: Timing { terminated: Duration::from_secs(rng.u64(5..120)), ..Timing::default() },
             delivery: self.faults.delivery(START),
             work,
-            agent_exits,
+            agent_exits: rng.f64() < 0.2,
             throttle: self.faults.throttle(self.instances),
             ..WorldConfig::default()
         };
-        // Which of several hooks is ours has to be said.
-        let hook = (several || rng.bool()).then(|| HOOK.to_owned());
-        Setup { world, settings: Settings { hook, ..settings } }
+        let settings = settings_for(&world, rng);
+        Setup { world, settings }
     }
 
     /// When an instance is taken away, if it is.
@@ -106,36 +102,48 @@ impl Plan {
     }
 }
 
-fn settings(
-    rng: &mut fastrand::Rng,
-    queue: bool,
-    balancer: bool,
-    agent_exits: bool,
-    retains: bool,
-) -> Settings {
+/// A daemon's settings, plain.
+pub(super) fn settings(queue: bool) -> Settings {
     let agent = AgentSettings {
         name: "agent".to_owned(),
         drain_timeout: DRAIN_TIMEOUT,
         unreachable_grace: GRACE,
-        on_exit: if agent_exits { OnExit::Drained } else { OnExit::Failed },
+        on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         blocks: false,
     };
-    let badly = if retains && rng.bool() { CompletionResult::Abandon } else { CompletionResult::Continue };
     Settings {
         instance_id: String::new(),
         boot_id: Some("boot 0".to_owned()),
-        group: rng.bool().then(|| GROUP.to_owned()),
+        group: Some(GROUP.to_owned()),
         agents: vec![agent],
         queue,
         hook: None,
         heartbeat_timeout: None,
-        drain_at: if balancer && rng.bool() { DrainAt::Wait } else { DrainAt::Notice },
+        drain_at: DrainAt::Notice,
         on_drained: CompletionResult::Continue,
-        on_deadline: badly,
-        on_failed: badly,
+        on_deadline: CompletionResult::Continue,
+        on_failed: CompletionResult::Continue,
         ignore_rebalance: false,
     }
+}
+
+/// Settings that suit a world.
+fn settings_for(world: &WorldConfig, rng: &mut fastrand::Rng) -> Settings {
+    let mut settings = settings(world.queue.is_some());
+    if world.agent_exits {
+        settings.agents.iter_mut().for_each(|agent| agent.on_exit = OnExit::Drained);
+    }
+    if world.retain_on_abandon && rng.bool() {
+        settings.on_deadline = CompletionResult::Abandon;
+        settings.on_failed = CompletionResult::Abandon;
+    }
+    if world.load_balancer_drain.is_some() && rng.bool() {
+        settings.drain_at = DrainAt::Wait;
+    }
+    // Which of several hooks is ours has to be said.
+    let hook = world.hooks.len() > 1 || rng.bool();
+    Settings { group: settings.group.filter(|_| rng.bool()), hook: hook.then(|| HOOK.to_owned()), ..settings }
 }
 
 /// When IMDS says that the instance goes. AWS does not say when it does.

@@ -35,8 +35,12 @@ impl Fleet {
             self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
         }
         // What was stale is asked for again.
-        let same = self.world.target_state(&self.hosts[host].id) == Some("InService");
-        let pause = if same && self.hosts[host].is_idle() { IDLE_POLL } else { POLL };
+        let pause = match self.world.target_state(&self.hosts[host].id) {
+            // There is nothing to hear.
+            None => IDLE_POLL,
+            Some("InService") if self.hosts[host].is_idle() => IDLE_POLL,
+            Some(_) => POLL,
+        };
         let next = self.hosts[host].next_poll(self.now, pause);
         self.plan_poll(host, next);
     }

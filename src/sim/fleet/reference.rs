@@ -102,6 +102,7 @@ struct Agent {
     refusing: Option<Time>,
     /// It has said that it cannot drain.
     cannot: bool,
+    /// It has given its status.
     heard: bool,
 }
 
@@ -447,9 +448,9 @@ impl Completed {
 
 impl Agent {
     fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &Settings) {
-        self.heard = true;
         match answer {
             AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
+                self.heard = true;
                 self.state = Some(status.state);
             }
             AgentAnswer::Accepted(None) => self.state = Some(AgentState::Draining),

@@ -245,9 +245,11 @@ impl World {
     fn numbers_to_receive(&mut self, queue: &str, max: usize) -> Vec<u64> {
         let out_of_order = self.rng.f64() < self.config.delivery.reordering;
         let Some(found) = self.queues.get(queue) else { return Vec::new() };
-        let skip = if out_of_order { self.rng.usize(0..found.visible.len().max(1)) } else { 0 };
-        let from_there = found.visible.values().skip(skip);
-        from_there.chain(found.visible.values().take(skip)).take(max).copied().collect()
+        let places = found.visible.first_key_value().zip(found.visible.last_key_value());
+        let Some(((first, _), (last, _))) = places else { return Vec::new() };
+        let from = if out_of_order { self.rng.u64(*first..=*last) } else { *first };
+        let from_there = found.visible.range(from..).chain(found.visible.range(..from));
+        from_there.take(max).map(|(_, number)| *number).collect()
     }
 
     fn hand_out(

@@ -1,0 +1,132 @@
+//! What a scale-in costs, by the size of the fleet: writes the table of docs/performance.md and docs/fleet-cost.svg.
+//! `cargo run --release --example fleet_cost` does it in a few minutes.
+
+mod plot;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use drainhook::sim::fleet::cost::{Cost, ScaleIn, measure};
+use plot::{Panel, Series};
+
+const SEEDS: u64 = 3;
+
+const SIZES: [u32; 5] = [1, 10, 100, 1_000, 10_000];
+
+/// The parts of a fleet that are taken away at once, in percent.
+const PARTS: [u32; 3] = [1, 10, 100];
+
+const START: &str = "<!-- cost:start -->\n";
+const END: &str = "<!-- cost:end -->";
+
+/// A fleet, and what it costs behind the gate and without it.
+struct Row {
+    instances: u32,
+    leaving: u32,
+    costs: [Cost; 2],
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut rows: Vec<Row> = Vec::new();
+    for instances in SIZES {
+        for part in PARTS {
+            let leaving = (instances * part / 100).max(1);
+            if rows.last().is_none_or(|row| (row.instances, row.leaving) != (instances, leaving)) {
+                eprintln!("{leaving} of {instances}");
+                rows.push(measured(instances, leaving));
+            }
+        }
+    }
+    let page = docs.join("performance.md");
+    let text = fs::read_to_string(&page)?;
+    let parts = text.split_once(START).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+    let (head, tail) = parts.ok_or("docs/performance.md has no place for the table")?;
+    fs::write(&page, format!("{head}{START}{}{END}{tail}", table(&rows)))?;
+    fs::write(docs.join("fleet-cost.svg"), plot::draw(&panels(&rows)))?;
+    Ok(())
+}
+
+/// The two ways to poll are measured side by side, on a core each.
+fn measured(instances: u32, leaving: u32) -> Row {
+    let costs = thread::scope(|scope| {
+        let ungated = scope.spawn(|| median_of_seeds(instances, leaving, false));
+        [median_of_seeds(instances, leaving, true), ungated.join().expect("the run has not panicked")]
+    });
+    Row { instances, leaving, costs }
+}
+
+/// Each figure is the median of the runs.
+fn median_of_seeds(instances: u32, leaving: u32, gated: bool) -> Cost {
+    let runs: Vec<Cost> =
+        (1..=SEEDS).map(|seed| measure(&ScaleIn { instances, leaving, gated, seed })).collect();
+    let median = |figure: fn(&Cost) -> f64| middle(runs.iter().map(figure));
+    let known = |figure: fn(&Cost) -> Option<f64>| {
+        let known: Vec<f64> = runs.iter().filter_map(figure).collect();
+        (!known.is_empty()).then(|| middle(known.into_iter()))
+    };
+    Cost {
+        receives: median(|cost| cost.receives),
+        misdelivered: median(|cost| cost.misdelivered),
+        calls: median(|cost| cost.calls),
+        delay_s: known(|cost| cost.delay_s),
+        delay_most_s: known(|cost| cost.delay_most_s),
+        expired: median(|cost| cost.expired),
+        idle_receives: median(|cost| cost.idle_receives),
+    }
+}
+
+fn middle(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Each cell has the figure behind the gate, and after it the one without.
+fn table(rows: &[Row]) -> String {
+    let mut lines = vec![
+        "| instances | taken away | receives | misdeliveries | Auto Scaling calls | completion delay, s: median | most | expired | idle receives |".to_owned(),
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|".to_owned(),
+    ];
+    for Row { instances, leaving, costs } in rows {
+        let pair =
+            |figure: &dyn Fn(&Cost) -> String| format!("{} / {}", figure(&costs[0]), figure(&costs[1]));
+        let cells = [
+            pair(&|cost| format!("{:.1}", cost.receives)),
+            pair(&|cost| format!("{:.1}", cost.misdelivered)),
+            pair(&|cost| format!("{:.1}", cost.calls)),
+            pair(&|cost| seconds(cost.delay_s)),
+            pair(&|cost| seconds(cost.delay_most_s)),
+            pair(&|cost| format!("{:.0} %", cost.expired * 100.0)),
+            pair(&|cost| format!("{:.0}", cost.idle_receives)),
+        ];
+        lines.push(format!("| {instances} | {leaving} | {} |", cells.join(" | ")));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn seconds(delay: Option<f64>) -> String {
+    delay.map_or("none".to_owned(), |delay| format!("{delay:.1}"))
+}
+
+fn panels(rows: &[Row]) -> Vec<Panel> {
+    let panel = |title, unit, figure: fn(&Cost) -> Option<f64>| Panel {
+        title,
+        unit,
+        series: PARTS.iter().flat_map(|part| [0, 1].map(|side| series(rows, *part, side, figure))).collect(),
+    };
+    vec![
+        panel("Receives", "per termination", |cost| Some(cost.receives)),
+        panel("Misdeliveries", "messages per termination", |cost| Some(cost.misdelivered)),
+        panel("Auto Scaling calls", "per termination", |cost| Some(cost.calls)),
+        panel("Completion delay, median", "seconds", |cost| cost.delay_s),
+    ]
+}
+
+fn series(rows: &[Row], part: u32, side: usize, figure: fn(&Cost) -> Option<f64>) -> Series {
+    let of_part = rows.iter().filter(|row| row.leaving == (row.instances * part / 100).max(1));
+    let point = |row: &Row| Some((f64::from(row.instances), figure(&row.costs[side])?));
+    Series { part, gated: side == 0, points: of_part.filter_map(point).collect() }
+}
