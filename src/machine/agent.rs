@@ -261,7 +261,11 @@ impl AgentTrack {
         }
         match status {
             Some(status) => self.on_status(turn, sent_at, status, false),
-            None => self.attempts.next_at = turn.now,
+            None => {
+                // One that has nothing left to do may exit before it is asked.
+                self.record.seen_draining = true;
+                self.attempts.next_at = turn.now;
+            }
         }
     }
 

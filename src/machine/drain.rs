@@ -50,6 +50,8 @@ impl Drain {
 
     /// Goes on with the drain of the last run.
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time) -> Self {
+        let stays = |ended: &Ended| stays(ended.outcome, ended.result, notices, &record.action);
+        let watch = record.ended.filter(stays).map(|_| Watch::new(now));
         Drain {
             started: record.started.min(now),
             told: record.told,
@@ -59,10 +61,7 @@ impl Drain {
             receipts: record.receipts,
             message_hook: record.message_hook,
             ended: record.ended,
-            watch: record
-                .ended
-                .filter(|ended| stays(ended.outcome, ended.result, notices))
-                .map(|_| Watch::new(now)),
+            watch,
             recorded: 0,
         }
     }
@@ -105,12 +104,18 @@ impl Drain {
 }
 
 /// Whether the instance may stay after its action is over.
-fn stays(outcome: Outcome, result: Option<CompletionResult>, notices: &Notices) -> bool {
+fn stays(
+    outcome: Outcome,
+    result: Option<CompletionResult>,
+    notices: &Notices,
+    action: &ActionRecord,
+) -> bool {
     let kept = matches!(
         notices.action.as_ref().map(|action| action.reason),
         Some(Reason::WarmPool | Reason::RootVolumeReplacement)
     );
-    kept || result == Some(CompletionResult::Abandon) || outcome == Outcome::Overtaken
+    let others = action.hook.as_ref().is_some_and(|hook| hook.has_others || !hook.read);
+    kept || others || result == Some(CompletionResult::Abandon) || outcome == Outcome::Overtaken
 }
 
 impl Machine {
@@ -186,7 +191,8 @@ impl Machine {
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         let Some(drain) = &mut self.drain else { return };
         drain.ended = Some(Ended { at: now, outcome, result });
-        drain.watch = stays(outcome, result, &self.notices).then(|| Watch::new(now));
+        let stays = stays(outcome, result, &self.notices, &drain.action.record);
+        drain.watch = stays.then(|| Watch::new(now));
         let revision = self.journal.touch();
         drain.recorded = revision;
         for receipt in &drain.receipts {

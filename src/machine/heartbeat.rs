@@ -70,6 +70,7 @@ mod tests {
             heartbeat_timeout: Duration::from_secs(heartbeat_s),
             global_timeout: Duration::from_secs(global_s),
             read: true,
+            has_others: false,
         }
     }
 

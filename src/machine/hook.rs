@@ -47,6 +47,7 @@ pub(crate) fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result
         heartbeat_timeout: chosen.heartbeat_timeout.max(TIMEOUT_LEAST),
         global_timeout: chosen.global_timeout.max(TIMEOUT_LEAST),
         read: true,
+        has_others: terminating.len() > 1,
     })
 }
 
@@ -59,5 +60,6 @@ pub(crate) fn assume(settings: &Settings, name: &str) -> HookFacts {
         heartbeat_timeout,
         global_timeout: (heartbeat_timeout * 100).min(GLOBAL_TIMEOUT_MOST),
         read: false,
+        has_others: false,
     }
 }

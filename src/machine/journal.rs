@@ -112,6 +112,9 @@ pub struct HookFacts {
     pub global_timeout: Duration,
     /// The hook was read, not assumed.
     pub read: bool,
+    /// The group has other terminating hooks, whose abandonment may retain the instance after our completion.
+    #[serde(default)]
+    pub has_others: bool,
 }
 
 /// The intention to complete the action: once it is on disk, nothing but the completion is sent.

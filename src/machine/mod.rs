@@ -122,6 +122,11 @@ impl Machine {
         self.drain.as_ref().is_some_and(|drain| drain.ended.is_none())
     }
 
+    /// Whether nothing is to be done, and nothing but news is waited for.
+    pub fn is_idle(&self) -> bool {
+        self.drain.is_none() && self.turn.wake().is_none()
+    }
+
     /// Whether a write of the journal is under way.
     pub fn is_writing(&self) -> bool {
         self.journal.is_writing()
@@ -345,6 +350,10 @@ impl Machine {
     }
 
     fn on_over(&mut self, over: Option<Over>) {
+        // What was asked before the drain ended may be answered after: it ends once.
+        if !self.is_draining() {
+            return;
+        }
         match over {
             None => {}
             Some(Over::Completed(outcome, result)) => self.end(outcome, Some(result)),

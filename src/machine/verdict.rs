@@ -11,7 +11,9 @@ pub(super) enum Verdict {
     Waiting,
     /// Nobody is taking the instance away.
     InService,
-    /// It is past Wait, retained, or gone.
+    /// The action was abandoned, and Auto Scaling keeps the instance for salvage.
+    Retained,
+    /// It is past Wait, or gone.
     Over,
 }
 
@@ -28,12 +30,8 @@ impl Verdict {
             }
             state if state.starts_with("Pending") => Verdict::InService,
             state if state.ends_with(":Wait") => Verdict::Waiting,
+            state if state.ends_with(":Retained") => Verdict::Retained,
             _ => Verdict::Over,
         }
     }
-}
-
-/// Whether Auto Scaling keeps the instance for salvage.
-pub(super) fn is_retained(state: &str) -> bool {
-    state.ends_with(":Retained")
 }

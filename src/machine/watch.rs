@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::backoff::Backoff;
 use super::effect::{ActionName, Effect, EffectId};
 use super::event::{CallError, DescribedInstance};
 use super::heartbeat;
@@ -11,13 +12,16 @@ use super::report::{Call, Report};
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::{Attempts, Once, Turn};
-use super::verdict;
+use super::verdict::Verdict;
 
 /// From the end of the action to the first look.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 /// From look to look.
 const LOOK: Duration = Duration::from_secs(60);
+
+/// Between looks that were not answered.
+const LOOK_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(super) struct Watch {
     probe: Attempts,
     last_look: Time,
     retained: bool,
+    /// Auto Scaling waits, or is about to: for another hook or, where the instance was retained before, for ours.
+    waits: bool,
     over: bool,
 }
 
@@ -46,10 +52,18 @@ impl Watch {
     pub fn new(now: Time) -> Self {
         let mut describe = Attempts::default();
         describe.succeeded(now + FIRST_LOOK);
-        Watch { describe, probe: Attempts::default(), last_look: now, retained: false, over: false }
+        Watch {
+            describe,
+            probe: Attempts::default(),
+            last_look: now,
+            retained: false,
+            waits: false,
+            over: false,
+        }
     }
 
-    /// Looks again, or, at a retained instance, tries the heartbeat whose success is the news of its release.
+    /// Looks again; and where the instance is retained or waits, tries the heartbeat whose success is the news of a
+    /// new action.
     pub fn decide(&mut self, turn: &mut Turn, action: &ActionRecord) {
         if self.over {
             return;
@@ -58,7 +72,8 @@ impl Watch {
             self.describe.start(turn, |id| Effect::DescribeInstance { id });
         }
         let (Some(hook), Some(group)) = (&action.hook, &action.group) else { return };
-        if self.retained && turn.is_free(Once::Heartbeat) && self.probe.ready(turn, Timer::Heartbeat) {
+        let may_begin = self.retained || self.waits;
+        if may_begin && turn.is_free(Once::Heartbeat) && self.probe.ready(turn, Timer::Heartbeat) {
             let name = ActionName { hook: hook.name.clone(), group: group.clone(), token: None };
             let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
             self.probe.start(turn, |id| Effect::Heartbeat { id, action: name, limit });
@@ -74,9 +89,9 @@ impl Watch {
         deaf: bool,
     ) -> Option<Seen> {
         self.describe.take(id)?;
-        self.describe.succeeded(turn.now + LOOK);
         let state = match result {
             Err(error) => {
+                self.describe.failed(turn, LOOK_RETRY);
                 turn.call_failed(Call::DescribeInstance, error.clone(), false);
                 return None;
             }
@@ -86,14 +101,18 @@ impl Watch {
             }
             Ok(Some(instance)) => instance.lifecycle_state.as_str(),
         };
+        self.describe.succeeded(turn.now + LOOK);
+        let described = result.as_ref().ok().and_then(Option::as_ref);
         if state == "InService" {
             return Some(Seen::InService);
         }
-        if verdict::is_retained(state) && !self.retained {
+        let verdict = Verdict::of(described);
+        if verdict == Verdict::Retained && !self.retained {
             self.retained = true;
             self.last_look = turn.now;
             turn.report(Report::Retained);
         }
+        self.waits = matches!(verdict, Verdict::TooEarly | Verdict::Waiting);
         // At rest in the warm pool; IMDS tells when it leaves.
         self.over = !deaf
             && !self.retained

@@ -20,7 +20,10 @@ pub enum Fault {
     EventLost,
     /// Events arrive twice, late and out of order.
     EventDisorder,
-    /// The metadata service is silent for a while.
+    /// A message that was deleted is received once more: a server that had a copy of it was away (SQS developer guide,
+    /// "At-least-once delivery").
+    Redelivery,
+    /// The metadata service is silent for a while, or denies what it has said.
     ImdsSilent,
     /// The metadata service says what was so some seconds ago.
     ImdsStale,
@@ -32,20 +35,40 @@ pub enum Fault {
     AgentLie,
     /// The daemon is killed right before or right after something that it does.
     DaemonCrash,
-    /// The journal is gone when the daemon comes back.
+    /// The journal is gone, cut off or another instance's when the daemon comes back: neither of the last two is used
+    /// (`shell/journal.rs`), so to the machine it is all one.
     JournalLost,
     /// A write of the journal fails.
     JournalRefused,
+    /// The clock is some minutes off when the daemon comes back.
+    ClockJump,
+    /// The instance boots again: the agent's work is lost.
+    Reboot,
+    /// The instance stands still for some minutes.
+    Hibernation,
+    /// EC2 takes the instance back, with two minutes' notice and without hooks.
+    SpotInterruption,
+    /// The hook has another timeout from now on.
+    HookEdited,
+    /// The hook is deleted, and made again some minutes later.
+    HookDeleted,
+    /// The group has another hook, whose actions somebody else completes, or nobody.
+    SeveralHooks,
+    /// The group puts its instances into a warm pool, and takes them out again.
+    WarmPool,
+    /// The group keeps an instance whose action was abandoned, until somebody releases it.
+    Retention,
 }
 
 impl Fault {
-    /// Every kind, with its rate in the rough profile: for each chance, or for each instance and hour.
-    pub const ROUGH: [(Fault, f64); 13] = [
+    /// Every kind, with its rate in the rough profile: for each chance, each instance and hour, or each run.
+    pub const ROUGH: [(Fault, f64); 23] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
         (Fault::EventLost, 0.1),
         (Fault::EventDisorder, 0.2),
+        (Fault::Redelivery, 0.1),
         (Fault::ImdsSilent, 0.5),
         (Fault::ImdsStale, 0.2),
         (Fault::AgentCrash, 0.2),
@@ -54,6 +77,15 @@ impl Fault {
         (Fault::DaemonCrash, 0.01),
         (Fault::JournalLost, 0.05),
         (Fault::JournalRefused, 0.05),
+        (Fault::ClockJump, 0.1),
+        (Fault::Reboot, 0.1),
+        (Fault::Hibernation, 0.1),
+        (Fault::SpotInterruption, 0.05),
+        (Fault::HookEdited, 1.0),
+        (Fault::HookDeleted, 0.3),
+        (Fault::SeveralHooks, 0.2),
+        (Fault::WarmPool, 0.2),
+        (Fault::Retention, 0.2),
     ];
 
     /// Its name.
@@ -64,6 +96,7 @@ impl Fault {
             Fault::Throttling => "throttling",
             Fault::EventLost => "event-lost",
             Fault::EventDisorder => "event-disorder",
+            Fault::Redelivery => "redelivery",
             Fault::ImdsSilent => "imds-silent",
             Fault::ImdsStale => "imds-stale",
             Fault::AgentCrash => "agent-crash",
@@ -72,6 +105,15 @@ impl Fault {
             Fault::DaemonCrash => "daemon-crash",
             Fault::JournalLost => "journal-lost",
             Fault::JournalRefused => "journal-refused",
+            Fault::ClockJump => "clock-jump",
+            Fault::Reboot => "reboot",
+            Fault::Hibernation => "hibernation",
+            Fault::SpotInterruption => "spot-interruption",
+            Fault::HookEdited => "hook-edited",
+            Fault::HookDeleted => "hook-deleted",
+            Fault::SeveralHooks => "several-hooks",
+            Fault::WarmPool => "warm-pool",
+            Fault::Retention => "retention",
         }
     }
 
@@ -125,14 +167,15 @@ impl Faults {
     }
 
     /// How events travel.
-    pub fn delivery(&self) -> Delivery {
-        let rate = |fault| self.rate(fault, Time::from_unix_ms(0));
+    pub fn delivery(&self, now: Time) -> Delivery {
+        let rate = |fault| self.rate(fault, now);
         let disorder = rate(Fault::EventDisorder);
         let calm = Delivery::default();
         Delivery {
             loss: rate(Fault::EventLost),
             duplication: disorder,
             reordering: disorder,
+            redelivery: rate(Fault::Redelivery),
             delay_max: if disorder > 0.0 { Duration::from_secs(90) } else { calm.delay_max },
             ..calm
         }

@@ -11,12 +11,15 @@ use super::world::Happening;
 /// Watches a run, and remembers what was violated.
 #[derive(Debug)]
 pub struct Invariants {
-    heartbeat_timeout: Duration,
     transit: Duration,
+    /// The heartbeat timeout that the daemon goes by, where it is not the action's: the hook was edited.
+    believed: Option<Duration>,
     /// Open actions, by instance and hook.
     actions: BTreeMap<(String, String), Action>,
-    /// Instances whose messages may be deleted: an action of theirs is over.
-    over: BTreeSet<String>,
+    /// Tokens of the actions that have not ended: what tells of them may not be deleted.
+    tokens: BTreeMap<String, (String, String)>,
+    /// Instances that may be drained more than once: deadlines are of one drain.
+    drained_again: BTreeSet<String>,
     /// Which instance has received a message last, where that is known, by the message.
     holders: BTreeMap<String, Option<String>>,
     deadlines: BTreeMap<String, Time>,
@@ -34,17 +37,18 @@ pub struct Invariants {
 #[derive(Debug)]
 struct Action {
     since: Time,
+    timeout: Duration,
     last_beat: Option<Time>,
 }
 
-impl Invariants {
-    /// For a world whose terminating hook has this heartbeat timeout.
-    pub fn new(heartbeat_timeout: Duration) -> Self {
+impl Default for Invariants {
+    fn default() -> Self {
         Invariants {
-            heartbeat_timeout,
             transit: Duration::ZERO,
+            believed: None,
             actions: BTreeMap::new(),
-            over: BTreeSet::new(),
+            tokens: BTreeMap::new(),
+            drained_again: BTreeSet::new(),
             holders: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             down: false,
@@ -54,7 +58,9 @@ impl Invariants {
             violations: Vec::new(),
         }
     }
+}
 
+impl Invariants {
     /// A heartbeat may be under way for so long: over a network, and on a busy machine.
     pub fn with_transit(self, transit: Duration) -> Self {
         Invariants { transit, ..self }
@@ -63,6 +69,11 @@ impl Invariants {
     /// The daemon has been stopped.
     pub fn stopped(&mut self) {
         self.down = true;
+    }
+
+    /// Whether the daemon is stopped.
+    pub fn is_down(&self) -> bool {
+        self.down
     }
 
     /// The daemon was started again: it may send one heartbeat at once.
@@ -83,6 +94,17 @@ impl Invariants {
         self.fresh = true;
     }
 
+    /// The daemon has read its hook, and goes by this heartbeat timeout from now on.
+    pub fn believes(&mut self, timeout: Duration) {
+        self.believed = Some(timeout);
+    }
+
+    /// The instance may be drained more than once without a word in between: its daemon's clock has jumped, or its hook
+    /// was gone, so that an old message is taken for a new one.
+    pub fn many_drains(&mut self, instance: &str) {
+        self.drained_again.insert(instance.to_owned());
+    }
+
     /// The daemon has lost its journal, and with it the deadline that it had.
     pub fn forgot(&mut self) {
         self.deadlines.clear();
@@ -91,56 +113,70 @@ impl Invariants {
     /// Takes in what happened next.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
-            Happening::WaitBegan { instance, hook, .. } => {
-                self.actions.insert((instance.clone(), hook.clone()), Action { since: at, last_beat: None });
-                self.over.remove(instance);
+            Happening::WaitBegan { instance, hook, token, expires, .. } => {
+                let (name, timeout) = ((instance.clone(), hook.clone()), expires.since(at));
+                self.tokens.insert(token.clone(), name.clone());
+                self.actions.insert(name, Action { since: at, timeout, last_beat: None });
             }
             Happening::Heartbeat { instance, hook, .. } => self.on_heartbeat(at, instance, hook),
             Happening::HeartbeatRejected { .. } | Happening::CompletionRejected { .. } => {
                 self.refused_at = Some(at);
             }
             Happening::Completed { instance, hook, .. } => {
-                if self.actions.remove(&(instance.clone(), hook.clone())).is_none() {
+                if self.end(instance, hook).is_none() {
                     self.violated(at, format!("{instance} was completed without an action, or twice"));
                 }
-                self.over.insert(instance.clone());
             }
             Happening::ActionExpired { instance, hook, .. } => {
-                self.actions.remove(&(instance.clone(), hook.clone()));
-                self.over.insert(instance.clone());
-                self.on_expiry(at, instance);
+                if let Some(action) = self.end(instance, hook) {
+                    self.on_expiry(at, instance, action.timeout);
+                }
             }
-            Happening::ActionReleased { instance, .. } | Happening::InstanceTerminated { instance, .. } => {
-                self.over.insert(instance.clone());
+            Happening::ActionReleased { instance, hook } => {
+                self.end(instance, hook);
+            }
+            Happening::InstanceTerminated { instance, .. } => {
+                self.tokens.retain(|_, (of, _)| of != instance);
             }
             Happening::MessageReceived { message, by, .. } => {
                 self.holders.insert(message.clone(), by.clone());
             }
-            Happening::MessageDeleted { message, about, .. } => match about {
+            Happening::MessageDeleted { message, about, token, .. } => match about {
                 Some(instance) if self.is_held_by_another(message, instance) => {
                     self.violated(at, format!("{instance}'s message was deleted by another instance"));
                 }
-                Some(instance) if self.over.contains(instance) => {}
-                Some(instance) => {
+                Some(instance) if token.as_ref().is_some_and(|token| self.tokens.contains_key(token)) => {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
                 }
+                Some(_) => {}
                 None => {
                     self.violated(at, format!("message {message} was deleted, and is nobody's to delete"))
                 }
             },
             Happening::AgentDrainRequested { instance, deadline: Some(deadline), .. } => {
                 let before = self.deadlines.insert(instance.clone(), *deadline);
-                if before.is_some_and(|before| before < *deadline) {
+                let later = before.is_some_and(|before| before < *deadline);
+                if later && !self.drained_again.contains(instance) {
                     self.violated(at, format!("{instance}'s deadline moved later, to {deadline}"));
                 }
             }
             // The next drain has a deadline of its own.
-            Happening::AgentReturned { instance } | Happening::InstanceRetained { instance } => {
+            Happening::AgentReturned { instance } | Happening::InstanceInService { instance } => {
                 self.deadlines.remove(instance);
+            }
+            Happening::InstanceRetained { instance } | Happening::InstancePooled { instance } => {
+                self.drained_again.insert(instance.clone());
             }
             // What can break no invariant.
             _ => {}
         }
+    }
+
+    /// An action is over.
+    fn end(&mut self, instance: &str, hook: &str) -> Option<Action> {
+        let name = (instance.to_owned(), hook.to_owned());
+        self.tokens.retain(|_, of| *of != name);
+        self.actions.remove(&name)
     }
 
     fn is_held_by_another(&self, message: &str, instance: &str) -> bool {
@@ -150,25 +186,26 @@ impl Invariants {
 
     /// One heartbeat per half timeout at most, but for one after a restart; never a gap as long as the timeout.
     fn on_heartbeat(&mut self, at: Time, instance: &str, hook: &str) {
-        let timeout = self.heartbeat_timeout;
         let fresh = std::mem::take(&mut self.fresh);
         let Some(action) = self.actions.get_mut(&(instance.to_owned(), hook.to_owned())) else {
             return self.violated(at, format!("{instance} sent a heartbeat for no action"));
         };
+        let timeout = action.timeout.min(self.believed.unwrap_or(action.timeout));
         let gap = action.last_beat.map(|last| at.since(last));
         let too_soon = gap.is_some_and(|gap| gap + self.transit < timeout / 2) && !fresh;
-        let too_late = at.since(action.last_beat.unwrap_or(action.since)) > timeout;
+        let too_late = at.since(action.last_beat.unwrap_or(action.since)) > action.timeout;
         action.last_beat = Some(at);
         if too_soon || too_late {
             self.violated(at, format!("{instance}'s heartbeat came {gap:?} after the one before"));
         }
     }
 
-    /// An action expires only when no call got through, or the daemon was down, for the last half of its timeout.
-    fn on_expiry(&mut self, at: Time, instance: &str) {
-        let half =
-            |since: Option<Time>| since.is_some_and(|since| at.since(since) < self.heartbeat_timeout / 2);
-        if !self.down && !half(self.restarted_at) && !half(self.refused_at) {
+    /// An action expires only when no call got through, or the daemon was down, for the last half of its timeout; or
+    /// when that is shorter than the one that the daemon has read.
+    fn on_expiry(&mut self, at: Time, instance: &str, timeout: Duration) {
+        let half = |since: Option<Time>| since.is_some_and(|since| at.since(since) < timeout / 2);
+        let misled = self.believed.is_some_and(|believed| believed > timeout);
+        if !self.down && !misled && !half(self.restarted_at) && !half(self.refused_at) {
             self.violated(at, format!("{instance}'s action expired while its daemon was up"));
         }
     }
@@ -206,7 +243,8 @@ mod tests {
     }
 
     fn deleted(about: Option<String>) -> Happening {
-        Happening::MessageDeleted { queue: "q".to_owned(), message: "m".to_owned(), about }
+        let token = about.as_ref().map(|_| "t".to_owned());
+        Happening::MessageDeleted { queue: "q".to_owned(), message: "m".to_owned(), about, token }
     }
 
     fn completed() -> Happening {
@@ -218,7 +256,7 @@ mod tests {
     }
 
     fn violations(run: &[(u64, Happening)]) -> usize {
-        let mut invariants = Invariants::new(Duration::from_secs(300));
+        let mut invariants = Invariants::default();
         for (seconds, happening) in run {
             invariants.observe(at(*seconds), happening);
         }
@@ -271,7 +309,7 @@ mod tests {
     #[test]
     fn expiry_that_nobody_could_prevent() {
         assert_eq!(violations(&[(0, wait()), (200, refused()), (300, expired())]), 0, "refused");
-        let mut invariants = Invariants::new(Duration::from_secs(300));
+        let mut invariants = Invariants::default();
         invariants.observe(at(0), &wait());
         invariants.stopped();
         invariants.observe(at(300), &expired());
@@ -286,7 +324,7 @@ mod tests {
 
     #[test]
     fn transit() {
-        let mut invariants = Invariants::new(Duration::from_secs(300)).with_transit(Duration::from_secs(2));
+        let mut invariants = Invariants::default().with_transit(Duration::from_secs(2));
         for (seconds, happening) in [(0, wait()), (150, beat()), (299, beat()), (440, beat())] {
             invariants.observe(at(seconds), &happening);
         }

@@ -49,7 +49,6 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Serve)?;
     let (clock, scale) = super::clock(speed);
     let world = scenario.world(seed);
-    let heartbeat_timeout = world.hooks.first().map_or(Duration::ZERO, |hook| hook.heartbeat_timeout);
     let service = Service::start(world, clock, Addresses::default()).await.map_err(SimulateError::Serve)?;
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
     let (said, heard) = mpsc::channel(SAID_MAX);
@@ -59,7 +58,7 @@ pub async fn run(
         scenario,
         changed: service.subscribe(),
         heard,
-        invariants: Invariants::new(heartbeat_timeout).with_transit(TRANSIT * speed),
+        invariants: Invariants::default().with_transit(TRANSIT * speed),
         timeline: Timeline::new(style, clock.now(), only)
             .brief(players.len() > 1)
             .with_own_agent(own_agent.is_some()),

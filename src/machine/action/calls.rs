@@ -29,9 +29,12 @@ impl ActionTrack {
                     self.learn_wait(turn, since, "heartbeat");
                 }
                 self.record.proven = true;
+                // It is active: whatever has found none before was wrong.
+                self.question = None;
                 self.heartbeats += 1;
                 self.record.last_beat = Some(sent);
                 self.denied = false;
+                self.beat_at_once = false;
                 let next_at = sent + heartbeat::interval(timeout, turn);
                 self.heartbeat.succeeded(next_at);
                 turn.report(Report::HeartbeatSent { expires: self.expires() });

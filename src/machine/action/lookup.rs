@@ -1,5 +1,7 @@
 //! Looking up what names the action: the group, its hooks, and what messages tell.
 
+use std::time::Duration;
+
 use super::super::backoff::Backoff;
 use super::super::effect::{Effect, EffectId};
 use super::super::event::{CallError, CallErrorKind, Hook};
@@ -15,7 +17,7 @@ use super::super::turn::{Attempts, Turn};
 use super::{ActionTrack, DENIED_RETRY};
 
 /// Between questions that were not answered.
-const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
+const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
 impl ActionTrack {
     /// The group, its hooks, and what `No active Lifecycle Action found` meant.
@@ -47,6 +49,7 @@ impl ActionTrack {
         if self.record.wait_since.is_none() {
             // An old message must not make an action old that has only just begun.
             let since = message.sent.unwrap_or(turn.now).max(self.not_waiting_at.unwrap_or_default());
+            self.beat_at_once |= since > turn.now;
             let since = since.min(turn.now);
             self.learn_wait(turn, since, "message");
         }
@@ -67,9 +70,11 @@ impl ActionTrack {
         self.wait_known_at = Some(turn.now);
         self.completion.succeeded(turn.now);
         // Without a hook the timeout is not known yet: the first heartbeat is then due as soon as it is.
-        let interval =
-            self.record.hook.as_ref().map(|hook| heartbeat::interval(hook.heartbeat_timeout, turn));
-        self.heartbeat.succeeded(since + interval.unwrap_or_default());
+        if let Some(timeout) = self.record.hook.as_ref().map(|hook| hook.heartbeat_timeout) {
+            self.plan_beat(turn, since, timeout);
+        } else {
+            self.heartbeat.succeeded(since);
+        }
         turn.report(Report::WaitBegan { since, by });
     }
 
@@ -121,11 +126,15 @@ impl ActionTrack {
         turn.report(Report::HookChosen { hook: facts.clone() });
         // A heartbeat that was planned by another timeout, or by none, is planned anew.
         if let Some(since) = self.record.wait_since {
-            let from = self.record.last_beat.unwrap_or(since);
-            let next_at = from + heartbeat::interval(facts.heartbeat_timeout, turn);
-            self.heartbeat.succeeded(next_at);
+            self.plan_beat(turn, self.record.last_beat.unwrap_or(since), facts.heartbeat_timeout);
         }
         self.record.hook = Some(facts);
+    }
+
+    /// Plans the next heartbeat after one that was sent then, or after the beginning of Wait.
+    fn plan_beat(&mut self, turn: &mut Turn, from: Time, timeout: Duration) {
+        let next_at = from + heartbeat::interval(timeout, turn);
+        self.heartbeat.succeeded(if self.beat_at_once { turn.now } else { next_at });
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) struct ActionTrack {
     /// The revision of the journal that has the intention as it is here, or its absence.
     pub intention_revision: u64,
     hooks_read: bool,
+    /// How long the action has waited is not known by our clock: its first heartbeat is due at once.
+    beat_at_once: bool,
     /// The last heartbeat was refused for want of permission.
     denied: bool,
     hook_names: Vec<String>,
@@ -93,6 +95,7 @@ impl ActionTrack {
         let mut track = ActionTrack {
             wait_known_at: wait_since.map(|_| now),
             expected_since: Some(started.min(now)),
+            beat_at_once: true,
             record: ActionRecord {
                 wait_since,
                 last_beat,
@@ -110,6 +113,7 @@ impl ActionTrack {
         let Some(hook) = &self.record.hook else { return };
         self.heartbeats = 1;
         self.record.last_beat = Some(sent);
+        self.beat_at_once = false;
         self.heartbeat.succeeded(sent + heartbeat::interval(hook.heartbeat_timeout, turn));
     }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::effect::EffectId;
+use super::super::effect::{CompletionResult, EffectId};
 use super::super::event::{CallError, CallErrorKind, DescribedInstance};
+use super::super::journal::Intention;
 use super::super::report::Call;
 use super::super::time::Time;
 use super::super::turn::Turn;
@@ -79,6 +80,13 @@ impl ActionTrack {
         let ours = self.record.proven || unanswered.is_some();
         match verdict {
             Verdict::Over => Some(over),
+            // Only an abandoned action ends like this.
+            Verdict::Retained => Some(match unanswered {
+                Some(Intention { outcome, result: CompletionResult::Abandon }) => {
+                    Over::Completed(outcome, CompletionResult::Abandon)
+                }
+                Some(_) | None => Over::Overtaken,
+            }),
             Verdict::InService if ours => Some(over),
             Verdict::InService if conclusive => Some(Over::Stale),
             Verdict::TooEarly | Verdict::InService => {
@@ -99,22 +107,29 @@ impl ActionTrack {
                 }
                 None
             }
+            Verdict::Waiting if self.record.token.is_some() => {
+                self.doubt_token(turn);
+                None
+            }
             Verdict::Waiting if ours => Some(over),
             Verdict::Waiting => {
-                self.doubt_name(turn);
+                self.doubt_hook(turn);
                 None
             }
         }
     }
 
-    /// The instance waits, and yet our name for the action finds none: the token is an old one, or the hook is
-    /// somebody else's.
-    fn doubt_name(&mut self, turn: &mut Turn) {
+    /// The instance waits, and yet our token finds no action: it may be an old one's. The next calls name the instance.
+    fn doubt_token(&mut self, turn: &mut Turn) {
+        self.record.token = None;
+        // What was sent by that token says nothing of the instance.
+        self.wait_known_at = Some(turn.now);
         self.heartbeat.next_at = turn.now;
         self.completion.next_at = turn.now;
-        if self.record.token.take().is_some() {
-            return;
-        }
+    }
+
+    /// The instance waits, and yet our hook's name finds no action: somebody else's does.
+    fn doubt_hook(&mut self, turn: &mut Turn) {
         let hook = self.record.hook.as_ref().map_or("", |hook| hook.name.as_str());
         let names = if self.hook_names.is_empty() { "none".to_owned() } else { self.hook_names.join(", ") };
         self.give_up(

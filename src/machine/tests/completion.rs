@@ -61,6 +61,8 @@ fn unanswered_completion() {
     bench.state = Some("Terminating:Wait");
     bench.run(1);
     bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.completing(), Some((None, CompletionResult::Continue)), "the token may be an old one");
+    bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.ended(), Some(Outcome::Drained), "it had worked; another hook's action is what waits");
 }
 
@@ -79,6 +81,7 @@ fn action_of_another_hook_after_ours() {
     bench.run(200);
     bench.beat(Ok(()));
     bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
     bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.ended(), Some(Outcome::Overtaken), "a heartbeat had proven the name");
 }

@@ -6,6 +6,7 @@ mod beats;
 mod bench;
 mod completion;
 mod deadline;
+mod fleet;
 mod hours;
 mod invariant;
 mod messages;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::machine::effect::{CompletionResult, EffectId};
-use crate::machine::event::TargetState;
+use crate::machine::effect::EffectId;
+use crate::machine::event::{SpotNotice, TargetState};
 use crate::machine::journal::Journal;
-use crate::machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+use crate::machine::settings::Settings;
 use crate::machine::{Machine, Time};
+
+use super::reference::Reference;
 
 /// An instance.
 #[derive(Debug)]
@@ -15,7 +17,15 @@ pub(super) struct Host {
     settings: Settings,
     /// `None` while the daemon is down.
     pub machine: Option<Machine>,
+    /// What this life of the daemon may and must do.
+    pub reference: Reference,
     pub disk: Option<Journal>,
+    /// The disk has refused what the machine wrote last, so it says what was so before.
+    pub disk_is_stale: bool,
+    /// By so many milliseconds its clock is ahead.
+    pub clock_ms: i64,
+    /// Counts the boots.
+    boot: u32,
     /// Counts the daemon's lives: what an earlier one waits for comes to nothing.
     pub life: u32,
     /// Counts what was planned for IMDS: only the last plan holds.
@@ -28,59 +38,70 @@ pub(super) struct Host {
     pub heard: Option<TargetState>,
     /// A question about the agent's status that the agent holds.
     pub held: Option<(u32, EffectId)>,
+    /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
+    pub forgetful: bool,
     /// IMDS answers nothing before this.
     pub imds_silent_until: Time,
     /// The agent answers nothing before this.
     pub agent_hangs_until: Time,
+    /// Nothing moves on the instance before this.
+    pub frozen_until: Time,
+    /// EC2 is about to take it back.
+    pub spot: Option<SpotNotice>,
+    /// It was retained, and let go.
+    pub released: bool,
     /// The instance is gone.
     pub gone: bool,
 }
 
 impl Host {
-    pub fn new(id: String, group: String, queue: bool, drain_timeout: Duration, phase: Duration) -> Self {
-        let agent = AgentSettings {
-            name: "agent".to_owned(),
-            drain_timeout,
-            unreachable_grace: Duration::from_secs(60),
-            on_exit: OnExit::Failed,
-            poll: Duration::from_secs(1),
-            blocks: false,
-        };
-        let settings = Settings {
-            instance_id: id.clone(),
-            boot_id: None,
-            group: Some(group),
-            agents: vec![agent],
-            queue,
-            hook: None,
-            heartbeat_timeout: None,
-            drain_at: DrainAt::Notice,
-            on_drained: CompletionResult::Continue,
-            on_deadline: CompletionResult::Continue,
-            on_failed: CompletionResult::Continue,
-            ignore_rebalance: false,
-        };
+    pub fn new(settings: Settings, phase: Duration) -> Self {
         let never = Time::from_unix_ms(0);
         Host {
-            id,
+            reference: Reference::new(settings.clone()),
+            id: settings.instance_id.clone(),
             settings,
             machine: None,
             disk: None,
+            disk_is_stale: false,
+            clock_ms: 0,
+            boot: 0,
             life: 0,
             poll: 0,
             wake: None,
             phase,
             heard: None,
             held: None,
+            forgetful: false,
             imds_silent_until: never,
             agent_hangs_until: never,
+            frozen_until: never,
+            spot: None,
+            released: false,
             gone: false,
         }
     }
 
+    /// What its clock shows.
+    pub fn clock(&self, now: Time) -> Time {
+        Time::from_unix_ms(now.unix_ms().saturating_add_signed(self.clock_ms))
+    }
+
+    /// When its clock will show that.
+    pub fn when(&self, shown: Time) -> Time {
+        Time::from_unix_ms(shown.unix_ms().saturating_add_signed(-self.clock_ms))
+    }
+
+    /// The instance boots again.
+    pub fn boot(&mut self) {
+        self.boot += 1;
+        self.settings.boot_id = Some(format!("boot {}", self.boot));
+    }
+
     /// The daemon starts; its first event is still to come.
     pub fn start(&mut self, now: Time) {
-        self.machine = Some(Machine::new(self.settings.clone(), now));
+        self.machine = Some(Machine::new(self.settings.clone(), self.clock(now)));
+        self.reference = Reference::new(self.settings.clone());
     }
 
     /// The daemon is killed.
@@ -93,14 +114,20 @@ impl Host {
         self.held = None;
     }
 
+    /// What the machine has reason to believe is on the disk.
+    pub fn written(&self) -> Option<&Journal> {
+        self.disk.as_ref().filter(|_| !self.disk_is_stale)
+    }
+
     /// A drain is under way.
     pub fn is_draining(&self) -> bool {
         self.machine.as_ref().is_some_and(Machine::is_draining)
     }
 
-    /// Nothing is under way, and a reading that says what the last one said changes nothing.
+    /// Nothing is under way or waited for, and a reading that says what the last one said changes nothing.
     pub fn is_idle(&self) -> bool {
-        !self.is_draining() && self.heard == Some(TargetState::InService)
+        let idle = self.machine.as_ref().is_none_or(Machine::is_idle);
+        idle && self.heard == Some(TargetState::InService) && self.spot.is_none()
     }
 
     /// The first of its poll times after `now`.

@@ -9,13 +9,30 @@ use crate::machine::journal::{Journal, Outcome};
 use crate::machine::report::Report;
 use crate::machine::{Event, Time};
 use crate::sim::invariant::Invariants;
-use crate::sim::world::{Happening, LifecycleState, World};
+use crate::sim::world::{AgentState as AgentIs, Happening, LifecycleState, World};
 
-/// Auto Scaling calls that a drain may make besides those that go by its length.
-const CALLS_MAX: u32 = 60;
+use super::plan::{GRACE, HOOK};
 
-/// A drain makes no more than one Auto Scaling call in this time, over its whole length and for good reason.
-const CALL_PERIOD: Duration = Duration::from_secs(4);
+/// Auto Scaling calls of a drain in which nothing goes wrong, besides those that go by its length.
+const CALLS_MAX: u32 = 10;
+
+/// Calls that each thing may cost that goes wrong.
+const CALLS_BY_TROUBLE: u32 = 4;
+
+/// While there is work: heartbeats, every third of the shortest timeout.
+const CALL_PERIOD: Duration = Duration::from_secs(10);
+
+/// When there is none: the next try of a completion that comes too early.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What was asked while faults lasted may still run into its limit: so long does an agent's answer take at most.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Whoever is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
+const FLICKER: Duration = Duration::from_secs(8);
+
+/// A heartbeat is under way for so long at most, to AWS.
+const TRANSIT: Duration = Duration::from_secs(1);
 
 /// What a run has come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -78,7 +95,6 @@ impl std::ops::AddAssign for Figures {
 
 #[derive(Debug)]
 pub(super) struct Judge {
-    heartbeat_timeout: Duration,
     faults_end: Time,
     each: Vec<Each>,
     violations: Vec<String>,
@@ -95,46 +111,92 @@ struct Each {
     outcome: Option<Outcome>,
     /// Since when it is being taken away.
     leaving: Option<Time>,
+    /// Our lifecycle action: since when it waits, and its heartbeat timeout.
+    open: Option<(Time, Duration)>,
+    /// Since when its agent has no work left.
+    idle: Option<Time>,
+    /// For how long it is waited for after that.
+    grace: Duration,
+    /// Since when its daemon is up.
+    up: Time,
+    /// It has lost its journal, and so does not know that its agent was told to drain.
+    forgetful: bool,
+    /// Since when it is in service.
+    served: Time,
+    /// It was in service too shortly for its daemon to know that it goes once more.
+    flickered: bool,
+    /// It was told that there is no hook, while there was none.
+    misled: bool,
     calls: u32,
+    /// How often something has gone wrong that may cost calls.
+    troubles: u32,
     id: String,
 }
 
 impl Judge {
-    pub fn new(heartbeat_timeout: Duration, faults_end: Time) -> Self {
-        Judge {
-            heartbeat_timeout,
-            faults_end,
-            each: Vec::new(),
-            violations: Vec::new(),
-            figures: Figures::default(),
-        }
+    pub fn new(faults_end: Time) -> Self {
+        Judge { faults_end, each: Vec::new(), violations: Vec::new(), figures: Figures::default() }
     }
 
     pub fn add(&mut self, id: String) {
         self.figures.instances += 1;
-        // A heartbeat is under way for a tenth of its timeout at most.
-        let transit = self.heartbeat_timeout / 10;
-        let mut invariants = Invariants::new(self.heartbeat_timeout).with_transit(transit);
+        let mut invariants = Invariants::default().with_transit(TRANSIT);
         invariants.stopped();
-        self.each.push(Each { invariants, reported: None, outcome: None, leaving: None, calls: 0, id });
+        self.each.push(Each {
+            invariants,
+            reported: None,
+            outcome: None,
+            leaving: None,
+            open: None,
+            idle: None,
+            grace: Duration::ZERO,
+            up: Time::default(),
+            forgetful: false,
+            served: Time::default(),
+            flickered: false,
+            misled: false,
+            calls: 0,
+            troubles: 0,
+            id,
+        });
     }
 
     pub fn started(&mut self, host: usize, now: Time) {
-        self.each[host].invariants.restarted(now);
         self.each[host].reported = None;
+        self.resumed(host, now);
+    }
+
+    /// The daemon goes on, after a start or a standstill.
+    pub fn resumed(&mut self, host: usize, now: Time) {
+        self.each[host].invariants.restarted(now);
+        self.each[host].up = now;
+        self.each[host].troubles += 1;
+    }
+
+    pub fn killed(&mut self, host: usize) {
+        self.figures.kills += 1;
+        self.stopped(host);
     }
 
     pub fn stopped(&mut self, host: usize) {
-        self.figures.kills += 1;
         self.each[host].invariants.stopped();
     }
 
     pub fn forgot(&mut self, host: usize) {
+        self.each[host].forgetful = true;
         self.each[host].invariants.forgot();
     }
 
-    pub fn lost(&mut self, host: usize, now: Time) {
-        self.each[host].invariants.lost(now);
+    /// It may be drained for more than one reason.
+    pub fn many_drains(&mut self, host: usize) {
+        let Each { invariants, id, .. } = &mut self.each[host];
+        invariants.many_drains(id);
+    }
+
+    /// A call has come to nothing, or will have by then.
+    pub fn lost(&mut self, host: usize, at: Time) {
+        self.each[host].invariants.lost(at);
+        self.each[host].troubles += 1;
     }
 
     /// IMDS says nothing, and nobody knows of a drain.
@@ -142,12 +204,40 @@ impl Judge {
         self.each[host].invariants.refused(now);
     }
 
-    pub fn leaving(&mut self, host: usize, now: Time) {
-        self.each[host].leaving = Some(now);
+    /// The hook is another one from now on: what daemons have read of it is not so any more.
+    pub fn hook_changed(&mut self) {
+        for host in 0..self.each.len() {
+            self.each[host].troubles += 1;
+            self.many_drains(host);
+        }
     }
 
     /// What a machine is told.
     pub fn hears(&mut self, host: usize, event: &Event) {
+        match event {
+            Event::Started { journal: Some(journal) } => {
+                let hook = journal.drain.as_ref().and_then(|drain| drain.action.hook.as_ref());
+                if let Some(hook) = hook {
+                    self.each[host].invariants.believes(hook.heartbeat_timeout);
+                }
+            }
+            Event::HooksDescribed { result: Ok(hooks), .. } => {
+                let hook = hooks.iter().find(|hook| hook.name == HOOK);
+                match hook {
+                    Some(hook) => {
+                        self.each[host].misled = false;
+                        self.each[host].invariants.believes(hook.heartbeat_timeout);
+                    }
+                    // Whoever was told that there is no hook waits for none.
+                    None => {
+                        let each = &mut self.each[host];
+                        each.misled = true;
+                        each.invariants.many_drains(&each.id);
+                    }
+                }
+            }
+            _ => {}
+        }
         if let Event::AgentAnswered { answer, .. } = event {
             self.each[host].reported = match answer {
                 AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
@@ -162,6 +252,11 @@ impl Judge {
                 | AgentAnswer::Malformed(_) => self.each[host].reported,
             };
         }
+    }
+
+    /// A machine and the reference disagree.
+    pub fn complains(&mut self, host: usize, now: Time, what: &str) {
+        self.violations.push(format!("{now}: {}: {what}", self.each[host].id));
     }
 
     /// What a machine decides, with what is on its disk then.
@@ -212,45 +307,64 @@ impl Judge {
 
     /// What happens to an instance, or by it.
     pub fn observe(&mut self, host: usize, at: Time, happening: &Happening) {
+        if is_anothers(happening) {
+            return;
+        }
+        let faults_end = self.faults_end;
         let each = &mut self.each[host];
+        if matches!(happening, Happening::ActionExpired { .. }) && (each.flickered || each.misled) {
+            each.invariants.refused(at);
+        }
         each.invariants.observe(at, happening);
         match happening {
+            Happening::ImdsFlipped { target, .. } if target == "InService" => each.served = at,
+            Happening::TerminationRequested { .. } => {
+                each.flickered = each.invariants.is_down() || at.since(each.served.max(each.up)) < FLICKER;
+                each.leaving = Some(at);
+                (each.calls, each.troubles) = (0, 0);
+            }
+            Happening::WaitBegan { expires, .. } => each.open = Some((at, expires.since(at))),
+            Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
+            // It may come back.
+            Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
+            Happening::AgentStarted { .. } | Happening::AgentReturned { .. } => each.idle = None,
             Happening::Heartbeat { .. } => self.figures.heartbeats += 1,
             Happening::Throttled => {
                 self.figures.throttled += 1;
                 each.invariants.refused(at);
+                each.troubles += 1;
+            }
+            Happening::Completed { .. } | Happening::ActionReleased { .. } => {
+                self.violations.extend(each.late(at, faults_end));
             }
             Happening::ActionExpired { .. } => {
                 self.figures.expired += 1;
-                if at > self.faults_end + self.heartbeat_timeout {
-                    self.violations
-                        .push(format!("{at}: {}'s action expired long after the last fault", each.id));
-                }
+                self.violations.extend(each.late(at, faults_end));
             }
             Happening::MessageReceived { about, by, .. } if about != by => self.figures.misdelivered += 1,
             Happening::InstanceTerminated { work_lost, .. } => {
                 self.figures.terminated += 1;
                 self.figures.work_lost += u64::from(*work_lost);
-                let took = at.since(each.leaving.unwrap_or(at));
-                let allowed =
-                    CALLS_MAX + u32::try_from(took.as_secs() / CALL_PERIOD.as_secs()).unwrap_or(u32::MAX);
-                if each.calls > allowed {
-                    let what =
-                        format!("{at}: {} made {} Auto Scaling calls in {took:?}", each.id, each.calls);
-                    self.violations.push(what);
-                }
+                self.violations.extend(each.too_many_calls(at));
             }
+            Happening::InstancePooled { .. } => self.violations.extend(each.too_many_calls(at)),
             _ => {}
         }
     }
 
-    /// The end of a run: whoever was taken away is gone.
+    /// The end of a run: whoever was taken away is gone, or where it was taken to; whoever serves, serves.
     pub fn end(&mut self, world: &World, now: Time) {
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);
-            let state = world.instance(&each.id).map(|instance| instance.state);
-            if each.leaving.is_some() && state.is_some_and(|state| state != LifecycleState::Terminated) {
-                self.violations.push(format!("{now}: {} is still there, in {state:?}", each.id));
+            let Some(instance) = world.instance(&each.id) else { continue };
+            let wrong = match instance.state {
+                LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
+                LifecycleState::InService => instance.agent.state != AgentIs::Serving && !each.forgetful,
+                _ => true,
+            };
+            if wrong {
+                let (state, agent) = (instance.state, instance.agent.state);
+                self.violations.push(format!("{now}: {} ends in {state:?}, its agent {agent:?}", each.id));
             }
         }
         self.violations.sort();
@@ -258,5 +372,41 @@ impl Judge {
 
     pub fn verdict(self) -> (Vec<String>, Figures) {
         (self.violations, self.figures)
+    }
+}
+
+impl Each {
+    /// Liveness: once faults have stopped, an action lasts for one heartbeat timeout at most after it could have been
+    /// completed.
+    fn late(&mut self, at: Time, faults_end: Time) -> Option<String> {
+        let (since, timeout) = self.open.take()?;
+        let could = since.max(self.idle?).max(self.up).max(faults_end + LIMIT) + self.grace;
+        let late = at > could + timeout && !self.misled && !self.flickered;
+        late.then(|| format!("{at}: {}'s action could have been completed at {could}", self.id))
+    }
+
+    /// Calls go by what goes wrong and by time, never by the size of the fleet.
+    fn too_many_calls(&mut self, at: Time) -> Option<String> {
+        let left = self.leaving.take()?;
+        let (took, idle) = (at.since(left), self.idle.unwrap_or(at).max(left));
+        let by_time =
+            idle.since(left).as_secs() / CALL_PERIOD.as_secs() + at.since(idle).as_secs() / RETRY.as_secs();
+        let allowed =
+            CALLS_MAX + CALLS_BY_TROUBLE * self.troubles + u32::try_from(by_time).unwrap_or(u32::MAX);
+        let (calls, troubles) = (self.calls, self.troubles);
+        (calls > allowed).then(|| {
+            format!("{at}: {} made {calls} Auto Scaling calls in {took:?} with {troubles} troubles", self.id)
+        })
+    }
+}
+
+/// What another hook's action goes through is not our daemon's doing.
+fn is_anothers(happening: &Happening) -> bool {
+    match happening {
+        Happening::WaitBegan { hook, .. }
+        | Happening::Completed { hook, .. }
+        | Happening::ActionExpired { hook, .. }
+        | Happening::ActionReleased { hook, .. } => hook != HOOK,
+        _ => false,
     }
 }

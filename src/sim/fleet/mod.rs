@@ -6,46 +6,46 @@
 //! - `plan`: what a run starts with, all of it drawn from the seed
 //! - `host`: an instance's machine and what it waits for
 //! - `network`: a daemon's calls, as the world answers them
+//! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
-//! - `judge`: what must hold, of each instance and of the run
+//! - `judge`: what must hold, of each instance and of the run; `reference`: what one daemon may and must do, at every
+//!   step
 //! - `shrink`: from a run that violates something to a smaller one
 
 mod host;
 mod judge;
 mod network;
+mod news;
 mod perform;
 mod plan;
+mod poll;
+mod reference;
 mod shrink;
 mod strike;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::aws::answer;
 use crate::machine::effect::{Effect, EffectId};
-use crate::machine::event::ImdsReading;
+use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
-use super::world::{Happening, World};
+use super::world::World;
 use host::Host;
 use judge::Judge;
 
 pub use judge::Figures;
 pub use plan::Plan;
+use plan::Setup;
 pub use shrink::shrink;
-
-/// While nothing is under way, a poll of IMDS that would hear what the last one heard is not made, but for one so
-/// often: after a minute without any the machine would take IMDS for silent.
-const IDLE_POLL: Duration = Duration::from_secs(50);
-
-/// While something is under way.
-const POLL: Duration = Duration::from_secs(1);
 
 /// A run under way.
 #[derive(Debug)]
 pub struct Fleet {
     plan: Plan,
+    /// Of every daemon, but for who it is.
+    settings: Settings,
     world: World,
     rng: fastrand::Rng,
     now: Time,
@@ -75,12 +75,50 @@ enum Step {
     Answer { host: usize, life: u32, event: Box<Event> },
     /// The agent has held a status request for as long as it may.
     StatusOver { host: usize, life: u32, id: EffectId },
-    /// Auto Scaling takes an instance away.
-    ScaleIn { host: usize },
-    /// A fault that comes by itself.
-    Strike { host: usize, fault: Fault },
     /// An agent that has crashed is there again.
     AgentStart { host: usize },
+    /// What has stood still moves again.
+    Thaw { host: usize },
+    /// Auto Scaling takes an instance away; in a group with a warm pool, whichever it likes.
+    ScaleIn { host: usize },
+    /// It takes one out of the warm pool again.
+    ScaleOut,
+    /// An instance that was retained is released.
+    Release { host: usize },
+    /// EC2 takes a spot instance back.
+    TakeBack { host: usize },
+    /// Another hook's action is completed, by whoever that is.
+    OtherHook { host: usize },
+    /// The hook that was deleted is made again.
+    HookAgain,
+    /// A fault that comes by itself.
+    Strike { host: usize, fault: Fault },
+    /// From here on nothing goes wrong.
+    Calm,
+}
+
+impl Step {
+    /// The instance that this happens on, and so not while it stands still.
+    fn on(&self) -> Option<usize> {
+        match self {
+            Step::Start { host }
+            | Step::Poll { host, .. }
+            | Step::Wake { host, .. }
+            | Step::Request { host, .. }
+            | Step::Answer { host, .. }
+            | Step::StatusOver { host, .. }
+            | Step::AgentStart { host } => Some(*host),
+            Step::Thaw { .. }
+            | Step::ScaleIn { .. }
+            | Step::ScaleOut
+            | Step::Release { .. }
+            | Step::TakeBack { .. }
+            | Step::OtherHook { .. }
+            | Step::HookAgain
+            | Step::Strike { .. }
+            | Step::Calm => None,
+        }
+    }
 }
 
 /// A ReceiveMessage that waits.
@@ -117,11 +155,11 @@ impl Fleet {
     fn new(mut plan: Plan) -> Self {
         plan.faults.until = Some(plan.faults_end());
         let mut rng = fastrand::Rng::with_seed(plan.seed);
-        let config = plan.world(&mut rng);
-        let world = World::new(config, plan::START);
-        let judge = Judge::new(world.config().hooks[0].heartbeat_timeout, plan.faults_end());
+        let Setup { world, settings } = plan.setup(&mut rng);
         let mut fleet = Fleet {
-            world,
+            judge: Judge::new(plan.faults_end()),
+            world: World::new(world, plan::START),
+            settings,
             rng,
             now: plan::START,
             steps: BTreeMap::new(),
@@ -129,7 +167,6 @@ impl Fleet {
             hosts: Vec::new(),
             places: BTreeMap::new(),
             receives: std::collections::VecDeque::new(),
-            judge,
             trace: Vec::new(),
             plan,
         };
@@ -137,6 +174,10 @@ impl Fleet {
             let host = fleet.add(view.id);
             fleet.begin(host);
         }
+        for fault in [Fault::HookEdited, Fault::HookDeleted] {
+            fleet.plan_strike(0, fault);
+        }
+        fleet.at(fleet.plan.faults_end(), Step::Calm);
         fleet.digest(None);
         fleet
     }
@@ -144,12 +185,11 @@ impl Fleet {
     /// A new instance: its daemon starts, and it may be taken away in this run.
     fn add(&mut self, id: String) -> usize {
         let host = self.hosts.len();
-        let config = self.world.config();
-        let (group, queue) = (config.group.clone(), config.queue.is_some());
         let phase = Duration::from_millis(self.rng.u64(0..1000));
         self.places.insert(id.clone(), host);
         self.judge.add(id.clone());
-        self.hosts.push(Host::new(id, group, queue, plan::DRAIN_TIMEOUT, phase));
+        let settings = Settings { instance_id: id, ..self.settings.clone() };
+        self.hosts.push(Host::new(settings, phase));
         host
     }
 
@@ -158,7 +198,7 @@ impl Fleet {
         if let Some(at) = self.plan.leaves_at(&mut self.rng) {
             self.at(at, Step::ScaleIn { host });
         }
-        for fault in [Fault::ImdsSilent, Fault::AgentCrash, Fault::AgentHang] {
+        for fault in strike::BY_INSTANCE {
             self.plan_strike(host, fault);
         }
     }
@@ -199,6 +239,10 @@ impl Fleet {
     }
 
     fn perform_step(&mut self, step: Step) {
+        let frozen_until = step.on().map(|host| self.hosts[host].frozen_until);
+        if let Some(until) = frozen_until.filter(|until| *until > self.now) {
+            return self.at(until, step);
+        }
         match step {
             Step::Start { host } => self.start(host),
             Step::Poll { host, poll } if self.hosts[host].poll == poll => self.poll(host),
@@ -208,15 +252,16 @@ impl Fleet {
             }
             Step::Answer { host, life, event } if self.hosts[host].life == life => self.feed(host, *event),
             Step::StatusOver { host, life, id } => self.status_over(host, life, id),
+            Step::AgentStart { host } => self.start_agent(host),
+            Step::Thaw { host } => self.thaw(host),
             Step::ScaleIn { host } => self.scale_in(host),
+            Step::ScaleOut => self.scale_out(),
+            Step::Release { host } => self.release(host),
+            Step::TakeBack { host } => self.take_back(host),
+            Step::OtherHook { host } => self.complete_other_hook(host),
+            Step::HookAgain => self.put_hook(),
             Step::Strike { host, fault } => self.strike(host, fault),
-            Step::AgentStart { host } => {
-                let id = self.hosts[host].id.clone();
-                if !self.hosts[host].gone {
-                    self.world.start_agent(self.now, &id);
-                    self.digest(None);
-                }
-            }
+            Step::Calm => self.calm(),
             // An earlier life's.
             Step::Poll { .. } | Step::Wake { .. } | Step::Request { .. } | Step::Answer { .. } => {}
         }
@@ -226,11 +271,7 @@ impl Fleet {
         if self.hosts[host].gone || self.hosts[host].machine.is_some() {
             return;
         }
-        if self.hosts[host].disk.is_some() && self.strikes(Fault::JournalLost) {
-            self.tell(host, || "the journal is lost".to_owned());
-            self.hosts[host].disk = None;
-            self.judge.forgot(host);
-        }
+        self.start_with_faults(host);
         let now = self.now;
         self.hosts[host].start(now);
         self.judge.started(host, now);
@@ -243,7 +284,9 @@ impl Fleet {
         self.hosts[host].wake = None;
         let due = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
         match due {
-            Some((at, timer)) if at <= self.now => self.feed(host, Event::Timer(timer)),
+            Some((at, timer)) if self.hosts[host].when(at) <= self.now => {
+                self.feed(host, Event::Timer(timer))
+            }
             Some(_) | None => self.plan_wake(host),
         }
     }
@@ -252,12 +295,19 @@ impl Fleet {
     fn feed(&mut self, host: usize, event: Event) {
         self.tell(host, || format!("<- {event:?}"));
         self.judge.hears(host, &event);
-        let Some(machine) = &mut self.hosts[host].machine else { return };
-        let effects = machine.handle(self.now, event);
-        let life = self.hosts[host].life;
+        let now = self.now;
+        let clock = self.hosts[host].clock(self.now);
+        let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };
+        reference.hears(clock, &event);
+        let effects = machine.handle(clock, event);
+        let wake = machine.next_wake().map(|(at, _)| at);
+        for complaint in reference.decides(clock, &effects, wake) {
+            self.judge.complains(host, now, &complaint);
+        }
+        let life = *life;
         for effect in effects {
             self.tell(host, || format!("-> {effect:?}"));
-            self.judge.decides(host, self.now, &effect, self.hosts[host].disk.as_ref());
+            self.judge.decides(host, self.now, &effect, self.hosts[host].written());
             if !matches!(effect, Effect::Report(_)) {
                 let delay = self.way_to(&effect);
                 self.after(delay, Step::Request { host, life, effect: Box::new(effect) });
@@ -270,7 +320,7 @@ impl Fleet {
     fn plan_wake(&mut self, host: usize) {
         let wanted = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
         let Some((at, _)) = wanted else { return };
-        let at = at.max(self.now);
+        let at = self.hosts[host].when(at).max(self.now);
         if self.hosts[host].wake.is_none_or(|planned| planned > at) {
             let life = self.hosts[host].life;
             self.hosts[host].wake = Some(at);
@@ -282,77 +332,6 @@ impl Fleet {
         self.hosts[host].poll += 1;
         let poll = self.hosts[host].poll;
         self.at(at, Step::Poll { host, poll });
-    }
-
-    fn poll(&mut self, host: usize) {
-        let reading = self.reading(host);
-        if let ImdsReading::TargetState(heard) = &reading {
-            self.hosts[host].heard.clone_from(heard);
-        } else {
-            self.hosts[host].heard = None;
-            if !self.hosts[host].is_draining() {
-                self.judge.deaf(host, self.now);
-            }
-        }
-        self.feed(host, Event::Imds(reading));
-        // What was stale is asked for again.
-        let same = self.world.target_state(&self.hosts[host].id) == Some("InService");
-        let pause = if same && self.hosts[host].is_idle() { IDLE_POLL } else { POLL };
-        let next = self.hosts[host].next_poll(self.now, pause);
-        self.plan_poll(host, next);
-    }
-
-    fn reading(&mut self, host: usize) -> ImdsReading {
-        if self.now < self.hosts[host].imds_silent_until {
-            return ImdsReading::Silent { why: "no answer".to_owned() };
-        }
-        if self.strikes(Fault::ImdsStale)
-            && let Some(heard) = self.hosts[host].heard.clone()
-        {
-            return ImdsReading::TargetState(Some(heard));
-        }
-        let target = self.world.target_state(&self.hosts[host].id);
-        ImdsReading::TargetState(target.and_then(|target| answer::target_state(target).ok()))
-    }
-
-    fn scale_in(&mut self, host: usize) {
-        let id = self.hosts[host].id.clone();
-        // It may have gone already, or be on its way.
-        if self.world.terminate_instance(self.now, &id, true).is_ok() {
-            self.judge.leaving(host, self.now);
-        }
-        self.digest(None);
-    }
-
-    /// Takes in what has happened in the world; it was `by`'s call where there was one.
-    fn digest(&mut self, by: Option<usize>) {
-        for (at, happening) in self.world.take_happenings() {
-            if self.plan.trace {
-                self.trace.push(format!("{at} world {happening:?}"));
-            }
-            let about = happening.instance().and_then(|id| self.places.get(id).copied());
-            if let Some(host) = about.or(by) {
-                self.judge.observe(host, at, &happening);
-            }
-            match (&happening, about) {
-                (Happening::ImdsFlipped { .. }, Some(host)) => {
-                    let next = self.hosts[host].next_poll(at, POLL);
-                    self.plan_poll(host, next);
-                }
-                (Happening::AgentDrained { .. } | Happening::AgentExited { .. }, Some(host)) => {
-                    self.release_status(host);
-                }
-                (Happening::InstanceTerminated { .. }, Some(host)) => {
-                    self.hosts[host].stop();
-                    self.hosts[host].gone = true;
-                }
-                (Happening::InstanceInService { instance }, None) => {
-                    let host = self.add(instance.clone());
-                    self.begin(host);
-                }
-                _ => {}
-            }
-        }
     }
 
     fn tell(&mut self, host: usize, what: impl FnOnce() -> String) {

@@ -98,8 +98,7 @@ pub(super) fn ask_agent(
     instance: &str,
     request: &AgentRequest,
 ) -> Option<AgentAnswer> {
-    let mode = world.instance(instance).map_or(AgentMode::Refuses, |instance| instance.agent.mode);
-    match mode {
+    match mode(world, instance) {
         AgentMode::Answers => {}
         AgentMode::Refuses => return Some(AgentAnswer::Refused("connection refused".to_owned())),
         AgentMode::Fails(status) => return Some(AgentAnswer::Busy(format!("answered {status}"))),
@@ -109,7 +108,10 @@ pub(super) fn ask_agent(
         AgentRequest::Drain(order) => {
             let answer = world.agent_post(now, instance, order_body(instance, order).as_bytes());
             match answer.status {
-                200..=299 => AgentAnswer::Accepted(status(world, instance)),
+                // One that exits at once has no more to say.
+                200..=299 => {
+                    AgentAnswer::Accepted(status(world, instance).filter(|_| answers(world, instance)))
+                }
                 status => AgentAnswer::Malformed(format!("answered {status}: {}", answer.body)),
             }
         }
@@ -122,6 +124,14 @@ pub(super) fn ask_agent(
             AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
         }
     })
+}
+
+fn mode(world: &World, instance: &str) -> AgentMode {
+    world.instance(instance).map_or(AgentMode::Refuses, |instance| instance.agent.mode)
+}
+
+fn answers(world: &World, instance: &str) -> bool {
+    mode(world, instance) == AgentMode::Answers
 }
 
 fn order_body(instance: &str, order: &DrainOrder) -> String {

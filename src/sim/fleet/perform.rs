@@ -57,10 +57,12 @@ impl Fleet {
     fn perform(&mut self, host: usize, effect: Effect) -> Option<(Duration, Event)> {
         let (delay, event) = match effect {
             Effect::WriteJournal { id, .. } if self.strikes(Fault::JournalRefused) => {
+                self.hosts[host].disk_is_stale = true;
                 (Duration::ZERO, Event::JournalFailed { id, why: "the disk refuses it".to_owned() })
             }
             Effect::WriteJournal { id, journal } => {
                 self.hosts[host].disk = Some(*journal);
+                self.hosts[host].disk_is_stale = false;
                 (Duration::ZERO, Event::JournalWritten { id })
             }
             Effect::AskAgent { id, request, .. } => return self.ask_agent(host, id, &request),
@@ -129,13 +131,13 @@ impl Fleet {
         }
         let lost = self.strikes(Fault::CallUnanswered);
         if lost && self.rng.bool() {
-            self.judge.lost(host, self.now);
+            self.judge.lost(host, self.now + limit);
             return (limit, Err(failed(CallErrorKind::Unanswered)));
         }
         let result = call(&mut self.world, self.now, &self.hosts[host].id);
         self.digest(Some(host));
         if lost {
-            self.judge.lost(host, self.now);
+            self.judge.lost(host, self.now + limit);
             return (limit, Err(failed(CallErrorKind::Unanswered)));
         }
         (self.delay(20, 120), result)

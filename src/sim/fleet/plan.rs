@@ -3,14 +3,27 @@
 use std::time::Duration;
 
 use crate::machine::Time;
-use crate::sim::fault::Faults;
-use crate::sim::world::{HookSpec, Timing, Work, WorldConfig};
+use crate::machine::effect::CompletionResult;
+use crate::machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+use crate::sim::fault::{Fault, Faults};
+use crate::sim::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 
 /// 2026-01-01T00:00:00Z
 pub(super) const START: Time = Time::from_unix_ms(1_767_225_600_000);
 
+/// `agent.unreachable_grace` of every daemon.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+
 /// `agent.drain_timeout` of every daemon.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// The hook that the daemons complete.
+pub(super) const HOOK: &str = "drain";
+
+pub(super) const GROUP: &str = "fleet";
+
+/// Heartbeat timeouts of hooks, in seconds.
+pub(super) const TIMEOUTS: [u64; 4] = [30, 60, 300, 900];
 
 /// What is left to be done when faults have ended must end within this time: a drain, and what a heartbeat timeout adds.
 const TAIL: Duration = Duration::from_secs(900 + 2 * 300 + 120);
@@ -32,26 +45,47 @@ pub struct Plan {
     pub trace: bool,
 }
 
+/// What a plan comes to.
+pub(super) struct Setup {
+    pub world: WorldConfig,
+    /// Of every daemon, but for who it is.
+    pub settings: Settings,
+}
+
 impl Plan {
-    /// A world of this seed: with hooks and work of many kinds, with and without a queue and a load balancer.
-    pub(super) fn world(&self, rng: &mut fastrand::Rng) -> WorldConfig {
-        let timeout = Duration::from_secs([30, 60, 300][rng.usize(..3)]);
+    /// What this seed makes of it: hooks and work of many kinds, with and without a queue and a load balancer.
+    pub(super) fn setup(&self, rng: &mut fastrand::Rng) -> Setup {
+        let has = |rng: &mut fastrand::Rng, fault| self.faults.strikes(rng, fault, START);
+        let timeout = Duration::from_secs(TIMEOUTS[rng.usize(..3)]);
         let queue = (rng.f64() < 0.8).then(|| "fleet-termination".to_owned());
         let balancer = (rng.f64() < 0.3).then(|| Duration::from_secs(rng.u64(5..120)));
         let work = Work { items: rng.u32(0..6), duration: Duration::from_secs(rng.u64(5..600)), stuck: 0 };
-        WorldConfig {
+        let several = has(rng, Fault::SeveralHooks);
+        let mut hooks = vec![HookSpec::terminating(HOOK, timeout)];
+        hooks.extend(several.then(|| HookSpec::terminating("others", timeout)));
+        let retains = has(rng, Fault::Retention);
+        let agent_exits = rng.f64() < 0.2;
+        let settings = settings(rng, queue.is_some(), balancer.is_some(), agent_exits, retains);
+        let world = WorldConfig {
             seed: self.seed,
-            group: "fleet".to_owned(),
+            group: GROUP.to_owned(),
             instances: self.instances,
-            hooks: vec![HookSpec::terminating("drain", timeout)],
+            hooks,
             queue,
             load_balancer_drain: balancer,
+            warm_pool: has(rng, Fault::WarmPool),
+            retain_on_abandon: retains,
+            imds: ImdsConfig { flip: flip(rng), ..ImdsConfig::default() },
             timing: Timing::default(),
-            delivery: self.faults.delivery(),
+            delivery: self.faults.delivery(START),
             work,
+            agent_exits,
             throttle: self.faults.throttle(self.instances),
             ..WorldConfig::default()
-        }
+        };
+        // Which of several hooks is ours has to be said.
+        let hook = (several || rng.bool()).then(|| HOOK.to_owned());
+        Setup { world, settings: Settings { hook, ..settings } }
     }
 
     /// When an instance is taken away, if it is.
@@ -69,5 +103,46 @@ impl Plan {
     /// The run's end.
     pub(super) fn end(&self) -> Time {
         self.faults_end() + TAIL
+    }
+}
+
+fn settings(
+    rng: &mut fastrand::Rng,
+    queue: bool,
+    balancer: bool,
+    agent_exits: bool,
+    retains: bool,
+) -> Settings {
+    let agent = AgentSettings {
+        name: "agent".to_owned(),
+        drain_timeout: DRAIN_TIMEOUT,
+        unreachable_grace: GRACE,
+        on_exit: if agent_exits { OnExit::Drained } else { OnExit::Failed },
+        poll: Duration::from_secs(1),
+        blocks: false,
+    };
+    let badly = if retains && rng.bool() { CompletionResult::Abandon } else { CompletionResult::Continue };
+    Settings {
+        instance_id: String::new(),
+        boot_id: Some("boot 0".to_owned()),
+        group: rng.bool().then(|| GROUP.to_owned()),
+        agents: vec![agent],
+        queue,
+        hook: None,
+        heartbeat_timeout: None,
+        drain_at: if balancer && rng.bool() { DrainAt::Wait } else { DrainAt::Notice },
+        on_drained: CompletionResult::Continue,
+        on_deadline: badly,
+        on_failed: badly,
+        ignore_rebalance: false,
+    }
+}
+
+/// When IMDS says that the instance goes. AWS does not say when it does.
+fn flip(rng: &mut fastrand::Rng) -> ImdsFlip {
+    match rng.u8(..10) {
+        0..6 => ImdsFlip::AfterTerminating(Duration::ZERO),
+        6..8 => ImdsFlip::AfterTerminating(Duration::from_secs(rng.u64(1..10))),
+        _ => ImdsFlip::AfterWait(Duration::from_secs(rng.u64(0..10))),
     }
 }

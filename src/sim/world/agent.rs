@@ -206,10 +206,12 @@ impl World {
             deadline,
             in_flight,
         });
+        let before = self.agent_status(instance, 202);
         if begins {
             self.finish_next(instance);
         }
-        self.agent_status(instance, 202)
+        // One that exits when it has drained answers first.
+        if self.config.agent_exits { before } else { self.agent_status(instance, 202) }
     }
 
     /// `GET /drain`, without waiting.

@@ -120,6 +120,8 @@ pub struct Delivery {
     pub duplication: f64,
     /// How likely a receive does not start with the oldest message.
     pub reordering: f64,
+    /// How likely a message that was deleted can be received once more.
+    pub redelivery: f64,
     /// Lifecycle events and notifications leave this world for another server's queue: they are taken by
     /// [`World::take_outgoing`](super::World::take_outgoing), and nothing of the above applies to them.
     pub outside: bool,
@@ -133,6 +135,7 @@ impl Default for Delivery {
             loss: 0.0,
             duplication: 0.0,
             reordering: 0.0,
+            redelivery: 0.0,
             outside: false,
         }
     }

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use crate::machine::Time;
 
+use super::config::Delivery;
 use super::error::ApiError;
 use super::group::{HookSpec, Transition};
+use super::message::About;
 use super::{Happening, Wake, World};
 
 /// Where a group has no rule of its own, its events go to the queue of its name and this ending, if there is one.
@@ -28,22 +30,31 @@ impl World {
         std::mem::take(&mut self.outgoing)
     }
 
+    /// Changes how events travel from now on.
+    pub fn set_delivery(&mut self, now: Time, delivery: Delivery) {
+        self.advance(now);
+        self.config.delivery = delivery;
+    }
+
     /// Sends an event toward a queue, with the delay, the losses and the duplicates of EventBridge.
-    fn emit(&mut self, queue: &str, body: String, about: Option<&str>) {
+    fn emit(&mut self, queue: &str, body: String, about: Option<About>) {
         let delivery = self.config.delivery;
         if self.rng.f64() < delivery.loss {
-            self.log(Happening::MessageLost { queue: queue.to_owned(), about: about.map(str::to_owned) });
+            self.log(Happening::MessageLost {
+                queue: queue.to_owned(),
+                about: about.map(|about| about.instance),
+            });
             return;
         }
         let copies = if self.rng.f64() < delivery.duplication { 2 } else { 1 };
         for _ in 0..copies {
             let at = self.now + self.delay();
-            let about = about.map(str::to_owned);
-            self.schedule(at, Wake::Deliver { queue: queue.to_owned(), body: body.clone(), about });
+            let (queue, body, about) = (queue.to_owned(), body.clone(), about.clone());
+            self.schedule(at, Wake::Deliver { queue, body, about });
         }
     }
 
-    pub(super) fn arrive(&mut self, queue: &str, body: String, about: Option<String>) {
+    pub(super) fn arrive(&mut self, queue: &str, body: String, about: Option<About>) {
         // A queue that was deleted meanwhile swallows what was on its way.
         let _ = self.put_message(queue, body, about, Duration::ZERO);
     }
@@ -51,21 +62,22 @@ impl World {
     /// A lifecycle action has begun: tells the hook's notification target, and EventBridge.
     pub(super) fn announce(&mut self, id: &str, hook: &HookSpec, token: &str) {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
+        let about = Some(About { instance: id.to_owned(), token: token.to_owned() });
         if let Some(target) = &hook.target {
             let body = self.notification(id, &group, hook, token).to_string();
-            self.notify(target, body, Some(id));
+            self.notify(target, body, about.clone());
         }
         if self.config.delivery.outside {
             let body = self.event(id, &group, hook, token).to_string();
             self.outgoing.push(Outgoing { target: None, body });
         } else if let Some(queue) = self.rule_for(&group, hook) {
             let body = self.event(id, &group, hook, token).to_string();
-            self.emit(&queue, body, Some(id));
+            self.emit(&queue, body, about);
         }
     }
 
     /// Sends to a hook's target. To a topic of this world nobody subscribes.
-    fn notify(&mut self, target: &str, body: String, about: Option<&str>) {
+    fn notify(&mut self, target: &str, body: String, about: Option<About>) {
         if self.config.delivery.outside {
             self.outgoing.push(Outgoing { target: Some(target.to_owned()), body });
         } else if let Some(queue) = queue_of_arn(target) {
@@ -115,7 +127,7 @@ impl World {
         (hook.target.is_none() && self.queues.contains_key(&by_name)).then_some(by_name)
     }
 
-    fn delay(&mut self) -> Duration {
+    pub(super) fn delay(&mut self) -> Duration {
         let (min, max) = (self.config.delivery.delay_min, self.config.delivery.delay_max);
         min + max.saturating_sub(min).mul_f64(self.rng.f64())
     }

@@ -104,6 +104,8 @@ pub enum Happening {
         message: String,
         /// The instance that it is about.
         about: Option<String>,
+        /// The token of the action that it is about.
+        token: Option<String>,
     },
     /// Retention ended for a message that nobody deleted.
     MessageExpired {

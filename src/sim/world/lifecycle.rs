@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::machine::Time;
+
 use super::activity::ActivityStatus;
 use super::config::ImdsFlip;
 use super::group::{ActionResult, Transition};
@@ -60,6 +62,9 @@ impl World {
     }
 
     pub(super) fn terminating_wait(&mut self, id: &str) {
+        if self.is_gone(id) {
+            return;
+        }
         if let ImdsFlip::AfterWait(lag) = self.config.imds.flip {
             let (_, target) = self.destination(id);
             self.schedule_flip(id, lag, target);
@@ -173,7 +178,29 @@ impl World {
         }
     }
 
+    /// EC2 takes a spot instance back: no hook is waited for, and here it is not replaced.
+    pub fn take_back(&mut self, now: Time, id: &str) {
+        self.advance(now);
+        let Some(instance) = self.instances.get_mut(id).filter(|one| one.state != LifecycleState::Terminated)
+        else {
+            return;
+        };
+        let (left, group) = (std::mem::replace(&mut instance.leaving, true), instance.group.clone());
+        if let Some(group) = self.groups.get_mut(&group).filter(|_| !left) {
+            group.spec.desired = group.spec.desired.saturating_sub(1);
+        }
+        self.drop_actions(id);
+        self.terminated(id);
+    }
+
+    fn is_gone(&self, id: &str) -> bool {
+        self.state_of(id) == Some(LifecycleState::Terminated)
+    }
+
     pub(super) fn terminated(&mut self, id: &str) {
+        if self.is_gone(id) {
+            return;
+        }
         let Some(group) = self.enter(id, LifecycleState::Terminated) else { return };
         let Some(instance) = self.instances.get_mut(id) else { return };
         let work_lost = instance.agent.killed(self.now);

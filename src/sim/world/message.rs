@@ -17,11 +17,19 @@ const BODY_LEN_MAX: usize = 1024 * 1024;
 /// A message that was received this often goes to the back of the queue.
 const RECEIVES_IN_PLACE: u32 = 3;
 
+/// Whom a message is about.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    pub(super) instance: String,
+    /// Which of its lifecycle actions.
+    pub(super) token: String,
+}
+
 #[derive(Debug)]
 pub(super) struct Message {
     id: String,
     body: String,
-    about: Option<String>,
+    about: Option<About>,
     sent: Time,
     place: u64,
     visible: bool,
@@ -120,7 +128,7 @@ impl World {
         let happening = Happening::VisibilityChanged {
             queue: queue.to_owned(),
             message: message.id.clone(),
-            about: message.about.clone(),
+            about: message.about.as_ref().map(|about| about.instance.clone()),
             visible_at: message.visible_at,
         };
         self.log(happening);
@@ -137,10 +145,26 @@ impl World {
         let current = found.messages.get(&number).is_some_and(|one| one.receive_count == receive_count);
         if current && let Some(message) = found.messages.remove(&number) {
             found.visible.remove(&message.place);
-            let queue = queue.to_owned();
-            self.log(Happening::MessageDeleted { queue, message: message.id, about: message.about });
+            let (about, token) = message.about.clone().map(|about| (about.instance, about.token)).unzip();
+            let id = message.id.clone();
+            self.log(Happening::MessageDeleted { queue: queue.to_owned(), message: id, about, token });
+            self.deleted(queue, number, message);
         }
         Ok(())
+    }
+
+    /// A message is gone, unless one of SQS's servers was away when it was deleted and brings its copy back (developer
+    /// guide, "At-least-once delivery").
+    fn deleted(&mut self, queue: &str, number: u64, message: Message) {
+        let redelivery = self.config.delivery.redelivery;
+        if redelivery == 0.0 || self.rng.f64() >= redelivery {
+            return;
+        }
+        let visible_at = self.now + self.delay();
+        if let Some(found) = self.queues.get_mut(queue) {
+            found.messages.insert(number, Message { visible: false, visible_at, ..message });
+            self.schedule(visible_at, Wake::Visible { queue: queue.to_owned(), message: number });
+        }
     }
 
     /// `None` where the queue does not exist.
@@ -148,7 +172,7 @@ impl World {
         &mut self,
         queue: &str,
         body: String,
-        about: Option<String>,
+        about: Option<About>,
         delay: Duration,
     ) -> Option<String> {
         let id = self.uuid();
@@ -179,6 +203,7 @@ impl World {
             self.schedule(now + delay, Wake::Visible { queue: queue.clone(), message: number });
         }
         self.schedule(expires, Wake::MessageExpired { queue: queue.clone(), message: number });
+        let about = about.map(|about| about.instance);
         self.log(Happening::MessageSent { queue, message: id.clone(), about });
         Some(id)
     }
@@ -238,7 +263,7 @@ impl World {
             first_received: *message.first_received.get_or_insert(now),
             receive_count: message.receive_count,
         };
-        let about = message.about.clone();
+        let about = message.about.as_ref().map(|about| about.instance.clone());
         let queue = queue.to_owned();
         self.schedule(now + visibility, Wake::Visible { queue: queue.clone(), message: number });
         self.log(Happening::MessageReceived {

@@ -51,6 +51,7 @@ pub use queue::{QueueSpec, QueueView};
 
 use group::Group;
 use instance::Instance;
+use message::About;
 use queue::Queue;
 use role::AccessKey;
 use throttle::Bucket;
@@ -94,7 +95,7 @@ enum Wake {
     Pooled { instance: String },
     Terminated { instance: String },
     ImdsFlip { instance: String, target: &'static str },
-    Deliver { queue: String, body: String, about: Option<String> },
+    Deliver { queue: String, body: String, about: Option<About> },
     Visible { queue: String, message: u64 },
     MessageExpired { queue: String, message: u64 },
     WorkDone { instance: String, drain: u32 },

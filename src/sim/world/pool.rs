@@ -26,6 +26,10 @@ impl World {
 
     /// The instance is at rest in the pool.
     pub(super) fn pooled(&mut self, id: &str) {
+        let returns = |one: &super::instance::Instance| one.state == LifecycleState::WarmedPendingProceed;
+        if !self.instances.get(id).is_some_and(returns) {
+            return;
+        }
         self.enter(id, LifecycleState::WarmedRunning);
         self.set_activity(id, super::ActivityStatus::Successful);
         self.log(Happening::InstancePooled { instance: id.to_owned() });

@@ -1,0 +1,163 @@
+//! What fleets in virtual time have found (`drainhook simulate --instances`), each by itself.
+
+use std::time::Duration;
+
+use super::super::effect::CompletionResult;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::message::Body;
+use super::super::report::Report;
+use super::super::settings::{AgentSettings, OnExit, Settings};
+use super::super::{Effect, Time};
+use super::bench::*;
+
+fn no() -> Result<(), CallErrorKind> {
+    Err(CallErrorKind::NoActiveAction)
+}
+
+fn describing(bench: &Bench) -> Option<super::super::effect::EffectId> {
+    bench.open.iter().find_map(|effect| match effect {
+        Effect::DescribeInstance { id } => Some(*id),
+        _ => None,
+    })
+}
+
+fn described(bench: &mut Bench, id: super::super::effect::EffectId, state: &str) {
+    let instance = DescribedInstance { group: "workers".to_owned(), lifecycle_state: state.to_owned() };
+    bench.event(Event::InstanceDescribed { id, result: Ok(Some(instance)) });
+}
+
+#[test]
+fn token_of_an_earlier_action() {
+    // The message of an earlier way into the pool comes again, and the completion by its token went unanswered.
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.run(1);
+    bench.complete(no());
+    assert_eq!(bench.ended(), None, "something waits, and may well be ours");
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn late_answer_to_the_old_token() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.run(200);
+    bench.beat(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(30);
+    assert!(bench.is_beating(), "tried again while nobody answers why");
+    described(&mut bench, question, "Terminating:Wait");
+    bench.beat(no());
+    assert!(bench.machine.status().hook.is_some());
+    let given_up = |effect: &Effect| matches!(effect, Effect::Report(Report::HookImpossible { .. }));
+    assert_eq!(bench.count(given_up), 0, "that heartbeat named the old token");
+}
+
+#[test]
+fn answer_after_the_end() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.run(200);
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    let question = describing(&bench).expect("why is asked");
+    bench.run(10);
+    bench.complete(Ok(()));
+    described(&mut bench, question, "Terminating:Proceed");
+    let ends = |effect: &Effect| matches!(effect, Effect::Report(Report::DrainEnded { .. }));
+    assert_eq!(bench.count(ends), 1);
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn heartbeat_that_answers_the_question() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.run(200);
+    bench.beat(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(30);
+    bench.beat(Ok(()));
+    described(&mut bench, question, "Terminating:Wait");
+    assert_eq!(bench.ended(), None, "a heartbeat has just kept it alive");
+}
+
+#[test]
+fn expired_and_retained() {
+    // The completion with CONTINUE never arrived; the action expired with ABANDON.
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("Terminating:Retained");
+    bench.run(10);
+    bench.complete(no());
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken));
+    bench.run(70);
+    assert!(bench.is_beating(), "its release is watched for");
+}
+
+#[test]
+fn retained_by_another_hook() {
+    for others in [false, true] {
+        let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), ..settings() });
+        let hooks =
+            if others { vec![hook("drain", 300), hook("others", 300)] } else { vec![hook("drain", 300)] };
+        bench.hooks = Some(Ok(hooks));
+        bench.target(TargetState::Terminated);
+        bench.state = Some("Terminating:Wait");
+        bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+        bench.drained();
+        bench.complete(Ok(()));
+        bench.run(15);
+        assert_eq!(bench.is_beating(), others, "whoever else abandons retains the instance");
+    }
+}
+
+#[test]
+fn look_that_was_not_answered() {
+    let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = None;
+    bench.run(15);
+    let look = describing(&bench).expect("it is looked at");
+    let unsent = Err(error(CallErrorKind::Unsent));
+    bench.event(Event::InstanceDescribed { id: look, result: unsent });
+    bench.state = Some("Terminating:Wait");
+    bench.run(5);
+    assert!(bench.is_beating(), "looked at again soon: a released instance may wait for 30 s only");
+}
+
+#[test]
+fn agent_that_exits_at_once() {
+    let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
+    let mut bench = Bench::waiting(Settings { agents: vec![exits], ..settings() });
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.says(0, AgentAnswer::Refused("connection refused".to_owned()));
+    assert!(bench.completing().is_some(), "it has taken the order, and had nothing left to do");
+}
+
+#[test]
+fn clock_that_is_behind() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = Some("Terminating:Wait");
+    let sent: Time = bench.now + Duration::from_secs(120);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert!(bench.is_beating(), "how long it has waited is not known");
+}
+
+#[test]
+fn hook_that_is_read_after_a_restart() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = None;
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+    bench.run(20);
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.crash();
+    assert!(bench.is_beating(), "one at once, although the hook was not known until now");
+}

@@ -1,0 +1,135 @@
+//! What happens in the world, and what follows from it; and what people and Auto Scaling do.
+
+use std::time::Duration;
+
+use crate::sim::world::{ActionRef, ActionResult, AgentMode, Happening, HookSpec, Throttle};
+
+use super::poll::POLL;
+use super::{Fleet, Step, plan};
+
+impl Fleet {
+    /// Takes in what has happened in the world; it was `by`'s call where there was one.
+    pub(super) fn digest(&mut self, by: Option<usize>) {
+        for (at, happening) in self.world.take_happenings() {
+            if self.plan.trace {
+                self.trace.push(format!("{at} {} == {happening:?}", happening.instance().unwrap_or("world")));
+            }
+            let about = happening.instance().and_then(|id| self.places.get(id).copied());
+            if let Some(host) = about.or(by) {
+                self.judge.observe(host, at, &happening);
+            }
+            match (&happening, about) {
+                (Happening::ImdsFlipped { .. }, Some(host)) => {
+                    let next = self.hosts[host].next_poll(at, POLL);
+                    self.plan_poll(host, next);
+                }
+                (Happening::AgentDrained { .. } | Happening::AgentExited { .. }, Some(host)) => {
+                    self.release_status(host);
+                }
+                (Happening::WaitBegan { hook, .. }, Some(host)) if hook != plan::HOOK => {
+                    let wait = self.delay(5_000, 400_000);
+                    self.after(wait, Step::OtherHook { host });
+                }
+                (Happening::InstanceRetained { .. }, Some(host)) => {
+                    let wait = self.delay(60_000, 600_000);
+                    let released = std::mem::replace(&mut self.hosts[host].released, true);
+                    // What is kept again after it was let go is ended by hand.
+                    let step = if released { Step::TakeBack { host } } else { Step::Release { host } };
+                    self.at((self.now + wait).min(self.plan.faults_end()), step);
+                }
+                (Happening::InstancePooled { .. }, Some(_)) => {
+                    let wait = self.delay(30_000, 600_000);
+                    self.after(wait, Step::ScaleOut);
+                }
+                (Happening::InstanceTerminated { .. }, Some(host)) => {
+                    self.hosts[host].stop();
+                    self.hosts[host].gone = true;
+                }
+                // Whoever takes it into service sees to it that its agent runs.
+                (Happening::InstanceInService { .. }, Some(host)) if !self.agent_answers(host) => {
+                    self.after(Duration::from_secs(1), Step::AgentStart { host });
+                }
+                (Happening::InstanceInService { instance }, None) => {
+                    let host = self.add(instance.clone());
+                    self.begin(host);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn agent_answers(&self, host: usize) -> bool {
+        let view = self.world.instance(&self.hosts[host].id);
+        view.is_some_and(|instance| instance.agent.mode == AgentMode::Answers)
+    }
+
+    pub(super) fn scale_in(&mut self, host: usize) {
+        let config = self.world.config();
+        if config.warm_pool {
+            let group = config.group.clone();
+            self.resize(&group, -1);
+        } else {
+            let id = self.hosts[host].id.clone();
+            // It may have gone already, or be on its way.
+            let _ = self.world.terminate_instance(self.now, &id, true);
+        }
+        self.digest(None);
+    }
+
+    pub(super) fn scale_out(&mut self) {
+        let group = self.world.config().group.clone();
+        self.resize(&group, 1);
+        self.digest(None);
+    }
+
+    /// What is throttled is left: somebody may do it later, or nobody.
+    fn resize(&mut self, group: &str, by: i32) {
+        let name = [group.to_owned()];
+        let Ok(found) = self.world.describe_groups(self.now, &name) else { return };
+        let Some(desired) = found.first().map(|group| group.spec.desired) else { return };
+        let _ = self.world.set_desired_capacity(self.now, group, desired.saturating_add_signed(by));
+    }
+
+    /// Somebody has looked at an instance that was kept, and lets it go.
+    pub(super) fn release(&mut self, host: usize) {
+        let id = self.hosts[host].id.clone();
+        if self.world.terminate_instance(self.now, &id, false).is_err() && !self.hosts[host].gone {
+            self.after(Duration::from_secs(5), Step::Release { host });
+        }
+        self.digest(None);
+    }
+
+    /// What waits for another hook is completed by somebody, if it still waits.
+    pub(super) fn complete_other_hook(&mut self, host: usize) {
+        let action = ActionRef {
+            hook: "others".to_owned(),
+            group: plan::GROUP.to_owned(),
+            token: None,
+            instance: Some(self.hosts[host].id.clone()),
+        };
+        let _ = self.world.complete(self.now, &action, ActionResult::Continue);
+        self.digest(None);
+    }
+
+    /// Makes our hook, or changes its timeout.
+    pub(super) fn put_hook(&mut self) {
+        let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..plan::TIMEOUTS.len())]);
+        let hook = HookSpec::terminating(plan::HOOK, timeout);
+        self.judge.hook_changed();
+        if self.world.put_hook(self.now, plan::GROUP, hook).is_err() {
+            self.after(Duration::from_secs(5), Step::HookAgain);
+        }
+        self.digest(None);
+    }
+
+    /// Nothing goes wrong any more, and nothing that has gone wrong goes on.
+    pub(super) fn calm(&mut self) {
+        let now = self.now;
+        for host in &mut self.hosts {
+            host.imds_silent_until = host.imds_silent_until.min(now);
+            host.agent_hangs_until = host.agent_hangs_until.min(now);
+        }
+        self.world.set_throttle(now, None::<Throttle>);
+        self.world.set_delivery(now, self.plan.faults.delivery(now));
+    }
+}
