@@ -31,7 +31,7 @@ use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
-use super::world::World;
+use super::world::{ByInstance, World};
 use host::Host;
 use judge::Judge;
 
@@ -52,9 +52,10 @@ pub struct Fleet {
     steps: BTreeMap<(Time, u64), Step>,
     next_step: u64,
     hosts: Vec<Host>,
-    places: BTreeMap<String, usize>,
+    places: ByInstance<usize>,
     /// Receives that the queue holds, and until when.
     receives: std::collections::VecDeque<Receive>,
+    bodies: network::Bodies,
     judge: Judge,
     /// What happened, a line each, where the plan asks for it.
     pub trace: Vec<String>,
@@ -165,8 +166,9 @@ impl Fleet {
             steps: BTreeMap::new(),
             next_step: 0,
             hosts: Vec::new(),
-            places: BTreeMap::new(),
+            places: ByInstance::default(),
             receives: std::collections::VecDeque::new(),
+            bodies: network::Bodies::default(),
             trace: Vec::new(),
             plan,
         };
@@ -186,7 +188,7 @@ impl Fleet {
     fn add(&mut self, id: String) -> usize {
         let host = self.hosts.len();
         let phase = Duration::from_millis(self.rng.u64(0..1000));
-        self.places.insert(id.clone(), host);
+        self.places.insert(&id, host);
         self.judge.add(id.clone());
         let settings = Settings { instance_id: id, ..self.settings.clone() };
         self.hosts.push(Host::new(settings, phase));

@@ -1,5 +1,7 @@
 //! Calls of a daemon, as the world answers them: what the adapters and AWS are between them.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::aws::message;
@@ -8,8 +10,10 @@ use crate::machine::effect::{ActionName, AgentRequest, CompletionResult, DrainOr
 use crate::machine::event::{
     AgentAnswer, AgentState, AgentStatus, CallError, CallErrorKind, DescribedInstance, Hook,
 };
-use crate::machine::message::Message;
-use crate::sim::world::{self, ActionRef, ActionResult, AgentMode, ApiError, Transition, World};
+use crate::machine::message::{Body, Message};
+use crate::sim::world::{
+    self, ActionRef, ActionResult, AgentMode, ApiError, ReceivedMessage, Transition, World,
+};
 
 /// RecordLifecycleActionHeartbeat.
 pub(super) fn heartbeat(
@@ -68,14 +72,19 @@ pub(super) fn receive(
     by: &str,
     queue: &str,
     most: usize,
-) -> Result<Vec<Message>, CallError> {
-    let received = world.receive(now, queue, most, None, Some(by)).map_err(|error| call_error(&error))?;
-    let read = |message: world::ReceivedMessage| Message {
-        receipt: message.receipt,
-        sent: Some(message.sent),
-        body: message::read(&message.body),
-    };
-    Ok(received.into_iter().map(read).collect())
+) -> Result<Vec<ReceivedMessage>, CallError> {
+    world.receive(now, queue, most, None, Some(by)).map_err(|error| call_error(&error))
+}
+
+/// The bodies of the queue's messages, by their numbers: each is read once, however many daemons read it.
+#[derive(Debug, Default)]
+pub(super) struct Bodies(BTreeMap<u64, Body>);
+
+impl Bodies {
+    pub fn read(&mut self, received: ReceivedMessage) -> Message {
+        let body = self.0.entry(received.number).or_insert_with(|| message::read(&received.body));
+        Message { receipt: received.receipt, sent: Some(received.sent), body: body.clone() }
+    }
 }
 
 /// An error of AWS, as the adapters classify it.

@@ -6,7 +6,7 @@ use crate::machine::effect::{AgentRequest, Effect, EffectId};
 use crate::machine::event::{AgentAnswer, AgentState, CallError, CallErrorKind};
 use crate::machine::{Event, Time};
 use crate::sim::fault::Fault;
-use crate::sim::world::World;
+use crate::sim::world::{ReceivedMessage, World};
 
 use super::{Fleet, Receive, Step, network};
 
@@ -159,7 +159,12 @@ impl Fleet {
             self.receives.push_back(Receive { host, life, id, most, until });
             return None;
         }
-        Some((delay, Event::MessagesReceived { id, result }))
+        Some((delay, self.received(id, result)))
+    }
+
+    fn received(&mut self, id: EffectId, result: Result<Vec<ReceivedMessage>, CallError>) -> Event {
+        let read = |messages: Vec<_>| messages.into_iter().map(|one| self.bodies.read(one)).collect();
+        Event::MessagesReceived { id, result: result.map(read) }
     }
 
     /// Answers the receives that wait: whoever has waited longest has the messages, and nobody waits for ever.
@@ -178,7 +183,8 @@ impl Fleet {
             self.digest(Some(host));
             self.receives.pop_front();
             let delay = self.delay(20, 120);
-            self.answer(host, delay, Event::MessagesReceived { id, result });
+            let event = self.received(id, result);
+            self.answer(host, delay, event);
         }
     }
 

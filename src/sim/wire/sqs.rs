@@ -205,7 +205,7 @@ fn write_message(message: &ReceivedMessage, wanted: &[&str]) -> Value {
         "MessageId": message.id,
         "ReceiptHandle": message.receipt,
         "MD5OfBody": md5(&message.body),
-        "Body": message.body,
+        "Body": &*message.body,
     });
     if !attributes.is_empty() {
         written["Attributes"] = Value::Object(attributes);

@@ -10,7 +10,7 @@ use super::config::ImdsMode;
 use super::error::ApiError;
 use super::group::GroupSpec;
 use super::instance::{Instance, LifecycleState};
-use super::{Happening, Wake, World};
+use super::{Happening, Wake, World, roster};
 
 const ZONES: [char; 3] = ['a', 'b', 'c'];
 const TARGET_IN_SERVICE: &str = "InService";
@@ -85,10 +85,23 @@ impl World {
         }
     }
 
+    /// From now on an instance counts toward its group's desired capacity, or does not.
+    pub(super) fn set_leaving(&mut self, id: &str, leaving: bool) {
+        let Some(instance) = self.instances.get_mut(id).filter(|instance| instance.leaving != leaving) else {
+            return;
+        };
+        instance.leaving = leaving;
+        let Some(group) = self.groups.get_mut(&instance.group) else { return };
+        group.staying = if leaving { group.staying - 1 } else { group.staying + 1 };
+    }
+
     /// Launches or terminates until the group has as many instances as it should.
     pub(super) fn reconcile(&mut self, group: &str, cause: &str) {
         let Ok(found) = self.group(group) else { return };
         let desired = found.spec.desired as usize;
+        if found.staying == desired {
+            return;
+        }
         let staying: Vec<&Instance> = found
             .instances
             .values()
@@ -116,7 +129,7 @@ impl World {
     }
 
     fn insert_instance(&mut self, group: &str) -> String {
-        let id = format!("i-0{:016x}", self.rng.u64(..));
+        let id = roster::write_id(self.rng.u64(..));
         let ordinal = self.instances.len() as u64;
         let zone = format!("{}{}", self.config.region, ZONES[self.instances.len() % ZONES.len()]);
         let imds_mode: ImdsMode = self.config.imds.mode;
@@ -135,12 +148,13 @@ impl World {
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
             watched: false,
-            access_key: self.issue_access_key(&id),
+            access_keys: vec![self.issue_access_key(&id)],
             agent: Agent { mode: self.config.agent_mode, ..Agent::serving(self.config.work, self.now) },
         };
-        self.instances.insert(id.clone(), instance);
+        self.instances.insert(&id, instance);
         if let Some(group) = self.groups.get_mut(group) {
             group.instances.insert(ordinal, id.clone());
+            group.staying += 1;
         }
         self.roster_version += 1;
         self.log(Happening::InstanceLaunched { instance: id.clone(), group: group.to_owned() });

@@ -149,6 +149,10 @@ pub(super) struct Group {
     pub(super) hooks: BTreeMap<String, HookSpec>,
     /// Every instance that is not Terminated, by the order of launch.
     pub(super) instances: BTreeMap<u64, String>,
+    /// How many of them are not leaving.
+    pub(super) staying: usize,
+    /// Those that rest in the warm pool, by the order of launch.
+    pub(super) pooled: BTreeMap<u64, String>,
 }
 
 /// A group as DescribeAutoScalingGroups shows it.
@@ -283,7 +287,15 @@ impl World {
             "arn:aws:autoscaling:{region}:{account}:autoScalingGroup:{id}:autoScalingGroupName/{name}"
         );
         let hooks = spec.hooks.iter().map(|hook| (hook.name.clone(), hook.clone())).collect();
-        let group = Group { arn, created: self.now, hooks, instances: BTreeMap::new(), spec };
+        let group = Group {
+            arn,
+            created: self.now,
+            hooks,
+            instances: BTreeMap::new(),
+            staying: 0,
+            pooled: BTreeMap::new(),
+            spec,
+        };
         self.groups.insert(group.spec.name.clone(), group);
     }
 

@@ -81,7 +81,8 @@ pub(super) struct Instance {
     pub(super) imds_target: &'static str,
     /// Somebody has read its target state.
     pub(super) watched: bool,
-    pub(super) access_key: String,
+    /// The access keys of its role's credentials; the last one is current.
+    pub(super) access_keys: Vec<String>,
     pub(super) agent: Agent,
 }
 

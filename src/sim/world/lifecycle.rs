@@ -23,8 +23,8 @@ impl World {
         if instance.leaving && !retained {
             return;
         }
-        instance.leaving = true;
         instance.to_pool = to_pool;
+        self.set_leaving(id, true);
         self.begin_activity(id, "Terminating EC2 instance", cause);
         self.log(Happening::TerminationRequested { instance: id.to_owned(), cause: cause.to_owned() });
         self.schedule(
@@ -139,9 +139,7 @@ impl World {
             Transition::Launching => {
                 self.set_activity(id, ActivityStatus::Cancelled);
                 let cause = "a lifecycle action was completed with ABANDON";
-                if let Some(instance) = self.instances.get_mut(id) {
-                    instance.leaving = true;
-                }
+                self.set_leaving(id, true);
                 self.begin_activity(id, "Terminating EC2 instance", cause);
                 // Whether terminating hooks run for an abandoned launch is not documented; here they do not.
                 self.proceed(id, Transition::Terminating);
@@ -206,6 +204,7 @@ impl World {
         let work_lost = instance.agent.killed(self.now);
         if let Some(group) = self.groups.get_mut(&group) {
             group.instances.remove(&instance.ordinal);
+            group.pooled.remove(&instance.ordinal);
         }
         self.forget_access_keys(id);
         self.set_activity(id, ActivityStatus::Successful);

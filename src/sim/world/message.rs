@@ -1,5 +1,6 @@
 //! SQS: what becomes of a message.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::Time;
@@ -28,7 +29,7 @@ pub(super) struct About {
 #[derive(Debug)]
 pub(super) struct Message {
     id: String,
-    body: String,
+    body: Arc<str>,
     about: Option<About>,
     sent: Time,
     place: u64,
@@ -42,12 +43,14 @@ pub(super) struct Message {
 /// A message as ReceiveMessage hands it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedMessage {
+    /// Which of the queue's messages it is.
+    pub number: u64,
     /// `MessageId`
     pub id: String,
     /// `ReceiptHandle`
     pub receipt: String,
     /// `Body`
-    pub body: String,
+    pub body: Arc<str>,
     /// `SentTimestamp`
     pub sent: Time,
     /// `ApproximateFirstReceiveTimestamp`
@@ -186,7 +189,7 @@ impl World {
         }
         let message = Message {
             id: id.clone(),
-            body,
+            body: body.into(),
             about: about.clone(),
             sent: now,
             place: number,
@@ -256,6 +259,7 @@ impl World {
             found.visible.remove(&message.place);
         }
         let received = ReceivedMessage {
+            number,
             id: message.id.clone(),
             receipt: write_receipt(seed, queue, number, message.receive_count),
             body: message.body.clone(),

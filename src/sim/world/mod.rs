@@ -10,6 +10,7 @@
 //! - `action`: heartbeats and completions; `throttle`: calls that are not let through
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `agent`: the process that does the work; `process`: its starts and its ends
+//! - `roster`: instances by their ids
 //! - `happening`: what a world tells its observers
 
 mod action;
@@ -30,6 +31,7 @@ mod process;
 mod queue;
 mod receipt;
 mod role;
+mod roster;
 mod throttle;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -48,6 +50,7 @@ pub use imds::ImdsAnswer;
 pub use instance::{InstanceView, LifecycleState};
 pub use message::ReceivedMessage;
 pub use queue::{QueueSpec, QueueView};
+pub use roster::ByInstance;
 
 use group::Group;
 use instance::Instance;
@@ -68,7 +71,7 @@ pub struct World {
     wakes: BTreeMap<(Time, u64), Wake>,
     next_wake_id: u64,
     groups: BTreeMap<String, Group>,
-    instances: BTreeMap<String, Instance>,
+    instances: ByInstance<Instance>,
     /// Which instance an active lifecycle action belongs to, by its token.
     tokens: BTreeMap<String, String>,
     /// The access keys of roles' credentials, those before the last included.
@@ -111,7 +114,7 @@ impl World {
             wakes: BTreeMap::new(),
             next_wake_id: 0,
             groups: BTreeMap::new(),
-            instances: BTreeMap::new(),
+            instances: ByInstance::default(),
             tokens: BTreeMap::new(),
             access_keys: BTreeMap::new(),
             queues: BTreeMap::new(),

@@ -30,21 +30,22 @@ impl World {
         if !self.instances.get(id).is_some_and(returns) {
             return;
         }
-        self.enter(id, LifecycleState::WarmedRunning);
+        let group = self.enter(id, LifecycleState::WarmedRunning);
+        let ordinal = self.instances.get(id).map(|instance| instance.ordinal);
+        if let (Some(group), Some(ordinal)) = (group.and_then(|group| self.groups.get_mut(&group)), ordinal) {
+            group.pooled.insert(ordinal, id.to_owned());
+        }
         self.set_activity(id, super::ActivityStatus::Successful);
         self.log(Happening::InstancePooled { instance: id.to_owned() });
     }
 
     /// Takes an instance out of the pool and back into service, by way of Pending. `false` where none rests there.
     pub(super) fn resume(&mut self, group: &str, cause: &str) -> bool {
-        let rests = |id: &&String| {
-            self.instances.get(*id).is_some_and(|one| one.state == LifecycleState::WarmedRunning)
-        };
-        let Ok(found) = self.group(group) else { return false };
-        let Some(id) = found.instances.values().find(rests).cloned() else { return false };
+        let Ok(found) = self.group_mut(group) else { return false };
+        let Some((_, id)) = found.pooled.pop_first() else { return false };
         self.begin_activity(&id, "Launching a new EC2 instance from warm pool", cause);
+        self.set_leaving(&id, false);
         if let Some(instance) = self.instances.get_mut(&id) {
-            instance.leaving = false;
             instance.to_pool = false;
         }
         self.enter(&id, LifecycleState::Pending);

@@ -54,23 +54,31 @@ impl World {
     /// New credentials are there well before the old ones expire.
     pub(super) fn rotate_credentials(&mut self, instance: &str) {
         let Some(last) = self.config.imds.credentials_last else { return };
-        let current = self.instances.get(instance).and_then(|one| self.access_keys.get(&one.access_key));
+        let current = self.instances.get(instance).and_then(|one| self.key_of(one));
         if current.is_none_or(|key| self.now.since(key.issued) < last / 2) {
             return;
         }
         let access_key = self.issue_access_key(instance);
         if let Some(instance) = self.instances.get_mut(instance) {
-            instance.access_key = access_key;
+            instance.access_keys.push(access_key);
         }
     }
 
     pub(super) fn forget_access_keys(&mut self, instance: &str) {
-        self.access_keys.retain(|_, key| key.instance != instance);
+        let Some(instance) = self.instances.get_mut(instance) else { return };
+        for access_key in instance.access_keys.drain(..) {
+            self.access_keys.remove(&access_key);
+        }
+    }
+
+    /// The one that is current.
+    fn key_of(&self, instance: &Instance) -> Option<&AccessKey> {
+        self.access_keys.get(instance.access_keys.last()?)
     }
 
     /// `iam/security-credentials/ROLE`
     pub(super) fn credentials(&self, instance: &Instance) -> String {
-        let key = self.access_keys.get(&instance.access_key);
+        let key = self.key_of(instance);
         let (updated, expires) = match (self.config.imds.credentials_last, key) {
             (Some(last), Some(key)) => (key.issued, key.issued + last),
             (None, _) | (_, None) => (self.now, self.now + LAST),
@@ -79,7 +87,7 @@ impl World {
             "Code": "Success",
             "LastUpdated": whole_seconds(updated),
             "Type": "AWS-HMAC",
-            "AccessKeyId": instance.access_key,
+            "AccessKeyId": instance.access_keys.last(),
             "SecretAccessKey": "simulated/simulated/simulated/simulated0",
             "Token": "simulated-session-token",
             "Expiration": whole_seconds(expires),
