@@ -8,12 +8,13 @@
 //! - `network`: a daemon's calls, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
-//! - `judge`: what must hold, of each instance and of the run; `reference`: what one daemon may and must do, at every
+//! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts; `reference`: what one daemon may and must do, at every
 //!   step
 //! - `cost`: what a scale-in of a large fleet costs
 //! - `shrink`: from a run that violates something to a smaller one
 
 pub mod cost;
+mod figures;
 mod host;
 mod judge;
 mod network;
@@ -33,11 +34,11 @@ use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
-use super::world::{ByInstance, World, WorldConfig};
+use super::world::{ByInstance, World};
 use host::Host;
 use judge::Judge;
 
-pub use judge::Figures;
+pub use figures::Figures;
 pub use plan::Plan;
 use plan::Setup;
 pub use shrink::shrink;

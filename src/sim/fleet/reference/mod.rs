@@ -3,16 +3,20 @@
 //!
 //! It remembers one life of the daemon. What an earlier life did is in the journal that the life begins with.
 
+mod known;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
-use crate::machine::event::{AgentAnswer, AgentState, ImdsReading, TargetState};
-use crate::machine::journal::{Intention, Journal, Outcome};
+use crate::machine::event::{AgentState, ImdsReading, TargetState};
+use crate::machine::journal::{Journal, Outcome};
 use crate::machine::message::{Body, Message};
 use crate::machine::report::Report;
-use crate::machine::settings::{OnExit, Settings};
+use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
+
+use known::{Agent, Completed, Kept};
 
 /// After so long without a word of IMDS the queue may be asked, drain or no drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -59,18 +63,6 @@ pub(super) struct Reference {
     complaints: Vec<String>,
 }
 
-/// What the journal says of the things that are done by it.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Kept {
-    told: bool,
-    deadline: Option<Time>,
-    intention: Option<Intention>,
-    ended: bool,
-    started: Option<Time>,
-    tokens: Vec<String>,
-    token: Option<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     None,
@@ -84,26 +76,6 @@ enum Call {
     Heartbeat(Time),
     Complete,
     Receive,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Completed {
-    No,
-    /// The answer was lost, or the journal had an intention at the start.
-    Perhaps,
-    Yes,
-}
-
-/// What the agent has said in this life.
-#[derive(Debug, Default)]
-struct Agent {
-    state: Option<AgentState>,
-    /// Since when it has refused every request.
-    refusing: Option<Time>,
-    /// It has said that it cannot drain.
-    cannot: bool,
-    /// It has given its status.
-    heard: bool,
 }
 
 impl Reference {
@@ -419,61 +391,5 @@ impl Reference {
         if late && self.kept.intention.is_none() && !beats {
             self.complain("no heartbeat is planned");
         }
-    }
-}
-
-impl Kept {
-    fn of(journal: &Journal) -> Self {
-        let drain = journal.drain.as_ref();
-        let action = drain.map(|drain| &drain.action);
-        let soft = journal.agents.first().and_then(|agent| agent.soft_deadline);
-        let hard = drain.and_then(|drain| drain.hard_deadline);
-        Kept {
-            told: drain.is_some_and(|drain| drain.told.is_some()),
-            deadline: soft.into_iter().chain(hard).min(),
-            intention: action.and_then(|action| action.intention),
-            ended: drain.is_some_and(|drain| drain.ended.is_some()),
-            started: drain.map(|drain| drain.started),
-            tokens: journal.finished.clone(),
-            token: action.and_then(|action| action.token.clone()),
-        }
-    }
-}
-
-impl Completed {
-    fn or(self, other: Completed) -> Completed {
-        if self == Completed::No { other } else { self }
-    }
-}
-
-impl Agent {
-    fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &Settings) {
-        match answer {
-            AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
-                self.heard = true;
-                self.state = Some(status.state);
-            }
-            AgentAnswer::Accepted(None) => self.state = Some(AgentState::Draining),
-            AgentAnswer::Refused(_) => {
-                // One that exits when it has drained has drained, once it was told.
-                let exits = settings.agents.iter().all(|agent| agent.on_exit == OnExit::Drained);
-                if exits && self.state != Some(AgentState::Serving) {
-                    self.state = Some(AgentState::Drained);
-                }
-            }
-            AgentAnswer::Returned
-            | AgentAnswer::Unsupported(_)
-            | AgentAnswer::CannotDrain(_)
-            | AgentAnswer::Busy(_)
-            | AgentAnswer::Malformed(_) => {}
-        }
-        self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
-        let refused = matches!(answer, AgentAnswer::Refused(_) | AgentAnswer::Unsupported(_));
-        self.refusing = refused.then(|| self.refusing.unwrap_or(now));
-    }
-
-    fn has_failed(&self, now: Time, settings: &Settings) -> bool {
-        let grace = settings.agents.first().map(|agent| agent.unreachable_grace).unwrap_or_default();
-        self.cannot || self.refusing.is_some_and(|since| now.since(since) >= grace)
     }
 }
