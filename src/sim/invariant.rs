@@ -138,9 +138,10 @@ impl Invariants {
             Happening::InstanceTerminated { instance, .. } => {
                 self.tokens.retain(|_, (of, _)| of != instance);
             }
-            Happening::MessageReceived { message, by, .. } => {
-                self.holders.insert(message.clone(), by.clone());
-            }
+            Happening::MessageReceived { message, by, .. } => match self.holders.get_mut(message) {
+                Some(holder) => holder.clone_from(by),
+                None => drop(self.holders.insert(message.clone(), by.clone())),
+            },
             Happening::MessageDeleted { message, about, token, .. } => match about {
                 Some(instance) if self.is_held_by_another(message, instance) => {
                     self.violated(at, format!("{instance}'s message was deleted by another instance"));

@@ -18,55 +18,72 @@ fn read_id(id: &str) -> Option<u64> {
     ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// Something for each of a world's instances, in the order of their ids.
+/// Something for each of a world's instances.
 #[derive(Debug)]
 pub struct ByInstance<T> {
-    by_number: BTreeMap<u64, T>,
+    values: Vec<T>,
+    /// Where each stands: apart from them, for it is small, and looked through in every search.
+    places: BTreeMap<u64, usize>,
 }
 
 impl<T> Default for ByInstance<T> {
     fn default() -> Self {
-        ByInstance { by_number: BTreeMap::new() }
+        ByInstance { values: Vec::new(), places: BTreeMap::new() }
     }
 }
 
 impl<T> ByInstance<T> {
     /// Keeps it for an instance, in place of what was there. An id that no world has made is nobody's.
     pub fn insert(&mut self, id: &str, value: T) {
-        if let Some(number) = read_id(id) {
-            self.by_number.insert(number, value);
+        let Some(number) = read_id(id) else { return };
+        let place = *self.places.entry(number).or_insert(self.values.len());
+        match self.values.get_mut(place) {
+            Some(before) => *before = value,
+            None => self.values.push(value),
         }
     }
 
     /// What is kept for an instance.
     pub fn get(&self, id: &str) -> Option<&T> {
-        self.by_number.get(&read_id(id)?)
+        self.values.get(*self.places.get(&read_id(id)?)?)
     }
 
     /// The same, to change it.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.by_number.get_mut(&read_id(id)?)
+        self.values.get_mut(*self.places.get(&read_id(id)?)?)
     }
 
-    /// All that is kept.
+    /// All that is kept, in the order in which the instances came.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.by_number.values()
+        self.values.iter()
     }
 
     /// For how many instances something is kept.
     pub fn len(&self) -> usize {
-        self.by_number.len()
+        self.values.len()
     }
 
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
-        self.by_number.is_empty()
+        self.values.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_for_each_instance() {
+        let mut kept = ByInstance::default();
+        kept.insert(&write_id(7), "a");
+        kept.insert(&write_id(3), "b");
+        kept.insert(&write_id(7), "c");
+        kept.insert("nobody", "d");
+        assert_eq!((kept.get(&write_id(7)), kept.get(&write_id(3))), (Some(&"c"), Some(&"b")));
+        assert_eq!((kept.get(&write_id(1)), kept.get("nobody")), (None, None));
+        assert_eq!(kept.values().collect::<Vec<_>>(), [&"c", &"b"]);
+    }
 
     #[test]
     fn ids() {
