@@ -48,7 +48,10 @@ fn main() -> ExitCode {
                 (target.run)(&input);
                 COMPARED.load(Ordering::Relaxed) - before
             });
-            let told = format!("{}: {}: {short} comparisons, for eight times as much {long}", target.name, shape.name);
+            let told = format!(
+                "{}: {}: {short} comparisons, for eight times as much {long}",
+                target.name, shape.name
+            );
             if long <= LINEAR_MAX * short {
                 println!("{told}");
             } else {

@@ -10,26 +10,28 @@ use super::text::assert_line;
 
 const COST: Cost = Cost { per_byte: 128, base: 8192 };
 
-pub fn run(data: &[u8]) {
+pub const KINDS: &[&str] = &["malformed", "status"];
+
+pub fn run(data: &[u8]) -> Vec<&'static str> {
     let mut host = Host::draining();
-    let answer = match COST.of(data.len(), || document::read(data)) {
+    let (kind, answer) = match COST.of(data.len(), || document::read(data)) {
         Ok(status) => {
             well_formed(&status);
             let written = serde_json::to_vec(&status).expect("a status is JSON");
             let again = document::read(&written).expect("what was read can be read again");
             assert_eq!((again.state, again.in_flight), (status.state, status.in_flight));
             assert_eq!(again.gauges, status.gauges);
-            AgentAnswer::Status { status, waited: false }
+            ("status", AgentAnswer::Status { status, waited: false })
         }
         Err(why) => {
             assert_line(&why);
-            AgentAnswer::Malformed(why)
+            ("malformed", AgentAnswer::Malformed(why))
         }
     };
-    if let Some(id) = host.asking() {
-        host.hear(Event::AgentAnswered { id, answer });
-    }
+    let id = host.asking().expect("the agent is asked");
+    host.hear(Event::AgentAnswered { id, answer });
     host.live_on();
+    vec![kind]
 }
 
 /// What logs, metrics and operators can be shown.

@@ -14,7 +14,9 @@ const COST: Cost = Cost { per_byte: 512, base: 256 * 1024 };
 /// More problems than anybody reads at once.
 const LINES_MAX: usize = 100;
 
-pub fn run(data: &[u8]) {
+pub const KINDS: &[&str] = &["configuration", "problems"];
+
+pub fn run(data: &[u8]) -> Vec<&'static str> {
     let mut parts = data.split(|byte| *byte == 0);
     let file = parts.next().unwrap_or_default();
     let variables = parts.map(|part| {
@@ -32,10 +34,12 @@ pub fn run(data: &[u8]) {
             fs::write(&path, loaded.to_toml()).expect("written");
             let again = load(&path, Vec::new()).expect("what is printed can be read again");
             assert_eq!(again.config, loaded.config);
+            vec!["configuration"]
         }
         Err(why) => {
             assert!(why.lines().count() <= LINES_MAX, "{} lines", why.lines().count());
             why.lines().for_each(assert_line);
+            vec!["problems"]
         }
     }
 }

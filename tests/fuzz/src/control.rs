@@ -16,14 +16,23 @@ const COST: Cost = Cost { per_byte: 2048, base: 128 * 1024 };
 /// Bytes in a request.
 const LINE_MAX: usize = 4000;
 
-pub fn run(data: &[u8]) {
+pub const KINDS: &[&str] = &["done", "refused", "question", "command"];
+
+pub fn run(data: &[u8]) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (requests, answers) = COST.of(data.len(), || runtime.block_on(converse(data)));
     for answer in answers.lines() {
         match serde_json::from_str(answer).expect("an answer") {
             Answer::Status(status) => panic!("nobody has said {status:?}"),
-            Answer::Done(what) => assert_eq!(what, "done"),
-            Answer::Refused(why) => assert_line(&why),
+            Answer::Done(what) => {
+                assert_eq!(what, "done");
+                kinds.push("done");
+            }
+            Answer::Refused(why) => {
+                assert_line(&why);
+                kinds.push("refused");
+            }
         }
     }
     // On a longer line the daemon hangs up, and what it had answered may be lost with the connection.
@@ -35,11 +44,11 @@ pub fn run(data: &[u8]) {
     for request in requests {
         let written = serde_json::to_string(&request).expect("a request is JSON");
         assert_eq!(serde_json::from_str::<Request>(&written).expect("a request"), request);
-        if let Some(command) = request.command() {
-            host.hear(Event::Operator(command));
-        }
+        kinds.push(if request.command().is_some() { "command" } else { "question" });
+        request.command().into_iter().for_each(|command| host.hear(Event::Operator(command)));
     }
     host.live_on();
+    kinds
 }
 
 /// Sends it all, and returns what reached the loop and what was answered.

@@ -2,7 +2,7 @@
 
 use drainhook::aws::answer::{self, EVENTS_MAX, NAME_MAX, STATE_MAX, Unexpected};
 use drainhook::machine::Event;
-use drainhook::machine::event::{ImdsReading, TargetState};
+use drainhook::machine::event::{ImdsReading, MaintenanceNotice, TargetState};
 use drainhook::machine::message::SpotAction;
 use serde_json::json;
 
@@ -12,15 +12,19 @@ use super::text::{assert_line, assert_name};
 
 const COST: Cost = Cost { per_byte: 64, base: 8192 };
 
-pub fn run(data: &[u8]) {
+pub const KINDS: &[&str] = &["group", "instance id", "maintenance", "rebalance", "role", "spot", "state"];
+
+pub fn run(data: &[u8]) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
     // What is not UTF-8 is refused before it is read.
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else { return kinds };
     let mut host = Host::started(None);
     if let Some(state) = read(text, answer::target_state) {
         if let TargetState::Warmed(word) | TargetState::Other(word) = &state {
             assert_name(word, STATE_MAX);
         }
         host.hear(Event::Imds(ImdsReading::TargetState(Some(state))));
+        kinds.push("state");
     }
     if let Some(notice) = read(text, answer::spot) {
         let action = match notice.action {
@@ -31,24 +35,33 @@ pub fn run(data: &[u8]) {
         let written = json!({"action": action, "time": notice.at.to_string()}).to_string();
         assert_eq!(answer::spot(&written), Ok(notice));
         host.hear(Event::Imds(ImdsReading::Spot(Some(notice))));
+        kinds.push("spot");
     }
     if let Some(at) = read(text, answer::rebalance) {
         assert_eq!(answer::rebalance(&json!({"noticeTime": at.to_string()}).to_string()), Ok(at));
         host.hear(Event::Imds(ImdsReading::Rebalance(Some(at))));
+        kinds.push("rebalance");
     }
-    maintenance(text, &mut host);
+    if let Some(events) = read(text, answer::maintenance) {
+        maintenance(&events);
+        host.hear(Event::Imds(ImdsReading::Maintenance(events)));
+        kinds.push("maintenance");
+    }
     // A name that was read is a name.
-    for reader in [answer::instance_id, answer::group, answer::role] {
+    let readers =
+        [("instance id", answer::instance_id as Reader), ("group", answer::group), ("role", answer::role)];
+    for (kind, reader) in readers {
         if let Some(name) = read(text, reader) {
             assert_name(&name, NAME_MAX);
             assert_eq!(reader(&name), Ok(name));
+            kinds.push(kind);
         }
     }
     host.live_on();
+    kinds
 }
 
-fn maintenance(text: &str, host: &mut Host) {
-    let Some(events) = read(text, answer::maintenance) else { return };
+fn maintenance(events: &[MaintenanceNotice]) {
     assert!(events.len() <= EVENTS_MAX);
     let written = events.iter().map(|event| {
         assert_name(&event.event_id, NAME_MAX);
@@ -57,9 +70,10 @@ fn maintenance(text: &str, host: &mut Host) {
         json!({"EventId": event.event_id, "Code": event.code, "NotBefore": not_before})
     });
     let written = serde_json::Value::from_iter(written).to_string();
-    assert_eq!(answer::maintenance(&written).as_ref(), Ok(&events));
-    host.hear(Event::Imds(ImdsReading::Maintenance(events)));
+    assert_eq!(answer::maintenance(&written).as_deref(), Ok(events));
 }
+
+type Reader = fn(&str) -> Result<String, Unexpected>;
 
 /// What a reader makes of a body, where it takes it.
 fn read<T>(text: &str, reader: impl FnOnce(&str) -> Result<T, Unexpected>) -> Option<T> {

@@ -20,22 +20,35 @@ mod text;
 pub struct Target {
     /// What its corpus and its binary are called.
     pub name: &'static str,
-    /// Reads the bytes, and panics where they break a rule.
-    pub run: fn(&[u8]),
+    /// Reads the bytes, says what they are, and panics where they break a rule.
+    pub run: fn(&[u8]) -> Vec<&'static str>,
+    /// All that bytes can be there.
+    pub kinds: &'static [&'static str],
     /// As many bytes as drainhook takes there, or a little fewer.
     pub size_max: usize,
 }
 
-/// Everything that reads.
-pub const TARGETS: &[Target] = &[
-    Target { name: "agent", run: agent::run, size_max: 64 * 1024 },
-    Target { name: "agent_http", run: agent_http::run, size_max: 64 * 1024 },
-    Target { name: "config", run: config::run, size_max: 256 * 1024 },
-    Target { name: "control", run: control::run, size_max: 64 * 1024 },
-    Target { name: "imds", run: imds::run, size_max: 64 * 1024 },
-    Target { name: "journal", run: journal::run, size_max: 512 * 1024 },
-    Target { name: "queue", run: queue::run, size_max: 512 * 1024 },
-];
+macro_rules! targets {
+    ($($target:ident up to $size_max:expr),*) => {
+        /// Everything that reads.
+        pub const TARGETS: &[Target] = &[$(Target {
+            name: stringify!($target),
+            run: $target::run,
+            kinds: $target::KINDS,
+            size_max: $size_max,
+        }),*];
+    };
+}
+
+targets!(
+    agent up to 64 * 1024,
+    agent_http up to 64 * 1024,
+    config up to 256 * 1024,
+    control up to 64 * 1024,
+    imds up to 64 * 1024,
+    journal up to 512 * 1024,
+    queue up to 512 * 1024
+);
 
 /// The target of that name.
 pub fn target(name: &str) -> &'static Target {

@@ -12,27 +12,31 @@ use super::text::{assert_line, assert_name};
 
 const COST: Cost = Cost { per_byte: 32, base: 8192 };
 
-pub fn run(data: &[u8]) {
+pub const KINDS: &[&str] = &["instance", "lifecycle", "test", "unreadable"];
+
+pub fn run(data: &[u8]) -> Vec<&'static str> {
     // SQS carries text.
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else { return Vec::new() };
     let body = COST.of(text.len(), || message::read(text));
-    well_formed(&body);
+    let kind = well_formed(&body);
     same_in_an_envelope(text, &body);
     let mut host = Host::draining();
-    if let Some(id) = host.receiving() {
-        let message = Message { receipt: "receipt".to_owned(), sent: None, body };
-        host.hear(Event::MessagesReceived { id, result: Ok(vec![message]) });
-    }
+    let id = host.receiving().expect("the queue is polled");
+    let message = Message { receipt: "receipt".to_owned(), sent: None, body };
+    host.hear(Event::MessagesReceived { id, result: Ok(vec![message]) });
     host.live_on();
+    vec![kind]
 }
 
-fn well_formed(body: &Body) {
+/// Says what it is.
+fn well_formed(body: &Body) -> &'static str {
     match body {
         Body::Lifecycle(message) => {
             for name in [&message.instance_id, &message.group, &message.hook] {
                 assert_name(name, NAME_MAX);
             }
             message.token.iter().for_each(|token| assert_name(token, TOKEN_MAX));
+            "lifecycle"
         }
         Body::Instance(message) => {
             assert!((1..=INSTANCES_MAX).contains(&message.instance_ids.len()));
@@ -41,9 +45,13 @@ fn well_formed(body: &Body) {
                 assert_name(event_id, NAME_MAX);
                 assert_name(code, NAME_MAX);
             }
+            "instance"
         }
-        Body::Unreadable(why) => assert_line(why),
-        Body::Test => {}
+        Body::Unreadable(why) => {
+            assert_line(why);
+            "unreadable"
+        }
+        Body::Test => "test",
     }
 }
 
