@@ -35,7 +35,7 @@ struct Document {
 }
 
 /// Reads a status document, or says what is wrong with it.
-pub(super) fn read(body: &[u8]) -> Result<AgentStatus, String> {
+pub fn read(body: &[u8]) -> Result<AgentStatus, String> {
     if !is_object(body) {
         return Err(format!("expected {EXPECTED}"));
     }

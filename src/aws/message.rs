@@ -254,7 +254,7 @@ fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
 /// The instance id of a bare id or of an instance's ARN.
 fn instance_id(text: &str) -> Option<String> {
     let id = text.rsplit_once("instance/").map_or(text, |(_, id)| id);
-    id.starts_with("i-").then(|| id.to_owned())
+    (id.starts_with("i-") && is_text(id, NAME_MAX)).then(|| id.to_owned())
 }
 
 fn required(field: Option<String>, name: &str) -> Result<String, String> {

@@ -24,10 +24,11 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
     for index in 0..layers.agents {
         let agent = agent(&Table { layers: &layers, agent: index, section: "agent" });
         if !names.insert(agent.name.clone()) {
-            layers.problems.push(Problem::SameName { name: agent.name.clone() });
+            layers.tell(|| Problem::SameName { name: agent.name.clone() });
         }
-        let problem = check_address(&layers, index, &agent.address);
-        layers.problems.extend(problem);
+        if let Some(problem) = check_address(&layers, index, &agent.address) {
+            layers.tell(|| problem);
+        }
         agents.push(agent);
     }
     if !layers.problems.is_empty() {

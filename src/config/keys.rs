@@ -58,6 +58,9 @@ pub fn sections() -> Vec<&'static str> {
 
 /// The candidate that a mistyped word most likely meant, where one is near enough.
 pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if typed.len() > TYPED_MAX {
+        return None;
+    }
     candidates
         .map(|candidate| (strsim::jaro_winkler(&typed.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
@@ -79,6 +82,9 @@ pub fn suggest(section: &str, name: &str) -> Option<&'static Key> {
         .or_else(|| section.and_then(|section| of_section(nearest(name, names(Some(section)))?)))
         .or_else(|| of_any(nearest(name, names(None))?))
 }
+
+/// The longest word that a candidate is looked for, in bytes: nothing as long is a slip in any of them.
+const TYPED_MAX: usize = 64;
 
 /// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead more often than it helps.
 const LIKENESS_MIN: f64 = 0.8;

@@ -1,5 +1,6 @@
 //! The file, the environment and flags, read key by key; the later layer wins.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,9 +12,19 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::keys::{self, KEYS, Key};
 use super::value::{Kind, Value};
 use super::{AGENTS_MAX, ConfigError, Origin, Problem};
+use crate::http::{printable, shorten};
 
 /// The largest configuration file.
 const FILE_SIZE_MAX: u64 = 256 * 1024;
+
+/// How many problems are told at once.
+pub(super) const PROBLEMS_MAX: usize = 50;
+
+/// How much of a name or a value is repeated in a problem, in characters.
+const SHOWN_MAX: usize = 60;
+
+/// How much of the TOML parser's account of an error is told, in characters.
+const MESSAGE_MAX: usize = 200;
 
 const PREFIX: &str = "DRAINHOOK_";
 
@@ -84,11 +95,11 @@ pub(super) struct Layers {
 impl Layers {
     /// Adds the file's layer.
     pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let file = SourceFile { path, text };
+        let file = SourceFile::new(path, text);
         let document = DeTable::parse(text).map_err(|error| ConfigError::NotToml {
             path: path.to_owned(),
             line: file.line(error.span().map_or(0, |span| span.start)),
-            message: error.message().to_owned(),
+            message: printable(error.message(), MESSAGE_MAX),
         })?;
         for (section, value) in document.get_ref() {
             self.add_section(&file, section, value);
@@ -104,26 +115,29 @@ impl Layers {
     ) {
         let (name, origin) = (section.get_ref().as_ref(), file.origin(section));
         if !keys::sections().contains(&name) {
-            let nearest = keys::nearest(name, keys::sections().into_iter()).map(|near| format!("[{near}]"));
-            self.problems.push(Problem::UnknownSection { origin, section: name.to_owned(), nearest });
+            self.tell(|| {
+                let nearest = keys::nearest(name, keys::sections().into_iter());
+                let nearest = nearest.map(|near| format!("[{near}]"));
+                Problem::UnknownSection { origin, section: printable(name, SHOWN_MAX), nearest }
+            });
             return;
         }
         match value.get_ref() {
             DeValue::Table(table) => self.add_table(file, name, 0, table),
             DeValue::Array(tables) if name == "agent" => {
                 if tables.is_empty() || tables.len() > AGENTS_MAX {
-                    self.problems.push(Problem::AgentCount { origin, count: tables.len() });
+                    self.tell(|| Problem::AgentCount { origin, count: tables.len() });
                     return;
                 }
                 self.agents = tables.len();
                 for (agent, value) in tables.iter().enumerate() {
                     match value.get_ref() {
                         DeValue::Table(table) => self.add_table(file, name, agent, table),
-                        other => self.problems.push(not_a_table(file.origin(value), name, other)),
+                        other => self.tell(|| not_a_table(file.origin(value), name, other)),
                     }
                 }
             }
-            other => self.problems.push(not_a_table(origin, name, other)),
+            other => self.tell(|| not_a_table(origin, name, other)),
         }
     }
 
@@ -131,9 +145,11 @@ impl Layers {
         for (name, value) in table {
             let origin = file.origin(name);
             let Some(key) = keys::find(section, name.get_ref()) else {
-                let nearest = keys::suggest(section, name.get_ref()).map(Key::path);
-                let key = format!("{section}.{}", name.get_ref());
-                self.problems.push(Problem::UnknownKey { origin, key, nearest });
+                self.tell(|| {
+                    let nearest = keys::suggest(section, name.get_ref()).map(Key::path);
+                    let key = format!("{section}.{}", printable(name.get_ref(), SHOWN_MAX));
+                    Problem::UnknownKey { origin, key, nearest }
+                });
                 continue;
             };
             match (value.get_ref(), key.kind) {
@@ -155,18 +171,18 @@ impl Layers {
             let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(section_and_name) else {
                 continue;
             };
-            let origin = Origin::Variable(variable.clone());
+            let origin = Origin::Variable(printable(&variable, SHOWN_MAX));
             match KEYS.iter().find(|key| key.variable() == variable) {
                 Some(key) if key.section == "agent" && self.agents > 1 => {
-                    self.problems.push(Problem::WhichAgent { origin });
+                    self.tell(|| Problem::WhichAgent { origin });
                 }
                 Some(key) => self.add(0, key, &text, origin),
-                None => {
+                None => self.tell(|| {
                     let (section, name) = (section.to_lowercase(), name.to_lowercase());
                     let nearest = keys::suggest(&section, &name).map(Key::variable);
-                    let key = format!("{section}.{name}");
-                    self.problems.push(Problem::UnknownKey { origin, key, nearest });
-                }
+                    let key = printable(&format!("{section}.{name}"), SHOWN_MAX);
+                    Problem::UnknownKey { origin, key, nearest }
+                }),
             }
         }
     }
@@ -177,11 +193,11 @@ impl Layers {
             let origin = Origin::Flag(flag);
             let Some(key) = keys::find(section, name) else {
                 let key = format!("{section}.{name}");
-                self.problems.push(Problem::UnknownKey { origin, key, nearest: None });
+                self.tell(|| Problem::UnknownKey { origin, key, nearest: None });
                 continue;
             };
             if *section == "agent" && self.agents > 1 {
-                self.problems.push(Problem::WhichAgent { origin });
+                self.tell(|| Problem::WhichAgent { origin });
                 continue;
             }
             // An address takes the place of any other.
@@ -198,14 +214,23 @@ impl Layers {
                 let given = Given { text: text.to_owned(), value, origin };
                 self.given.insert((agent, key.section, key.name), given);
             }
-            Err(why) => self.wrong(key, format!("{text:?}"), why, origin),
+            Err(why) => self.wrong(key, format!("{:?}", shorten(text, SHOWN_MAX)), why, origin),
         }
     }
 
     fn wrong(&mut self, key: &Key, given: String, why: Option<&'static str>, origin: Origin) {
         let example = key.kind.example().map_or_else(String::new, |example| format!(", written {example}"));
         let expected = format!("{}{example}", key.kind.expected());
-        self.problems.push(Problem::WrongValue { origin, key: key.path(), given, why, expected });
+        self.tell(|| Problem::WrongValue { origin, key: key.path(), given, why, expected });
+    }
+
+    /// Adds a problem, where there are not too many to read already.
+    pub fn tell(&mut self, problem: impl FnOnce() -> Problem) {
+        match self.problems.len().cmp(&PROBLEMS_MAX) {
+            Ordering::Less => self.problems.push(problem()),
+            Ordering::Equal => self.problems.push(Problem::More),
+            Ordering::Greater => {}
+        }
     }
 }
 
@@ -232,11 +257,17 @@ fn with_article(type_name: &str) -> String {
 struct SourceFile<'a> {
     path: &'a Path,
     text: &'a str,
+    /// Where its lines end: to count them anew for each key would take the square of the file's length.
+    line_ends: Vec<usize>,
 }
 
-impl SourceFile<'_> {
+impl<'a> SourceFile<'a> {
+    fn new(path: &'a Path, text: &'a str) -> Self {
+        SourceFile { path, text, line_ends: text.match_indices('\n').map(|(at, _)| at).collect() }
+    }
+
     fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+        self.line_ends.partition_point(|end| *end < offset) + 1
     }
 
     fn origin<T>(&self, spanned: &Spanned<T>) -> Origin {
@@ -245,12 +276,7 @@ impl SourceFile<'_> {
 
     /// A value as it was written, cut where it is long.
     fn given<T>(&self, spanned: &Spanned<T>) -> String {
-        const SHOWN_MAX: usize = 60;
         let written = self.text.get(spanned.span()).unwrap_or_default();
-        let line = written.lines().next().unwrap_or_default();
-        match line.char_indices().nth(SHOWN_MAX) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None => line.to_owned(),
-        }
+        printable(written.lines().next().unwrap_or_default(), SHOWN_MAX)
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::layers::PROBLEMS_MAX;
 use super::{AGENTS_MAX, Origin};
 
 /// Why there is no configuration.
@@ -124,6 +125,9 @@ pub enum Problem {
         /// The variable or the flag.
         origin: Origin,
     },
+    /// There are more than anybody reads.
+    #[error("there are more problems than these {PROBLEMS_MAX}; mend these first")]
+    More,
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

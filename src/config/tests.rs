@@ -359,3 +359,32 @@ fn fifo_queues() {
     let told = problems("[queue]\nurl = \"https://sqs.eu-west-1.amazonaws.com/123456789012/q.fifo\"", &[]);
     assert!(told.contains("FIFO"), "{told}");
 }
+
+#[test]
+fn no_more_problems_than_anybody_reads() {
+    let keys = |count: usize| (0..count).map(|n| format!("k{n} = 1\n")).collect::<String>();
+    let text = problems(&format!("[agent]\n{}", keys(50)), &[]);
+    assert_eq!(text.lines().count(), 50);
+    assert!(!text.contains("more problems"), "{text}");
+    let text = problems(&format!("[agent]\n{}", keys(500)), &[]);
+    assert_eq!(text.lines().count(), 51);
+    assert!(text.ends_with("there are more problems than these 50; mend these first"), "{text}");
+}
+
+#[test]
+fn problems_are_short_and_stay_in_their_line() {
+    let long = "x".repeat(10_000);
+    let escapes = "\u{1b}[31m\u{202e}";
+    let env = [
+        ("DRAINHOOK_AGENT__URL", long.as_str()),
+        ("DRAINHOOK_AGENT__NAME", escapes),
+        (&format!("DRAINHOOK_AGENT__{long}"), "1"),
+        (&format!("DRAINHOOK_{escapes}__{escapes}"), "1"),
+    ];
+    let text = problems(&format!("[agent]\n{long} = 1\n\"\\u001b\" = 1\n[{long}]\n[\"\\u202e\"]"), &env);
+    assert_eq!(text.lines().count(), 8, "{text}");
+    for line in text.lines() {
+        assert!(line.len() < 500, "{line}");
+        assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+    }
+}

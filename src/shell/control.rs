@@ -13,12 +13,16 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::http::printable;
 use crate::machine::effect::CompletionResult;
 use crate::machine::event::OperatorCommand;
 use crate::machine::status::Status;
 
 /// Bytes in a request, its newline included.
 const LINE_MAX: u64 = 4096;
+
+/// How much of serde's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
 
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 16;
@@ -188,7 +192,7 @@ fn read(line: &[u8]) -> Result<Request, String> {
     if line.trim_ascii_start().starts_with(b"[") {
         return Err("a list".to_owned());
     }
-    serde_json::from_slice(line).map_err(|error| error.to_string())
+    serde_json::from_slice(line).map_err(|error| printable(&error.to_string(), CAUSE_MAX))
 }
 
 #[cfg(test)]

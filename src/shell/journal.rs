@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
+use crate::http::printable;
 use crate::machine::journal::{Journal, VERSION};
 
 /// A journal is a few kilobytes; what is larger is not one.
 const JOURNAL_MAX: u64 = 1024 * 1024;
+
+/// How much of serde's account of an error is told, and of an instance's id, in characters.
+const CAUSE_MAX: usize = 120;
 
 /// The file in its folder.
 const NAME: &str = "journal.json";
@@ -71,7 +75,7 @@ impl JournalFile {
         let Some(bytes) = read else { return Ok(None) };
         let journal = decode(&bytes).or_else(|why| self.set_aside(why))?;
         if journal.instance_id != instance_id {
-            return Err(Unusable::Foreign { instance_id: journal.instance_id });
+            return Err(Unusable::Foreign { instance_id: printable(&journal.instance_id, CAUSE_MAX) });
         }
         Ok(Some(journal))
     }
@@ -122,18 +126,21 @@ impl JournalFile {
     }
 }
 
-fn encode(journal: &Journal) -> serde_json::Result<String> {
+/// The file's content.
+pub fn encode(journal: &Journal) -> serde_json::Result<String> {
     let journal = serde_json::to_string(journal)?;
     let checksum = checksum(journal.as_bytes());
     Ok(format!("{journal}\n\"{checksum}\"\n"))
 }
 
-fn decode(bytes: &[u8]) -> Result<Journal, String> {
+/// Reads the file's content, or says what is wrong with it.
+pub fn decode(bytes: &[u8]) -> Result<Journal, String> {
     if bytes.len() as u64 > JOURNAL_MAX {
         return Err(format!("it is larger than {JOURNAL_MAX} bytes"));
     }
     let journal = whole(bytes).ok_or("it was cut off or changed: its checksum is not that of its content")?;
-    let journal: Journal = serde_json::from_slice(journal).map_err(|error| error.to_string())?;
+    let journal: Journal =
+        serde_json::from_slice(journal).map_err(|error| printable(&error.to_string(), CAUSE_MAX))?;
     match journal.version {
         VERSION => Ok(journal),
         other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),

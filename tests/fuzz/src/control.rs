@@ -1,0 +1,84 @@
+//! The control socket: all that one connection sends.
+
+use drainhook::machine::Event;
+use drainhook::shell::control::{self, Answer, Asked, REQUESTS_MAX, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use super::cost::Cost;
+use super::machine::Host;
+use super::text::assert_line;
+
+/// A line that is wrong is answered with a longer one, and there may be one for each byte.
+const COST: Cost = Cost { per_byte: 2048, base: 128 * 1024 };
+
+/// Bytes in a request.
+const LINE_MAX: usize = 4000;
+
+pub const KINDS: &[&str] = &["done", "refused", "question", "command"];
+
+pub fn run(data: &[u8]) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (requests, answers) = COST.of(data.len(), || runtime.block_on(converse(data)));
+    for answer in answers.lines() {
+        match serde_json::from_str(answer).expect("an answer") {
+            Answer::Status(status) => panic!("nobody has said {status:?}"),
+            Answer::Done(what) => {
+                assert_eq!(what, "done");
+                kinds.push("done");
+            }
+            Answer::Refused(why) => {
+                assert_line(&why);
+                kinds.push("refused");
+            }
+        }
+    }
+    // On a longer line the daemon hangs up, and what it had answered may be lost with the connection.
+    let lines = data.split_inclusive(|byte| *byte == b'\n');
+    if lines.clone().all(|line| line.len() <= LINE_MAX) {
+        assert_eq!(answers.lines().count(), lines.count(), "one answer for each line");
+    }
+    let mut host = Host::draining();
+    for request in requests {
+        let written = serde_json::to_string(&request).expect("a request is JSON");
+        assert_eq!(serde_json::from_str::<Request>(&written).expect("a request"), request);
+        kinds.push(if request.command().is_some() { "command" } else { "question" });
+        request.command().into_iter().for_each(|command| host.hear(Event::Operator(command)));
+    }
+    host.live_on();
+    kinds
+}
+
+/// Sends it all, and returns what reached the loop and what was answered.
+async fn converse(data: &[u8]) -> (Vec<Request>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("control");
+    let (sender, mut requests) = mpsc::channel::<Asked>(REQUESTS_MAX);
+    let server = tokio::spawn(control::serve(control::listen(&path).await.expect("bound"), sender));
+    let (mut reader, mut writer) = UnixStream::connect(&path).await.expect("connected").into_split();
+    let send = async {
+        // The daemon hangs up on a line that is too long.
+        let _ = writer.write_all(data).await;
+        let _ = writer.shutdown().await;
+    };
+    let receive = async {
+        let mut answers = String::new();
+        // Hanging up on what was not read is a reset.
+        let _ = reader.read_to_string(&mut answers).await;
+        // The connection is over; when the listener is, so are the requests.
+        server.abort();
+        answers
+    };
+    let heed = async {
+        let mut heard = Vec::new();
+        while let Some((request, reply)) = requests.recv().await {
+            heard.push(request);
+            let _ = reply.send(Answer::Done("done".to_owned()));
+        }
+        heard
+    };
+    let ((), answers, heard) = tokio::join!(send, receive, heed);
+    (heard, answers)
+}

@@ -1,0 +1,106 @@
+//! The machine behind what is read: a shell without an outside.
+
+use std::time::Duration;
+
+use drainhook::machine::effect::{CompletionResult, EffectId};
+use drainhook::machine::event::{ImdsReading, TargetState};
+use drainhook::machine::journal::Journal;
+use drainhook::machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+use drainhook::machine::{Effect, Event, Machine, Time};
+
+/// The instance that it is on.
+pub const INSTANCE: &str = "i-0123456789abcdef0";
+
+/// How often the machine is woken after what it has heard.
+const WAKES_MAX: usize = 32;
+
+/// A machine whose journal is always written, and that gets no other answer than it is given.
+pub struct Host {
+    machine: Machine,
+    now: Time,
+    receiving: Option<EffectId>,
+    asking: Option<EffectId>,
+}
+
+impl Host {
+    /// One that goes on from a journal, or from none.
+    pub fn started(journal: Option<Journal>) -> Self {
+        let now = Time::from_unix_ms(1_764_000_000_000);
+        let mut host = Host { machine: Machine::new(settings(), now), now, receiving: None, asking: None };
+        host.hear(Event::Started { journal: journal.map(Box::new) });
+        host
+    }
+
+    /// One whose instance is being taken away.
+    pub fn draining() -> Self {
+        let mut host = Host::started(None);
+        host.hear(Event::Imds(ImdsReading::TargetState(Some(TargetState::Terminated))));
+        host
+    }
+
+    /// The receive that waits for messages.
+    pub fn receiving(&mut self) -> Option<EffectId> {
+        self.receiving.take()
+    }
+
+    /// The question that waits for the agent's answer.
+    pub fn asking(&mut self) -> Option<EffectId> {
+        self.asking.take()
+    }
+
+    /// Hands an event in, and writes the journal.
+    pub fn hear(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in self.machine.handle(self.now, event) {
+                match effect {
+                    Effect::WriteJournal { id, .. } => events.push(Event::JournalWritten { id }),
+                    Effect::ReceiveMessages { id, .. } => self.receiving = Some(id),
+                    Effect::AskAgent { id, .. } => self.asking = Some(id),
+                    Effect::Heartbeat { .. }
+                    | Effect::Complete { .. }
+                    | Effect::DescribeInstance { .. }
+                    | Effect::DescribeHooks { .. }
+                    | Effect::SetVisibility { .. }
+                    | Effect::DeleteMessage { .. }
+                    | Effect::Report(_) => {}
+                }
+            }
+            let _ = self.machine.status();
+        }
+    }
+
+    /// Wakes the machine when it wants to be woken, for a while.
+    pub fn live_on(&mut self) {
+        for _ in 0..WAKES_MAX {
+            let Some((at, timer)) = self.machine.next_wake() else { return };
+            self.now = self.now.max(at);
+            self.hear(Event::Timer(timer));
+        }
+    }
+}
+
+fn settings() -> Settings {
+    let agent = AgentSettings {
+        name: "worker".to_owned(),
+        drain_timeout: Duration::from_secs(3600),
+        unreachable_grace: Duration::from_secs(60),
+        on_exit: OnExit::Failed,
+        poll: Duration::from_secs(1),
+        blocks: false,
+    };
+    Settings {
+        instance_id: INSTANCE.to_owned(),
+        boot_id: Some("boot".to_owned()),
+        group: Some("workers".to_owned()),
+        agents: vec![agent],
+        queue: true,
+        hook: Some("drain".to_owned()),
+        heartbeat_timeout: None,
+        drain_at: DrainAt::Notice,
+        on_drained: CompletionResult::Continue,
+        on_deadline: CompletionResult::Continue,
+        on_failed: CompletionResult::Continue,
+        ignore_rebalance: false,
+    }
+}
