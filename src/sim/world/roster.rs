@@ -12,10 +12,15 @@ pub(super) fn write_id(number: u64) -> String {
 
 /// The number in an instance's id; `None` where no world has made it.
 fn read_id(id: &str) -> Option<u64> {
-    let digits = id.strip_prefix(ID_PREFIX)?;
-    let well_formed = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
-    let ours = digits.len() == DIGITS && digits.bytes().all(well_formed);
-    ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    let digits: &[u8; DIGITS] = id.strip_prefix(ID_PREFIX)?.as_bytes().try_into().ok()?;
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u64::from(value))
+    })
 }
 
 /// Something for each of a world's instances.
