@@ -13,10 +13,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::http::printable;
 use crate::machine::effect::CompletionResult;
 use crate::machine::event::OperatorCommand;
 use crate::machine::status::Status;
+use crate::text::printable;
 
 /// Bytes in a request, its newline included.
 const LINE_MAX: u64 = 4096;

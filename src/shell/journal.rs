@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest, Md5};
 
-use crate::http::printable;
 use crate::machine::journal::{Journal, VERSION};
+use crate::text::printable;
 
 /// A journal is a few kilobytes; what is larger is not one.
 const JOURNAL_MAX: u64 = 1024 * 1024;
