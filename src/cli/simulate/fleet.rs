@@ -73,7 +73,8 @@ impl Runs {
         Plan {
             seed,
             instances: self.instances,
-            span: Duration::from_secs_f64(self.hours * 3600.0),
+            // A replay gives the hours as a number in decimals.
+            span: Duration::from_millis((self.hours * 3_600_000.0).round() as u64),
             leaving: LEAVING,
             faults: self.without.iter().fold(all, |faults, fault| faults.without(*fault)),
             trace: self.trace,
@@ -135,4 +136,42 @@ fn replay(runs: &Runs, plan: &Plan) -> String {
         off.for_each(|(fault, _)| command.push_str(&format!(" --without {}", fault.name())));
     }
     command + " --trace"
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// What of the command line is about fleets.
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        simulate: super::super::Args,
+    }
+
+    #[test]
+    fn replay_is_the_same_plan() {
+        let runs = Runs {
+            instances: 20,
+            seeds: (3, 1),
+            hours: 1.0,
+            profile: Profile::Rough,
+            without: Vec::new(),
+            trace: true,
+            json: false,
+        };
+        let whole = runs.plan(3);
+        let faults = whole.faults.clone().without(Fault::Throttling).without(Fault::ImdsStale);
+        let part = Plan { instances: 7, span: whole.span / 32, faults, ..whole.clone() };
+        for plan in [whole, part] {
+            let command = replay(&runs, &plan);
+            // The first word is the program's, as it is here.
+            let words = command.split(' ').filter(|word| *word != "simulate");
+            let read = Line::try_parse_from(words).expect("a command that works").simulate;
+            let again = read.fleet(read.instances.expect("a number"));
+            assert_eq!(again.plan(read.seed), plan, "{command}");
+        }
+    }
 }

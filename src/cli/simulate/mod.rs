@@ -106,6 +106,21 @@ pub struct Args {
     trace: bool,
 }
 
+impl Args {
+    /// What is run of a fleet.
+    fn fleet(&self, instances: u32) -> fleet::Runs {
+        fleet::Runs {
+            instances,
+            seeds: (self.seed, self.seeds),
+            hours: self.hours,
+            profile: self.faults,
+            without: self.without.clone(),
+            trace: self.trace,
+            json: self.json,
+        }
+    }
+}
+
 /// The most instances that a run or a served group may have.
 const INSTANCES_MAX: i64 = 100_000;
 
@@ -149,15 +164,7 @@ pub async fn run(args: Args) -> ExitCode {
         };
     }
     if let Some(instances) = args.instances {
-        return fleet::play(&fleet::Runs {
-            instances,
-            seeds: (args.seed, args.seeds),
-            hours: args.hours,
-            profile: args.faults,
-            without: args.without,
-            trace: args.trace,
-            json: args.json,
-        });
+        return fleet::play(&args.fleet(instances));
     }
     if let Some(address) = args.agent {
         let own_agent = match OwnAgent::find(address).await {
