@@ -188,6 +188,8 @@ impl Machine {
     /// Ends the drain, with or without a completed action.
     pub(super) fn end(&mut self, outcome: Outcome, result: Option<CompletionResult>) {
         let now = self.turn.now;
+        // What was read while the action waited says nothing of the time after.
+        self.imds.settle();
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         let Some(drain) = &mut self.drain else { return };
         drain.ended = Some(Ended { at: now, outcome, result });

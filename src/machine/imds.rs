@@ -113,7 +113,7 @@ impl ImdsTrack {
             TargetState::InService => {
                 *served = true;
                 self.in_service_at = Some(turn.now);
-                if notices.target.is_some() {
+                if notices.target.is_some() || notices.action.is_some() {
                     self.in_service_since.get_or_insert(turn.now);
                 }
                 return;
@@ -136,10 +136,11 @@ impl ImdsTrack {
         }
     }
 
-    /// Whether `InService` has been read for long enough to withdraw what IMDS had said before.
-    pub fn is_back(&self) -> bool {
+    /// Whether `InService` has been read for long enough to withdraw what IMDS had said before; or, where it had said
+    /// nothing, what a message had told while IMDS lagged behind.
+    pub fn is_back(&self, notices: &Notices) -> bool {
         let (Some(since), Some(last)) = (self.in_service_since, self.in_service_at) else { return false };
-        last.since(since) >= WITHDRAWAL
+        last.since(since) >= if notices.target.is_some() { WITHDRAWAL } else { LAG }
     }
 
     /// The withdrawal has been acted on.

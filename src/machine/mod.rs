@@ -303,7 +303,7 @@ impl Machine {
     /// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
     /// action that counts.
     fn withdraw_target(&mut self) {
-        if !self.imds.is_back() {
+        if !self.imds.is_back(&self.notices) {
             return;
         }
         let waits = self.drain.as_ref().is_some_and(Drain::awaits_completion);

@@ -94,8 +94,9 @@ impl ActionTrack {
                 self.not_waiting_at = Some(turn.now);
                 self.record.wait_since = None;
                 self.wait_known_at = None;
-                // What does not wait yet has not been completed.
+                // What does not wait yet has not been completed, and a token that has been told of is an earlier action's.
                 self.record.unanswered = None;
+                self.record.token = None;
                 None
             }
             Verdict::Waiting if !conclusive => {

@@ -185,3 +185,42 @@ fn answer_to_a_completion_is_waited_for() {
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
+
+#[test]
+fn message_of_an_earlier_action_before_wait() {
+    let mut bench = Bench::terminating(settings());
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.run(200);
+    bench.beat(no());
+    bench.state = Some("Terminating:Wait");
+    while !bench.is_beating() {
+        bench.wake();
+    }
+    let named = bench.log.iter().rev().find_map(|(_, effect)| match effect {
+        Effect::Heartbeat { action, .. } => Some(action.token.clone()),
+        _ => None,
+    });
+    assert_eq!(named, Some(None), "it did not wait yet, so the token is not its own");
+}
+
+#[test]
+fn back_in_service_after_a_drain_that_imds_never_told_of() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Proceed");
+    for _ in 0..30 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    let returned = |effect: &Effect| matches!(effect, Effect::Report(Report::AgentsReturned));
+    assert_eq!(bench.count(returned), 0, "IMDS may lag behind");
+    for _ in 0..40 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    assert_eq!(bench.count(returned), 1, "it serves again");
+}

@@ -32,8 +32,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Whoever is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
 const FLICKER: Duration = Duration::from_secs(8);
 
+/// Who has lost its journal knows of its way into the pool by a message alone, which IMDS may lag behind for a minute.
+const FORGETFUL_FLICKER: Duration = Duration::from_secs(68);
+
 /// For so long must `InService` be heard before a notice is taken back.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
+
+/// The shortest heartbeat timeout.
+const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 
 /// A heartbeat is under way for so long at most, to AWS.
 const TRANSIT: Duration = Duration::from_secs(1);
@@ -228,6 +234,8 @@ impl Judge {
                     self.violations.push(what);
                 }
             }
+            // Until the hook is read, the shortest timeout is assumed.
+            Effect::Report(Report::DrainStarted { .. }) => each.invariants.believes(TIMEOUT_LEAST),
             Effect::Report(Report::Completing { outcome, .. }) => each.outcome = Some(*outcome),
             Effect::Report(Report::DrainEnded { outcome, .. }) => match outcome {
                 Outcome::Drained => self.figures.drained += 1,
@@ -271,7 +279,8 @@ impl Judge {
             Happening::ImdsFlipped { target, .. } if target == "InService" => each.served = at,
             Happening::TerminationRequested { .. } => {
                 let unheard = each.heard < each.served + WITHDRAWAL;
-                let shortly = at.since(each.served.max(each.up)) < FLICKER;
+                let least = if each.forgetful { FORGETFUL_FLICKER } else { FLICKER };
+                let shortly = at.since(each.served.max(each.up)) < least;
                 each.flickered = each.invariants.is_down() || shortly || unheard;
                 each.leaving = Some(at);
                 (each.calls, each.troubles) = (0, 0);

@@ -169,7 +169,7 @@ impl Reference {
         let receipt = message.receipt.clone();
         match &message.body {
             Body::Lifecycle(body) if body.instance_id == self.settings.instance_id => {
-                if self.kept.ended {
+                if self.drain == Phase::Ended {
                     self.spent.push(receipt.clone());
                 }
                 self.receipts.insert(receipt, body.token.clone());
