@@ -94,3 +94,20 @@ impl Completed {
         if self == Completed::No { other } else { self }
     }
 }
+
+/// How far a drain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    None,
+    UnderWay,
+    Ended,
+}
+
+/// A call under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    Agent,
+    Heartbeat(Time),
+    Complete,
+    Receive,
+}

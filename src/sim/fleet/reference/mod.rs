@@ -16,7 +16,7 @@ use crate::machine::report::Report;
 use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
-use known::{Agent, Completed, Kept};
+use known::{Agent, Call, Completed, Kept, Phase};
 
 /// After so long without a word of IMDS the queue may be asked, drain or no drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -29,6 +29,9 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// What is done once in a while: heartbeats go by their timeout, of which this part may pass.
 const BEAT: f64 = 0.68;
+
+/// So long before EC2 takes an instance back its agent is to be done.
+const SPOT_MARGIN: Duration = Duration::from_secs(10);
 
 /// A heartbeat that failed is tried again within this part of its timeout.
 const BEAT_RETRY_PART: u32 = 15;
@@ -48,6 +51,10 @@ pub(super) struct Reference {
     agent: Agent,
     /// When IMDS last said where the instance goes, and what.
     heard: Option<(Time, TargetState)>,
+    /// When EC2 takes the instance back.
+    spot: Option<Time>,
+    /// The disk has refused the last write.
+    refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
     hook: Option<(String, Duration)>,
     /// When the last heartbeat was sent that succeeded.
@@ -63,21 +70,6 @@ pub(super) struct Reference {
     complaints: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    None,
-    UnderWay,
-    Ended,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    Agent,
-    Heartbeat(Time),
-    Complete,
-    Receive,
-}
-
 impl Reference {
     pub fn new(settings: Settings) -> Self {
         Reference {
@@ -88,6 +80,8 @@ impl Reference {
             calls: BTreeMap::new(),
             agent: Agent::default(),
             heard: None,
+            spot: None,
+            refused: false,
             hook: None,
             beat: None,
             receipts: BTreeMap::new(),
@@ -103,7 +97,9 @@ impl Reference {
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
+            Event::Imds(ImdsReading::Spot(spot)) => self.spot = spot.map(|spot| spot.at),
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
+                self.refused = matches!(event, Event::JournalFailed { .. });
                 if let Some(kept) = self.writes.remove(id) {
                     self.kept = kept;
                 }
@@ -255,7 +251,13 @@ impl Reference {
 
     /// An agent is told what the journal says that it is told.
     fn asks(&mut self, request: &AgentRequest) {
+        if *request == AgentRequest::Status && self.agent.state == Some(AgentState::Serving) {
+            self.complain("an agent that serves is asked, and not told to drain");
+        }
         let AgentRequest::Drain(order) = request else { return };
+        if self.spot.is_some_and(|at| order.deadline + SPOT_MARGIN > at) {
+            self.complain("the agent is given more time than EC2 gives");
+        }
         if !self.kept.told {
             self.complain("the agent is told to drain, and the journal does not say so");
         } else if Some(order.deadline) != self.kept.deadline {
@@ -370,10 +372,13 @@ impl Reference {
         if matches!(self.heard, Some((_, TargetState::Terminated))) && self.drain == Phase::None {
             self.complain("IMDS says Terminated, and no drain begins");
         }
+        let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
+        if self.refused && self.writes.is_empty() && !soon(RETRY) {
+            self.complain("what the disk has refused is not written again");
+        }
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
-        let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
         let asks = self.calls.values().any(|call| *call == Call::Agent);
         if self.kept.told && !asks && !soon(RETRY) {
             self.complain("the agent is not asked");
