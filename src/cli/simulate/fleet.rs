@@ -111,12 +111,26 @@ fn tell_failure(runs: &Runs, failed: &Plan, outcome: &Outcome) {
     let (plan, outcome) = shrink(failed);
     eprintln!("\na smaller run does too:");
     outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
-    let instance =
-        outcome.violations.first().and_then(|violation| instance_in(violation)).unwrap_or_default();
-    let lines: Vec<_> = outcome.trace.iter().filter(|line| line.contains(instance)).collect();
-    eprintln!("\nthe last of {} lines about {instance}:", lines.len());
+    let first = outcome.violations.first().map(String::as_str).unwrap_or_default();
+    let instance = instance_in(first).unwrap_or_default();
+    let lines = lines_before(&outcome.trace, first, instance);
+    eprintln!("\nthe last of {} lines about {instance} before that:", lines.len());
     lines.iter().skip(lines.len().saturating_sub(TRACE_MAX)).for_each(|line| eprintln!("  {line}"));
     eprintln!("\nto see all of it: {}", replay(runs, &plan));
+}
+
+/// What happened to an instance up to its violation; what happened again and again is there once.
+fn lines_before<'a>(trace: &'a [String], violation: &str, instance: &str) -> Vec<&'a str> {
+    let until = violation.split(": ").next().unwrap_or_default();
+    let about = |line: &&str| line.split(' ').nth(1) == Some(instance);
+    let mut lines: Vec<&str> = trace
+        .iter()
+        .map(String::as_str)
+        .filter(about)
+        .take_while(|line| line.split(' ').next() <= Some(until))
+        .collect();
+    lines.dedup_by_key(|line| line.split_once(' ').map(|(_, what)| what));
+    lines
 }
 
 /// The id of the instance that a violation is about.

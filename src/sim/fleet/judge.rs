@@ -15,7 +15,7 @@ use super::figures::Figures;
 use super::plan::{GRACE, HOOK};
 
 /// Auto Scaling calls of a drain in which nothing goes wrong, besides those that go by its length.
-const CALLS_MAX: u32 = 10;
+const CALLS_MAX: u32 = 16;
 
 /// Calls that each thing may cost that goes wrong.
 const CALLS_BY_TROUBLE: u32 = 4;

@@ -9,7 +9,7 @@ use crate::sim::fault::Fault;
 
 use super::Fleet;
 
-/// While nothing is under way, a poll of IMDS that would hear what the last one heard is not made, but for one so
+/// A poll of IMDS that would hear what the last one heard is not made, but for one so
 /// often: after a minute without any the machine would take IMDS for silent.
 const IDLE_POLL: Duration = Duration::from_secs(50);
 
@@ -34,15 +34,22 @@ impl Fleet {
         if let Some(spot) = self.hosts[host].spot.filter(|_| !silent) {
             self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
         }
-        // What was stale is asked for again.
-        let pause = match self.world.target_state(&self.hosts[host].id) {
-            // There is nothing to hear.
-            None => IDLE_POLL,
-            Some("InService") if self.hosts[host].is_idle() => IDLE_POLL,
-            Some(_) => POLL,
-        };
+        let pause = if !silent && self.has_no_news(host) { IDLE_POLL } else { POLL };
         let next = self.hosts[host].next_poll(self.now, pause);
         self.plan_poll(host, next);
+    }
+
+    /// Whether the next poll would hear what the last one heard, and that changes nothing.
+    fn has_no_news(&self, host: usize) -> bool {
+        let host = &self.hosts[host];
+        let Some(target) = self.world.target_state(&host.id) else { return true };
+        // What was stale is asked for again.
+        match host.heard.as_ref() {
+            Some(TargetState::InService) => target == "InService" && host.is_idle(),
+            Some(TargetState::Terminated) => target == "Terminated",
+            Some(TargetState::Warmed(heard)) => target == heard && !host.forgetful,
+            Some(TargetState::Standby | TargetState::Detached | TargetState::Other(_)) | None => false,
+        }
     }
 
     fn reading(&mut self, host: usize) -> ImdsReading {
