@@ -59,7 +59,7 @@ impl ActionTrack {
                     self.not_waiting_at = Some(sent);
                     self.heartbeat.succeeded(sent + heartbeat::probe_interval(timeout));
                 }
-                self.ask_why(sent, turn.now, kind);
+                self.ask_why(Call::Heartbeat, sent, turn.now, kind);
             }
             CallErrorKind::Throttled => self.heartbeat.failed(turn, heartbeat::throttled_retry(timeout)),
             CallErrorKind::AccessDenied => {
@@ -89,7 +89,7 @@ impl ActionTrack {
                 journal.touch();
             }
             CallErrorKind::NoActiveAction | CallErrorKind::Rejected => {
-                self.ask_why(sent, turn.now, error.kind)
+                self.ask_why(Call::Complete, sent, turn.now, error.kind)
             }
             CallErrorKind::Unanswered
             | CallErrorKind::Throttled

@@ -24,18 +24,21 @@ pub(super) struct Question {
     asked_at: Time,
     /// The call was sent when Wait was known.
     conclusive: bool,
+    /// It was a completion: another one has no more to find.
+    completion: bool,
 }
 
 impl ActionTrack {
     /// `No active Lifecycle Action found` means too early, already done, expired or the wrong name. It says more
     /// than "too early" only if the call was sent when Wait was known; another refusal says nothing of the action, but
     /// the instance may be gone.
-    pub(super) fn ask_why(&mut self, sent: Time, now: Time, kind: CallErrorKind) {
+    pub(super) fn ask_why(&mut self, call: Call, sent: Time, now: Time, kind: CallErrorKind) {
         let conclusive =
             kind == CallErrorKind::NoActiveAction && self.wait_known_at.is_some_and(|at| at <= sent);
         let fresh = self.too_early_at.is_some_and(|at| now.since(at) < TOO_EARLY_FRESH);
         if conclusive || !fresh {
-            self.question = Some(Question { asked_at: now, conclusive });
+            let completion = call == Call::Complete;
+            self.question = Some(Question { asked_at: now, conclusive, completion });
         }
     }
 
@@ -64,7 +67,8 @@ impl ActionTrack {
         // What was seen before the question arose does not answer it.
         let question = self.question.take_if(|question| question.asked_at <= sent)?;
         let verdict = Verdict::of(instance.as_ref());
-        if matches!(verdict, Verdict::InService | Verdict::Over) && self.completion.is_pending() {
+        let may_be_ours = verdict == Verdict::InService || (verdict == Verdict::Over && !question.completion);
+        if may_be_ours && self.completion.is_pending() {
             // Its answer will say whether there was an action after all.
             self.question = Some(question);
             self.describe_instance.succeeded(turn.now + ASK_AGAIN);

@@ -224,3 +224,20 @@ fn back_in_service_after_a_drain_that_imds_never_told_of() {
     }
     assert_eq!(bench.count(returned), 1, "it serves again");
 }
+
+#[test]
+fn completions_that_find_nothing() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.drained();
+    bench.complete(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(10);
+    assert!(bench.completing().is_some(), "tried again in the meantime");
+    described(&mut bench, question, "Terminating:Proceed");
+    assert_eq!(
+        bench.ended(),
+        Some(Outcome::Overtaken),
+        "the next try is not waited for, and the next after it"
+    );
+}
