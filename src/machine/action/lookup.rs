@@ -127,6 +127,9 @@ impl ActionTrack {
         // A heartbeat that was planned by another timeout, or by none, is planned anew.
         if let Some(since) = self.record.wait_since {
             self.plan_beat(turn, self.record.last_beat.unwrap_or(since), facts.heartbeat_timeout);
+        } else {
+            let soon = turn.now + heartbeat::probe_interval(facts.heartbeat_timeout);
+            self.heartbeat.next_at = self.heartbeat.next_at.min(soon);
         }
         self.record.hook = Some(facts);
     }

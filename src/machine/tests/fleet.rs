@@ -241,3 +241,20 @@ fn completions_that_find_nothing() {
         "the next try is not waited for, and the next after it"
     );
 }
+
+#[test]
+fn hook_that_was_made_shorter() {
+    let mut bench = Bench::terminating(settings());
+    bench.run(60);
+    bench.hooks = None;
+    bench.crash();
+    bench.beat(no());
+    let hooks = bench.open.iter().find_map(|effect| match effect {
+        Effect::DescribeHooks { id, .. } => Some(*id),
+        _ => None,
+    });
+    let result = Ok(vec![hook("drain", 30)]);
+    bench.event(Event::HooksDescribed { id: hooks.expect("the hook is read again"), result });
+    bench.run(11);
+    assert!(bench.is_beating(), "probed by the timeout that the hook has now");
+}
