@@ -89,7 +89,7 @@ impl Watch {
         deaf: bool,
     ) -> Option<Seen> {
         self.describe.take(id)?;
-        let state = match result {
+        let instance = match result {
             Err(error) => {
                 self.describe.failed(turn, LOOK_RETRY);
                 turn.call_failed(Call::DescribeInstance, error.clone(), false);
@@ -99,14 +99,14 @@ impl Watch {
                 self.over = true;
                 return None;
             }
-            Ok(Some(instance)) => instance.lifecycle_state.as_str(),
+            Ok(Some(instance)) => instance,
         };
         self.describe.succeeded(turn.now + LOOK);
-        let described = result.as_ref().ok().and_then(Option::as_ref);
+        let state = instance.lifecycle_state.as_str();
         if state == "InService" {
             return Some(Seen::InService);
         }
-        let verdict = Verdict::of(described);
+        let verdict = Verdict::of(Some(instance));
         if verdict == Verdict::Retained && !self.retained {
             self.retained = true;
             self.last_look = turn.now;
