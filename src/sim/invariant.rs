@@ -2,6 +2,7 @@
 //! hide in the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::Time;
@@ -25,13 +26,13 @@ pub struct Invariants {
     /// Instances that may be drained more than once: deadlines are of one drain.
     drained_again: BTreeSet<String>,
     /// Which instance has received a message last, where that is known, by the message.
-    holders: BTreeMap<String, Option<String>>,
+    holders: BTreeMap<Arc<str>, Option<Arc<str>>>,
     deadlines: BTreeMap<String, Time>,
     /// The daemon is down.
     down: bool,
     restarted_at: Option<Time>,
-    /// The next heartbeat is the first since then.
-    fresh: bool,
+    /// So many of the next heartbeats may come early.
+    early: u32,
     /// The last call that was refused.
     refused_at: Option<Time>,
     /// In words, with their times.
@@ -57,7 +58,7 @@ impl Default for Invariants {
             deadlines: BTreeMap::new(),
             down: false,
             restarted_at: None,
-            fresh: false,
+            early: 0,
             refused_at: None,
             violations: Vec::new(),
         }
@@ -83,23 +84,38 @@ impl Invariants {
     /// The daemon was started again: it may send one heartbeat at once.
     pub fn restarted(&mut self, at: Time) {
         self.down = false;
-        self.fresh = true;
+        self.early = self.early.max(1);
         self.restarted_at = Some(at);
+    }
+
+    /// The instance has stood still: besides, a heartbeat that was under way arrives only now.
+    pub fn thawed(&mut self, at: Time) {
+        self.restarted(at);
+        self.early = 2;
     }
 
     /// A call was refused, or never reached AWS.
     pub fn refused(&mut self, at: Time) {
-        self.refused_at = Some(at);
+        self.refused_at = self.refused_at.max(Some(at));
     }
 
     /// A call has had no answer, so the next one may come early.
     pub fn lost(&mut self, at: Time) {
-        self.refused_at = Some(at);
-        self.fresh = true;
+        self.refused(at);
+        self.early = self.early.max(1);
     }
 
-    /// The daemon has read its hook, and goes by this heartbeat timeout from now on.
+    /// A drain begins. What its daemon has tried before does not count: it may send one heartbeat at once.
+    pub fn began(&mut self) {
+        self.early = self.early.max(1);
+    }
+
+    /// The daemon has read its hook, and goes by this heartbeat timeout from now on; a heartbeat that is under way has
+    /// gone by the one before.
     pub fn believes(&mut self, timeout: Duration) {
+        if self.believed.is_some_and(|before| before < timeout) {
+            self.early = self.early.max(1);
+        }
         self.believed = Some(timeout);
     }
 
@@ -123,9 +139,7 @@ impl Invariants {
                 self.actions.insert(name, Action { since: at, timeout, last_beat: None });
             }
             Happening::Heartbeat { instance, hook, .. } => self.on_heartbeat(at, instance, hook),
-            Happening::HeartbeatRejected { .. } | Happening::CompletionRejected { .. } => {
-                self.refused_at = Some(at);
-            }
+            Happening::HeartbeatRejected { .. } | Happening::CompletionRejected { .. } => self.refused(at),
             Happening::Completed { instance, hook, .. } => self.on_completion(at, instance, hook),
             Happening::ActionExpired { instance, hook, .. } => {
                 if let Some(action) = self.end(instance, hook) {
@@ -146,7 +160,7 @@ impl Invariants {
                 Some(instance) if self.is_held_by_another(message, instance) => {
                     self.violated(at, format!("{instance}'s message was deleted by another instance"));
                 }
-                Some(instance) if token.as_ref().is_some_and(|token| self.tokens.contains_key(token)) => {
+                Some(instance) if token.as_ref().is_some_and(|token| self.tokens.contains_key(&**token)) => {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
                 }
                 Some(_) => {}
@@ -193,13 +207,14 @@ impl Invariants {
 
     /// One heartbeat per half timeout at most, but for one after a restart; never a gap as long as the timeout.
     fn on_heartbeat(&mut self, at: Time, instance: &str, hook: &str) {
-        let fresh = std::mem::take(&mut self.fresh);
+        let may_be_early = self.early > 0;
+        self.early = self.early.saturating_sub(1);
         let Some(action) = self.actions.get_mut(&(instance.to_owned(), hook.to_owned())) else {
             return self.violated(at, format!("{instance} sent a heartbeat for no action"));
         };
         let timeout = action.timeout.min(self.believed.unwrap_or(action.timeout));
         let gap = action.last_beat.map(|last| at.since(last));
-        let too_soon = gap.is_some_and(|gap| gap + self.transit < timeout / 2) && !fresh;
+        let too_soon = gap.is_some_and(|gap| gap + self.transit < timeout / 2) && !may_be_early;
         let too_late = at.since(action.last_beat.unwrap_or(action.since)) > action.timeout;
         action.last_beat = Some(at);
         if too_soon || too_late {
@@ -251,8 +266,13 @@ mod tests {
     }
 
     fn deleted(about: Option<String>) -> Happening {
-        let token = about.as_ref().map(|_| "t".to_owned());
-        Happening::MessageDeleted { queue: "q".to_owned(), message: "m".to_owned(), about, token }
+        let token = about.as_ref().map(|_| "t".into());
+        Happening::MessageDeleted {
+            queue: "q".into(),
+            message: "m".into(),
+            about: about.map(Arc::from),
+            token,
+        }
     }
 
     fn completed() -> Happening {
@@ -302,10 +322,10 @@ mod tests {
     #[test]
     fn message_of_another() {
         let received = |by: &str| Happening::MessageReceived {
-            queue: "q".to_owned(),
-            message: "m".to_owned(),
-            about: Some(instance()),
-            by: Some(by.to_owned()),
+            queue: "q".into(),
+            message: "m".into(),
+            about: Some(instance().into()),
+            by: Some(by.into()),
             receive_count: 1,
         };
         for (by, expected) in [("i-1", 0), ("i-2", 1)] {

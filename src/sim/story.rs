@@ -129,7 +129,7 @@ impl Story {
 
     /// Takes in what happened next, to whomever.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
-        let ours = |instance: &String| *instance == self.instance;
+        let ours = |instance: &str| *instance == self.instance;
         let first = |seen: &mut Option<Time>| *seen = seen.or(Some(at));
         match happening {
             Happening::TerminationRequested { instance, .. } if ours(instance) => first(&mut self.requested),

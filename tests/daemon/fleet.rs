@@ -28,7 +28,7 @@ async fn scale_in_of_all() {
         };
         assert_eq!(stage.count(completions), 1, "{instance}: {:#?}", stage.history);
         let deletions = |one: &Happening| match one {
-            Happening::MessageDeleted { about, .. } => about.as_ref() == Some(instance),
+            Happening::MessageDeleted { about, .. } => about.as_deref() == Some(instance),
             _ => false,
         };
         assert_eq!(stage.count(deletions), 1, "{instance}: {:#?}", stage.history);
@@ -45,7 +45,7 @@ async fn message_of_another() {
     let [ours, others] = stage.instances().try_into().expect("two instances");
     let _daemon = Daemon::start(&stage.variables(&ours)).await;
     let deleted = |one: &Happening, whom: &String| match one {
-        Happening::MessageDeleted { about, .. } => about.as_ref() == Some(whom),
+        Happening::MessageDeleted { about, .. } => about.as_deref() == Some(whom),
         _ => false,
     };
     stage.service.world(|world, now| world.terminate_instance(now, &others, true)).expect("in service");
@@ -54,7 +54,7 @@ async fn message_of_another() {
     stage.scale_in();
     stage.until("the end of ours", |one| deleted(one, &ours)).await;
     let given_back = |one: &Happening| match one {
-        Happening::VisibilityChanged { about, .. } => about.as_ref() == Some(&others),
+        Happening::VisibilityChanged { about, .. } => about.as_deref() == Some(&others),
         _ => false,
     };
     // The message is received, or this would show nothing.

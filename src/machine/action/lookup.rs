@@ -19,6 +19,9 @@ use super::{ActionTrack, DENIED_RETRY};
 /// Between questions that were not answered.
 const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
+/// By so much may a message be older than the last look at IMDS that found the instance in service, and be believed.
+const DOUBT: Duration = Duration::from_secs(5);
+
 impl ActionTrack {
     /// The group, its hooks, and what `No active Lifecycle Action found` meant.
     pub(super) fn learn_names(&mut self, turn: &mut Turn, settings: &Settings) {
@@ -39,6 +42,10 @@ impl ActionTrack {
     /// A message says that our action has reached Wait. Whether it is ours has been looked at before.
     pub fn on_message(&mut self, turn: &mut Turn, settings: &Settings, message: &LifecycleMessage) {
         self.record.group.get_or_insert_with(|| message.group.clone());
+        if self.impossible.take().is_some() {
+            // There is a hook to complete after all: it was made, or renamed, since its group was asked.
+            self.hooks_read = false;
+        }
         if self.record.hook.is_none() && self.describe_hooks.failures > 0 {
             self.choose(turn, hook::assume(settings, &message.hook));
         }
@@ -47,11 +54,11 @@ impl ActionTrack {
             self.token_sent = message.sent;
         }
         if self.record.wait_since.is_none() {
+            let (sent, seen) = (message.sent.unwrap_or(turn.now), self.not_waiting_at.unwrap_or_default());
+            // An old message, a metadata service that lags or a clock that is off: it may have waited for long.
+            self.beat_at_once |= sent > turn.now || sent + DOUBT < seen;
             // An old message must not make an action old that has only just begun.
-            let since = message.sent.unwrap_or(turn.now).max(self.not_waiting_at.unwrap_or_default());
-            self.beat_at_once |= since > turn.now;
-            let since = since.min(turn.now);
-            self.learn_wait(turn, since, "message");
+            self.learn_wait(turn, sent.max(seen).min(turn.now), "message");
         }
     }
 

@@ -219,9 +219,9 @@ impl ActionTrack {
     fn beat(&mut self, turn: &mut Turn, hook: &HookFacts) {
         if self.heartbeat.next_at == Time::default() && self.record.wait_since.is_none() {
             // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
-            let least = heartbeat::probe_interval(hook.heartbeat_timeout);
-            let least = self.not_waiting_at.map_or(Duration::ZERO, |_| least);
-            self.heartbeat.next_at = self.expected_since.unwrap_or(turn.now) + least;
+            let probe = heartbeat::probe_interval(hook.heartbeat_timeout);
+            let seen = self.not_waiting_at.map(|at| at + probe);
+            self.heartbeat.next_at = seen.or(self.expected_since).unwrap_or(turn.now);
         }
         let Some(action) = self.name() else { return };
         if turn.is_free(Once::Heartbeat) && self.heartbeat.ready(turn, Timer::Heartbeat) {

@@ -116,7 +116,8 @@ impl ActionTrack {
                 self.doubt_token(turn);
                 None
             }
-            Verdict::Waiting if ours => Some(over),
+            // Our action is over; another hook's still waits.
+            Verdict::Waiting if ours || self.is_listed() => Some(over),
             Verdict::Waiting => {
                 self.doubt_hook(turn);
                 None
@@ -131,6 +132,11 @@ impl ActionTrack {
         self.wait_known_at = Some(turn.now);
         self.heartbeat.next_at = turn.now;
         self.completion.next_at = turn.now;
+    }
+
+    /// Whether our hook is one of the group's.
+    fn is_listed(&self) -> bool {
+        self.record.hook.as_ref().is_some_and(|hook| self.hook_names.contains(&hook.name))
     }
 
     /// The instance waits, and yet our hook's name finds no action: somebody else's does.

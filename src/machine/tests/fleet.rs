@@ -258,3 +258,60 @@ fn hook_that_was_made_shorter() {
     bench.run(11);
     assert!(bench.is_beating(), "probed by the timeout that the hook has now");
 }
+
+#[test]
+fn instance_that_stood_still() {
+    // It was in service when it was hibernated, and has waited for as long as anybody can tell when it comes back.
+    let mut bench = Bench::new(Settings { queue: false, ..settings() });
+    bench.target(TargetState::InService);
+    bench.now = bench.now + secs(280);
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::Terminated);
+    assert!(bench.is_beating(), "the hook's timeout is 300 s");
+}
+
+#[test]
+fn metadata_service_that_lags_behind_the_message() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.run(15);
+    bench.target(TargetState::InService);
+    bench.run(1);
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now - secs(16);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert!(bench.is_beating(), "by the message half the timeout has passed, whatever IMDS has said since");
+}
+
+#[test]
+fn release_after_our_action_is_over_and_anothers_waits() {
+    let mut bench = Bench::new(Settings { queue: false, hook: Some("drain".to_owned()), ..settings() });
+    bench.hooks = Some(Ok(vec![hook("drain", 60), hook("others", 60)]));
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::Terminated);
+    bench.beat(no());
+    bench.beat(no());
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "another hook's action waits, and ours is not there");
+    bench.state = Some("Terminating:Retained");
+    bench.run(80);
+    bench.beat(Ok(()));
+    assert_eq!(bench.drains_started(), 2, "it was retained for the other hook, and released");
+}
+
+#[test]
+fn hook_that_was_made_again_before_wait() {
+    let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), ..settings() });
+    bench.hooks = Some(Ok(vec![]));
+    bench.target(TargetState::Terminated);
+    assert!(bench.machine.status().hook_problem.is_some());
+    bench.hooks = Some(Ok(vec![hook("drain", 300)]));
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.drained();
+    assert!(bench.deleted().is_empty(), "its action waits");
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert_eq!(bench.deleted(), ["r1"]);
+}

@@ -70,7 +70,8 @@ fn wait_by_message() {
 fn wait_by_probing_heartbeat() {
     let mut bench = Bench::terminating(Settings { queue: false, ..settings() });
     bench.reports(0, AgentState::Draining, 1);
-    bench.run(59);
+    // A minute after it was last seen in service.
+    bench.run(58);
     assert!(!bench.is_beating());
     bench.run(1);
     bench.beat(Err(CallErrorKind::NoActiveAction));
@@ -145,7 +146,11 @@ fn stale_token_without_imds() {
 
 #[test]
 fn wrong_hook_named() {
-    let mut bench = Bench::waiting(Settings { hook: Some("drain".to_owned()), ..settings() });
+    let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), queue: false, ..settings() });
+    // Nobody can say that there is no such hook.
+    bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::Terminated);
     bench.drained();
     bench.complete(Err(CallErrorKind::NoActiveAction));
     bench.complete(Err(CallErrorKind::NoActiveAction));

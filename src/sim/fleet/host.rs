@@ -8,6 +8,7 @@ use crate::machine::journal::Journal;
 use crate::machine::settings::Settings;
 use crate::machine::{Machine, Time};
 
+use super::poll::POLL;
 use super::reference::Reference;
 
 /// An instance.
@@ -32,6 +33,8 @@ pub(super) struct Host {
     pub poll: u32,
     /// The wake-up that is planned.
     pub wake: Option<Time>,
+    /// It is in service and idle: since then, polls that would hear so once more are skipped, until something happens.
+    pub rests: Option<Time>,
     /// Where in each second it polls.
     pub phase: Duration,
     /// The last target state that the daemon has heard in this life.
@@ -69,6 +72,7 @@ impl Host {
             life: 0,
             poll: 0,
             wake: None,
+            rests: None,
             phase,
             heard: None,
             held: None,
@@ -110,6 +114,7 @@ impl Host {
         self.life += 1;
         self.poll += 1;
         self.wake = None;
+        self.rests = None;
         self.heard = None;
         self.held = None;
     }
@@ -126,8 +131,14 @@ impl Host {
 
     /// Nothing is under way or waited for, and a reading that says what the last one said changes nothing.
     pub fn is_idle(&self) -> bool {
-        let idle = self.machine.as_ref().is_none_or(Machine::is_idle);
+        let idle = self.machine.as_ref().is_some_and(Machine::is_idle);
         idle && self.heard == Some(TargetState::InService) && self.spot.is_none()
+    }
+
+    /// The last of the polls before `now` that it has skipped.
+    pub fn last_skipped(&self, now: Time) -> Option<Time> {
+        let last = self.next_poll(now - Duration::from_millis(1), POLL) - POLL;
+        self.rests.filter(|since| last > *since).map(|_| last)
     }
 
     /// The first of its poll times after `now`.

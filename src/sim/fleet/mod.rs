@@ -8,8 +8,8 @@
 //! - `network`: a daemon's calls, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
-//! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts; `reference`: what one daemon may and must do, at every
-//!   step
+//! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts
+//! - `reference`: what one daemon may and must do, at every step
 //! - `cost`: what a scale-in of a large fleet costs
 //! - `shrink`: from a run that violates something to a smaller one
 
@@ -217,7 +217,9 @@ impl Fleet {
 
     fn begin(&mut self, host: usize) {
         self.at(self.now + self.hosts[host].phase, Step::Start { host });
-        if let Some(at) = self.plan.leaves_at(&mut self.rng) {
+        let leaves_at = self.plan.leaves_at(&mut self.rng);
+        // Whoever comes later stays: its drain would outlast the run.
+        if let Some(at) = leaves_at.filter(|_| self.now < self.plan.faults_end()) {
             self.at(at, Step::ScaleIn { host });
         }
         for fault in strike::BY_INSTANCE {
@@ -326,15 +328,21 @@ impl Fleet {
         }
     }
 
-    /// Hands an event to a machine, and sends its effects on their way.
+    /// Hands an event to a machine, after the last of the polls that it has skipped.
     fn feed(&mut self, host: usize, event: Event) {
+        self.catch_up(host);
+        self.hand_in(host, self.now, event);
+        self.poll_again(host);
+    }
+
+    /// Hands an event to a machine, and sends its effects on their way.
+    fn hand_in(&mut self, host: usize, now: Time, event: Event) {
         self.tell(host, || format!("<- {event:?}"));
-        self.judge.hears(host, self.now, &event);
+        self.judge.hears(host, now, &event);
         if let Some(ledger) = &mut self.ledger {
             ledger.hears(&self.hosts[host].id, &event);
         }
-        let now = self.now;
-        let clock = self.hosts[host].clock(self.now);
+        let clock = self.hosts[host].clock(now);
         let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };
         reference.hears(clock, &event);
         let effects = machine.handle(clock, event);
@@ -345,7 +353,7 @@ impl Fleet {
         let life = *life;
         for effect in effects {
             self.tell(host, || format!("-> {effect:?}"));
-            self.judge.decides(host, self.now, &effect, self.hosts[host].written());
+            self.judge.decides(host, now, &effect, self.hosts[host].written());
             if !matches!(effect, Effect::Report(_)) {
                 let delay = self.way_to(&effect);
                 self.after(delay, Step::Request { host, life, effect: Box::new(effect) });
@@ -368,6 +376,7 @@ impl Fleet {
 
     fn plan_poll(&mut self, host: usize, at: Time) {
         self.hosts[host].poll += 1;
+        self.hosts[host].rests = None;
         let poll = self.hosts[host].poll;
         self.at(at, Step::Poll { host, poll });
     }

@@ -18,6 +18,9 @@ impl Fleet {
                 ledger.observe(at, &happening);
             }
             let about = happening.instance().and_then(|id| self.places.get(id).copied());
+            if let (Happening::TerminationRequested { .. }, Some(host)) = (&happening, about) {
+                self.catch_up(host);
+            }
             if let Some(host) = about.or(by) {
                 self.judge.observe(host, at, &happening);
             }
@@ -126,7 +129,7 @@ impl Fleet {
     pub(super) fn put_hook(&mut self) {
         let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..plan::TIMEOUTS.len())]);
         let hook = HookSpec::terminating(plan::HOOK, timeout);
-        self.judge.hook_changed();
+        self.judge.hook_changed(false);
         if self.world.put_hook(self.now, plan::GROUP, hook).is_err() {
             self.after(Duration::from_secs(5), Step::HookAgain);
         }

@@ -9,15 +9,18 @@ use crate::sim::fault::Fault;
 
 use super::Fleet;
 
-/// A poll of IMDS that would hear what the last one heard is not made, but for one so
-/// often: after a minute without any the machine would take IMDS for silent.
-const IDLE_POLL: Duration = Duration::from_secs(50);
+/// While something is under way and IMDS has no news of it, so often is enough: the reference takes IMDS for silent after
+/// a minute.
+const DULL_POLL: Duration = Duration::from_secs(50);
 
-/// While something is under way.
+/// From poll to poll.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
 impl Fleet {
     pub(super) fn poll(&mut self, host: usize) {
+        if self.hosts[host].machine.is_none() {
+            return;
+        }
         let reading = self.reading(host);
         let silent = self.now < self.hosts[host].imds_silent_until;
         if let ImdsReading::TargetState(heard) = &reading {
@@ -27,16 +30,41 @@ impl Fleet {
         }
         let served = self.hosts[host].heard == Some(TargetState::InService);
         self.hosts[host].forgetful &= !served;
-        if (silent || self.hosts[host].forgetful) && !self.hosts[host].is_draining() {
-            self.judge.deaf(host, self.now);
+        if silent || self.hosts[host].forgetful {
+            self.judge.deaf(host, self.now, self.hosts[host].is_draining());
         }
         self.feed(host, Event::Imds(reading));
         if let Some(spot) = self.hosts[host].spot.filter(|_| !silent) {
             self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
         }
-        let pause = if !silent && self.has_no_news(host) { IDLE_POLL } else { POLL };
-        let next = self.hosts[host].next_poll(self.now, pause);
+        let dull = !silent && self.has_no_news(host);
+        if dull && self.hosts[host].is_idle() {
+            self.hosts[host].rests = Some(self.now);
+            return;
+        }
+        let next = self.hosts[host].next_poll(self.now, if dull { DULL_POLL } else { POLL });
         self.plan_poll(host, next);
+    }
+
+    /// Makes up for the last of the polls that a daemon at rest has skipped.
+    pub(super) fn catch_up(&mut self, host: usize) {
+        if let Some(at) = self.hosts[host].last_skipped(self.now) {
+            self.hosts[host].rests = Some(at);
+            self.hand_in(host, at, Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))));
+        }
+    }
+
+    /// Goes on with the polls of a daemon that has rested, unless it still may.
+    pub(super) fn poll_again(&mut self, host: usize) {
+        if self.hosts[host].rests.is_none() {
+            return;
+        }
+        if self.hosts[host].is_idle() {
+            self.hosts[host].rests = Some(self.now);
+        } else {
+            let next = self.hosts[host].next_poll(self.now, POLL);
+            self.plan_poll(host, next);
+        }
     }
 
     /// Whether the next poll would hear what the last one heard, and that changes nothing.

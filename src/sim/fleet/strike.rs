@@ -81,7 +81,7 @@ impl Fleet {
             }
             Fault::HookEdited => self.put_hook(),
             Fault::HookDeleted => {
-                self.judge.hook_changed();
+                self.judge.hook_changed(true);
                 let _ = self.world.delete_hook(self.now, plan::GROUP, plan::HOOK);
                 self.digest(None);
                 let pause = self.delay(30_000, 600_000);
@@ -131,7 +131,7 @@ impl Fleet {
     /// What stood still moves again. What was under way has been cut off, and what is due is long due.
     pub(super) fn thaw(&mut self, host: usize) {
         if self.hosts[host].machine.is_some() {
-            self.judge.resumed(host, self.now);
+            self.judge.thawed(host, self.now);
         }
     }
 
@@ -155,9 +155,10 @@ impl Fleet {
             self.judge.forgot(host);
         }
         if self.strikes(Fault::ClockJump) {
-            self.hosts[host].clock_ms = self.rng.i64(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS);
+            let ahead_ms = self.rng.i64(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS);
+            self.hosts[host].clock_ms = ahead_ms;
             self.tell(host, || "the clock jumps".to_owned());
-            self.judge.many_drains(host);
+            self.judge.clock_jumped(host, ahead_ms);
         }
     }
 

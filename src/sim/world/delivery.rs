@@ -41,7 +41,7 @@ impl World {
         let delivery = self.config.delivery;
         if self.rng.f64() < delivery.loss {
             self.log(Happening::MessageLost {
-                queue: queue.to_owned(),
+                queue: queue.into(),
                 about: about.map(|about| about.instance),
             });
             return;
@@ -62,7 +62,7 @@ impl World {
     /// A lifecycle action has begun: tells the hook's notification target, and EventBridge.
     pub(super) fn announce(&mut self, id: &str, hook: &HookSpec, token: &str) {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
-        let about = Some(About { instance: id.to_owned(), token: token.to_owned() });
+        let about = Some(About { instance: id.into(), token: token.into() });
         if let Some(target) = &hook.target {
             let body = self.notification(id, &group, hook, token).to_string();
             self.notify(target, body, about.clone());

@@ -1,5 +1,7 @@
 //! What happened in a world, for timelines and for checkers.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::machine::Time;
@@ -59,60 +61,60 @@ pub enum Happening {
     /// A message arrived on a queue.
     MessageSent {
         /// The queue.
-        queue: String,
+        queue: Arc<str>,
         /// The message.
-        message: String,
+        message: Arc<str>,
         /// The instance that it is about.
-        about: Option<String>,
+        about: Option<Arc<str>>,
     },
     /// An event was lost on its way to a queue.
     MessageLost {
         /// The queue that it never reached.
-        queue: String,
+        queue: Arc<str>,
         /// The instance that it is about.
-        about: Option<String>,
+        about: Option<Arc<str>>,
     },
     /// A message was received.
     MessageReceived {
         /// The queue.
-        queue: String,
+        queue: Arc<str>,
         /// The message.
-        message: String,
+        message: Arc<str>,
         /// The instance that it is about.
-        about: Option<String>,
+        about: Option<Arc<str>>,
         /// The instance that received it, where that is known.
-        by: Option<String>,
+        by: Option<Arc<str>>,
         /// How often it has been received, this time included.
         receive_count: u32,
     },
     /// A message was hidden for longer, or given back.
     VisibilityChanged {
         /// The queue.
-        queue: String,
+        queue: Arc<str>,
         /// The message.
-        message: String,
+        message: Arc<str>,
         /// The instance that it is about.
-        about: Option<String>,
+        about: Option<Arc<str>>,
         /// When it can be received again.
         visible_at: Time,
     },
     /// A message was deleted.
     MessageDeleted {
         /// The queue.
-        queue: String,
+        queue: Arc<str>,
         /// The message.
-        message: String,
+        message: Arc<str>,
         /// The instance that it is about.
-        about: Option<String>,
+        about: Option<Arc<str>>,
         /// The token of the action that it is about.
-        token: Option<String>,
+        token: Option<Arc<str>>,
     },
     /// Retention ended for a message that nobody deleted.
     MessageExpired {
         /// The queue.
-        queue: String,
+        queue: Arc<str>,
         /// The message.
-        message: String,
+        message: Arc<str>,
     },
     /// An agent was asked to drain.
     AgentDrainRequested {

@@ -21,14 +21,14 @@ const RECEIVES_IN_PLACE: u32 = 3;
 /// Whom a message is about.
 #[derive(Debug, Clone)]
 pub(super) struct About {
-    pub(super) instance: String,
+    pub(super) instance: Arc<str>,
     /// Which of its lifecycle actions.
-    pub(super) token: String,
+    pub(super) token: Arc<str>,
 }
 
 #[derive(Debug)]
 pub(super) struct Message {
-    id: String,
+    id: Arc<str>,
     body: Arc<str>,
     about: Option<About>,
     sent: Time,
@@ -46,7 +46,7 @@ pub struct ReceivedMessage {
     /// Which of the queue's messages it is.
     pub number: u64,
     /// `MessageId`
-    pub id: String,
+    pub id: Arc<str>,
     /// `ReceiptHandle`
     pub receipt: String,
     /// `Body`
@@ -67,7 +67,7 @@ impl World {
         queue: &str,
         body: String,
         delay: Duration,
-    ) -> Result<String, ApiError> {
+    ) -> Result<Arc<str>, ApiError> {
         self.advance(now);
         if body.is_empty() {
             return Err(ApiError::sender(
@@ -108,7 +108,11 @@ impl World {
             return Err(ApiError::sender("OverLimit", "Too many messages in flight"));
         }
         let numbers = self.numbers_to_receive(queue, max);
-        Ok(numbers.into_iter().filter_map(|number| self.hand_out(queue, number, visibility, by)).collect())
+        let by = by.map(Arc::from);
+        Ok(numbers
+            .into_iter()
+            .filter_map(|number| self.hand_out(queue, number, visibility, by.clone()))
+            .collect())
     }
 
     /// ChangeMessageVisibility: `visibility` counts from now; zero gives the message back.
@@ -123,9 +127,9 @@ impl World {
         check_visibility(visibility)?;
         let (number, receive_count) = self.read_receipt(queue, receipt)?;
         let now = self.now;
-        let messages = &mut self.queues.get_mut(queue).ok_or_else(unknown_queue)?.messages;
+        let found = self.queues.get_mut(queue).ok_or_else(unknown_queue)?;
         let current = |message: &&mut Message| message.receive_count == receive_count;
-        let Some(message) = messages.get_mut(&number).filter(current) else {
+        let Some(message) = found.messages.get_mut(&number).filter(current) else {
             let rule = "Message does not exist or is not available for visibility timeout change.";
             return Err(invalid_value(receipt, "ReceiptHandle", rule));
         };
@@ -138,14 +142,15 @@ impl World {
             return Err(invalid_value(&visibility.as_secs().to_string(), "VisibilityTimeout", rule));
         }
         message.visible_at = now + visibility;
+        let queue = found.name.clone();
         let happening = Happening::VisibilityChanged {
-            queue: queue.to_owned(),
+            queue: queue.clone(),
             message: message.id.clone(),
             about: message.about.as_ref().map(|about| about.instance.clone()),
             visible_at: message.visible_at,
         };
         self.log(happening);
-        self.schedule(now + visibility, Wake::Visible { queue: queue.to_owned(), message: number });
+        self.schedule(now + visibility, Wake::Visible { queue, message: number });
         self.advance(now);
         Ok(())
     }
@@ -159,8 +164,8 @@ impl World {
         if current && let Some(message) = found.messages.remove(&number) {
             found.visible.remove(&message.place);
             let (about, token) = message.about.clone().map(|about| (about.instance, about.token)).unzip();
-            let id = message.id.clone();
-            self.log(Happening::MessageDeleted { queue: queue.to_owned(), message: id, about, token });
+            let (queue_name, id) = (found.name.clone(), message.id.clone());
+            self.log(Happening::MessageDeleted { queue: queue_name, message: id, about, token });
             self.deleted(queue, number, message);
         }
         Ok(())
@@ -175,8 +180,9 @@ impl World {
         }
         let visible_at = self.now + self.delay();
         if let Some(found) = self.queues.get_mut(queue) {
+            let queue = found.name.clone();
             found.messages.insert(number, Message { visible: false, visible_at, ..message });
-            self.schedule(visible_at, Wake::Visible { queue: queue.to_owned(), message: number });
+            self.schedule(visible_at, Wake::Visible { queue, message: number });
         }
     }
 
@@ -187,8 +193,8 @@ impl World {
         body: String,
         about: Option<About>,
         delay: Duration,
-    ) -> Option<String> {
-        let id = self.uuid();
+    ) -> Option<Arc<str>> {
+        let id: Arc<str> = self.uuid().into();
         let now = self.now;
         let found = self.queues.get_mut(queue)?;
         let number = found.next_number;
@@ -211,7 +217,7 @@ impl World {
         };
         found.messages.insert(number, message);
         let expires = now + found.spec.retention;
-        let queue = queue.to_owned();
+        let queue = found.name.clone();
         if !visible {
             self.schedule(now + delay, Wake::Visible { queue: queue.clone(), message: number });
         }
@@ -238,7 +244,8 @@ impl World {
         let Some(found) = self.queues.get_mut(queue) else { return };
         let Some(message) = found.messages.remove(&number) else { return };
         found.visible.remove(&message.place);
-        self.log(Happening::MessageExpired { queue: queue.to_owned(), message: message.id });
+        let queue = found.name.clone();
+        self.log(Happening::MessageExpired { queue, message: message.id });
     }
 
     /// Mostly the oldest; sometimes, as a standard queue does, from anywhere.
@@ -257,7 +264,7 @@ impl World {
         queue: &str,
         number: u64,
         visibility: Duration,
-        by: Option<&str>,
+        by: Option<Arc<str>>,
     ) -> Option<ReceivedMessage> {
         let now = self.now;
         let seed = self.config.seed;
@@ -280,13 +287,13 @@ impl World {
             receive_count: message.receive_count,
         };
         let about = message.about.as_ref().map(|about| about.instance.clone());
-        let queue = queue.to_owned();
+        let queue = found.name.clone();
         self.schedule(now + visibility, Wake::Visible { queue: queue.clone(), message: number });
         self.log(Happening::MessageReceived {
             queue,
             message: received.id.clone(),
             about,
-            by: by.map(str::to_owned),
+            by,
             receive_count: received.receive_count,
         });
         Some(received)

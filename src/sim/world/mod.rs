@@ -35,6 +35,7 @@ mod roster;
 mod throttle;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::machine::Time;
 
@@ -99,8 +100,8 @@ enum Wake {
     Terminated { instance: String },
     ImdsFlip { instance: String, target: &'static str },
     Deliver { queue: String, body: String, about: Option<About> },
-    Visible { queue: String, message: u64 },
-    MessageExpired { queue: String, message: u64 },
+    Visible { queue: Arc<str>, message: u64 },
+    MessageExpired { queue: Arc<str>, message: u64 },
     WorkDone { instance: String, drain: u32 },
 }
 

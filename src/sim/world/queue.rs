@@ -1,6 +1,7 @@
 //! SQS: standard queues.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::Time;
@@ -60,6 +61,8 @@ impl QueueSpec {
 
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// As in `spec`, to be shared by all that happens to it.
+    pub(super) name: Arc<str>,
     pub(super) spec: QueueSpec,
     pub(super) created: Time,
     pub(super) purged: Option<Time>,
@@ -178,6 +181,7 @@ impl World {
 
     pub(super) fn insert_queue(&mut self, spec: QueueSpec) {
         let queue = Queue {
+            name: spec.name.as_str().into(),
             created: self.now,
             purged: None,
             messages: BTreeMap::new(),

@@ -319,7 +319,7 @@ fn hidden_for_long(stage: &Stage) -> bool {
     let instance = stage.instances();
     stage.history.iter().any(|(at, one)| match one {
         Happening::VisibilityChanged { about: Some(about), visible_at, .. } => {
-            instance.contains(about) && visible_at.since(*at) > HOOK
+            instance.iter().any(|id| **id == **about) && visible_at.since(*at) > HOOK
         }
         _ => false,
     })

@@ -2,39 +2,23 @@
 //! compared with it at every step; neither looks into the other.
 //!
 //! It remembers one life of the daemon. What an earlier life did is in the journal that the life begins with.
+//!
+//! Here is what it remembers of what the daemon was told; `rules` says what follows; `known` is the vocabulary.
 
 mod known;
+mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
-use crate::machine::event::{AgentState, ImdsReading, TargetState};
-use crate::machine::journal::{Journal, Outcome};
+use crate::machine::effect::EffectId;
+use crate::machine::event::{ImdsReading, TargetState};
+use crate::machine::journal::Journal;
 use crate::machine::message::{Body, Message};
-use crate::machine::report::Report;
 use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
 use known::{Agent, Call, Completed, Kept, Phase};
-
-/// After so long without a word of IMDS the queue may be asked, drain or no drain.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Others' messages are kept from them for so long at most.
-const GIVEN_BACK: Duration = Duration::from_secs(5);
-
-/// From one try of anything to the next; what lacks a permission aside.
-const RETRY: Duration = Duration::from_secs(10);
-
-/// What is done once in a while: heartbeats go by their timeout, of which this part may pass.
-const BEAT: f64 = 0.68;
-
-/// So long before EC2 takes an instance back its agent is to be done.
-const SPOT_MARGIN: Duration = Duration::from_secs(10);
-
-/// A heartbeat that failed is tried again within this part of its timeout.
-const BEAT_RETRY_PART: u32 = 15;
 
 /// What one life of one daemon may and must do.
 #[derive(Debug)]
@@ -57,12 +41,16 @@ pub(super) struct Reference {
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
     hook: Option<(String, Duration)>,
-    /// When the last heartbeat was sent that succeeded.
+    /// When the drain began.
+    began: Time,
+    /// When its last heartbeat was sent that succeeded.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, and of which action each tells.
     receipts: BTreeMap<String, Option<String>>,
     /// Receipts of our messages that came when our action was over.
-    spent: Vec<String>,
+    spent: BTreeSet<String>,
+    /// Receipts of our messages that came before the drain ended, of which the journal does not say that yet.
+    ending: Vec<String>,
     /// Receipts of messages that are not ours, and have only just come.
     others: Vec<String>,
     /// A completion may have taken effect.
@@ -83,9 +71,11 @@ impl Reference {
             spot: None,
             refused: false,
             hook: None,
+            began: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
-            spent: Vec::new(),
+            spent: BTreeSet::new(),
+            ending: Vec::new(),
             others: Vec::new(),
             completed: Completed::No,
             complaints: Vec::new(),
@@ -101,14 +91,17 @@ impl Reference {
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
                 self.refused = matches!(event, Event::JournalFailed { .. });
                 if let Some(kept) = self.writes.remove(id) {
-                    self.kept = kept;
+                    self.keeps(kept);
                 }
             }
             Event::AgentAnswered { id, answer } if self.calls.remove(id).is_some() => {
                 self.agent.answers(now, answer, &self.settings);
             }
             Event::HeartbeatAnswered { id, result } => {
-                if let (Some(Call::Heartbeat(sent)), Ok(())) = (self.calls.remove(id), result) {
+                let sent = self.calls.remove(id);
+                if let (Some(Call::Heartbeat(sent)), Ok(())) = (sent, result)
+                    && sent >= self.began
+                {
                     self.beat = Some(sent);
                 }
             }
@@ -138,6 +131,14 @@ impl Reference {
         }
     }
 
+    /// When a drain has ended, what its messages told of is over, and may be deleted in the next drain, too.
+    fn keeps(&mut self, kept: Kept) {
+        if kept.ended || kept.started.is_none() {
+            self.spent.extend(self.ending.drain(..));
+        }
+        self.kept = kept;
+    }
+
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
@@ -156,6 +157,9 @@ impl Reference {
         }
         for receipt in drain.into_iter().flat_map(|drain| &drain.receipts) {
             self.receipts.insert(receipt.clone(), action.and_then(|action| action.token.clone()));
+            if self.kept.ended {
+                self.spent.insert(receipt.clone());
+            }
         }
         let hook = action.and_then(|action| action.hook.as_ref());
         self.hook = hook.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
@@ -166,235 +170,13 @@ impl Reference {
         match &message.body {
             Body::Lifecycle(body) if body.instance_id == self.settings.instance_id => {
                 if self.drain == Phase::Ended {
-                    self.spent.push(receipt.clone());
+                    self.spent.insert(receipt.clone());
                 }
                 self.receipts.insert(receipt, body.token.clone());
             }
             Body::Lifecycle(_) | Body::Instance(_) | Body::Test | Body::Unreadable(_) => {
                 self.others.push(receipt)
             }
-        }
-    }
-
-    /// What the machine has decided on what it was told, and when it wants to be woken. Says what is wrong with that.
-    pub fn decides(&mut self, now: Time, effects: &[Effect], wake: Option<Time>) -> Vec<String> {
-        for effect in effects {
-            self.takes_in(now, effect);
-        }
-        self.gives_back(effects);
-        self.must(now, wake);
-        std::mem::take(&mut self.complaints)
-    }
-
-    fn complain(&mut self, what: impl Into<String>) {
-        self.complaints.push(what.into());
-    }
-
-    /// What may be done.
-    fn takes_in(&mut self, now: Time, effect: &Effect) {
-        match effect {
-            Effect::WriteJournal { id, journal } => self.writes_down(*id, journal),
-            Effect::AskAgent { id, request, .. } => {
-                self.calls.insert(*id, Call::Agent);
-                self.asks(request);
-            }
-            Effect::Heartbeat { id, action, .. } => {
-                self.names(action, "heartbeat");
-                let busy = self.calls.values().any(|call| matches!(call, Call::Heartbeat(_)));
-                self.calls.insert(*id, Call::Heartbeat(now));
-                if busy {
-                    self.complain("two heartbeats are under way");
-                }
-                if self.kept.intention.is_some() && !self.kept.ended {
-                    self.complain("a heartbeat, and the intention to complete is in the journal");
-                }
-            }
-            Effect::Complete { id, action, result } => {
-                self.names(action, "completion");
-                let busy = self.calls.values().any(|call| *call == Call::Complete);
-                self.calls.insert(*id, Call::Complete);
-                if busy {
-                    self.complain("two completions are under way");
-                }
-                self.completes(now, *result);
-            }
-            Effect::ReceiveMessages { id, .. } => {
-                let busy = self.calls.values().any(|call| *call == Call::Receive);
-                self.calls.insert(*id, Call::Receive);
-                if busy {
-                    self.complain("two receives are under way");
-                }
-                self.asks_the_queue(now);
-            }
-            Effect::DeleteMessage { receipt, .. } => self.deletes(receipt),
-            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
-                self.complain("Auto Scaling is asked, and nothing is under way");
-            }
-            Effect::Report(report) => self.reports(report),
-            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {
-            }
-        }
-    }
-
-    fn writes_down(&mut self, id: EffectId, journal: &Journal) {
-        let next = Kept::of(journal);
-        let before = self.writes.values().last().unwrap_or(&self.kept);
-        let same_drain = before.started == next.started && before.told && !before.ended;
-        if same_drain && before.deadline.zip(next.deadline).is_some_and(|(before, next)| next > before) {
-            self.complain("the deadline in the journal moves later");
-        }
-        if journal.instance_id != self.settings.instance_id {
-            self.complain("the journal names another instance");
-        }
-        self.writes.insert(id, next);
-    }
-
-    /// An agent is told what the journal says that it is told.
-    fn asks(&mut self, request: &AgentRequest) {
-        if *request == AgentRequest::Status && self.agent.state == Some(AgentState::Serving) {
-            self.complain("an agent that serves is asked, and not told to drain");
-        }
-        let AgentRequest::Drain(order) = request else { return };
-        if self.spot.is_some_and(|at| order.deadline + SPOT_MARGIN > at) {
-            self.complain("the agent is given more time than EC2 gives");
-        }
-        if !self.kept.told {
-            self.complain("the agent is told to drain, and the journal does not say so");
-        } else if Some(order.deadline) != self.kept.deadline {
-            let kept = self.kept.deadline;
-            self.complain(format!("the agent is told {}, and the journal says {kept:?}", order.deadline));
-        }
-    }
-
-    /// An action is named by what was read, and by tokens that came with a message or out of the journal.
-    fn names(&mut self, action: &ActionName, call: &str) {
-        let known = |token: &String| {
-            self.kept.token.as_ref() == Some(token)
-                || self.writes.values().any(|kept| kept.token.as_ref() == Some(token))
-                || self.receipts.values().flatten().any(|own| own == token)
-        };
-        if action.token.as_ref().is_some_and(|token| !known(token)) {
-            self.complain(format!("a {call} by a token that nobody gave us"));
-        }
-        if self.settings.hook.as_ref().is_some_and(|hook| *hook != action.hook) {
-            self.complain(format!("a {call} of {}, which is not our hook", action.hook));
-        }
-    }
-
-    /// The intention is in the journal; it is what is configured for how the drain has ended; and so it has ended.
-    fn completes(&mut self, now: Time, result: CompletionResult) {
-        let Some(intention) = self.kept.intention else {
-            return self.complain("a completion, and the journal does not say so");
-        };
-        if intention.result != result || self.settings.result_for(intention.outcome) != result {
-            self.complain(format!("completed with {result} as {}", intention.outcome));
-        }
-        // What the last life had written down stands until the agent has been heard.
-        if !self.agent.heard {
-            return;
-        }
-        let done = match intention.outcome {
-            Outcome::Drained => self.agent.state == Some(AgentState::Drained),
-            Outcome::Failed => self.agent.has_failed(now, &self.settings),
-            Outcome::Deadline => self.kept.deadline.is_some_and(|deadline| deadline <= now),
-            Outcome::Withdrawn | Outcome::Overtaken => false,
-        };
-        if !done {
-            self.complain(format!("completed as {}, and its agent: {:?}", intention.outcome, self.agent));
-        }
-    }
-
-    /// The queue is shared: it is asked when it has something to tell that nobody else does.
-    fn asks_the_queue(&mut self, now: Time) {
-        let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
-        let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
-        if !self.settings.queue || !(silent || searches) {
-            self.complain("the queue is asked, and has nothing to tell");
-        }
-    }
-
-    /// A message goes when its action is over, and the journal says so.
-    fn deletes(&mut self, receipt: &str) {
-        let Some(token) = self.receipts.get(receipt) else {
-            return self.complain("a message is deleted that is not ours");
-        };
-        let finished = token.as_ref().is_some_and(|token| self.kept.tokens.contains(token));
-        let over = finished || self.spent.iter().any(|spent| spent == receipt);
-        if !over && !self.kept.ended && self.kept.started.is_some() {
-            self.complain("a message is deleted, and the journal does not say that its action is over");
-        }
-    }
-
-    fn reports(&mut self, report: &Report) {
-        match report {
-            Report::DrainStarted { .. } => {
-                self.drain = Phase::UnderWay;
-                (self.beat, self.completed) = (None, Completed::No);
-            }
-            Report::DrainEnded { outcome, result, .. } => {
-                self.drain = Phase::Ended;
-                let wrong = match (outcome, result) {
-                    (Outcome::Overtaken, _) => self.completed == Completed::Yes,
-                    (_, Some(_)) => self.completed == Completed::No,
-                    (_, None) => false,
-                };
-                if wrong {
-                    self.complain(format!(
-                        "the drain ends as {outcome}, and was completed: {:?}",
-                        self.completed
-                    ));
-                }
-            }
-            Report::AgentsReturned => self.drain = Phase::None,
-            _ => {}
-        }
-    }
-
-    /// Others' messages are given back in the very turn in which they came.
-    fn gives_back(&mut self, effects: &[Effect]) {
-        let others = std::mem::take(&mut self.others);
-        let back = |receipt: &String| {
-            effects.iter().any(|effect| match effect {
-                Effect::SetVisibility { entries, .. } => {
-                    entries.iter().any(|(given, hidden)| given == receipt && *hidden <= GIVEN_BACK)
-                }
-                _ => false,
-            })
-        };
-        let kept = others.iter().filter(|receipt| !back(receipt)).count();
-        if kept > 0 {
-            self.complain(format!("{kept} messages of others are not given back"));
-        }
-    }
-
-    /// What must be under way, or come soon.
-    fn must(&mut self, now: Time, wake: Option<Time>) {
-        if matches!(self.heard, Some((_, TargetState::Terminated))) && self.drain == Phase::None {
-            self.complain("IMDS says Terminated, and no drain begins");
-        }
-        let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
-        if self.refused && self.writes.is_empty() && !soon(RETRY) {
-            self.complain("what the disk has refused is not written again");
-        }
-        if self.drain != Phase::UnderWay || !self.writes.is_empty() {
-            return;
-        }
-        let asks = self.calls.values().any(|call| *call == Call::Agent);
-        if self.kept.told && !asks && !soon(RETRY) {
-            self.complain("the agent is not asked");
-        }
-        let completes = self.calls.values().any(|call| *call == Call::Complete);
-        if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(RETRY) {
-            self.complain("the action is not completed");
-        }
-        let beats = self.calls.values().any(|call| matches!(call, Call::Heartbeat(_)));
-        let due =
-            self.hook.as_ref().zip(self.beat).map(|((_, timeout), beat)| {
-                (beat + timeout.mul_f64(BEAT)).max(now + *timeout / BEAT_RETRY_PART)
-            });
-        let late = due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
-        if late && self.kept.intention.is_none() && !beats {
-            self.complain("no heartbeat is planned");
         }
     }
 }

@@ -1,48 +1,23 @@
 //! What must hold of each instance and of the run, whatever goes wrong. It sees what a machine hears and decides, and
 //! what happens in the world, and looks into neither.
 
+mod each;
+
 use std::time::Duration;
 
 use crate::machine::effect::Effect;
-use crate::machine::event::{AgentAnswer, AgentState, ImdsReading, TargetState};
+use crate::machine::event::AgentState;
 use crate::machine::journal::{Journal, Outcome};
 use crate::machine::report::Report;
 use crate::machine::{Event, Time};
-use crate::sim::invariant::Invariants;
 use crate::sim::world::{AgentState as AgentIs, Happening, LifecycleState, World};
 
 use super::figures::Figures;
 use super::plan::{GRACE, HOOK};
-
-/// Auto Scaling calls of a drain in which nothing goes wrong, besides those that go by its length.
-const CALLS_MAX: u32 = 16;
-
-/// Calls that each thing may cost that goes wrong.
-const CALLS_BY_TROUBLE: u32 = 4;
-
-/// While there is work: heartbeats, every third of the shortest timeout.
-const CALL_PERIOD: Duration = Duration::from_secs(10);
-
-/// When there is none: the next try of a completion that comes too early.
-const RETRY: Duration = Duration::from_secs(5);
-
-/// What was asked while faults lasted may still run into its limit: so long does an agent's answer take at most.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Whoever is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
-const FLICKER: Duration = Duration::from_secs(8);
-
-/// Who has lost its journal knows of its way into the pool by a message alone, which IMDS may lag behind for a minute.
-const FORGETFUL_FLICKER: Duration = Duration::from_secs(68);
-
-/// For so long must `InService` be heard before a notice is taken back.
-const WITHDRAWAL: Duration = Duration::from_secs(3);
+use each::Each;
 
 /// The shortest heartbeat timeout.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
-
-/// A heartbeat is under way for so long at most, to AWS.
-const TRANSIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -52,40 +27,6 @@ pub(super) struct Judge {
     figures: Figures,
 }
 
-/// One instance.
-#[derive(Debug)]
-struct Each {
-    invariants: Invariants,
-    /// The agent's state, as last reported in this life of the daemon.
-    reported: Option<AgentState>,
-    /// How the drain is about to end.
-    outcome: Option<Outcome>,
-    /// Since when it is being taken away.
-    leaving: Option<Time>,
-    /// Our lifecycle action: since when it waits, and its heartbeat timeout.
-    open: Option<(Time, Duration)>,
-    /// Since when its agent has no work left.
-    idle: Option<Time>,
-    /// For how long it is waited for after that.
-    grace: Duration,
-    /// Since when its daemon is up.
-    up: Time,
-    /// It has lost its journal, and so does not know that its agent was told to drain.
-    forgetful: bool,
-    /// Since when it is in service.
-    served: Time,
-    /// When its daemon last heard that it is.
-    heard: Time,
-    /// It was in service too shortly for its daemon to know that it goes once more.
-    flickered: bool,
-    /// It was told that there is no hook, while there was none.
-    misled: bool,
-    calls: u32,
-    /// How often something has gone wrong that may cost calls.
-    troubles: u32,
-    id: String,
-}
-
 impl Judge {
     pub fn new(faults_end: Time) -> Self {
         Judge { faults_end, each: Vec::new(), violations: Vec::new(), figures: Figures::default() }
@@ -93,36 +34,23 @@ impl Judge {
 
     pub fn add(&mut self, id: String) {
         self.figures.instances += 1;
-        let mut invariants = Invariants::default().with_transit(TRANSIT);
-        invariants.stopped();
-        self.each.push(Each {
-            invariants,
-            reported: None,
-            outcome: None,
-            leaving: None,
-            open: None,
-            idle: None,
-            grace: Duration::ZERO,
-            up: Time::default(),
-            forgetful: false,
-            served: Time::default(),
-            heard: Time::default(),
-            flickered: false,
-            misled: false,
-            calls: 0,
-            troubles: 0,
-            id,
-        });
+        self.each.push(Each::new(id));
     }
 
     pub fn started(&mut self, host: usize, now: Time) {
         self.each[host].reported = None;
-        self.resumed(host, now);
+        self.each[host].heard_since = None;
+        self.each[host].invariants.restarted(now);
+        self.goes_on(host, now);
     }
 
-    /// The daemon goes on, after a start or a standstill.
-    pub fn resumed(&mut self, host: usize, now: Time) {
-        self.each[host].invariants.restarted(now);
+    /// The instance has stood still, and goes on.
+    pub fn thawed(&mut self, host: usize, now: Time) {
+        self.each[host].invariants.thawed(now);
+        self.goes_on(host, now);
+    }
+
+    fn goes_on(&mut self, host: usize, now: Time) {
         self.each[host].up = now;
         self.each[host].troubles += 1;
     }
@@ -137,8 +65,11 @@ impl Judge {
     }
 
     pub fn forgot(&mut self, host: usize) {
-        self.each[host].forgetful = true;
-        self.each[host].invariants.forgot();
+        let each = &mut self.each[host];
+        each.forgetful = true;
+        each.informed = false;
+        each.invariants.forgot();
+        self.many_drains(host);
     }
 
     /// It may be drained for more than one reason.
@@ -153,62 +84,32 @@ impl Judge {
         self.each[host].troubles += 1;
     }
 
-    /// IMDS says nothing, and nobody knows of a drain.
-    pub fn deaf(&mut self, host: usize, now: Time) {
-        self.each[host].invariants.refused(now);
+    /// IMDS says nothing: whoever is not at it for this very reason knows of no termination.
+    pub fn deaf(&mut self, host: usize, now: Time, is_draining: bool) {
+        let each = &mut self.each[host];
+        if !(is_draining && each.informed) {
+            each.invariants.refused(now);
+        }
     }
 
-    /// The hook is another one from now on: what daemons have read of it is not so any more.
-    pub fn hook_changed(&mut self) {
+    /// The clock is off by so many milliseconds from now on.
+    pub fn clock_jumped(&mut self, host: usize, ahead_ms: i64) {
+        self.each[host].ahead = Duration::from_millis(u64::try_from(ahead_ms).unwrap_or(0));
+        self.many_drains(host);
+    }
+
+    /// The hook is another one from now on, or none: what daemons have read of it is not so any more.
+    pub fn hook_changed(&mut self, is_gone: bool) {
         for host in 0..self.each.len() {
             self.each[host].troubles += 1;
+            self.each[host].hookless |= is_gone && self.each[host].leaving.is_some();
             self.many_drains(host);
         }
     }
 
     /// What a machine is told.
     pub fn hears(&mut self, host: usize, now: Time, event: &Event) {
-        match event {
-            Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))) => {
-                self.each[host].heard = now;
-            }
-            Event::Started { journal: Some(journal) } => {
-                let hook = journal.drain.as_ref().and_then(|drain| drain.action.hook.as_ref());
-                if let Some(hook) = hook {
-                    self.each[host].invariants.believes(hook.heartbeat_timeout);
-                }
-            }
-            Event::HooksDescribed { result: Ok(hooks), .. } => {
-                let hook = hooks.iter().find(|hook| hook.name == HOOK);
-                match hook {
-                    Some(hook) => {
-                        self.each[host].misled = false;
-                        self.each[host].invariants.believes(hook.heartbeat_timeout);
-                    }
-                    // Whoever was told that there is no hook waits for none.
-                    None => {
-                        let each = &mut self.each[host];
-                        each.misled = true;
-                        each.invariants.many_drains(&each.id);
-                    }
-                }
-            }
-            _ => {}
-        }
-        if let Event::AgentAnswered { answer, .. } = event {
-            self.each[host].reported = match answer {
-                AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
-                    Some(status.state)
-                }
-                AgentAnswer::Refused(_) => None,
-                AgentAnswer::Accepted(None)
-                | AgentAnswer::Returned
-                | AgentAnswer::Unsupported(_)
-                | AgentAnswer::CannotDrain(_)
-                | AgentAnswer::Busy(_)
-                | AgentAnswer::Malformed(_) => self.each[host].reported,
-            };
-        }
+        self.each[host].hears(now, event);
     }
 
     /// A machine and the reference disagree.
@@ -235,7 +136,10 @@ impl Judge {
                 }
             }
             // Until the hook is read, the shortest timeout is assumed.
-            Effect::Report(Report::DrainStarted { .. }) => each.invariants.believes(TIMEOUT_LEAST),
+            Effect::Report(Report::DrainStarted { .. }) => {
+                each.invariants.believes(TIMEOUT_LEAST);
+                each.invariants.began();
+            }
             Effect::Report(Report::Completing { outcome, .. }) => each.outcome = Some(*outcome),
             Effect::Report(Report::DrainEnded { outcome, .. }) => match outcome {
                 Outcome::Drained => self.figures.drained += 1,
@@ -271,20 +175,18 @@ impl Judge {
         }
         let faults_end = self.faults_end;
         let each = &mut self.each[host];
-        if matches!(happening, Happening::ActionExpired { .. }) && (each.flickered || each.misled) {
+        if matches!(happening, Happening::ActionExpired { .. }) && each.knows_nothing() {
             each.invariants.refused(at);
         }
-        each.invariants.observe(at, happening);
+        if !(matches!(happening, Happening::MessageDeleted { .. }) && each.is_confused()) {
+            each.invariants.observe(at, happening);
+        }
         match happening {
-            Happening::ImdsFlipped { target, .. } if target == "InService" => each.served = at,
-            Happening::TerminationRequested { .. } => {
-                let unheard = each.heard < each.served + WITHDRAWAL;
-                let least = if each.forgetful { FORGETFUL_FLICKER } else { FLICKER };
-                let shortly = at.since(each.served.max(each.up)) < least;
-                each.flickered = each.invariants.is_down() || shortly || unheard;
-                each.leaving = Some(at);
-                (each.calls, each.troubles) = (0, 0);
+            Happening::ImdsFlipped { target, .. } if target == "InService" => {
+                each.served = at;
+                each.hookless = false;
             }
+            Happening::TerminationRequested { .. } => each.goes(at),
             Happening::WaitBegan { expires, .. } => each.open = Some((at, expires.since(at))),
             Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
             // It may come back.
@@ -322,7 +224,7 @@ impl Judge {
             let wrong = match instance.state {
                 LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
                 LifecycleState::InService => instance.agent.state != AgentIs::Serving && !each.forgetful,
-                _ => true,
+                _ => !each.knows_nothing(),
             };
             if wrong {
                 let (state, agent) = (instance.state, instance.agent.state);
@@ -334,31 +236,6 @@ impl Judge {
 
     pub fn verdict(self) -> (Vec<String>, Figures) {
         (self.violations, self.figures)
-    }
-}
-
-impl Each {
-    /// Liveness: once faults have stopped, an action lasts for one heartbeat timeout at most after it could have been
-    /// completed.
-    fn late(&mut self, at: Time, faults_end: Time) -> Option<String> {
-        let (since, timeout) = self.open.take()?;
-        let could = since.max(self.idle?).max(self.up).max(faults_end + LIMIT) + self.grace;
-        let late = at > could + timeout && !self.misled && !self.flickered;
-        late.then(|| format!("{at}: {}'s action could have been completed at {could}", self.id))
-    }
-
-    /// Calls go by what goes wrong and by time, never by the size of the fleet.
-    fn too_many_calls(&mut self, at: Time) -> Option<String> {
-        let left = self.leaving.take()?;
-        let (took, idle) = (at.since(left), self.idle.unwrap_or(at).max(left));
-        let by_time =
-            idle.since(left).as_secs() / CALL_PERIOD.as_secs() + at.since(idle).as_secs() / RETRY.as_secs();
-        let allowed =
-            CALLS_MAX + CALLS_BY_TROUBLE * self.troubles + u32::try_from(by_time).unwrap_or(u32::MAX);
-        let (calls, troubles) = (self.calls, self.troubles);
-        (calls > allowed).then(|| {
-            format!("{at}: {} made {calls} Auto Scaling calls in {took:?} with {troubles} troubles", self.id)
-        })
     }
 }
 
