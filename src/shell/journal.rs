@@ -202,6 +202,14 @@ mod tests {
         );
     }
 
+    #[test]
+    fn another_instance_with_a_name_that_none_can_have() {
+        let (_folder, file) = folder();
+        file.write(&journal(&format!("\u{1b}[2J\n{}", "i".repeat(100_000)))).expect("written");
+        let error = file.load("i-1").expect_err("another instance's").to_string();
+        assert!(!error.contains(char::is_control) && error.len() < 1_000, "{} bytes: {error:?}", error.len());
+    }
+
     /// A journal of a drain with all that one can have.
     fn of_a_drain() -> Journal {
         let time = Time::from_unix_ms(1_764_000_000_000);

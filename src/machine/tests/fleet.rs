@@ -315,3 +315,16 @@ fn hook_that_was_made_again_before_wait() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
     assert_eq!(bench.deleted(), ["r1"]);
 }
+
+#[test]
+fn hooks_are_asked_for_again_soon() {
+    // The shortest hook lives for 30 s: whoever waits longer than ten for its timeout may be too late.
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
+    bench.target(TargetState::InService);
+    bench.target(TargetState::Terminated);
+    bench.run(120);
+    let asked = bench.times(|effect| matches!(effect, Effect::DescribeHooks { .. }));
+    let longest = asked.windows(2).map(|two| two[1].since(two[0])).max();
+    assert!(longest.is_some_and(|longest| longest <= secs(10)), "{longest:?} between two of {}", asked.len());
+}

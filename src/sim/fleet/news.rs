@@ -17,6 +17,10 @@ impl Fleet {
             if let Some(ledger) = &mut self.ledger {
                 ledger.observe(at, &happening);
             }
+            // Nobody judges this, and there is more of it than of anything else.
+            if matches!(happening, Happening::VisibilityChanged { .. }) {
+                continue;
+            }
             let about = happening.instance().and_then(|id| self.places.get(id).copied());
             if let (Happening::TerminationRequested { .. }, Some(host)) = (&happening, about) {
                 self.catch_up(host);

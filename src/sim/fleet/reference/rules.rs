@@ -212,18 +212,15 @@ impl Reference {
 
     /// Others' messages are given back in the very turn in which they came.
     fn gives_back(&mut self, effects: &[Effect]) {
+        let entries = effects.iter().flat_map(|effect| match effect {
+            Effect::SetVisibility { entries, .. } => entries.as_slice(),
+            _ => &[],
+        });
+        let mut back = entries.filter(|(_, hidden)| *hidden <= GIVEN_BACK).map(|(receipt, _)| receipt);
         let others = std::mem::take(&mut self.others);
-        let back = |receipt: &String| {
-            effects.iter().any(|effect| match effect {
-                Effect::SetVisibility { entries, .. } => {
-                    entries.iter().any(|(given, hidden)| given == receipt && *hidden <= GIVEN_BACK)
-                }
-                _ => false,
-            })
-        };
-        let kept = others.iter().filter(|receipt| !back(receipt)).count();
-        if kept > 0 {
-            self.complain(format!("{kept} messages of others are not given back"));
+        // In the order in which they came.
+        if !others.iter().all(|receipt| back.any(|given| given == receipt)) {
+            self.complain("messages of others are not given back");
         }
     }
 
