@@ -27,10 +27,12 @@ pub enum Fault {
     ImdsSilent,
     /// The metadata service says what was so some seconds ago.
     ImdsStale,
-    /// An agent's process ends in the middle of its work, and is started again.
+    /// An agent's process ends in the middle of its work, and is started again; now and then it is not.
     AgentCrash,
     /// An agent answers nothing for a while.
     AgentHang,
+    /// Every agent of the run holds work that never ends.
+    AgentStuck,
     /// An agent says once that it is draining what it has long finished.
     AgentLie,
     /// The daemon is killed right before or right after something that it does.
@@ -64,7 +66,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind, with its rate in the rough profile: for each chance, each instance and hour, or each run.
-    pub const ROUGH: [(Fault, f64); 24] = [
+    pub const ROUGH: [(Fault, f64); 25] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -75,6 +77,7 @@ impl Fault {
         (Fault::ImdsStale, 0.2),
         (Fault::AgentCrash, 0.2),
         (Fault::AgentHang, 0.5),
+        (Fault::AgentStuck, 0.1),
         (Fault::AgentLie, 0.02),
         (Fault::DaemonCrash, 0.01),
         (Fault::JournalLost, 0.05),
@@ -104,6 +107,7 @@ impl Fault {
             Fault::ImdsStale => "imds-stale",
             Fault::AgentCrash => "agent-crash",
             Fault::AgentHang => "agent-hang",
+            Fault::AgentStuck => "agent-stuck",
             Fault::AgentLie => "agent-lie",
             Fault::DaemonCrash => "daemon-crash",
             Fault::JournalLost => "journal-lost",

@@ -25,8 +25,9 @@ pub(super) const GROUP: &str = "fleet";
 /// Heartbeat timeouts of hooks, in seconds.
 pub(super) const TIMEOUTS: [u64; 4] = [30, 60, 300, 900];
 
-/// What is left to be done when faults have ended must end within this time: a drain, and what a heartbeat timeout adds.
-const TAIL: Duration = Duration::from_secs(900 + 2 * 300 + 120);
+/// What is left to be done when faults have ended must end within this time: two drains, for what was kept at the end of the
+/// first is let go and drained once more, and what a heartbeat timeout adds.
+const TAIL: Duration = Duration::from_secs(2 * 900 + 2 * 300 + 120);
 
 /// What is run. The same plan gives the same run.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +60,8 @@ impl Plan {
         let timeout = Duration::from_secs(TIMEOUTS[rng.usize(..3)]);
         let queue = (rng.f64() < 0.8).then(|| "fleet-termination".to_owned());
         let balancer = (rng.f64() < 0.3).then(|| Duration::from_secs(rng.u64(5..120)));
-        let work = Work { items: rng.u32(0..6), duration: Duration::from_secs(rng.u64(5..600)), stuck: 0 };
+        let stuck = u32::from(has(rng, Fault::AgentStuck));
+        let work = Work { items: rng.u32(0..6), duration: Duration::from_secs(rng.u64(5..600)), stuck };
         let several = has(rng, Fault::SeveralHooks);
         let mut hooks = vec![HookSpec::terminating(HOOK, timeout)];
         hooks.extend(several.then(|| HookSpec::terminating("others", timeout)));

@@ -21,6 +21,9 @@ pub(super) const BY_INSTANCE: [Fault; 6] = [
 /// EC2 user guide, "Spot Instance interruption notices".
 const SPOT_WARNING: Duration = Duration::from_secs(120);
 
+/// The part of the agents that are started again when they have crashed.
+const AGENT_COMES_BACK: f64 = 0.9;
+
 /// By so much is a clock off that was not set.
 const CLOCK_JUMP_MS: i64 = 300_000;
 
@@ -55,7 +58,9 @@ impl Fleet {
             Fault::AgentCrash => {
                 self.exit_agent(host);
                 let pause = self.delay(1_000, 15_000);
-                self.after(pause, Step::AgentStart { host });
+                if self.rng.f64() < AGENT_COMES_BACK {
+                    self.after(pause, Step::AgentStart { host });
+                }
             }
             Fault::Reboot => {
                 self.exit_agent(host);
@@ -94,6 +99,7 @@ impl Fleet {
             | Fault::EventDisorder
             | Fault::Redelivery
             | Fault::ImdsStale
+            | Fault::AgentStuck
             | Fault::AgentLie
             | Fault::DaemonCrash
             | Fault::JournalLost
