@@ -4,6 +4,7 @@ use super::action::{ActionTrack, Situation};
 use super::agent::AgentTrack;
 use super::effect::{CompletionResult, DrainOrder};
 use super::journal::{ActionRecord, DrainRecord, Ended, FINISHED_MAX, Outcome};
+use super::message::LifecycleMessage;
 use super::notice::{ActionNotice, Notices, Reason};
 use super::report::Report;
 use super::settings::DrainAt;
@@ -86,6 +87,14 @@ impl Drain {
         self.ended.is_none()
             && action.is_possible()
             && (action.record.wait_since.is_some() || !action.can_withdraw())
+    }
+
+    /// Whether the message is that of the action that has ended, and came only after that.
+    pub fn has_outlived(&self, message: &LifecycleMessage) -> bool {
+        let ended = self.ended.filter(Ended::ended_an_action);
+        // Of two messages AWS's clock says which is the newer; of a message and the end of a drain, only ours does.
+        ended.is_some_and(|ended| message.sent.is_some_and(|sent| sent <= ended.at))
+            && !self.action.is_older_than(message)
     }
 
     /// The outcome that the last run had written down stands until the agents that it speaks of have been heard.

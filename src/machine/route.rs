@@ -3,7 +3,6 @@
 use super::Machine;
 use super::event::MaintenanceNotice;
 use super::event::SpotNotice;
-use super::journal::Ended;
 use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
 use super::notice::ActionNotice;
 use super::report::Report;
@@ -77,9 +76,7 @@ impl Machine {
         if message.token.as_ref().is_some_and(|token| self.finished.contains(token)) {
             return Owner::Spent;
         }
-        let ended = self.drain.as_ref().and_then(|drain| drain.ended).filter(Ended::ended_an_action);
-        if ended.is_some_and(|ended| message.sent.is_some_and(|sent| sent <= ended.at)) {
-            // The action that we ended before its message came.
+        if self.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
             return Owner::Spent;
         }
         self.notices.action = Some(ActionNotice::from_message(message));

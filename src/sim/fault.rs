@@ -23,6 +23,8 @@ pub enum Fault {
     /// A message that was deleted is received once more: a server that had a copy of it was away (SQS developer guide,
     /// "At-least-once delivery").
     Redelivery,
+    /// Somebody puts a message into the queue that is nobody's.
+    StrayMessage,
     /// The metadata service is silent for a while, or denies what it has said.
     ImdsSilent,
     /// The metadata service says what was so some seconds ago.
@@ -66,13 +68,14 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind, with its rate in the rough profile: for each chance, each instance and hour, or each run.
-    pub const ROUGH: [(Fault, f64); 25] = [
+    pub const ROUGH: [(Fault, f64); 26] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
         (Fault::EventLost, 0.1),
         (Fault::EventDisorder, 0.2),
         (Fault::Redelivery, 0.1),
+        (Fault::StrayMessage, 4.0),
         (Fault::ImdsSilent, 0.5),
         (Fault::ImdsStale, 0.2),
         (Fault::AgentCrash, 0.2),
@@ -103,6 +106,7 @@ impl Fault {
             Fault::EventLost => "event-lost",
             Fault::EventDisorder => "event-disorder",
             Fault::Redelivery => "redelivery",
+            Fault::StrayMessage => "stray-message",
             Fault::ImdsSilent => "imds-silent",
             Fault::ImdsStale => "imds-stale",
             Fault::AgentCrash => "agent-crash",

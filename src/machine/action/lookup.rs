@@ -62,6 +62,11 @@ impl ActionTrack {
         }
     }
 
+    /// Whether a message tells of a later action, by what its own message said.
+    pub fn is_older_than(&self, message: &LifecycleMessage) -> bool {
+        self.token_sent.is_some() && message.sent > self.token_sent
+    }
+
     /// What was learnt from a message of another hook is not known.
     pub fn forget_message(&mut self) {
         self.record.token = None;

@@ -328,3 +328,19 @@ fn hooks_are_asked_for_again_soon() {
     let longest = asked.windows(2).map(|two| two[1].since(two[0])).max();
     assert!(longest.is_some_and(|longest| longest <= secs(10)), "{longest:?} between two of {}", asked.len());
 }
+
+#[test]
+fn next_action_of_a_daemon_whose_clock_is_ahead() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.run(60);
+    bench.drained();
+    bench.complete(Ok(()));
+    // By this clock it begins before the first one has ended; by AWS's it comes after.
+    let sent = bench.now - secs(20);
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
+    assert!(bench.machine.is_draining(), "its message is newer than that of the first");
+}

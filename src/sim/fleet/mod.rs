@@ -7,7 +7,8 @@
 //! - `host`: an instance's machine and what it waits for
 //! - `network`: a daemon's calls, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
-//! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself
+//! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself; `strangers`: messages
+//!   that are nobody's
 //! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts
 //! - `reference`: what one daemon may and must do, at every step
 //! - `cost`: what a scale-in of a large fleet costs
@@ -24,6 +25,7 @@ mod plan;
 mod poll;
 mod reference;
 mod shrink;
+mod strangers;
 mod strike;
 
 use std::collections::BTreeMap;
@@ -196,7 +198,7 @@ impl Fleet {
             let host = fleet.add(view.id);
             fleet.begin(host);
         }
-        for fault in [Fault::HookEdited, Fault::HookDeleted] {
+        for fault in [Fault::HookEdited, Fault::HookDeleted, Fault::StrayMessage] {
             fleet.plan_strike(0, fault);
         }
         fleet.at(fleet.plan.faults_end(), Step::Calm);

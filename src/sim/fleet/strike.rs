@@ -84,6 +84,7 @@ impl Fleet {
                 self.plan_poll(host, self.now);
                 self.at(at, Step::TakeBack { host });
             }
+            Fault::StrayMessage => self.send_stray(),
             Fault::HookEdited => self.put_hook(),
             Fault::HookDeleted => {
                 self.judge.hook_changed(true);

@@ -78,7 +78,7 @@ pub(super) struct Each {
     pub informed: bool,
     /// By so much its clock is ahead of AWS's.
     pub ahead: Duration,
-    /// When its last action ended.
+    /// When its last action ended, or its daemon said so.
     pub over: Time,
     pub calls: u32,
     /// How often something has gone wrong that may cost calls.

@@ -141,13 +141,16 @@ impl Judge {
                 each.invariants.began();
             }
             Effect::Report(Report::Completing { outcome, .. }) => each.outcome = Some(*outcome),
-            Effect::Report(Report::DrainEnded { outcome, .. }) => match outcome {
-                Outcome::Drained => self.figures.drained += 1,
-                Outcome::Deadline => self.figures.deadline += 1,
-                Outcome::Failed => self.figures.failed += 1,
-                Outcome::Overtaken => self.figures.overtaken += 1,
-                Outcome::Withdrawn => self.figures.withdrawn += 1,
-            },
+            Effect::Report(Report::DrainEnded { outcome, .. }) => {
+                each.over = now;
+                match outcome {
+                    Outcome::Drained => self.figures.drained += 1,
+                    Outcome::Deadline => self.figures.deadline += 1,
+                    Outcome::Failed => self.figures.failed += 1,
+                    Outcome::Overtaken => self.figures.overtaken += 1,
+                    Outcome::Withdrawn => self.figures.withdrawn += 1,
+                }
+            }
             Effect::ReceiveMessages { .. } => self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
             Effect::WriteJournal { .. }
