@@ -78,6 +78,8 @@ pub(super) struct Each {
     pub informed: bool,
     /// By so much its clock is ahead of AWS's.
     pub ahead: Duration,
+    /// By so much it is behind.
+    pub behind: Duration,
     /// When its last action ended, or its daemon said so.
     pub over: Time,
     pub calls: u32,
@@ -186,6 +188,11 @@ impl Each {
     /// Nothing that it could have heard tells it of the action.
     pub fn knows_nothing(&self) -> bool {
         self.flickered || self.misled || self.hookless
+    }
+
+    /// By its clock, the action that waits is so much younger than it is that its heartbeat may come too late.
+    pub fn is_behind(&self) -> bool {
+        self.open.is_some_and(|(_, timeout)| self.behind > timeout / 4)
     }
 
     /// By its clock, the action that waits began before the last one ended.

@@ -94,7 +94,9 @@ impl Judge {
 
     /// The clock is off by so many milliseconds from now on.
     pub fn clock_jumped(&mut self, host: usize, ahead_ms: i64) {
-        self.each[host].ahead = Duration::from_millis(u64::try_from(ahead_ms).unwrap_or(0));
+        let off = Duration::from_millis(ahead_ms.unsigned_abs());
+        let each = &mut self.each[host];
+        (each.ahead, each.behind) = if ahead_ms > 0 { (off, Duration::ZERO) } else { (Duration::ZERO, off) };
         self.many_drains(host);
     }
 
@@ -178,7 +180,8 @@ impl Judge {
         }
         let faults_end = self.faults_end;
         let each = &mut self.each[host];
-        if matches!(happening, Happening::ActionExpired { .. }) && each.knows_nothing() {
+        let expires = matches!(happening, Happening::ActionExpired { .. });
+        if expires && (each.knows_nothing() || each.is_behind()) {
             each.invariants.refused(at);
         }
         if !(matches!(happening, Happening::MessageDeleted { .. }) && each.is_confused()) {
