@@ -84,7 +84,7 @@ impl Invariants {
     /// The daemon was started again: it may send one heartbeat at once.
     pub fn restarted(&mut self, at: Time) {
         self.down = false;
-        self.early = self.early.max(1);
+        self.may_beat_early();
         self.restarted_at = Some(at);
     }
 
@@ -102,11 +102,11 @@ impl Invariants {
     /// A call has had no answer, so the next one may come early.
     pub fn lost(&mut self, at: Time) {
         self.refused(at);
-        self.early = self.early.max(1);
+        self.may_beat_early();
     }
 
-    /// A drain begins. What its daemon has tried before does not count: it may send one heartbeat at once.
-    pub fn began(&mut self) {
+    /// The daemon may send one heartbeat at once: what it has sent before does not count, or is not known to have arrived.
+    pub fn may_beat_early(&mut self) {
         self.early = self.early.max(1);
     }
 
@@ -114,7 +114,7 @@ impl Invariants {
     /// gone by the one before.
     pub fn believes(&mut self, timeout: Duration) {
         if self.believed.is_some_and(|before| before < timeout) {
-            self.early = self.early.max(1);
+            self.may_beat_early();
         }
         self.believed = Some(timeout);
     }

@@ -69,12 +69,16 @@ impl ActionTrack {
 
     /// What was learnt from a message of another hook is not known.
     pub fn forget_message(&mut self) {
-        self.record.token = None;
-        self.token_sent = None;
+        self.forget_token();
         if !self.record.proven {
             self.record.wait_since = None;
             self.wait_known_at = None;
         }
+    }
+
+    pub(super) fn forget_token(&mut self) {
+        self.record.token = None;
+        self.token_sent = None;
     }
 
     pub(super) fn learn_wait(&mut self, turn: &mut Turn, since: Time, by: &'static str) {

@@ -100,7 +100,7 @@ impl ActionTrack {
                 self.wait_known_at = None;
                 // What does not wait yet has not been completed, and a token that has been told of is an earlier action's.
                 self.record.unanswered = None;
-                self.record.token = None;
+                self.forget_token();
                 None
             }
             Verdict::Waiting if !conclusive => {
@@ -127,7 +127,7 @@ impl ActionTrack {
 
     /// The instance waits, and yet our token finds no action: it may be an old one's. The next calls name the instance.
     fn doubt_token(&mut self, turn: &mut Turn) {
-        self.record.token = None;
+        self.forget_token();
         // What was sent by that token says nothing of the instance.
         self.wait_known_at = Some(turn.now);
         self.heartbeat.next_at = turn.now;

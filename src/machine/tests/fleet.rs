@@ -330,6 +330,25 @@ fn hooks_are_asked_for_again_soon() {
 }
 
 #[test]
+fn late_message_after_an_end_by_the_instances_name() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.state = Some("Terminating:Wait");
+    let (old, sent) = (bench.now - secs(40_000), bench.now);
+    bench.receive(vec![message("r0", Body::Lifecycle(lifecycle("token-0", old)))]);
+    bench.drained();
+    bench.complete(no());
+    bench.complete(Ok(()));
+    bench.run(1);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert_eq!(
+        bench.drains_started(),
+        1,
+        "it is newer than an old action's message, and that of the one that ended"
+    );
+}
+
+#[test]
 fn next_action_of_a_daemon_whose_clock_is_ahead() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));

@@ -339,7 +339,7 @@ impl Fleet {
 
     /// Hands an event to a machine, and sends its effects on their way.
     fn hand_in(&mut self, host: usize, now: Time, event: Event) {
-        self.tell(host, || format!("<- {event:?}"));
+        self.tell_of(now, host, || format!("<- {event:?}"));
         self.judge.hears(host, now, &event);
         if let Some(ledger) = &mut self.ledger {
             ledger.hears(&self.hosts[host].id, &event);
@@ -384,8 +384,12 @@ impl Fleet {
     }
 
     fn tell(&mut self, host: usize, what: impl FnOnce() -> String) {
+        self.tell_of(self.now, host, what);
+    }
+
+    fn tell_of(&mut self, at: Time, host: usize, what: impl FnOnce() -> String) {
         if self.plan.trace {
-            self.trace.push(format!("{} {} {}", self.now, self.hosts[host].id, what()));
+            self.trace.push(format!("{at} {} {}", self.hosts[host].id, what()));
         }
     }
 }

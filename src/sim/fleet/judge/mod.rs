@@ -140,7 +140,7 @@ impl Judge {
             // Until the hook is read, the shortest timeout is assumed.
             Effect::Report(Report::DrainStarted { .. }) => {
                 each.invariants.believes(TIMEOUT_LEAST);
-                each.invariants.began();
+                each.invariants.may_beat_early();
             }
             Effect::Report(Report::Completing { outcome, .. }) => each.outcome = Some(*outcome),
             Effect::Report(Report::DrainEnded { outcome, .. }) => {
