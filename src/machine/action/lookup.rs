@@ -41,6 +41,9 @@ impl ActionTrack {
 
     /// A message says that our action has reached Wait. Whether it is ours has been looked at before.
     pub fn on_message(&mut self, turn: &mut Turn, settings: &Settings, message: &LifecycleMessage) {
+        if message.sent.is_some() && message.sent <= self.refuted_sent {
+            return;
+        }
         self.record.group.get_or_insert_with(|| message.group.clone());
         if self.impossible.take().is_some() {
             // There is a hook to complete after all: it was made, or renamed, since its group was asked.
@@ -79,6 +82,12 @@ impl ActionTrack {
     pub(super) fn forget_token(&mut self) {
         self.record.token = None;
         self.token_sent = None;
+    }
+
+    /// AWS has found nothing by our token: it is an earlier action's, and so is that of any older message.
+    pub(super) fn refute_token(&mut self) {
+        self.refuted_sent = self.refuted_sent.max(self.token_sent);
+        self.forget_token();
     }
 
     pub(super) fn learn_wait(&mut self, turn: &mut Turn, since: Time, by: &'static str) {

@@ -63,6 +63,8 @@ pub(super) struct ActionTrack {
     /// `No active Lifecycle Action found` was answered, and why is not known yet.
     question: Option<Question>,
     token_sent: Option<Time>,
+    /// By the token of a message that was sent then AWS has found no action: no message up to then is ours.
+    refuted_sent: Option<Time>,
     /// The revision of the journal that has the intention as it is here, or its absence.
     pub intention_revision: u64,
     hooks_read: bool,

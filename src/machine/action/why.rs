@@ -100,7 +100,11 @@ impl ActionTrack {
                 self.wait_known_at = None;
                 // What does not wait yet has not been completed, and a token that has been told of is an earlier action's.
                 self.record.unanswered = None;
-                self.forget_token();
+                if conclusive {
+                    self.refute_token();
+                } else {
+                    self.forget_token();
+                }
                 None
             }
             Verdict::Waiting if !conclusive => {
@@ -127,7 +131,7 @@ impl ActionTrack {
 
     /// The instance waits, and yet our token finds no action: it may be an old one's. The next calls name the instance.
     fn doubt_token(&mut self, turn: &mut Turn) {
-        self.forget_token();
+        self.refute_token();
         // What was sent by that token says nothing of the instance.
         self.wait_known_at = Some(turn.now);
         self.heartbeat.next_at = turn.now;

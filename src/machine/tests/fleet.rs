@@ -205,6 +205,35 @@ fn message_of_an_earlier_action_before_wait() {
 }
 
 #[test]
+fn messages_of_earlier_actions_again_and_again() {
+    let mut bench = Bench::terminating(settings());
+    bench.drained();
+    bench.state = Some("Terminating");
+    bench.run(1);
+    let (older, old) = (bench.now - secs(3600), bench.now - secs(1800));
+    for second in 0..20 {
+        if bench.is_receiving() {
+            let (token, sent) = if second % 2 == 0 { ("token-2", old) } else { ("token-1", older) };
+            let again = message(&format!("r{second}"), Body::Lifecycle(lifecycle(token, sent)));
+            bench.receive(vec![again]);
+        }
+        if bench.completing().is_some() {
+            bench.complete(no());
+        }
+        bench.run(1);
+    }
+    let by_token = |effect: &Effect| matches!(effect, Effect::Complete { action, .. } if action.token.is_some());
+    let tried = bench.count(by_token);
+    assert!(tried <= 2, "{tried} calls by two tokens: what has found nothing is not tried again");
+    bench.state = Some("Terminating:Wait");
+    while bench.completing().is_none() {
+        bench.wake();
+    }
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
 fn back_in_service_after_a_drain_that_imds_never_told_of() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
