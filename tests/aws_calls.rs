@@ -234,9 +234,9 @@ async fn received_messages() {
     let messages = clients.receive(QUEUE, Duration::from_secs(60), 10).await.expect("messages");
     assert_eq!(messages[0].receipt, "a");
     assert_eq!(messages[0].sent, Some(Time::from_unix_ms(1_772_366_400_000)));
-    assert_eq!(messages[0].body, Body::Test);
+    assert_eq!(*messages[0].body, Body::Test);
     assert_eq!((messages[1].receipt.as_str(), messages[1].sent), ("b", None));
-    assert!(messages[1..].iter().all(|message| matches!(message.body, Body::Unreadable(_))));
+    assert!(messages[1..].iter().all(|message| matches!(*message.body, Body::Unreadable(_))));
     assert_eq!(messages.len(), 3);
     assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1).await, Ok(Vec::new()));
     assert_eq!(request_json(&server.requests()[1].body)["MaxNumberOfMessages"], 1);

@@ -142,7 +142,7 @@ fn read(message: SqsMessage) -> Option<Message> {
     message.receipt_handle.filter(|receipt| is_text(receipt, RECEIPT_MAX)).map(|receipt| Message {
         receipt,
         sent,
-        body,
+        body: body.into(),
     })
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The shapes themselves are read in [`crate::aws::message`].
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::time::Time;
@@ -13,8 +15,8 @@ pub struct Message {
     pub receipt: String,
     /// When SQS took it (`SentTimestamp`).
     pub sent: Option<Time>,
-    /// What it says.
-    pub body: Body,
+    /// What it says: shared, as a queue hands a message out again and again.
+    pub body: Arc<Body>,
 }
 
 /// What a message says.

@@ -150,22 +150,20 @@ impl Notices {
             found.push((Reason::SpotInterruption, "spot".to_owned()));
         }
         if let Some(action) = &self.action {
-            found.push((
-                action.reason,
-                format!("action {}", action.token.as_deref().unwrap_or("without a token")),
-            ));
+            let token = action.token.as_deref().unwrap_or("without a token");
+            found.push((action.reason, ["action ", token].concat()));
         }
         // Of what a message has said, IMDS says nothing new: one that has been silent must not start a second drain.
         let told = self.action.as_ref().map(|action| action.reason);
         if let Some(reason) =
             self.target.as_ref().and_then(target_reason).filter(|reason| told != Some(*reason))
         {
-            found.push((reason, format!("target {reason}")));
+            found.push((reason, ["target ", reason.as_str()].concat()));
         }
         for event in self.maintenance.values() {
             let lead = settings.drain_timeout() + MAINTENANCE_MARGIN;
             if event.not_before.is_none_or(|not_before| turn.due(not_before - lead, Timer::Maintenance)) {
-                found.push((Reason::ScheduledMaintenance, format!("maintenance {}", event.event_id)));
+                found.push((Reason::ScheduledMaintenance, ["maintenance ", &event.event_id].concat()));
             }
         }
         if self.rebalance.is_some() && !settings.ignore_rebalance {

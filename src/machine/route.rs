@@ -28,7 +28,7 @@ impl Machine {
         let mut others = Vec::new();
         let mut own = 0;
         for message in messages {
-            let owner = match &message.body {
+            let owner = match &*message.body {
                 Body::Lifecycle(lifecycle) => self.on_lifecycle_message(&message.receipt, lifecycle),
                 Body::Instance(news) => self.on_instance_message(news),
                 Body::Test => Owner::Other,

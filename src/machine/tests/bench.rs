@@ -79,7 +79,7 @@ pub fn lifecycle(token: &str, sent: Time) -> LifecycleMessage {
 }
 
 pub fn message(receipt: &str, body: Body) -> Message {
-    Message { receipt: receipt.to_owned(), sent: None, body }
+    Message { receipt: receipt.to_owned(), sent: None, body: body.into() }
 }
 
 /// What becomes of journal writes.

@@ -222,7 +222,8 @@ fn messages_of_earlier_actions_again_and_again() {
         }
         bench.run(1);
     }
-    let by_token = |effect: &Effect| matches!(effect, Effect::Complete { action, .. } if action.token.is_some());
+    let by_token =
+        |effect: &Effect| matches!(effect, Effect::Complete { action, .. } if action.token.is_some());
     let tried = bench.count(by_token);
     assert!(tried <= 2, "{tried} calls by two tokens: what has found nothing is not tried again");
     bench.state = Some("Terminating:Wait");

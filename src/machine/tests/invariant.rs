@@ -139,7 +139,7 @@ impl Checker {
             let own = messages.iter().map(|message| &message.receipt);
             self.own.extend(own.filter(|receipt| receipt.starts_with("own-")).cloned());
             for message in messages {
-                if let Body::Lifecycle(lifecycle) = &message.body
+                if let Body::Lifecycle(lifecycle) = &*message.body
                     && lifecycle.sent <= self.ended_at
                 {
                     self.over.insert(message.receipt.clone());

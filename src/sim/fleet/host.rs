@@ -39,6 +39,8 @@ pub(super) struct Host {
     pub phase: Duration,
     /// The last target state that the daemon has heard in this life.
     pub heard: Option<TargetState>,
+    /// IMDS has denied that there is a target state, and said nothing since: to whoever it had told none, that is news.
+    pub denied: bool,
     /// A question about the agent's status that the agent holds.
     pub held: Option<(u32, EffectId)>,
     /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
@@ -75,6 +77,7 @@ impl Host {
             rests: None,
             phase,
             heard: None,
+            denied: false,
             held: None,
             forgetful: false,
             imds_silent_until: never,
@@ -116,6 +119,7 @@ impl Host {
         self.wake = None;
         self.rests = None;
         self.heard = None;
+        self.denied = false;
         self.held = None;
     }
 

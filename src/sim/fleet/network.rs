@@ -1,6 +1,7 @@
 //! Calls of a daemon, as the world answers them: what the adapters and AWS are between them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -78,11 +79,11 @@ pub(super) fn receive(
 
 /// The bodies of the queue's messages, by their numbers: each is read once, however many daemons read it.
 #[derive(Debug, Default)]
-pub(super) struct Bodies(BTreeMap<u64, Body>);
+pub(super) struct Bodies(BTreeMap<u64, Arc<Body>>);
 
 impl Bodies {
     pub fn read(&mut self, received: ReceivedMessage) -> Message {
-        let body = self.0.entry(received.number).or_insert_with(|| message::read(&received.body));
+        let body = self.0.entry(received.number).or_insert_with(|| message::read(&received.body).into());
         Message { receipt: received.receipt, sent: Some(received.sent), body: body.clone() }
     }
 }
@@ -136,7 +137,7 @@ pub(super) fn ask_agent(
 }
 
 fn mode(world: &World, instance: &str) -> AgentMode {
-    world.instance(instance).map_or(AgentMode::Refuses, |instance| instance.agent.mode)
+    world.agent(instance).map_or(AgentMode::Refuses, |agent| agent.mode)
 }
 
 fn answers(world: &World, instance: &str) -> bool {
@@ -154,7 +155,7 @@ fn order_body(instance: &str, order: &DrainOrder) -> String {
 }
 
 fn status(world: &World, instance: &str) -> Option<AgentStatus> {
-    let agent = world.instance(instance)?.agent;
+    let agent = world.agent(instance)?;
     Some(AgentStatus {
         state: match agent.state {
             world::AgentState::Serving => AgentState::Serving,

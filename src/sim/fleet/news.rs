@@ -72,8 +72,8 @@ impl Fleet {
     }
 
     fn agent_answers(&self, host: usize) -> bool {
-        let view = self.world.instance(&self.hosts[host].id);
-        view.is_some_and(|instance| instance.agent.mode == AgentMode::Answers)
+        let agent = self.world.agent(&self.hosts[host].id);
+        agent.is_some_and(|agent| agent.mode == AgentMode::Answers)
     }
 
     pub(super) fn scale_in(&mut self, host: usize) {
@@ -143,9 +143,13 @@ impl Fleet {
     /// Nothing goes wrong any more, and nothing that has gone wrong goes on.
     pub(super) fn calm(&mut self) {
         let now = self.now;
-        for host in &mut self.hosts {
-            host.imds_silent_until = host.imds_silent_until.min(now);
-            host.agent_hangs_until = host.agent_hangs_until.min(now);
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].imds_silent_until > now {
+                self.hosts[host].imds_silent_until = now;
+                self.plan_poll(host, self.hosts[host].next_poll(now, POLL));
+            }
+            let hangs_until = &mut self.hosts[host].agent_hangs_until;
+            *hangs_until = now.min(*hangs_until);
         }
         self.world.set_throttle(now, None::<Throttle>);
         self.world.set_delivery(now, self.plan.faults.delivery(now));

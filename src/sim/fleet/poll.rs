@@ -13,6 +13,9 @@ use super::Fleet;
 /// a minute.
 const DULL_POLL: Duration = Duration::from_secs(50);
 
+/// While IMDS answers nothing, and has denied the target state once: from then on it says the same each time.
+const SILENT_POLL: Duration = Duration::from_secs(10);
+
 /// From poll to poll.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,7 @@ impl Fleet {
         let silent = self.now < self.hosts[host].imds_silent_until;
         if let ImdsReading::TargetState(heard) = &reading {
             self.hosts[host].heard.clone_from(heard);
+            self.hosts[host].denied = heard.is_none();
         } else {
             self.hosts[host].heard = None;
         }
@@ -42,7 +46,15 @@ impl Fleet {
             self.hosts[host].rests = Some(self.now);
             return;
         }
-        let next = self.hosts[host].next_poll(self.now, if dull { DULL_POLL } else { POLL });
+        let pause = match (silent, dull) {
+            (true, _) if self.hosts[host].denied => SILENT_POLL,
+            (false, true) => DULL_POLL,
+            (_, _) => POLL,
+        };
+        let mut next = self.hosts[host].next_poll(self.now, pause);
+        if silent {
+            next = next.min(self.hosts[host].next_poll(self.hosts[host].imds_silent_until, POLL));
+        }
         self.plan_poll(host, next);
     }
 

@@ -1,6 +1,6 @@
 //! Launching and scaling in: keeping a group at its desired capacity.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::machine::Time;
 
@@ -8,7 +8,7 @@ use super::activity::Activity;
 use super::agent::Agent;
 use super::config::ImdsMode;
 use super::error::ApiError;
-use super::group::GroupSpec;
+use super::group::{Group, GroupSpec};
 use super::instance::{Instance, LifecycleState};
 use super::{Happening, Wake, World, roster};
 
@@ -92,29 +92,24 @@ impl World {
         };
         instance.leaving = leaving;
         let Some(group) = self.groups.get_mut(&instance.group) else { return };
-        group.staying = if leaving { group.staying - 1 } else { group.staying + 1 };
+        if leaving {
+            group.no_longer_stays(&instance.zone, instance.ordinal);
+        } else {
+            group.stays(&instance.zone, instance.ordinal, id);
+        }
     }
 
     /// Launches or terminates until the group has as many instances as it should.
     pub(super) fn reconcile(&mut self, group: &str, cause: &str) {
         let Ok(found) = self.group(group) else { return };
-        let desired = found.spec.desired as usize;
-        for _ in found.staying..desired {
+        let (staying, desired) = (found.staying(), found.spec.desired as usize);
+        for _ in staying..desired {
             if !self.resume(group, cause) {
                 self.launch(group, cause);
             }
         }
-        let Ok(found) = self.group(group) else { return };
-        if found.staying <= desired {
-            return;
-        }
-        let staying: Vec<&Instance> = found
-            .instances
-            .values()
-            .filter_map(|id| self.instances.get(id))
-            .filter(|one| !one.leaving)
-            .collect();
-        for id in victims(&staying, staying.len() - desired) {
+        for _ in desired..staying {
+            let Some(id) = self.group(group).ok().and_then(Group::victim) else { return };
             self.begin_termination(&id, cause, self.config.warm_pool);
         }
     }
@@ -134,7 +129,7 @@ impl World {
             id: id.clone(),
             ordinal,
             group: group.to_owned(),
-            zone,
+            zone: zone.clone(),
             launched_at: self.now,
             state: LifecycleState::Pending,
             leaving: false,
@@ -151,7 +146,7 @@ impl World {
         self.instances.insert(&id, instance);
         if let Some(group) = self.groups.get_mut(group) {
             group.instances.insert(ordinal, id.clone());
-            group.staying += 1;
+            group.stays(&zone, ordinal, &id);
         }
         self.roster_version += 1;
         self.log(Happening::InstanceLaunched { instance: id.clone(), group: group.to_owned() });
@@ -159,18 +154,56 @@ impl World {
     }
 }
 
-/// Chooses as the default termination policy does where all instances are alike: from the zone that has the most,
-/// and there the oldest.
-fn victims(staying: &[&Instance], count: usize) -> Vec<String> {
-    let mut zones: BTreeMap<&str, VecDeque<&str>> = BTreeMap::new();
-    for instance in staying {
-        zones.entry(&instance.zone).or_default().push_back(&instance.id);
+impl Group {
+    fn stays(&mut self, zone: &str, ordinal: u64, id: &str) {
+        self.staying.entry(zone.to_owned()).or_default().insert(ordinal, id.to_owned());
     }
-    let mut chosen = Vec::with_capacity(count);
-    for _ in 0..count {
-        let longest = zones.values().map(VecDeque::len).max().unwrap_or(0);
-        let zone = zones.values_mut().find(|zone| zone.len() == longest);
-        chosen.extend(zone.and_then(VecDeque::pop_front).map(str::to_owned));
+
+    fn no_longer_stays(&mut self, zone: &str, ordinal: u64) {
+        if let Some(staying) = self.staying.get_mut(zone) {
+            staying.remove(&ordinal);
+        }
     }
-    chosen
+
+    /// How many instances count toward the desired capacity.
+    fn staying(&self) -> usize {
+        self.staying.values().map(BTreeMap::len).sum()
+    }
+
+    /// Chosen as by the default termination policy where all instances are alike: in the zone that has the most, the
+    /// oldest.
+    fn victim(&self) -> Option<String> {
+        let longest = self.staying.values().map(BTreeMap::len).max()?;
+        let zone = self.staying.values().find(|zone| zone.len() == longest)?;
+        zone.values().next().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::WorldConfig;
+    use super::*;
+
+    const START: Time = Time::from_unix_ms(1_764_000_000_000);
+
+    #[test]
+    fn takes_the_oldest_of_the_zone_that_has_the_most() {
+        // In the zones a, b, c, a, b, by age.
+        let mut world = World::new(WorldConfig { instances: 5, ..WorldConfig::default() }, START);
+        let ids: Vec<String> = world.instances().into_iter().map(|instance| instance.id).collect();
+        let staying = |world: &World| -> Vec<String> {
+            let in_service = |one: &super::super::InstanceView| one.state == LifecycleState::InService;
+            world.instances().into_iter().filter(in_service).map(|one| one.id).collect()
+        };
+        let mut now = START;
+        for (desired, left) in [(4, vec![1, 2, 3, 4]), (3, vec![2, 3, 4]), (1, vec![2]), (0, vec![])] {
+            world.set_desired_capacity(now, "workers", desired).expect("valid");
+            now = now + Duration::from_secs(1);
+            world.advance(now);
+            let left: Vec<String> = left.iter().map(|place: &usize| ids[*place].clone()).collect();
+            assert_eq!(staying(&world), left, "at a desired capacity of {desired}");
+        }
+    }
 }

@@ -149,8 +149,8 @@ pub(super) struct Group {
     pub(super) hooks: BTreeMap<String, HookSpec>,
     /// Every instance that is not Terminated, by the order of launch.
     pub(super) instances: BTreeMap<u64, String>,
-    /// How many of them are not leaving.
-    pub(super) staying: usize,
+    /// Those of them that are not leaving, by their zones and the order of launch.
+    pub(super) staying: BTreeMap<String, BTreeMap<u64, String>>,
     /// Those that rest in the warm pool, by the order of launch.
     pub(super) pooled: BTreeMap<u64, String>,
 }
@@ -297,7 +297,7 @@ impl World {
             created: self.now,
             hooks,
             instances: BTreeMap::new(),
-            staying: 0,
+            staying: BTreeMap::new(),
             pooled: BTreeMap::new(),
             spec,
         };

@@ -117,6 +117,11 @@ impl World {
         self.instances.get(id).map(|instance| self.view(instance))
     }
 
+    /// An instance's agent, even after its end. `None` where there never was one of that id.
+    pub fn agent(&self, id: &str) -> Option<AgentView> {
+        self.instances.get(id).map(|instance| instance.agent.view(self.now))
+    }
+
     /// All instances that are not Terminated, in the order of their launch.
     pub fn instances(&self) -> Vec<InstanceView> {
         let mut views: Vec<_> =

@@ -10,7 +10,7 @@
 //! - `action`: heartbeats and completions; `throttle`: calls that are not let through
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `agent`: the process that does the work; `process`: its starts and its ends
-//! - `roster`: instances by their ids
+//! - `roster`: instances by their ids; `hex`: the numbers in those
 //! - `happening`: what a world tells its observers
 
 mod action;
@@ -22,6 +22,7 @@ mod delivery;
 mod error;
 mod group;
 mod happening;
+mod hex;
 mod imds;
 mod instance;
 mod lifecycle;
@@ -162,8 +163,8 @@ impl World {
     }
 
     /// What happened since this was last called, in order.
-    pub fn take_happenings(&mut self) -> Vec<(Time, Happening)> {
-        self.happenings.drain(..).collect()
+    pub fn take_happenings(&mut self) -> VecDeque<(Time, Happening)> {
+        std::mem::take(&mut self.happenings)
     }
 
     /// Grows with every change; the same number means that nothing has changed.

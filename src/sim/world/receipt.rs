@@ -1,8 +1,8 @@
 //! Receipt handles.
 
-use super::World;
 use super::error::ApiError;
 use super::queue::unknown_queue;
+use super::{World, hex};
 
 const PREFIX: &str = "AQEB";
 
@@ -12,12 +12,9 @@ impl World {
         if !self.queues.contains_key(queue) {
             return Err(unknown_queue());
         }
-        let part = |range| u64::from_str_radix(receipt.get(range)?, 16).ok();
-        let parsed = part(4..20).zip(part(20..28)).and_then(|(number, count)| {
-            let count = u32::try_from(count).ok()?;
-            let ours = part(28..receipt.len()) == Some(check(self.config.seed, queue, number, count));
-            (ours && receipt.starts_with(PREFIX)).then_some((number, count))
-        });
+        let parsed = parse(receipt)
+            .filter(|(number, count, checked)| *checked == check(self.config.seed, queue, *number, *count));
+        let parsed = parsed.map(|(number, count, _)| (number, count));
         parsed.ok_or_else(|| {
             let message = format!("The input receipt handle \"{receipt}\" is not a valid receipt handle.");
             ApiError::sender("ReceiptHandleIsInvalid", message)
@@ -27,8 +24,20 @@ impl World {
 
 /// A receipt handle carries what it stands for, and a check that it was made here.
 pub(super) fn write_receipt(seed: u64, queue: &str, number: u64, receive_count: u32) -> String {
-    let check = check(seed, queue, number, receive_count);
-    format!("{PREFIX}{number:016x}{receive_count:08x}{check:016x}")
+    let mut receipt = String::with_capacity(PREFIX.len() + 3 * hex::DIGITS);
+    receipt.push_str(PREFIX);
+    for part in [number, receive_count.into(), check(seed, queue, number, receive_count)] {
+        hex::push(&mut receipt, part);
+    }
+    receipt
+}
+
+/// The number of the message, how often it had been received, and the check.
+fn parse(receipt: &str) -> Option<(u64, u32, u64)> {
+    let mut parts = receipt.strip_prefix(PREFIX)?.as_bytes().chunks(hex::DIGITS).map(hex::read);
+    let (number, count, check) = (parts.next()??, parts.next()??, parts.next()??);
+    let whole = parts.next().is_none();
+    whole.then_some((number, u32::try_from(count).ok()?, check))
 }
 
 fn check(seed: u64, queue: &str, number: u64, receive_count: u32) -> u64 {

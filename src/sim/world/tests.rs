@@ -449,7 +449,7 @@ fn whole_group_at_once() {
     // One step from far away: everything in between happens in its order, and at its own time.
     world.advance(START + secs(1000));
     let happenings = world.take_happenings();
-    assert!(happenings.is_sorted_by_key(|(at, _)| *at));
+    assert!(happenings.iter().is_sorted_by_key(|(at, _)| *at));
     let expired = |(_, one): &&(Time, Happening)| matches!(one, Happening::ActionExpired { .. });
     assert_eq!(happenings.iter().filter(expired).count(), 5000);
     assert!(world.instances().is_empty());

@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     same_in_an_envelope(text, &body);
     let mut host = Host::draining();
     let id = host.receiving().expect("the queue is polled");
-    let message = Message { receipt: "receipt".to_owned(), sent: None, body };
+    let message = Message { receipt: "receipt".to_owned(), sent: None, body: body.into() };
     host.hear(Event::MessagesReceived { id, result: Ok(vec![message]) });
     host.live_on();
     vec![kind]

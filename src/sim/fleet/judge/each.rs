@@ -118,7 +118,7 @@ impl Each {
             }
             Event::Imds(ImdsReading::Silent { .. }) => self.heard_since = None,
             Event::MessagesReceived { result: Ok(messages), .. } => {
-                let tells = messages.iter().any(|message| match &message.body {
+                let tells = messages.iter().any(|message| match &*message.body {
                     Body::Lifecycle(lifecycle) => lifecycle.instance_id == self.id,
                     Body::Instance(_) | Body::Test | Body::Unreadable(_) => false,
                 });

@@ -167,7 +167,7 @@ impl Reference {
 
     fn receives(&mut self, message: &Message) {
         let receipt = message.receipt.clone();
-        match &message.body {
+        match &*message.body {
             Body::Lifecycle(body) if body.instance_id == self.settings.instance_id => {
                 if self.drain == Phase::Ended {
                     self.spent.insert(receipt.clone());
