@@ -162,6 +162,18 @@ fn heartbeats_outlived_by_the_hooks_global_timeout() {
 }
 
 #[test]
+fn first_heartbeat_after_a_late_message() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run(300);
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now - secs(200);
+    bench.receive(vec![message("r1", super::super::message::Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.run(1);
+    assert!(bench.is_beating(), "of the hook's 300 s only 100 were left when it came");
+}
+
+#[test]
 fn heartbeat_of_an_action_that_expired() {
     let mut bench = Bench::waiting(settings());
     work(&mut bench, 400);

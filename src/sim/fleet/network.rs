@@ -13,7 +13,7 @@ use crate::machine::event::{
 };
 use crate::machine::message::{Body, Message};
 use crate::sim::world::{
-    self, ActionRef, ActionResult, AgentMode, ApiError, ReceivedMessage, Transition, World,
+    self, ActionRef, ActionResult, AgentMode, AgentView, ApiError, ReceivedMessage, Transition, World,
 };
 
 /// RecordLifecycleActionHeartbeat.
@@ -108,7 +108,8 @@ pub(super) fn ask_agent(
     instance: &str,
     request: &AgentRequest,
 ) -> Option<AgentAnswer> {
-    match mode(world, instance) {
+    let agent = world.agent(instance);
+    match agent.as_ref().map_or(AgentMode::Refuses, |agent| agent.mode) {
         AgentMode::Answers => {}
         AgentMode::Refuses => return Some(AgentAnswer::Refused("connection refused".to_owned())),
         AgentMode::Fails(status) => return Some(AgentAnswer::Busy(format!("answered {status}"))),
@@ -120,7 +121,8 @@ pub(super) fn ask_agent(
             match answer.status {
                 // One that exits at once has no more to say.
                 200..=299 => {
-                    AgentAnswer::Accepted(status(world, instance).filter(|_| answers(world, instance)))
+                    let answers = |agent: &AgentView| agent.mode == AgentMode::Answers;
+                    AgentAnswer::Accepted(world.agent(instance).filter(answers).map(status))
                 }
                 status => AgentAnswer::Malformed(format!("answered {status}: {}", answer.body)),
             }
@@ -130,18 +132,10 @@ pub(super) fn ask_agent(
             AgentAnswer::Returned
         }
         AgentRequest::Status => {
-            let status = status(world, instance)?;
+            let status = status(agent?);
             AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
         }
     })
-}
-
-fn mode(world: &World, instance: &str) -> AgentMode {
-    world.agent(instance).map_or(AgentMode::Refuses, |agent| agent.mode)
-}
-
-fn answers(world: &World, instance: &str) -> bool {
-    mode(world, instance) == AgentMode::Answers
 }
 
 fn order_body(instance: &str, order: &DrainOrder) -> String {
@@ -154,9 +148,8 @@ fn order_body(instance: &str, order: &DrainOrder) -> String {
     .to_string()
 }
 
-fn status(world: &World, instance: &str) -> Option<AgentStatus> {
-    let agent = world.agent(instance)?;
-    Some(AgentStatus {
+fn status(agent: AgentView) -> AgentStatus {
+    AgentStatus {
         state: match agent.state {
             world::AgentState::Serving => AgentState::Serving,
             world::AgentState::Draining => AgentState::Draining,
@@ -165,7 +158,7 @@ fn status(world: &World, instance: &str) -> Option<AgentStatus> {
         in_flight: Some(u64::from(agent.in_flight)),
         gauges: std::collections::BTreeMap::new(),
         detail: None,
-    })
+    }
 }
 
 fn action_ref(action: &ActionName, by: &str) -> ActionRef {

@@ -24,6 +24,14 @@ pub struct Outgoing {
     pub body: String,
 }
 
+/// An event that has not reached its queue yet.
+#[derive(Debug)]
+pub(super) struct OnItsWay {
+    queue: String,
+    body: String,
+    about: Option<About>,
+}
+
 impl World {
     /// What was sent to the outside since this was last called, in order.
     pub fn take_outgoing(&mut self) -> Vec<Outgoing> {
@@ -49,14 +57,14 @@ impl World {
         let copies = if self.rng.f64() < delivery.duplication { 2 } else { 1 };
         for _ in 0..copies {
             let at = self.now + self.delay();
-            let (queue, body, about) = (queue.to_owned(), body.clone(), about.clone());
-            self.schedule(at, Wake::Deliver { queue, body, about });
+            let copy = OnItsWay { queue: queue.to_owned(), body: body.clone(), about: about.clone() };
+            self.schedule(at, Wake::Deliver(Box::new(copy)));
         }
     }
 
-    pub(super) fn arrive(&mut self, queue: &str, body: String, about: Option<About>) {
+    pub(super) fn arrive(&mut self, OnItsWay { queue, body, about }: OnItsWay) {
         // A queue that was deleted meanwhile swallows what was on its way.
-        let _ = self.put_message(queue, body, about, Duration::ZERO);
+        let _ = self.put_message(&queue, body, about, Duration::ZERO);
     }
 
     /// A lifecycle action has begun: tells the hook's notification target, and EventBridge.

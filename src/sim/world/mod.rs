@@ -54,9 +54,9 @@ pub use message::ReceivedMessage;
 pub use queue::{QueueSpec, QueueView};
 pub use roster::ByInstance;
 
+use delivery::OnItsWay;
 use group::Group;
 use instance::Instance;
-use message::About;
 use queue::Queue;
 use role::AccessKey;
 use throttle::Bucket;
@@ -100,7 +100,7 @@ enum Wake {
     Pooled { instance: String },
     Terminated { instance: String },
     ImdsFlip { instance: String, target: &'static str },
-    Deliver { queue: String, body: String, about: Option<About> },
+    Deliver(Box<OnItsWay>),
     Visible { queue: Arc<str>, message: u64 },
     MessageExpired { queue: Arc<str>, message: u64 },
     WorkDone { instance: String, drain: u32 },
@@ -187,7 +187,7 @@ impl World {
             Wake::Pooled { instance } => self.pooled(&instance),
             Wake::Terminated { instance } => self.terminated(&instance),
             Wake::ImdsFlip { instance, target } => self.imds_flip(&instance, target),
-            Wake::Deliver { queue, body, about } => self.arrive(&queue, body, about),
+            Wake::Deliver(message) => self.arrive(*message),
             Wake::Visible { queue, message } => self.message_visible(&queue, message),
             Wake::MessageExpired { queue, message } => self.message_expired(&queue, message),
             Wake::WorkDone { instance, drain } => self.work_done(&instance, drain),
