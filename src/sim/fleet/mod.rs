@@ -313,7 +313,7 @@ impl Fleet {
         self.start_with_faults(host);
         let now = self.now;
         self.hosts[host].start(now);
-        self.judge.started(host, now);
+        self.judge.started(host, now, self.hosts[host].disk.as_ref());
         let journal = self.hosts[host].disk.clone().map(Box::new);
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);

@@ -46,7 +46,7 @@ pub(super) struct Each {
     pub invariants: Invariants,
     /// The agent's state, as last reported in this life of the daemon.
     pub reported: Option<AgentState>,
-    /// How the drain is about to end.
+    /// How the drain is about to end, by what this life of the daemon has read or decided.
     pub outcome: Option<Outcome>,
     /// Since when it is being taken away.
     pub leaving: Option<Time>,

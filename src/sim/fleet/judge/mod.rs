@@ -37,7 +37,10 @@ impl Judge {
         self.each.push(Each::new(id));
     }
 
-    pub fn started(&mut self, host: usize, now: Time) {
+    /// The daemon starts, with what it finds on its disk.
+    pub fn started(&mut self, host: usize, now: Time, disk: Option<&Journal>) {
+        let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.intention);
+        self.each[host].outcome = intention.map(|intention| intention.outcome);
         self.each[host].reported = None;
         self.each[host].heard_since = None;
         self.each[host].invariants.restarted(now);
