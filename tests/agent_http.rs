@@ -19,7 +19,6 @@ fn order() -> AgentRequest {
     AgentRequest::Drain(DrainOrder {
         reason: Reason::AutoscalingTermination,
         deadline: Time::from_unix_ms(1_772_366_400_000),
-        notice: "the group \"workers\" terminates the instance".to_owned(),
     })
 }
 
@@ -63,7 +62,7 @@ async fn drain_request_on_the_wire() {
         "reason": "autoscaling_termination",
         "deadline": "2026-03-01T12:00:00.000Z",
         "instance_id": INSTANCE,
-        "notice": "the group \"workers\" terminates the instance",
+        "notice": "the Auto Scaling group terminates this instance",
     });
     assert_eq!(body, expected);
 }

@@ -181,7 +181,7 @@ impl Agent {
             "deadline": order.deadline.to_string(),
             // Outside EC2 there is no instance to name.
             "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
-            "notice": order.notice,
+            "notice": order.reason.sentence(),
         });
         let with_body = |built: RequestBuilder| {
             built

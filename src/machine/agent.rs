@@ -185,7 +185,7 @@ impl AgentTrack {
             return;
         }
         let agent = self.place;
-        self.sent = Some(request.clone());
+        self.sent = Some(request);
         self.attempts.start(turn, |id| Effect::AskAgent { id, agent, request });
     }
 

@@ -108,7 +108,7 @@ impl Drain {
         self.told?;
         let reason = reason.unwrap_or(Reason::AutoscalingTermination);
         let deadline = agent.deadline(self.hard_deadline)?;
-        Some(DrainOrder { reason, deadline, notice: reason.sentence().to_owned() })
+        Some(DrainOrder { reason, deadline })
     }
 }
 
@@ -129,17 +129,21 @@ fn stays(
 
 impl Machine {
     /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
-    pub(super) fn begin_or_leave(&mut self, in_force: &[(Reason, String)]) {
-        let known = self.notices.settled.len();
-        self.notices.settled.retain(|name| in_force.iter().any(|(_, in_force)| in_force == name));
-        if self.notices.settled.len() != known {
-            self.journal.touch();
+    pub(super) fn begin_or_leave(&mut self, in_force: &[Reason]) {
+        let mut fresh = true;
+        if !self.notices.settled.is_empty() {
+            let names = self.notices.names_in_force(&self.settings, &mut self.turn);
+            let known = self.notices.settled.len();
+            self.notices.settled.retain(|name| names.contains(name));
+            if self.notices.settled.len() != known {
+                self.journal.touch();
+            }
+            fresh = names != self.notices.settled;
         }
-        let fresh = in_force.iter().any(|(_, name)| !self.notices.settled.contains(name));
         let ended = self.drain.as_ref().map(|drain| drain.ended.is_some());
         match (ended, in_force.first()) {
-            (None, Some((reason, _))) => self.begin(*reason),
-            (Some(true), Some((reason, _))) if fresh => self.begin(*reason),
+            (None, Some(reason)) => self.begin(*reason),
+            (Some(true), Some(reason)) if fresh => self.begin(*reason),
             (Some(_), None) => self.leave(),
             (None, None) | (Some(_), Some(_)) => {}
         }
@@ -199,7 +203,8 @@ impl Machine {
         let now = self.turn.now;
         // What was read while the action waited says nothing of the time after.
         self.imds.settle();
-        let in_force = self.notices.in_force(&self.settings, &mut self.turn);
+        let reasons = self.notices.in_force(&self.settings, &mut self.turn);
+        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
         let Some(drain) = &mut self.drain else { return };
         drain.ended = Some(Ended { at: now, outcome, result });
         let stays = stays(outcome, result, &self.notices, &drain.action.record);
@@ -212,12 +217,12 @@ impl Machine {
         let token = drain.action.record.token.clone();
         self.turn.report(Report::DrainEnded {
             outcome,
-            reason: in_force.first().map(|(reason, _)| *reason),
+            reason: reasons.first().copied(),
             result,
             took: now.since(drain.started),
             heartbeats: drain.action.heartbeats,
         });
-        self.notices.settled = in_force.into_iter().map(|(_, name)| name).collect();
+        self.notices.settled = names;
         self.finish_token(token);
     }
 
@@ -248,7 +253,7 @@ impl Machine {
     }
 
     /// Moves the drain under way on: the deadline, the moment to tell the agents, the action, the end.
-    pub(super) fn drive_action(&mut self, in_force: &[(Reason, String)]) {
+    pub(super) fn drive_action(&mut self, in_force: &[Reason]) {
         let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
         let Some(drain) = drain else { return };
         if drain.ended.is_some() {
@@ -295,7 +300,7 @@ pub(super) fn latest_deadline(agents: &[AgentTrack], hard: Option<Time>) -> Opti
 }
 
 /// Whether agents behind a load balancer are to be told: it has stopped routing to them, or that will never be known.
-fn is_time(drain: &Drain, in_force: &[(Reason, String)], queue: bool) -> bool {
+fn is_time(drain: &Drain, in_force: &[Reason], queue: bool) -> bool {
     let waits_for_action = |reason| match reason {
         &Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
         Reason::SpotInterruption
@@ -308,7 +313,7 @@ fn is_time(drain: &Drain, in_force: &[(Reason, String)], queue: bool) -> bool {
     drain.action.record.wait_since.is_some()
         || !drain.action.is_possible()
         || (!queue && drain.action.is_blind())
-        || in_force.iter().any(|(reason, _)| !waits_for_action(reason))
+        || in_force.iter().any(|reason| !waits_for_action(reason))
 }
 
 /// How the drain has ended, once it has for every agent: as badly as for the worst off.

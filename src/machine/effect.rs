@@ -129,7 +129,7 @@ impl fmt::Display for CompletionResult {
 }
 
 /// One request of the agent protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentRequest {
     /// `POST /drain`
     Drain(DrainOrder),
@@ -139,13 +139,11 @@ pub enum AgentRequest {
     Return,
 }
 
-/// The body of `POST /drain`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the body of `POST /drain` goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainOrder {
     /// Why the instance is going.
     pub reason: Reason,
     /// The instant after which draining can no longer help.
     pub deadline: Time,
-    /// One sentence on the notice, for a person.
-    pub notice: String,
 }

@@ -52,6 +52,8 @@ pub use effect::Effect;
 pub use event::Event;
 pub use time::Time;
 
+use std::sync::Arc;
+
 use action::Over;
 use agent::{AgentTrack, Want};
 use drain::Drain;
@@ -68,7 +70,7 @@ use watch::Seen;
 /// The drain machine of one instance.
 #[derive(Debug)]
 pub struct Machine {
-    settings: Settings,
+    settings: Arc<Settings>,
     turn: Turn,
     imds: ImdsTrack,
     notices: Notices,
@@ -85,7 +87,8 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that knows nothing yet; its first event must be [`Event::Started`].
-    pub fn new(settings: Settings, now: Time) -> Self {
+    pub fn new(settings: impl Into<Arc<Settings>>, now: Time) -> Self {
+        let settings = settings.into();
         let agents = settings.agents.iter().cloned().enumerate();
         Machine {
             turn: Turn::new(&settings.instance_id),
@@ -281,7 +284,7 @@ impl Machine {
         self.withdraw_target();
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
-        let reason = in_force.first().map(|(reason, _)| *reason);
+        let reason = in_force.first().copied();
         self.drive_action(&in_force);
         self.direct_agents(reason);
         let wanted = self.wants_queue();
@@ -346,7 +349,7 @@ impl Machine {
     fn message_deadline(&self) -> Option<Time> {
         let hard = self.drain.as_ref().and_then(|drain| drain.hard_deadline);
         let deadline = drain::latest_deadline(&self.agents, hard);
-        deadline.or(Some(self.turn.now + self.settings.drain_timeout()))
+        deadline.or_else(|| Some(self.turn.now + self.settings.drain_timeout()))
     }
 
     fn on_over(&mut self, over: Option<Over>) {

@@ -142,37 +142,50 @@ pub fn target_reason(state: &TargetState) -> Option<Reason> {
 }
 
 impl Notices {
-    /// The reasons in force, each with a name that tells it from the next notice of its kind; most pressing first.
-    /// Maintenance is in force from when draining for it must start.
-    pub(super) fn in_force(&self, settings: &Settings, turn: &mut Turn) -> Vec<(Reason, String)> {
+    /// The reasons in force, most pressing first. Maintenance is in force from when draining for it must start.
+    pub(super) fn in_force(&self, settings: &Settings, turn: &mut Turn) -> Vec<Reason> {
         let mut found = Vec::new();
+        self.each_in_force(settings, turn, |reason, _| found.push(reason));
+        found
+    }
+
+    /// The notices in force by names, which tell each from the next of its kind.
+    pub(super) fn names_in_force(&self, settings: &Settings, turn: &mut Turn) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        self.each_in_force(settings, turn, |_, name| {
+            found.insert(name.concat());
+        });
+        found
+    }
+
+    /// Hands over each notice in force: its reason, and the two halves of its name.
+    fn each_in_force(&self, settings: &Settings, turn: &mut Turn, mut found: impl FnMut(Reason, [&str; 2])) {
         if self.spot.is_some() {
-            found.push((Reason::SpotInterruption, "spot".to_owned()));
+            found(Reason::SpotInterruption, ["spot", ""]);
         }
         if let Some(action) = &self.action {
             let token = action.token.as_deref().unwrap_or("without a token");
-            found.push((action.reason, ["action ", token].concat()));
+            found(action.reason, ["action ", token]);
         }
         // Of what a message has said, IMDS says nothing new: one that has been silent must not start a second drain.
         let told = self.action.as_ref().map(|action| action.reason);
         if let Some(reason) =
             self.target.as_ref().and_then(target_reason).filter(|reason| told != Some(*reason))
         {
-            found.push((reason, ["target ", reason.as_str()].concat()));
+            found(reason, ["target ", reason.as_str()]);
         }
         for event in self.maintenance.values() {
             let lead = settings.drain_timeout() + MAINTENANCE_MARGIN;
             if event.not_before.is_none_or(|not_before| turn.due(not_before - lead, Timer::Maintenance)) {
-                found.push((Reason::ScheduledMaintenance, ["maintenance ", &event.event_id].concat()));
+                found(Reason::ScheduledMaintenance, ["maintenance ", &event.event_id]);
             }
         }
         if self.rebalance.is_some() && !settings.ignore_rebalance {
-            found.push((Reason::RebalanceRecommendation, "rebalance".to_owned()));
+            found(Reason::RebalanceRecommendation, ["rebalance", ""]);
         }
         if self.operator {
-            found.push((Reason::Operator, OPERATOR.to_owned()));
+            found(Reason::Operator, [OPERATOR, ""]);
         }
-        found
     }
 
     /// Whether the group runs, or will run, a lifecycle action for this.

@@ -49,7 +49,7 @@ impl Machine {
         let others = self.notices.in_force(&self.settings, &mut self.turn);
         match others.first() {
             None => Ok("cancelled: the agents are told to serve again".to_owned()),
-            Some((reason, _)) => Ok(format!("cancelled, but the drain goes on: {}", reason.sentence())),
+            Some(reason) => Ok(format!("cancelled, but the drain goes on: {}", reason.sentence())),
         }
     }
 

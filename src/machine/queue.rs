@@ -89,10 +89,11 @@ impl QueueTrack {
         let due: Vec<_> = self.hides.extract_if(.., |(_, revision)| journal.is_released(*revision)).collect();
         let hidden = deadline.map_or(HIDDEN_MOST, |deadline| deadline.since(turn.now)).min(HIDDEN_MOST);
         set_visibility(turn, due.into_iter().map(|(receipt, _)| receipt), hidden.max(HIDDEN_LEAST));
-        if let Some((receipt, revision)) = self.deletes.front().cloned()
-            && journal.is_released(revision)
+        if let Some((receipt, revision)) = self.deletes.front()
+            && journal.is_released(*revision)
             && self.delete.ready(turn, Timer::Delete)
         {
+            let receipt = receipt.clone();
             self.delete.start(turn, |id| Effect::DeleteMessage { id, receipt });
         }
     }

@@ -119,7 +119,7 @@ impl Machine {
             instance_id: self.settings.instance_id.clone(),
             drain_id: self.drain_id(),
             state: self.state(),
-            reason: in_force.first().map(|(reason, _)| *reason),
+            reason: in_force.first().copied(),
             started: drain.map(|drain| drain.started),
             deadline: self.agents.iter().filter(|_| told).filter_map(|agent| agent.deadline(hard)).max(),
             in_flight: in_flight.reduce(u64::saturating_add),

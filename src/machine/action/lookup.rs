@@ -29,12 +29,15 @@ impl ActionTrack {
         if (unknown_group || self.question.is_some()) && self.describe_instance.ready(turn, Timer::Describe) {
             self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
         }
-        let Some(group) = self.record.group.clone().or_else(|| settings.group.clone()) else { return };
-        self.record.group = Some(group.clone());
+        if self.record.group.is_none() {
+            self.record.group.clone_from(&settings.group);
+        }
         if !self.hooks_read
             && self.record.intention.is_none()
+            && let Some(group) = &self.record.group
             && self.describe_hooks.ready(turn, Timer::Describe)
         {
+            let group = group.clone();
             self.describe_hooks.start(turn, |id| Effect::DescribeHooks { id, group });
         }
     }

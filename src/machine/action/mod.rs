@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::effect::{ActionName, CompletionResult, Effect};
 use super::heartbeat;
-use super::journal::{ActionRecord, HookFacts, Intention, JournalTrack, Outcome};
+use super::journal::{ActionRecord, Intention, JournalTrack, Outcome};
 use super::report::Report;
 use super::settings::Settings;
 use super::time::Time;
@@ -178,15 +178,15 @@ impl ActionTrack {
         if !situation.expected || self.impossible.is_some() {
             return;
         }
-        let Some(hook) = self.record.hook.clone() else { return };
+        let Some(timeout) = self.record.hook.as_ref().map(|hook| hook.heartbeat_timeout) else { return };
         self.intend(turn, situation);
-        if !situation.journal.is_released(self.intention_revision) {
+        if self.record.group.is_none() || !situation.journal.is_released(self.intention_revision) {
             return;
         }
         if let Some(intention) = self.record.intention {
             self.complete(turn, intention);
         } else {
-            self.beat(turn, &hook);
+            self.beat(turn, timeout);
         }
     }
 
@@ -211,23 +211,27 @@ impl ActionTrack {
     }
 
     fn complete(&mut self, turn: &mut Turn, intention: Intention) {
-        let Some(action) = self.name() else { return };
-        if turn.is_free(Once::Completion) && self.completion.ready(turn, Timer::Completion) {
+        if turn.is_free(Once::Completion)
+            && self.completion.ready(turn, Timer::Completion)
+            && let Some(action) = self.name()
+        {
             let result = intention.result;
             self.completion.start(turn, |id| Effect::Complete { id, action, result });
         }
     }
 
-    fn beat(&mut self, turn: &mut Turn, hook: &HookFacts) {
+    fn beat(&mut self, turn: &mut Turn, timeout: Duration) {
         if self.heartbeat.next_at == Time::default() && self.record.wait_since.is_none() {
             // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
-            let probe = heartbeat::probe_interval(hook.heartbeat_timeout);
+            let probe = heartbeat::probe_interval(timeout);
             let seen = self.not_waiting_at.map(|at| at + probe);
             self.heartbeat.next_at = seen.or(self.expected_since).unwrap_or(turn.now);
         }
-        let Some(action) = self.name() else { return };
-        if turn.is_free(Once::Heartbeat) && self.heartbeat.ready(turn, Timer::Heartbeat) {
-            let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
+        if turn.is_free(Once::Heartbeat)
+            && self.heartbeat.ready(turn, Timer::Heartbeat)
+            && let Some(action) = self.name()
+        {
+            let limit = heartbeat::attempt_limit(timeout);
             self.heartbeat.start(turn, |id| Effect::Heartbeat { id, action, limit });
         }
     }

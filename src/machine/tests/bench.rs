@@ -334,7 +334,7 @@ impl Bench {
     pub fn orders(&self, place: usize) -> Vec<DrainOrder> {
         let orders = self.log.iter().filter_map(|(_, effect)| match effect {
             Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } if *agent == place => {
-                Some(order.clone())
+                Some(*order)
             }
             _ => None,
         });

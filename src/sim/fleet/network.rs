@@ -1,6 +1,5 @@
 //! Calls of a daemon, as the world answers them: what the adapters and AWS are between them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -79,11 +78,15 @@ pub(super) fn receive(
 
 /// The bodies of the queue's messages, by their numbers: each is read once, however many daemons read it.
 #[derive(Debug, Default)]
-pub(super) struct Bodies(BTreeMap<u64, Arc<Body>>);
+pub(super) struct Bodies(Vec<Option<Arc<Body>>>);
 
 impl Bodies {
     pub fn read(&mut self, received: ReceivedMessage) -> Message {
-        let body = self.0.entry(received.number).or_insert_with(|| message::read(&received.body).into());
+        let number = received.number as usize;
+        if self.0.len() <= number {
+            self.0.resize(number + 1, None);
+        }
+        let body = self.0[number].get_or_insert_with(|| message::read(&received.body).into());
         Message { receipt: received.receipt, sent: Some(received.sent), body: body.clone() }
     }
 }
@@ -143,7 +146,7 @@ fn order_body(instance: &str, order: &DrainOrder) -> String {
         "reason": order.reason.as_str(),
         "deadline": order.deadline.to_string(),
         "instance_id": instance,
-        "notice": order.notice,
+        "notice": order.reason.sentence(),
     })
     .to_string()
 }

@@ -31,7 +31,6 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
         _ => AgentRequest::Drain(DrainOrder {
             reason: Reason::Operator,
             deadline: Time::from_unix_ms(1_764_000_000_000),
-            notice: "an operator".to_owned(),
         }),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
