@@ -1,6 +1,5 @@
 //! What goes wrong in a fleet's run, and how often. Pure.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::machine::Time;
@@ -67,7 +66,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every kind, with its rate in the rough profile: for each chance, each instance and hour, or each run.
+    /// Every kind, in their order, with its rate in the rough profile: for each chance, each instance and hour, or each run.
     pub const ROUGH: [(Fault, f64); 26] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
@@ -136,9 +135,10 @@ impl Fault {
 }
 
 /// The faults of a run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Faults {
-    on: BTreeSet<Fault>,
+    /// Of each kind, in their order; 0 where it is off.
+    rates: [f64; Fault::ROUGH.len()],
     /// No fault begins from this time on.
     pub until: Option<Time>,
 }
@@ -151,25 +151,28 @@ impl Faults {
 
     /// Everything goes wrong now and then.
     pub fn rough() -> Self {
-        Faults { on: Fault::ROUGH.iter().map(|(fault, _)| *fault).collect(), until: None }
+        Faults { rates: Fault::ROUGH.map(|(_, rate)| rate), until: None }
     }
 
     /// The kinds that are on.
     pub fn kinds(&self) -> impl Iterator<Item = Fault> + '_ {
-        self.on.iter().copied()
+        Fault::ROUGH.iter().map(|(fault, _)| *fault).filter(|fault| self.is_on(*fault))
     }
 
     /// The same, but for one kind.
     pub fn without(mut self, fault: Fault) -> Self {
-        self.on.remove(&fault);
+        self.rates[fault as usize] = 0.0;
         self
+    }
+
+    fn is_on(&self, fault: Fault) -> bool {
+        self.rates[fault as usize] > 0.0
     }
 
     /// The rate of a kind; 0 where it is off, or over.
     pub fn rate(&self, fault: Fault, now: Time) -> f64 {
         let over = self.until.is_some_and(|until| now >= until);
-        let rated = Fault::ROUGH.iter().find(|(kind, _)| *kind == fault && self.on.contains(kind));
-        rated.filter(|_| !over).map_or(0.0, |(_, rate)| *rate)
+        if over { 0.0 } else { self.rates[fault as usize] }
     }
 
     /// Whether one chance of a kind is taken.
@@ -196,6 +199,21 @@ impl Faults {
     /// The account's bucket: too small for half of so many instances at once, and large enough for one after the other.
     pub fn throttle(&self, instances: u32) -> Option<Throttle> {
         let limits = Throttle { burst: instances / 4 + 1, per_second: f64::from(instances) / 20.0 + 0.5 };
-        self.on.contains(&Fault::Throttling).then_some(limits)
+        self.is_on(Fault::Throttling).then_some(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_in_their_order() {
+        for (place, (fault, rate)) in Fault::ROUGH.into_iter().enumerate() {
+            assert_eq!(fault as usize, place);
+            assert_eq!(Faults::rough().rate(fault, Time::default()), rate);
+            assert_eq!(Faults::rough().without(fault).kinds().count(), Fault::ROUGH.len() - 1);
+        }
+        assert_eq!(Faults::none().kinds().count(), 0);
     }
 }

@@ -1,8 +1,6 @@
 //! What must hold in every run, whatever happens. Pure, and apart from the world, so that a mistake in the one does not
 //! hide in the other.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::Time;
@@ -19,15 +17,12 @@ pub struct Invariants {
     transit: Duration,
     /// The heartbeat timeout that the daemon goes by, where it is not the action's: the hook was edited.
     believed: Option<Duration>,
-    /// Open actions, by instance and hook.
-    actions: BTreeMap<(String, String), Action>,
-    /// Tokens of the actions that have not ended: what tells of them may not be deleted.
-    tokens: BTreeMap<String, (String, String)>,
+    /// The actions that have not ended. There are few at a time: a list is smaller than a map, and a fleet has many.
+    actions: Vec<Action>,
     /// Instances that may be drained more than once: deadlines are of one drain.
-    drained_again: BTreeSet<String>,
-    /// Which instance has received a message last, where that is known, by the message.
-    holders: BTreeMap<Arc<str>, Option<Arc<str>>>,
-    deadlines: BTreeMap<String, Time>,
+    drained_again: Vec<String>,
+    /// The deadline that each instance's agent was given.
+    deadlines: Vec<(String, Time)>,
     /// The daemon is down.
     down: bool,
     restarted_at: Option<Time>,
@@ -41,6 +36,10 @@ pub struct Invariants {
 
 #[derive(Debug)]
 struct Action {
+    instance: String,
+    hook: String,
+    /// What tells of it may not be deleted before it is over.
+    token: String,
     since: Time,
     timeout: Duration,
     last_beat: Option<Time>,
@@ -51,11 +50,9 @@ impl Default for Invariants {
         Invariants {
             transit: Duration::ZERO,
             believed: None,
-            actions: BTreeMap::new(),
-            tokens: BTreeMap::new(),
-            drained_again: BTreeSet::new(),
-            holders: BTreeMap::new(),
-            deadlines: BTreeMap::new(),
+            actions: Vec::new(),
+            drained_again: Vec::new(),
+            deadlines: Vec::new(),
             down: false,
             restarted_at: None,
             early: 0,
@@ -122,7 +119,9 @@ impl Invariants {
     /// The instance may be drained more than once without a word in between: its daemon's clock has jumped, or its hook
     /// was gone, so that an old message is taken for a new one.
     pub fn many_drains(&mut self, instance: &str) {
-        self.drained_again.insert(instance.to_owned());
+        if !self.is_drained_again(instance) {
+            self.drained_again.push(instance.to_owned());
+        }
     }
 
     /// The daemon has lost its journal, and with it the deadline that it had.
@@ -134,9 +133,14 @@ impl Invariants {
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
             Happening::WaitBegan { instance, hook, token, expires, .. } => {
-                let (name, timeout) = ((instance.clone(), hook.clone()), expires.since(at));
-                self.tokens.insert(token.clone(), name.clone());
-                self.actions.insert(name, Action { since: at, timeout, last_beat: None });
+                self.actions.push(Action {
+                    instance: instance.clone(),
+                    hook: hook.clone(),
+                    token: token.clone(),
+                    since: at,
+                    timeout: expires.since(at),
+                    last_beat: None,
+                });
             }
             Happening::Heartbeat { instance, hook, .. } => self.on_heartbeat(at, instance, hook),
             Happening::HeartbeatRejected { .. } | Happening::CompletionRejected { .. } => self.refused(at),
@@ -150,17 +154,15 @@ impl Invariants {
                 self.end(instance, hook);
             }
             Happening::InstanceTerminated { instance, .. } => {
-                self.tokens.retain(|_, (of, _)| of != instance);
+                self.actions.retain(|action| action.instance != *instance);
             }
-            Happening::MessageReceived { message, by, .. } => match self.holders.get_mut(message) {
-                Some(holder) => holder.clone_from(by),
-                None => drop(self.holders.insert(message.clone(), by.clone())),
-            },
-            Happening::MessageDeleted { message, about, token, .. } => match about {
-                Some(instance) if self.is_held_by_another(message, instance) => {
+            Happening::MessageDeleted { message, about, token, held_by, .. } => match about {
+                Some(instance) if held_by.as_ref().is_some_and(|holder| holder != instance) => {
                     self.violated(at, format!("{instance}'s message was deleted by another instance"));
                 }
-                Some(instance) if token.as_ref().is_some_and(|token| self.tokens.contains_key(&**token)) => {
+                Some(instance)
+                    if self.actions.iter().any(|action| token.as_deref() == Some(&*action.token)) =>
+                {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
                 }
                 Some(_) => {}
@@ -169,18 +171,19 @@ impl Invariants {
                 }
             },
             Happening::AgentDrainRequested { instance, deadline: Some(deadline), .. } => {
-                let before = self.deadlines.insert(instance.clone(), *deadline);
+                let before = self.forget_deadline(instance);
+                self.deadlines.push((instance.clone(), *deadline));
                 let later = before.is_some_and(|before| before < *deadline);
-                if later && !self.drained_again.contains(instance) {
+                if later && !self.is_drained_again(instance) {
                     self.violated(at, format!("{instance}'s deadline moved later, to {deadline}"));
                 }
             }
             // The next drain has a deadline of its own.
             Happening::AgentReturned { instance } | Happening::InstanceInService { instance } => {
-                self.deadlines.remove(instance);
+                self.forget_deadline(instance);
             }
             Happening::InstanceRetained { instance } | Happening::InstancePooled { instance } => {
-                self.drained_again.insert(instance.clone());
+                self.many_drains(instance);
             }
             // What can break no invariant.
             _ => {}
@@ -195,21 +198,25 @@ impl Invariants {
 
     /// An action is over.
     fn end(&mut self, instance: &str, hook: &str) -> Option<Action> {
-        let name = (instance.to_owned(), hook.to_owned());
-        self.tokens.retain(|_, of| *of != name);
-        self.actions.remove(&name)
+        let is_it = |action: &mut Action| action.instance == instance && action.hook == hook;
+        self.actions.extract_if(.., is_it).last()
     }
 
-    fn is_held_by_another(&self, message: &str, instance: &str) -> bool {
-        let holder = self.holders.get(message).and_then(Option::as_deref);
-        holder.is_some_and(|holder| holder != instance)
+    fn is_drained_again(&self, instance: &str) -> bool {
+        self.drained_again.iter().any(|other| other == instance)
+    }
+
+    fn forget_deadline(&mut self, instance: &str) -> Option<Time> {
+        let place = self.deadlines.iter().position(|(other, _)| other == instance)?;
+        Some(self.deadlines.swap_remove(place).1)
     }
 
     /// One heartbeat per half timeout at most, but for one after a restart; never a gap as long as the timeout.
     fn on_heartbeat(&mut self, at: Time, instance: &str, hook: &str) {
         let may_be_early = self.early > 0;
         self.early = self.early.saturating_sub(1);
-        let Some(action) = self.actions.get_mut(&(instance.to_owned(), hook.to_owned())) else {
+        let mut actions = self.actions.iter_mut().rev();
+        let Some(action) = actions.find(|action| action.instance == instance && action.hook == hook) else {
             return self.violated(at, format!("{instance} sent a heartbeat for no action"));
         };
         let timeout = action.timeout.min(self.believed.unwrap_or(action.timeout));
@@ -240,6 +247,8 @@ impl Invariants {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::world::ActionResult;
     use super::*;
 
@@ -266,12 +275,17 @@ mod tests {
     }
 
     fn deleted(about: Option<String>) -> Happening {
+        deleted_by(about, None)
+    }
+
+    fn deleted_by(about: Option<String>, by: Option<&str>) -> Happening {
         let token = about.as_ref().map(|_| "t".into());
         Happening::MessageDeleted {
             queue: "q".into(),
             message: "m".into(),
             about: about.map(Arc::from),
             token,
+            held_by: by.map(Arc::from),
         }
     }
 
@@ -321,15 +335,8 @@ mod tests {
 
     #[test]
     fn message_of_another() {
-        let received = |by: &str| Happening::MessageReceived {
-            queue: "q".into(),
-            message: "m".into(),
-            about: Some(instance().into()),
-            by: Some(by.into()),
-            receive_count: 1,
-        };
         for (by, expected) in [("i-1", 0), ("i-2", 1)] {
-            let run = [(0, wait()), (1, received(by)), (9, completed()), (10, deleted(Some(instance())))];
+            let run = [(0, wait()), (9, completed()), (10, deleted_by(Some(instance()), Some(by)))];
             assert_eq!(violations(&run), expected, "{by}");
         }
     }

@@ -19,6 +19,7 @@ mod sim {
     pub mod fault;
     pub mod fleet;
     pub mod invariant;
+    pub mod schedule;
     pub mod world;
 }
 

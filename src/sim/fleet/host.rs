@@ -1,5 +1,6 @@
 //! One instance of a fleet: its daemon's machine, its disk, and what it waits for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::effect::EffectId;
@@ -7,6 +8,7 @@ use crate::machine::event::{SpotNotice, TargetState};
 use crate::machine::journal::Journal;
 use crate::machine::settings::Settings;
 use crate::machine::{Machine, Time};
+use crate::sim::schedule::Due;
 
 use super::poll::POLL;
 use super::reference::Reference;
@@ -15,12 +17,12 @@ use super::reference::Reference;
 #[derive(Debug)]
 pub(super) struct Host {
     pub id: String,
-    settings: Settings,
+    settings: Arc<Settings>,
     /// `None` while the daemon is down.
     pub machine: Option<Machine>,
     /// What this life of the daemon may and must do.
     pub reference: Reference,
-    pub disk: Option<Journal>,
+    pub disk: Option<Box<Journal>>,
     /// The disk has refused what the machine wrote last, so it says what was so before.
     pub disk_is_stale: bool,
     /// By so many milliseconds its clock is ahead.
@@ -32,7 +34,7 @@ pub(super) struct Host {
     /// Counts what was planned for IMDS: only the last plan holds.
     pub poll: u32,
     /// The wake-up that is planned.
-    pub wake: Option<Time>,
+    pub wake: Option<Due>,
     /// It is in service and idle: since then, polls that would hear so once more are skipped, until something happens.
     pub rests: Option<Time>,
     /// Where in each second it polls.
@@ -62,6 +64,7 @@ pub(super) struct Host {
 impl Host {
     pub fn new(settings: Settings, phase: Duration) -> Self {
         let never = Time::from_unix_ms(0);
+        let settings = Arc::new(settings);
         Host {
             reference: Reference::new(settings.clone()),
             id: settings.instance_id.clone(),
@@ -102,7 +105,7 @@ impl Host {
     /// The instance boots again.
     pub fn boot(&mut self) {
         self.boot += 1;
-        self.settings.boot_id = Some(format!("boot {}", self.boot));
+        Arc::make_mut(&mut self.settings).boot_id = Some(format!("boot {}", self.boot));
     }
 
     /// The daemon starts; its first event is still to come.
@@ -125,7 +128,7 @@ impl Host {
 
     /// What the machine has reason to believe is on the disk.
     pub fn written(&self) -> Option<&Journal> {
-        self.disk.as_ref().filter(|_| !self.disk_is_stale)
+        self.disk.as_deref().filter(|_| !self.disk_is_stale)
     }
 
     /// A drain is under way.

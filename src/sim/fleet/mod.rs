@@ -28,7 +28,8 @@ mod shrink;
 mod strangers;
 mod strike;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::effect::{Effect, EffectId};
@@ -36,6 +37,7 @@ use crate::machine::settings::Settings;
 use crate::machine::{Event, Time};
 
 use super::fault::Fault;
+use super::schedule::{Due, Schedule};
 use super::world::{ByInstance, World};
 use host::Host;
 use judge::Judge;
@@ -52,16 +54,17 @@ pub struct Fleet {
     /// Of every daemon, but for who it is.
     settings: Settings,
     world: World,
+    /// The termination queue; nothing, where there is none.
+    queue: Arc<str>,
     rng: fastrand::Rng,
     now: Time,
-    steps: BTreeMap<(Time, u64), Step>,
-    next_step: u64,
+    steps: Schedule<Step>,
     hosts: Vec<Host>,
     /// By so much the group is about to grow.
     resize: i32,
     places: ByInstance<usize>,
     /// Receives that the queue holds, and until when.
-    receives: std::collections::VecDeque<Receive>,
+    receives: VecDeque<perform::Receive>,
     bodies: network::Bodies,
     judge: Judge,
     /// Counts, where a run is for its cost.
@@ -137,16 +140,6 @@ impl Step {
     }
 }
 
-/// A ReceiveMessage that waits.
-#[derive(Debug)]
-struct Receive {
-    host: usize,
-    life: u32,
-    id: EffectId,
-    most: usize,
-    until: Time,
-}
-
 /// What came out of a run.
 #[derive(Debug)]
 pub struct Outcome {
@@ -176,19 +169,21 @@ impl Fleet {
     }
 
     fn in_world(plan: Plan, setup: Setup, rng: fastrand::Rng) -> Self {
-        let Setup { world, settings } = setup;
+        let Setup { mut world, settings } = setup;
+        // Nobody judges by it.
+        world.tells_hand_outs = plan.trace;
         let mut fleet = Fleet {
             judge: Judge::new(plan.faults_end()),
+            queue: world.queue.as_deref().unwrap_or_default().into(),
             world: World::new(world, plan::START),
             settings,
             rng,
             now: plan::START,
-            steps: BTreeMap::new(),
-            next_step: 0,
+            steps: Schedule::default(),
             hosts: Vec::new(),
             resize: 0,
             places: ByInstance::default(),
-            receives: std::collections::VecDeque::new(),
+            receives: VecDeque::new(),
             bodies: network::Bodies::default(),
             ledger: None,
             trace: Vec::new(),
@@ -229,9 +224,9 @@ impl Fleet {
         }
     }
 
-    fn at(&mut self, time: Time, step: Step) {
-        self.next_step += 1;
-        self.steps.insert((time.max(self.now), self.next_step), step);
+    /// Plans a step; by what it returns the step can be taken back.
+    fn at(&mut self, time: Time, step: Step) -> Due {
+        self.steps.plan(time.max(self.now), step)
     }
 
     fn after(&mut self, delay: Duration, step: Step) {
@@ -243,19 +238,15 @@ impl Fleet {
         Duration::from_millis(self.rng.u64(from_ms..=to_ms))
     }
 
-    fn next_step_at(&self) -> Option<Time> {
-        self.steps.first_key_value().map(|((at, _), _)| *at)
-    }
-
     /// When the next thing happens.
     fn next(&self) -> Option<Time> {
         let waiting = self.receives.front().map(|receive| receive.until);
-        self.next_step_at().into_iter().chain(self.world.next_wake()).chain(waiting).min()
+        self.steps.next_at().into_iter().chain(self.world.next_wake()).chain(waiting).min()
     }
 
     /// Lets the next thing happen; `false` when the run is over.
     fn step(&mut self) -> bool {
-        let own = self.next_step_at();
+        let own = self.steps.next_at();
         let Some(next) = self.next().filter(|next| *next <= self.plan.end()) else {
             self.judge.end(&self.world, self.now.max(self.plan.end()));
             return false;
@@ -264,7 +255,7 @@ impl Fleet {
         self.world.advance(self.now);
         self.digest(None);
         if own == Some(next)
-            && let Some((_, step)) = self.steps.pop_first()
+            && let Some((_, step)) = self.steps.pop_due(next)
         {
             self.perform_step(step);
         }
@@ -275,7 +266,8 @@ impl Fleet {
     fn perform_step(&mut self, step: Step) {
         let frozen_until = step.on().map(|host| self.hosts[host].frozen_until);
         if let Some(until) = frozen_until.filter(|until| *until > self.now) {
-            return self.at(until, step);
+            self.at(until, step);
+            return;
         }
         match step {
             Step::Start { host } => self.start(host),
@@ -313,8 +305,8 @@ impl Fleet {
         self.start_with_faults(host);
         let now = self.now;
         self.hosts[host].start(now);
-        self.judge.started(host, now, self.hosts[host].disk.as_ref());
-        let journal = self.hosts[host].disk.clone().map(Box::new);
+        self.judge.started(host, now, self.hosts[host].disk.as_deref());
+        let journal = self.hosts[host].disk.clone();
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);
     }
@@ -369,11 +361,13 @@ impl Fleet {
         let wanted = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
         let Some((at, _)) = wanted else { return };
         let at = self.hosts[host].when(at).max(self.now);
-        if self.hosts[host].wake.is_none_or(|planned| planned > at) {
-            let life = self.hosts[host].life;
-            self.hosts[host].wake = Some(at);
-            self.at(at, Step::Wake { host, life });
+        match self.hosts[host].wake {
+            Some((planned, _)) if planned <= at => return,
+            Some(later) => self.steps.take_back(&later),
+            None => {}
         }
+        let life = self.hosts[host].life;
+        self.hosts[host].wake = Some(self.at(at, Step::Wake { host, life }));
     }
 
     fn plan_poll(&mut self, host: usize, at: Time) {

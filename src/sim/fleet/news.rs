@@ -10,16 +10,12 @@ use super::{Fleet, Step, plan};
 impl Fleet {
     /// Takes in what has happened in the world; it was `by`'s call where there was one.
     pub(super) fn digest(&mut self, by: Option<usize>) {
-        for (at, happening) in self.world.take_happenings() {
+        while let Some((at, happening)) = self.world.next_happening() {
             if self.plan.trace {
                 self.trace.push(format!("{at} {} == {happening:?}", happening.instance().unwrap_or("world")));
             }
             if let Some(ledger) = &mut self.ledger {
                 ledger.observe(at, &happening);
-            }
-            // Nobody judges this, and there is more of it than of anything else.
-            if matches!(happening, Happening::VisibilityChanged { .. }) {
-                continue;
             }
             let about = happening.instance().and_then(|id| self.places.get(id).copied());
             if let (Happening::TerminationRequested { .. }, Some(host)) = (&happening, about) {

@@ -8,7 +8,7 @@ use crate::machine::{Event, Time};
 use crate::sim::fault::Fault;
 use crate::sim::world::{ReceivedMessage, World};
 
-use super::{Fleet, Receive, Step, network};
+use super::{Fleet, Step, network};
 
 /// As the shell limits them.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -17,6 +17,16 @@ const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long an agent holds a status request: `Prefer: wait=20`.
 const STATUS_HELD: Duration = Duration::from_secs(20);
+
+/// A ReceiveMessage that waits.
+#[derive(Debug)]
+pub(super) struct Receive {
+    host: usize,
+    life: u32,
+    id: EffectId,
+    most: usize,
+    pub until: Time,
+}
 
 impl Fleet {
     /// How long an effect takes to reach whoever performs it.
@@ -44,8 +54,10 @@ impl Fleet {
             }
             return self.kill(host);
         }
-        if let Some((delay, event)) = self.perform(host, effect) {
-            self.answer(host, delay, event);
+        match self.perform(host, effect) {
+            Some((Duration::ZERO, event)) => self.feed(host, event),
+            Some((delay, event)) => self.answer(host, delay, event),
+            None => {}
         }
     }
 
@@ -62,7 +74,7 @@ impl Fleet {
                 (Duration::ZERO, Event::JournalFailed { id, why: "the disk refuses it".to_owned() })
             }
             Effect::WriteJournal { id, journal } => {
-                self.hosts[host].disk = Some(*journal);
+                self.hosts[host].disk = Some(journal);
                 self.hosts[host].disk_is_stale = false;
                 (Duration::ZERO, Event::JournalWritten { id })
             }
@@ -89,7 +101,7 @@ impl Fleet {
             }
             Effect::ReceiveMessages { id, wait, most } => return self.receive(host, id, wait, most),
             Effect::SetVisibility { id, entries } => {
-                let queue = self.queue();
+                let queue = self.queue.clone();
                 let call = |world: &mut World, now, _: &str| {
                     for (receipt, hidden) in &entries {
                         // An entry's failure is its own: the message comes back by itself.
@@ -101,7 +113,7 @@ impl Fleet {
                 (delay, Event::VisibilitySet { id, result })
             }
             Effect::DeleteMessage { id, receipt } => {
-                let queue = self.queue();
+                let queue = self.queue.clone();
                 let call = |world: &mut World, now, _: &str| {
                     let deleted = world.delete_message(now, &queue, &receipt);
                     deleted.map_err(|error| network::call_error(&error))
@@ -112,10 +124,6 @@ impl Fleet {
             Effect::Report(_) => return None,
         };
         Some((delay, event))
-    }
-
-    fn queue(&self) -> String {
-        self.world.config().queue.clone().unwrap_or_default()
     }
 
     /// One call to AWS, and how long its result takes.
@@ -151,7 +159,7 @@ impl Fleet {
         wait: Duration,
         most: usize,
     ) -> Option<(Duration, Event)> {
-        let queue = self.queue();
+        let queue = self.queue.clone();
         let call = |world: &mut World, now, by: &str| network::receive(world, now, by, &queue, most);
         let (delay, result) = self.call(host, CALL_LIMIT, call);
         let empty = result.as_ref().is_ok_and(Vec::is_empty);
@@ -176,7 +184,7 @@ impl Fleet {
                 self.receives.pop_front();
                 continue;
             }
-            let queue = self.queue();
+            let queue = self.queue.clone();
             let result = network::receive(&mut self.world, self.now, &self.hosts[host].id, &queue, most);
             if result.as_ref().is_ok_and(Vec::is_empty) && until > self.now {
                 return;

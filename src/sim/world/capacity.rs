@@ -121,9 +121,10 @@ impl World {
     }
 
     fn insert_instance(&mut self, group: &str) -> String {
-        let id = roster::write_id(self.rng.u64(..));
-        let ordinal = self.instances.len() as u64;
-        let zone = format!("{}{}", self.config.region, ZONES[self.instances.len() % ZONES.len()]);
+        let place = self.instances.next_place();
+        let id = roster::write_id(place, self.rng.u32(..));
+        let ordinal = u64::from(place);
+        let zone = format!("{}{}", self.config.region, ZONES[place as usize % ZONES.len()]);
         let imds_mode: ImdsMode = self.config.imds.mode;
         let instance = Instance {
             id: id.clone(),

@@ -46,6 +46,9 @@ pub struct WorldConfig {
     pub throttle: Option<Throttle>,
     /// IAM actions that nobody is allowed, such as `sqs:ReceiveMessage`.
     pub denied: Vec<String>,
+    /// Whether the world tells of each time that a message is received or hidden. In a fleet that shares a queue there is
+    /// more of that than of all the rest.
+    pub tells_hand_outs: bool,
 }
 
 impl Default for WorldConfig {
@@ -70,6 +73,7 @@ impl Default for WorldConfig {
             agent_exits: false,
             throttle: None,
             denied: Vec::new(),
+            tells_hand_outs: true,
         }
     }
 }

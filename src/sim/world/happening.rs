@@ -108,6 +108,8 @@ pub enum Happening {
         about: Option<Arc<str>>,
         /// The token of the action that it is about.
         token: Option<Arc<str>>,
+        /// The instance that received it last, where that is known.
+        held_by: Option<Arc<str>>,
     },
     /// Retention ended for a message that nobody deleted.
     MessageExpired {

@@ -40,6 +40,8 @@ pub(super) struct Message {
     received: Time,
     first_received: Option<Time>,
     receive_count: u32,
+    /// The instance that received it last, where that is known.
+    held_by: Option<Arc<str>>,
 }
 
 /// A message as ReceiveMessage hands it out.
@@ -111,10 +113,11 @@ impl World {
         }
         let numbers = self.numbers_to_receive(queue, max);
         let by = by.map(Arc::from);
-        Ok(numbers
-            .into_iter()
-            .filter_map(|number| self.hand_out(queue, number, visibility, by.clone()))
-            .collect())
+        let mut received = Vec::with_capacity(numbers.len());
+        received.extend(
+            numbers.into_iter().filter_map(|number| self.hand_out(queue, number, visibility, by.clone())),
+        );
+        Ok(received)
     }
 
     /// ChangeMessageVisibility: `visibility` counts from now; zero gives the message back.
@@ -145,13 +148,15 @@ impl World {
         }
         message.visible_at = now + visibility;
         let queue = found.name.clone();
-        let happening = Happening::VisibilityChanged {
-            queue: queue.clone(),
-            message: message.id.clone(),
-            about: message.about.as_ref().map(|about| about.instance.clone()),
-            visible_at: message.visible_at,
-        };
-        self.log(happening);
+        if self.config.tells_hand_outs {
+            let happening = Happening::VisibilityChanged {
+                queue: queue.clone(),
+                message: message.id.clone(),
+                about: message.about.as_ref().map(|about| about.instance.clone()),
+                visible_at: message.visible_at,
+            };
+            self.log(happening);
+        }
         self.schedule(now + visibility, Wake::Visible { queue, message: number });
         self.advance(now);
         Ok(())
@@ -166,8 +171,8 @@ impl World {
         if current && let Some(message) = found.messages.remove(&number) {
             found.visible.remove(&message.place);
             let (about, token) = message.about.clone().map(|about| (about.instance, about.token)).unzip();
-            let (queue_name, id) = (found.name.clone(), message.id.clone());
-            self.log(Happening::MessageDeleted { queue: queue_name, message: id, about, token });
+            let (queue_name, id, held_by) = (found.name.clone(), message.id.clone(), message.held_by.clone());
+            self.log(Happening::MessageDeleted { queue: queue_name, message: id, about, token, held_by });
             self.deleted(queue, number, message);
         }
         Ok(())
@@ -217,6 +222,7 @@ impl World {
             received: now,
             first_received: None,
             receive_count: 0,
+            held_by: None,
         };
         found.messages.insert(number, message);
         let expires = now + found.spec.retention;
@@ -297,6 +303,7 @@ impl World {
             first_received: *message.first_received.get_or_insert(now),
             receive_count: message.receive_count,
         };
+        message.held_by.clone_from(&by);
         let about = message.about.as_ref().map(|about| about.instance.clone());
         let queue = found.name.clone();
         // Nearly every receipt is given back before it runs out: one look does for many of them.
@@ -304,13 +311,15 @@ impl World {
             message.looked_at = message.visible_at;
             self.schedule(now + visibility, Wake::Visible { queue: queue.clone(), message: number });
         }
-        self.log(Happening::MessageReceived {
-            queue,
-            message: received.id.clone(),
-            about,
-            by,
-            receive_count: received.receive_count,
-        });
+        if self.config.tells_hand_outs {
+            self.log(Happening::MessageReceived {
+                queue,
+                message: received.id.clone(),
+                about,
+                by,
+                receive_count: received.receive_count,
+            });
+        }
         Some(received)
     }
 }

@@ -39,6 +39,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::machine::Time;
+use crate::sim::schedule::Schedule;
 
 pub use action::{ActionRef, ActionView};
 pub use activity::{Activity, ActivityStatus};
@@ -70,12 +71,11 @@ pub struct World {
     config: WorldConfig,
     now: Time,
     rng: fastrand::Rng,
-    wakes: BTreeMap<(Time, u64), Wake>,
-    next_wake_id: u64,
+    wakes: Schedule<Wake>,
     groups: BTreeMap<String, Group>,
     instances: ByInstance<Instance>,
     /// Which instance an active lifecycle action belongs to, by its token.
-    tokens: BTreeMap<String, String>,
+    tokens: BTreeMap<u128, String>,
     /// The access keys of roles' credentials, those before the last included.
     access_keys: BTreeMap<String, AccessKey>,
     queues: BTreeMap<String, Queue>,
@@ -113,8 +113,7 @@ impl World {
             rng: fastrand::Rng::with_seed(config.seed),
             bucket: config.throttle.map(|limits| Bucket::new(limits, now)),
             now,
-            wakes: BTreeMap::new(),
-            next_wake_id: 0,
+            wakes: Schedule::default(),
             groups: BTreeMap::new(),
             instances: ByInstance::default(),
             tokens: BTreeMap::new(),
@@ -144,12 +143,7 @@ impl World {
 
     /// Lets everything happen that is due by `now`. Time never goes back.
     pub fn advance(&mut self, now: Time) {
-        while let Some(entry) = self.wakes.first_entry() {
-            let (at, _) = *entry.key();
-            if at > now {
-                break;
-            }
-            let wake = entry.remove();
+        while let Some((at, wake)) = self.wakes.pop_due(now) {
             self.now = self.now.max(at);
             self.version += 1;
             self.fire(wake);
@@ -159,12 +153,17 @@ impl World {
 
     /// When the world changes next if nobody calls it.
     pub fn next_wake(&self) -> Option<Time> {
-        self.wakes.first_key_value().map(|((at, _), _)| *at)
+        self.wakes.next_at()
     }
 
     /// What happened since this was last called, in order.
     pub fn take_happenings(&mut self) -> VecDeque<(Time, Happening)> {
         std::mem::take(&mut self.happenings)
+    }
+
+    /// The first thing that has happened and was not taken yet.
+    pub fn next_happening(&mut self) -> Option<(Time, Happening)> {
+        self.happenings.pop_front()
     }
 
     /// Grows with every change; the same number means that nothing has changed.
@@ -195,9 +194,8 @@ impl World {
     }
 
     fn schedule(&mut self, at: Time, wake: Wake) {
-        self.next_wake_id += 1;
         self.version += 1;
-        self.wakes.insert((at, self.next_wake_id), wake);
+        self.wakes.plan(at, wake);
     }
 
     fn log(&mut self, happening: Happening) {

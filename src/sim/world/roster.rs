@@ -1,72 +1,73 @@
 //! Instances by their ids, found fast: a fleet looks them up many million times.
 
-use std::collections::BTreeMap;
-
 use super::hex;
 
-const ID_PREFIX: &str = "i-0";
+/// Odd, so that multiplying by it can be undone; and its inverse.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+const UNMIX: u64 = 0xf1de_83e1_9937_733d;
 
-/// The id of the instance of that number.
-pub(super) fn write_id(number: u64) -> String {
-    let mut id = String::with_capacity(ID_PREFIX.len() + hex::DIGITS);
-    id.push_str(ID_PREFIX);
-    hex::push(&mut id, number);
+/// The id of a world's instance. It looks random, and says at which place among the world's instances this one stands;
+/// `salt` tells it from that of other worlds.
+pub(super) fn write_id(place: u32, salt: u32) -> String {
+    let mut id = String::with_capacity(3 + hex::DIGITS);
+    id.push_str("i-0");
+    hex::push(&mut id, fold(fold(u64::from(salt) << 32 | u64::from(place)).wrapping_mul(MIX)));
     id
 }
 
-/// The number in an instance's id; `None` where no world has made it.
-fn read_id(id: &str) -> Option<u64> {
-    hex::read(id.strip_prefix(ID_PREFIX)?.as_bytes())
+/// The number in an instance's id, and its place; `None` where no world has made it.
+fn read_id(id: &str) -> Option<(u64, usize)> {
+    let [b'i', b'-', b'0', digits @ ..] = id.as_bytes() else { return None };
+    let number = hex::read(digits)?;
+    let place = fold(fold(number).wrapping_mul(UNMIX)) as u32;
+    Some((number, place as usize))
+}
+
+/// Mixes the upper half into the lower; done twice, it changes nothing.
+fn fold(number: u64) -> u64 {
+    number ^ number >> 32
 }
 
 /// Something for each of a world's instances.
 #[derive(Debug)]
-pub struct ByInstance<T> {
-    values: Vec<T>,
-    /// Where each stands: apart from them, for it is small, and looked through in every search.
-    places: BTreeMap<u64, usize>,
-}
+pub struct ByInstance<T>(Vec<Option<(u64, T)>>);
 
 impl<T> Default for ByInstance<T> {
     fn default() -> Self {
-        ByInstance { values: Vec::new(), places: BTreeMap::new() }
+        ByInstance(Vec::new())
     }
 }
 
 impl<T> ByInstance<T> {
-    /// Keeps it for an instance, in place of what was there. An id that no world has made is nobody's.
+    /// Keeps it for an instance that a world has made, in place of what was there.
     pub fn insert(&mut self, id: &str, value: T) {
-        let Some(number) = read_id(id) else { return };
-        let place = *self.places.entry(number).or_insert(self.values.len());
-        match self.values.get_mut(place) {
-            Some(before) => *before = value,
-            None => self.values.push(value),
+        let Some((number, place)) = read_id(id) else { return };
+        if self.0.len() <= place {
+            self.0.resize_with(place + 1, || None);
         }
+        self.0[place] = Some((number, value));
     }
 
     /// What is kept for an instance.
     pub fn get(&self, id: &str) -> Option<&T> {
-        self.values.get(*self.places.get(&read_id(id)?)?)
+        let (number, place) = read_id(id)?;
+        self.0.get(place)?.as_ref().filter(|(kept, _)| *kept == number).map(|(_, value)| value)
     }
 
     /// The same, to change it.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.values.get_mut(*self.places.get(&read_id(id)?)?)
+        let (number, place) = read_id(id)?;
+        self.0.get_mut(place)?.as_mut().filter(|(kept, _)| *kept == number).map(|(_, value)| value)
     }
 
-    /// All that is kept, in the order in which the instances came.
+    /// The place of the instance that comes after all of these.
+    pub(super) fn next_place(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    /// All that is kept, in the order in which the instances were launched.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.values.iter()
-    }
-
-    /// For how many instances something is kept.
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// Whether nothing is.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.0.iter().flatten().map(|(_, value)| value)
     }
 }
 
@@ -77,19 +78,21 @@ mod tests {
     #[test]
     fn one_for_each_instance() {
         let mut kept = ByInstance::default();
-        kept.insert(&write_id(7), "a");
-        kept.insert(&write_id(3), "b");
-        kept.insert(&write_id(7), "c");
+        kept.insert(&write_id(2, 7), "a");
+        kept.insert(&write_id(0, 7), "b");
+        kept.insert(&write_id(2, 7), "c");
         kept.insert("nobody", "d");
-        assert_eq!((kept.get(&write_id(7)), kept.get(&write_id(3))), (Some(&"c"), Some(&"b")));
-        assert_eq!((kept.get(&write_id(1)), kept.get("nobody")), (None, None));
-        assert_eq!(kept.values().collect::<Vec<_>>(), [&"c", &"b"]);
+        assert_eq!((kept.get(&write_id(2, 7)), kept.get(&write_id(0, 7))), (Some(&"c"), Some(&"b")));
+        let others = [write_id(1, 7), write_id(3, 7), write_id(2, 8), "nobody".to_owned()];
+        assert!(others.iter().all(|id| kept.get(id).is_none()));
+        assert_eq!(kept.values().collect::<Vec<_>>(), [&"b", &"c"]);
+        assert_eq!(kept.next_place(), 3);
     }
 
     #[test]
     fn ids() {
-        for number in [0, 0x0123_4567_89ab_cdef, u64::MAX] {
-            assert_eq!(read_id(&write_id(number)), Some(number));
+        for (place, salt) in [(0, 0), (1, 0), (9_999, 0x0123_4567), (u32::MAX, u32::MAX)] {
+            assert_eq!(read_id(&write_id(place, salt)).map(|(_, place)| place), Some(place as usize));
         }
         let others = ["", "i-0", "i-0123456789abcdef", "j-00123456789abcdef"];
         assert!(others.iter().all(|id| read_id(id).is_none()));

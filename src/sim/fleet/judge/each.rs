@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::machine::event::{AgentAnswer, AgentState, ImdsReading, TargetState};
 use crate::machine::journal::Outcome;
-use crate::machine::message::Body;
+use crate::machine::message::{Body, Message};
 use crate::machine::{Event, Time};
 use crate::sim::invariant::Invariants;
 
@@ -162,6 +162,11 @@ impl Each {
                 | AgentAnswer::Malformed(_) => self.reported,
             };
         }
+    }
+
+    /// Whether a message tells of another instance's action.
+    pub fn is_of_another(&self, message: &Message) -> bool {
+        matches!(&*message.body, Body::Lifecycle(lifecycle) if lifecycle.instance_id != self.id)
     }
 
     /// Auto Scaling has decided to take it away.

@@ -114,7 +114,12 @@ impl Judge {
 
     /// What a machine is told.
     pub fn hears(&mut self, host: usize, now: Time, event: &Event) {
-        self.each[host].hears(now, event);
+        let each = &mut self.each[host];
+        each.hears(now, event);
+        if let Event::MessagesReceived { result: Ok(messages), .. } = event {
+            let of_others = messages.iter().filter(|message| each.is_of_another(message));
+            self.figures.misdelivered += of_others.count() as u64;
+        }
     }
 
     /// A machine and the reference disagree.
@@ -214,7 +219,6 @@ impl Judge {
                 self.figures.expired += 1;
                 self.violations.extend(each.late(at, faults_end));
             }
-            Happening::MessageReceived { about, by, .. } if about != by => self.figures.misdelivered += 1,
             Happening::InstanceTerminated { work_lost, .. } => {
                 self.figures.terminated += 1;
                 self.figures.work_lost += u64::from(*work_lost);

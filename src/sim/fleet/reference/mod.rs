@@ -9,6 +9,7 @@ mod known;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::effect::EffectId;
@@ -23,15 +24,15 @@ use known::{Agent, Call, Completed, Kept, Phase};
 /// What one life of one daemon may and must do.
 #[derive(Debug)]
 pub(super) struct Reference {
-    settings: Settings,
+    settings: Arc<Settings>,
     /// What the journal holds that the disk has taken, or refused for good: what is done may go by it.
     kept: Kept,
     /// Writes that are under way.
-    writes: BTreeMap<EffectId, Kept>,
+    writes: Vec<(EffectId, Kept)>,
     /// A drain is under way, or has ended and its notice is still there.
     drain: Phase,
     /// Calls under way.
-    calls: BTreeMap<EffectId, Call>,
+    calls: Vec<(EffectId, Call)>,
     agent: Agent,
     /// When IMDS last said where the instance goes, and what.
     heard: Option<(Time, TargetState)>,
@@ -59,13 +60,13 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Arc<Settings>) -> Self {
         Reference {
             settings,
             kept: Kept::default(),
-            writes: BTreeMap::new(),
+            writes: Vec::new(),
             drain: Phase::None,
-            calls: BTreeMap::new(),
+            calls: Vec::new(),
             agent: Agent::default(),
             heard: None,
             spot: None,
@@ -90,15 +91,15 @@ impl Reference {
             Event::Imds(ImdsReading::Spot(spot)) => self.spot = spot.map(|spot| spot.at),
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
                 self.refused = matches!(event, Event::JournalFailed { .. });
-                if let Some(kept) = self.writes.remove(id) {
+                if let Some(kept) = take(&mut self.writes, *id) {
                     self.keeps(kept);
                 }
             }
-            Event::AgentAnswered { id, answer } if self.calls.remove(id).is_some() => {
+            Event::AgentAnswered { id, answer } if take(&mut self.calls, *id).is_some() => {
                 self.agent.answers(now, answer, &self.settings);
             }
             Event::HeartbeatAnswered { id, result } => {
-                let sent = self.calls.remove(id);
+                let sent = take(&mut self.calls, *id);
                 if let (Some(Call::Heartbeat(sent)), Ok(())) = (sent, result)
                     && sent >= self.began
                 {
@@ -106,7 +107,7 @@ impl Reference {
                 }
             }
             Event::CompletionAnswered { id, result } => {
-                self.calls.remove(id);
+                take(&mut self.calls, *id);
                 match result {
                     Ok(()) => self.completed = Completed::Yes,
                     Err(_) => self.completed = self.completed.or(Completed::Perhaps),
@@ -124,7 +125,7 @@ impl Reference {
                 self.beat = None;
             }
             Event::MessagesReceived { id, result } => {
-                self.calls.remove(id);
+                take(&mut self.calls, *id);
                 result.iter().flatten().for_each(|message| self.receives(message));
             }
             _ => {}
@@ -179,4 +180,10 @@ impl Reference {
             }
         }
     }
+}
+
+/// What is under way by that name, which it is no longer. Little ever is at a time.
+fn take<T>(under_way: &mut Vec<(EffectId, T)>, id: EffectId) -> Option<T> {
+    let place = under_way.iter().position(|(other, _)| *other == id)?;
+    Some(under_way.remove(place).1)
 }

@@ -50,14 +50,14 @@ impl Reference {
             Effect::WriteJournal { id, journal } => self.writes_down(*id, journal),
             Effect::AskAgent { id, request, .. } => {
                 // What was asked before is not listened to any more.
-                self.calls.retain(|_, call| *call != Call::Agent);
-                self.calls.insert(*id, Call::Agent);
+                self.calls.retain(|(_, call)| *call != Call::Agent);
+                self.calls.push((*id, Call::Agent));
                 self.asks(request);
             }
             Effect::Heartbeat { id, action, .. } => {
                 self.names(action, "heartbeat");
-                let busy = self.calls.values().any(|call| matches!(call, Call::Heartbeat(_)));
-                self.calls.insert(*id, Call::Heartbeat(now));
+                let busy = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
+                self.calls.push((*id, Call::Heartbeat(now)));
                 if busy {
                     self.complain("two heartbeats are under way");
                 }
@@ -67,16 +67,16 @@ impl Reference {
             }
             Effect::Complete { id, action, result } => {
                 self.names(action, "completion");
-                let busy = self.calls.values().any(|call| *call == Call::Complete);
-                self.calls.insert(*id, Call::Complete);
+                let busy = self.calls.iter().any(|(_, call)| *call == Call::Complete);
+                self.calls.push((*id, Call::Complete));
                 if busy {
                     self.complain("two completions are under way");
                 }
                 self.completes(now, *result);
             }
             Effect::ReceiveMessages { id, .. } => {
-                let busy = self.calls.values().any(|call| *call == Call::Receive);
-                self.calls.insert(*id, Call::Receive);
+                let busy = self.calls.iter().any(|(_, call)| *call == Call::Receive);
+                self.calls.push((*id, Call::Receive));
                 if busy {
                     self.complain("two receives are under way");
                 }
@@ -94,7 +94,7 @@ impl Reference {
 
     fn writes_down(&mut self, id: EffectId, journal: &Journal) {
         let next = Kept::of(journal);
-        let before = self.writes.values().last().unwrap_or(&self.kept);
+        let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
         let same_drain = before.started == next.started && before.told && !before.ended;
         if same_drain && before.deadline.zip(next.deadline).is_some_and(|(before, next)| next > before) {
             self.complain("the deadline in the journal moves later");
@@ -102,7 +102,7 @@ impl Reference {
         if journal.instance_id != self.settings.instance_id {
             self.complain("the journal names another instance");
         }
-        self.writes.insert(id, next);
+        self.writes.push((id, next));
     }
 
     /// An agent is told what the journal says that it is told.
@@ -126,7 +126,7 @@ impl Reference {
     fn names(&mut self, action: &ActionName, call: &str) {
         let known = |token: &String| {
             self.kept.token.as_ref() == Some(token)
-                || self.writes.values().any(|kept| kept.token.as_ref() == Some(token))
+                || self.writes.iter().any(|(_, kept)| kept.token.as_ref() == Some(token))
                 || self.receipts.values().flatten().any(|own| own == token)
         };
         if action.token.as_ref().is_some_and(|token| !known(token)) {
@@ -236,15 +236,15 @@ impl Reference {
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
-        let asks = self.calls.values().any(|call| *call == Call::Agent);
+        let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent);
         if self.kept.told && !asks && !soon(RETRY) {
             self.complain("the agent is not asked");
         }
-        let completes = self.calls.values().any(|call| *call == Call::Complete);
+        let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete);
         if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(RETRY) {
             self.complain("the action is not completed");
         }
-        let beats = self.calls.values().any(|call| matches!(call, Call::Heartbeat(_)));
+        let beats = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
         let due =
             self.hook.as_ref().zip(self.beat).map(|((_, timeout), beat)| {
                 (beat + timeout.mul_f64(BEAT)).max(now + *timeout / BEAT_RETRY_PART)
