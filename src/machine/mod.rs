@@ -263,9 +263,15 @@ impl Machine {
         {
             return self.on_seen(seen);
         }
+        // Auto Scaling and IMDS agree that it serves: what comes after that is a new notice.
+        let serves = self.imds.is_back(&self.notices)
+            && matches!(&result, Ok(Some(instance)) if instance.lifecycle_state == "InService");
         let over = drain.action.on_instance(&mut self.turn, id, result);
         self.journal.touch();
         self.on_over(over);
+        if serves && !self.is_draining() {
+            self.on_seen(Seen::InService);
+        }
     }
 
     fn on_seen(&mut self, seen: Seen) {

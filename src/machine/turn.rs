@@ -150,6 +150,11 @@ impl Attempts {
         self.pending.is_some()
     }
 
+    /// When the try under way was sent.
+    pub fn pending_since(&self) -> Option<Time> {
+        self.pending.map(|(_, sent)| sent)
+    }
+
     /// Whether the next try may start now; arranges to be woken if it is only a matter of time.
     pub fn ready(&self, turn: &mut Turn, timer: Timer) -> bool {
         self.pending.is_none() && turn.due(self.next_at, timer)

@@ -68,8 +68,10 @@ impl ActionTrack {
         let question = self.question.take_if(|question| question.asked_at <= sent)?;
         let verdict = Verdict::of(instance.as_ref());
         let may_be_ours = verdict == Verdict::InService || (verdict == Verdict::Over && !question.completion);
-        if may_be_ours && self.completion.is_pending() {
-            // Its answer will say whether there was an action after all.
+        let beats = self.heartbeat.pending_since().is_some_and(|sent| sent > question.asked_at);
+        let may_be_new = verdict == Verdict::Waiting && beats;
+        if may_be_new || (may_be_ours && self.completion.is_pending()) {
+            // Its answer will say whether there is an action after all.
             self.question = Some(question);
             self.describe_instance.succeeded(turn.now + ASK_AGAIN);
             return None;

@@ -303,6 +303,14 @@ impl Bench {
         self.event(Event::CompletionAnswered { id, result: result.map_err(error) });
     }
 
+    /// DescribeAutoScalingInstances is answered late.
+    pub fn described(&mut self) {
+        let place = self.open.iter().position(is_describe).unwrap();
+        let answer = self.answer(&self.open[place].clone()).unwrap();
+        self.open.remove(place);
+        self.event(answer);
+    }
+
     pub fn is_beating(&self) -> bool {
         self.open.iter().any(|effect| matches!(effect, Effect::Heartbeat { .. }))
     }

@@ -87,6 +87,27 @@ fn action_of_another_hook_after_ours() {
 }
 
 #[test]
+fn heartbeat_under_way_when_our_action_seems_over() {
+    for (answer, ended) in [(Ok(()), None), (Err(CallErrorKind::NoActiveAction), Some(Outcome::Overtaken))] {
+        let mut bench = Bench::terminating(settings());
+        bench.state = Some("Terminating:Wait");
+        bench.run(100);
+        bench.beat(Ok(()));
+        bench.run(180);
+        bench.state = None;
+        bench.beat(Err(CallErrorKind::NoActiveAction));
+        bench.run(30);
+        assert!(bench.is_beating());
+        bench.state = Some("Terminating:Wait");
+        bench.described();
+        assert_eq!(bench.ended(), None, "the heartbeat will say");
+        bench.beat(answer);
+        bench.run(5);
+        assert_eq!(bench.ended(), ended);
+    }
+}
+
+#[test]
 fn completion_too_early() {
     let mut bench = Bench::terminating(settings());
     bench.drained();

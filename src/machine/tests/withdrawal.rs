@@ -151,6 +151,47 @@ fn waiting_action_is_not_withdrawn() {
     assert!(bench.machine.is_draining());
 }
 
+fn warmed() -> TargetState {
+    TargetState::Warmed("Warmed:Stopped".to_owned())
+}
+
+/// On its way into the warm pool, with its work done and the answer to its completion lost.
+fn pooled_without_an_answer() -> Bench {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::InService);
+    bench.run(1);
+    bench.state = Some("Warmed:Pending:Wait");
+    bench.target(warmed());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("InService");
+    bench
+}
+
+#[test]
+fn out_of_the_pool_before_the_end_is_known() {
+    let mut bench = pooled_without_an_answer();
+    in_service(&mut bench, 10);
+    assert!(bench.machine.is_draining());
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert!(is_returning(&bench));
+    bench.target(warmed());
+    assert_eq!(bench.drains_started(), 2, "it goes once more");
+}
+
+#[test]
+fn out_of_the_pool_and_imds_lags_behind() {
+    let mut bench = pooled_without_an_answer();
+    bench.run(10);
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    bench.target(warmed());
+    assert_eq!(bench.drains_started(), 1, "IMDS says what it has said before");
+    in_service(&mut bench, 3);
+    assert!(is_returning(&bench));
+}
+
 #[test]
 fn retained_and_released() {
     let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
