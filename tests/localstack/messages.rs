@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drainhook::machine::notice::Reason;
 use drainhook::machine::status::State;
-use drainhook::sim::world::ImdsMode;
+use drainhook::sim::world::{Happening, ImdsMode};
 use tokio::task::JoinSet;
 
 use crate::cloud::{Cloud, in_cloud};
@@ -18,9 +18,8 @@ use crate::{held_world, is};
 /// What the daemon does with a message.
 #[derive(Debug, Clone, Copy)]
 enum Does {
-    /// Drains for this reason, hides the message, and deletes it when it finds that its lifecycle action is over: there
-    /// is none.
-    DrainAndHide(Reason),
+    /// Drains for this reason, and keeps the message hidden until its lifecycle action is over.
+    DrainAndHold(Reason),
     /// Drains for this reason, and deletes the message, which has done its work.
     DrainAndDelete(Reason),
     /// Drains for this reason, and leaves the message to the others that it names.
@@ -31,7 +30,7 @@ enum Does {
     GiveBack,
 }
 
-use Does::{Delete, DrainAndDelete, DrainAndGiveBack, DrainAndHide, GiveBack};
+use Does::{Delete, DrainAndDelete, DrainAndGiveBack, DrainAndHold, GiveBack};
 use Reason::{
     AutoscalingTermination, RebalanceRecommendation, RootVolumeReplacement, ScheduledMaintenance,
     SpotInterruption, WarmPool,
@@ -44,16 +43,16 @@ macro_rules! bodies {
 }
 
 const BODIES: &[(&str, &str, Does)] = bodies! {
-    "eventbridge-terminate": DrainAndHide(AutoscalingTermination),
-    "eventbridge-warm-pool": DrainAndHide(WarmPool),
-    "eventbridge-replace-root-volume": DrainAndHide(RootVolumeReplacement),
+    "eventbridge-terminate": DrainAndHold(AutoscalingTermination),
+    "eventbridge-warm-pool": DrainAndHold(WarmPool),
+    "eventbridge-replace-root-volume": DrainAndHold(RootVolumeReplacement),
     "eventbridge-launch": GiveBack,
     "eventbridge-launch-successful": GiveBack,
-    "direct": DrainAndHide(AutoscalingTermination),
-    "direct-2018": DrainAndHide(AutoscalingTermination),
+    "direct": DrainAndHold(AutoscalingTermination),
+    "direct-2018": DrainAndHold(AutoscalingTermination),
     "test-notification": GiveBack,
-    "sns": DrainAndHide(AutoscalingTermination),
-    "sns-eventbridge": DrainAndHide(AutoscalingTermination),
+    "sns": DrainAndHold(AutoscalingTermination),
+    "sns-eventbridge": DrainAndHold(AutoscalingTermination),
     "sns-in-sns": GiveBack,
     "sns-subscription-confirmation": GiveBack,
     "spot-terminate": DrainAndDelete(SpotInterruption),
@@ -92,25 +91,28 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     let queue = cloud.queue(name).await;
     let mut config = cloud.world(held_world());
     config.imds.mode = ImdsMode::WithoutTargetState;
-    let stage = Stage::new(1, config).await;
+    let mut stage = Stage::new(1, config).await;
     let way = Server::before(cloud.endpoint(), |_| None).await;
     let mut variables = cloud.variables(&stage, &stage.instance(), &queue);
     variables.insert("AWS_ENDPOINT_URL_SQS", way.url.clone());
     let daemon = Daemon::start(&variables).await;
-    let body = body.replace("i-0123456789abcdef0", &stage.instance()).replace("workers", &cloud.group);
+    let mut body = body.replace("i-0123456789abcdef0", &stage.instance()).replace("workers", &cloud.group);
+    if let DrainAndHold(_) = does {
+        body = body.replace("c613620e-07e2-4ed2-a9e2-ef8258911ade", &waiting_token(&mut stage).await);
+    }
     cloud.send(&queue.url, &body).await;
     match does {
-        DrainAndHide(reason) => {
-            until_drains(&daemon, reason).await;
+        DrainAndHold(reason) => {
+            until_drains(name, &daemon, reason).await;
             eventually(name, || way.count(hides) > 0).await;
-            cloud.until_messages(&queue, 0).await;
+            cloud.until_messages(&queue, 1).await;
         }
         DrainAndDelete(reason) => {
-            until_drains(&daemon, reason).await;
+            until_drains(name, &daemon, reason).await;
             cloud.until_messages(&queue, 0).await;
         }
         DrainAndGiveBack(reason) => {
-            until_drains(&daemon, reason).await;
+            until_drains(name, &daemon, reason).await;
             until_received_again(&cloud, name, &queue.url).await;
         }
         Delete => {
@@ -127,9 +129,16 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     }
 }
 
-/// The drain may be over in a moment: what the daemon says while it lasts might be missed.
-async fn until_drains(daemon: &Daemon, reason: Reason) {
-    daemon.logged(&[&format!("drain started: {}", reason.sentence())]).await;
+/// The token of an action that waits: one that does not exist is over as soon as it is tried.
+async fn waiting_token(stage: &mut Stage) -> String {
+    let id = stage.instance();
+    stage.scale_in();
+    stage.until("Wait", |happening| matches!(happening, Happening::WaitBegan { .. })).await;
+    stage.service.world(|world, _| world.instance(&id)).expect("it waits").actions.remove(0).token
+}
+
+async fn until_drains(name: &str, daemon: &Daemon, reason: Reason) {
+    daemon.until_status(name, |status| status.reason == Some(reason) && status.state != State::Serving).await;
 }
 
 /// Somebody else receives it.
