@@ -130,16 +130,7 @@ fn stays(
 impl Machine {
     /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
     pub(super) fn begin_or_leave(&mut self, in_force: &[Reason]) {
-        let mut fresh = true;
-        if !self.notices.settled.is_empty() {
-            let names = self.notices.names_in_force(&self.settings, &mut self.turn);
-            let known = self.notices.settled.len();
-            self.notices.settled.retain(|name| names.contains(name));
-            if self.notices.settled.len() != known {
-                self.journal.touch();
-            }
-            fresh = names != self.notices.settled;
-        }
+        let fresh = self.forget_settled();
         let ended = self.drain.as_ref().map(|drain| drain.ended.is_some());
         match (ended, in_force.first()) {
             (None, Some(reason)) => self.begin(*reason),
@@ -147,6 +138,20 @@ impl Machine {
             (Some(_), None) => self.leave(),
             (None, None) | (Some(_), Some(_)) => {}
         }
+    }
+
+    /// Forgets what was dealt with and is not in force any more. Whether anything in force has not been dealt with.
+    fn forget_settled(&mut self) -> bool {
+        if self.notices.settled.is_empty() {
+            return true;
+        }
+        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
+        let known = self.notices.settled.len();
+        self.notices.settled.retain(|name| names.contains(name));
+        if self.notices.settled.len() != known {
+            self.journal.touch();
+        }
+        self.notices.settled != names
     }
 
     fn begin(&mut self, reason: Reason) {

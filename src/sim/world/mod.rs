@@ -74,7 +74,7 @@ pub struct World {
     wakes: Schedule<Wake>,
     groups: BTreeMap<String, Group>,
     instances: ByInstance<Instance>,
-    /// Which instance an active lifecycle action belongs to, by its token.
+    /// Which instance an active lifecycle action belongs to, by the number in its token.
     tokens: BTreeMap<u128, String>,
     /// The access keys of roles' credentials, those before the last included.
     access_keys: BTreeMap<String, AccessKey>,
