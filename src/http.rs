@@ -6,7 +6,7 @@ use std::iter::successors;
 
 use reqwest::{ClientBuilder, Response};
 
-use crate::text::printable;
+use formats::text::printable;
 
 /// How much of an error's chain of causes is told, in characters.
 const CAUSES_MAX: usize = 500;

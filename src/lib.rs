@@ -2,23 +2,25 @@
 //!
 //! # Layout
 //!
-//! - [`machine`]: the drain itself, pure: events in, effects out.
-//! - [`shell`]: the one loop around it, and what performs its effects.
+//! What is pure lives in crates of its own: [`machine`] (the drain: events in, effects out), [`formats`] (reads what comes
+//! from outside) and [`sim`] (the simulated world). Here is everything that touches the world:
+//!
+//! - [`daemon`]: the one loop around the machine, and what performs its effects.
 //! - [`source`], [`aws`], [`agent`]: the outside, turned into events; they decide nothing.
 //! - [`config`], [`telemetry`]: what goes in before, and what comes out for people.
-//! - [`sim`]: a simulated AWS, as a pure model and as a server.
-//! - [`cli`]: one file per command.
+//! - [`clock`]: the only file that reads one.
+//! - [`serve`]: the simulated world on loopback, in AWS's wire protocols.
+//! - [`cli`]: one file or folder per command.
 //!
 //! ARCHITECTURE.md says how they fit together, and why.
 
 pub mod agent;
 pub mod aws;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod daemon;
 mod http;
-pub mod machine;
-pub mod shell;
-pub mod sim;
+pub mod serve;
 pub mod source;
 pub mod telemetry;
-mod text;

@@ -4,11 +4,12 @@ mod support;
 
 use std::time::Duration;
 
-use drainhook::agent::{Agent, Base, Endpoint, Method};
-use drainhook::machine::Time;
-use drainhook::machine::effect::{AgentRequest, DrainOrder};
-use drainhook::machine::event::{AgentAnswer, AgentState};
-use drainhook::machine::notice::Reason;
+use drainhook::agent::{Agent, Base, Endpoint};
+use drainhook::config::Method;
+use machine::Time;
+use machine::effect::{AgentRequest, DrainOrder};
+use machine::event::{AgentAnswer, AgentState};
+use machine::notice::Reason;
 use support::{Reply, Server, answer, nobody, ok, socket_path};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -41,7 +42,7 @@ fn kind(answer: &AgentAnswer) -> (&'static str, String) {
         AgentAnswer::Accepted(status) => ("accepted", format!("{status:?}")),
         AgentAnswer::Status { status, .. } => ("status", format!("{status:?}")),
         AgentAnswer::Returned => ("returned", String::new()),
-        AgentAnswer::Refused(why) => ("refused", why.clone()),
+        AgentAnswer::Unreachable(why) => ("refused", why.clone()),
         AgentAnswer::Unsupported(why) => ("unsupported", why.clone()),
         AgentAnswer::CannotDrain(why) => ("cannot drain", why.clone()),
         AgentAnswer::Busy(why) => ("busy", why.clone()),

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use drainhook::agent::document::{DETAIL_MAX, GAUGE_NAME_MAX, GAUGES_MAX, IN_FLIGHT_MAX};
 use drainhook::agent::http::PREFER_WAIT_MAX_S;
-use drainhook::machine::event::AgentState;
-use drainhook::machine::notice::Reason;
+use formats::agent::{DETAIL_MAX, GAUGE_NAME_MAX, GAUGES_MAX, IN_FLIGHT_MAX};
+use machine::event::AgentState;
+use machine::notice::Reason;
 use serde::de::DeserializeOwned;
 
 fn read(path: &str) -> String {

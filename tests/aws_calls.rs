@@ -8,10 +8,10 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use drainhook::aws::clients::{Clients, http_client};
-use drainhook::machine::Time;
-use drainhook::machine::effect::{ActionName, CompletionResult};
-use drainhook::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
-use drainhook::machine::message::Body;
+use machine::Time;
+use machine::effect::{ActionName, CompletionResult};
+use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use machine::message::Body;
 use support::{Reply, Server, answer, nobody, ok};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -207,6 +207,7 @@ async fn described_hooks() {
         heartbeat_timeout: Duration::from_secs(heartbeat_s),
         global_timeout: Duration::from_secs(global_s),
         default_result,
+        notification_target: None,
     };
     let expected = vec![
         hook("drain", true, 30, 3000, CompletionResult::Continue),

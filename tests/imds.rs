@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use drainhook::aws::imds::{Imds, ImdsError, Settings};
-use drainhook::machine::event::{ImdsReading, TargetState};
-use drainhook::shell::clock::{Clock, Scale};
+use drainhook::clock::{Clock, Scale};
 use drainhook::source::imds::{Polls, run};
+use machine::event::{ImdsReading, TargetState};
 use support::{Reply, Request, Server, answer, nobody, ok};
 use tokio::sync::mpsc;
 

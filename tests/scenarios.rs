@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use drainhook::machine::Time;
-use drainhook::sim::scenario::SCENARIOS;
+use machine::Time;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
+use sim::scenario::SCENARIOS;
 
 /// A program that has not ended by then hangs. The longest scenario takes ten seconds.
 const PATIENCE: Duration = Duration::from_secs(120);

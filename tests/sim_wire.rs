@@ -7,11 +7,11 @@ use aws_sdk_autoscaling::types::{LifecycleHookSpecification, LifecycleState};
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use drainhook::machine::Time;
-use drainhook::shell::clock::{Clock, Scale};
-use drainhook::sim::wire::{Addresses, Service};
-use drainhook::sim::world::{AgentMode, HookSpec, ImdsMode, LifecycleState as State, Work, WorldConfig};
+use drainhook::clock::{Clock, Scale};
+use drainhook::serve::{Addresses, Service};
+use machine::Time;
 use serde_json::{Value, json};
+use sim::world::{AgentMode, HookSpec, ImdsMode, LifecycleState as State, Work, WorldConfig};
 
 const HOOK: &str = "drain";
 const GROUP: &str = "workers";

@@ -8,11 +8,12 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
-use super::document;
+use crate::config::Method;
 use crate::http::{self, ReadError};
-use crate::machine::effect::{AgentRequest, DrainOrder};
-use crate::machine::event::{AgentAnswer, AgentState, AgentStatus};
-use crate::text;
+use formats::agent as document;
+use formats::text;
+use machine::effect::{AgentRequest, DrainOrder};
+use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;
@@ -65,18 +66,6 @@ pub enum Base {
     Tcp(String),
     /// A unix socket.
     Unix(PathBuf),
-}
-
-/// What a drain is asked for with. `GET` has no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// `POST`
-    #[default]
-    Post,
-    /// `PUT`
-    Put,
-    /// `GET`
-    Get,
 }
 
 /// Why an agent cannot be reached as configured.
@@ -297,7 +286,7 @@ async fn refusal(tried: &str, status: StatusCode, mut response: Response) -> Age
 fn failure(tried: &str, error: &reqwest::Error) -> AgentAnswer {
     let told = format!("{tried}: {}", http::why(error));
     match http::io_kind(error) {
-        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => AgentAnswer::Refused(told),
+        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => AgentAnswer::Unreachable(told),
         _ => AgentAnswer::Busy(told),
     }
 }

@@ -1,6 +1,5 @@
 //! Ways to reach an agent. Each turns what comes back into the machine's words, and never fails.
 
-pub mod document;
 pub mod http;
 
-pub use http::{Agent, Base, Endpoint, EndpointError, Method};
+pub use http::{Agent, Base, Endpoint, EndpointError};

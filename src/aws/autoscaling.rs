@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::types::LifecycleHook;
 
-use super::answer::is_text;
-use super::answer::{NAME_MAX, STATE_MAX};
 use super::clients::Clients;
 use super::error::{classify, from_aws};
-use crate::machine::effect::{ActionName, CompletionResult};
-use crate::machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use formats::imds::{NAME_MAX, STATE_MAX, is_text};
+use machine::effect::{ActionName, CompletionResult};
+use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 
 /// What Auto Scaling uses for a hook without one.
 const HEARTBEAT_TIMEOUT_DEFAULT_S: i32 = 3600;
@@ -64,22 +63,10 @@ impl Clients {
 
     /// DescribeLifecycleHooks: all hooks of a group.
     pub async fn describe_hooks(&self, group: &str) -> Result<Vec<Hook>, CallError> {
-        let hooks = self.describe_hooks_and_targets(group).await?;
-        Ok(hooks.into_iter().map(|(hook, _)| hook).collect())
-    }
-
-    /// DescribeLifecycleHooks: all hooks of a group, each with its `NotificationTargetARN`.
-    pub async fn describe_hooks_and_targets(
-        &self,
-        group: &str,
-    ) -> Result<Vec<(Hook, Option<String>)>, CallError> {
         let call = "autoscaling:DescribeLifecycleHooks";
         let answer = self.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(group).send().await;
         let answer = answer.map_err(|error| classify(call, &error))?;
-        let read = |hook: &LifecycleHook| {
-            Ok((read_hook(call, hook)?, hook.notification_target_arn().map(str::to_owned)))
-        };
-        answer.lifecycle_hooks().iter().map(read).collect()
+        answer.lifecycle_hooks().iter().map(|hook| read_hook(call, hook)).collect()
     }
 }
 
@@ -107,6 +94,7 @@ fn read_hook(call: &str, hook: &LifecycleHook) -> Result<Hook, CallError> {
         heartbeat_timeout: seconds(heartbeat_s),
         global_timeout: seconds(global_s),
         default_result,
+        notification_target: hook.notification_target_arn().map(str::to_owned),
     })
 }
 

@@ -9,8 +9,8 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper_util::client::legacy;
 
 use crate::http::causes;
-use crate::machine::event::{CallError, CallErrorKind};
-use crate::text::printable;
+use formats::text::printable;
+use machine::event::{CallError, CallErrorKind};
 
 /// How much of AWS's own account of an error is told, in characters.
 const MESSAGE_MAX: usize = 600;
@@ -90,6 +90,7 @@ fn refusal(call: &str, answer: &Answer<'_>) -> CallError {
         CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call),
         CallErrorKind::NoActiveAction
         | CallErrorKind::Throttled
+        | CallErrorKind::Credentials
         | CallErrorKind::Unsent
         | CallErrorKind::Unanswered
         | CallErrorKind::Rejected => advice.to_owned(),

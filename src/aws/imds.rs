@@ -7,12 +7,12 @@ use std::time::Duration;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
 
-use super::answer::{self, Unexpected};
+use crate::clock::Clock;
 use crate::http::{self, ReadError};
-use crate::machine::Time;
-use crate::machine::event::{MaintenanceNotice, SpotNotice, TargetState};
-use crate::shell::clock::Clock;
-use crate::text;
+use formats::imds::{self as answer, Unexpected};
+use formats::text;
+use machine::Time;
+use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;

@@ -1,11 +1,7 @@
 //! Adapters to AWS. They make no decisions and retry nothing: they turn AWS into the machine's words.
-//!
-//! [`message`] and [`answer`] are pure.
 
-pub mod answer;
 pub mod autoscaling;
 pub mod clients;
 pub mod error;
 pub mod imds;
-pub mod message;
 pub mod sqs;

@@ -8,14 +8,14 @@ use aws_sdk_sqs::types::{
     QueueAttributeName,
 };
 
-use super::answer::is_text;
 use super::clients::Clients;
 use super::error::{classify, from_aws};
-use super::message;
-use crate::machine::Time;
-use crate::machine::event::{CallError, CallErrorKind};
-use crate::machine::message::Message;
-use crate::text::printable;
+use formats::imds::is_text;
+use formats::message;
+use formats::text::printable;
+use machine::Time;
+use machine::event::{CallError, CallErrorKind};
+use machine::message::Message;
 
 /// How many messages a receive may bring, and how many a batch may change.
 pub const BATCH_MAX: usize = 10;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Source, order};
 use crate::config::value::parse_duration;
-use crate::shell::control::Request;
+use crate::daemon::control::Request;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

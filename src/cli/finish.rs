@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{Source, order};
-use crate::machine::effect::CompletionResult;
-use crate::shell::control::Request;
+use crate::daemon::control::Request;
+use machine::effect::CompletionResult;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self as configuration, Config, Flag, Loaded};
-use crate::shell::client;
-use crate::shell::control::{Answer, Request};
+use crate::daemon::client;
+use crate::daemon::control::{Answer, Request};
 use output::put_line;
 
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{Source, failed};
-use crate::shell;
+use crate::daemon;
 use crate::telemetry::log;
 
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub async fn run(args: Args) -> ExitCode {
         Err(code) => return code,
     };
     log::start(&config.log);
-    match shell::run(config).await {
+    match daemon::run(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

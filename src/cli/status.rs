@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use super::output::{put, put_line, whole};
 use super::{Source, failed};
-use crate::machine::Time;
-use crate::machine::notice::Reason;
-use crate::machine::status::{AgentLine, State, Status};
-use crate::shell::client::{self, AskError};
-use crate::shell::clock::Clock;
-use crate::shell::control::{Answer, Request};
+use crate::clock::Clock;
+use crate::daemon::client::{self, AskError};
+use crate::daemon::control::{Answer, Request};
+use machine::Time;
+use machine::notice::Reason;
+use machine::status::{AgentLine, State, Status};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -156,9 +156,9 @@ fn ago(at: Time, now: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::effect::CompletionResult;
-    use crate::machine::journal::Outcome;
-    use crate::machine::status::LastError;
+    use machine::effect::CompletionResult;
+    use machine::journal::Outcome;
+    use machine::status::LastError;
     use std::time::Duration;
 
     const NOW: Time = Time::from_unix_ms(1_772_366_400_000);

@@ -13,8 +13,8 @@ use super::{
     Address, Agent, Config, ConfigError, Control, DrainAt, Imds, Instance, Journal, Lifecycle, Loaded, Log,
     LogFormat, Method, OnExit, Origin, Problem, Queue, Setting, Simulation,
 };
-use crate::machine::effect::CompletionResult;
-use crate::shell::clock::Scale;
+use crate::clock::Scale;
+use machine::effect::CompletionResult;
 
 /// Makes the settings into the configuration.
 pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {

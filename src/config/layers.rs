@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::keys::{self, KEYS, Key};
 use super::value::{Kind, Value};
 use super::{AGENTS_MAX, ConfigError, Origin, Problem};
-use crate::text::{printable, shorten};
+use formats::text::{printable, shorten};
 
 /// The largest configuration file.
 const FILE_SIZE_MAX: u64 = 256 * 1024;

@@ -24,10 +24,9 @@ use serde::{Serialize, Serializer};
 
 pub use self::layers::{Flag, environment};
 pub use self::problem::{ConfigError, Problem};
-pub use crate::agent::http::Method;
-use crate::machine::effect::CompletionResult;
-pub use crate::machine::settings::{DrainAt, OnExit};
-use crate::shell::clock::Scale;
+use crate::clock::Scale;
+use machine::effect::CompletionResult;
+pub use machine::settings::{DrainAt, OnExit};
 
 /// The file that is read where none is named; it need not exist.
 pub const DEFAULT_PATH: &str = "/etc/drainhook/drainhook.toml";
@@ -83,6 +82,18 @@ pub struct Agent {
     pub drain_blocks: bool,
     /// A file with the bearer token that it asks for.
     pub token_file: Option<PathBuf>,
+}
+
+/// The method that asks an agent to drain. `GET` has no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// `POST`
+    #[default]
+    Post,
+    /// `PUT`
+    Put,
+    /// `GET`
+    Get,
 }
 
 /// Where an agent is.

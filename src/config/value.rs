@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::shell::clock::Scale;
+use crate::clock::Scale;
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
 use crate::aws::imds::{Imds, ImdsError};
-use crate::machine::Time;
-use crate::machine::event::ImdsReading;
-use crate::shell::clock::Clock;
+use crate::clock::Clock;
+use machine::Time;
+use machine::event::ImdsReading;
 
 /// The longest pause between two tries while IMDS is silent: well within the minute after which the machine says so.
 const PAUSE_MAX: Duration = Duration::from_secs(10);

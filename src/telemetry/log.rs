@@ -11,8 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::journald::Journald;
 use crate::config::{Log, LogFormat};
-use crate::machine::journal::Outcome;
-use crate::machine::report::{Loudness, Progress, Report};
+use machine::journal::Outcome;
+use machine::report::{Loudness, Progress, Report};
 
 /// So much can be written at once to a pipe that takes more at all (PIPE_BUF on Linux), without a wait.
 const CHUNK_MAX: usize = 4096;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use drainhook::sim::world::{HookSpec, ImdsMode, Work, WorldConfig};
 use serde_json::json;
+use sim::world::{HookSpec, ImdsMode, Work, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage};
 use crate::support::{Reply, Request, Server, answer, ok};

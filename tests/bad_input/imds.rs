@@ -1,7 +1,7 @@
 //! A metadata service that answers nonsense, or something else in its place.
 
-use drainhook::machine::status::State;
-use drainhook::sim::world::{Work, WorldConfig};
+use machine::status::State;
+use sim::world::{Work, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage, Variables, told};
 use crate::support::{Reply, Server, answer, ok};

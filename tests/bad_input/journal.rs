@@ -1,6 +1,6 @@
 //! A journal that is none, or not this daemon's.
 
-use drainhook::machine::status::State;
+use machine::status::State;
 use md5::{Digest, Md5};
 
 use crate::support::daemon::{Daemon, Stage, journal};

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use drainhook::sim::world::{HookSpec, Work, WorldConfig};
+use sim::world::{HookSpec, Work, WorldConfig};
 use support::Reply;
 use support::daemon::{Daemon, eventually};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use drainhook::machine::status::State;
-use drainhook::sim::world::{Happening, ImdsMode, WorldConfig};
+use machine::status::State;
 use serde_json::{Value, json};
+use sim::world::{Happening, ImdsMode, WorldConfig};
 
 use crate::support::daemon::{Stage, drained, message_deleted};
 use crate::{assert_told, world};

@@ -1,7 +1,7 @@
 //! Scale-ins in a booted machine, and what may happen to the daemon in the middle of one.
 
-use drainhook::machine::status::Status;
-use drainhook::shell::journal::JournalFile;
+use drainhook::daemon::journal::JournalFile;
+use machine::status::Status;
 
 use crate::site::{Site, write};
 use crate::support::daemon::journal_of_an_image;

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use drainhook::machine::Time;
-use drainhook::machine::status::{State, Status};
-use drainhook::sim::wire::Addresses;
-use drainhook::sim::world::WorldConfig;
+use drainhook::serve::Addresses;
+use machine::Time;
+use machine::status::{State, Status};
+use sim::world::WorldConfig;
 
 use tokio::process::Command;
 

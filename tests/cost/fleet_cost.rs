@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use drainhook::sim::fleet::cost::{Cost, ScaleIn, measure};
 use plot::{Panel, Series};
+use sim::fleet::cost::{Cost, ScaleIn, measure};
 
 const SEEDS: u64 = 3;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use drainhook::machine::status::State;
-use drainhook::sim::world::{ActionResult, AgentMode, Happening, Work, WorldConfig};
+use machine::status::State;
+use sim::world::{ActionResult, AgentMode, Happening, Work, WorldConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use drainhook::machine::journal::Outcome;
-use drainhook::machine::status::State;
-use drainhook::sim::world::{ActionRef, ActionResult, Happening, HookSpec, Throttle, Timing, WorldConfig};
+use machine::journal::Outcome;
+use machine::status::State;
+use sim::world::{ActionRef, ActionResult, Happening, HookSpec, Throttle, Timing, WorldConfig};
 
 use crate::support::daemon::{Stage, completed, drained, message_deleted, told, worked};
 use crate::{stuck_world, world};

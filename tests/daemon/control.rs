@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use drainhook::machine::notice::Reason;
-use drainhook::machine::status::State;
-use drainhook::shell::control::Answer;
-use drainhook::sim::world::{ActionResult, Happening};
+use drainhook::daemon::control::Answer;
+use machine::notice::Reason;
+use machine::status::State;
+use sim::world::{ActionResult, Happening};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;

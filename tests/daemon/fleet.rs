@@ -1,6 +1,6 @@
 //! Several instances of one group, with a queue that they share.
 
-use drainhook::sim::world::{Happening, WorldConfig};
+use sim::world::{Happening, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage};
 use crate::world;

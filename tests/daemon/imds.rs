@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drainhook::sim::world::{Happening, ImdsMode, WorldConfig};
+use sim::world::{Happening, ImdsMode, WorldConfig};
 use tokio::process::Command;
 
 use crate::support::daemon::{Daemon, Stage, told, worked};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use drainhook::machine::journal::Outcome;
-use drainhook::machine::status::State;
-use drainhook::shell::journal::JournalFile;
-use drainhook::sim::world::{Timing, WorldConfig};
+use drainhook::daemon::journal::JournalFile;
+use machine::journal::Outcome;
+use machine::status::State;
+use sim::world::{Timing, WorldConfig};
 
 use crate::support::daemon::{
     Daemon, Stage, completed, drained, journal, journal_of_an_image, message_deleted, told, worked, written,

@@ -6,9 +6,9 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, Target};
 use aws_sdk_sqs::types::QueueAttributeName;
 use drainhook::aws::clients::http_client;
-use drainhook::sim::wire::Service;
-use drainhook::sim::world::{Outgoing, WorldConfig};
+use drainhook::serve::Service;
 use serde_json::{Value, json};
+use sim::world::{Outgoing, WorldConfig};
 
 use crate::support::daemon::{Stage, Variables, in_time};
 

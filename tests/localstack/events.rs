@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drainhook::sim::world::{HookSpec, WorldConfig};
+use sim::world::{HookSpec, WorldConfig};
 
 use crate::cloud::{Cloud, Queue, in_cloud};
 use crate::support::daemon::{Daemon, Stage, told};

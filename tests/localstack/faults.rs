@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use drainhook::sim::world::{Happening, HookSpec, WorldConfig};
+use sim::world::{Happening, HookSpec, WorldConfig};
 
 use crate::cloud::{Cloud, Queue, in_cloud};
 use crate::held_world;

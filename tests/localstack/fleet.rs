@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drainhook::sim::world::{HookSpec, ImdsMode, WorldConfig};
+use sim::world::{HookSpec, ImdsMode, WorldConfig};
 
 use crate::cloud::{Cloud, Queue, in_cloud};
 use crate::support::daemon::{Daemon, Stage, Variables, completed, eventually, in_time};

@@ -16,7 +16,7 @@ mod server;
 
 use std::time::Duration;
 
-use drainhook::sim::world::{Work, WorldConfig};
+use sim::world::{Work, WorldConfig};
 
 use support::Request;
 

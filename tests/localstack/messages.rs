@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drainhook::machine::notice::Reason;
-use drainhook::machine::status::State;
-use drainhook::sim::world::{Happening, ImdsMode};
+use machine::notice::Reason;
+use machine::status::State;
+use sim::world::{Happening, ImdsMode};
 use tokio::task::JoinSet;
 
 use crate::cloud::{Cloud, in_cloud};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use drainhook::machine::status::State;
-use drainhook::shell::journal::JournalFile;
-use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
+use drainhook::daemon::journal::JournalFile;
+use machine::status::State;
 use serde_json::Value;
+use sim::world::{AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
 
 use crate::support::command::{Ran, run};
 use crate::support::daemon::{Stage, Variables, completed, told, worked};

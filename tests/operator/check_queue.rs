@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drainhook::sim::world::{Happening, QueueSpec, WorldConfig};
+use sim::world::{Happening, QueueSpec, WorldConfig};
 
 use crate::check::{expect, row};
 use crate::support::daemon::Stage;
@@ -38,7 +38,7 @@ async fn nobody_may_send() {
     change(&stage, |spec| spec.policy = None);
     expect(&stage, &[], "queue", "failed", "its policy lets neither EventBridge").await;
     // The hook itself sends to it, with a role of its own.
-    let hook = |world: &mut drainhook::sim::world::World, now| {
+    let hook = |world: &mut sim::world::World, now| {
         let mut hook = world.hook("workers", "drain").expect("it is there").clone();
         hook.target = Some("arn:aws:sqs:eu-west-1:123456789012:workers-termination".to_owned());
         hook.role = Some("arn:aws:iam::123456789012:role/notifier".to_owned());

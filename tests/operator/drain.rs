@@ -1,7 +1,7 @@
 //! `drainhook drain`, with and without a daemon.
 
-use drainhook::machine::status::State;
-use drainhook::sim::world::{AgentMode, Happening};
+use machine::status::State;
+use sim::world::{AgentMode, Happening};
 use tokio::process::Command;
 
 use crate::support::command::run;

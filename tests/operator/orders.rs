@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use drainhook::machine::status::State;
-use drainhook::sim::world::{ActionResult, Happening, WorldConfig};
+use machine::status::State;
+use sim::world::{ActionResult, Happening, WorldConfig};
 
 use crate::support::command::run;
 use crate::support::daemon::{Stage, completed, told, worked};

@@ -1,7 +1,7 @@
 //! `simulate --agent`: here the user's own agent is that of another simulation, which is strict about what it is asked.
 
-use drainhook::sim::world::AgentMode;
 use serde_json::Value;
+use sim::world::AgentMode;
 
 use crate::support::command::run;
 use crate::support::daemon::{Stage, Variables, drained, told};

@@ -1,8 +1,8 @@
 //! `drainhook status`.
 
-use drainhook::machine::notice::Reason;
-use drainhook::machine::status::State;
-use drainhook::sim::world::{AgentMode, ImdsMode};
+use machine::notice::Reason;
+use machine::status::State;
+use sim::world::{AgentMode, ImdsMode};
 
 use crate::support::command::run;
 use crate::support::daemon::{Daemon, Stage, Variables, worked};

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use drainhook::machine::status::Status;
+use machine::status::Status;
 use serde_json::Value;
 use tokio::process::Command;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drainhook::sim::world::{HookSpec, Work, WorldConfig};
+use sim::world::{HookSpec, Work, WorldConfig};
 
 /// A world with a slow hook, so that no machine is too slow for it, and with work that takes so long.
 pub fn world(items: u32, secs: u64) -> WorldConfig {

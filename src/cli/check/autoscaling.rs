@@ -5,12 +5,9 @@ use super::{CALL_LIMIT, hook, within};
 use crate::aws::clients::Clients;
 use crate::aws::imds::Identity;
 use crate::config::Config;
-use crate::machine::effect::{ActionName, CompletionResult};
-use crate::machine::event::{CallError, CallErrorKind, Hook};
-use crate::shell::settings;
-
-/// A group's hooks, each with the ARN that it notifies.
-pub type Hooks = Vec<(Hook, Option<String>)>;
+use crate::daemon::settings;
+use machine::effect::{ActionName, CompletionResult};
+use machine::event::{CallError, CallErrorKind, Hook};
 
 /// Nothing was found out about Region and credentials.
 pub fn no_clients() -> Vec<Part> {
@@ -38,7 +35,7 @@ pub async fn credentials(clients: &Clients) -> Part {
 }
 
 /// The group, its hook, and the permissions. The hooks are `None` where they could not be read.
-pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (Vec<Part>, Option<Hooks>) {
+pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (Vec<Part>, Option<Vec<Hook>>) {
     let (part, group) = group(config, identity, clients).await;
     let mut parts = vec![part];
     let Some(group) = group else {
@@ -47,11 +44,10 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
         return (parts, None);
     };
     let settings = settings::machine(config, identity);
-    let call = clients.describe_hooks_and_targets(&group);
+    let call = clients.describe_hooks(&group);
     let hooks = match within("autoscaling:DescribeLifecycleHooks", call).await {
         Ok(hooks) => {
-            let plain: Vec<Hook> = hooks.iter().map(|(hook, _)| hook.clone()).collect();
-            parts.push(hook::judge(&settings, &group, &plain));
+            parts.push(hook::judge(&settings, &group, &hooks));
             Some(hooks)
         }
         Err(error) => {
@@ -59,8 +55,8 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
             None
         }
     };
-    let of_group = hooks.iter().flatten().find(|(hook, _)| hook.terminating);
-    let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|(hook, _)| hook.name.clone()));
+    let of_group = hooks.iter().flatten().find(|hook| hook.terminating);
+    let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|hook| hook.name.clone()));
     parts.push(match name {
         Some(hook) => permissions(clients, hook, group).await,
         None => Part::skipped("permissions", "no hook is known to try them on"),
@@ -140,6 +136,7 @@ fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, St
             CallErrorKind::NoActiveAction => (part, format!("{what} permitted")),
             CallErrorKind::AccessDenied => (part.failed(error.message), format!("{what} denied")),
             CallErrorKind::Throttled
+            | CallErrorKind::Credentials
             | CallErrorKind::Unsent
             | CallErrorKind::Unanswered
             | CallErrorKind::Rejected => (part.warning(error.message), format!("{what} unknown")),

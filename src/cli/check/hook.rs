@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::part::Part;
 use crate::cli::output::whole;
-use crate::machine::effect::CompletionResult;
-use crate::machine::event::Hook;
-use crate::machine::hook;
-use crate::machine::settings::Settings;
+use machine::effect::CompletionResult;
+use machine::event::Hook;
+use machine::hook;
+use machine::settings::Settings;
 
 /// The least that PutLifecycleHook takes. Below it three tries of a heartbeat would not fit.
 const HEARTBEAT_TIMEOUT_LEAST: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ pub fn unread(settings: &Settings, queue: bool, error: &str) -> Part {
 mod tests {
     use super::*;
     use crate::cli::check::part::State;
-    use crate::machine::settings::{AgentSettings, DrainAt, OnExit};
+    use machine::settings::{AgentSettings, DrainAt, OnExit};
 
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
@@ -116,6 +116,7 @@ mod tests {
             heartbeat_timeout: secs(heartbeat_s),
             global_timeout: secs((heartbeat_s * 100).min(172_800)),
             default_result: CompletionResult::Abandon,
+            notification_target: None,
         }
     }
 

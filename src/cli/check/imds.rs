@@ -2,10 +2,10 @@
 
 use super::part::Part;
 use crate::aws::imds::{Identity, Imds, ImdsError, Settings};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::machine::event::TargetState;
-use crate::shell::clock::Clock;
-use crate::shell::identity;
+use crate::daemon::identity;
+use machine::event::TargetState;
 
 const NOT_HEARD: &str = "no notice can be heard: mend that, or set queue.url";
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use rustix::fs::Access;
 
 use super::part::{Part, State};
-use crate::agent::http::{Agent, Method};
+use crate::agent::http::Agent;
 use crate::cli::status::{self, headline};
+use crate::config::Method;
 use crate::config::{self, Config, Loaded, Origin};
-use crate::machine::event::{AgentAnswer, AgentState};
-use crate::machine::journal::Journal;
-use crate::shell::client::AskError;
-use crate::shell::journal::JournalFile;
-use crate::shell::settings;
+use crate::daemon::client::AskError;
+use crate::daemon::journal::JournalFile;
+use crate::daemon::settings;
+use machine::event::{AgentAnswer, AgentState};
+use machine::journal::Journal;
 
 /// How long a disk may take.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
@@ -186,9 +187,9 @@ fn judge(name: &str, answer: AgentAnswer) -> Part {
             }
         }
         // An error at a Unix socket does not name it.
-        AgentAnswer::Refused(why) if !why.contains(name) => Part::ok("agent", format!("{name}: {why}"))
+        AgentAnswer::Unreachable(why) if !why.contains(name) => Part::ok("agent", format!("{name}: {why}"))
             .failed("nobody listens there: start the agent, or set agent.url or agent.unix"),
-        AgentAnswer::Refused(why) => Part::ok("agent", why)
+        AgentAnswer::Unreachable(why) => Part::ok("agent", why)
             .failed("nobody listens there: start the agent, or set agent.url or agent.unix"),
         AgentAnswer::Unsupported(why) => Part::ok("agent", why).failed(
             "it has no drain there: docs/agent-protocol.md says what is asked of it, agent.drain_path and \

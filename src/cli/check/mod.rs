@@ -20,10 +20,10 @@ use std::time::Duration;
 use super::Source;
 use super::output::{put, put_line};
 use crate::aws::clients::Clients;
+use crate::clock::Clock;
 use crate::config::Loaded;
-use crate::machine::event::{CallError, CallErrorKind};
-use crate::shell::clock::Clock;
 pub use local::agents;
+use machine::event::{CallError, CallErrorKind};
 use part::table;
 pub use part::{Part, State};
 
@@ -85,7 +85,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
             Some(_) if !reachable => {
                 parts.push(Part::skipped("queue", "cannot be asked without Region and credentials"));
             }
-            Some(url) => parts.extend(queue::look(&clients, url, hooks.as_ref()).await),
+            Some(url) => parts.extend(queue::look(&clients, url, hooks.as_deref()).await),
         }
         (journal, imds, parts)
     };

@@ -1,10 +1,9 @@
 //! The termination queue: its settings, and what the role may do with it.
 
-use super::autoscaling::Hooks;
 use super::part::Part;
 use super::{attributes, within};
 use crate::aws::clients::Clients;
-use crate::machine::event::{CallError, CallErrorKind};
+use machine::event::{CallError, CallErrorKind, Hook};
 
 /// No message has this receipt handle, so nothing can be done with it.
 const NO_RECEIPT: &str = "drainhook-check";
@@ -13,7 +12,7 @@ const NO_RECEIPT: &str = "drainhook-check";
 const NO_SUCH_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
 /// The queue's settings and the permissions on it.
-pub async fn look(clients: &Clients, url: &str, hooks: Option<&Hooks>) -> Vec<Part> {
+pub async fn look(clients: &Clients, url: &str, hooks: Option<&[Hook]>) -> Vec<Part> {
     let asked = within("sqs:GetQueueAttributes", clients.queue_attributes(url)).await;
     let waiting = asked.as_ref().ok().and_then(|all| all.get("ApproximateNumberOfMessages")?.parse().ok());
     let settings = match &asked {
@@ -21,8 +20,8 @@ pub async fn look(clients: &Clients, url: &str, hooks: Option<&Hooks>) -> Vec<Pa
             let targets: Option<Vec<&str>> = hooks.map(|hooks| {
                 hooks
                     .iter()
-                    .filter(|(hook, _)| hook.terminating)
-                    .filter_map(|(_, to)| to.as_deref())
+                    .filter(|hook| hook.terminating)
+                    .filter_map(|hook| hook.notification_target.as_deref())
                     .collect()
             });
             attributes::judge(all, targets.as_deref())

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use crate::cli::output::put_line;
 use crate::cli::{Source, failed};
 use crate::config::Flag;
-use crate::machine::journal::Outcome;
-use crate::machine::report::Report;
-use crate::shell::alone;
+use crate::daemon::alone;
+use machine::journal::Outcome;
+use machine::report::Report;
 
 /// Drains, tells what happens, and says whether it went well.
 pub async fn run(source: &Source, address: String, timeout: Option<String>) -> ExitCode {

@@ -9,7 +9,7 @@ mod wait;
 use std::process::ExitCode;
 
 use super::{Source, order};
-use crate::shell::control::Request;
+use crate::daemon::control::Request;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::cli::output::put_line;
 use crate::cli::status::{ask, headline};
 use crate::cli::{Source, failed};
-use crate::machine::journal::Outcome;
-use crate::machine::status::{State, Status};
-use crate::shell::client;
-use crate::shell::control::{Answer, Request};
+use crate::daemon::client;
+use crate::daemon::control::{Answer, Request};
+use machine::journal::Outcome;
+use machine::status::{State, Status};
 
 /// Between looks at the daemon, in real time.
 const LOOK: Duration = Duration::from_millis(500);

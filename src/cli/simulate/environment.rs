@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::shell::clock::Scale;
-use crate::sim::wire::{Endpoints, Service};
+use crate::clock::Scale;
+use crate::serve::{Endpoints, Service};
 
 /// Variables, in the order in which they are shown.
 pub type Variables = Vec<(&'static str, String)>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::output::put_line;
-use crate::sim::fault::{Fault, Faults};
-use crate::sim::fleet::{self, Figures, Outcome, Plan, shrink};
+use sim::fault::{Fault, Faults};
+use sim::fleet::{self, Figures, Outcome, Plan, shrink};
 
 /// Violations that are shown of a run.
 const VIOLATIONS_MAX: usize = 10;

@@ -19,12 +19,12 @@ mod words;
 
 use std::process::ExitCode;
 
-use crate::machine::Time;
-use crate::shell::clock::{Clock, Scale};
-use crate::sim::fault::Fault;
-use crate::sim::scenario::{OWN_AGENT, SCENARIOS, Scenario};
-use crate::sim::wire::permissions;
-use crate::sim::world::{Throttle, WorldConfig};
+use crate::clock::{Clock, Scale};
+use crate::serve::permissions;
+use machine::Time;
+use sim::fault::Fault;
+use sim::scenario::{OWN_AGENT, SCENARIOS, Scenario};
+use sim::world::{Throttle, WorldConfig};
 
 use super::output::put_line;
 use super::{EX_USAGE, failed};

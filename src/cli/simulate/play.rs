@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::machine::Time;
-use crate::shell::clock::Scale;
-use crate::sim::invariant::Invariants;
-use crate::sim::scenario::{Act, Deed, Expectation, Scenario};
-use crate::sim::story::Story;
-use crate::sim::wire::{Addresses, Service};
-use crate::sim::world::{ImdsMode, InstanceView};
+use crate::clock::Scale;
+use crate::serve::{Addresses, Service};
+use machine::Time;
+use sim::invariant::Invariants;
+use sim::scenario::{Act, Deed, Expectation, Scenario};
+use sim::story::Story;
+use sim::world::{ImdsMode, InstanceView};
 
 use super::SimulateError;
 use super::daemon::{Daemon, Said};

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::sim::wire::{Addresses, Service};
-use crate::sim::world::WorldConfig;
+use crate::serve::{Addresses, Service};
+use sim::world::WorldConfig;
 
 use super::SimulateError;
 use super::environment::{self, Variables};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::machine::Time;
-use crate::sim::scenario::Scenario;
-use crate::sim::story::Story;
+use machine::Time;
+use sim::scenario::Scenario;
+use sim::story::Story;
 
 use super::timeline::{Style, Timeline, elapsed_ms, short, stamp};
 use crate::cli::output::put_line;

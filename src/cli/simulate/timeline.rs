@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::output::{put, put_line};
-use crate::machine::Time;
-use crate::sim::scenario::Scenario;
-use crate::sim::story::Story;
-use crate::sim::world::{Happening, InstanceView};
-use crate::text::shorten;
+use formats::text::shorten;
+use machine::Time;
+use sim::scenario::Scenario;
+use sim::story::Story;
+use sim::world::{Happening, InstanceView};
 
 use super::daemon::LogLine;
 use super::words::words;

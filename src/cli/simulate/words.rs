@@ -1,8 +1,8 @@
 //! What happened, in a word and a detail.
 
-use crate::machine::Time;
-use crate::sim::world::Happening;
-use crate::text::shorten;
+use formats::text::shorten;
+use machine::Time;
+use sim::world::Happening;
 
 /// How much of the answer to a refused call is shown, in characters.
 const WHY_SHOWN_MAX: usize = 100;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use drainhook::machine::Time;
-use drainhook::machine::journal::{ActionRecord, Journal, Outcome};
-use drainhook::shell::clock::Clock;
-use drainhook::sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, Timing, Work, WorldConfig};
+use drainhook::clock::Clock;
+use machine::Time;
+use machine::journal::{ActionRecord, Journal, Outcome};
+use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
 use crate::support::daemon::{

@@ -1,8 +1,8 @@
 //! Status documents of agents.
 
-use drainhook::agent::document::{self, GAUGE_NAME_MAX, GAUGES_MAX, IN_FLIGHT_MAX};
-use drainhook::machine::Event;
-use drainhook::machine::event::{AgentAnswer, AgentStatus};
+use formats::agent::{self as document, GAUGE_NAME_MAX, GAUGES_MAX, IN_FLIGHT_MAX};
+use machine::Event;
+use machine::event::{AgentAnswer, AgentStatus};
 
 use super::cost::Cost;
 use super::machine::Host;

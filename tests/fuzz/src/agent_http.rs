@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use drainhook::agent::{Agent, Base, Endpoint};
-use drainhook::machine::Time;
-use drainhook::machine::effect::{AgentRequest, DrainOrder};
-use drainhook::machine::event::AgentAnswer;
-use drainhook::machine::notice::Reason;
+use machine::Time;
+use machine::effect::{AgentRequest, DrainOrder};
+use machine::event::AgentAnswer;
+use machine::notice::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
             return vec!["status"];
         }
         AgentAnswer::Returned => return vec!["returned"],
-        AgentAnswer::Refused(why) => panic!("{why}"),
+        AgentAnswer::Unreachable(why) => panic!("{why}"),
         AgentAnswer::Unsupported(why) => ("unsupported", why),
         AgentAnswer::CannotDrain(why) => ("cannot drain", why),
         AgentAnswer::Busy(why) => ("busy", why),

@@ -1,7 +1,7 @@
 //! The control socket: all that one connection sends.
 
-use drainhook::machine::Event;
-use drainhook::shell::control::{self, Answer, Asked, REQUESTS_MAX, Request};
+use drainhook::daemon::control::{self, Answer, Asked, REQUESTS_MAX, Request};
+use machine::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;

@@ -1,9 +1,9 @@
 //! Answers of the metadata service. Every reader gets every body: a proxy may answer any path with anything.
 
-use drainhook::aws::answer::{self, EVENTS_MAX, NAME_MAX, STATE_MAX, Unexpected};
-use drainhook::machine::Event;
-use drainhook::machine::event::{ImdsReading, MaintenanceNotice, TargetState};
-use drainhook::machine::message::SpotAction;
+use formats::imds::{self as answer, EVENTS_MAX, NAME_MAX, STATE_MAX, Unexpected};
+use machine::Event;
+use machine::event::{ImdsReading, MaintenanceNotice, TargetState};
+use machine::message::SpotAction;
 use serde_json::json;
 
 use super::cost::Cost;

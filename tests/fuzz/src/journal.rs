@@ -1,6 +1,6 @@
 //! The journal: as it stands on the disk, and once more with the checksum that it should have, which no fuzzer finds.
 
-use drainhook::shell::journal::{decode, encode};
+use formats::journal::{decode, encode};
 use md5::{Digest, Md5};
 
 use super::cost::Cost;

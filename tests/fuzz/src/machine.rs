@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use drainhook::machine::effect::{CompletionResult, EffectId};
-use drainhook::machine::event::{ImdsReading, TargetState};
-use drainhook::machine::journal::Journal;
-use drainhook::machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
-use drainhook::machine::{Effect, Event, Machine, Time};
+use machine::effect::{CompletionResult, EffectId};
+use machine::event::{ImdsReading, TargetState};
+use machine::journal::Journal;
+use machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+use machine::{Effect, Event, Machine, Time};
 
 /// The instance that it is on.
 pub const INSTANCE: &str = "i-0123456789abcdef0";

@@ -1,9 +1,9 @@
 //! Bodies of queue messages.
 
-use drainhook::aws::answer::NAME_MAX;
-use drainhook::aws::message::{self, INSTANCES_MAX, TOKEN_MAX};
-use drainhook::machine::event::Event;
-use drainhook::machine::message::{Body, InstanceNews, Message};
+use formats::imds::NAME_MAX;
+use formats::message::{self, INSTANCES_MAX, TOKEN_MAX};
+use machine::event::Event;
+use machine::message::{Body, InstanceNews, Message};
 use serde_json::{Value, json};
 
 use super::cost::Cost;

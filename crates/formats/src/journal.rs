@@ -1,0 +1,47 @@
+//! The content of the journal file.
+//!
+//! Two lines of JSON: the journal, and the MD5 of that line. Truncated JSON fails to parse, but a flipped digit does not:
+//! it would be a journal with a deadline that nothing has set. Hence the checksum.
+
+use machine::journal::{Journal, VERSION};
+use md5::{Digest, Md5};
+
+use crate::text::printable;
+
+/// The longest journal that is read, in bytes. A real one has a few kilobytes.
+pub const JOURNAL_MAX: u64 = 1024 * 1024;
+
+/// How much of serde's account of an error is quoted, in characters.
+const CAUSE_MAX: usize = 120;
+
+/// The file's content.
+pub fn encode(journal: &Journal) -> serde_json::Result<String> {
+    let journal = serde_json::to_string(journal)?;
+    let checksum = checksum(journal.as_bytes());
+    Ok(format!("{journal}\n\"{checksum}\"\n"))
+}
+
+/// Reads the file's content, or says what is wrong with it.
+pub fn decode(bytes: &[u8]) -> Result<Journal, String> {
+    if bytes.len() as u64 > JOURNAL_MAX {
+        return Err(format!("it is larger than {JOURNAL_MAX} bytes"));
+    }
+    let journal = whole(bytes).ok_or("it was cut off or changed: its checksum is not that of its content")?;
+    let journal: Journal =
+        serde_json::from_slice(journal).map_err(|error| printable(&error.to_string(), CAUSE_MAX))?;
+    match journal.version {
+        VERSION => Ok(journal),
+        other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),
+    }
+}
+
+/// The first line, if the second is its checksum and nothing follows.
+fn whole(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let (journal, rest) = bytes.split_at(end);
+    (rest == format!("\n\"{}\"\n", checksum(journal)).as_bytes()).then_some(journal)
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    format!("{:x}", Md5::digest(bytes))
+}

@@ -1,0 +1,288 @@
+//! Reads the body of a queue message, in every shape in which AWS sends one. Pure.
+//!
+//! What counts is the detail of an event and the fields of a notification, never the ARNs around them. Unknown fields
+//! are skipped. Nothing here looks at whose message it is.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::imds::{NAME_MAX, is_text, time_from};
+use crate::text::{printable, quote, shorten};
+use machine::Time;
+use machine::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition};
+
+/// The largest message that is read: as much as SQS lets anybody send.
+pub const MESSAGE_MAX: usize = 1024 * 1024;
+
+/// How many instances one message may name.
+pub const INSTANCES_MAX: usize = 100;
+
+/// The longest token of a lifecycle action that is read. AWS's own have 36 characters.
+pub const TOKEN_MAX: usize = 64;
+
+/// How much of serde's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
+
+/// How much of a message's own words is repeated in a reason, in characters.
+const WORD_MAX: usize = 64;
+
+/// From a spot interruption warning to the interruption. Hibernation begins at once.
+const SPOT_WARNING: Duration = Duration::from_secs(120);
+
+/// Reads a message. Whatever it is, there is an answer: what cannot be read is [`Body::Unreadable`], with the reason.
+pub fn read(body: &str) -> Body {
+    read_layer(body, Layer::Queue)
+        .unwrap_or_else(|reason| Body::Unreadable(format!("{reason}, in {}", quote(body.as_bytes()))))
+}
+
+/// Where a text comes from: SNS wraps once, never twice.
+#[derive(Clone, Copy)]
+enum Layer {
+    Queue,
+    Sns,
+}
+
+/// The fields by which the shapes differ.
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Outline {
+    detail: Option<IgnoredAny>,
+    #[serde(rename = "Type")]
+    sns_type: Option<String>,
+    #[serde(rename = "Message")]
+    sns_message: Option<String>,
+    #[serde(rename = "Event")]
+    event: Option<String>,
+    #[serde(rename = "LifecycleTransition")]
+    transition: Option<IgnoredAny>,
+}
+
+fn read_layer(body: &str, layer: Layer) -> Result<Body, String> {
+    if body.len() > MESSAGE_MAX {
+        return Err(format!("{} bytes long; at most {MESSAGE_MAX} are read", body.len()));
+    }
+    if !body.trim_start().starts_with('{') {
+        return Err("not a JSON object".to_owned());
+    }
+    let outline: Outline = parse(body)?;
+    if outline.detail.is_some() {
+        return read_event(body);
+    }
+    if let Some(sns_type) = outline.sns_type {
+        return read_sns(&sns_type, outline.sns_message, layer);
+    }
+    if outline.transition.is_some() {
+        let Sent { time } = parse(body)?;
+        let sent = time.as_deref().and_then(Time::from_rfc3339);
+        return parse::<Action>(body)?.read(sent).map(Body::Lifecycle);
+    }
+    match outline.event.as_deref() {
+        Some("autoscaling:TEST_NOTIFICATION") => Ok(Body::Test),
+        Some(event) => Err(format!("a notification of {}", word(event))),
+        None => Err("neither an EventBridge event (no detail), nor a lifecycle notification \
+                     (no LifecycleTransition), nor an SNS envelope (no Type)"
+            .to_owned()),
+    }
+}
+
+fn read_sns(sns_type: &str, message: Option<String>, layer: Layer) -> Result<Body, String> {
+    match (layer, sns_type, message) {
+        (Layer::Sns, _, _) => Err("an SNS envelope within an SNS envelope".to_owned()),
+        (Layer::Queue, "Notification", Some(message)) => {
+            read_layer(&message, Layer::Sns).map_err(|reason| format!("in an SNS envelope: {reason}"))
+        }
+        (Layer::Queue, "Notification", None) => Err("an SNS envelope without Message".to_owned()),
+        (Layer::Queue, other, _) => Err(format!("an SNS message of type {}", word(other))),
+    }
+}
+
+/// What a hook's own notification has and an event's detail has not.
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Sent {
+    #[serde(rename = "Time")]
+    time: Option<String>,
+}
+
+/// The fields that a hook's own notification and an event's detail share.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", expecting = "an object")]
+struct Action {
+    #[serde(rename = "EC2InstanceId")]
+    instance_id: Option<String>,
+    auto_scaling_group_name: Option<String>,
+    lifecycle_hook_name: Option<String>,
+    lifecycle_action_token: Option<String>,
+    lifecycle_transition: Option<String>,
+    destination: Option<String>,
+    action: Option<String>,
+    notification_metadata: Option<String>,
+}
+
+impl Action {
+    fn read(self, sent: Option<Time>) -> Result<LifecycleMessage, String> {
+        let transition = match self.lifecycle_transition.as_deref() {
+            Some("autoscaling:EC2_INSTANCE_TERMINATING") => Transition::Terminating,
+            Some("autoscaling:EC2_INSTANCE_LAUNCHING") => Transition::Launching,
+            Some(other) => return Err(format!("an unknown LifecycleTransition, {}", word(other))),
+            None => return Err("a lifecycle action without LifecycleTransition".to_owned()),
+        };
+        Ok(LifecycleMessage {
+            instance_id: required(self.instance_id, "EC2InstanceId")?,
+            group: required(self.auto_scaling_group_name, "AutoScalingGroupName")?,
+            hook: required(self.lifecycle_hook_name, "LifecycleHookName")?,
+            token: token(self.lifecycle_action_token)?,
+            transition,
+            to_warm_pool: self.destination.as_deref() == Some("WarmPool"),
+            replaces_root_volume: self.action.as_deref() == Some("ReplaceRootVolume"),
+            metadata: self.notification_metadata,
+            sent,
+        })
+    }
+}
+
+/// An EventBridge event, whose detail is read as `D`.
+#[derive(Deserialize)]
+#[serde(expecting = "an object")]
+struct Event<D> {
+    #[serde(rename = "detail-type")]
+    detail_type: Option<String>,
+    source: Option<String>,
+    time: Option<String>,
+    resources: Option<Vec<String>>,
+    detail: D,
+}
+
+/// The fields by which details differ.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", expecting = "an object")]
+struct DetailOutline {
+    #[serde(rename = "LifecycleTransition")]
+    transition: Option<IgnoredAny>,
+    #[serde(rename = "eventTypeCode")]
+    event_type_code: Option<IgnoredAny>,
+    instance_id: Option<String>,
+    instance_action: Option<String>,
+    state: Option<String>,
+}
+
+fn read_event(body: &str) -> Result<Body, String> {
+    let event: Event<DetailOutline> = parse(body)?;
+    let sent = event.time.as_deref().and_then(Time::from_rfc3339);
+    if event.detail.transition.is_some() {
+        let event: Event<Action> = parse(body)?;
+        return event.detail.read(sent).map(Body::Lifecycle);
+    }
+    if event.detail.event_type_code.is_some() || event.source.as_deref() == Some("aws.health") {
+        return read_health(parse(body)?).map(Body::Instance);
+    }
+    let detail_type = event.detail_type.unwrap_or_default();
+    let unknown = format!("an event of detail-type {}", word(&detail_type));
+    let DetailOutline { instance_id, instance_action, state, .. } = event.detail;
+    let news = match (instance_action, state) {
+        (Some(action), _) => spot_news(&action, sent)?,
+        (None, Some(state)) => InstanceNews::StateChange(state),
+        (None, None) if detail_type == "EC2 Instance Rebalance Recommendation" => InstanceNews::Rebalance,
+        (None, None) => return Err(unknown),
+    };
+    let instance_ids = vec![required(instance_id, "detail.instance-id")?];
+    Ok(Body::Instance(InstanceMessage { instance_ids, news }))
+}
+
+fn spot_news(action: &str, sent: Option<Time>) -> Result<InstanceNews, String> {
+    let (action, warning) = match action {
+        "terminate" => (SpotAction::Terminate, SPOT_WARNING),
+        "stop" => (SpotAction::Stop, SPOT_WARNING),
+        "hibernate" => (SpotAction::Hibernate, Duration::ZERO),
+        other => return Err(format!("an unknown instance-action, {}", word(other))),
+    };
+    Ok(InstanceNews::SpotInterruption { action, at: sent.map(|sent| sent + warning) })
+}
+
+/// The detail of an AWS Health event.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object")]
+struct Health {
+    event_arn: Option<String>,
+    service: Option<String>,
+    event_type_code: Option<String>,
+    event_type_category: Option<String>,
+    start_time: Option<String>,
+    status_code: Option<String>,
+    affected_entities: Option<Vec<Entity>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object")]
+struct Entity {
+    entity_value: Option<String>,
+}
+
+fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
+    let Event { detail, resources, .. } = event;
+    if let Some(service) = detail.service.filter(|service| service != "EC2") {
+        return Err(format!("an AWS Health event of the service {}", word(&service)));
+    }
+    if let Some(category) = detail.event_type_category.filter(|category| category != "scheduledChange") {
+        return Err(format!("an AWS Health event of the category {}, not scheduledChange", word(&category)));
+    }
+    let named = detail.affected_entities.into_iter().flatten().filter_map(|entity| entity.entity_value);
+    let mut instance_ids: Vec<String> = named.filter_map(|value| instance_id(&value)).collect();
+    if instance_ids.is_empty() {
+        instance_ids = resources.iter().flatten().filter_map(|arn| instance_id(arn)).collect();
+    }
+    match instance_ids.len() {
+        0 => return Err("an AWS Health event that names no instance".to_owned()),
+        1..=INSTANCES_MAX => {}
+        many => {
+            return Err(format!("an AWS Health event of {many} instances; at most {INSTANCES_MAX} are read"));
+        }
+    }
+    let news = InstanceNews::Maintenance {
+        event_id: required(detail.event_arn, "detail.eventArn")?,
+        code: required(detail.event_type_code, "detail.eventTypeCode")?,
+        not_before: detail.start_time.as_deref().and_then(time_from),
+        closed: detail.status_code.as_deref() == Some("closed"),
+    };
+    Ok(InstanceMessage { instance_ids, news })
+}
+
+/// The instance id of a bare id or of an instance's ARN.
+fn instance_id(text: &str) -> Option<String> {
+    let id = text.rsplit_once("instance/").map_or(text, |(_, id)| id);
+    (id.starts_with("i-") && is_text(id, NAME_MAX)).then(|| id.to_owned())
+}
+
+fn required(field: Option<String>, name: &str) -> Result<String, String> {
+    let value = field.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))?;
+    text(value, name, NAME_MAX)
+}
+
+fn token(field: Option<String>) -> Result<Option<String>, String> {
+    let token = field.filter(|token| !token.is_empty());
+    token.map(|token| text(token, "LifecycleActionToken", TOKEN_MAX)).transpose()
+}
+
+fn text(value: String, name: &str, max: usize) -> Result<String, String> {
+    if is_text(&value, max) {
+        return Ok(value);
+    }
+    Err(format!("{name} is {}, not a text of at most {max} printable characters", word(&value)))
+}
+
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, String> {
+    serde_json::from_str(body).map_err(|error| {
+        let what = if error.is_data() { "not as expected" } else { "not JSON" };
+        format!("{what}: {}", printable(&error.to_string(), CAUSE_MAX))
+    })
+}
+
+/// A word of the message, fit for a log line.
+fn word(text: &str) -> String {
+    format!("{:?}", shorten(text, WORD_MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,401 @@
+//! A machine on a bench: a clock that is turned by hand, and everything that the machine has asked for.
+
+use std::time::Duration;
+
+use super::super::effect::{AgentRequest, CompletionResult, DrainOrder, Effect, EffectId};
+use super::super::event::*;
+use super::super::journal::{Journal, Outcome};
+use super::super::message::*;
+use super::super::report::Report;
+use super::super::settings::*;
+use super::super::{Machine, Time};
+
+pub const INSTANCE: &str = "i-0123456789abcdef0";
+pub const START: Time = Time::from_unix_ms(1_764_000_000_000);
+
+pub fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub fn agent(name: &str) -> AgentSettings {
+    AgentSettings {
+        name: name.to_owned(),
+        drain_timeout: secs(3600),
+        unreachable_grace: secs(60),
+        on_exit: OnExit::Failed,
+        poll: secs(1),
+        blocks: false,
+    }
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        instance_id: INSTANCE.to_owned(),
+        boot_id: Some("first".to_owned()),
+        group: Some("workers".to_owned()),
+        agents: vec![agent("worker")],
+        queue: true,
+        hook: None,
+        heartbeat_timeout: None,
+        drain_at: DrainAt::Notice,
+        on_drained: CompletionResult::Continue,
+        on_deadline: CompletionResult::Continue,
+        on_failed: CompletionResult::Continue,
+        ignore_rebalance: false,
+    }
+}
+
+pub fn hook(name: &str, timeout_s: u64) -> Hook {
+    Hook {
+        name: name.to_owned(),
+        terminating: true,
+        heartbeat_timeout: secs(timeout_s),
+        global_timeout: secs(timeout_s * 100),
+        default_result: CompletionResult::Abandon,
+        notification_target: None,
+    }
+}
+
+pub fn error(kind: CallErrorKind) -> CallError {
+    CallError { kind, message: format!("{kind:?}") }
+}
+
+pub fn status(state: AgentState, in_flight: u64) -> AgentStatus {
+    AgentStatus { state, in_flight: Some(in_flight), gauges: Default::default(), detail: None }
+}
+
+/// A termination message of hook `drain` for this instance, sent now.
+pub fn lifecycle(token: &str, sent: Time) -> LifecycleMessage {
+    LifecycleMessage {
+        instance_id: INSTANCE.to_owned(),
+        group: "workers".to_owned(),
+        hook: "drain".to_owned(),
+        token: Some(token.to_owned()),
+        transition: Transition::Terminating,
+        to_warm_pool: false,
+        replaces_root_volume: false,
+        metadata: None,
+        sent: Some(sent),
+    }
+}
+
+pub fn message(receipt: &str, body: Body) -> Message {
+    Message { receipt: receipt.to_owned(), sent: None, body: body.into() }
+}
+
+/// What becomes of journal writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    Writes,
+    Refuses,
+    Hangs,
+}
+
+pub struct Bench {
+    pub machine: Machine,
+    pub now: Time,
+    pub disk: Disk,
+    /// The last journal that was written.
+    pub journal: Option<Journal>,
+    /// What DescribeLifecycleHooks answers; `None`: nothing.
+    pub hooks: Option<Result<Vec<Hook>, CallError>>,
+    /// What DescribeAutoScalingInstances says of the instance; `None`: no answer.
+    pub state: Option<&'static str>,
+    /// Everything that was asked for.
+    pub log: Vec<(Time, Effect)>,
+    /// What is not answered yet.
+    pub open: Vec<Effect>,
+    pub settings: Settings,
+}
+
+impl Bench {
+    pub fn new(settings: Settings) -> Self {
+        let mut bench = Bench {
+            machine: Machine::new(settings.clone(), START),
+            now: START,
+            disk: Disk::Writes,
+            journal: None,
+            hooks: Some(Ok(vec![hook("drain", 300)])),
+            state: Some("Terminating"),
+            log: Vec::new(),
+            open: Vec::new(),
+            settings,
+        };
+        bench.event(Event::Started { journal: None });
+        bench
+    }
+
+    /// An instance in service that the group has just decided to take away.
+    pub fn terminating(settings: Settings) -> Self {
+        let mut bench = Bench::new(settings);
+        bench.target(TargetState::InService);
+        bench.run(1);
+        bench.target(TargetState::Terminated);
+        bench
+    }
+
+    /// As `terminating`, with the action in Wait and its message in.
+    pub fn waiting(settings: Settings) -> Self {
+        let mut bench = Bench::terminating(settings);
+        bench.state = Some("Terminating:Wait");
+        let sent = bench.now;
+        bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+        bench
+    }
+
+    /// The daemon is killed, and started again.
+    pub fn crash(&mut self) {
+        self.machine = Machine::new(self.settings.clone(), self.now);
+        self.open.clear();
+        let journal = self.journal.clone().map(Box::new);
+        self.event(Event::Started { journal });
+    }
+
+    pub fn event(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in self.machine.handle(self.now, event) {
+                self.log.push((self.now, effect.clone()));
+                match self.answer(&effect) {
+                    Some(answer) => events.push(answer),
+                    None if matches!(effect, Effect::Report(_)) => {}
+                    None => self.open.push(effect),
+                }
+            }
+            if let Some((at, timer)) = self.machine.next_wake() {
+                assert!(at > self.now, "{timer:?} wants to be woken in the past");
+            }
+        }
+    }
+
+    fn answer(&mut self, effect: &Effect) -> Option<Event> {
+        match effect {
+            Effect::WriteJournal { id, journal } => match self.disk {
+                Disk::Writes => {
+                    self.journal = Some((**journal).clone());
+                    Some(Event::JournalWritten { id: *id })
+                }
+                Disk::Refuses => Some(Event::JournalFailed { id: *id, why: "disk full".to_owned() }),
+                Disk::Hangs => None,
+            },
+            Effect::DescribeHooks { id, .. } => {
+                self.hooks.clone().map(|result| Event::HooksDescribed { id: *id, result })
+            }
+            Effect::DescribeInstance { id } => self.state.map(|state| {
+                let instance =
+                    DescribedInstance { group: "workers".to_owned(), lifecycle_state: state.to_owned() };
+                Event::InstanceDescribed { id: *id, result: Ok(Some(instance)) }
+            }),
+            Effect::AskAgent { .. }
+            | Effect::Heartbeat { .. }
+            | Effect::Complete { .. }
+            | Effect::ReceiveMessages { .. }
+            | Effect::SetVisibility { .. }
+            | Effect::DeleteMessage { .. }
+            | Effect::Report(_) => None,
+        }
+    }
+
+    /// Lets time pass, firing the machine's timers.
+    pub fn run(&mut self, seconds: u64) {
+        let end = self.now + secs(seconds);
+        while let Some((at, timer)) = self.machine.next_wake().filter(|(at, _)| *at <= end) {
+            self.now = at;
+            self.event(Event::Timer(timer));
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until the machine wants to be woken.
+    pub fn wake(&mut self) {
+        let (at, timer) = self.machine.next_wake().unwrap();
+        self.now = at;
+        self.event(Event::Timer(timer));
+    }
+
+    /// Lets time pass, with agents that answer every question by `answer`.
+    pub fn run_agent(&mut self, seconds: u64, answer: AgentAnswer) {
+        for _ in 0..seconds {
+            if self.asks(0).is_some() {
+                self.says(0, answer.clone());
+            }
+            self.run(1);
+        }
+    }
+
+    pub fn target(&mut self, state: TargetState) {
+        self.event(Event::Imds(ImdsReading::TargetState(Some(state))));
+    }
+
+    pub fn operator(&mut self, command: OperatorCommand) {
+        self.event(Event::Operator(command));
+    }
+
+    fn take(&mut self, wanted: impl Fn(&Effect) -> Option<EffectId>) -> EffectId {
+        let (place, id) = self
+            .open
+            .iter()
+            .enumerate()
+            .rev()
+            .find_map(|(place, effect)| wanted(effect).map(|id| (place, id)))
+            .unwrap_or_else(|| panic!("no such effect is open: {:#?}", self.open));
+        self.open.remove(place);
+        id
+    }
+
+    /// Ends the receive under way with these.
+    pub fn receive(&mut self, messages: Vec<Message>) {
+        self.receive_result(Ok(messages));
+    }
+
+    pub fn receive_result(&mut self, result: Result<Vec<Message>, CallError>) {
+        let id = self.take(|effect| match effect {
+            Effect::ReceiveMessages { id, .. } => Some(*id),
+            _ => None,
+        });
+        self.event(Event::MessagesReceived { id, result });
+    }
+
+    pub fn is_receiving(&self) -> bool {
+        self.open.iter().any(|effect| matches!(effect, Effect::ReceiveMessages { .. }))
+    }
+
+    /// What the agent is being asked.
+    pub fn asks(&self, place: usize) -> Option<&AgentRequest> {
+        self.open.iter().rev().find_map(|effect| match effect {
+            Effect::AskAgent { agent, request, .. } if *agent == place => Some(request),
+            _ => None,
+        })
+    }
+
+    pub fn says(&mut self, place: usize, answer: AgentAnswer) {
+        let id = self.take(|effect| match effect {
+            Effect::AskAgent { id, agent, .. } if *agent == place => Some(*id),
+            _ => None,
+        });
+        self.event(Event::AgentAnswered { id, answer });
+    }
+
+    /// The agent accepts its orders, or is asked for its status, and says this.
+    pub fn reports(&mut self, place: usize, state: AgentState, in_flight: u64) {
+        if matches!(self.asks(place), Some(AgentRequest::Drain(_))) {
+            self.says(place, AgentAnswer::Accepted(None));
+        }
+        self.says(place, AgentAnswer::Status { status: status(state, in_flight), waited: false });
+    }
+
+    pub fn drained(&mut self) {
+        self.reports(0, AgentState::Drained, 0);
+    }
+
+    pub fn beat(&mut self, result: Result<(), CallErrorKind>) {
+        let id = self.take(|effect| match effect {
+            Effect::Heartbeat { id, .. } => Some(*id),
+            _ => None,
+        });
+        self.event(Event::HeartbeatAnswered { id, result: result.map_err(error) });
+    }
+
+    pub fn complete(&mut self, result: Result<(), CallErrorKind>) {
+        let id = self.take(|effect| match effect {
+            Effect::Complete { id, .. } => Some(*id),
+            _ => None,
+        });
+        self.event(Event::CompletionAnswered { id, result: result.map_err(error) });
+    }
+
+    /// DescribeAutoScalingInstances is answered late.
+    pub fn described(&mut self) {
+        let place = self.open.iter().position(is_describe).unwrap();
+        let answer = self.answer(&self.open[place].clone()).unwrap();
+        self.open.remove(place);
+        self.event(answer);
+    }
+
+    pub fn is_beating(&self) -> bool {
+        self.open.iter().any(|effect| matches!(effect, Effect::Heartbeat { .. }))
+    }
+
+    /// The write under way reaches the disk, which writes from now on.
+    pub fn journal_written(&mut self) {
+        let id = self.take(|effect| match effect {
+            Effect::WriteJournal { id, .. } => Some(*id),
+            _ => None,
+        });
+        self.disk = Disk::Writes;
+        let written = self.log.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::WriteJournal { id: of, journal } if *of == id => Some((**journal).clone()),
+            _ => None,
+        });
+        self.journal = written;
+        self.event(Event::JournalWritten { id });
+    }
+
+    /// The completion under way: its token and result.
+    pub fn completing(&self) -> Option<(Option<String>, CompletionResult)> {
+        self.open.iter().find_map(|effect| match effect {
+            Effect::Complete { action, result, .. } => Some((action.token.clone(), *result)),
+            _ => None,
+        })
+    }
+
+    /// The orders of every drain request sent to this agent.
+    pub fn orders(&self, place: usize) -> Vec<DrainOrder> {
+        let orders = self.log.iter().filter_map(|(_, effect)| match effect {
+            Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } if *agent == place => {
+                Some(*order)
+            }
+            _ => None,
+        });
+        orders.collect()
+    }
+
+    pub fn times(&self, wanted: impl Fn(&Effect) -> bool) -> Vec<Time> {
+        self.log.iter().filter(|(_, effect)| wanted(effect)).map(|(at, _)| *at).collect()
+    }
+
+    pub fn count(&self, wanted: impl Fn(&Effect) -> bool) -> usize {
+        self.times(wanted).len()
+    }
+
+    pub fn deleted(&self) -> Vec<String> {
+        let deleted = self.log.iter().filter_map(|(_, effect)| match effect {
+            Effect::DeleteMessage { receipt, .. } => Some(receipt.clone()),
+            _ => None,
+        });
+        deleted.collect()
+    }
+
+    /// Receipts and seconds of every visibility that was set.
+    pub fn hidden(&self) -> Vec<(String, u64)> {
+        let hidden = self.log.iter().filter_map(|(_, effect)| match effect {
+            Effect::SetVisibility { entries, .. } => Some(entries.clone()),
+            _ => None,
+        });
+        hidden.flatten().map(|(receipt, hidden)| (receipt, hidden.as_secs())).collect()
+    }
+
+    /// How the last drain ended.
+    pub fn ended(&self) -> Option<Outcome> {
+        self.log.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::Report(Report::DrainEnded { outcome, .. }) => Some(*outcome),
+            _ => None,
+        })
+    }
+
+    pub fn drains_started(&self) -> usize {
+        self.count(|effect| matches!(effect, Effect::Report(Report::DrainStarted { .. })))
+    }
+}
+
+pub fn is_heartbeat(effect: &Effect) -> bool {
+    matches!(effect, Effect::Heartbeat { .. })
+}
+
+pub fn is_complete(effect: &Effect) -> bool {
+    matches!(effect, Effect::Complete { .. })
+}
+
+pub fn is_describe(effect: &Effect) -> bool {
+    matches!(effect, Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. })
+}

@@ -1,0 +1,398 @@
+//! What fleets in virtual time have found (`drainhook simulate --instances`), each by itself.
+
+use std::time::Duration;
+
+use super::super::effect::CompletionResult;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::message::Body;
+use super::super::report::Report;
+use super::super::settings::{AgentSettings, OnExit, Settings};
+use super::super::{Effect, Time};
+use super::bench::*;
+
+fn no() -> Result<(), CallErrorKind> {
+    Err(CallErrorKind::NoActiveAction)
+}
+
+fn describing(bench: &Bench) -> Option<super::super::effect::EffectId> {
+    bench.open.iter().find_map(|effect| match effect {
+        Effect::DescribeInstance { id } => Some(*id),
+        _ => None,
+    })
+}
+
+fn described(bench: &mut Bench, id: super::super::effect::EffectId, state: &str) {
+    let instance = DescribedInstance { group: "workers".to_owned(), lifecycle_state: state.to_owned() };
+    bench.event(Event::InstanceDescribed { id, result: Ok(Some(instance)) });
+}
+
+#[test]
+fn token_of_an_earlier_action() {
+    // The message of an earlier way into the pool comes again, and the completion by its token went unanswered.
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.run(1);
+    bench.complete(no());
+    assert_eq!(bench.ended(), None, "something waits, and may well be ours");
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn late_answer_to_the_old_token() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.run(200);
+    bench.beat(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(30);
+    assert!(bench.is_beating(), "tried again while nobody answers why");
+    described(&mut bench, question, "Terminating:Wait");
+    bench.beat(no());
+    assert!(bench.machine.status().hook.is_some());
+    let given_up = |effect: &Effect| matches!(effect, Effect::Report(Report::HookImpossible { .. }));
+    assert_eq!(bench.count(given_up), 0, "that heartbeat named the old token");
+}
+
+#[test]
+fn answer_after_the_end() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.run(200);
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    let question = describing(&bench).expect("why is asked");
+    bench.run(10);
+    bench.complete(Ok(()));
+    described(&mut bench, question, "Terminating:Proceed");
+    let ends = |effect: &Effect| matches!(effect, Effect::Report(Report::DrainEnded { .. }));
+    assert_eq!(bench.count(ends), 1);
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn heartbeat_that_answers_the_question() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.run(200);
+    bench.beat(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(30);
+    bench.beat(Ok(()));
+    described(&mut bench, question, "Terminating:Wait");
+    assert_eq!(bench.ended(), None, "a heartbeat has just kept it alive");
+}
+
+#[test]
+fn expired_and_retained() {
+    // The completion with CONTINUE never arrived; the action expired with ABANDON.
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("Terminating:Retained");
+    bench.run(10);
+    bench.complete(no());
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken));
+    bench.run(70);
+    assert!(bench.is_beating(), "its release is watched for");
+}
+
+#[test]
+fn retained_by_another_hook() {
+    for others in [false, true] {
+        let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), ..settings() });
+        let hooks =
+            if others { vec![hook("drain", 300), hook("others", 300)] } else { vec![hook("drain", 300)] };
+        bench.hooks = Some(Ok(hooks));
+        bench.target(TargetState::InService);
+        bench.target(TargetState::Terminated);
+        bench.state = Some("Terminating:Wait");
+        bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+        bench.drained();
+        bench.complete(Ok(()));
+        bench.run(15);
+        assert_eq!(bench.is_beating(), others, "whoever else abandons retains the instance");
+    }
+}
+
+#[test]
+fn look_that_was_not_answered() {
+    let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = None;
+    bench.run(15);
+    let look = describing(&bench).expect("it is looked at");
+    let unsent = Err(error(CallErrorKind::Unsent));
+    bench.event(Event::InstanceDescribed { id: look, result: unsent });
+    bench.state = Some("Terminating:Wait");
+    bench.run(5);
+    assert!(bench.is_beating(), "looked at again soon: a released instance may wait for 30 s only");
+}
+
+#[test]
+fn agent_that_exits_at_once() {
+    let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
+    let mut bench = Bench::waiting(Settings { agents: vec![exits], ..settings() });
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.says(0, AgentAnswer::Unreachable("connection refused".to_owned()));
+    assert!(bench.completing().is_some(), "it has taken the order, and had nothing left to do");
+}
+
+#[test]
+fn clock_that_is_behind() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = Some("Terminating:Wait");
+    let sent: Time = bench.now + Duration::from_secs(120);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert!(bench.is_beating(), "how long it has waited is not known");
+}
+
+#[test]
+fn hook_that_is_read_after_a_restart() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = None;
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+    bench.run(20);
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.crash();
+    assert!(bench.is_beating(), "one at once, although the hook was not known until now");
+}
+
+#[test]
+fn termination_that_may_be_old() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::Terminated);
+    assert!(bench.is_beating(), "nothing is known of when it began");
+    let bench = Bench::terminating(settings());
+    assert!(!bench.is_beating(), "it was in service a second ago");
+}
+
+#[test]
+fn answer_to_a_completion_is_waited_for() {
+    let mut bench = Bench::waiting(settings());
+    bench.run(200);
+    assert!(bench.is_beating());
+    bench.drained();
+    // The completion has taken effect, and the heartbeat, sent before it, came after.
+    bench.state = Some("Terminating:Proceed");
+    bench.beat(no());
+    assert_eq!(bench.ended(), None);
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn message_of_an_earlier_action_before_wait() {
+    let mut bench = Bench::terminating(settings());
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.run(200);
+    bench.beat(no());
+    bench.state = Some("Terminating:Wait");
+    while !bench.is_beating() {
+        bench.wake();
+    }
+    let named = bench.log.iter().rev().find_map(|(_, effect)| match effect {
+        Effect::Heartbeat { action, .. } => Some(action.token.clone()),
+        _ => None,
+    });
+    assert_eq!(named, Some(None), "it did not wait yet, so the token is not its own");
+}
+
+#[test]
+fn messages_of_earlier_actions_again_and_again() {
+    let mut bench = Bench::terminating(settings());
+    bench.drained();
+    bench.state = Some("Terminating");
+    bench.run(1);
+    let (older, old) = (bench.now - secs(3600), bench.now - secs(1800));
+    for second in 0..20 {
+        if bench.is_receiving() {
+            let (token, sent) = if second % 2 == 0 { ("token-2", old) } else { ("token-1", older) };
+            let again = message(&format!("r{second}"), Body::Lifecycle(lifecycle(token, sent)));
+            bench.receive(vec![again]);
+        }
+        if bench.completing().is_some() {
+            bench.complete(no());
+        }
+        bench.run(1);
+    }
+    let by_token =
+        |effect: &Effect| matches!(effect, Effect::Complete { action, .. } if action.token.is_some());
+    let tried = bench.count(by_token);
+    assert!(
+        (1..=2).contains(&tried),
+        "{tried} calls by two tokens: what has found nothing is not tried again"
+    );
+    bench.state = Some("Terminating:Wait");
+    while bench.completing().is_none() {
+        bench.wake();
+    }
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn back_in_service_after_a_drain_that_imds_never_told_of() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Proceed");
+    for _ in 0..30 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    let returned = |effect: &Effect| matches!(effect, Effect::Report(Report::AgentsReturned));
+    assert_eq!(bench.count(returned), 0, "IMDS may lag behind");
+    for _ in 0..40 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    assert_eq!(bench.count(returned), 1, "it serves again");
+}
+
+#[test]
+fn completions_that_find_nothing() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    bench.drained();
+    bench.complete(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(10);
+    assert!(bench.completing().is_some(), "tried again in the meantime");
+    described(&mut bench, question, "Terminating:Proceed");
+    assert_eq!(
+        bench.ended(),
+        Some(Outcome::Overtaken),
+        "the next try is not waited for, and the next after it"
+    );
+}
+
+#[test]
+fn hook_that_was_made_shorter() {
+    let mut bench = Bench::terminating(settings());
+    bench.run(60);
+    bench.hooks = None;
+    bench.crash();
+    bench.beat(no());
+    let hooks = bench.open.iter().find_map(|effect| match effect {
+        Effect::DescribeHooks { id, .. } => Some(*id),
+        _ => None,
+    });
+    let result = Ok(vec![hook("drain", 30)]);
+    bench.event(Event::HooksDescribed { id: hooks.expect("the hook is read again"), result });
+    bench.run(11);
+    assert!(bench.is_beating(), "probed by the timeout that the hook has now");
+}
+
+#[test]
+fn instance_that_stood_still() {
+    // It was in service when it was hibernated, and has waited for as long as anybody can tell when it comes back.
+    let mut bench = Bench::new(Settings { queue: false, ..settings() });
+    bench.target(TargetState::InService);
+    bench.now = bench.now + secs(280);
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::Terminated);
+    assert!(bench.is_beating(), "the hook's timeout is 300 s");
+}
+
+#[test]
+fn metadata_service_that_lags_behind_the_message() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.run(15);
+    bench.target(TargetState::InService);
+    bench.run(1);
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now - secs(16);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert!(bench.is_beating(), "by the message half the timeout has passed, whatever IMDS has said since");
+}
+
+#[test]
+fn release_after_our_action_is_over_and_anothers_waits() {
+    let mut bench = Bench::new(Settings { queue: false, hook: Some("drain".to_owned()), ..settings() });
+    bench.hooks = Some(Ok(vec![hook("drain", 60), hook("others", 60)]));
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::Terminated);
+    bench.beat(no());
+    bench.beat(no());
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "another hook's action waits, and ours is not there");
+    bench.state = Some("Terminating:Retained");
+    bench.run(80);
+    bench.beat(Ok(()));
+    assert_eq!(bench.drains_started(), 2, "it was retained for the other hook, and released");
+}
+
+#[test]
+fn hook_that_was_made_again_before_wait() {
+    let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), ..settings() });
+    bench.hooks = Some(Ok(vec![]));
+    bench.target(TargetState::Terminated);
+    assert!(bench.machine.status().hook_problem.is_some());
+    bench.hooks = Some(Ok(vec![hook("drain", 300)]));
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.drained();
+    assert!(bench.deleted().is_empty(), "its action waits");
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert_eq!(bench.deleted(), ["r1"]);
+}
+
+#[test]
+fn hooks_are_asked_for_again_soon() {
+    // The shortest hook lives for 30 s: whoever waits longer than ten for its timeout may be too late.
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
+    bench.target(TargetState::InService);
+    bench.target(TargetState::Terminated);
+    bench.run(120);
+    let asked = bench.times(|effect| matches!(effect, Effect::DescribeHooks { .. }));
+    let longest = asked.windows(2).map(|two| two[1].since(two[0])).max();
+    assert!(longest.is_some_and(|longest| longest <= secs(10)), "{longest:?} between two of {}", asked.len());
+}
+
+#[test]
+fn late_message_after_an_end_by_the_instances_name() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.state = Some("Terminating:Wait");
+    let (old, sent) = (bench.now - secs(40_000), bench.now);
+    bench.receive(vec![message("r0", Body::Lifecycle(lifecycle("token-0", old)))]);
+    bench.drained();
+    bench.complete(no());
+    bench.complete(Ok(()));
+    bench.run(1);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert_eq!(
+        bench.drains_started(),
+        1,
+        "it is newer than an old action's message, and that of the one that ended"
+    );
+}
+
+#[test]
+fn next_action_of_a_daemon_whose_clock_is_ahead() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    bench.run(60);
+    bench.drained();
+    bench.complete(Ok(()));
+    // By this clock it begins before the first one has ended; by AWS's it comes after.
+    let sent = bench.now - secs(20);
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
+    assert!(bench.machine.is_draining(), "its message is newer than that of the first");
+}

@@ -1,0 +1,115 @@
+//! What operators ask for, and that they are told what really happens.
+
+use super::super::Effect;
+use super::super::effect::CompletionResult;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::report::Report;
+use super::super::settings::{DrainAt, Settings};
+use super::super::status::State;
+use super::bench::*;
+
+/// The last answer.
+fn answer(bench: &Bench) -> Result<String, String> {
+    let answers = bench.log.iter().rev().filter_map(|(_, effect)| match effect {
+        Effect::Report(Report::Answer(answer)) => Some(answer.clone()),
+        _ => None,
+    });
+    answers.take(1).next().expect("an answer")
+}
+
+fn ask(bench: &mut Bench, command: OperatorCommand) -> String {
+    bench.operator(command);
+    match answer(bench) {
+        Ok(text) | Err(text) => text,
+    }
+}
+
+#[test]
+fn drain_again() {
+    let mut bench = Bench::new(settings());
+    assert_eq!(ask(&mut bench, OperatorCommand::Drain), "drain started");
+    assert_eq!(ask(&mut bench, OperatorCommand::Drain), "a drain is under way already");
+    bench.drained();
+    assert!(ask(&mut bench, OperatorCommand::Drain).starts_with("drained already"));
+    assert_eq!(bench.drains_started(), 1);
+}
+
+#[test]
+fn drain_again_after_a_failure() {
+    let mut bench = Bench::new(settings());
+    bench.operator(OperatorCommand::Drain);
+    bench.run_agent(61, AgentAnswer::Unreachable("refused".to_owned()));
+    assert_eq!(bench.ended(), Some(Outcome::Failed));
+    assert_eq!(ask(&mut bench, OperatorCommand::Drain), "drain started");
+    assert_eq!(bench.drains_started(), 2);
+    bench.drained();
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn extension_before_the_agents_are_told() {
+    let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
+    assert!(ask(&mut bench, OperatorCommand::Extend(secs(60))).contains("nothing to extend yet"));
+}
+
+#[test]
+fn extension_and_what_bounds_it() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    assert!(ask(&mut bench, OperatorCommand::Extend(secs(60))).contains("or earlier"));
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    let before = bench.orders(0)[0].deadline;
+    let answer = ask(&mut bench, OperatorCommand::Extend(secs(60)));
+    assert_eq!(answer, format!("deadline is now {}", before + secs(60)));
+    assert!(ask(&mut bench, OperatorCommand::Extend(secs(100_000))).contains("which AWS sets"));
+}
+
+#[test]
+fn finish_before_wait() {
+    let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
+    let answer = ask(&mut bench, OperatorCommand::Finish(CompletionResult::Abandon));
+    assert!(answer.contains("with ABANDON as soon as it waits"), "{answer}");
+    bench.run(1);
+    assert!(bench.completing().is_none());
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now;
+    let body = super::super::message::Body::Lifecycle(lifecycle("token-1", sent));
+    bench.receive(vec![message("r1", body)]);
+    assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
+}
+
+#[test]
+fn finish_without_an_action() {
+    let mut bench = Bench::new(settings());
+    bench.operator(OperatorCommand::Drain);
+    let answer = ask(&mut bench, OperatorCommand::Finish(CompletionResult::Continue));
+    assert!(answer.contains("nobody is told CONTINUE"), "{answer}");
+    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+
+    let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
+    bench.reports(0, AgentState::Draining, 1);
+    let answer = ask(&mut bench, OperatorCommand::Finish(CompletionResult::Continue));
+    assert!(answer.contains("no such terminating hook"), "{answer}");
+}
+
+#[test]
+fn status_of_a_stuck_drain() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 3);
+    let status = bench.machine.status();
+    assert_eq!((status.state, status.last_error), (State::Draining, None));
+    let next = status.next_heartbeat.expect("it is to be kept alive");
+    bench.run(1);
+    bench.says(0, AgentAnswer::Busy("GET /drain: answered 503".to_owned()));
+    let error = bench.machine.status().last_error.expect("something went wrong");
+    assert_eq!((error.at, error.what.as_str()), (bench.now, "agent worker: GET /drain: answered 503"));
+    let beats = |bench: &Bench| bench.times(is_heartbeat);
+    while beats(&bench).is_empty() {
+        bench.wake();
+    }
+    assert_eq!(beats(&bench), [next]);
+    bench.drained();
+    assert_eq!(bench.machine.status().next_heartbeat, None, "now it is completed");
+}

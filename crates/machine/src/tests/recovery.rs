@@ -1,0 +1,183 @@
+//! The daemon is killed at every stage of a drain, and goes on with it.
+
+use super::super::effect::CompletionResult;
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::message::{Body, LifecycleMessage};
+use super::super::settings::{AgentSettings, OnExit, Settings};
+use super::bench::*;
+
+#[test]
+fn noticed() {
+    let mut bench = Bench::terminating(settings());
+    let deadline = bench.orders(0)[0].deadline;
+    bench.run(100);
+    bench.crash();
+    assert_eq!(bench.orders(0).len(), 2, "told again");
+    assert_eq!(bench.orders(0)[1].deadline, deadline, "with the deadline that it had");
+}
+
+#[test]
+fn clock_set_back_by_a_reboot() {
+    let mut bench = Bench::terminating(settings());
+    bench.now = START - secs(100_000);
+    bench.crash();
+    assert_eq!(bench.orders(0)[1].deadline, bench.now + secs(3600));
+}
+
+#[test]
+fn waiting() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    let since = bench.machine.status().wait_since;
+    bench.run(20);
+    bench.crash();
+    assert_eq!(bench.machine.status().wait_since, since);
+    bench.beat(Ok(()));
+    bench.drained();
+    assert_eq!(bench.completing(), Some((Some("token-1".to_owned()), CompletionResult::Continue)));
+    bench.complete(Ok(()));
+    assert_eq!(bench.deleted(), ["r1"]);
+}
+
+/// Heartbeats are denied from now on: the action's expiry counts from the last that was heard.
+#[test]
+fn last_heartbeat() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    while !bench.is_beating() {
+        bench.run_agent(1, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    }
+    let sent = bench.times(is_heartbeat)[0];
+    bench.beat(Ok(()));
+    bench.run_agent(100, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    bench.crash();
+    bench.beat(Err(CallErrorKind::AccessDenied));
+    assert_eq!(bench.machine.status().expires, Some(sent + secs(300)));
+    assert_eq!(bench.machine.status().deadline, Some(sent + secs(300 - 30)));
+}
+
+#[test]
+fn intention_written() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.crash();
+    assert!(bench.completing().is_some(), "resent at once");
+    assert_eq!(bench.count(is_heartbeat), 0);
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn completion_that_had_worked() {
+    for state in ["Terminating:Proceed", "Terminating:Wait"] {
+        let mut bench = Bench::waiting(settings());
+        bench.drained();
+        // It reaches AWS, and the daemon dies before the answer; another hook may still wait.
+        bench.crash();
+        bench.state = Some(state);
+        bench.run(1);
+        bench.complete(Err(CallErrorKind::NoActiveAction));
+        if bench.ended().is_none() {
+            // Neither by its token nor by the instance.
+            bench.complete(Err(CallErrorKind::NoActiveAction));
+        }
+        assert_eq!(bench.ended(), Some(Outcome::Drained), "{state}");
+    }
+}
+
+#[test]
+fn agent_restarted_while_the_daemon_was_down() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.crash();
+    bench.says(0, AgentAnswer::Accepted(Some(status(AgentState::Draining, 3))));
+    bench.complete(Err(CallErrorKind::Unsent));
+    bench.run(30);
+    assert!(bench.completing().is_none(), "it has work again");
+    assert!(bench.is_beating());
+}
+
+/// An agent that exits when it has drained is not there after a crash of the daemon: it has drained. After a reboot, it
+/// has only not started yet.
+#[test]
+fn agent_that_exits_after_a_reboot() {
+    for (boot_id, drained) in [("first", true), ("second", false)] {
+        let on_exit = OnExit::Drained;
+        let mut bench = Bench::waiting(Settings {
+            agents: vec![AgentSettings { on_exit, ..agent("worker") }],
+            ..settings()
+        });
+        bench.reports(0, AgentState::Draining, 1);
+        bench.run(1);
+        bench.settings.boot_id = Some(boot_id.to_owned());
+        bench.crash();
+        bench.says(0, AgentAnswer::Unreachable("nobody listens".to_owned()));
+        assert_eq!(bench.completing().is_some(), drained, "{boot_id}");
+    }
+}
+
+#[test]
+fn failed_agent_still_silent() {
+    let mut bench = Bench::waiting(settings());
+    bench.says(0, AgentAnswer::CannotDrain("no".to_owned()));
+    bench.crash();
+    bench.says(0, AgentAnswer::Unreachable("gone".to_owned()));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Failed));
+}
+
+#[test]
+fn message_before_the_hook_was_known() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = None;
+    bench.target(TargetState::Terminated);
+    let other = LifecycleMessage { hook: "other".to_owned(), ..lifecycle("token-2", START) };
+    bench.receive(vec![message("r-other", Body::Lifecycle(other))]);
+    bench.crash();
+    let id = bench.open.iter().find_map(|effect| match effect {
+        super::super::Effect::DescribeHooks { id, .. } => Some(*id),
+        _ => None,
+    });
+    bench.event(Event::HooksDescribed { id: id.unwrap(), result: Ok(vec![hook("drain", 300)]) });
+    assert_eq!(bench.hidden().last().map(|(receipt, _)| receipt.as_str()), Some("r-other"), "given back");
+    bench.drained();
+    bench.complete(Ok(()));
+    assert!(bench.deleted().is_empty());
+}
+
+#[test]
+fn ended() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    bench.run(300);
+    assert_eq!(bench.drains_started(), 1);
+    assert_eq!(bench.count(is_complete), 1);
+    assert_eq!(bench.deleted(), ["r1", "r1"], "its deletion may have been lost");
+}
+
+#[test]
+fn returned_to_service() {
+    let mut bench = Bench::new(settings());
+    bench.operator(OperatorCommand::Drain);
+    bench.drained();
+    bench.operator(OperatorCommand::Cancel);
+    bench.crash();
+    assert_eq!(bench.asks(0), Some(&super::super::effect::AgentRequest::Return));
+}
+
+#[test]
+fn finished_token() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.crash();
+    assert_eq!(bench.journal.as_ref().unwrap().finished, ["token-1"]);
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let sent = bench.now + secs(5);
+    bench.receive(vec![message("late", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert_eq!(bench.drains_started(), 1);
+}

@@ -1,0 +1,231 @@
+//! The instance stays: agents are told to serve again.
+
+use super::super::effect::{AgentRequest, CompletionResult};
+use super::super::event::*;
+use super::super::journal::Outcome;
+use super::super::message::{Body, SpotAction};
+use super::super::settings::Settings;
+use super::bench::*;
+
+fn in_service(bench: &mut Bench, seconds: u64) {
+    for _ in 0..=seconds {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+}
+
+fn is_returning(bench: &Bench) -> bool {
+    bench.asks(0) == Some(&AgentRequest::Return)
+}
+
+#[test]
+fn back_in_service() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    in_service(&mut bench, 3);
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert!(is_returning(&bench));
+    bench.says(0, AgentAnswer::Returned);
+    bench.run(60);
+    assert!(!is_returning(&bench));
+}
+
+/// A daemon that is killed then must not tell the agent to drain again.
+#[test]
+fn return_once_it_is_written_down() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.disk = Disk::Hangs;
+    in_service(&mut bench, 3);
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert!(!is_returning(&bench));
+    bench.journal_written();
+    assert!(is_returning(&bench));
+}
+
+#[test]
+fn flap() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    for _ in 0..5 {
+        in_service(&mut bench, 1);
+        bench.target(TargetState::Terminated);
+        bench.run(1);
+    }
+    assert!(bench.machine.is_draining());
+    assert_eq!(bench.drains_started(), 1);
+}
+
+#[test]
+fn single_stale_answer() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.target(TargetState::InService);
+    bench.run(10);
+    assert!(bench.machine.is_draining(), "one reading is not three seconds of them");
+}
+
+#[test]
+fn cancel() {
+    let mut bench = Bench::new(settings());
+    bench.operator(OperatorCommand::Drain);
+    bench.drained();
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    bench.operator(OperatorCommand::Cancel);
+    assert!(is_returning(&bench));
+}
+
+#[test]
+fn cancel_beside_a_termination() {
+    let mut bench = Bench::terminating(settings());
+    bench.operator(OperatorCommand::Drain);
+    bench.operator(OperatorCommand::Cancel);
+    assert!(bench.machine.is_draining());
+}
+
+#[test]
+fn maintenance_cancelled() {
+    let mut bench = Bench::new(settings());
+    let event =
+        MaintenanceNotice { event_id: "e".to_owned(), code: "instance-stop".to_owned(), not_before: None };
+    bench.event(Event::Imds(ImdsReading::Maintenance(vec![event])));
+    bench.reports(0, AgentState::Draining, 1);
+    bench.event(Event::Imds(ImdsReading::Maintenance(Vec::new())));
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert!(is_returning(&bench));
+}
+
+#[test]
+fn spot_gone() {
+    for crashes in [false, true] {
+        let mut bench = Bench::new(settings());
+        let spot = SpotNotice { action: SpotAction::Stop, at: bench.now + secs(120) };
+        bench.event(Event::Imds(ImdsReading::Spot(Some(spot))));
+        bench.drained();
+        if crashes {
+            // The instance is stopped, and started again an hour later.
+            bench.now = bench.now + secs(3600);
+            bench.crash();
+            bench.says(0, AgentAnswer::Busy("starting".to_owned()));
+        }
+        bench.event(Event::Imds(ImdsReading::Spot(None)));
+        if bench.asks(0) == Some(&AgentRequest::Status) || !is_returning(&bench) {
+            bench.run(1);
+        }
+        assert!(is_returning(&bench), "crashes: {crashes}");
+    }
+}
+
+#[test]
+fn return_refused() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    in_service(&mut bench, 3);
+    bench.says(0, AgentAnswer::Unreachable("restarting".to_owned()));
+    bench.run(5);
+    assert!(is_returning(&bench), "until it has heard of it");
+    bench.says(0, AgentAnswer::Unsupported("no such method".to_owned()));
+    bench.run(60);
+    assert!(!is_returning(&bench));
+}
+
+#[test]
+fn notice_during_the_return() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    in_service(&mut bench, 3);
+    assert!(is_returning(&bench));
+    bench.target(TargetState::Terminated);
+    bench.says(0, AgentAnswer::Returned);
+    bench.run(1);
+    assert_eq!(bench.orders(0).len(), 2, "the drain request follows the return");
+    bench.drained();
+    assert!(bench.completing().is_some());
+}
+
+#[test]
+fn waiting_action_is_not_withdrawn() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    in_service(&mut bench, 10);
+    assert!(bench.machine.is_draining());
+}
+
+fn warmed() -> TargetState {
+    TargetState::Warmed("Warmed:Stopped".to_owned())
+}
+
+/// On its way into the warm pool, with its work done and the answer to its completion lost.
+fn pooled_without_an_answer() -> Bench {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::InService);
+    bench.run(1);
+    bench.state = Some("Warmed:Pending:Wait");
+    bench.target(warmed());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("InService");
+    bench
+}
+
+#[test]
+fn out_of_the_pool_before_the_end_is_known() {
+    let mut bench = pooled_without_an_answer();
+    in_service(&mut bench, 10);
+    assert!(bench.machine.is_draining());
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert!(is_returning(&bench));
+    bench.target(warmed());
+    assert_eq!(bench.drains_started(), 2, "it goes once more");
+}
+
+#[test]
+fn out_of_the_pool_and_imds_lags_behind() {
+    let mut bench = pooled_without_an_answer();
+    bench.run(10);
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    bench.target(warmed());
+    assert_eq!(bench.drains_started(), 1, "IMDS says what it has said before");
+    in_service(&mut bench, 3);
+    assert!(is_returning(&bench));
+}
+
+#[test]
+fn retained_and_released() {
+    let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Retained");
+    bench.run(70);
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    bench.run(60);
+    assert!(bench.is_beating(), "its success is the news of the release");
+    bench.beat(Ok(()));
+    assert_eq!(bench.drains_started(), 2);
+    // It may have been sent a minute before it was answered.
+    bench.run(89);
+    assert!(!bench.is_beating(), "it has kept the action alive for half its timeout too");
+    bench.run(91);
+    assert!(bench.is_beating());
+    bench.beat(Ok(()));
+    bench.drained();
+    assert_eq!(bench.completing(), Some((None, CompletionResult::Abandon)));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+#[test]
+fn released_by_message() {
+    let mut bench = Bench::new(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Retained");
+    bench.run(70);
+    let sent = bench.now;
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
+    assert_eq!(bench.drains_started(), 2);
+}

@@ -1,0 +1,195 @@
+//! What a fleet costs when many of its instances are taken away at once: they share one queue and one throttle bucket.
+//! Nothing else goes wrong.
+
+use std::time::Duration;
+
+use crate::fault::Faults;
+use crate::world::{ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig};
+use machine::{Event, Time};
+
+use super::{Fleet, Plan, Setup, plan};
+
+/// What every agent works on: a drain takes as long as an item.
+const WORK: Work = Work { items: 3, duration: Duration::from_secs(60), stuck: 0 };
+
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Auto Scaling does not say how large its bucket is. This is EC2's for calls that only read (EC2 API reference,
+/// "Request throttling").
+const THROTTLE: Throttle = Throttle { burst: 100, per_second: 20.0 };
+
+/// From the start to the scale-in. The first part of it does not count as idle: daemons start.
+const BEFORE: Duration = Duration::from_secs(660);
+const STARTING: Duration = Duration::from_secs(60);
+
+/// A run ends when all are gone; if not, then.
+const LONGEST: Duration = Duration::from_secs(4 * 3600);
+
+/// A scale-in to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScaleIn {
+    /// Instances in the fleet.
+    pub instances: u32,
+    /// How many of them are taken away at once.
+    pub leaving: u32,
+    /// Their IMDS has a target state, so that the queue is asked only after the notice. Without it, all ask the queue all
+    /// the time.
+    pub gated: bool,
+    /// Decides all that is left to chance.
+    pub seed: u64,
+}
+
+/// What it came to. Counts are per termination.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// ReceiveMessage calls that brought a message, whoever made them, and those of the instances that leave.
+    pub receives: f64,
+    /// Messages that were received by another instance than the one that they are about.
+    pub misdelivered: f64,
+    /// Auto Scaling calls, tried and throttled ones included.
+    pub calls: f64,
+    /// The median of the completions' delays, in seconds: from when the action waits and an agent that was told at
+    /// Terminating would be drained, to the effective completion. `None` where nothing was completed.
+    pub delay_s: Option<f64>,
+    /// The longest of them.
+    pub delay_most_s: Option<f64>,
+    /// The part of the actions that expired: the daemon had not heard of them in time, or no call got through.
+    pub expired: f64,
+    /// ReceiveMessage calls that brought nothing, of an instance that stays, in an hour.
+    pub idle_receives: f64,
+}
+
+/// Plays a scale-in.
+pub fn measure(scale_in: &ScaleIn) -> Cost {
+    let plan = Plan {
+        seed: scale_in.seed,
+        instances: scale_in.instances,
+        span: LONGEST,
+        leaving: 0.0,
+        faults: Faults::none(),
+        trace: false,
+    };
+    let rng = fastrand::Rng::with_seed(scale_in.seed);
+    let setup = Setup { world: world(scale_in), settings: plan::settings(true) };
+    let mut fleet = Fleet::in_world(plan, setup, rng);
+    fleet.ledger = Some(Ledger::default());
+    fleet.run_until(plan::START + STARTING);
+    fleet.ledger = Some(Ledger::default());
+    fleet.run_until(plan::START + BEFORE);
+    let idle = fleet.ledger.replace(Ledger::default()).unwrap_or_default();
+    fleet.scale_to(scale_in.instances - scale_in.leaving);
+    while fleet.ledger.as_ref().is_some_and(|ledger| ledger.gone < scale_in.leaving) && fleet.step() {}
+    let busy = fleet.ledger.take().unwrap_or_default();
+    let (_, figures) = fleet.judge.verdict();
+    let each = |count: u64| count as f64 / f64::from(scale_in.leaving.max(1));
+    let hours = (BEFORE - STARTING).as_secs_f64() / 3600.0;
+    let mut delays = busy.delays;
+    delays.sort();
+    Cost {
+        receives: each(busy.receives),
+        misdelivered: each(figures.misdelivered),
+        calls: each(figures.calls),
+        delay_s: delays.get(delays.len() / 2).map(Duration::as_secs_f64),
+        delay_most_s: delays.last().map(Duration::as_secs_f64),
+        expired: each(figures.expired),
+        idle_receives: idle.idle_receives as f64 / f64::from(scale_in.instances) / hours,
+    }
+}
+
+fn world(scale_in: &ScaleIn) -> WorldConfig {
+    let mode = if scale_in.gated { ImdsMode::Answers } else { ImdsMode::WithoutTargetState };
+    WorldConfig {
+        seed: scale_in.seed,
+        group: "fleet".to_owned(),
+        instances: scale_in.instances,
+        hooks: vec![HookSpec::terminating("drain", HEARTBEAT_TIMEOUT)],
+        queue: Some("fleet-termination".to_owned()),
+        imds: ImdsConfig { mode, ..ImdsConfig::default() },
+        work: WORK,
+        throttle: Some(THROTTLE),
+        ..WorldConfig::default()
+    }
+}
+
+impl Fleet {
+    fn run_until(&mut self, time: Time) {
+        while self.next().is_some_and(|next| next < time) && self.step() {}
+        self.now = time;
+        self.world.advance(time);
+    }
+
+    fn scale_to(&mut self, desired: u32) {
+        let group = self.world.config().group.clone();
+        // The bucket is full, and no group is smaller than it may be.
+        let _ = self.world.set_desired_capacity(self.now, &group, desired);
+        self.digest(None);
+    }
+}
+
+/// Counts while a fleet runs.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    leaving: ByInstance<Leaving>,
+    receives: u64,
+    idle_receives: u64,
+    delays: Vec<Duration>,
+    gone: u32,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    /// When the agent could have finished its work.
+    drained: Time,
+    wait: Time,
+}
+
+impl Ledger {
+    /// What an instance's daemon is told.
+    pub fn hears(&mut self, instance: &str, event: &Event) {
+        let Event::MessagesReceived { result: Ok(messages), .. } = event else { return };
+        if messages.is_empty() && self.leaving.get(instance).is_none() {
+            self.idle_receives += 1;
+        } else {
+            self.receives += 1;
+        }
+    }
+
+    /// What happens.
+    pub fn observe(&mut self, at: Time, happening: &Happening) {
+        match happening {
+            Happening::InstanceTerminating { instance, .. } => {
+                let leaving = Leaving { drained: at + WORK.duration, wait: at };
+                self.leaving.insert(instance, leaving);
+            }
+            Happening::WaitBegan { instance, .. } => {
+                if let Some(leaving) = self.leaving.get_mut(instance) {
+                    leaving.wait = at;
+                }
+            }
+            Happening::Completed { instance, .. } => {
+                if let Some(leaving) = self.leaving.get(instance) {
+                    self.delays.push(at.since(leaving.drained.max(leaving.wait)));
+                }
+            }
+            Happening::InstanceTerminated { .. } => self.gone += 1,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(instances: u32, leaving: u32, gated: bool) -> Cost {
+        measure(&ScaleIn { instances, leaving, gated, seed: 1 })
+    }
+
+    #[test]
+    fn idle_fleet_behind_imds_asks_the_queue_nothing() {
+        assert_eq!(cost(20, 2, true).idle_receives, 0.0);
+        // A long poll of twenty seconds after the other.
+        let ungated = cost(20, 2, false).idle_receives;
+        assert!((150.0..=180.0).contains(&ungated), "{ungated}");
+    }
+}

@@ -1,0 +1,157 @@
+//! One instance of a fleet: its daemon's machine, its disk, and what it waits for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::schedule::Due;
+use machine::effect::EffectId;
+use machine::event::{SpotNotice, TargetState};
+use machine::journal::Journal;
+use machine::settings::Settings;
+use machine::{Machine, Time};
+
+use super::poll::POLL;
+use super::reference::Reference;
+
+/// An instance.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub id: String,
+    settings: Arc<Settings>,
+    /// `None` while the daemon is down.
+    pub machine: Option<Machine>,
+    /// What this life of the daemon may and must do.
+    pub reference: Reference,
+    pub disk: Option<Box<Journal>>,
+    /// The disk has refused what the machine wrote last, so it says what was so before.
+    pub disk_is_stale: bool,
+    /// By so many milliseconds its clock is ahead.
+    pub clock_ms: i64,
+    /// Counts the boots.
+    boot: u32,
+    /// Counts the daemon's lives: what an earlier one waits for comes to nothing.
+    pub life: u32,
+    /// Counts what was planned for IMDS: only the last plan holds.
+    pub poll: u32,
+    /// The wake-up that is planned.
+    pub wake: Option<Due>,
+    /// It is in service and idle: since then, polls that would hear so once more are skipped, until something happens.
+    pub rests: Option<Time>,
+    /// Where in each second it polls.
+    pub phase: Duration,
+    /// The last target state that the daemon has heard in this life.
+    pub heard: Option<TargetState>,
+    /// IMDS has denied that there is a target state, and said nothing since: to whoever it had told none, that is news.
+    pub denied: bool,
+    /// A question about the agent's status that the agent holds.
+    pub held: Option<(u32, EffectId)>,
+    /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
+    pub forgetful: bool,
+    /// IMDS answers nothing before this.
+    pub imds_silent_until: Time,
+    /// The agent answers nothing before this.
+    pub agent_hangs_until: Time,
+    /// Nothing moves on the instance before this.
+    pub frozen_until: Time,
+    /// EC2 is about to take it back.
+    pub spot: Option<SpotNotice>,
+    /// It was retained, and let go.
+    pub released: bool,
+    /// The instance is gone.
+    pub gone: bool,
+}
+
+impl Host {
+    pub fn new(settings: Settings, phase: Duration) -> Self {
+        let never = Time::from_unix_ms(0);
+        let settings = Arc::new(settings);
+        Host {
+            reference: Reference::new(settings.clone()),
+            id: settings.instance_id.clone(),
+            settings,
+            machine: None,
+            disk: None,
+            disk_is_stale: false,
+            clock_ms: 0,
+            boot: 0,
+            life: 0,
+            poll: 0,
+            wake: None,
+            rests: None,
+            phase,
+            heard: None,
+            denied: false,
+            held: None,
+            forgetful: false,
+            imds_silent_until: never,
+            agent_hangs_until: never,
+            frozen_until: never,
+            spot: None,
+            released: false,
+            gone: false,
+        }
+    }
+
+    /// What its clock shows.
+    pub fn clock(&self, now: Time) -> Time {
+        Time::from_unix_ms(now.unix_ms().saturating_add_signed(self.clock_ms))
+    }
+
+    /// When its clock will show that.
+    pub fn when(&self, shown: Time) -> Time {
+        Time::from_unix_ms(shown.unix_ms().saturating_add_signed(-self.clock_ms))
+    }
+
+    /// The instance boots again.
+    pub fn boot(&mut self) {
+        self.boot += 1;
+        Arc::make_mut(&mut self.settings).boot_id = Some(format!("boot {}", self.boot));
+    }
+
+    /// The daemon starts; its first event is still to come.
+    pub fn start(&mut self, now: Time) {
+        self.machine = Some(Machine::new(self.settings.clone(), self.clock(now)));
+        self.reference = Reference::new(self.settings.clone());
+    }
+
+    /// The daemon is killed.
+    pub fn stop(&mut self) {
+        self.machine = None;
+        self.life += 1;
+        self.poll += 1;
+        self.wake = None;
+        self.rests = None;
+        self.heard = None;
+        self.denied = false;
+        self.held = None;
+    }
+
+    /// What the machine has reason to believe is on the disk.
+    pub fn written(&self) -> Option<&Journal> {
+        self.disk.as_deref().filter(|_| !self.disk_is_stale)
+    }
+
+    /// A drain is under way.
+    pub fn is_draining(&self) -> bool {
+        self.machine.as_ref().is_some_and(Machine::is_draining)
+    }
+
+    /// Nothing is under way or waited for, and a reading that says what the last one said changes nothing.
+    pub fn is_idle(&self) -> bool {
+        let idle = self.machine.as_ref().is_some_and(Machine::is_idle);
+        idle && self.heard == Some(TargetState::InService) && self.spot.is_none()
+    }
+
+    /// The last of the polls before `now` that it has skipped.
+    pub fn last_skipped(&self, now: Time) -> Option<Time> {
+        let last = self.next_poll(now - Duration::from_millis(1), POLL) - POLL;
+        self.rests.filter(|since| last > *since).map(|_| last)
+    }
+
+    /// The first of its poll times after `now`.
+    pub fn next_poll(&self, now: Time, pause: Duration) -> Time {
+        let (phase_ms, pause_ms) = (self.phase.as_millis() as u64, pause.as_millis() as u64);
+        let since = now.unix_ms().saturating_sub(phase_ms) / 1000 * 1000 + phase_ms;
+        Time::from_unix_ms(since + pause_ms.max(1000))
+    }
+}

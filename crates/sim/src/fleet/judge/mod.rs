@@ -1,0 +1,264 @@
+//! What must hold of each instance and of the run, whatever goes wrong. It sees what a machine hears and decides, and
+//! what happens in the world, and looks into neither.
+
+mod each;
+
+use std::time::Duration;
+
+use crate::world::{AgentState as AgentIs, Happening, LifecycleState, World};
+use machine::effect::Effect;
+use machine::event::AgentState;
+use machine::journal::{Journal, Outcome};
+use machine::report::Report;
+use machine::{Event, Time};
+
+use super::figures::Figures;
+use super::plan::{GRACE, HOOK};
+use each::Each;
+
+/// The shortest heartbeat timeout.
+const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Judge {
+    faults_end: Time,
+    each: Vec<Each>,
+    violations: Vec<String>,
+    figures: Figures,
+}
+
+impl Judge {
+    pub fn new(faults_end: Time) -> Self {
+        Judge { faults_end, each: Vec::new(), violations: Vec::new(), figures: Figures::default() }
+    }
+
+    pub fn add(&mut self, id: String) {
+        self.figures.instances += 1;
+        self.each.push(Each::new(id));
+    }
+
+    /// The daemon starts, with what it finds on its disk.
+    pub fn started(&mut self, host: usize, now: Time, disk: Option<&Journal>) {
+        let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.intention);
+        self.each[host].outcome = intention.map(|intention| intention.outcome);
+        self.each[host].reported = None;
+        self.each[host].heard_since = None;
+        self.each[host].invariants.restarted(now);
+        self.goes_on(host, now);
+    }
+
+    /// The instance has stood still, and goes on.
+    pub fn thawed(&mut self, host: usize, now: Time) {
+        self.each[host].invariants.thawed(now);
+        self.goes_on(host, now);
+    }
+
+    fn goes_on(&mut self, host: usize, now: Time) {
+        self.each[host].up = now;
+        self.each[host].troubles += 1;
+    }
+
+    pub fn killed(&mut self, host: usize) {
+        self.figures.kills += 1;
+        self.stopped(host);
+    }
+
+    pub fn stopped(&mut self, host: usize) {
+        self.each[host].invariants.stopped();
+    }
+
+    pub fn forgot(&mut self, host: usize) {
+        let each = &mut self.each[host];
+        each.forgetful = true;
+        each.informed = false;
+        each.invariants.forgot();
+        self.many_drains(host);
+    }
+
+    /// It may be drained for more than one reason.
+    pub fn many_drains(&mut self, host: usize) {
+        let Each { invariants, id, .. } = &mut self.each[host];
+        invariants.many_drains(id);
+    }
+
+    /// A call has come to nothing, or will have by then.
+    pub fn lost(&mut self, host: usize, at: Time) {
+        self.each[host].invariants.lost(at);
+        self.each[host].troubles += 1;
+    }
+
+    /// IMDS says nothing: whoever is not at it for this very reason knows of no termination.
+    pub fn deaf(&mut self, host: usize, now: Time, is_draining: bool) {
+        let each = &mut self.each[host];
+        if !(is_draining && each.informed) {
+            each.invariants.refused(now);
+        }
+    }
+
+    /// The clock is off by so many milliseconds from now on.
+    pub fn clock_jumped(&mut self, host: usize, ahead_ms: i64) {
+        let off = Duration::from_millis(ahead_ms.unsigned_abs());
+        let each = &mut self.each[host];
+        (each.ahead, each.behind) = if ahead_ms > 0 { (off, Duration::ZERO) } else { (Duration::ZERO, off) };
+        self.many_drains(host);
+    }
+
+    /// The hook is another one from now on, or none: what daemons have read of it is not so any more.
+    pub fn hook_changed(&mut self, is_gone: bool) {
+        for host in 0..self.each.len() {
+            self.each[host].troubles += 1;
+            self.each[host].hookless |= is_gone && self.each[host].leaving.is_some();
+            self.many_drains(host);
+        }
+    }
+
+    /// What a machine is told.
+    pub fn hears(&mut self, host: usize, now: Time, event: &Event) {
+        let each = &mut self.each[host];
+        each.hears(now, event);
+        if let Event::MessagesReceived { result: Ok(messages), .. } = event {
+            let of_others = messages.iter().filter(|message| each.is_of_another(message));
+            self.figures.misdelivered += of_others.count() as u64;
+        }
+    }
+
+    /// A machine and the reference disagree.
+    pub fn complains(&mut self, host: usize, now: Time, what: &str) {
+        self.violations.push(format!("{now}: {}: {what}", self.each[host].id));
+    }
+
+    /// What a machine decides, with what is on its disk then.
+    pub fn decides(&mut self, host: usize, now: Time, effect: &Effect, disk: Option<&Journal>) {
+        let each = &mut self.each[host];
+        match effect {
+            Effect::Heartbeat { .. } => {
+                let drain = disk.and_then(|journal| journal.drain.as_ref());
+                if drain.is_some_and(|drain| drain.ended.is_none() && drain.action.intention.is_some()) {
+                    self.violations
+                        .push(format!("{now}: {} sends a heartbeat, and means to complete", each.id));
+                }
+            }
+            Effect::Complete { .. } => {
+                let busy = matches!(each.reported, Some(AgentState::Serving | AgentState::Draining));
+                if each.outcome == Some(Outcome::Drained) && busy {
+                    let what = format!("{now}: {} completes as drained, and its agent is not", each.id);
+                    self.violations.push(what);
+                }
+            }
+            // Until the hook is read, the shortest timeout is assumed.
+            Effect::Report(Report::DrainStarted { .. }) => {
+                each.invariants.believes(TIMEOUT_LEAST);
+                each.invariants.may_beat_early();
+            }
+            Effect::Report(Report::Completing { outcome, .. }) => each.outcome = Some(*outcome),
+            Effect::Report(Report::DrainEnded { outcome, .. }) => {
+                each.over = now;
+                match outcome {
+                    Outcome::Drained => self.figures.drained += 1,
+                    Outcome::Deadline => self.figures.deadline += 1,
+                    Outcome::Failed => self.figures.failed += 1,
+                    Outcome::Overtaken => self.figures.overtaken += 1,
+                    Outcome::Withdrawn => self.figures.withdrawn += 1,
+                }
+            }
+            Effect::ReceiveMessages { .. } => self.figures.receives += 1,
+            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
+            Effect::WriteJournal { .. }
+            | Effect::AskAgent { .. }
+            | Effect::SetVisibility { .. }
+            | Effect::DeleteMessage { .. }
+            | Effect::Report(_) => return,
+        }
+        if matches!(
+            effect,
+            Effect::Heartbeat { .. }
+                | Effect::Complete { .. }
+                | Effect::DescribeInstance { .. }
+                | Effect::DescribeHooks { .. }
+        ) {
+            each.calls += 1;
+            self.figures.calls += 1;
+        }
+    }
+
+    /// What happens to an instance, or by it.
+    pub fn observe(&mut self, host: usize, at: Time, happening: &Happening) {
+        if is_anothers(happening) {
+            return;
+        }
+        let faults_end = self.faults_end;
+        let each = &mut self.each[host];
+        let expires = matches!(happening, Happening::ActionExpired { .. });
+        if expires && (each.knows_nothing() || each.is_behind()) {
+            each.invariants.refused(at);
+        }
+        if !(matches!(happening, Happening::MessageDeleted { .. }) && each.is_confused()) {
+            each.invariants.observe(at, happening);
+        }
+        match happening {
+            Happening::ImdsFlipped { target, .. } if target == "InService" => {
+                each.served = at;
+                each.hookless = false;
+            }
+            Happening::TerminationRequested { .. } => each.goes(at),
+            Happening::WaitBegan { expires, .. } => each.open = Some((at, expires.since(at))),
+            Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
+            // It may come back.
+            Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
+            Happening::AgentStarted { .. } | Happening::AgentReturned { .. } => each.idle = None,
+            Happening::Heartbeat { .. } => self.figures.heartbeats += 1,
+            Happening::Throttled => {
+                self.figures.throttled += 1;
+                each.invariants.refused(at);
+                each.troubles += 1;
+            }
+            Happening::Completed { .. } | Happening::ActionReleased { .. } => {
+                self.violations.extend(each.late(at, faults_end));
+            }
+            Happening::ActionExpired { .. } => {
+                self.figures.expired += 1;
+                self.violations.extend(each.late(at, faults_end));
+            }
+            Happening::InstanceTerminated { work_lost, .. } => {
+                self.figures.terminated += 1;
+                self.figures.work_lost += u64::from(*work_lost);
+                self.violations.extend(each.too_many_calls(at));
+            }
+            Happening::InstancePooled { .. } => self.violations.extend(each.too_many_calls(at)),
+            _ => {}
+        }
+    }
+
+    /// The end of a run: whoever was taken away is gone, or where it was taken to; whoever serves, serves.
+    pub fn end(&mut self, world: &World, now: Time) {
+        for each in &mut self.each {
+            self.violations.append(&mut each.invariants.violations);
+            let Some(instance) = world.instance(&each.id) else { continue };
+            let wrong = match instance.state {
+                LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
+                LifecycleState::InService => instance.agent.state != AgentIs::Serving && !each.forgetful,
+                _ => !each.knows_nothing(),
+            };
+            if wrong {
+                let (state, agent) = (instance.state, instance.agent.state);
+                self.violations.push(format!("{now}: {} ends in {state:?}, its agent {agent:?}", each.id));
+            }
+        }
+        self.violations.sort();
+    }
+
+    pub fn verdict(self) -> (Vec<String>, Figures) {
+        (self.violations, self.figures)
+    }
+}
+
+/// What another hook's action goes through is not our daemon's doing.
+fn is_anothers(happening: &Happening) -> bool {
+    match happening {
+        Happening::WaitBegan { hook, .. }
+        | Happening::Completed { hook, .. }
+        | Happening::ActionExpired { hook, .. }
+        | Happening::ActionReleased { hook, .. } => hook != HOOK,
+        _ => false,
+    }
+}

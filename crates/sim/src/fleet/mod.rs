@@ -1,0 +1,392 @@
+//! A fleet in virtual time: every instance's machine against one world, with a heap of what is due in place of sockets,
+//! threads and sleep. Pure: the same plan gives the same run.
+//!
+//! # Layout
+//!
+//! - `plan`: what a run starts with, all of it drawn from the seed
+//! - `host`: an instance's machine and what it waits for
+//! - `network`: a daemon's calls, as the world answers them
+//! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
+//! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself; `strangers`: messages
+//!   that are nobody's
+//! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts
+//! - `reference`: what one daemon may and must do, at every step
+//! - `cost`: what a scale-in of a large fleet costs
+//! - `shrink`: from a run that violates something to a smaller one
+
+pub mod cost;
+mod figures;
+mod host;
+mod judge;
+mod network;
+mod news;
+mod perform;
+mod plan;
+mod poll;
+mod reference;
+mod shrink;
+mod strangers;
+mod strike;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::effect::{Effect, EffectId};
+use machine::settings::Settings;
+use machine::{Event, Time};
+
+use super::fault::Fault;
+use super::schedule::{Due, Schedule};
+use super::world::{ByInstance, World};
+use host::Host;
+use judge::Judge;
+
+pub use figures::Figures;
+pub use plan::Plan;
+use plan::Setup;
+pub use shrink::shrink;
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Fleet {
+    plan: Plan,
+    /// Of every daemon, but for who it is.
+    settings: Settings,
+    world: World,
+    /// The termination queue; nothing, where there is none.
+    queue: Arc<str>,
+    rng: fastrand::Rng,
+    now: Time,
+    steps: Schedule<Step>,
+    hosts: Vec<Host>,
+    /// By so much the group is about to grow.
+    resize: i32,
+    places: ByInstance<usize>,
+    /// Receives that the queue holds, and until when.
+    receives: VecDeque<perform::Receive>,
+    bodies: network::Bodies,
+    judge: Judge,
+    /// Counts, where a run is for its cost.
+    ledger: Option<cost::Ledger>,
+    /// What happened, a line each, where the plan asks for it.
+    pub trace: Vec<String>,
+}
+
+/// Something that is due.
+#[derive(Debug)]
+enum Step {
+    /// The daemon of an instance starts.
+    Start { host: usize },
+    /// It asks IMDS.
+    Poll { host: usize, poll: u32 },
+    /// It wants to be woken.
+    Wake { host: usize, life: u32 },
+    /// What it asked for reaches whoever performs it.
+    Request { host: usize, life: u32, effect: Box<Effect> },
+    /// The result reaches it.
+    Answer { host: usize, life: u32, event: Box<Event> },
+    /// The agent has held a status request for as long as it may.
+    StatusOver { host: usize, life: u32, id: EffectId },
+    /// An agent that has crashed is there again.
+    AgentStart { host: usize },
+    /// What has stood still moves again.
+    Thaw { host: usize },
+    /// Auto Scaling takes an instance away; in a group with a warm pool, whichever it likes.
+    ScaleIn { host: usize },
+    /// It takes one out of the warm pool again.
+    ScaleOut,
+    /// The group is given another size.
+    Resize,
+    /// An instance that was retained is released.
+    Release { host: usize },
+    /// EC2 takes a spot instance back.
+    TakeBack { host: usize },
+    /// Another hook's action is completed, by whoever that is.
+    OtherHook { host: usize },
+    /// The hook that was deleted is made again.
+    HookAgain,
+    /// An agent crashes when it has just drained.
+    AgentCrash { host: usize },
+    /// A fault that comes by itself.
+    Strike { host: usize, fault: Fault },
+    /// From here on nothing goes wrong.
+    Calm,
+}
+
+impl Step {
+    /// The instance that this happens on, and so not while it stands still.
+    fn on(&self) -> Option<usize> {
+        match self {
+            Step::Start { host }
+            | Step::Poll { host, .. }
+            | Step::Wake { host, .. }
+            | Step::Request { host, .. }
+            | Step::Answer { host, .. }
+            | Step::StatusOver { host, .. }
+            | Step::AgentStart { host } => Some(*host),
+            Step::Thaw { .. }
+            | Step::ScaleIn { .. }
+            | Step::ScaleOut
+            | Step::Resize
+            | Step::Release { .. }
+            | Step::TakeBack { .. }
+            | Step::OtherHook { .. }
+            | Step::HookAgain
+            | Step::AgentCrash { .. }
+            | Step::Strike { .. }
+            | Step::Calm => None,
+        }
+    }
+}
+
+/// What came out of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was violated, in words, with times.
+    pub violations: Vec<String>,
+    /// Counts.
+    pub figures: Figures,
+    /// What happened, a line each, where the plan asked for it.
+    pub trace: Vec<String>,
+}
+
+/// Runs a plan to its end.
+pub fn run(plan: &Plan) -> Outcome {
+    let mut fleet = Fleet::new(plan.clone());
+    while fleet.step() {}
+    let Fleet { judge, trace, .. } = fleet;
+    let (violations, figures) = judge.verdict();
+    Outcome { violations, figures, trace }
+}
+
+impl Fleet {
+    fn new(mut plan: Plan) -> Self {
+        plan.faults.until = Some(plan.faults_end());
+        let mut rng = fastrand::Rng::with_seed(plan.seed);
+        let setup = plan.setup(&mut rng);
+        Fleet::in_world(plan, setup, rng)
+    }
+
+    fn in_world(plan: Plan, setup: Setup, rng: fastrand::Rng) -> Self {
+        let Setup { mut world, settings } = setup;
+        // Nobody judges by it.
+        world.tells_hand_outs = plan.trace;
+        let mut fleet = Fleet {
+            judge: Judge::new(plan.faults_end()),
+            queue: world.queue.as_deref().unwrap_or_default().into(),
+            world: World::new(world, plan::START),
+            settings,
+            rng,
+            now: plan::START,
+            steps: Schedule::default(),
+            hosts: Vec::new(),
+            resize: 0,
+            places: ByInstance::default(),
+            receives: VecDeque::new(),
+            bodies: network::Bodies::default(),
+            ledger: None,
+            trace: Vec::new(),
+            plan,
+        };
+        for view in fleet.world.instances() {
+            let host = fleet.add(view.id);
+            fleet.begin(host);
+        }
+        for fault in [Fault::HookEdited, Fault::HookDeleted, Fault::StrayMessage] {
+            fleet.plan_strike(0, fault);
+        }
+        fleet.at(fleet.plan.faults_end(), Step::Calm);
+        fleet.digest(None);
+        fleet
+    }
+
+    /// A new instance: its daemon starts, and it may be taken away in this run.
+    fn add(&mut self, id: String) -> usize {
+        let host = self.hosts.len();
+        let phase = Duration::from_millis(self.rng.u64(0..1000));
+        self.places.insert(&id, host);
+        self.judge.add(id.clone());
+        let settings = Settings { instance_id: id, ..self.settings.clone() };
+        self.hosts.push(Host::new(settings, phase));
+        host
+    }
+
+    fn begin(&mut self, host: usize) {
+        self.at(self.now + self.hosts[host].phase, Step::Start { host });
+        let leaves_at = self.plan.leaves_at(&mut self.rng);
+        // Whoever comes later stays: its drain would outlast the run.
+        if let Some(at) = leaves_at.filter(|_| self.now < self.plan.faults_end()) {
+            self.at(at, Step::ScaleIn { host });
+        }
+        for fault in strike::BY_INSTANCE {
+            self.plan_strike(host, fault);
+        }
+    }
+
+    /// Plans a step; by what it returns the step can be taken back.
+    fn at(&mut self, time: Time, step: Step) -> Due {
+        self.steps.plan(time.max(self.now), step)
+    }
+
+    fn after(&mut self, delay: Duration, step: Step) {
+        self.at(self.now + delay, step);
+    }
+
+    /// A delay between these, in milliseconds.
+    fn delay(&mut self, from_ms: u64, to_ms: u64) -> Duration {
+        Duration::from_millis(self.rng.u64(from_ms..=to_ms))
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Option<Time> {
+        let waiting = self.receives.front().map(|receive| receive.until);
+        self.steps.next_at().into_iter().chain(self.world.next_wake()).chain(waiting).min()
+    }
+
+    /// Lets the next thing happen; `false` when the run is over.
+    fn step(&mut self) -> bool {
+        let own = self.steps.next_at();
+        let Some(next) = self.next().filter(|next| *next <= self.plan.end()) else {
+            self.judge.end(&self.world, self.now.max(self.plan.end()));
+            return false;
+        };
+        self.now = self.now.max(next);
+        self.world.advance(self.now);
+        self.digest(None);
+        if own == Some(next)
+            && let Some((_, step)) = self.steps.pop_due(next)
+        {
+            self.perform_step(step);
+        }
+        self.serve_receives();
+        true
+    }
+
+    fn perform_step(&mut self, step: Step) {
+        let frozen_until = step.on().map(|host| self.hosts[host].frozen_until);
+        if let Some(until) = frozen_until.filter(|until| *until > self.now) {
+            self.at(until, step);
+            return;
+        }
+        match step {
+            Step::Start { host } => self.start(host),
+            Step::Poll { host, poll } if self.hosts[host].poll == poll => self.poll(host),
+            Step::Wake { host, life } if self.hosts[host].life == life => self.wake(host),
+            Step::Request { host, life, effect } if self.hosts[host].life == life => {
+                self.request(host, *effect);
+            }
+            Step::Answer { host, life, event } if self.hosts[host].life == life => self.feed(host, *event),
+            Step::StatusOver { host, life, id } => self.status_over(host, life, id),
+            Step::AgentStart { host } => self.start_agent(host),
+            Step::Thaw { host } => self.thaw(host),
+            Step::ScaleIn { host } => self.scale_in(host),
+            Step::ScaleOut => self.scale_out(),
+            Step::Resize => self.resize(),
+            Step::Release { host } => self.release(host),
+            Step::TakeBack { host } => self.take_back(host),
+            Step::OtherHook { host } => self.complete_other_hook(host),
+            Step::HookAgain => self.put_hook(),
+            Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),
+            Step::Strike { host, fault } => {
+                self.plan_strike(host, fault);
+                self.strike(host, fault);
+            }
+            Step::Calm => self.calm(),
+            // An earlier life's.
+            Step::Poll { .. } | Step::Wake { .. } | Step::Request { .. } | Step::Answer { .. } => {}
+        }
+    }
+
+    fn start(&mut self, host: usize) {
+        if self.hosts[host].gone || self.hosts[host].machine.is_some() {
+            return;
+        }
+        self.start_with_faults(host);
+        let now = self.now;
+        self.hosts[host].start(now);
+        self.judge.started(host, now, self.hosts[host].disk.as_deref());
+        let journal = self.hosts[host].disk.clone();
+        self.feed(host, Event::Started { journal });
+        self.plan_poll(host, self.now);
+    }
+
+    fn wake(&mut self, host: usize) {
+        self.hosts[host].wake = None;
+        let due = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
+        match due {
+            Some((at, timer)) if self.hosts[host].when(at) <= self.now => {
+                self.feed(host, Event::Timer(timer))
+            }
+            Some(_) | None => self.plan_wake(host),
+        }
+    }
+
+    /// Hands an event to a machine, after the last of the polls that it has skipped.
+    fn feed(&mut self, host: usize, event: Event) {
+        self.catch_up(host);
+        self.hand_in(host, self.now, event);
+        self.poll_again(host);
+    }
+
+    /// Hands an event to a machine, and sends its effects on their way.
+    fn hand_in(&mut self, host: usize, now: Time, event: Event) {
+        self.tell_of(now, host, || format!("<- {event:?}"));
+        self.judge.hears(host, now, &event);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.hears(&self.hosts[host].id, &event);
+        }
+        let clock = self.hosts[host].clock(now);
+        let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };
+        reference.hears(clock, &event);
+        let effects = machine.handle(clock, event);
+        let wake = machine.next_wake().map(|(at, _)| at);
+        for complaint in reference.decides(clock, &effects, wake) {
+            self.judge.complains(host, now, &complaint);
+        }
+        let life = *life;
+        for effect in effects {
+            self.tell(host, || format!("-> {effect:?}"));
+            self.judge.decides(host, now, &effect, self.hosts[host].written());
+            if !matches!(effect, Effect::Report(_)) {
+                let delay = self.way_to(&effect);
+                self.after(delay, Step::Request { host, life, effect: Box::new(effect) });
+            }
+        }
+        self.plan_wake(host);
+    }
+
+    /// Has the machine woken when it wants to be, where that is not planned already.
+    fn plan_wake(&mut self, host: usize) {
+        let wanted = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
+        let Some((at, _)) = wanted else { return };
+        let at = self.hosts[host].when(at).max(self.now);
+        match self.hosts[host].wake {
+            Some((planned, _)) if planned <= at => return,
+            Some(later) => self.steps.take_back(&later),
+            None => {}
+        }
+        let life = self.hosts[host].life;
+        self.hosts[host].wake = Some(self.at(at, Step::Wake { host, life }));
+    }
+
+    fn plan_poll(&mut self, host: usize, at: Time) {
+        self.hosts[host].poll += 1;
+        self.hosts[host].rests = None;
+        let poll = self.hosts[host].poll;
+        self.at(at, Step::Poll { host, poll });
+    }
+
+    fn tell(&mut self, host: usize, what: impl FnOnce() -> String) {
+        self.tell_of(self.now, host, what);
+    }
+
+    fn tell_of(&mut self, at: Time, host: usize, what: impl FnOnce() -> String) {
+        if self.plan.trace {
+            self.trace.push(format!("{at} {} {}", self.hosts[host].id, what()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

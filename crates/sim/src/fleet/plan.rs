@@ -1,0 +1,158 @@
+//! What a run starts with.
+
+use std::time::Duration;
+
+use crate::fault::{Fault, Faults};
+use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
+use machine::Time;
+use machine::effect::CompletionResult;
+use machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+
+/// 2026-01-01T00:00:00Z
+pub(super) const START: Time = Time::from_unix_ms(1_767_225_600_000);
+
+/// `agent.unreachable_grace` of every daemon.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+
+/// `agent.drain_timeout` of every daemon.
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// The hook that the daemons complete.
+pub(super) const HOOK: &str = "drain";
+
+pub(super) const GROUP: &str = "fleet";
+
+/// Heartbeat timeouts of hooks, in seconds.
+pub(super) const TIMEOUTS: [u64; 4] = [30, 60, 300, 900];
+
+/// What is left to be done when faults have ended must end within this time: two drains, for what was kept at the end of the
+/// first is let go and drained once more, and what a heartbeat timeout adds.
+const TAIL: Duration = Duration::from_secs(2 * 900 + 2 * 300 + 120);
+
+/// What is run. The same plan gives the same run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Decides all that is left to chance.
+    pub seed: u64,
+    /// How many instances there are at the start.
+    pub instances: u32,
+    /// How long faults happen and instances are taken away, in virtual time.
+    pub span: Duration,
+    /// The part of them that is taken away within that time, from 0 to 1: half of them one by one, half all at once.
+    pub leaving: f64,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Whether each event and each effect is written down.
+    pub trace: bool,
+}
+
+/// What a plan comes to.
+pub(super) struct Setup {
+    pub world: WorldConfig,
+    /// Of every daemon, but for who it is.
+    pub settings: Settings,
+}
+
+impl Plan {
+    /// What this seed makes of it: hooks and work of many kinds, with and without a queue and a load balancer.
+    pub(super) fn setup(&self, rng: &mut fastrand::Rng) -> Setup {
+        let has = |rng: &mut fastrand::Rng, fault| self.faults.strikes(rng, fault, START);
+        let timeout = Duration::from_secs(TIMEOUTS[rng.usize(..3)]);
+        let queue = (rng.f64() < 0.8).then(|| "fleet-termination".to_owned());
+        let balancer = (rng.f64() < 0.3).then(|| Duration::from_secs(rng.u64(5..120)));
+        let stuck = u32::from(has(rng, Fault::AgentStuck));
+        let work = Work { items: rng.u32(0..6), duration: Duration::from_secs(rng.u64(5..600)), stuck };
+        let several = has(rng, Fault::SeveralHooks);
+        let mut hooks = vec![HookSpec::terminating(HOOK, timeout)];
+        hooks.extend(several.then(|| HookSpec::terminating("others", timeout)));
+        let world = WorldConfig {
+            seed: self.seed,
+            group: GROUP.to_owned(),
+            instances: self.instances,
+            hooks,
+            queue,
+            load_balancer_drain: balancer,
+            warm_pool: has(rng, Fault::WarmPool),
+            retain_on_abandon: has(rng, Fault::Retention),
+            imds: ImdsConfig { flip: flip(rng), ..ImdsConfig::default() },
+            timing: Timing { terminated: Duration::from_secs(rng.u64(5..120)), ..Timing::default() },
+            delivery: self.faults.delivery(START),
+            work,
+            agent_exits: rng.f64() < 0.2,
+            throttle: self.faults.throttle(self.instances),
+            ..WorldConfig::default()
+        };
+        let settings = settings_for(&world, rng);
+        Setup { world, settings }
+    }
+
+    /// When an instance is taken away, if it is.
+    pub(super) fn leaves_at(&self, rng: &mut fastrand::Rng) -> Option<Time> {
+        let (draw, at) = (rng.f64(), rng.f64());
+        let when = if draw < self.leaving / 2.0 { at } else { 0.5 };
+        (draw < self.leaving).then(|| START + self.span.mul_f64(when))
+    }
+
+    /// No fault begins after this, and nothing is taken away.
+    pub(super) fn faults_end(&self) -> Time {
+        START + self.span
+    }
+
+    /// The run's end.
+    pub(super) fn end(&self) -> Time {
+        self.faults_end() + TAIL
+    }
+}
+
+/// A daemon's settings, plain.
+pub(super) fn settings(queue: bool) -> Settings {
+    let agent = AgentSettings {
+        name: "agent".to_owned(),
+        drain_timeout: DRAIN_TIMEOUT,
+        unreachable_grace: GRACE,
+        on_exit: OnExit::Failed,
+        poll: Duration::from_secs(1),
+        blocks: false,
+    };
+    Settings {
+        instance_id: String::new(),
+        boot_id: Some("boot 0".to_owned()),
+        group: Some(GROUP.to_owned()),
+        agents: vec![agent],
+        queue,
+        hook: None,
+        heartbeat_timeout: None,
+        drain_at: DrainAt::Notice,
+        on_drained: CompletionResult::Continue,
+        on_deadline: CompletionResult::Continue,
+        on_failed: CompletionResult::Continue,
+        ignore_rebalance: false,
+    }
+}
+
+/// Settings that suit a world.
+fn settings_for(world: &WorldConfig, rng: &mut fastrand::Rng) -> Settings {
+    let mut settings = settings(world.queue.is_some());
+    if world.agent_exits {
+        settings.agents.iter_mut().for_each(|agent| agent.on_exit = OnExit::Drained);
+    }
+    if world.retain_on_abandon && rng.bool() {
+        settings.on_deadline = CompletionResult::Abandon;
+        settings.on_failed = CompletionResult::Abandon;
+    }
+    if world.load_balancer_drain.is_some() && rng.bool() {
+        settings.drain_at = DrainAt::Wait;
+    }
+    // Which of several hooks is ours has to be said.
+    let hook = world.hooks.len() > 1 || rng.bool();
+    Settings { group: settings.group.filter(|_| rng.bool()), hook: hook.then(|| HOOK.to_owned()), ..settings }
+}
+
+/// When IMDS says that the instance goes. AWS does not say when it does.
+fn flip(rng: &mut fastrand::Rng) -> ImdsFlip {
+    match rng.u8(..10) {
+        0..6 => ImdsFlip::AfterTerminating(Duration::ZERO),
+        6..8 => ImdsFlip::AfterTerminating(Duration::from_secs(rng.u64(1..10))),
+        _ => ImdsFlip::AfterWait(Duration::from_secs(rng.u64(0..10))),
+    }
+}

@@ -1,0 +1,111 @@
+//! What the metadata service tells a daemon.
+
+use std::time::Duration;
+
+use crate::fault::Fault;
+use formats::imds;
+use machine::Event;
+use machine::event::{ImdsReading, TargetState};
+
+use super::Fleet;
+
+/// While something is under way and IMDS has no news of it, so often is enough: the reference takes IMDS for silent after
+/// a minute.
+const DULL_POLL: Duration = Duration::from_secs(50);
+
+/// While IMDS answers nothing, and has denied the target state once: from then on it says the same each time.
+const SILENT_POLL: Duration = Duration::from_secs(10);
+
+/// From poll to poll.
+pub(super) const POLL: Duration = Duration::from_secs(1);
+
+impl Fleet {
+    pub(super) fn poll(&mut self, host: usize) {
+        if self.hosts[host].machine.is_none() {
+            return;
+        }
+        let reading = self.reading(host);
+        let silent = self.now < self.hosts[host].imds_silent_until;
+        if let ImdsReading::TargetState(heard) = &reading {
+            self.hosts[host].heard.clone_from(heard);
+            self.hosts[host].denied = heard.is_none();
+        } else {
+            self.hosts[host].heard = None;
+        }
+        let served = self.hosts[host].heard == Some(TargetState::InService);
+        self.hosts[host].forgetful &= !served;
+        if silent || self.hosts[host].forgetful {
+            self.judge.deaf(host, self.now, self.hosts[host].is_draining());
+        }
+        self.feed(host, Event::Imds(reading));
+        if let Some(spot) = self.hosts[host].spot.filter(|_| !silent) {
+            self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
+        }
+        let dull = !silent && self.has_no_news(host);
+        if dull && self.hosts[host].is_idle() {
+            self.hosts[host].rests = Some(self.now);
+            return;
+        }
+        let pause = match (silent, dull) {
+            (true, _) if self.hosts[host].denied => SILENT_POLL,
+            (false, true) => DULL_POLL,
+            (_, _) => POLL,
+        };
+        let mut next = self.hosts[host].next_poll(self.now, pause);
+        if silent {
+            next = next.min(self.hosts[host].next_poll(self.hosts[host].imds_silent_until, POLL));
+        }
+        self.plan_poll(host, next);
+    }
+
+    /// Makes up for the last of the polls that a daemon at rest has skipped.
+    pub(super) fn catch_up(&mut self, host: usize) {
+        if let Some(at) = self.hosts[host].last_skipped(self.now) {
+            self.hosts[host].rests = Some(at);
+            self.hand_in(host, at, Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))));
+        }
+    }
+
+    /// Goes on with the polls of a daemon that has rested, unless it still may.
+    pub(super) fn poll_again(&mut self, host: usize) {
+        if self.hosts[host].rests.is_none() {
+            return;
+        }
+        if self.hosts[host].is_idle() {
+            self.hosts[host].rests = Some(self.now);
+        } else {
+            let next = self.hosts[host].next_poll(self.now, POLL);
+            self.plan_poll(host, next);
+        }
+    }
+
+    /// Whether the next poll would hear what the last one heard, and that changes nothing.
+    fn has_no_news(&self, host: usize) -> bool {
+        let host = &self.hosts[host];
+        let Some(target) = self.world.target_state(&host.id) else { return true };
+        // What was stale is asked for again.
+        match host.heard.as_ref() {
+            Some(TargetState::InService) => target == "InService" && host.is_idle(),
+            Some(TargetState::Terminated) => target == "Terminated",
+            Some(TargetState::Warmed(heard)) => target == heard && !host.forgetful,
+            Some(TargetState::Standby | TargetState::Detached | TargetState::Other(_)) | None => false,
+        }
+    }
+
+    fn reading(&mut self, host: usize) -> ImdsReading {
+        if self.now < self.hosts[host].imds_silent_until {
+            // A proxy in between may deny that there is such a thing.
+            return match self.rng.u8(..4) {
+                0 => ImdsReading::TargetState(None),
+                _ => ImdsReading::Silent { why: "no answer".to_owned() },
+            };
+        }
+        if self.strikes(Fault::ImdsStale)
+            && let Some(heard) = self.hosts[host].heard.clone()
+        {
+            return ImdsReading::TargetState(Some(heard));
+        }
+        let target = self.world.target_state(&self.hosts[host].id);
+        ImdsReading::TargetState(target.and_then(|target| imds::target_state(target).ok()))
+    }
+}

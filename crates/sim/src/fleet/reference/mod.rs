@@ -1,0 +1,189 @@
+//! The reference: a second, naive statement of what a daemon may and must do, by what it has heard. The machine is
+//! compared with it at every step; neither looks into the other.
+//!
+//! It remembers one life of the daemon. What an earlier life did is in the journal that the life begins with.
+//!
+//! Here is what it remembers of what the daemon was told; `rules` says what follows; `known` is the vocabulary.
+
+mod known;
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::effect::EffectId;
+use machine::event::{ImdsReading, TargetState};
+use machine::journal::Journal;
+use machine::message::{Body, Message};
+use machine::settings::Settings;
+use machine::{Event, Time};
+
+use known::{Agent, Call, Completed, Kept, Phase};
+
+/// What one life of one daemon may and must do.
+#[derive(Debug)]
+pub(super) struct Reference {
+    settings: Arc<Settings>,
+    /// What the journal holds that the disk has taken, or refused for good: what is done may go by it.
+    kept: Kept,
+    /// Writes that are under way.
+    writes: Vec<(EffectId, Kept)>,
+    /// A drain is under way, or has ended and its notice is still there.
+    drain: Phase,
+    /// Calls under way.
+    calls: Vec<(EffectId, Call)>,
+    agent: Agent,
+    /// When IMDS last said where the instance goes, and what.
+    heard: Option<(Time, TargetState)>,
+    /// When EC2 takes the instance back.
+    spot: Option<Time>,
+    /// The disk has refused the last write.
+    refused: bool,
+    /// The heartbeat timeout, once the hook has been read; and the hook's name.
+    hook: Option<(String, Duration)>,
+    /// When the drain began.
+    began: Time,
+    /// When its last heartbeat was sent that succeeded.
+    beat: Option<Time>,
+    /// Receipts of our messages, those of earlier lives included, and of which action each tells.
+    receipts: BTreeMap<String, Option<String>>,
+    /// Receipts of our messages that came when our action was over.
+    spent: BTreeSet<String>,
+    /// Receipts of our messages that came before the drain ended, of which the journal does not say that yet.
+    ending: Vec<String>,
+    /// Receipts of messages that are not ours, and have only just come.
+    others: Vec<String>,
+    /// A completion may have taken effect.
+    completed: Completed,
+    complaints: Vec<String>,
+}
+
+impl Reference {
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Reference {
+            settings,
+            kept: Kept::default(),
+            writes: Vec::new(),
+            drain: Phase::None,
+            calls: Vec::new(),
+            agent: Agent::default(),
+            heard: None,
+            spot: None,
+            refused: false,
+            hook: None,
+            began: Time::default(),
+            beat: None,
+            receipts: BTreeMap::new(),
+            spent: BTreeSet::new(),
+            ending: Vec::new(),
+            others: Vec::new(),
+            completed: Completed::No,
+            complaints: Vec::new(),
+        }
+    }
+
+    /// What the machine is about to be told.
+    pub fn hears(&mut self, now: Time, event: &Event) {
+        match event {
+            Event::Started { journal } => self.starts(now, journal.as_deref()),
+            Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
+            Event::Imds(ImdsReading::Spot(spot)) => self.spot = spot.map(|spot| spot.at),
+            Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
+                self.refused = matches!(event, Event::JournalFailed { .. });
+                if let Some(kept) = take(&mut self.writes, *id) {
+                    self.keeps(kept);
+                }
+            }
+            Event::AgentAnswered { id, answer } if take(&mut self.calls, *id).is_some() => {
+                self.agent.answers(now, answer, &self.settings);
+            }
+            Event::HeartbeatAnswered { id, result } => {
+                let sent = take(&mut self.calls, *id);
+                if let (Some(Call::Heartbeat(sent)), Ok(())) = (sent, result)
+                    && sent >= self.began
+                {
+                    self.beat = Some(sent);
+                }
+            }
+            Event::CompletionAnswered { id, result } => {
+                take(&mut self.calls, *id);
+                match result {
+                    Ok(()) => self.completed = Completed::Yes,
+                    Err(_) => self.completed = self.completed.or(Completed::Perhaps),
+                }
+            }
+            Event::HooksDescribed { result: Ok(hooks), .. } => {
+                let mut ours = hooks.iter().filter(|hook| hook.terminating);
+                let ours =
+                    ours.find(|hook| self.settings.hook.as_ref().is_none_or(|name| *name == hook.name));
+                self.hook = ours.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
+            }
+            Event::InstanceDescribed { result: Ok(Some(instance)), .. }
+                if !instance.lifecycle_state.ends_with(":Wait") =>
+            {
+                self.beat = None;
+            }
+            Event::MessagesReceived { id, result } => {
+                take(&mut self.calls, *id);
+                result.iter().flatten().for_each(|message| self.receives(message));
+            }
+            _ => {}
+        }
+    }
+
+    /// When a drain has ended, what its messages told of is over, and may be deleted in the next drain, too.
+    fn keeps(&mut self, kept: Kept) {
+        if kept.ended || kept.started.is_none() {
+            self.spent.extend(self.ending.drain(..));
+        }
+        self.kept = kept;
+    }
+
+    fn starts(&mut self, now: Time, journal: Option<&Journal>) {
+        let Some(journal) = journal else { return };
+        self.kept = Kept::of(journal);
+        // A deadline is taken as it is, but none is later than a whole drain from now.
+        let latest = now + self.settings.drain_timeout();
+        self.kept.deadline = self.kept.deadline.map(|deadline| deadline.min(latest));
+        let drain = journal.drain.as_ref();
+        self.drain = match drain {
+            None => Phase::None,
+            Some(drain) if drain.ended.is_some() => Phase::Ended,
+            Some(_) => Phase::UnderWay,
+        };
+        let action = drain.map(|drain| &drain.action);
+        if action.is_some_and(|action| action.intention.or(action.unanswered).is_some()) {
+            self.completed = Completed::Perhaps;
+        }
+        for receipt in drain.into_iter().flat_map(|drain| &drain.receipts) {
+            self.receipts.insert(receipt.clone(), action.and_then(|action| action.token.clone()));
+            if self.kept.ended {
+                self.spent.insert(receipt.clone());
+            }
+        }
+        let hook = action.and_then(|action| action.hook.as_ref());
+        self.hook = hook.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
+    }
+
+    fn receives(&mut self, message: &Message) {
+        let receipt = message.receipt.clone();
+        match &*message.body {
+            Body::Lifecycle(body) if body.instance_id == self.settings.instance_id => {
+                if self.drain == Phase::Ended {
+                    self.spent.insert(receipt.clone());
+                }
+                self.receipts.insert(receipt, body.token.clone());
+            }
+            Body::Lifecycle(_) | Body::Instance(_) | Body::Test | Body::Unreadable(_) => {
+                self.others.push(receipt)
+            }
+        }
+    }
+}
+
+/// What is under way by that name, which it is no longer. Little ever is at a time.
+fn take<T>(under_way: &mut Vec<(EffectId, T)>, id: EffectId) -> Option<T> {
+    let place = under_way.iter().position(|(other, _)| *other == id)?;
+    Some(under_way.remove(place).1)
+}

@@ -1,0 +1,257 @@
+//! What a daemon may do, and what it must do.
+
+use std::time::Duration;
+
+use machine::Time;
+use machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
+use machine::event::{AgentState, TargetState};
+use machine::journal::{Journal, Outcome};
+use machine::report::Report;
+
+use super::Reference;
+use super::known::{Call, Completed, Kept, Phase};
+
+/// After so long without a word of IMDS the queue may be asked, drain or no drain.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Others' messages are kept from them for so long at most.
+const GIVEN_BACK: Duration = Duration::from_secs(5);
+
+/// From one try of anything to the next; what lacks a permission aside.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What is done once in a while: heartbeats go by their timeout, of which this part may pass.
+const BEAT: f64 = 0.68;
+
+/// So long before EC2 takes an instance back its agent is to be done.
+const SPOT_MARGIN: Duration = Duration::from_secs(10);
+
+/// A heartbeat that failed is tried again within this part of its timeout.
+const BEAT_RETRY_PART: u32 = 15;
+
+impl Reference {
+    /// What the machine has decided on what it was told, and when it wants to be woken. Says what is wrong with that.
+    pub fn decides(&mut self, now: Time, effects: &[Effect], wake: Option<Time>) -> Vec<String> {
+        for effect in effects {
+            self.takes_in(now, effect);
+        }
+        self.gives_back(effects);
+        self.must(now, wake);
+        std::mem::take(&mut self.complaints)
+    }
+
+    fn complain(&mut self, what: impl Into<String>) {
+        self.complaints.push(what.into());
+    }
+
+    /// What may be done.
+    fn takes_in(&mut self, now: Time, effect: &Effect) {
+        match effect {
+            Effect::WriteJournal { id, journal } => self.writes_down(*id, journal),
+            Effect::AskAgent { id, request, .. } => {
+                // What was asked before is not listened to any more.
+                self.calls.retain(|(_, call)| *call != Call::Agent);
+                self.calls.push((*id, Call::Agent));
+                self.asks(request);
+            }
+            Effect::Heartbeat { id, action, .. } => {
+                self.names(action, "heartbeat");
+                let busy = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
+                self.calls.push((*id, Call::Heartbeat(now)));
+                if busy {
+                    self.complain("two heartbeats are under way");
+                }
+                if self.kept.intention.is_some() && !self.kept.ended {
+                    self.complain("a heartbeat, and the intention to complete is in the journal");
+                }
+            }
+            Effect::Complete { id, action, result } => {
+                self.names(action, "completion");
+                let busy = self.calls.iter().any(|(_, call)| *call == Call::Complete);
+                self.calls.push((*id, Call::Complete));
+                if busy {
+                    self.complain("two completions are under way");
+                }
+                self.completes(now, *result);
+            }
+            Effect::ReceiveMessages { id, .. } => {
+                let busy = self.calls.iter().any(|(_, call)| *call == Call::Receive);
+                self.calls.push((*id, Call::Receive));
+                if busy {
+                    self.complain("two receives are under way");
+                }
+                self.asks_the_queue(now);
+            }
+            Effect::DeleteMessage { receipt, .. } => self.deletes(receipt),
+            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
+                self.complain("Auto Scaling is asked, and nothing is under way");
+            }
+            Effect::Report(report) => self.reports(now, report),
+            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {
+            }
+        }
+    }
+
+    fn writes_down(&mut self, id: EffectId, journal: &Journal) {
+        let next = Kept::of(journal);
+        let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
+        let same_drain = before.started == next.started && before.told && !before.ended;
+        if same_drain && before.deadline.zip(next.deadline).is_some_and(|(before, next)| next > before) {
+            self.complain("the deadline in the journal moves later");
+        }
+        if journal.instance_id != self.settings.instance_id {
+            self.complain("the journal names another instance");
+        }
+        self.writes.push((id, next));
+    }
+
+    /// An agent is told what the journal says that it is told.
+    fn asks(&mut self, request: &AgentRequest) {
+        if *request == AgentRequest::Status && self.agent.state == Some(AgentState::Serving) {
+            self.complain("an agent that serves is asked, and not told to drain");
+        }
+        let AgentRequest::Drain(order) = request else { return };
+        if self.spot.is_some_and(|at| order.deadline + SPOT_MARGIN > at) {
+            self.complain("the agent is given more time than EC2 gives");
+        }
+        if !self.kept.told {
+            self.complain("the agent is told to drain, and the journal does not say so");
+        } else if Some(order.deadline) != self.kept.deadline {
+            let kept = self.kept.deadline;
+            self.complain(format!("the agent is told {}, and the journal says {kept:?}", order.deadline));
+        }
+    }
+
+    /// An action is named by what was read, and by tokens that came with a message or out of the journal.
+    fn names(&mut self, action: &ActionName, call: &str) {
+        let known = |token: &String| {
+            self.kept.token.as_ref() == Some(token)
+                || self.writes.iter().any(|(_, kept)| kept.token.as_ref() == Some(token))
+                || self.receipts.values().flatten().any(|own| own == token)
+        };
+        if action.token.as_ref().is_some_and(|token| !known(token)) {
+            self.complain(format!("a {call} by a token that nobody gave us"));
+        }
+        if self.settings.hook.as_ref().is_some_and(|hook| *hook != action.hook) {
+            self.complain(format!("a {call} of {}, which is not our hook", action.hook));
+        }
+    }
+
+    /// The intention is in the journal; it is what is configured for how the drain has ended; and so it has ended.
+    fn completes(&mut self, now: Time, result: CompletionResult) {
+        let Some(intention) = self.kept.intention else {
+            return self.complain("a completion, and the journal does not say so");
+        };
+        if intention.result != result || self.settings.result_for(intention.outcome) != result {
+            self.complain(format!("completed with {result} as {}", intention.outcome));
+        }
+        // What the last life had written down stands until the agent has been heard.
+        if !self.agent.heard {
+            return;
+        }
+        let done = match intention.outcome {
+            Outcome::Drained => self.agent.state == Some(AgentState::Drained),
+            Outcome::Failed => self.agent.has_failed(now, &self.settings),
+            Outcome::Deadline => self.kept.deadline.is_some_and(|deadline| deadline <= now),
+            Outcome::Withdrawn | Outcome::Overtaken => false,
+        };
+        if !done {
+            self.complain(format!("completed as {}, and its agent: {:?}", intention.outcome, self.agent));
+        }
+    }
+
+    /// The queue is shared: it is asked when it has something to tell that nobody else does.
+    fn asks_the_queue(&mut self, now: Time) {
+        let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
+        let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
+        if !self.settings.queue || !(silent || searches) {
+            self.complain("the queue is asked, and has nothing to tell");
+        }
+    }
+
+    /// A message goes when its action is over, and the journal says so.
+    fn deletes(&mut self, receipt: &str) {
+        let Some(token) = self.receipts.get(receipt) else {
+            return self.complain("a message is deleted that is not ours");
+        };
+        let finished = token.as_ref().is_some_and(|token| self.kept.tokens.contains(token));
+        let over = finished || self.spent.contains(receipt);
+        if !over && !self.kept.ended && self.kept.started.is_some() {
+            self.complain("a message is deleted, and the journal does not say that its action is over");
+        }
+    }
+
+    fn reports(&mut self, now: Time, report: &Report) {
+        match report {
+            Report::DrainStarted { .. } => {
+                self.drain = Phase::UnderWay;
+                self.began = now;
+                (self.hook, self.beat, self.completed) = (None, None, Completed::No);
+            }
+            Report::DrainEnded { outcome, result, .. } => {
+                self.drain = Phase::Ended;
+                self.ending = self.receipts.keys().cloned().collect();
+                let wrong = match (outcome, result) {
+                    (Outcome::Overtaken, _) => self.completed == Completed::Yes,
+                    (_, Some(_)) => self.completed == Completed::No,
+                    (_, None) => false,
+                };
+                if wrong {
+                    self.complain(format!(
+                        "the drain ends as {outcome}, and was completed: {:?}",
+                        self.completed
+                    ));
+                }
+            }
+            Report::AgentsReturned => self.drain = Phase::None,
+            // Nothing waits: whatever came until now told of what is over.
+            Report::StaleMessage => self.spent.extend(self.receipts.keys().cloned()),
+            _ => {}
+        }
+    }
+
+    /// Others' messages are given back in the very turn in which they came.
+    fn gives_back(&mut self, effects: &[Effect]) {
+        let entries = effects.iter().flat_map(|effect| match effect {
+            Effect::SetVisibility { entries, .. } => entries.as_slice(),
+            _ => &[],
+        });
+        let mut back = entries.filter(|(_, hidden)| *hidden <= GIVEN_BACK).map(|(receipt, _)| receipt);
+        let others = std::mem::take(&mut self.others);
+        // In the order in which they came.
+        if !others.iter().all(|receipt| back.any(|given| given == receipt)) {
+            self.complain("messages of others are not given back");
+        }
+    }
+
+    /// What must be under way, or come soon.
+    fn must(&mut self, now: Time, wake: Option<Time>) {
+        if matches!(self.heard, Some((_, TargetState::Terminated))) && self.drain == Phase::None {
+            self.complain("IMDS says Terminated, and no drain begins");
+        }
+        let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
+        if self.refused && self.writes.is_empty() && !soon(RETRY) {
+            self.complain("what the disk has refused is not written again");
+        }
+        if self.drain != Phase::UnderWay || !self.writes.is_empty() {
+            return;
+        }
+        let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent);
+        if self.kept.told && !asks && !soon(RETRY) {
+            self.complain("the agent is not asked");
+        }
+        let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete);
+        if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(RETRY) {
+            self.complain("the action is not completed");
+        }
+        let beats = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
+        let due =
+            self.hook.as_ref().zip(self.beat).map(|((_, timeout), beat)| {
+                (beat + timeout.mul_f64(BEAT)).max(now + *timeout / BEAT_RETRY_PART)
+            });
+        let late = due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
+        if late && self.kept.intention.is_none() && !beats {
+            self.complain("no heartbeat is planned");
+        }
+    }
+}

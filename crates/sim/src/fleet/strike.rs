@@ -1,0 +1,183 @@
+//! Faults that come by themselves, and chances that are taken.
+
+use std::time::Duration;
+
+use crate::fault::Fault;
+use machine::event::SpotNotice;
+use machine::message::SpotAction;
+
+use super::{Fleet, Step, plan};
+
+/// Those that come by themselves to each instance.
+pub(super) const BY_INSTANCE: [Fault; 6] = [
+    Fault::ImdsSilent,
+    Fault::AgentCrash,
+    Fault::AgentHang,
+    Fault::Reboot,
+    Fault::Hibernation,
+    Fault::SpotInterruption,
+];
+
+/// EC2 user guide, "Spot Instance interruption notices".
+const SPOT_WARNING: Duration = Duration::from_secs(120);
+
+/// The part of the agents that are started again when they have crashed.
+const AGENT_COMES_BACK: f64 = 0.9;
+
+/// By so much is a clock off that was not set.
+const CLOCK_JUMP_MS: i64 = 300_000;
+
+impl Fleet {
+    /// When a fault comes next that comes so often per hour.
+    pub(super) fn plan_strike(&mut self, host: usize, fault: Fault) {
+        let rate = self.plan.faults.rate(fault, self.now);
+        if rate > 0.0 {
+            let hours = -(1.0 - self.rng.f64()).ln() / rate;
+            let at = self.now + Duration::from_secs_f64(hours * 3600.0);
+            if at < self.plan.faults_end() {
+                self.at(at, Step::Strike { host, fault });
+            }
+        }
+    }
+
+    pub(super) fn strike(&mut self, host: usize, fault: Fault) {
+        if self.hosts[host].gone || self.hosts[host].frozen_until > self.now {
+            return;
+        }
+        self.tell(host, || fault.name().to_owned());
+        match fault {
+            Fault::ImdsSilent => {
+                let silence = self.delay(5_000, 180_000);
+                self.hosts[host].imds_silent_until = self.now + silence;
+                self.plan_poll(host, self.now);
+            }
+            Fault::AgentHang => {
+                let hang = self.delay(5_000, 120_000);
+                self.hosts[host].agent_hangs_until = self.now + hang;
+            }
+            Fault::AgentCrash => {
+                self.exit_agent(host);
+                let pause = self.delay(1_000, 15_000);
+                if self.rng.f64() < AGENT_COMES_BACK {
+                    self.after(pause, Step::AgentStart { host });
+                }
+            }
+            Fault::Reboot => {
+                self.exit_agent(host);
+                self.kill(host);
+                self.hosts[host].boot();
+                let pause = self.delay(20_000, 90_000);
+                self.hosts[host].frozen_until = self.now + pause;
+                self.after(pause, Step::AgentStart { host });
+            }
+            Fault::Hibernation => {
+                let pause = self.delay(30_000, 900_000);
+                let until = (self.now + pause).min(self.plan.faults_end());
+                self.hosts[host].frozen_until = until;
+                self.judge.stopped(host);
+                self.at(until, Step::Thaw { host });
+            }
+            Fault::SpotInterruption => {
+                let at = self.now + SPOT_WARNING;
+                self.judge.many_drains(host);
+                self.hosts[host].spot = Some(SpotNotice { action: SpotAction::Terminate, at });
+                self.plan_poll(host, self.now);
+                self.at(at, Step::TakeBack { host });
+            }
+            Fault::StrayMessage => self.send_stray(),
+            Fault::HookEdited => self.put_hook(),
+            Fault::HookDeleted => {
+                self.judge.hook_changed(true);
+                let _ = self.world.delete_hook(self.now, plan::GROUP, plan::HOOK);
+                self.digest(None);
+                let pause = self.delay(30_000, 600_000);
+                self.after(pause, Step::HookAgain);
+            }
+            Fault::CallUnsent
+            | Fault::CallUnanswered
+            | Fault::Throttling
+            | Fault::EventLost
+            | Fault::EventDisorder
+            | Fault::Redelivery
+            | Fault::ImdsStale
+            | Fault::AgentStuck
+            | Fault::AgentLie
+            | Fault::DaemonCrash
+            | Fault::JournalLost
+            | Fault::JournalRefused
+            | Fault::JournalSlow
+            | Fault::ClockJump
+            | Fault::SeveralHooks
+            | Fault::WarmPool
+            | Fault::Retention => {}
+        }
+    }
+
+    fn exit_agent(&mut self, host: usize) {
+        let id = self.hosts[host].id.clone();
+        self.world.exit_agent(self.now, &id);
+        self.digest(None);
+    }
+
+    pub(super) fn start_agent(&mut self, host: usize) {
+        if !self.hosts[host].gone {
+            let id = self.hosts[host].id.clone();
+            self.world.start_agent(self.now, &id);
+            self.digest(None);
+        }
+    }
+
+    /// An agent that has just drained may crash like any other, and more often so: what it said is not so any more.
+    pub(super) fn drained(&mut self, host: usize) {
+        if self.strikes(Fault::AgentCrash) {
+            let pause = self.delay(100, 3_000);
+            self.after(pause, Step::AgentCrash { host });
+        }
+    }
+
+    /// What stood still moves again. What was under way has been cut off, and what is due is long due.
+    pub(super) fn thaw(&mut self, host: usize) {
+        if self.hosts[host].machine.is_some() {
+            self.judge.thawed(host, self.now);
+        }
+    }
+
+    pub(super) fn take_back(&mut self, host: usize) {
+        let id = self.hosts[host].id.clone();
+        self.world.take_back(self.now, &id);
+        self.digest(None);
+    }
+
+    /// What the daemon finds when it comes back: its journal, or none; and its clock.
+    pub(super) fn start_with_faults(&mut self, host: usize) {
+        let stale = self.hosts[host].disk_is_stale;
+        let lost = self.hosts[host].disk.is_some() && self.strikes(Fault::JournalLost);
+        if lost {
+            self.tell(host, || "the journal is lost".to_owned());
+            self.hosts[host].disk = None;
+        }
+        if lost || stale {
+            self.hosts[host].disk_is_stale = false;
+            self.hosts[host].forgetful = true;
+            self.judge.forgot(host);
+        }
+        if self.strikes(Fault::ClockJump) {
+            let ahead_ms = self.rng.i64(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS);
+            self.hosts[host].clock_ms = ahead_ms;
+            self.tell(host, || "the clock jumps".to_owned());
+            self.judge.clock_jumped(host, ahead_ms);
+        }
+    }
+
+    pub(super) fn kill(&mut self, host: usize) {
+        self.tell(host, || "the daemon is killed".to_owned());
+        self.hosts[host].stop();
+        self.judge.killed(host);
+        let delay = self.delay(500, 20_000);
+        self.after(delay, Step::Start { host });
+    }
+
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+        self.plan.faults.strikes(&mut self.rng, fault, self.now)
+    }
+}

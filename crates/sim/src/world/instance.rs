@@ -1,0 +1,162 @@
+//! One simulated instance, and what an observer sees of it.
+
+use machine::Time;
+
+use super::World;
+use super::action::{Action, ActionView};
+use super::agent::{Agent, AgentView};
+use super::config::ImdsMode;
+
+/// `LifecycleState` as DescribeAutoScalingInstances shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifecycleState {
+    /// `Pending`
+    Pending,
+    /// `Pending:Wait`
+    PendingWait,
+    /// `Pending:Proceed`
+    PendingProceed,
+    /// `InService`
+    InService,
+    /// `Terminating`: the load balancer, if any, drains.
+    Terminating,
+    /// `Terminating:Wait`: a lifecycle action is open.
+    TerminatingWait,
+    /// `Terminating:Proceed`
+    TerminatingProceed,
+    /// `Terminating:Retained`: abandoned, and kept by the retention policy.
+    TerminatingRetained,
+    /// `Terminated`
+    Terminated,
+    /// `Warmed:Pending`: on its way into the warm pool.
+    WarmedPending,
+    /// `Warmed:Pending:Wait`: a lifecycle action is open.
+    WarmedPendingWait,
+    /// `Warmed:Pending:Proceed`
+    WarmedPendingProceed,
+    /// `Warmed:Running`: in the warm pool.
+    WarmedRunning,
+}
+
+impl LifecycleState {
+    /// As AWS spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LifecycleState::Pending => "Pending",
+            LifecycleState::PendingWait => "Pending:Wait",
+            LifecycleState::PendingProceed => "Pending:Proceed",
+            LifecycleState::InService => "InService",
+            LifecycleState::Terminating => "Terminating",
+            LifecycleState::TerminatingWait => "Terminating:Wait",
+            LifecycleState::TerminatingProceed => "Terminating:Proceed",
+            LifecycleState::TerminatingRetained => "Terminating:Retained",
+            LifecycleState::Terminated => "Terminated",
+            LifecycleState::WarmedPending => "Warmed:Pending",
+            LifecycleState::WarmedPendingWait => "Warmed:Pending:Wait",
+            LifecycleState::WarmedPendingProceed => "Warmed:Pending:Proceed",
+            LifecycleState::WarmedRunning => "Warmed:Running",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) id: String,
+    pub(super) ordinal: u64,
+    pub(super) group: String,
+    pub(super) zone: String,
+    pub(super) launched_at: Time,
+    pub(super) state: LifecycleState,
+    /// Auto Scaling has decided to take it away, and it no longer counts toward the desired capacity.
+    pub(super) leaving: bool,
+    /// It leaves for the warm pool, or is there.
+    pub(super) to_pool: bool,
+    /// Open lifecycle actions.
+    pub(super) actions: Vec<Action>,
+    /// Hooks that wait for their turn, where hooks run one after the other.
+    pub(super) hooks_to_run: Vec<String>,
+    /// The running activity, as an index into the world's activities.
+    pub(super) activity: Option<usize>,
+    pub(super) imds_mode: ImdsMode,
+    pub(super) imds_target: &'static str,
+    /// Somebody has read its target state.
+    pub(super) watched: bool,
+    /// The access keys of its role's credentials; the last one is current.
+    pub(super) access_keys: Vec<String>,
+    pub(super) agent: Agent,
+}
+
+/// What an observer sees of an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceView {
+    /// The instance's id.
+    pub id: String,
+    /// Its group.
+    pub group: String,
+    /// Its Availability Zone.
+    pub zone: String,
+    /// When it was launched.
+    pub launched_at: Time,
+    /// Its lifecycle state.
+    pub state: LifecycleState,
+    /// Its `target-lifecycle-state`.
+    pub imds_target: &'static str,
+    /// Whether somebody has read its `target-lifecycle-state` yet.
+    pub watched: bool,
+    /// Whether its metadata service answers.
+    pub imds_mode: ImdsMode,
+    /// Its open lifecycle actions.
+    pub actions: Vec<ActionView>,
+    /// Its agent.
+    pub agent: AgentView,
+}
+
+impl World {
+    /// An instance, even after its end. `None` where there never was one of that id.
+    pub fn instance(&self, id: &str) -> Option<InstanceView> {
+        self.instances.get(id).map(|instance| self.view(instance))
+    }
+
+    /// An instance's agent, even after its end. `None` where there never was one of that id.
+    pub fn agent(&self, id: &str) -> Option<AgentView> {
+        self.instances.get(id).map(|instance| instance.agent.view(self.now))
+    }
+
+    /// All instances that are not Terminated, in the order of their launch.
+    pub fn instances(&self) -> Vec<InstanceView> {
+        let mut views: Vec<_> =
+            self.instances.values().filter(|instance| instance.state != LifecycleState::Terminated).collect();
+        views.sort_by_key(|instance| instance.ordinal);
+        views.into_iter().map(|instance| self.view(instance)).collect()
+    }
+
+    /// DescribeAutoScalingInstances. All instances where `ids` is empty; unknown ids are ignored.
+    pub fn describe_instances(
+        &mut self,
+        now: Time,
+        ids: &[String],
+    ) -> Result<Vec<InstanceView>, super::ApiError> {
+        self.admit(now)?;
+        if ids.is_empty() {
+            return Ok(self.instances());
+        }
+        let known = ids.iter().filter_map(|id| self.instances.get(id));
+        let present = known.filter(|instance| instance.state != LifecycleState::Terminated);
+        Ok(present.map(|instance| self.view(instance)).collect())
+    }
+
+    fn view(&self, instance: &Instance) -> InstanceView {
+        InstanceView {
+            id: instance.id.clone(),
+            group: instance.group.clone(),
+            zone: instance.zone.clone(),
+            launched_at: instance.launched_at,
+            state: instance.state,
+            imds_target: instance.imds_target,
+            watched: instance.watched,
+            imds_mode: instance.imds_mode,
+            actions: instance.actions.iter().map(Action::view).collect(),
+            agent: instance.agent.view(self.now),
+        }
+    }
+}

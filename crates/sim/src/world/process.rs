@@ -1,0 +1,126 @@
+//! The agent's process: how it ends, and starts again.
+
+use machine::Time;
+
+use super::agent::{Agent, AgentMode};
+use super::{Happening, World};
+
+impl World {
+    /// The agent's process ends: nobody listens any more, and what it held is lost.
+    pub fn exit_agent(&mut self, now: Time, instance: &str) {
+        self.advance(now);
+        let now = self.now;
+        let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
+            return;
+        };
+        let drain = agent.drain + 1;
+        let work_lost = agent.killed(now);
+        *agent = Agent {
+            mode: AgentMode::Refuses,
+            in_flight: 0,
+            finished: agent.finished,
+            lost: agent.lost,
+            drain,
+            ..Agent::serving(agent.work, now)
+        };
+        self.roster_version += 1;
+        self.log(Happening::AgentExited { instance: instance.to_owned(), work_lost });
+    }
+
+    /// The agent's process is started again: it serves, with as much work as ever.
+    pub fn start_agent(&mut self, now: Time, instance: &str) {
+        self.advance(now);
+        let now = self.now;
+        let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
+            return;
+        };
+        let Agent { work, lost, drain, finished, .. } = *agent;
+        *agent = Agent { lost, drain, finished, ..Agent::serving(work, now) };
+        let in_flight = agent.in_flight;
+        self.roster_version += 1;
+        self.log(Happening::AgentStarted { instance: instance.to_owned(), in_flight });
+    }
+
+    /// The agent's process ends and is started again at once.
+    pub fn restart_agent(&mut self, now: Time, instance: &str) {
+        self.exit_agent(now, instance);
+        self.start_agent(now, instance);
+    }
+
+    /// Work that would never have ended can end now.
+    pub fn free_stuck_work(&mut self, now: Time, instance: &str) {
+        self.advance(now);
+        let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
+            return;
+        };
+        // What is stuck is what is left: nothing else is under way.
+        let stuck = std::mem::take(&mut agent.work.stuck);
+        if agent.state == super::AgentState::Draining && agent.in_flight <= stuck {
+            self.finish_next(instance);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{AgentState, Work, WorldConfig};
+    use super::*;
+
+    const START: Time = Time::from_unix_ms(1_764_000_000_000);
+    const ORDER: &[u8] = br#"{"reason":"operator","deadline":null}"#;
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn world(config: WorldConfig) -> (World, String) {
+        let world = World::new(config, START);
+        let id = world.instances()[0].id.clone();
+        (world, id)
+    }
+
+    fn work(stuck: u32) -> Work {
+        Work { items: 3, duration: secs(60), stuck }
+    }
+
+    #[test]
+    fn agent_that_crashes_and_is_started() {
+        let (mut world, id) = world(WorldConfig { work: work(0), ..WorldConfig::default() });
+        world.agent_post(START, &id, ORDER);
+        world.exit_agent(START + secs(30), &id);
+        let agent = world.instance(&id).expect("known").agent;
+        assert_eq!((agent.mode, agent.in_flight, agent.lost), (AgentMode::Refuses, 0, 2));
+        world.advance(START + secs(600));
+        assert_eq!(world.instance(&id).expect("known").agent.in_flight, 0, "a dead process finishes nothing");
+        world.start_agent(START + secs(600), &id);
+        let agent = world.instance(&id).expect("known").agent;
+        assert_eq!((agent.state, agent.in_flight, agent.lost), (AgentState::Serving, 3, 2));
+    }
+
+    #[test]
+    fn agent_that_exits_when_it_has_drained() {
+        let config = WorldConfig { work: work(0), agent_exits: true, ..WorldConfig::default() };
+        let (mut world, id) = world(config);
+        world.agent_post(START, &id, ORDER);
+        world.advance(START + secs(60));
+        assert_eq!(world.instance(&id).expect("known").agent.mode, AgentMode::Refuses);
+        let happened = world.take_happenings();
+        let exited =
+            |(_, one): &(Time, Happening)| matches!(one, Happening::AgentExited { work_lost: 0, .. });
+        let drained = |(_, one): &(Time, Happening)| matches!(one, Happening::AgentDrained { .. });
+        assert!(happened.iter().any(exited) && !happened.iter().any(drained));
+    }
+
+    #[test]
+    fn stuck_work_that_is_freed() {
+        let (mut world, id) = world(WorldConfig { work: work(1), ..WorldConfig::default() });
+        world.agent_post(START, &id, ORDER);
+        world.advance(START + secs(600));
+        assert_eq!(world.instance(&id).expect("known").agent.in_flight, 1);
+        world.free_stuck_work(START + secs(600), &id);
+        world.advance(START + secs(620));
+        assert_eq!(world.instance(&id).expect("known").agent.state, AgentState::Drained);
+    }
+}

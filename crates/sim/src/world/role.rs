@@ -1,0 +1,97 @@
+//! The credentials of the role in every instance's profile, and how they rotate.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use machine::Time;
+
+use super::delivery::whole_seconds;
+use super::error::ApiError;
+use super::{World, instance::Instance};
+
+/// The name of the role.
+pub const ROLE: &str = "drainhook-simulated";
+
+/// What credentials that never expire are said to last: as long as AWS's own.
+const LAST: Duration = Duration::from_secs(6 * 3600);
+
+/// An access key that the role's credentials have, or had.
+#[derive(Debug, Clone)]
+pub(super) struct AccessKey {
+    instance: String,
+    issued: Time,
+}
+
+impl World {
+    /// The instance whose role was given this access key.
+    pub fn instance_of_access_key(&self, access_key: &str) -> Option<&str> {
+        self.access_keys.get(access_key).map(|key| key.instance.as_str())
+    }
+
+    /// Refuses an access key that has expired. One that was not made here is somebody's own, and good.
+    pub fn check_access_key(&mut self, now: Time, access_key: &str) -> Result<(), ApiError> {
+        self.advance(now);
+        let Some(last) = self.config.imds.credentials_last else { return Ok(()) };
+        match self.access_keys.get(access_key) {
+            Some(key) if key.issued + last <= self.now => Err(ApiError {
+                status: 403,
+                code: "ExpiredToken",
+                message: "The security token included in the request is expired".to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A new access key, good from now on.
+    pub(super) fn issue_access_key(&mut self, instance: &str) -> String {
+        let access_key = format!("ASIA{:016X}", self.rng.u64(..));
+        let key = AccessKey { instance: instance.to_owned(), issued: self.now };
+        self.access_keys.insert(access_key.clone(), key);
+        access_key
+    }
+
+    /// New credentials are there well before the old ones expire.
+    pub(super) fn rotate_credentials(&mut self, instance: &str) {
+        let Some(last) = self.config.imds.credentials_last else { return };
+        let current = self.instances.get(instance).and_then(|one| self.key_of(one));
+        if current.is_none_or(|key| self.now.since(key.issued) < last / 2) {
+            return;
+        }
+        let access_key = self.issue_access_key(instance);
+        if let Some(instance) = self.instances.get_mut(instance) {
+            instance.access_keys.push(access_key);
+        }
+    }
+
+    pub(super) fn forget_access_keys(&mut self, instance: &str) {
+        let Some(instance) = self.instances.get_mut(instance) else { return };
+        for access_key in instance.access_keys.drain(..) {
+            self.access_keys.remove(&access_key);
+        }
+    }
+
+    /// The one that is current.
+    fn key_of(&self, instance: &Instance) -> Option<&AccessKey> {
+        self.access_keys.get(instance.access_keys.last()?)
+    }
+
+    /// `iam/security-credentials/ROLE`
+    pub(super) fn credentials(&self, instance: &Instance) -> String {
+        let key = self.key_of(instance);
+        let (updated, expires) = match (self.config.imds.credentials_last, key) {
+            (Some(last), Some(key)) => (key.issued, key.issued + last),
+            (None, _) | (_, None) => (self.now, self.now + LAST),
+        };
+        let document = json!({
+            "Code": "Success",
+            "LastUpdated": whole_seconds(updated),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": instance.access_keys.last(),
+            "SecretAccessKey": "simulated/simulated/simulated/simulated0",
+            "Token": "simulated-session-token",
+            "Expiration": whole_seconds(expires),
+        });
+        format!("{document:#}")
+    }
+}

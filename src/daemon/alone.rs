@@ -1,0 +1,75 @@
+//! A drain by hand at one agent, without daemon and without AWS: the same machine, with almost nothing around it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+use super::perform::Performer;
+use super::{finished, settings};
+use crate::agent::http::EndpointError;
+use crate::aws::imds::Identity;
+use crate::clock::Clock;
+use crate::config::Config;
+use machine::event::OperatorCommand;
+use machine::journal::Outcome;
+use machine::report::Report;
+use machine::settings::Settings;
+use machine::{Effect, Event, Machine};
+
+/// Drains the configured agents, and says how that ended. What the machine reports meanwhile goes to `tell`.
+pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Outcome, EndpointError> {
+    let clock = Clock::start(config.simulation.clock);
+    let identity =
+        Identity { instance_id: config.instance.id.clone().unwrap_or_default(), group: None, doubt: None };
+    let performer = Arc::new(Performer {
+        instance_id: identity.instance_id.clone(),
+        clock,
+        agents: settings::agents(config)?,
+        queue_url: None,
+        journal: Err("whoever asked asks again".to_owned()),
+        clients: OnceCell::new(),
+    });
+    let settings = Settings { group: None, hook: None, queue: false, ..settings::machine(config, &identity) };
+    let mut machine = Machine::new(settings, clock.now());
+    let mut results = JoinSet::new();
+    let mut events =
+        VecDeque::from([Event::Started { journal: None }, Event::Operator(OperatorCommand::Drain)]);
+    loop {
+        while let Some(event) = events.pop_front() {
+            for effect in machine.handle(clock.now(), event) {
+                match effect {
+                    Effect::Report(report) => {
+                        tell(&report);
+                        if let Report::DrainEnded { outcome, .. } = report {
+                            return Ok(outcome);
+                        }
+                    }
+                    // Nobody goes on with this drain: whoever asked has to ask again.
+                    Effect::WriteJournal { id, .. } => events.push_back(Event::JournalWritten { id }),
+                    // In no group there is no hook, and no call to make.
+                    Effect::DescribeInstance { id } => {
+                        events.push_back(Event::InstanceDescribed { id, result: Ok(None) });
+                    }
+                    Effect::DescribeHooks { .. }
+                    | Effect::Heartbeat { .. }
+                    | Effect::Complete { .. }
+                    | Effect::ReceiveMessages { .. }
+                    | Effect::SetVisibility { .. }
+                    | Effect::DeleteMessage { .. } => {}
+                    Effect::AskAgent { .. } => {
+                        results.spawn(performer.clone().perform(effect));
+                    }
+                }
+            }
+        }
+        let due = machine.next_wake().map(|(at, timer)| (at.since(clock.now()), timer));
+        let nap = due.map_or(Duration::MAX, |(due, _)| clock.real(due));
+        tokio::select! {
+            Some(result) = results.join_next() => events.extend(finished(result)),
+            () = tokio::time::sleep(nap) => events.extend(due.map(|(_, timer)| Event::Timer(timer))),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The control socket: JSON lines, one request and one answer each.
+//!
+//! Whoever may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::Mode;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use formats::text::printable;
+use machine::effect::CompletionResult;
+use machine::event::OperatorCommand;
+use machine::status::Status;
+
+/// Bytes in a request, its newline included.
+const LINE_MAX: u64 = 4096;
+
+/// How much of serde's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
+
+/// Connections served at once.
+const CONNECTIONS_MAX: usize = 16;
+
+/// Requests that wait for the loop.
+pub const REQUESTS_MAX: usize = 16;
+
+/// How long a connection may say nothing, or not read what it is told, in real time.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// What the daemon is doing.
+    Status,
+    /// Drain.
+    Drain,
+    /// Withdraw an earlier `Drain`.
+    Cancel,
+    /// More time for the drain under way.
+    Extend {
+        /// How much.
+        seconds: u64,
+    },
+    /// End the drain under way.
+    Finish {
+        /// The result to report.
+        result: CompletionResult,
+    },
+}
+
+impl Request {
+    /// What the machine is asked to do; `None` for a question.
+    pub fn command(self) -> Option<OperatorCommand> {
+        match self {
+            Request::Status => None,
+            Request::Drain => Some(OperatorCommand::Drain),
+            Request::Cancel => Some(OperatorCommand::Cancel),
+            Request::Extend { seconds } => Some(OperatorCommand::Extend(Duration::from_secs(seconds))),
+            Request::Finish { result } => Some(OperatorCommand::Finish(result)),
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// To `status`.
+    Status(Box<Status>),
+    /// It was done; says what.
+    Done(String),
+    /// It was not done; says why.
+    Refused(String),
+}
+
+/// A request and where its answer goes.
+pub type Asked = (Request, oneshot::Sender<Answer>);
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Somebody answers there.
+    #[error("another daemon answers on {0}: one instance needs only one")]
+    Taken(String),
+    /// It could not be made.
+    #[error("cannot listen on {0}: {1}; status, drain, extend and finish will not reach this daemon")]
+    Bind(String, io::Error),
+}
+
+/// Listens at that path, in place of a socket that a daemon which is gone has left there.
+pub async fn listen(path: &Path) -> Result<UnixListener, ControlError> {
+    let name = || path.display().to_string();
+    let failed = |error| ControlError::Bind(name(), error);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a file that is no socket",
+            )));
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => return Err(ControlError::Taken(name())),
+        Ok(_) => std::fs::remove_file(path).map_err(failed)?,
+        Err(_) => {}
+    }
+    // The socket has its mode from the start: between bind and chmod anybody could connect.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o117));
+    let listener = UnixListener::bind(path).map_err(failed);
+    rustix::process::umask(before);
+    listener
+}
+
+/// Accepts connections for ever.
+pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Asked>) {
+    let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, requests).await {
+                        tracing::debug!(%error, "control connection");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others need the time more.
+                tracing::warn!(%error, "control socket");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        let mut limited = (&mut reader).take(LINE_MAX);
+        let read = limited.read_until(b'\n', &mut line);
+        let length = tokio::time::timeout(IDLE_LIMIT, read).await.map_err(io::Error::other)??;
+        if length == 0 {
+            return Ok(());
+        }
+        let ended = line.ends_with(b"\n");
+        let answer = if ended || (length as u64) < LINE_MAX {
+            answer(&line, &requests).await
+        } else {
+            Answer::Refused(format!("a request is one line of JSON, {LINE_MAX} bytes at most"))
+        };
+        let mut text = serde_json::to_vec(&answer)?;
+        text.push(b'\n');
+        // Whoever asks and does not read keeps no place from others.
+        tokio::time::timeout(IDLE_LIMIT, writer.write_all(&text)).await.map_err(io::Error::other)??;
+        if !ended {
+            return Ok(());
+        }
+    }
+}
+
+async fn answer(line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
+    let request = match read(line) {
+        Ok(request) => request,
+        Err(why) => {
+            return Answer::Refused(format!(
+                "not a request: {why}; expected one such as {{\"command\":\"status\"}}"
+            ));
+        }
+    };
+    let (sender, answer) = oneshot::channel();
+    let stopping = || Answer::Refused("the daemon is stopping".to_owned());
+    if requests.send((request, sender)).await.is_err() {
+        return stopping();
+    }
+    answer.await.unwrap_or_else(|_| stopping())
+}
+
+fn read(line: &[u8]) -> Result<Request, String> {
+    // Serde would read a request from a list, too.
+    if line.trim_ascii_start().starts_with(b"[") {
+        return Err("a list".to_owned());
+    }
+    serde_json::from_slice(line).map_err(|error| printable(&error.to_string(), CAUSE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(future)
+    }
+
+    async fn served(folder: &Path) -> (std::path::PathBuf, mpsc::Receiver<Asked>) {
+        let path = folder.join("control.sock");
+        let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+        tokio::spawn(serve(listen(&path).await.expect("bound"), sender));
+        (path, receiver)
+    }
+
+    async fn ask(path: &Path, line: &[u8]) -> String {
+        let mut stream = UnixStream::connect(path).await.expect("connected");
+        stream.write_all(line).await.expect("sent");
+        stream.shutdown().await.expect("half-closed");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("answered");
+        text
+    }
+
+    #[test]
+    fn a_command_reaches_the_loop() {
+        block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (path, mut receiver) = served(folder.path()).await;
+            let asking =
+                tokio::spawn(async move { ask(&path, b"{\"command\":\"extend\",\"seconds\":90}\n").await });
+            let (request, reply) = receiver.recv().await.expect("a request");
+            assert_eq!(request.command(), Some(OperatorCommand::Extend(Duration::from_secs(90))));
+            reply.send(Answer::Done("deadline is later".to_owned())).expect("somebody waits");
+            assert_eq!(asking.await.expect("answered"), "{\"done\":\"deadline is later\"}\n");
+        });
+    }
+
+    #[test]
+    fn bad_requests_are_refused() {
+        block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (path, _receiver) = served(folder.path()).await;
+            let endless = vec![b'x'; LINE_MAX as usize];
+            let lines: [&[u8]; 4] = [b"hello\n", b"{\"command\":\"dance\"}\n", b"{\"command\":", &endless];
+            for line in lines {
+                let answer = ask(&path, line).await;
+                assert!(answer.starts_with("{\"refused\":"), "{answer}");
+            }
+        });
+    }
+
+    #[test]
+    fn socket_mode_and_succession() {
+        block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("control.sock");
+            let first = listen(&path).await.expect("bound");
+            let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o660);
+            assert!(matches!(listen(&path).await, Err(ControlError::Taken(_))));
+            drop(first);
+            listen(&path).await.expect("takes the place of one that is gone");
+        });
+    }
+}

@@ -1,0 +1,187 @@
+//! Performs the machine's effects, each once, each within its own time limit; every result is an event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use super::journal::JournalFile;
+use crate::agent::http::Agent;
+use crate::aws::clients::Clients;
+use crate::clock::Clock;
+use machine::effect::{AgentRequest, EffectId};
+use machine::event::{CallError, CallErrorKind};
+use machine::journal::Journal;
+use machine::{Effect, Event};
+
+/// A call to AWS, clients and credentials included. Real time, since it is a network that is waited for.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// The least that a heartbeat is given: under a simulator's clock, the machine's own limit can be too short for any
+/// real network.
+const HEARTBEAT_LIMIT_LEAST: Duration = Duration::from_secs(1);
+
+/// A receive may last as long as the queue may hold it, and so much longer.
+const RECEIVE_GRACE: Duration = Duration::from_secs(10);
+
+/// A request to an agent that answers at once.
+const AGENT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A status request, which an agent may hold for 20 s.
+const STATUS_LIMIT: Duration = Duration::from_secs(30);
+
+/// A write and two syncs. A disk that takes longer must not hold up a drain.
+const JOURNAL_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest name of a Region, in bytes: as long as a label of a host name.
+const REGION_MAX: usize = 63;
+
+/// What effects are performed with.
+#[derive(Debug)]
+pub struct Performer {
+    /// This instance.
+    pub instance_id: String,
+    /// Paces what is measured by the machine's clock.
+    pub clock: Clock,
+    /// The agents, in the order of the configuration; and whether each answers only when it has drained.
+    pub agents: Vec<(Agent, bool)>,
+    /// The termination queue.
+    pub queue_url: Option<String>,
+    /// Where the journal goes; or why it cannot go anywhere.
+    pub journal: Result<JournalFile, String>,
+    /// Made at the first call: an idle instance needs none.
+    pub clients: OnceCell<Clients>,
+}
+
+impl Performer {
+    /// Performs one effect. `Report` is the shell's own business, and has no result.
+    pub async fn perform(self: Arc<Self>, effect: Effect) -> Option<Event> {
+        #[cfg(debug_assertions)]
+        let point = super::kill::Point::before(&effect);
+        let event = self.attempt(effect).await;
+        #[cfg(debug_assertions)]
+        point.after();
+        event
+    }
+
+    async fn attempt(&self, effect: Effect) -> Option<Event> {
+        let instance_id = self.instance_id.as_str();
+        Some(match effect {
+            Effect::Report(_) => return None,
+            Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
+            Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
+            Effect::Heartbeat { id, action, limit } => {
+                let limit = self.clock.real(limit).clamp(HEARTBEAT_LIMIT_LEAST, CALL_LIMIT);
+                let call = async { self.clients().await?.heartbeat(&action, instance_id).await };
+                let result = within(limit, "RecordLifecycleActionHeartbeat", call).await;
+                Event::HeartbeatAnswered { id, result }
+            }
+            Effect::Complete { id, action, result } => {
+                let call = async { self.clients().await?.complete(&action, instance_id, result).await };
+                let result = within(CALL_LIMIT, "CompleteLifecycleAction", call).await;
+                Event::CompletionAnswered { id, result }
+            }
+            Effect::DescribeInstance { id } => {
+                let call = async { self.clients().await?.describe_instance(instance_id).await };
+                let result = within(CALL_LIMIT, "DescribeAutoScalingInstances", call).await;
+                Event::InstanceDescribed { id, result }
+            }
+            Effect::DescribeHooks { id, group } => {
+                let call = async { self.clients().await?.describe_hooks(&group).await };
+                let result = within(CALL_LIMIT, "DescribeLifecycleHooks", call).await;
+                Event::HooksDescribed { id, result }
+            }
+            Effect::ReceiveMessages { id, wait, most } => {
+                let call = async { self.clients().await?.receive(self.queue()?, wait, most).await };
+                let result = within(wait + RECEIVE_GRACE, "ReceiveMessage", call).await;
+                Event::MessagesReceived { id, result }
+            }
+            Effect::SetVisibility { id, entries } => {
+                let call = async { self.clients().await?.set_visibility(self.queue()?, &entries).await };
+                let result = within(CALL_LIMIT, "ChangeMessageVisibilityBatch", call).await;
+                Event::VisibilitySet { id, result }
+            }
+            Effect::DeleteMessage { id, receipt } => {
+                let call = async { self.clients().await?.delete(self.queue()?, &receipt).await };
+                let result = within(CALL_LIMIT, "DeleteMessage", call).await;
+                Event::MessageDeleted { id, result }
+            }
+        })
+    }
+
+    async fn clients(&self) -> Result<&Clients, CallError> {
+        self.clients
+            .get_or_try_init(|| async {
+                let clients = Clients::connect().await;
+                // Without a Region nothing can ever be sent: it is looked for again at the next call.
+                match clients.region() {
+                    Some(region) if is_region(region) => Ok(clients),
+                    Some(region) => Err(unsent(&format!(
+                        "{region:?} is no AWS Region; expected one such as eu-west-1: check AWS_REGION"
+                    ))),
+                    None => Err(unsent(
+                        "no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION",
+                    )),
+                }
+            })
+            .await
+    }
+
+    fn queue(&self) -> Result<&str, CallError> {
+        self.queue_url.as_deref().ok_or_else(|| unsent("no queue is configured: set queue.url"))
+    }
+
+    async fn write_journal(&self, id: EffectId, journal: Journal) -> Event {
+        let file = match &self.journal {
+            Ok(file) => file.clone(),
+            Err(why) => return Event::JournalFailed { id, why: why.clone() },
+        };
+        // On a thread of its own: a disk that hangs must not stop the heartbeats.
+        let writing = tokio::task::spawn_blocking(move || file.write(&journal));
+        match tokio::time::timeout(JOURNAL_LIMIT, writing).await {
+            Ok(Ok(Ok(()))) => Event::JournalWritten { id },
+            Ok(Ok(Err(error))) => Event::JournalFailed { id, why: error.to_string() },
+            Ok(Err(panic)) => Event::JournalFailed { id, why: panic.to_string() },
+            Err(_) => {
+                Event::JournalFailed { id, why: format!("the disk took longer than {JOURNAL_LIMIT:?}") }
+            }
+        }
+    }
+
+    async fn ask_agent(&self, id: EffectId, agent: usize, request: AgentRequest) -> Event {
+        let (agent, blocks) = &self.agents[agent];
+        let limit = match &request {
+            AgentRequest::Drain(order) if *blocks => {
+                self.clock.real(order.deadline.since(self.clock.now())) + AGENT_LIMIT
+            }
+            AgentRequest::Drain(_) | AgentRequest::Return => AGENT_LIMIT,
+            AgentRequest::Status => STATUS_LIMIT,
+        };
+        Event::AgentAnswered { id, answer: agent.ask(&request, &self.instance_id, limit).await }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(CallError {
+            kind: CallErrorKind::Unanswered,
+            message: format!(
+                "{what}: no answer within {limit:?}; can the instance reach the service's endpoint?"
+            ),
+        })
+    })
+}
+
+/// Whether a text can be a part of a service's host name.
+fn is_region(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=REGION_MAX).contains(&text.len()) && text.bytes().all(fits)
+}
+
+fn unsent(message: &str) -> CallError {
+    CallError { kind: CallErrorKind::Unsent, message: message.to_owned() }
+}

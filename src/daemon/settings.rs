@@ -1,0 +1,64 @@
+//! From the configuration to what the machine and the adapters want to know.
+
+use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
+use crate::aws::imds::Identity;
+use crate::config::{self, Address, Config};
+use machine::settings::{AgentSettings, Settings};
+
+/// The unit sets it: in its sandbox, what Linux says cannot be read.
+const BOOT_ID: &str = "DRAINHOOK_BOOT_ID";
+
+/// The machine's settings.
+pub fn machine(config: &Config, identity: &Identity) -> Settings {
+    Settings {
+        instance_id: identity.instance_id.clone(),
+        boot_id: boot_id(),
+        group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
+        agents: config.agents.iter().map(agent_settings).collect(),
+        queue: config.queue.url.is_some(),
+        hook: config.lifecycle.hook.clone(),
+        heartbeat_timeout: config.lifecycle.heartbeat_timeout,
+        drain_at: config.lifecycle.drain_at,
+        on_drained: config.lifecycle.on_drained,
+        on_deadline: config.lifecycle.on_deadline,
+        on_failed: config.lifecycle.on_failed,
+        ignore_rebalance: config.lifecycle.ignore_rebalance,
+    }
+}
+
+/// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).
+fn boot_id() -> Option<String> {
+    let id = std::env::var(BOOT_ID).or_else(|_| std::fs::read_to_string("/proc/sys/kernel/random/boot_id"));
+    id.ok().map(|id| id.trim().to_owned())
+}
+
+fn agent_settings(agent: &config::Agent) -> AgentSettings {
+    AgentSettings {
+        name: agent.name.clone(),
+        drain_timeout: agent.drain_timeout,
+        unreachable_grace: agent.unreachable_grace,
+        on_exit: agent.on_exit,
+        poll: agent.poll,
+        blocks: agent.drain_blocks,
+    }
+}
+
+/// The agents, each with whether it answers only when it has drained.
+pub fn agents(config: &Config) -> Result<Vec<(Agent, bool)>, EndpointError> {
+    config.agents.iter().map(|agent| Ok((Agent::new(endpoint(agent))?, agent.drain_blocks))).collect()
+}
+
+/// Where and how an agent is reached.
+pub fn endpoint(agent: &config::Agent) -> Endpoint {
+    Endpoint {
+        base: match &agent.address {
+            Address::Url(url) => Base::Tcp(url.clone()),
+            Address::Unix(path) => Base::Unix(path.clone()),
+        },
+        drain_path: agent.drain_path.clone(),
+        status_path: Some(agent.status_path.clone()),
+        method: agent.method,
+        drain_blocks: agent.drain_blocks,
+        token_file: agent.token_file.clone(),
+    }
+}

@@ -1,0 +1,280 @@
+//! Starts, drives and stops a served world.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use machine::Time;
+use sim::world::{AgentMode, ImdsMode, InstanceView, World, WorldConfig};
+
+use super::{agent, aws, http, imds};
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Where a service listens. Port 0 stands for any free one, and is the default.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Auto Scaling, SQS and STS.
+    pub aws: SocketAddr,
+    /// The metadata service of the first instance; the others take free ports of the same host.
+    pub imds: SocketAddr,
+    /// The agent of the first instance; the others take free ports of the same host.
+    pub agent: SocketAddr,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Addresses { aws: LOOPBACK, imds: LOOPBACK, agent: LOOPBACK }
+    }
+}
+
+/// Where an instance's own services listen, or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The metadata service, for `AWS_EC2_METADATA_SERVICE_ENDPOINT`.
+    pub imds: String,
+    /// The agent.
+    pub agent: String,
+}
+
+/// A world that is being served. Dropping it stops everything.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+}
+
+/// What every connection shares.
+#[derive(Debug)]
+pub(super) struct Shared {
+    world: Mutex<World>,
+    endpoints: Mutex<BTreeMap<String, Endpoints>>,
+    changed: watch::Sender<u64>,
+    pub(super) clock: Clock,
+    pub(super) aws_url: String,
+}
+
+impl Service {
+    /// Makes a world at the clock's time and serves it. Everything listens when this returns.
+    pub async fn start(config: WorldConfig, clock: Clock, addresses: Addresses) -> io::Result<Self> {
+        let listener = bind(addresses.aws).await?;
+        let shared = Arc::new(Shared {
+            world: Mutex::new(World::new(config, clock.now())),
+            endpoints: Mutex::default(),
+            changed: watch::Sender::new(0),
+            clock,
+            aws_url: format!("http://{}", listener.local_addr()?),
+        });
+        let mut listeners = Listeners::new(Arc::clone(&shared), addresses);
+        listeners.reconcile().await?;
+        let mut tasks = JoinSet::new();
+        let handler = Arc::clone(&shared);
+        tasks.spawn(http::serve(listener, move |request| aws::answer(Arc::clone(&handler), request)));
+        tasks.spawn(drive(Arc::clone(&shared), listeners));
+        Ok(Service { shared, tasks })
+    }
+
+    /// The URL for `AWS_ENDPOINT_URL`.
+    pub fn aws_url(&self) -> &str {
+        &self.shared.aws_url
+    }
+
+    /// The URL of a queue.
+    pub fn queue_url(&self, queue: &str) -> String {
+        self.shared.queue_url(queue)
+    }
+
+    /// Where an instance's services listen. `None` until they do.
+    pub fn endpoints(&self, instance: &str) -> Option<Endpoints> {
+        self.shared.endpoints().get(instance).cloned()
+    }
+
+    /// The instances that are not Terminated, in the order of their launch.
+    pub fn instances(&self) -> Vec<InstanceView> {
+        self.world(|world, _| world.instances())
+    }
+
+    /// Looks at the world, or changes it. It has been brought up to the time that is passed with it.
+    pub fn world<T>(&self, visit: impl FnOnce(&mut World, Time) -> T) -> T {
+        self.shared.with(visit)
+    }
+
+    /// Tells when something has happened: the value is [`World::version`].
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// The clock that the world lives by.
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// Closes every listener and every connection, and waits until they are closed.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+impl Shared {
+    /// Brings the world up to now, hands it to `visit`, and tells everybody if it has changed.
+    pub(super) fn with<T>(&self, visit: impl FnOnce(&mut World, Time) -> T) -> T {
+        // A visitor that panicked has left a world that is still worth looking at.
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        world.advance(now);
+        let result = visit(&mut world, now);
+        let version = world.version();
+        drop(world);
+        self.changed.send_if_modified(|seen| std::mem::replace(seen, version) != version);
+        result
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn queue_url(&self, queue: &str) -> String {
+        let account = self.with(|world, _| world.config().account.clone());
+        format!("{}/{account}/{queue}", self.aws_url)
+    }
+
+    pub(super) fn endpoints(&self) -> MutexGuard<'_, BTreeMap<String, Endpoints>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets the world's own changes happen when they are due, and opens and closes instances' listeners.
+async fn drive(shared: Arc<Shared>, mut listeners: Listeners) {
+    let mut changed = shared.subscribe();
+    loop {
+        changed.borrow_and_update();
+        if let Err(error) = listeners.reconcile().await {
+            tracing::error!(%error, "an instance of the simulation cannot listen");
+        }
+        let next = shared.with(|world, _| world.next_wake());
+        let due = async {
+            match next {
+                Some(time) => shared.clock.sleep_until(time).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            _ = changed.changed() => {}
+        }
+    }
+}
+
+/// The listeners of all instances.
+struct Listeners {
+    shared: Arc<Shared>,
+    addresses: Addresses,
+    seen: Option<u64>,
+    open: BTreeMap<String, Open>,
+}
+
+/// The listeners of one instance. Closing one is dropping its tasks.
+#[derive(Default)]
+struct Open {
+    imds: Listener,
+    agent: Listener,
+}
+
+#[derive(Default)]
+struct Listener {
+    /// Where it listened first; it keeps to that address.
+    address: Option<SocketAddr>,
+    task: Option<JoinSet<()>>,
+}
+
+impl Listeners {
+    fn new(shared: Arc<Shared>, addresses: Addresses) -> Self {
+        Listeners { shared, addresses, seen: None, open: BTreeMap::new() }
+    }
+
+    /// Opens what should listen and does not, and closes what should not and does.
+    async fn reconcile(&mut self) -> io::Result<()> {
+        let seen = self.seen;
+        let fresh = self.shared.with(|world, _| {
+            let version = world.roster_version();
+            (seen != Some(version)).then(|| (version, world.instances()))
+        });
+        let Some((version, instances)) = fresh else { return Ok(()) };
+        self.open.retain(|id, _| instances.iter().any(|instance| instance.id == *id));
+        for instance in &instances {
+            self.reconcile_instance(instance).await?;
+        }
+        self.seen = Some(version);
+        Ok(())
+    }
+
+    async fn reconcile_instance(&mut self, instance: &InstanceView) -> io::Result<()> {
+        let id = &instance.id;
+        let first = Addresses { ..self.addresses };
+        if !self.open.contains_key(id) {
+            // Only the first instance gets the ports that were asked for.
+            self.addresses.imds.set_port(0);
+            self.addresses.agent.set_port(0);
+        }
+        let open = self.open.entry(id.clone()).or_default();
+        let (shared, name) = (Arc::clone(&self.shared), id.clone());
+        let imds = open
+            .imds
+            .set(first.imds, instance.imds_mode != ImdsMode::Refuses, move |request| {
+                imds::answer(Arc::clone(&shared), name.clone(), request)
+            })
+            .await?;
+        let (shared, name) = (Arc::clone(&self.shared), id.clone());
+        let agent = open
+            .agent
+            .set(first.agent, instance.agent.mode != AgentMode::Refuses, move |request| {
+                agent::answer(Arc::clone(&shared), name.clone(), request)
+            })
+            .await?;
+        let endpoints = Endpoints { imds: format!("http://{imds}"), agent: format!("http://{agent}") };
+        self.shared.endpoints().insert(id.clone(), endpoints);
+        Ok(())
+    }
+}
+
+impl Listener {
+    /// Opens or closes it, and says where it listens or would.
+    async fn set<H, F>(&mut self, wanted: SocketAddr, open: bool, handler: H) -> io::Result<SocketAddr>
+    where
+        H: Fn(http::Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = http::Answer> + Send + 'static,
+    {
+        match (self.address, &mut self.task, open) {
+            (Some(address), Some(_), true) | (Some(address), None, false) => return Ok(address),
+            (Some(address), Some(task), false) => {
+                // Waits until the socket is closed, so that it can be opened again.
+                task.shutdown().await;
+                self.task = None;
+                return Ok(address);
+            }
+            (_, _, _) => {}
+        }
+        let listener = bind(self.address.unwrap_or(wanted)).await?;
+        let address = listener.local_addr()?;
+        self.address = Some(address);
+        self.task = open.then(|| {
+            let mut task = JoinSet::new();
+            task.spawn(http::serve(listener, handler));
+            task
+        });
+        Ok(address)
+    }
+}
+
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    TcpListener::bind(address).await.map_err(named)
+}
