@@ -13,8 +13,8 @@ use crate::agent::http::EndpointError;
 use crate::aws::imds::Identity;
 use crate::clock::Clock;
 use crate::config::Config;
-use machine::event::OperatorCommand;
 use machine::journal::Outcome;
+use machine::operator::{Command, Operator};
 use machine::report::Report;
 use machine::settings::Settings;
 use machine::{Effect, Event, Machine};
@@ -35,18 +35,18 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
     let settings = Settings { group: None, hook: None, queue: false, ..settings::machine(config, &identity) };
     let mut machine = Machine::new(settings, clock.now());
     let mut results = JoinSet::new();
-    let mut events =
-        VecDeque::from([Event::Started { journal: None }, Event::Operator(OperatorCommand::Drain)]);
+    let by = Operator { uid: rustix::process::getuid().as_raw(), name: None };
+    let drain = Event::Operator { by, command: Command::Drain };
+    let mut events = VecDeque::from([Event::Started { journal: None }, drain]);
     loop {
         while let Some(event) = events.pop_front() {
-            for effect in machine.handle(clock.now(), event) {
+            let output = machine.handle(clock.now(), event);
+            output.reports.iter().for_each(&mut tell);
+            if let Some(outcome) = output.reports.iter().find_map(Report::outcome) {
+                return Ok(outcome);
+            }
+            for effect in output.effects {
                 match effect {
-                    Effect::Report(report) => {
-                        tell(&report);
-                        if let Report::DrainEnded { outcome, .. } = report {
-                            return Ok(outcome);
-                        }
-                    }
                     // Nobody goes on with this drain: whoever asked has to ask again.
                     Effect::WriteJournal { id, .. } => events.push_back(Event::JournalWritten { id }),
                     // In no group there is no hook, and no call to make.

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use formats::text::printable;
 use machine::effect::CompletionResult;
-use machine::event::OperatorCommand;
+use machine::operator::{Command, Operator};
 use machine::status::Status;
 
 /// Bytes in a request, its newline included.
@@ -57,13 +57,13 @@ pub enum Request {
 
 impl Request {
     /// What the machine is asked to do; `None` for a question.
-    pub fn command(self) -> Option<OperatorCommand> {
+    pub fn command(self) -> Option<Command> {
         match self {
             Request::Status => None,
-            Request::Drain => Some(OperatorCommand::Drain),
-            Request::Cancel => Some(OperatorCommand::Cancel),
-            Request::Extend { seconds } => Some(OperatorCommand::Extend(Duration::from_secs(seconds))),
-            Request::Finish { result } => Some(OperatorCommand::Finish(result)),
+            Request::Drain => Some(Command::Drain),
+            Request::Cancel => Some(Command::Cancel),
+            Request::Extend { seconds } => Some(Command::Extend(Duration::from_secs(seconds))),
+            Request::Finish { result } => Some(Command::Finish(result)),
         }
     }
 }
@@ -80,8 +80,8 @@ pub enum Answer {
     Refused(String),
 }
 
-/// A request and where its answer goes.
-pub type Asked = (Request, oneshot::Sender<Answer>);
+/// Who asks, for what, and where the answer goes.
+pub type Asked = (Operator, Request, oneshot::Sender<Answer>);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,7 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Asked>) {
 }
 
 async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+    let by = Operator { uid: stream.peer_cred()?.uid(), name: None };
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -156,7 +157,7 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
         }
         let ended = line.ends_with(b"\n");
         let answer = if ended || (length as u64) < LINE_MAX {
-            answer(&line, &requests).await
+            answer(&by, &line, &requests).await
         } else {
             Answer::Refused(format!("a request is one line of JSON, {LINE_MAX} bytes at most"))
         };
@@ -170,7 +171,7 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
     }
 }
 
-async fn answer(line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
+async fn answer(by: &Operator, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
     let request = match read(line) {
         Ok(request) => request,
         Err(why) => {
@@ -181,7 +182,7 @@ async fn answer(line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
     };
     let (sender, answer) = oneshot::channel();
     let stopping = || Answer::Refused("the daemon is stopping".to_owned());
-    if requests.send((request, sender)).await.is_err() {
+    if requests.send((by.clone(), request, sender)).await.is_err() {
         return stopping();
     }
     answer.await.unwrap_or_else(|_| stopping())
@@ -231,8 +232,8 @@ mod tests {
             let (path, mut receiver) = served(folder.path()).await;
             let asking =
                 tokio::spawn(async move { ask(&path, b"{\"command\":\"extend\",\"seconds\":90}\n").await });
-            let (request, reply) = receiver.recv().await.expect("a request");
-            assert_eq!(request.command(), Some(OperatorCommand::Extend(Duration::from_secs(90))));
+            let (_, request, reply) = receiver.recv().await.expect("a request");
+            assert_eq!(request.command(), Some(Command::Extend(Duration::from_secs(90))));
             reply.send(Answer::Done("deadline is later".to_owned())).expect("somebody waits");
             assert_eq!(asking.await.expect("answered"), "{\"done\":\"deadline is later\"}\n");
         });

@@ -29,7 +29,7 @@ impl Point {
         Point::begin(name(effect))
     }
 
-    /// As [`before`](Self::before), for the effect `Report`.
+    /// People are about to be told.
     pub fn before_report(report: &Report) -> Self {
         Point::begin(report_name(report))
     }
@@ -80,7 +80,6 @@ fn name(effect: &Effect) -> String {
         Effect::ReceiveMessages { .. } => "ReceiveMessages".to_owned(),
         Effect::SetVisibility { .. } => "SetVisibility".to_owned(),
         Effect::DeleteMessage { .. } => "DeleteMessage".to_owned(),
-        Effect::Report(report) => report_name(report),
     }
 }
 

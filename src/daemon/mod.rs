@@ -30,8 +30,9 @@ use crate::telemetry::log;
 use control::{Answer, Asked, ControlError, Request};
 use journal::JournalFile;
 use machine::event::ImdsReading;
+use machine::operator::{self, Operator};
 use machine::report::Report;
-use machine::{Effect, Event, Machine};
+use machine::{Effect, Event, Machine, Output};
 use notify::Notify;
 use perform::Performer;
 
@@ -128,7 +129,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Answers operators where it takes long to find out which instance this is; those of the first moments wait.
 async fn refuse(requests: &mut mpsc::Receiver<Asked>) -> std::convert::Infallible {
     tokio::time::sleep(FIRST_MOMENTS).await;
-    while let Some((_, reply)) = requests.recv().await {
+    while let Some((_, _, reply)) = requests.recv().await {
         // Whoever asked may have gone.
         let _ = reply.send(Answer::Refused(NOT_YET.to_owned()));
     }
@@ -170,7 +171,7 @@ impl Shell {
                 Some(reading) = readings.recv() => {
                     self.feed(Event::Imds(reading));
                 }
-                Some((request, reply)) = requests.recv() => self.answer(request, reply),
+                Some((by, request, reply)) = requests.recv() => self.answer(by, request, reply),
                 Some(result) = self.results.join_next() => {
                     if let Some(event) = finished(result) {
                         self.feed(event);
@@ -199,35 +200,32 @@ impl Shell {
     }
 
     /// Hands an event to the machine, and has what it decides performed.
-    fn feed(&mut self, event: Event) -> Option<Report> {
+    fn feed(&mut self, event: Event) -> Option<operator::Answer> {
         let now = self.clock.now();
-        let mut answer = None;
         // What ends a drain by withdrawing it is still a part of it.
         let drain_before = self.machine.drain_id();
-        let effects = self.machine.handle(now, event);
+        let Output { effects, reports, answer } = self.machine.handle(now, event);
         let drain = self.machine.drain_id().or(drain_before);
+        for report in &reports {
+            tell(report, drain.as_deref());
+        }
         for effect in effects {
-            match effect {
-                Effect::Report(report) => answer = tell(report, drain.as_deref()).or(answer),
-                effect => {
-                    tracing::trace!(?effect, "perform");
-                    self.results.spawn(self.performer.clone().perform(effect));
-                }
-            }
+            tracing::trace!(?effect, "perform");
+            self.results.spawn(self.performer.clone().perform(effect));
         }
         self.notify.status(&self.machine.status(), now);
         answer
     }
 
-    fn answer(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
+    fn answer(&mut self, by: Operator, request: Request, reply: oneshot::Sender<Answer>) {
         let answer = match request.command() {
             None => Answer::Status(Box::new(self.machine.status())),
             Some(command) => {
-                tracing::info!(?command, "an operator asks");
-                match self.feed(Event::Operator(command)) {
-                    Some(Report::Answer(Err(why))) => Answer::Refused(why),
-                    Some(Report::Answer(Ok(what))) => Answer::Done(what),
-                    Some(_) | None => Answer::Done("done".to_owned()),
+                tracing::info!(?command, %by, "an operator asks");
+                match self.feed(Event::Operator { by, command }) {
+                    Some(Err(refusal)) => Answer::Refused(refusal.to_string()),
+                    Some(Ok(done)) => Answer::Done(done.to_string()),
+                    None => Answer::Refused("the machine has not answered: please report this".to_owned()),
                 }
             }
         };
@@ -246,7 +244,7 @@ impl Shell {
                     finished(result)
                 {
                     // Only the journal's next write is still performed.
-                    for effect in self.machine.handle(self.clock.now(), event) {
+                    for effect in self.machine.handle(self.clock.now(), event).effects {
                         if let Effect::WriteJournal { .. } = effect {
                             self.results.spawn(self.performer.clone().perform(effect));
                         }
@@ -260,19 +258,13 @@ impl Shell {
     }
 }
 
-/// Logs a report of a drain; one for whoever has asked is returned instead.
-fn tell(report: Report, drain_id: Option<&str>) -> Option<Report> {
+/// Hands a report to every sink: the log, so far.
+fn tell(report: &Report, drain_id: Option<&str>) {
     #[cfg(debug_assertions)]
-    let point = kill::Point::before_report(&report);
-    let answer = if let Report::Answer(_) = report {
-        Some(report)
-    } else {
-        log::tell(&report, drain_id);
-        None
-    };
+    let point = kill::Point::before_report(report);
+    log::tell(report, drain_id);
     #[cfg(debug_assertions)]
     point.after();
-    answer
 }
 
 /// The event of an effect that has been performed. One that panicked is a defect, and the machine would wait for its

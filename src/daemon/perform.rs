@@ -54,7 +54,7 @@ pub struct Performer {
 }
 
 impl Performer {
-    /// Performs one effect. `Report` is the shell's own business, and has no result.
+    /// Performs one effect.
     pub async fn perform(self: Arc<Self>, effect: Effect) -> Option<Event> {
         #[cfg(debug_assertions)]
         let point = super::kill::Point::before(&effect);
@@ -67,7 +67,6 @@ impl Performer {
     async fn attempt(&self, effect: Effect) -> Option<Event> {
         let instance_id = self.instance_id.as_str();
         Some(match effect {
-            Effect::Report(_) => return None,
             Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
             Effect::Heartbeat { id, action, limit } => {

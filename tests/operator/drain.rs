@@ -18,7 +18,7 @@ async fn drained_and_back() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let daemon = stage.daemon().await;
     let variables = stage.variables(&stage.instance());
-    run(&variables, &["drain", "--cancel"]).await.failed("no operator's drain to cancel");
+    run(&variables, &["drain", "--cancel"]).await.failed("no drain was started by an operator");
     let ran = run(&variables, &["drain", "--wait"]).await;
     ran.done("drain started\ndraining");
     assert!(ran.out.ends_with("drain ended: drained\n"), "{ran:?}");
@@ -49,7 +49,7 @@ async fn withdrawn_while_somebody_waits() {
     let variables = stage.variables(&stage.instance());
     let mut waiting = waiter(&variables);
     stage.until("work that is done", worked).await;
-    run(&variables, &["drain", "--cancel"]).await.done("cancelled");
+    run(&variables, &["drain", "--cancel"]).await.done("canceled");
     waiting.logged(&["no drain is under way any more"]).await;
     assert_eq!(waiting.exit().await.code(), Some(1));
 }

@@ -45,7 +45,7 @@ async fn finish() {
     stage.until("the completion", abandoned).await;
 }
 
-/// An operator's drain has no lifecycle action: nobody is told a result.
+/// An operator's drain has no lifecycle action, so no result is reported to AWS.
 #[tokio::test]
 async fn finish_of_an_operators_drain() {
     let mut stage = Stage::new(10, stuck_world()).await;
@@ -53,7 +53,9 @@ async fn finish_of_an_operators_drain() {
     let variables = stage.variables(&stage.instance());
     run(&variables, &["drain"]).await.done("drain started");
     stage.until("work that is done", worked).await;
-    run(&variables, &["finish", "--result", "CONTINUE"]).await.done("nobody is told CONTINUE");
+    run(&variables, &["finish", "--result", "CONTINUE"])
+        .await
+        .done("there is no lifecycle action to complete");
     assert_eq!(daemon.status().await.outcome.map(|outcome| outcome.as_str()), Some("deadline"));
     assert_eq!(stage.count(completed), 0);
 }

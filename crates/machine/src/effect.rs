@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Journal;
 use super::notice::Reason;
-use super::report::Report;
 use super::time::Time;
 
 /// Names one effect of one run of the daemon; its result comes back under the same id.
@@ -87,8 +86,6 @@ pub enum Effect {
         /// The receipt handle.
         receipt: String,
     },
-    /// Tell people. The only effect without a result.
-    Report(Report),
 }
 
 /// Names a lifecycle action to AWS: hook, group, and the token or else the instance.

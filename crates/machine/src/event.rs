@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::{CompletionResult, EffectId};
 use super::journal::Journal;
 use super::message::{Message, SpotAction};
+use super::operator::{Command, Operator};
 use super::time::Time;
 use super::timer::Timer;
 
@@ -26,8 +27,13 @@ pub enum Event {
     Timer(Timer),
     /// IMDS was asked something.
     Imds(ImdsReading),
-    /// Somebody asked for something on the control socket.
-    Operator(OperatorCommand),
+    /// An operator asks for something on the control socket.
+    Operator {
+        /// Who.
+        by: Operator,
+        /// What.
+        command: Command,
+    },
     /// `WriteJournal` has reached the disk.
     JournalWritten {
         /// The write.
@@ -156,19 +162,6 @@ pub enum TargetState {
     Warmed(String),
     /// A value that the documentation does not name.
     Other(String),
-}
-
-/// What an operator may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperatorCommand {
-    /// Drain, although nobody takes the instance away.
-    Drain,
-    /// Withdraw an earlier `Drain`.
-    Cancel,
-    /// Give the drain under way more time.
-    Extend(Duration),
-    /// End the drain under way now, with this result.
-    Finish(CompletionResult),
 }
 
 /// What an agent answered, as far as a drain is concerned.

@@ -1,6 +1,6 @@
 //! The drain, as a pure machine.
 //!
-//! One door in, [`Machine::handle`], and one out, the [`Effect`]s that it returns; [`Machine::next_wake`] says when it
+//! One door in, [`Machine::handle`], and one out, the [`Output`] that it returns; [`Machine::next_wake`] says when it
 //! wants to be asked again. It does no I/O, reads no clock and knows no AWS type, so that a test, the simulator and
 //! the daemon run the very same code.
 //!
@@ -35,7 +35,7 @@ mod imds;
 pub mod journal;
 pub mod message;
 pub mod notice;
-mod operator;
+pub mod operator;
 mod queue;
 pub mod report;
 mod route;
@@ -66,6 +66,17 @@ use settings::Settings;
 use timer::Timer;
 use turn::Turn;
 use watch::Seen;
+
+/// What one event has come to.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// What is to be done, in this order.
+    pub effects: Vec<Effect>,
+    /// What people are told, in this order. Reports are true whether or not an effect has been performed yet.
+    pub reports: Vec<Report>,
+    /// What the operator who asked is told: always there after [`Event::Operator`], and only then.
+    pub answer: Option<operator::Answer>,
+}
 
 /// The drain machine of one instance.
 #[derive(Debug)]
@@ -106,7 +117,7 @@ impl Machine {
     }
 
     /// Takes an event in, and says what to do.
-    pub fn handle(&mut self, now: Time, event: Event) -> Vec<Effect> {
+    pub fn handle(&mut self, now: Time, event: Event) -> Output {
         // A clock that goes back would make what is due undue; it stands still instead.
         let now = now.max(self.turn.now);
         self.turn.begin(now);
@@ -146,7 +157,7 @@ impl Machine {
                     self.journal.touch();
                 }
             }
-            Event::Operator(command) => self.on_operator(command),
+            Event::Operator { by, command } => self.on_operator(&by, command),
             Event::JournalWritten { id } => {
                 self.journal.written(id);
             }

@@ -136,8 +136,6 @@ pub enum Report {
         /// The first failure in a row.
         first: bool,
     },
-    /// The answer to an operator.
-    Answer(Result<String, String>),
 }
 
 /// A call to AWS.
@@ -209,7 +207,6 @@ impl Report {
             Report::ImdsMalformed { .. } => "imds_malformed",
             Report::UnknownTargetState { .. } => "unknown_target_state",
             Report::JournalFailed { .. } => "journal_failed",
-            Report::Answer(_) => "answer",
         }
     }
 
@@ -238,8 +235,7 @@ impl Report {
             | Report::Retained
             | Report::AgentsReturned
             | Report::ImdsHeard
-            | Report::UnknownTargetState { .. }
-            | Report::Answer(_) => false,
+            | Report::UnknownTargetState { .. } => false,
         }
     }
 
@@ -271,9 +267,9 @@ impl Report {
             Report::DrainEnded {
                 outcome: Outcome::Failed | Outcome::Deadline | Outcome::Overtaken, ..
             } => Loudness::Warn,
-            Report::AgentTrouble { first: false, .. }
-            | Report::JournalFailed { first: false, .. }
-            | Report::Answer(_) => Loudness::Debug,
+            Report::AgentTrouble { first: false, .. } | Report::JournalFailed { first: false, .. } => {
+                Loudness::Debug
+            }
             Report::DrainStarted { .. }
             | Report::DrainRecovered { .. }
             | Report::AgentsTold { .. }
@@ -357,7 +353,6 @@ impl fmt::Display for Report {
             Report::JournalFailed { why, .. } => {
                 write!(f, "journal not written, so a restart now would not know how things stand: {why}")
             }
-            Report::Answer(Ok(text) | Err(text)) => f.write_str(text),
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Output;
 use super::backoff::Backoff;
 use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
+use super::operator::Answer;
 use super::report::{Call, Report};
 use super::status::LastError;
 use super::time::Time;
@@ -17,7 +19,7 @@ use super::timer::Timer;
 pub(super) struct Turn {
     /// The instant at which the event is handled.
     pub now: Time,
-    effects: Vec<Effect>,
+    output: Output,
     wake: Option<(Time, Timer)>,
     next_id: u64,
     /// The calls that never overlap with their like, whichever drain made them.
@@ -47,7 +49,7 @@ impl Turn {
         });
         Turn {
             now: Time::default(),
-            effects: Vec::new(),
+            output: Output::default(),
             wake: None,
             next_id: 0,
             under_way: [None; 2],
@@ -62,8 +64,8 @@ impl Turn {
         self.wake = None;
     }
 
-    pub fn finish(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    pub fn finish(&mut self) -> Output {
+        std::mem::take(&mut self.output)
     }
 
     pub fn wake(&self) -> Option<(Time, Timer)> {
@@ -90,7 +92,7 @@ impl Turn {
         } else if matches!(effect, Effect::Complete { .. }) {
             self.under_way[Once::Completion as usize] = Some(id);
         }
-        self.effects.push(effect);
+        self.output.effects.push(effect);
         id
     }
 
@@ -110,7 +112,12 @@ impl Turn {
         if report.is_error() {
             self.last_error = Some(LastError { at: self.now, what: report.to_string() });
         }
-        self.effects.push(Effect::Report(report));
+        self.output.reports.push(report);
+    }
+
+    /// What an operator is told.
+    pub fn answer(&mut self, answer: Answer) {
+        self.output.answer = Some(answer);
     }
 
     /// A call has failed. A missing permission is named once in a drain; what is `expected` is told quietly.

@@ -58,7 +58,6 @@ fn tell(report: &Report) {
         | Report::ImdsHeard
         | Report::ImdsMalformed { .. }
         | Report::UnknownTargetState { .. }
-        | Report::JournalFailed { .. }
-        | Report::Answer(_) => {}
+        | Report::JournalFailed { .. } => {}
     }
 }

@@ -2,6 +2,7 @@
 
 use drainhook::daemon::control::{self, Answer, Asked, REQUESTS_MAX, Request};
 use machine::Event;
+use machine::operator::Operator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -45,7 +46,10 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
         let written = serde_json::to_string(&request).expect("a request is JSON");
         assert_eq!(serde_json::from_str::<Request>(&written).expect("a request"), request);
         kinds.push(if request.command().is_some() { "command" } else { "question" });
-        request.command().into_iter().for_each(|command| host.hear(Event::Operator(command)));
+        request
+            .command()
+            .into_iter()
+            .for_each(|command| host.hear(Event::Operator { by: Operator { uid: 0, name: None }, command }));
     }
     host.live_on();
     kinds
@@ -73,7 +77,7 @@ async fn converse(data: &[u8]) -> (Vec<Request>, String) {
     };
     let heed = async {
         let mut heard = Vec::new();
-        while let Some((request, reply)) = requests.recv().await {
+        while let Some((_, request, reply)) = requests.recv().await {
             heard.push(request);
             let _ = reply.send(Answer::Done("done".to_owned()));
         }

@@ -52,7 +52,7 @@ impl Host {
     pub fn hear(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            for effect in self.machine.handle(self.now, event) {
+            for effect in self.machine.handle(self.now, event).effects {
                 match effect {
                     Effect::WriteJournal { id, .. } => events.push(Event::JournalWritten { id }),
                     Effect::ReceiveMessages { id, .. } => self.receiving = Some(id),
@@ -62,8 +62,7 @@ impl Host {
                     | Effect::DescribeInstance { .. }
                     | Effect::DescribeHooks { .. }
                     | Effect::SetVisibility { .. }
-                    | Effect::DeleteMessage { .. }
-                    | Effect::Report(_) => {}
+                    | Effect::DeleteMessage { .. } => {}
                 }
             }
             let _ = self.machine.status();

@@ -1,6 +1,6 @@
 //! Agents: what they may answer, and what follows.
 
-use super::super::effect::{AgentRequest, Effect};
+use super::super::effect::AgentRequest;
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::report::Report;
@@ -48,8 +48,8 @@ fn serving_in_mid_drain() {
 #[test]
 fn serving_all_along() {
     let named = |bench: &Bench| {
-        bench.count(|effect| match effect {
-            Effect::Report(Report::AgentTrouble { why, first: true, .. }) => why.contains("serving"),
+        bench.reported(|report| match report {
+            Report::AgentTrouble { why, first: true, .. } => why.contains("serving"),
             _ => false,
         })
     };
@@ -196,7 +196,7 @@ fn long_poll_abandoned_for_new_orders() {
     let mut bench = Bench::waiting(settings());
     bench.says(0, AgentAnswer::Accepted(None));
     assert_eq!(bench.asks(0), Some(&AgentRequest::Status));
-    bench.operator(OperatorCommand::Extend(secs(60)));
+    bench.operator(Command::Extend(secs(60)));
     assert_eq!(bench.orders(0).len(), 2, "new orders do not wait for the held answer");
     let held = bench.open.iter().find_map(|effect| match effect {
         super::super::Effect::AskAgent { id, request: AgentRequest::Status, .. } => Some(*id),
@@ -222,9 +222,8 @@ fn accepted_and_then_not_found() {
             }
         }
         assert!((10..25).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
-        let loud =
-            |effect: &Effect| matches!(effect, Effect::Report(Report::AgentTrouble { first: true, .. }));
-        assert_eq!(bench.count(loud), 1);
+        let loud = |report: &Report| matches!(report, Report::AgentTrouble { first: true, .. });
+        assert_eq!(bench.reported(loud), 1);
         assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
     }
 }

@@ -191,7 +191,7 @@ fn one_heartbeat_at_a_time_across_drains() {
     bench.run(200);
     assert!(bench.is_beating());
     // The drain is finished by hand while its heartbeat hangs, and the next one begins.
-    bench.operator(OperatorCommand::Finish(super::super::effect::CompletionResult::Abandon));
+    bench.operator(Command::Finish(super::super::effect::CompletionResult::Abandon));
     bench.complete(Ok(()));
     assert!(bench.ended().is_some());
     let sent = bench.now;

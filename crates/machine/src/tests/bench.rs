@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+pub use super::super::Output;
 use super::super::effect::{AgentRequest, CompletionResult, DrainOrder, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::{Journal, Outcome};
 use super::super::message::*;
-use super::super::report::Report;
+pub use super::super::operator::Command;
+use super::super::operator::{Answer, Operator};
+pub use super::super::report::Report;
 use super::super::settings::*;
 use super::super::{Machine, Time};
 
@@ -103,6 +106,10 @@ pub struct Bench {
     pub state: Option<&'static str>,
     /// Everything that was asked for.
     pub log: Vec<(Time, Effect)>,
+    /// Everything that people were told.
+    pub reports: Vec<Report>,
+    /// What operators were told.
+    pub answers: Vec<Answer>,
     /// What is not answered yet.
     pub open: Vec<Effect>,
     pub settings: Settings,
@@ -118,6 +125,8 @@ impl Bench {
             hooks: Some(Ok(vec![hook("drain", 300)])),
             state: Some("Terminating"),
             log: Vec::new(),
+            reports: Vec::new(),
+            answers: Vec::new(),
             open: Vec::new(),
             settings,
         };
@@ -154,11 +163,13 @@ impl Bench {
     pub fn event(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            for effect in self.machine.handle(self.now, event) {
+            let Output { effects, reports, answer } = self.machine.handle(self.now, event);
+            self.reports.extend(reports);
+            self.answers.extend(answer);
+            for effect in effects {
                 self.log.push((self.now, effect.clone()));
                 match self.answer(&effect) {
                     Some(answer) => events.push(answer),
-                    None if matches!(effect, Effect::Report(_)) => {}
                     None => self.open.push(effect),
                 }
             }
@@ -191,8 +202,7 @@ impl Bench {
             | Effect::Complete { .. }
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
-            | Effect::DeleteMessage { .. }
-            | Effect::Report(_) => None,
+            | Effect::DeleteMessage { .. } => None,
         }
     }
 
@@ -227,8 +237,9 @@ impl Bench {
         self.event(Event::Imds(ImdsReading::TargetState(Some(state))));
     }
 
-    pub fn operator(&mut self, command: OperatorCommand) {
-        self.event(Event::Operator(command));
+    pub fn operator(&mut self, command: Command) {
+        let by = Operator { uid: 0, name: Some("root".to_owned()) };
+        self.event(Event::Operator { by, command });
     }
 
     fn take(&mut self, wanted: impl Fn(&Effect) -> Option<EffectId>) -> EffectId {
@@ -377,14 +388,16 @@ impl Bench {
 
     /// How the last drain ended.
     pub fn ended(&self) -> Option<Outcome> {
-        self.log.iter().rev().find_map(|(_, effect)| match effect {
-            Effect::Report(Report::DrainEnded { outcome, .. }) => Some(*outcome),
-            _ => None,
-        })
+        self.reports.iter().rev().find_map(Report::outcome)
+    }
+
+    /// How often people were told something.
+    pub fn reported(&self, what: impl Fn(&Report) -> bool) -> usize {
+        self.reports.iter().filter(|report| what(report)).count()
     }
 
     pub fn drains_started(&self) -> usize {
-        self.count(|effect| matches!(effect, Effect::Report(Report::DrainStarted { .. })))
+        self.reported(|report| matches!(report, Report::DrainStarted { .. }))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Completion: gated by the journal, retried until AWS says that the action is over.
 
-use super::super::Effect;
 use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
@@ -157,9 +156,8 @@ fn missing_permission_is_said_once() {
     }
     bench.complete(Err(CallErrorKind::Unanswered));
     let errors = |bench: &Bench| {
-        let loud =
-            |effect: &Effect| matches!(effect, Effect::Report(one) if one.loudness() == Loudness::Error);
-        bench.count(loud)
+        let loud = |report: &Report| report.loudness() == Loudness::Error;
+        bench.reported(loud)
     };
     assert_eq!(errors(&bench), 1);
     bench.run(10);

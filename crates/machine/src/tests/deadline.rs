@@ -1,6 +1,6 @@
 //! The deadline: what sets it, and that it moves only earlier but for an operator.
 
-use super::super::effect::{CompletionResult, Effect};
+use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::SpotAction;
@@ -40,8 +40,8 @@ fn deadline_moves_only_earlier() {
 #[test]
 fn only_a_move_of_the_deadline_is_told() {
     let moves = |bench: &Bench| {
-        let moved = |effect: &Effect| matches!(effect, Effect::Report(Report::DeadlineMoved { .. }));
-        bench.count(moved)
+        let moved = |report: &Report| matches!(report, Report::DeadlineMoved { .. });
+        bench.reported(moved)
     };
     let mut bench = Bench::waiting(settings());
     assert_eq!(moves(&bench), 0, "the hook's global timeout is later than the agent's own time");
@@ -68,7 +68,7 @@ fn extension() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     let before = bench.orders(0)[0].deadline;
-    bench.operator(OperatorCommand::Extend(secs(600)));
+    bench.operator(Command::Extend(secs(600)));
     assert_eq!(bench.orders(0).last().unwrap().deadline, before + secs(600));
     bench.crash();
     assert_eq!(bench.orders(0).last().unwrap().deadline, before + secs(600));
@@ -77,17 +77,14 @@ fn extension() {
 #[test]
 fn extension_refused() {
     let mut bench = Bench::new(settings());
-    let refused = |bench: &Bench| {
-        let last = bench.log.last().map(|(_, effect)| effect.clone());
-        matches!(last, Some(super::super::Effect::Report(super::super::report::Report::Answer(Err(_)))))
-    };
-    bench.operator(OperatorCommand::Extend(secs(60)));
+    let refused = |bench: &Bench| matches!(bench.answers.last(), Some(Err(_)));
+    bench.operator(Command::Extend(secs(60)));
     assert!(refused(&bench), "no drain");
     bench.target(TargetState::Terminated);
-    bench.operator(OperatorCommand::Extend(secs(0)));
+    bench.operator(Command::Extend(secs(0)));
     assert!(refused(&bench), "no time");
     bench.drained();
-    bench.operator(OperatorCommand::Extend(secs(60)));
+    bench.operator(Command::Extend(secs(60)));
     assert!(refused(&bench), "too late");
 }
 
@@ -95,7 +92,7 @@ fn extension_refused() {
 fn finish() {
     let mut bench = Bench::waiting(settings());
     bench.reports(0, AgentState::Draining, 1);
-    bench.operator(OperatorCommand::Finish(CompletionResult::Abandon));
+    bench.operator(Command::Finish(CompletionResult::Abandon));
     assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Deadline));

@@ -52,8 +52,8 @@ fn late_answer_to_the_old_token() {
     described(&mut bench, question, "Terminating:Wait");
     bench.beat(no());
     assert!(bench.machine.status().hook.is_some());
-    let given_up = |effect: &Effect| matches!(effect, Effect::Report(Report::HookImpossible { .. }));
-    assert_eq!(bench.count(given_up), 0, "that heartbeat named the old token");
+    let given_up = |report: &Report| matches!(report, Report::HookImpossible { .. });
+    assert_eq!(bench.reported(given_up), 0, "that heartbeat named the old token");
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn answer_after_the_end() {
     bench.run(10);
     bench.complete(Ok(()));
     described(&mut bench, question, "Terminating:Proceed");
-    let ends = |effect: &Effect| matches!(effect, Effect::Report(Report::DrainEnded { .. }));
-    assert_eq!(bench.count(ends), 1);
+    let ends = |report: &Report| matches!(report, Report::DrainEnded { .. });
+    assert_eq!(bench.reported(ends), 1);
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
@@ -249,13 +249,13 @@ fn back_in_service_after_a_drain_that_imds_never_told_of() {
         bench.target(TargetState::InService);
         bench.run(1);
     }
-    let returned = |effect: &Effect| matches!(effect, Effect::Report(Report::AgentsReturned));
-    assert_eq!(bench.count(returned), 0, "IMDS may lag behind");
+    let returned = |report: &Report| matches!(report, Report::AgentsReturned);
+    assert_eq!(bench.reported(returned), 0, "IMDS may lag behind");
     for _ in 0..40 {
         bench.target(TargetState::InService);
         bench.run(1);
     }
-    assert_eq!(bench.count(returned), 1, "it serves again");
+    assert_eq!(bench.reported(returned), 1, "it serves again");
 }
 
 #[test]

@@ -23,7 +23,6 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         | Effect::ReceiveMessages { id, .. }
         | Effect::SetVisibility { id, .. }
         | Effect::DeleteMessage { id, .. } => (*id, error(kind)),
-        Effect::Report(_) => return None,
     };
     Some(match effect {
         Effect::Heartbeat { .. } => Event::HeartbeatAnswered { id, result: Err(error) },

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::Output;
 use super::super::effect::{AgentRequest, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::{Journal, Outcome};
 use super::super::message::Body;
+use super::super::operator::Command;
 use super::super::report::Report;
 use super::super::{Machine, Time};
 
@@ -34,22 +36,18 @@ pub struct Checker {
 
 impl Checker {
     /// The machine has been handed `event` and answered with `effects`; `open` is what was asked for before.
-    pub fn check(
-        &mut self,
-        machine: &Machine,
-        now: Time,
-        event: &Event,
-        effects: &[Effect],
-        open: &[Effect],
-    ) {
+    pub fn check(&mut self, machine: &Machine, now: Time, event: &Event, output: &Output, open: &[Effect]) {
+        let Output { effects, reports, answer } = output;
         assert!(effects.len() <= EFFECTS_MAX, "{effects:#?}");
+        assert!(reports.len() <= EFFECTS_MAX, "{reports:#?}");
+        assert_eq!(answer.is_some(), matches!(event, Event::Operator { .. }), "{answer:?}");
         if let Some((at, timer)) = machine.next_wake() {
             assert!(at > now, "{timer:?} wants to be woken in the past");
         }
+        for report in reports {
+            self.take_report(now, report);
+        }
         for effect in effects {
-            if matches!(effect, Effect::Report(Report::DrainEnded { .. })) {
-                self.ended_at = Some(now);
-            }
             self.check_effect(effect, open);
         }
         self.check_given_back(event, effects);
@@ -88,21 +86,28 @@ impl Checker {
                 let before = self.deadlines.insert(*agent, order.deadline);
                 assert!(before.is_none_or(|before| order.deadline <= before), "the deadline moved later");
             }
-            Effect::Report(Report::DrainEnded { .. } | Report::StaleMessage) => {
+            Effect::AskAgent { .. }
+            | Effect::WriteJournal { .. }
+            | Effect::DescribeInstance { .. }
+            | Effect::DescribeHooks { .. }
+            | Effect::SetVisibility { .. } => {}
+        }
+    }
+
+    fn take_report(&mut self, now: Time, report: &Report) {
+        match report {
+            Report::DrainEnded { .. } => {
+                self.ended_at = Some(now);
                 self.over.append(&mut self.own);
             }
-            Effect::Report(Report::DrainStarted { .. }) => {
+            Report::StaleMessage => self.over.append(&mut self.own),
+            Report::DrainStarted { .. } => {
                 // An answer that is still under way speaks of an earlier action.
                 self.completion = None;
                 self.completed = false;
                 self.deadlines.clear();
             }
-            Effect::AskAgent { .. }
-            | Effect::WriteJournal { .. }
-            | Effect::DescribeInstance { .. }
-            | Effect::DescribeHooks { .. }
-            | Effect::SetVisibility { .. }
-            | Effect::Report(_) => {}
+            _ => {}
         }
     }
 
@@ -169,7 +174,7 @@ impl Checker {
             (Event::CompletionAnswered { id, result: Ok(()) }, Some(_)) => {
                 self.completed |= self.completion == Some(*id);
             }
-            (Event::Operator(OperatorCommand::Extend(_)), _) => self.deadlines.clear(),
+            (Event::Operator { command: Command::Extend(_), .. }, _) => self.deadlines.clear(),
             _ => {}
         }
     }

@@ -326,7 +326,7 @@ fn health_event_of_several_instances() {
 }
 
 fn complaints(bench: &Bench) -> usize {
-    bench.count(|effect| matches!(effect, Effect::Report(Report::StrangeMessage { .. })))
+    bench.reported(|report| matches!(report, Report::StrangeMessage { .. }))
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What makes a drain, and why the agent is told that it drains.
 
-use super::super::effect::Effect;
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::SpotAction;
@@ -184,6 +183,6 @@ fn malformed_answers_are_told_once() {
     for _ in 0..3 {
         bench.event(Event::Imds(ImdsReading::Malformed { why: "<html>".to_owned() }));
     }
-    assert_eq!(bench.count(|effect| matches!(effect, Effect::Report(Report::ImdsMalformed { .. }))), 1);
+    assert_eq!(bench.reported(|report| matches!(report, Report::ImdsMalformed { .. })), 1);
     assert_eq!(bench.drains_started(), 0);
 }

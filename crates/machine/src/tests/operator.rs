@@ -1,47 +1,37 @@
 //! What operators ask for, and that they are told what really happens.
 
-use super::super::Effect;
 use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
-use super::super::report::Report;
 use super::super::settings::{DrainAt, Settings};
 use super::super::status::State;
 use super::bench::*;
 
-/// The last answer.
-fn answer(bench: &Bench) -> Result<String, String> {
-    let answers = bench.log.iter().rev().filter_map(|(_, effect)| match effect {
-        Effect::Report(Report::Answer(answer)) => Some(answer.clone()),
-        _ => None,
-    });
-    answers.take(1).next().expect("an answer")
-}
-
-fn ask(bench: &mut Bench, command: OperatorCommand) -> String {
+fn ask(bench: &mut Bench, command: Command) -> String {
     bench.operator(command);
-    match answer(bench) {
-        Ok(text) | Err(text) => text,
+    match bench.answers.last().expect("each command is answered") {
+        Ok(done) => done.to_string(),
+        Err(refusal) => refusal.to_string(),
     }
 }
 
 #[test]
 fn drain_again() {
     let mut bench = Bench::new(settings());
-    assert_eq!(ask(&mut bench, OperatorCommand::Drain), "drain started");
-    assert_eq!(ask(&mut bench, OperatorCommand::Drain), "a drain is under way already");
+    assert_eq!(ask(&mut bench, Command::Drain), "drain started");
+    assert_eq!(ask(&mut bench, Command::Drain), "a drain is under way already");
     bench.drained();
-    assert!(ask(&mut bench, OperatorCommand::Drain).starts_with("drained already"));
+    assert!(ask(&mut bench, Command::Drain).starts_with("drained already"));
     assert_eq!(bench.drains_started(), 1);
 }
 
 #[test]
 fn drain_again_after_a_failure() {
     let mut bench = Bench::new(settings());
-    bench.operator(OperatorCommand::Drain);
+    bench.operator(Command::Drain);
     bench.run_agent(61, AgentAnswer::Unreachable("refused".to_owned()));
     assert_eq!(bench.ended(), Some(Outcome::Failed));
-    assert_eq!(ask(&mut bench, OperatorCommand::Drain), "drain started");
+    assert_eq!(ask(&mut bench, Command::Drain), "drain started");
     assert_eq!(bench.drains_started(), 2);
     bench.drained();
     assert_eq!(bench.ended(), Some(Outcome::Drained));
@@ -50,27 +40,27 @@ fn drain_again_after_a_failure() {
 #[test]
 fn extension_before_the_agents_are_told() {
     let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
-    assert!(ask(&mut bench, OperatorCommand::Extend(secs(60))).contains("nothing to extend yet"));
+    assert!(ask(&mut bench, Command::Extend(secs(60))).contains("nothing to extend yet"));
 }
 
 #[test]
 fn extension_and_what_bounds_it() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
-    assert!(ask(&mut bench, OperatorCommand::Extend(secs(60))).contains("or earlier"));
+    assert!(ask(&mut bench, Command::Extend(secs(60))).contains("or earlier"));
     let mut bench = Bench::waiting(settings());
     bench.reports(0, AgentState::Draining, 1);
     let before = bench.orders(0)[0].deadline;
-    let answer = ask(&mut bench, OperatorCommand::Extend(secs(60)));
+    let answer = ask(&mut bench, Command::Extend(secs(60)));
     assert_eq!(answer, format!("deadline is now {}", before + secs(60)));
-    assert!(ask(&mut bench, OperatorCommand::Extend(secs(100_000))).contains("which AWS sets"));
+    assert!(ask(&mut bench, Command::Extend(secs(100_000))).contains("which AWS sets"));
 }
 
 #[test]
 fn finish_before_wait() {
     let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
-    let answer = ask(&mut bench, OperatorCommand::Finish(CompletionResult::Abandon));
-    assert!(answer.contains("with ABANDON as soon as it waits"), "{answer}");
+    let answer = ask(&mut bench, Command::Finish(CompletionResult::Abandon));
+    assert!(answer.contains("with ABANDON as soon as it reaches Terminating:Wait"), "{answer}");
     bench.run(1);
     assert!(bench.completing().is_none());
     bench.state = Some("Terminating:Wait");
@@ -83,14 +73,14 @@ fn finish_before_wait() {
 #[test]
 fn finish_without_an_action() {
     let mut bench = Bench::new(settings());
-    bench.operator(OperatorCommand::Drain);
-    let answer = ask(&mut bench, OperatorCommand::Finish(CompletionResult::Continue));
-    assert!(answer.contains("nobody is told CONTINUE"), "{answer}");
+    bench.operator(Command::Drain);
+    let answer = ask(&mut bench, Command::Finish(CompletionResult::Continue));
+    assert!(answer.contains("there is no lifecycle action to complete"), "{answer}");
     assert_eq!(bench.ended(), Some(Outcome::Deadline));
 
     let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
     bench.reports(0, AgentState::Draining, 1);
-    let answer = ask(&mut bench, OperatorCommand::Finish(CompletionResult::Continue));
+    let answer = ask(&mut bench, Command::Finish(CompletionResult::Continue));
     assert!(answer.contains("no such terminating hook"), "{answer}");
 }
 

@@ -74,18 +74,20 @@ impl Run {
 
     fn hand_in(&mut self, event: Event, asked: Option<Effect>) {
         self.checker.observe(&event, asked.as_ref());
-        let effects = self.machine.handle(self.now, event.clone());
-        self.checker.check(&self.machine, self.now, &event, &effects, &self.open);
-        for effect in effects {
+        let output = self.machine.handle(self.now, event.clone());
+        self.checker.check(&self.machine, self.now, &event, &output, &self.open);
+        for effect in output.effects {
             if let Effect::AskAgent { agent, .. } = &effect {
                 // Whatever it was asked before is not waited for any more.
                 let place = *agent;
                 self.open.retain(|open| !matches!(open, Effect::AskAgent { agent, .. } if *agent == place));
             }
-            if !matches!(effect, Effect::Report(_)) {
-                self.open.push(effect);
-            }
+            self.open.push(effect);
         }
+    }
+
+    fn operator(&mut self, command: Command) {
+        self.hand_in(Event::Operator { by: crate::operator::Operator { uid: 0, name: None }, command }, None);
     }
 
     fn crash(&mut self) {
@@ -103,7 +105,7 @@ impl Run {
                 self.hand_in(Event::Timer(Timer::Agent), None);
             }
             Step::Imds(choice) => self.hand_in(Event::Imds(reading(choice, self.now)), None),
-            Step::Operator(choice) => self.hand_in(Event::Operator(command(choice)), None),
+            Step::Operator(choice) => self.operator(command(choice)),
             Step::Answer { place, choice } => {
                 if !self.open.is_empty() {
                     let asked = self.open.remove((usize::from(place) * self.open.len()) >> 16);
@@ -199,8 +201,7 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::WriteJournal { .. }
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
-        | Effect::DeleteMessage { .. }
-        | Effect::Report(_) => answer(asked, 0),
+        | Effect::DeleteMessage { .. } => answer(asked, 0),
     }
 }
 
@@ -249,7 +250,6 @@ fn answer(asked: &Effect, choice: u8) -> Event {
         }
         Effect::SetVisibility { id, .. } => Event::VisibilitySet { id: *id, result },
         Effect::DeleteMessage { id, .. } => Event::MessageDeleted { id: *id, result },
-        Effect::Report(_) => unreachable!("reports have no answers"),
     }
 }
 
@@ -291,12 +291,12 @@ fn reading(choice: u8, now: Time) -> ImdsReading {
     }
 }
 
-fn command(choice: u8) -> OperatorCommand {
+fn command(choice: u8) -> Command {
     match choice % 5 {
-        0 | 1 => OperatorCommand::Drain,
-        2 => OperatorCommand::Cancel,
-        3 => OperatorCommand::Extend(secs(u64::from(choice))),
-        _ => OperatorCommand::Finish(CompletionResult::Abandon),
+        0 | 1 => Command::Drain,
+        2 => Command::Cancel,
+        3 => Command::Extend(secs(u64::from(choice))),
+        _ => Command::Finish(CompletionResult::Abandon),
     }
 }
 

@@ -162,9 +162,9 @@ fn ended() {
 #[test]
 fn returned_to_service() {
     let mut bench = Bench::new(settings());
-    bench.operator(OperatorCommand::Drain);
+    bench.operator(Command::Drain);
     bench.drained();
-    bench.operator(OperatorCommand::Cancel);
+    bench.operator(Command::Cancel);
     bench.crash();
     assert_eq!(bench.asks(0), Some(&super::super::effect::AgentRequest::Return));
 }

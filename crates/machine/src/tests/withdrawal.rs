@@ -68,18 +68,18 @@ fn single_stale_answer() {
 #[test]
 fn cancel() {
     let mut bench = Bench::new(settings());
-    bench.operator(OperatorCommand::Drain);
+    bench.operator(Command::Drain);
     bench.drained();
     assert_eq!(bench.ended(), Some(Outcome::Drained));
-    bench.operator(OperatorCommand::Cancel);
+    bench.operator(Command::Cancel);
     assert!(is_returning(&bench));
 }
 
 #[test]
 fn cancel_beside_a_termination() {
     let mut bench = Bench::terminating(settings());
-    bench.operator(OperatorCommand::Drain);
-    bench.operator(OperatorCommand::Cancel);
+    bench.operator(Command::Drain);
+    bench.operator(Command::Cancel);
     assert!(bench.machine.is_draining());
 }
 

@@ -339,19 +339,21 @@ impl Fleet {
         let clock = self.hosts[host].clock(now);
         let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };
         reference.hears(clock, &event);
-        let effects = machine.handle(clock, event);
+        let output = machine.handle(clock, event);
         let wake = machine.next_wake().map(|(at, _)| at);
-        for complaint in reference.decides(clock, &effects, wake) {
+        for complaint in reference.decides(clock, &output, wake) {
             self.judge.complains(host, now, &complaint);
         }
         let life = *life;
-        for effect in effects {
+        for report in &output.reports {
+            self.tell(host, || format!("-> {report:?}"));
+            self.judge.reports(host, now, report);
+        }
+        for effect in output.effects {
             self.tell(host, || format!("-> {effect:?}"));
             self.judge.decides(host, now, &effect, self.hosts[host].written());
-            if !matches!(effect, Effect::Report(_)) {
-                let delay = self.way_to(&effect);
-                self.after(delay, Step::Request { host, life, effect: Box::new(effect) });
-            }
+            let delay = self.way_to(&effect);
+            self.after(delay, Step::Request { host, life, effect: Box::new(effect) });
         }
         self.plan_wake(host);
     }

@@ -42,7 +42,6 @@ impl Fleet {
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. } => self.delay(20, 120),
-            Effect::Report(_) => Duration::ZERO,
         }
     }
 
@@ -121,7 +120,6 @@ impl Fleet {
                 let (delay, result) = self.call(host, CALL_LIMIT, call);
                 (delay, Event::MessageDeleted { id, result })
             }
-            Effect::Report(_) => return None,
         };
         Some((delay, event))
     }

@@ -127,6 +127,30 @@ impl Judge {
         self.violations.push(format!("{now}: {}: {what}", self.each[host].id));
     }
 
+    /// What a machine reports.
+    pub fn reports(&mut self, host: usize, now: Time, report: &Report) {
+        let each = &mut self.each[host];
+        match report {
+            // Until the hook is read, the shortest timeout is assumed.
+            Report::DrainStarted { .. } => {
+                each.invariants.believes(TIMEOUT_LEAST);
+                each.invariants.may_beat_early();
+            }
+            Report::Completing { outcome, .. } => each.outcome = Some(*outcome),
+            Report::DrainEnded { outcome, .. } => {
+                each.over = now;
+                match outcome {
+                    Outcome::Drained => self.figures.drained += 1,
+                    Outcome::Deadline => self.figures.deadline += 1,
+                    Outcome::Failed => self.figures.failed += 1,
+                    Outcome::Overtaken => self.figures.overtaken += 1,
+                    Outcome::Withdrawn => self.figures.withdrawn += 1,
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What a machine decides, with what is on its disk then.
     pub fn decides(&mut self, host: usize, now: Time, effect: &Effect, disk: Option<&Journal>) {
         let each = &mut self.each[host];
@@ -145,29 +169,12 @@ impl Judge {
                     self.violations.push(what);
                 }
             }
-            // Until the hook is read, the shortest timeout is assumed.
-            Effect::Report(Report::DrainStarted { .. }) => {
-                each.invariants.believes(TIMEOUT_LEAST);
-                each.invariants.may_beat_early();
-            }
-            Effect::Report(Report::Completing { outcome, .. }) => each.outcome = Some(*outcome),
-            Effect::Report(Report::DrainEnded { outcome, .. }) => {
-                each.over = now;
-                match outcome {
-                    Outcome::Drained => self.figures.drained += 1,
-                    Outcome::Deadline => self.figures.deadline += 1,
-                    Outcome::Failed => self.figures.failed += 1,
-                    Outcome::Overtaken => self.figures.overtaken += 1,
-                    Outcome::Withdrawn => self.figures.withdrawn += 1,
-                }
-            }
             Effect::ReceiveMessages { .. } => self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
             Effect::WriteJournal { .. }
             | Effect::AskAgent { .. }
             | Effect::SetVisibility { .. }
-            | Effect::DeleteMessage { .. }
-            | Effect::Report(_) => return,
+            | Effect::DeleteMessage { .. } => return,
         }
         if matches!(
             effect,

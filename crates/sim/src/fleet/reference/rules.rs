@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use machine::Time;
 use machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
 use machine::event::{AgentState, TargetState};
 use machine::journal::{Journal, Outcome};
 use machine::report::Report;
+use machine::{Output, Time};
 
 use super::Reference;
 use super::known::{Call, Completed, Kept, Phase};
@@ -31,11 +31,14 @@ const BEAT_RETRY_PART: u32 = 15;
 
 impl Reference {
     /// What the machine has decided on what it was told, and when it wants to be woken. Says what is wrong with that.
-    pub fn decides(&mut self, now: Time, effects: &[Effect], wake: Option<Time>) -> Vec<String> {
-        for effect in effects {
+    pub fn decides(&mut self, now: Time, output: &Output, wake: Option<Time>) -> Vec<String> {
+        for report in &output.reports {
+            self.reports(now, report);
+        }
+        for effect in &output.effects {
             self.takes_in(now, effect);
         }
-        self.gives_back(effects);
+        self.gives_back(&output.effects);
         self.must(now, wake);
         std::mem::take(&mut self.complaints)
     }
@@ -86,7 +89,6 @@ impl Reference {
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
                 self.complain("Auto Scaling is asked, and nothing is under way");
             }
-            Effect::Report(report) => self.reports(now, report),
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {
             }
         }
