@@ -3,8 +3,9 @@
 //! Two lines of JSON: the journal, and the MD5 of that line. Truncated JSON fails to parse, but a flipped digit does not:
 //! it would be a journal with a deadline that nothing has set. Hence the checksum.
 
-use machine::journal::{Journal, VERSION};
+use machine::journal::{Journal, VERSION, v1};
 use md5::{Digest, Md5};
+use serde::Deserialize;
 
 use crate::text::printable;
 
@@ -27,12 +28,22 @@ pub fn decode(bytes: &[u8]) -> Result<Journal, String> {
         return Err(format!("it is larger than {JOURNAL_MAX} bytes"));
     }
     let journal = whole(bytes).ok_or("it was cut off or changed: its checksum is not that of its content")?;
-    let journal: Journal =
-        serde_json::from_slice(journal).map_err(|error| printable(&error.to_string(), CAUSE_MAX))?;
-    match journal.version {
-        VERSION => Ok(journal),
-        other => Err(format!("it has version {other}, and this daemon writes version {VERSION}")),
+    let version: Version = json(journal)?;
+    match version.version {
+        VERSION => json(journal),
+        1 => Ok(Journal::from(json::<v1::Journal>(journal)?)),
+        other => Err(format!("it has version {other}, and this daemon reads versions 1 to {VERSION}")),
     }
+}
+
+/// What every version of the format has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| printable(&error.to_string(), CAUSE_MAX))
 }
 
 /// The first line, if the second is its checksum and nothing follows.

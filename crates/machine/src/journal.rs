@@ -1,5 +1,7 @@
 //! What a restarted daemon needs to go on, and when it is on disk.
 
+pub mod v1;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::timer::Timer;
 use super::turn::Turn;
 
 /// The version of the format that this build writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How many tokens of finished actions are remembered, to know late copies of their messages.
 pub const FINISHED_MAX: usize = 16;

@@ -50,7 +50,7 @@ pub enum Command {
 pub type Answer = Result<Done, Refusal>;
 
 /// A command that was carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
     /// To [`Command::Drain`]: a drain begins.
     DrainStarted,
@@ -91,7 +91,7 @@ pub enum Bound {
 }
 
 /// The lifecycle action of a drain that an operator ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionToFinish {
     /// It waits, and is completed now.
     Waits,
@@ -99,6 +99,8 @@ pub enum ActionToFinish {
     ToCome,
     /// There is none to complete.
     None,
+    /// None of the group's hooks can be completed; says why.
+    Impossible(String),
 }
 
 /// A command that was not carried out.
@@ -176,6 +178,9 @@ impl fmt::Display for Done {
             ),
             Done::Finishing { action: ActionToFinish::None, .. } => {
                 f.write_str("finishing now; there is no lifecycle action to complete")
+            }
+            Done::Finishing { action: ActionToFinish::Impossible(why), .. } => {
+                write!(f, "finishing now; there is no lifecycle action to complete: {why}")
             }
         }
     }
@@ -255,10 +260,11 @@ impl Machine {
         drain.hard_deadline = Some(drain.hard_deadline.map_or(now, |hard| hard.min(now)));
         drain.recorded = self.journal.touch();
         let action = &drain.action;
-        let action = match action.record.wait_since {
-            _ if !expected || !action.is_possible() => ActionToFinish::None,
-            Some(_) => ActionToFinish::Waits,
-            None => ActionToFinish::ToCome,
+        let action = match (&action.impossible, action.record.wait_since) {
+            _ if !expected => ActionToFinish::None,
+            (Some(why), _) => ActionToFinish::Impossible(why.clone()),
+            (None, Some(_)) => ActionToFinish::Waits,
+            (None, None) => ActionToFinish::ToCome,
         };
         Ok(Done::Finishing { result, action })
     }

@@ -1,0 +1,232 @@
+//! Version 1 of the journal, as the first releases wrote it. Frozen: a disk somewhere holds one, in mid-drain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::super::effect::CompletionResult;
+use super::super::event::{MaintenanceNotice, SpotNotice, TargetState};
+use super::super::message::SpotAction;
+use super::super::notice::{ActionNotice, Notices, Reason};
+use super::super::time::Time;
+use super::{ActionRecord, AgentRecord, DrainRecord, Ended, HookFacts, Intention, Outcome};
+
+/// A journal of version 1.
+#[derive(Debug, Deserialize)]
+pub struct Journal {
+    instance_id: String,
+    #[serde(default)]
+    boot_id: Option<String>,
+    served: bool,
+    agents: Vec<AgentV1>,
+    notices: NoticesV1,
+    drain: Option<DrainV1>,
+    finished: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AgentV1 {
+    name: String,
+    told: bool,
+    seen_draining: bool,
+    soft_deadline: Option<Time>,
+    #[serde(default)]
+    extended: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+struct NoticesV1 {
+    target: Option<TargetV1>,
+    action: Option<ActionNoticeV1>,
+    spot: Option<SpotV1>,
+    rebalance: Option<Time>,
+    maintenance: BTreeMap<String, MaintenanceV1>,
+    operator: bool,
+    settled: BTreeSet<String>,
+}
+
+#[derive(Debug, Deserialize)]
+enum TargetV1 {
+    InService,
+    Terminated,
+    Standby,
+    Detached,
+    Warmed(String),
+    Other(String),
+}
+
+#[derive(Debug, Deserialize)]
+struct ActionNoticeV1 {
+    reason: Reason,
+    token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SpotV1 {
+    action: SpotAction,
+    at: Time,
+}
+
+#[derive(Debug, Deserialize)]
+struct MaintenanceV1 {
+    event_id: String,
+    code: String,
+    not_before: Option<Time>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DrainV1 {
+    started: Time,
+    told: Option<Time>,
+    hard_deadline: Option<Time>,
+    forced: Option<CompletionResult>,
+    action: ActionV1,
+    receipts: Vec<String>,
+    message_hook: Option<String>,
+    ended: Option<EndedV1>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ActionV1 {
+    group: Option<String>,
+    hook: Option<HookV1>,
+    token: Option<String>,
+    wait_since: Option<Time>,
+    proven: bool,
+    #[serde(default)]
+    last_beat: Option<Time>,
+    intention: Option<IntentionV1>,
+    unanswered: Option<IntentionV1>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HookV1 {
+    name: String,
+    heartbeat_timeout: Duration,
+    global_timeout: Duration,
+    read: bool,
+    #[serde(default)]
+    has_others: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct IntentionV1 {
+    outcome: Outcome,
+    result: CompletionResult,
+}
+
+#[derive(Debug, Deserialize)]
+struct EndedV1 {
+    at: Time,
+    outcome: Outcome,
+    result: Option<CompletionResult>,
+}
+
+impl From<Journal> for super::Journal {
+    fn from(journal: Journal) -> Self {
+        super::Journal {
+            version: super::VERSION,
+            instance_id: journal.instance_id,
+            boot_id: journal.boot_id,
+            served: journal.served,
+            agents: journal.agents.into_iter().map(AgentRecord::from).collect(),
+            notices: Notices::from(journal.notices),
+            drain: journal.drain.map(DrainRecord::from),
+            finished: journal.finished,
+        }
+    }
+}
+
+impl From<AgentV1> for AgentRecord {
+    fn from(agent: AgentV1) -> Self {
+        AgentRecord {
+            name: agent.name,
+            told: agent.told,
+            seen_draining: agent.seen_draining,
+            soft_deadline: agent.soft_deadline,
+            extended: agent.extended,
+        }
+    }
+}
+
+impl From<NoticesV1> for Notices {
+    fn from(notices: NoticesV1) -> Self {
+        let maintenance = |event: MaintenanceV1| MaintenanceNotice {
+            event_id: event.event_id,
+            code: event.code,
+            not_before: event.not_before,
+        };
+        Notices {
+            target: notices.target.map(TargetState::from),
+            action: notices.action.map(|action| ActionNotice { reason: action.reason, token: action.token }),
+            spot: notices.spot.map(|spot| SpotNotice { action: spot.action, at: spot.at }),
+            rebalance: notices.rebalance,
+            maintenance: notices
+                .maintenance
+                .into_iter()
+                .map(|(id, event)| (id, maintenance(event)))
+                .collect(),
+            operator: notices.operator,
+            settled: notices.settled,
+        }
+    }
+}
+
+impl From<TargetV1> for TargetState {
+    fn from(target: TargetV1) -> Self {
+        match target {
+            TargetV1::InService => TargetState::InService,
+            TargetV1::Terminated => TargetState::Terminated,
+            TargetV1::Standby => TargetState::Standby,
+            TargetV1::Detached => TargetState::Detached,
+            TargetV1::Warmed(state) => TargetState::Warmed(state),
+            TargetV1::Other(state) => TargetState::Other(state),
+        }
+    }
+}
+
+impl From<DrainV1> for DrainRecord {
+    fn from(drain: DrainV1) -> Self {
+        let ended = |ended: EndedV1| Ended { at: ended.at, outcome: ended.outcome, result: ended.result };
+        DrainRecord {
+            started: drain.started,
+            told: drain.told,
+            hard_deadline: drain.hard_deadline,
+            forced: drain.forced,
+            action: ActionRecord::from(drain.action),
+            receipts: drain.receipts,
+            message_hook: drain.message_hook,
+            ended: drain.ended.map(ended),
+        }
+    }
+}
+
+impl From<ActionV1> for ActionRecord {
+    fn from(action: ActionV1) -> Self {
+        let intention =
+            |intention: IntentionV1| Intention { outcome: intention.outcome, result: intention.result };
+        ActionRecord {
+            group: action.group,
+            hook: action.hook.map(HookFacts::from),
+            token: action.token,
+            wait_since: action.wait_since,
+            proven: action.proven,
+            last_beat: action.last_beat,
+            intention: action.intention.map(intention),
+            unanswered: action.unanswered.map(intention),
+        }
+    }
+}
+
+impl From<HookV1> for HookFacts {
+    fn from(hook: HookV1) -> Self {
+        HookFacts {
+            name: hook.name,
+            heartbeat_timeout: hook.heartbeat_timeout,
+            global_timeout: hook.global_timeout,
+            read: hook.read,
+            has_others: hook.has_others,
+        }
+    }
+}
