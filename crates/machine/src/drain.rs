@@ -1,332 +1,353 @@
 //! One drain: from the first notice until its action is over or, where there is none, until its agents are done.
 
-use super::action::{ActionTrack, Situation};
-use super::agent::AgentTrack;
-use super::effect::{CompletionResult, DrainOrder};
-use super::journal::{ActionRecord, DrainRecord, Ended, FINISHED_MAX, Outcome};
-use super::message::LifecycleMessage;
-use super::notice::{ActionNotice, Notices, Reason};
-use super::report::Report;
-use super::settings::DrainAt;
-use super::time::Time;
-use super::watch::Watch;
-use super::{JournalTrack, Machine};
+use serde::{Deserialize, Serialize};
 
+use crate::action::{Action, GroupSource};
+use crate::agent::AgentTrack;
+use crate::effect::{CompletionResult, DrainOrder};
+use crate::journal::{ActionRecord, DrainRecord, Ended, JournalTrack, Outcome, Revision};
+use crate::message::LifecycleMessage;
+use crate::notice::{Notices, Reason};
+use crate::operator::Operator;
+use crate::report::Report;
+use crate::settings::{DrainAt, Settings};
+use crate::time::Time;
+use crate::turn::Turn;
+use crate::watch::Watch;
+
+/// Receipts that one drain keeps; SQS may deliver one message many times.
+const RECEIPTS_MAX: usize = 32;
+
+/// The drain of an instance.
 #[derive(Debug)]
 pub(super) struct Drain {
     pub started: Time,
-    /// When the agents were first told.
-    pub told: Option<Time>,
-    /// The earliest end that anything but the agents' own time sets.
-    pub hard_deadline: Option<Time>,
-    pub forced: Option<CompletionResult>,
-    pub action: ActionTrack,
+    pub phase: Phase,
+    pub action: Action,
+    /// What our message said, where one has come: the last that was believed.
+    pub message: Option<OwnMessage>,
     /// Receipt handles of our messages.
     pub receipts: Vec<String>,
-    /// The hook that our message named.
-    pub message_hook: Option<String>,
-    pub ended: Option<Ended>,
+    /// Looks after an instance that may stay after its action is over.
     pub watch: Option<Watch>,
     /// The revision of the journal that must be out before the agents are told, or a drain that has ended is watched.
-    pub recorded: u64,
+    recorded: Revision,
+    /// The deadline that people and agents were last told.
+    deadline: Option<Time>,
+    /// The outcome that the last run of the daemon had written down. It stands until the agents that it speaks of have
+    /// been heard.
+    standing: Option<Outcome>,
 }
 
-impl Drain {
-    fn new(now: Time, mut action: ActionTrack, journal: &mut JournalTrack) -> Self {
-        let recorded = journal.touch();
-        action.intention_revision = recorded;
-        Drain {
-            started: now,
-            told: None,
-            hard_deadline: None,
-            forced: None,
-            action,
-            receipts: Vec::new(),
-            message_hook: None,
-            ended: None,
-            watch: None,
-            recorded,
+/// The life of a drain. It only ever moves down this list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// There is a notice, and the agents are not told yet: `lifecycle.drain_at` is `wait`.
+    Noticed,
+    /// The agents drain.
+    Draining {
+        /// When they were first told.
+        since: Time,
+    },
+    /// An operator has ended it: only the lifecycle action is still completed.
+    Finishing {
+        /// When the agents were first told, where they were.
+        since: Option<Time>,
+        /// What the operator asked for.
+        finish: Finish,
+    },
+    /// It is over, and the notices that it was for are in force: the agents stay drained.
+    Ended {
+        /// When the agents were first told, where they were.
+        since: Option<Time>,
+        /// How it ended.
+        ended: Ended,
+    },
+}
+
+impl Phase {
+    /// How the drain ended, once it has.
+    pub fn ended(&self) -> Option<Ended> {
+        match self {
+            Phase::Ended { ended, .. } => Some(*ended),
+            Phase::Noticed | Phase::Draining { .. } | Phase::Finishing { .. } => None,
         }
     }
 
-    /// Goes on with the drain of the last run.
-    pub fn recover(record: DrainRecord, notices: &Notices, now: Time) -> Self {
-        let stays = |ended: &Ended| stays(ended.outcome, ended.result, notices, &record.action);
-        let watch = record.ended.filter(stays).map(|_| Watch::new(now));
-        Drain {
-            started: record.started.min(now),
-            told: record.told,
-            hard_deadline: record.hard_deadline,
-            forced: record.forced,
-            action: ActionTrack::recover(record.action, record.started, now),
-            receipts: record.receipts,
-            message_hook: record.message_hook,
-            ended: record.ended,
-            watch,
-            recorded: 0,
+    /// When the agents were first told, where they were.
+    pub fn told(&self) -> Option<Time> {
+        match self {
+            Phase::Draining { since } => Some(*since),
+            Phase::Finishing { since, .. } | Phase::Ended { since, .. } => *since,
+            Phase::Noticed => None,
         }
+    }
+}
+
+/// An operator's order to end a drain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// Who asked.
+    pub by: Operator,
+    /// When.
+    pub at: Time,
+    /// The result to report to Auto Scaling.
+    pub result: CompletionResult,
+}
+
+/// What a message about our own action said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnMessage {
+    /// `LifecycleHookName`
+    pub hook: String,
+    /// `LifecycleActionToken`: tells copies of a message from that of another action.
+    pub token: Option<String>,
+}
+
+impl Drain {
+    /// A drain begins. `group` is the group as far as it is known, `absent_at` when the action was last known not to wait.
+    pub fn new(now: Time, group: Option<String>, absent_at: Option<Time>, journal: &mut JournalTrack) -> Self {
+        let recorded = journal.touch();
+        Drain::with_action(now, Action::new(group, absent_at, recorded), recorded)
+    }
+
+    /// A drain begins because a retained instance is released: Auto Scaling runs a new action, for which a heartbeat has
+    /// just succeeded.
+    pub fn released(
+        known: ActionRecord,
+        since: Time,
+        beat: Time,
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+    ) -> Self {
+        let recorded = journal.touch();
+        let action = Action::released(known, since, beat, turn, recorded);
+        Drain::with_action(turn.now, action, recorded)
+    }
+
+    fn with_action(started: Time, action: Action, recorded: Revision) -> Self {
+        Drain {
+            started,
+            phase: Phase::Noticed,
+            action,
+            message: None,
+            receipts: Vec::new(),
+            watch: None,
+            recorded,
+            deadline: None,
+            standing: None,
+        }
+    }
+
+    /// Goes on with the drain of the last run. What it had written down of its agents says nothing after a reboot, which
+    /// none of them has outlived.
+    pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
+        let DrainRecord { started, phase, action, message, receipts } = record;
+        let started = started.min(now);
+        let intention = action.completion.intention().filter(|_| !rebooted);
+        let mut drain = Drain {
+            started,
+            phase,
+            action: Action::recover(action, started, now),
+            message,
+            receipts,
+            watch: None,
+            recorded: Revision::default(),
+            deadline: None,
+            standing: intention.map(|intention| intention.outcome),
+        };
+        if let Some(ended) = drain.ended() {
+            drain.watch = drain.may_stay(ended, notices).then(|| Watch::new(now));
+        }
+        drain
     }
 
     /// What outlives the daemon.
     pub fn record(&self) -> DrainRecord {
         DrainRecord {
             started: self.started,
-            told: self.told,
-            hard_deadline: self.hard_deadline,
-            forced: self.forced,
-            action: self.action.record.clone(),
+            phase: self.phase.clone(),
+            action: self.action.record(),
+            message: self.message.clone(),
             receipts: self.receipts.clone(),
-            message_hook: self.message_hook.clone(),
-            ended: self.ended,
         }
+    }
+
+    /// Whether its action must be over by now: it was last kept alive longer ago than it lives. What waits now is another
+    /// one, for which nothing has been drained.
+    pub fn is_outdated(&self, now: Time) -> bool {
+        self.is_under_way() && self.action.expires().is_some_and(|expires| now > expires)
+    }
+
+    /// Whether it is under way: it has not ended.
+    pub fn is_under_way(&self) -> bool {
+        self.ended().is_none()
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.phase.ended()
+    }
+
+    /// When the agents were first told, where they were.
+    pub fn told(&self) -> Option<Time> {
+        self.phase.told()
+    }
+
+    /// What an operator has ordered, where one has ended it.
+    pub fn finish(&self) -> Option<&Finish> {
+        if let Phase::Finishing { finish, .. } = &self.phase { Some(finish) } else { None }
+    }
+
+    /// The end that is set from outside: by the notices in force, the action and an operator.
+    pub fn bound(&self, notices: &Notices, now: Time) -> Option<Time> {
+        let finish = self.finish().map(|finish| finish.at);
+        [notices.hard_deadline(now), self.action.deadline(), finish].into_iter().flatten().min()
+    }
+
+    /// The agents are told to drain.
+    pub fn tell(&mut self, now: Time, journal: &mut JournalTrack) {
+        self.phase = Phase::Draining { since: now };
+        self.recorded = journal.touch();
+    }
+
+    /// An operator ends it.
+    pub fn finish_by(&mut self, by: Operator, at: Time, result: CompletionResult, journal: &mut JournalTrack) {
+        let finish = Finish { by, at, result };
+        self.phase = Phase::Finishing { since: self.told(), finish };
+        self.recorded = journal.touch();
+    }
+
+    /// It ends.
+    pub fn end(&mut self, ended: Ended, notices: &Notices, journal: &mut JournalTrack) -> Revision {
+        self.phase = Phase::Ended { since: self.told(), ended };
+        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at));
+        self.recorded = journal.touch();
+        self.recorded
+    }
+
+    /// Whether what is decided here is out, so that it may be acted on.
+    pub fn is_recorded(&self, journal: &JournalTrack) -> bool {
+        journal.is_released(self.recorded)
+    }
+
+    /// Takes the deadline that is in force now. People and agents hear of a new one, the agents once the journal has what
+    /// it follows from.
+    pub fn announce(&mut self, deadline: Option<Time>, turn: &mut Turn, journal: &mut JournalTrack) {
+        let before = std::mem::replace(&mut self.deadline, deadline);
+        if before == deadline || self.told().is_none() {
+            return;
+        }
+        self.recorded = journal.touch();
+        if let (Some(_), Some(deadline)) = (before, deadline) {
+            turn.report(Report::DeadlineMoved { deadline });
+        }
+    }
+
+    /// A message about our own action: it is kept to be deleted.
+    pub fn keep(&mut self, receipt: &str, message: &LifecycleMessage) {
+        self.message = Some(OwnMessage { hook: message.hook.clone(), token: message.token.clone() });
+        if self.receipts.len() < RECEIPTS_MAX && !self.receipts.iter().any(|kept| kept == receipt) {
+            self.receipts.push(receipt.to_owned());
+        }
+    }
+
+    /// What was taken for our messages is not ours, or is over: hands out their receipts and the token.
+    pub fn forget_messages(&mut self) -> (Vec<String>, Option<String>) {
+        let token = self.message.take().and_then(|message| message.token);
+        (std::mem::take(&mut self.receipts), token)
     }
 
     /// Whether an action of ours waits to be completed.
     pub fn awaits_completion(&self) -> bool {
-        let action = &self.action;
-        self.ended.is_none()
-            && action.is_possible()
-            && (action.record.wait_since.is_some() || !action.can_withdraw())
+        self.is_under_way() && self.action.awaits_completion()
     }
 
     /// Whether the message is that of the action that has ended, and came only after that.
     pub fn has_outlived(&self, message: &LifecycleMessage) -> bool {
-        let ended = self.ended.filter(Ended::ended_an_action);
+        let ended = self.ended().filter(Ended::ended_an_action);
         // Of two messages AWS's clock says which is the newer; of a message and the end of a drain, only ours does.
         ended.is_some_and(|ended| message.sent.is_some_and(|sent| sent <= ended.at))
             && !self.action.is_older_than(message)
     }
 
-    /// The outcome that the last run had written down stands until the agents that it speaks of have been heard.
-    fn standing(&self, agents: &[AgentTrack]) -> Option<Outcome> {
-        let outcome = self.action.record.intention?.outcome;
-        agents.iter().all(AgentTrack::is_as_recovered).then_some(outcome)
+    /// Whether a message names another group than Auto Scaling does.
+    pub fn contradicts(&mut self, turn: &mut Turn, message: &LifecycleMessage) -> bool {
+        !self.action.learn_group(turn, &message.group, GroupSource::Message)
     }
 
     /// What an agent is to be told, once it is time to tell it.
-    pub fn order(&self, agent: &AgentTrack, reason: Option<Reason>) -> Option<DrainOrder> {
-        self.told?;
+    pub fn order(&self, agent: &AgentTrack, reason: Option<Reason>, bound: Option<Time>) -> Option<DrainOrder> {
+        self.told()?;
         let reason = reason.unwrap_or(Reason::AutoscalingTermination);
-        let deadline = agent.deadline(self.hard_deadline)?;
-        Some(DrainOrder { reason, deadline })
+        Some(DrainOrder { reason, deadline: agent.deadline(bound)? })
     }
-}
 
-/// Whether the instance may stay after its action is over.
-fn stays(
-    outcome: Outcome,
-    result: Option<CompletionResult>,
-    notices: &Notices,
-    action: &ActionRecord,
-) -> bool {
-    let kept = matches!(
-        notices.action.as_ref().map(|action| action.reason),
-        Some(Reason::WarmPool | Reason::RootVolumeReplacement)
-    );
-    let others = action.hook.as_ref().is_some_and(|hook| hook.has_others || !hook.read);
-    kept || others || result == Some(CompletionResult::Abandon) || outcome == Outcome::Overtaken
-}
+    /// Whether the instance may stay after its action is over.
+    fn may_stay(&self, ended: Ended, notices: &Notices) -> bool {
+        let kept = matches!(
+            notices.action.as_ref().map(|action| action.reason),
+            Some(Reason::WarmPool | Reason::RootVolumeReplacement)
+        );
+        let others = self.action.hook().is_some_and(|hook| hook.has_others || !hook.read);
+        kept || others || ended.result == Some(CompletionResult::Abandon) || ended.outcome == Outcome::Overtaken
+    }
 
-impl Machine {
-    /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
-    pub(super) fn begin_or_leave(&mut self, in_force: &[Reason]) {
-        let fresh = self.forget_settled();
-        let ended = self.drain.as_ref().map(|drain| drain.ended.is_some());
-        match (ended, in_force.first()) {
-            (None, Some(reason)) => self.begin(*reason),
-            (Some(true), Some(reason)) if fresh => self.begin(*reason),
-            (Some(_), None) => self.leave(),
-            (None, None) | (Some(_), Some(_)) => {}
+    /// Whether the agents are to be told now.
+    pub fn is_time(&self, settings: &Settings, in_force: &[Reason]) -> bool {
+        if self.phase != Phase::Noticed {
+            return false;
         }
+        // Behind a load balancer: it has stopped routing to the agents, or that will never be known.
+        settings.drain_at == DrainAt::Notice
+            || self.action.waits_since().is_some()
+            || !self.action.is_possible()
+            || (!settings.queue && self.action.is_blind())
+            || in_force.iter().any(|reason| !waits_for_action(*reason))
     }
 
-    /// Forgets what was dealt with and is not in force any more. Whether anything in force has not been dealt with.
-    fn forget_settled(&mut self) -> bool {
-        if self.notices.settled.is_empty() {
-            return true;
+    /// How it has ended, once it has for every agent: as badly as for the worst off; or as an operator has ended it.
+    pub fn outcome(
+        &mut self,
+        agents: &[AgentTrack],
+        bound: Option<Time>,
+        turn: &mut Turn,
+    ) -> Option<Outcome> {
+        if !agents.iter().all(AgentTrack::is_as_recovered) {
+            self.standing = None;
         }
-        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
-        let known = self.notices.settled.len();
-        self.notices.settled.retain(|name| names.contains(name));
-        if self.notices.settled.len() != known {
-            self.journal.touch();
-        }
-        self.notices.settled != names
-    }
-
-    fn begin(&mut self, reason: Reason) {
-        self.turn.forget_denials();
-        let known = self.drain.take().and_then(|drain| drain.action.record.group);
-        let group = self.settings.group.clone().or(known);
-        let action = ActionTrack::new(group, self.imds.in_service_at);
-        self.drain = Some(Drain::new(self.turn.now, action, &mut self.journal));
-        self.turn.report(Report::DrainStarted { reason });
-    }
-
-    /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
-    pub(super) fn begin_released(&mut self, since: Time, beat: Time) {
-        let known = self.drain.take().map(|drain| drain.action.record).unwrap_or_default();
-        self.notices.settled.clear();
-        self.notices.action = Some(ActionNotice { reason: Reason::AutoscalingTermination, token: None });
-        self.begin(Reason::AutoscalingTermination);
-        if let Some(drain) = &mut self.drain {
-            let record = ActionRecord {
-                group: known.group,
-                hook: known.hook,
-                wait_since: Some(since),
-                proven: true,
-                ..ActionRecord::default()
-            };
-            drain.action = ActionTrack::recover(record, since, self.turn.now);
-            drain.action.beaten(&mut self.turn, beat);
-            drain.action.intention_revision = drain.recorded;
-        }
-    }
-
-    /// No notice is in force any more: the instance stays.
-    fn leave(&mut self) {
-        let Some(drain) = &self.drain else { return };
-        if drain.ended.is_none() {
-            if !drain.action.can_withdraw() {
-                return;
+        let standing = self.standing;
+        match &self.phase {
+            Phase::Noticed => None,
+            Phase::Finishing { .. } => Some(Outcome::Finished),
+            Phase::Ended { ended, .. } => Some(ended.outcome),
+            Phase::Draining { .. } => {
+                let mut worst = Some(Outcome::Drained);
+                for agent in agents {
+                    // Every agent is asked, so that the machine wakes for the earliest.
+                    worst = worst.zip(agent.settled(bound, turn)).map(|(worst, this)| worst.max(this));
+                }
+                worst.or(standing)
             }
-            self.end(Outcome::Withdrawn, None);
-        }
-        if self.agents.iter().any(|agent| agent.record.told) {
-            self.turn.report(Report::AgentsReturned);
-        }
-        for agent in &mut self.agents {
-            agent.release(self.turn.now);
-        }
-        self.notices.settled.clear();
-        self.drain = None;
-        self.returned = self.journal.touch();
-    }
-
-    /// Ends the drain, with or without a completed action.
-    pub(super) fn end(&mut self, outcome: Outcome, result: Option<CompletionResult>) {
-        let now = self.turn.now;
-        // What was read while the action waited says nothing of the time after.
-        self.imds.settle();
-        let reasons = self.notices.in_force(&self.settings, &mut self.turn);
-        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
-        let Some(drain) = &mut self.drain else { return };
-        drain.ended = Some(Ended { at: now, outcome, result });
-        let stays = stays(outcome, result, &self.notices, &drain.action.record);
-        drain.watch = stays.then(|| Watch::new(now));
-        let revision = self.journal.touch();
-        drain.recorded = revision;
-        for receipt in &drain.receipts {
-            self.queue.delete(receipt.clone(), revision);
-        }
-        let token = drain.action.record.token.clone();
-        self.turn.report(Report::DrainEnded {
-            outcome,
-            reason: reasons.first().copied(),
-            result,
-            took: now.since(drain.started),
-            heartbeats: drain.action.heartbeats,
-        });
-        self.notices.settled = names;
-        self.finish_token(token);
-    }
-
-    fn finish_token(&mut self, token: Option<String>) {
-        let Some(token) = token.filter(|token| !self.finished.contains(token)) else { return };
-        if self.finished.len() == FINISHED_MAX {
-            self.finished.remove(0);
-        }
-        self.finished.push(token);
-    }
-
-    /// The message spoke of an action that was over before it came: as if it had not.
-    pub(super) fn forget_stale_action(&mut self) {
-        let Some(drain) = &mut self.drain else { return };
-        self.turn.report(Report::StaleMessage);
-        let revision = self.journal.touch();
-        for receipt in drain.receipts.drain(..) {
-            self.queue.delete(receipt, revision);
-        }
-        drain.message_hook = None;
-        let record = std::mem::take(&mut drain.action.record);
-        drain.action = ActionTrack::new(record.group, Some(self.turn.now));
-        drain.action.record.hook = record.hook;
-        drain.action.intention_revision = revision;
-        let token = record.token;
-        self.notices.action = None;
-        self.finish_token(token);
-    }
-
-    /// Moves the drain under way on: the deadline, the moment to tell the agents, the action, the end.
-    pub(super) fn drive_action(&mut self, in_force: &[Reason]) {
-        let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
-        let Some(drain) = drain else { return };
-        if drain.ended.is_some() {
-            if let Some(watch) = &mut drain.watch
-                && journal.is_released(drain.recorded)
-            {
-                watch.decide(turn, &drain.action.record);
-            }
-            return;
-        }
-        let bounds = [drain.hard_deadline, notices.hard_deadline(turn.now), drain.action.hard_deadline()];
-        let hard = bounds.into_iter().flatten().min();
-        if hard != drain.hard_deadline {
-            let before = latest_deadline(agents, drain.hard_deadline);
-            drain.hard_deadline = hard;
-            // Agents hear of it once it is written down, so that a restart does not move it back.
-            drain.recorded = journal.touch();
-            let moved = latest_deadline(agents, hard).filter(|deadline| Some(*deadline) != before);
-            if let (Some(_), Some(deadline)) = (drain.told, moved) {
-                turn.report(Report::DeadlineMoved { deadline });
-            }
-        }
-        if drain.told.is_none()
-            && (settings.drain_at == DrainAt::Notice || is_time(drain, in_force, settings.queue))
-        {
-            drain.told = Some(turn.now);
-            drain.recorded = journal.touch();
-            agents.iter_mut().for_each(|agent| agent.begin(turn.now));
-            turn.report(Report::AgentsTold { deadline: latest_deadline(agents, hard) });
-        }
-        let done = drain.told.and_then(|_| outcome(agents, hard, turn)).or_else(|| drain.standing(agents));
-        let expected = notices.expects_action() || drain.action.is_committed();
-        let forced = drain.forced;
-        drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
-        if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
-            self.end(outcome, None);
         }
     }
 }
 
 /// When the last agent's time is up.
-pub(super) fn latest_deadline(agents: &[AgentTrack], hard: Option<Time>) -> Option<Time> {
-    agents.iter().filter_map(|agent| agent.deadline(hard)).max()
+pub(super) fn latest_deadline(agents: &[AgentTrack], bound: Option<Time>) -> Option<Time> {
+    agents.iter().filter_map(|agent| agent.deadline(bound)).max()
 }
 
-/// Whether agents behind a load balancer are to be told: it has stopped routing to them, or that will never be known.
-fn is_time(drain: &Drain, in_force: &[Reason], queue: bool) -> bool {
-    let waits_for_action = |reason| match reason {
-        &Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
+/// Whether a notice is one of a lifecycle action, behind which a load balancer may still route to the agents.
+fn waits_for_action(reason: Reason) -> bool {
+    match reason {
+        Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
         Reason::SpotInterruption
         | Reason::RebalanceRecommendation
         | Reason::ScheduledMaintenance
         | Reason::Standby
         | Reason::Detachment
         | Reason::Operator => false,
-    };
-    drain.action.record.wait_since.is_some()
-        || !drain.action.is_possible()
-        || (!queue && drain.action.is_blind())
-        || in_force.iter().any(|reason| !waits_for_action(reason))
-}
-
-/// How the drain has ended, once it has for every agent: as badly as for the worst off.
-fn outcome(agents: &[AgentTrack], hard: Option<Time>, turn: &mut super::Turn) -> Option<Outcome> {
-    let mut worst = Some(Outcome::Drained);
-    for agent in agents {
-        // Every agent is asked, so that the machine wakes for the earliest.
-        worst = worst.zip(agent.settled(hard, turn)).map(|(worst, this)| worst.max(this));
     }
-    worst
 }

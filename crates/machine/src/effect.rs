@@ -88,15 +88,13 @@ pub enum Effect {
     },
 }
 
-/// Names a lifecycle action to AWS: hook, group, and the token or else the instance.
+/// Names a lifecycle action of this instance to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionName {
     /// `LifecycleHookName`
     pub hook: String,
     /// `AutoScalingGroupName`
     pub group: String,
-    /// `LifecycleActionToken` where it is known: a late call can then never hit a newer action.
-    pub token: Option<String>,
 }
 
 /// `LifecycleActionResult`.

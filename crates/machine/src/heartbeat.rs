@@ -33,6 +33,19 @@ pub(super) fn retry(timeout: Duration) -> Backoff {
     Backoff { first: timeout / 100, most: timeout / 50 }
 }
 
+/// So many tries fit before the action expires, at the pace of [`retry`] and [`throttled_retry`].
+pub(super) const QUICK_TRIES: u32 = 3;
+
+/// From one try to the next, whatever came of it.
+pub(super) const SPACING: Duration = Duration::from_secs(1);
+
+/// Between tries once the quick ones have failed: ten in a timeout, for as long as it takes.
+pub(super) fn slow_retry(timeout: Duration) -> Backoff {
+    let pause = timeout / 10;
+    // A backoff draws from its upper half.
+    Backoff { first: pause * 2, most: pause * 2 }
+}
+
 /// Between attempts that were throttled: they are answered at once, so longer waits still leave room for three.
 pub(super) fn throttled_retry(timeout: Duration) -> Backoff {
     Backoff { first: timeout / 50, most: timeout / 15 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::action::{Completion, Group, Wait};
+use super::drain::{OwnMessage, Phase};
 use super::effect::{CompletionResult, Effect, EffectId};
 use super::notice::Notices;
 use super::time::Time;
@@ -21,6 +23,10 @@ pub const FINISHED_MAX: usize = 16;
 
 /// How long after a failed write the next one is tried, where nothing else asks for one.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// Counts what has been decided that must outlive the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Revision(u64);
 
 /// All that outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,42 +71,29 @@ pub struct AgentRecord {
 pub struct DrainRecord {
     /// When the first notice came.
     pub started: Time,
-    /// When the agents were first told.
-    pub told: Option<Time>,
-    /// The earliest end that anything but the agents' own time sets. It only ever moves earlier.
-    pub hard_deadline: Option<Time>,
-    /// The result that an operator has asked for, with the deadline set to that moment.
-    pub forced: Option<CompletionResult>,
+    /// How far it has come.
+    pub phase: Phase,
     /// The lifecycle action.
     pub action: ActionRecord,
+    /// What our message said, where one has come.
+    pub message: Option<OwnMessage>,
     /// Receipt handles of our messages, to be deleted when the action is over.
     pub receipts: Vec<String>,
-    /// The hook that they name.
-    pub message_hook: Option<String>,
-    /// How it ended; kept until the notices are withdrawn.
-    pub ended: Option<Ended>,
 }
 
 /// What outlives the daemon of one lifecycle action.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ActionRecord {
     /// The group, where it is known.
-    pub group: Option<String>,
+    pub group: Option<Group>,
     /// The hook and its timeouts, where they are known.
     pub hook: Option<HookFacts>,
-    /// `LifecycleActionToken`, where a message has brought it.
-    pub token: Option<String>,
-    /// When Wait began, at the earliest; `None` while it is not known to have begun.
-    pub wait_since: Option<Time>,
     /// A heartbeat has succeeded, so hook and group are right.
     pub proven: bool,
-    /// When the last heartbeat that succeeded was sent: the action's expiry counts from it.
-    #[serde(default)]
-    pub last_beat: Option<Time>,
-    /// The intention to complete.
-    pub intention: Option<Intention>,
-    /// A completion was sent with this intention and its answer is not known: it may have taken effect.
-    pub unanswered: Option<Intention>,
+    /// Where it stands at AWS.
+    pub wait: Wait,
+    /// What has been decided about completing it.
+    pub completion: Completion,
 }
 
 /// The hook to complete.
@@ -156,6 +149,8 @@ pub enum Outcome {
     Deadline,
     /// An agent could not be drained.
     Failed,
+    /// An operator ended it.
+    Finished,
     /// The instance stays.
     Withdrawn,
     /// The action ended without us: expired, completed by hand, hook deleted.
@@ -169,6 +164,7 @@ impl Outcome {
             Outcome::Drained => "drained",
             Outcome::Deadline => "deadline",
             Outcome::Failed => "failed",
+            Outcome::Finished => "finished",
             Outcome::Withdrawn => "withdrawn",
             Outcome::Overtaken => "overtaken",
         }
@@ -184,10 +180,10 @@ impl fmt::Display for Outcome {
 /// What has been decided and what is on disk, as revisions of the journal.
 #[derive(Debug, Default)]
 pub(super) struct JournalTrack {
-    revision: u64,
-    writing: Option<(EffectId, u64)>,
-    released: u64,
-    on_disk: u64,
+    revision: Revision,
+    writing: Option<(EffectId, Revision)>,
+    released: Revision,
+    on_disk: Revision,
     /// The last write has failed.
     failing: bool,
     retry_at: Time,
@@ -196,14 +192,14 @@ pub(super) struct JournalTrack {
 impl JournalTrack {
     /// Something has changed that must outlive the daemon. What depends on it waits for
     /// [`is_released`](Self::is_released) of the revision returned.
-    pub fn touch(&mut self) -> u64 {
-        self.revision += 1;
+    pub fn touch(&mut self) -> Revision {
+        self.revision.0 += 1;
         self.revision
     }
 
     /// Whether that revision is on disk, or the disk has refused it: work must be saved even where it cannot be
     /// written down.
-    pub fn is_released(&self, revision: u64) -> bool {
+    pub fn is_released(&self, revision: Revision) -> bool {
         revision <= self.released
     }
 

@@ -12,21 +12,19 @@
 //!
 //! # Layout
 //!
-//! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`]: the vocabulary.
+//! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`], [`operator`], [`status`]: the vocabulary.
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
-//! - `drain`: one drain, from the first notice to its end; `agent`: its agents; `operator`: what people ask for.
-//! - `action`: the drain's lifecycle action: what is done about it, with `action/lookup` (its names), `action/calls`
-//!   (heartbeats and completions answered) and `action/why` (what `No active Lifecycle Action found` meant); `hook`,
-//!   `heartbeat` and `verdict` are the arithmetic under it.
+//! - [`drain`]: one drain, from the first notice to its end; `agent`: its agents; [`action`]: its lifecycle action.
+//! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message.
 //! - `watch`: the instance that stays after its action is over.
-//! - `turn`, `backoff`, `timer`, `time`: how it goes about it; `status`: what it is doing now.
+//! - `turn`, `timer`, `time`: how it goes about it; `defect`: what must hold.
 //! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
 
-mod action;
+pub mod action;
 mod agent;
 mod backoff;
-mod drain;
+pub mod drain;
 pub mod effect;
 pub mod event;
 mod heartbeat;
@@ -40,12 +38,12 @@ mod queue;
 pub mod report;
 mod route;
 pub mod settings;
+mod standing;
 pub mod status;
 mod time;
 pub mod timer;
 mod told;
 mod turn;
-mod verdict;
 mod watch;
 
 pub use effect::Effect;
@@ -54,12 +52,12 @@ pub use time::Time;
 
 use std::sync::Arc;
 
-use action::Over;
+use action::{Over, Situation};
 use agent::{AgentTrack, Want};
-use drain::Drain;
+use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
-use journal::{Journal, JournalTrack, Outcome};
-use notice::{Notices, Reason};
+use journal::{Ended, Journal, JournalTrack, Outcome, Revision};
+use notice::{ActionNotice, Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -91,7 +89,7 @@ pub struct Machine {
     queue: QueueTrack,
     journal: JournalTrack,
     /// The revision of the journal that must be out before the agents are told to serve again.
-    returned: u64,
+    returned: Revision,
     /// Tokens of actions that are over, oldest first.
     finished: Vec<String>,
 }
@@ -110,7 +108,7 @@ impl Machine {
             drain: None,
             queue: QueueTrack::default(),
             journal: JournalTrack::default(),
-            returned: 0,
+            returned: Revision::default(),
             finished: Vec::new(),
             settings,
         }
@@ -133,7 +131,7 @@ impl Machine {
 
     /// Whether a drain is under way: from the first notice to its end.
     pub fn is_draining(&self) -> bool {
-        self.drain.as_ref().is_some_and(|drain| drain.ended.is_none())
+        self.drain.as_ref().is_some_and(Drain::is_under_way)
     }
 
     /// Whether nothing is to be done, and nothing but news is waited for.
@@ -146,6 +144,7 @@ impl Machine {
         self.journal.is_writing()
     }
 
+    /// Takes in what an event says. Nothing is decided here.
     fn absorb(&mut self, event: Event) {
         match event {
             Event::Started { journal } => self.recover(journal),
@@ -157,7 +156,10 @@ impl Machine {
                     self.journal.touch();
                 }
             }
-            Event::Operator { by, command } => self.on_operator(&by, command),
+            Event::Operator { by, command } => {
+                let answer = command.carry_out(self, by);
+                self.turn.answer(answer);
+            }
             Event::JournalWritten { id } => {
                 self.journal.written(id);
             }
@@ -166,18 +168,7 @@ impl Machine {
                     self.turn.report(Report::JournalFailed { why, first });
                 }
             }
-            Event::AgentAnswered { id, answer } => {
-                // Each id is one agent's; to the others the answer is stale.
-                let mut answer = Some(answer);
-                for agent in &mut self.agents {
-                    if agent.awaits(id)
-                        && let Some(answer) = answer.take()
-                        && agent.answered(&mut self.turn, id, answer)
-                    {
-                        self.journal.touch();
-                    }
-                }
-            }
+            Event::AgentAnswered { id, answer } => self.on_agent(id, answer),
             Event::HeartbeatAnswered { id, result } => {
                 self.turn.answered(id);
                 self.on_heartbeat(id, result);
@@ -189,17 +180,10 @@ impl Machine {
                 self.on_over(over);
             }
             Event::InstanceDescribed { id, result } => self.on_instance(id, result),
-            Event::HooksDescribed { id, result } => {
-                let Some(drain) = &mut self.drain else { return };
-                let hook = drain.message_hook.clone();
-                if drain.action.on_hooks(&mut self.turn, &self.settings, id, result, hook.as_deref()) {
-                    self.journal.touch();
-                    self.disown_messages();
-                }
-            }
+            Event::HooksDescribed { id, result } => self.on_hooks(id, result),
             Event::MessagesReceived { id, result } => {
                 let messages = self.queue.on_received(&mut self.turn, id, result);
-                self.route(messages);
+                route::route(self, messages);
             }
             Event::VisibilitySet { id: _, result } => {
                 if let Err(error) = result {
@@ -233,32 +217,61 @@ impl Machine {
             }
         }
         let Some(record) = drain else { return };
-        let drain = Drain::recover(record, &self.notices, now);
-        if drain.told.is_some() {
+        let drain = Drain::recover(record, &self.notices, now, rebooted);
+        if drain.told().is_some() {
             // An agent that is new in the configuration has its whole time from now on.
             let new = self.agents.iter_mut().filter(|agent| agent.record.soft_deadline.is_none());
             new.for_each(|agent| agent.begin(now));
         }
-        match drain.ended {
-            Some(_) => drain.receipts.iter().for_each(|receipt| self.queue.delete(receipt.clone(), 0)),
-            None => {
-                drain.receipts.iter().for_each(|receipt| self.queue.hide(receipt.clone(), 0));
-                self.turn.report(Report::DrainRecovered { started: drain.started });
-            }
+        let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
+        match ended {
+            Some(_) => drain.receipts.iter().for_each(|receipt| {
+                self.queue.delete(receipt.clone(), Revision::default());
+            }),
+            None => drain.receipts.iter().for_each(|receipt| {
+                self.queue.hide(receipt.clone(), Revision::default());
+            }),
         }
         self.drain = Some(drain);
+        if ended.is_none() {
+            self.turn.report(Report::DrainRecovered { started });
+        }
+        if outdated {
+            self.end(Outcome::Overtaken, None);
+        }
+    }
+
+    fn on_agent(&mut self, id: effect::EffectId, answer: event::AgentAnswer) {
+        // Each id is one agent's; to the others the answer is stale.
+        let Some(agent) = self.agents.iter_mut().find(|agent| agent.awaits(id)) else { return };
+        if agent.answered(&mut self.turn, id, answer) {
+            self.journal.touch();
+        }
     }
 
     fn on_heartbeat(&mut self, id: effect::EffectId, result: Result<(), event::CallError>) {
         let Some(drain) = &mut self.drain else { return };
-        let hook = drain.action.record.hook.as_ref();
-        if let (Some(watch), Some(hook)) = (&mut drain.watch, hook)
-            && let Some(seen) = watch.on_heartbeat(id, hook.heartbeat_timeout, &result)
+        if let (Some(watch), Some(hook)) = (&mut drain.watch, drain.action.hook())
+            && watch.awaits_heartbeat(id)
         {
+            let seen = watch.on_heartbeat(&mut self.turn, id, hook.heartbeat_timeout, result);
             return self.on_seen(seen);
         }
         if drain.action.on_heartbeat(&mut self.turn, id, result) {
             self.journal.touch();
+        }
+    }
+
+    fn on_hooks(
+        &mut self,
+        id: effect::EffectId,
+        result: Result<Vec<event::Hook>, event::CallError>,
+    ) {
+        let Some(drain) = &mut self.drain else { return };
+        let named = drain.message.as_ref().map(|message| message.hook.as_str());
+        if drain.action.on_hooks(&mut self.turn, &self.settings, id, result, named) {
+            self.journal.touch();
+            route::disown_messages(self);
         }
     }
 
@@ -269,9 +282,10 @@ impl Machine {
     ) {
         let Some(drain) = &mut self.drain else { return };
         let deaf = self.imds.deaf;
-        if let Some(seen) =
-            drain.watch.as_mut().and_then(|w| w.on_instance(&mut self.turn, id, &result, deaf))
+        if let Some(watch) = &mut drain.watch
+            && watch.awaits_description(id)
         {
+            let seen = watch.on_instance(&mut self.turn, id, &result, deaf);
             return self.on_seen(seen);
         }
         // Auto Scaling and IMDS agree that it serves: what comes after that is a new notice.
@@ -281,32 +295,54 @@ impl Machine {
         self.journal.touch();
         self.on_over(over);
         if serves && !self.is_draining() {
-            self.on_seen(Seen::InService);
+            self.on_seen(Some(Seen::InService));
         }
     }
 
-    fn on_seen(&mut self, seen: Seen) {
+    fn on_seen(&mut self, seen: Option<Seen>) {
         match seen {
-            Seen::InService => {
+            None => {}
+            Some(Seen::InService) => {
                 self.notices.target = None;
                 self.notices.action = None;
             }
-            Seen::NewAction { since, beat } => self.begin_released(since, beat),
+            Some(Seen::NewAction { since, beat }) => self.begin_released(since, beat),
+        }
+    }
+
+    fn on_over(&mut self, over: Option<Over>) {
+        // What was asked before the drain ended may be answered after: it ends once.
+        if !self.is_draining() {
+            return;
+        }
+        match over {
+            None => {}
+            Some(Over::Completed(outcome, result)) => self.end(outcome, Some(result)),
+            Some(Over::Overtaken) => self.end(Outcome::Overtaken, None),
+            Some(Over::Stale) => self.forget_stale_action(),
         }
     }
 
     /// Looks at all that is known, and does what is due.
     fn decide(&mut self) {
+        // Whether IMDS can be heard comes first: it says whether the notices are whole.
         self.imds.decide(&mut self.turn, self.settings.queue);
+        // Then what is in force, and with it whether there is a drain.
         self.withdraw_target();
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
-        let reason = in_force.first().copied();
-        self.drive_action(&in_force);
-        self.direct_agents(reason);
+        // The drain before the agents: they are told what it has decided.
+        self.drive(&in_force);
+        self.direct_agents(in_force.first().copied());
+        // The queue last of what talks to AWS: what the action has found out may spare a receive.
         let wanted = self.wants_queue();
         let deadline = self.message_deadline();
         self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
+        // The journal has what all of this has decided.
+        self.write_journal();
+    }
+
+    fn write_journal(&mut self) {
         let Machine { settings, notices, served, agents, drain, journal, finished, turn, .. } = self;
         journal.decide(turn, || Journal {
             version: journal::VERSION,
@@ -323,63 +359,189 @@ impl Machine {
     /// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
     /// action that counts.
     fn withdraw_target(&mut self) {
-        if !self.imds.is_back(&self.notices) {
-            return;
-        }
         let waits = self.drain.as_ref().is_some_and(Drain::awaits_completion);
-        if waits {
+        if waits || !self.imds.is_back(&self.notices) {
             return;
         }
         self.imds.settle();
         self.notices.target = None;
-        if self.drain.as_ref().is_some_and(|drain| drain.ended.is_some()) {
+        if self.drain.as_ref().is_some_and(|drain| !drain.is_under_way()) {
             self.notices.action = None;
+        }
+    }
+
+    /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
+    fn begin_or_leave(&mut self, in_force: &[Reason]) {
+        let fresh = self.forget_settled();
+        let under_way = self.drain.as_ref().map(Drain::is_under_way);
+        match (under_way, in_force.first()) {
+            (None, Some(reason)) => self.begin(*reason),
+            (Some(false), Some(reason)) if fresh => self.begin(*reason),
+            (Some(_), None) => self.leave(),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+
+    /// Forgets what was dealt with and is not in force any more. Whether anything in force has not been dealt with.
+    fn forget_settled(&mut self) -> bool {
+        if self.notices.settled.is_empty() {
+            return true;
+        }
+        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
+        let known = self.notices.settled.len();
+        self.notices.settled.retain(|name| names.contains(name));
+        if self.notices.settled.len() != known {
+            self.journal.touch();
+        }
+        self.notices.settled != names
+    }
+
+    fn begin(&mut self, reason: Reason) {
+        self.turn.forget_denials();
+        // What Auto Scaling said in the last drain is fresher than what was found at the start.
+        let known = self.drain.take().and_then(|drain| drain.action.group().map(str::to_owned));
+        let group = known.or_else(|| self.settings.group.clone());
+        self.drain = Some(Drain::new(self.turn.now, group, self.imds.in_service_at, &mut self.journal));
+        self.turn.report(Report::DrainStarted { reason });
+    }
+
+    /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
+    fn begin_released(&mut self, since: Time, beat: Time) {
+        let known = self.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
+        let reason = Reason::AutoscalingTermination;
+        self.notices.settled.clear();
+        self.notices.action = Some(ActionNotice { reason, token: None });
+        self.turn.forget_denials();
+        self.drain = Some(Drain::released(known, since, beat, &mut self.turn, &mut self.journal));
+        self.turn.report(Report::DrainStarted { reason });
+    }
+
+    /// No notice is in force any more: the instance stays.
+    fn leave(&mut self) {
+        let Some(drain) = &self.drain else { return };
+        if drain.is_under_way() {
+            if !drain.action.can_withdraw() {
+                return;
+            }
+            self.end(Outcome::Withdrawn, None);
+        }
+        if self.agents.iter().any(|agent| agent.record.told) {
+            self.turn.report(Report::AgentsReturned);
+        }
+        for agent in &mut self.agents {
+            agent.release(self.turn.now);
+        }
+        self.notices.settled.clear();
+        self.drain = None;
+        self.returned = self.journal.touch();
+    }
+
+    /// Ends the drain, with or without a completed action.
+    fn end(&mut self, outcome: Outcome, result: Option<effect::CompletionResult>) {
+        let now = self.turn.now;
+        // What was read while the action waited says nothing of the time after.
+        self.imds.settle();
+        let reasons = self.notices.in_force(&self.settings, &mut self.turn);
+        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
+        let Some(drain) = &mut self.drain else { return };
+        let by = drain.finish().map(|finish| finish.by.clone());
+        let revision = drain.end(Ended { at: now, outcome, result }, &self.notices, &mut self.journal);
+        for receipt in &drain.receipts {
+            self.queue.delete(receipt.clone(), revision);
+        }
+        let token = drain.message.as_ref().and_then(|message| message.token.clone());
+        self.turn.report(Report::DrainEnded {
+            outcome,
+            reason: reasons.first().copied(),
+            result,
+            by,
+            took: now.since(drain.started),
+            heartbeats: drain.action.heartbeats(),
+        });
+        self.notices.settled = names;
+        self.finish_token(token);
+    }
+
+    fn finish_token(&mut self, token: Option<String>) {
+        let Some(token) = token.filter(|token| !self.finished.contains(token)) else { return };
+        if self.finished.len() == journal::FINISHED_MAX {
+            self.finished.remove(0);
+        }
+        self.finished.push(token);
+    }
+
+    /// The message spoke of an action that was over before it came: as if it had not.
+    fn forget_stale_action(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        self.turn.report(Report::StaleMessage);
+        let revision = self.journal.touch();
+        let (receipts, token) = drain.forget_messages();
+        for receipt in receipts {
+            self.queue.delete(receipt, revision);
+        }
+        drain.action.renew(self.turn.now, revision);
+        self.notices.action = None;
+        self.finish_token(token);
+    }
+
+    /// Moves the drain on: the deadline, the moment to tell the agents, the action, the end.
+    fn drive(&mut self, in_force: &[Reason]) {
+        let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
+        let Some(drain) = drain else { return };
+        if !drain.is_under_way() {
+            if drain.is_recorded(journal)
+                && let Some(watch) = &mut drain.watch
+            {
+                watch.decide(turn, &drain.action.record());
+            }
+            return;
+        }
+        let bound = drain.bound(notices, turn.now);
+        if drain.is_time(settings, in_force) {
+            drain.tell(turn.now, journal);
+            agents.iter_mut().for_each(|agent| agent.begin(turn.now));
+            turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
+        }
+        drain.announce(latest_deadline(agents, bound), turn, journal);
+        let done = drain.outcome(agents, bound, turn);
+        let expected = notices.expects_action() || drain.action.is_committed();
+        let forced = drain.finish().map(|finish| finish.result);
+        drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
+        if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
+            self.end(outcome, None);
         }
     }
 
     /// Tells the agents to drain, to serve again, or nothing.
     fn direct_agents(&mut self, reason: Option<Reason>) {
-        let Machine { agents, drain, journal, returned, turn, .. } = self;
+        let Machine { agents, drain, journal, returned, notices, turn, .. } = self;
         let Some(drain) = drain else {
             if journal.is_released(*returned) {
                 agents.iter_mut().for_each(|agent| agent.decide(turn, Want::Return));
             }
             return;
         };
-        let recorded = journal.is_released(drain.recorded);
+        let bound = drain.bound(notices, turn.now);
+        let recorded = drain.is_recorded(journal);
         for agent in agents {
-            let order = drain.order(agent, reason);
-            agent.decide(turn, order.filter(|_| recorded).map_or(Want::Nothing, Want::Drain));
+            let order = drain.order(agent, reason, bound).filter(|_| recorded);
+            agent.decide(turn, order.map_or(Want::Nothing, Want::Drain));
         }
     }
 
     /// The queue is asked when it may know more: hook and Wait are not known, or nothing else can be heard.
     fn wants_queue(&self) -> bool {
-        let unlocated =
-            self.drain.as_ref().is_some_and(|drain| drain.ended.is_none() && !drain.action.is_located());
-        let located = self.is_draining() && !unlocated;
-        let expects = self.notices.expects_action();
-        self.settings.queue && ((self.imds.deaf && !located) || (expects && unlocated))
+        let located = self.drain.as_ref().filter(|drain| drain.is_under_way());
+        let located = located.map(|drain| drain.action.is_located());
+        let expects = self.notices.expects_action() && located == Some(false);
+        self.settings.queue && ((self.imds.deaf && located != Some(true)) || expects)
     }
 
     /// Until when our own message need not be seen.
     fn message_deadline(&self) -> Option<Time> {
-        let hard = self.drain.as_ref().and_then(|drain| drain.hard_deadline);
-        let deadline = drain::latest_deadline(&self.agents, hard);
+        let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
+        let deadline = latest_deadline(&self.agents, bound);
         deadline.or_else(|| Some(self.turn.now + self.settings.drain_timeout()))
-    }
-
-    fn on_over(&mut self, over: Option<Over>) {
-        // What was asked before the drain ended may be answered after: it ends once.
-        if !self.is_draining() {
-            return;
-        }
-        match over {
-            None => {}
-            Some(Over::Completed(outcome, result)) => self.end(outcome, Some(result)),
-            Some(Over::Overtaken) => self.end(Outcome::Overtaken, None),
-            Some(Over::Stale) => self.forget_stale_action(),
-        }
     }
 }
 

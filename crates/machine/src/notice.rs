@@ -19,6 +19,9 @@ const MAINTENANCE_MAX: usize = 16;
 /// Draining for maintenance starts this long before it must, so that the agents' whole time fits.
 const MAINTENANCE_MARGIN: Duration = Duration::from_secs(60);
 
+/// How long a spot instance has after its warning (EC2 user guide, "Spot Instance interruption notices").
+pub(super) const SPOT_WARNING: Duration = Duration::from_secs(120);
+
 /// How long before EC2 takes a spot instance the agents must be done.
 const SPOT_MARGIN: Duration = Duration::from_secs(10);
 
@@ -203,7 +206,8 @@ impl Notices {
     pub fn hard_deadline(&self, now: Time) -> Option<Time> {
         let spot = self.spot.map(|spot| match spot.action {
             SpotAction::Terminate | SpotAction::Stop => spot.at - SPOT_MARGIN,
-            SpotAction::Hibernate => now,
+            // It begins at once, without the two minutes.
+            SpotAction::Hibernate => (spot.at - SPOT_WARNING).min(now),
         });
         // A window that has opened already says no more when it will be used.
         let maintenance =

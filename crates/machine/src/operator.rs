@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
-use super::drain::latest_deadline;
+use super::drain::{Phase, latest_deadline};
 use super::effect::CompletionResult;
 use super::journal::Outcome;
 use super::notice::{OPERATOR, Reason};
@@ -186,86 +186,83 @@ impl fmt::Display for Done {
     }
 }
 
-impl Machine {
-    pub(super) fn on_operator(&mut self, by: &Operator, command: Command) {
-        let answer = match command {
-            Command::Drain => Ok(self.operator_drain()),
-            Command::Cancel => self.operator_cancel(),
-            Command::Extend(by) => self.operator_extend(by),
-            Command::Finish(result) => self.operator_finish(by, result),
-        };
-        self.turn.answer(answer);
+impl Command {
+    /// Does what an operator asks for. What follows from it is decided with all else that is known.
+    pub(super) fn carry_out(self, machine: &mut Machine, by: Operator) -> Answer {
+        match self {
+            Command::Drain => Ok(drain(machine)),
+            Command::Cancel => cancel(machine),
+            Command::Extend(time) => extend(machine, time),
+            Command::Finish(result) => finish(machine, by, result),
+        }
     }
+}
 
-    fn operator_drain(&mut self) -> Done {
-        let asked_before = std::mem::replace(&mut self.notices.operator, true);
-        self.journal.touch();
-        let ended = self.drain.as_ref().map(|drain| drain.ended);
-        match ended {
-            Some(None) => Done::DrainUnderWay,
-            Some(Some(ended)) if asked_before && ended.outcome == Outcome::Drained => Done::AlreadyDrained,
-            Some(Some(_)) | None => {
-                // A drain that did not succeed is tried anew.
-                self.notices.settled.remove(OPERATOR);
-                Done::DrainStarted
-            }
+fn drain(machine: &mut Machine) -> Done {
+    let asked_before = std::mem::replace(&mut machine.notices.operator, true);
+    machine.journal.touch();
+    match machine.drain.as_ref().map(|drain| drain.ended()) {
+        Some(None) => Done::DrainUnderWay,
+        Some(Some(ended)) if asked_before && ended.outcome == Outcome::Drained => Done::AlreadyDrained,
+        Some(Some(_)) | None => {
+            // A drain that did not succeed is tried anew.
+            machine.notices.settled.remove(OPERATOR);
+            Done::DrainStarted
         }
     }
+}
 
-    fn operator_cancel(&mut self) -> Answer {
-        if !std::mem::take(&mut self.notices.operator) {
-            return Err(Refusal::NothingToCancel);
-        }
-        self.journal.touch();
-        let others = self.notices.in_force(&self.settings, &mut self.turn);
-        Ok(Done::Canceled { still: others.first().copied() })
+fn cancel(machine: &mut Machine) -> Answer {
+    if !std::mem::take(&mut machine.notices.operator) {
+        return Err(Refusal::NothingToCancel);
     }
+    machine.journal.touch();
+    let others = machine.notices.in_force(&machine.settings, &mut machine.turn);
+    Ok(Done::Canceled { still: others.first().copied() })
+}
 
-    fn operator_extend(&mut self, by: Duration) -> Answer {
-        let Some(drain) = self.drain.as_ref().filter(|drain| drain.ended.is_none()) else {
-            return Err(Refusal::NothingToExtend);
-        };
-        if by.is_zero() || by > EXTENSION_MAX {
-            return Err(Refusal::Extension { by });
-        }
-        if drain.action.record.intention.is_some() {
-            return Err(Refusal::Completing);
-        }
-        if drain.told.is_none() {
-            return Err(Refusal::NotToldYet);
-        }
-        let hard = drain.hard_deadline;
-        let waits = !self.notices.expects_action() || drain.action.record.wait_since.is_some();
-        for agent in &mut self.agents {
-            agent.extend(by);
-        }
-        self.journal.touch();
-        let deadline = latest_deadline(&self.agents, hard);
-        let bound = match deadline {
-            Some(_) if deadline == hard => Bound::Aws,
-            Some(_) | None if waits => Bound::None,
-            Some(_) | None => Bound::WaitToCome,
-        };
-        // Once the agents are told, each has a deadline.
-        deadline.map(|deadline| Done::Extended { deadline, bound }).ok_or(Refusal::NotToldYet)
+fn extend(machine: &mut Machine, by: Duration) -> Answer {
+    let Some(drain) = machine.drain.as_ref().filter(|drain| drain.is_under_way()) else {
+        return Err(Refusal::NothingToExtend);
+    };
+    if by.is_zero() || by > EXTENSION_MAX {
+        return Err(Refusal::Extension { by });
     }
+    if drain.action.intention().is_some() {
+        return Err(Refusal::Completing);
+    }
+    match &drain.phase {
+        Phase::Draining { .. } => {}
+        Phase::Noticed => return Err(Refusal::NotToldYet),
+        Phase::Finishing { .. } | Phase::Ended { .. } => return Err(Refusal::Completing),
+    }
+    for agent in &mut machine.agents {
+        agent.extend(by);
+    }
+    machine.journal.touch();
+    let outside = drain.bound(&machine.notices, machine.turn.now);
+    let waits = !machine.notices.expects_action() || drain.action.waits_since().is_some();
+    let deadline = latest_deadline(&machine.agents, outside);
+    let bound = match deadline {
+        Some(_) if deadline == outside => Bound::Aws,
+        Some(_) | None if waits => Bound::None,
+        Some(_) | None => Bound::WaitToCome,
+    };
+    // Once the agents are told, each has a deadline.
+    deadline.map(|deadline| Done::Extended { deadline, bound }).ok_or(Refusal::NotToldYet)
+}
 
-    fn operator_finish(&mut self, _by: &Operator, result: CompletionResult) -> Answer {
-        let now = self.turn.now;
-        let expected = self.notices.expects_action();
-        let Some(drain) = self.drain.as_mut().filter(|drain| drain.ended.is_none()) else {
-            return Err(Refusal::NothingToFinish);
-        };
-        drain.forced = Some(result);
-        drain.hard_deadline = Some(drain.hard_deadline.map_or(now, |hard| hard.min(now)));
-        drain.recorded = self.journal.touch();
-        let action = &drain.action;
-        let action = match (&action.impossible, action.record.wait_since) {
-            _ if !expected => ActionToFinish::None,
-            (Some(why), _) => ActionToFinish::Impossible(why.clone()),
-            (None, Some(_)) => ActionToFinish::Waits,
-            (None, None) => ActionToFinish::ToCome,
-        };
-        Ok(Done::Finishing { result, action })
-    }
+fn finish(machine: &mut Machine, by: Operator, result: CompletionResult) -> Answer {
+    let expected = machine.notices.expects_action();
+    let Some(drain) = machine.drain.as_mut().filter(|drain| drain.is_under_way()) else {
+        return Err(Refusal::NothingToFinish);
+    };
+    drain.finish_by(by, machine.turn.now, result, &mut machine.journal);
+    let action = match (drain.action.impossible(), drain.action.waits_since()) {
+        _ if !expected => ActionToFinish::None,
+        (Some(why), _) => ActionToFinish::Impossible(why.to_owned()),
+        (None, Some(_)) => ActionToFinish::Waits,
+        (None, None) => ActionToFinish::ToCome,
+    };
+    Ok(Done::Finishing { result, action })
 }

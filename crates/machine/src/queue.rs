@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
-use super::journal::JournalTrack;
+use super::journal::{JournalTrack, Revision};
 use super::message::Message;
 use super::report::Call;
 use super::time::Time;
@@ -69,14 +69,14 @@ pub(super) struct QueueTrack {
     /// Others' messages in a row.
     seen: usize,
     /// Receipts of our messages that are to be hidden, each with the revision of the journal that must be out first.
-    hides: Vec<(String, u64)>,
+    hides: Vec<(String, Revision)>,
     /// How many messages the next receive asks for, where that is fewer than a batch.
     fewer: Option<usize>,
     /// What has been said of messages that nobody here should get.
     pub strange: Told,
     delete: Attempts,
     /// Receipts, each with the revision of the journal that must be out first.
-    deletes: VecDeque<(String, u64)>,
+    deletes: VecDeque<(String, Revision)>,
 }
 
 impl QueueTrack {
@@ -172,14 +172,14 @@ impl QueueTrack {
 
     /// Hides our own message until the deadline, for nobody else needs to see it, once it is written down: one that is
     /// hidden and forgotten would never be deleted.
-    pub fn hide(&mut self, receipt: String, revision: u64) {
+    pub fn hide(&mut self, receipt: String, revision: Revision) {
         if self.hides.len() < HIDES_MAX {
             self.hides.push((receipt, revision));
         }
     }
 
     /// Deletes a message whose action is over, or that has been taken in whole, once that is written down.
-    pub fn delete(&mut self, receipt: String, revision: u64) {
+    pub fn delete(&mut self, receipt: String, revision: Revision) {
         self.hides.retain(|(hidden, _)| *hidden != receipt);
         if self.deletes.len() < DELETES_MAX && !self.deletes.iter().any(|(kept, _)| *kept == receipt) {
             self.deletes.push_back((receipt, revision));

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::action::WaitSource;
 use super::effect::CompletionResult;
 use super::event::{AgentState, CallError};
 use super::journal::{HookFacts, Outcome};
 use super::notice::Reason;
+use super::operator::Operator;
 use super::time::Time;
 
 /// Something worth telling. Its text is a log line; its fields are for metrics.
@@ -58,12 +60,19 @@ pub enum Report {
         /// Why, and what to do.
         why: String,
     },
+    /// The instance is in another group than was thought.
+    GroupChanged {
+        /// What was thought.
+        before: String,
+        /// What Auto Scaling, or the message of its action, says.
+        now: String,
+    },
     /// The lifecycle action is in Wait.
     WaitBegan {
         /// Since then, at the earliest.
         since: Time,
         /// How that became known.
-        by: &'static str,
+        by: WaitSource,
     },
     /// A heartbeat was accepted.
     HeartbeatSent {
@@ -94,6 +103,8 @@ pub enum Report {
         reason: Option<Reason>,
         /// What was reported to Auto Scaling, if anything was.
         result: Option<CompletionResult>,
+        /// The operator who ended it, where one did.
+        by: Option<Operator>,
         /// From the first notice.
         took: Duration,
         /// Heartbeats that succeeded.
@@ -193,6 +204,7 @@ impl Report {
             Report::AgentTrouble { .. } => "agent_trouble",
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
+            Report::GroupChanged { .. } => "group_changed",
             Report::WaitBegan { .. } => "wait_began",
             Report::HeartbeatSent { .. } => "heartbeat_sent",
             Report::CallFailed { .. } => "call_failed",
@@ -227,6 +239,7 @@ impl Report {
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
             | Report::HookChosen { .. }
+            | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
             | Report::HeartbeatSent { .. }
             | Report::Completing { .. }
@@ -276,6 +289,7 @@ impl Report {
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
             | Report::HookChosen { .. }
+            | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
             | Report::HeartbeatSent { .. }
             | Report::Completing { .. }
@@ -309,8 +323,11 @@ impl fmt::Display for Report {
                 if hook.read { "" } else { " (assumed: it could not be read)" }
             ),
             Report::HookImpossible { why } => write!(f, "no lifecycle action to complete: {why}"),
+            Report::GroupChanged { before, now } => {
+                write!(f, "this instance is in group {now}, not in {before}: calls now name {now}")
+            }
             Report::WaitBegan { since, by } => {
-                write!(f, "lifecycle action waits since {since} (from a {by})")
+                write!(f, "lifecycle action waits since {since} (from a {})", by.as_str())
             }
             Report::HeartbeatSent { expires: Some(expires) } => {
                 write!(f, "heartbeat accepted; the action expires at {expires}")
@@ -322,6 +339,7 @@ impl fmt::Display for Report {
                     Outcome::Drained => "the agents have drained",
                     Outcome::Deadline => "the agents' time is up",
                     Outcome::Failed => "the agents could not be drained",
+                    Outcome::Finished => "an operator ends the drain",
                     Outcome::Withdrawn | Outcome::Overtaken => "the drain is over",
                 };
                 write!(f, "{agents}: completing with {result}")

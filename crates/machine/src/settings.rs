@@ -42,8 +42,8 @@ impl Settings {
         match outcome {
             Outcome::Drained => self.on_drained,
             Outcome::Failed => self.on_failed,
-            // A drain that was withdrawn or overtaken completes nothing.
-            Outcome::Deadline | Outcome::Withdrawn | Outcome::Overtaken => self.on_deadline,
+            // An operator's drain is completed as the operator said; one that was withdrawn or overtaken completes nothing.
+            Outcome::Deadline | Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => self.on_deadline,
         }
     }
 

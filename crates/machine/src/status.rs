@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
+use super::drain::Phase;
 use super::effect::CompletionResult;
 use super::journal::Outcome;
 use super::notice::Reason;
@@ -110,18 +111,17 @@ impl Machine {
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         let drain = self.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
-        let record = action.map(|action| &action.record);
-        let hard = drain.and_then(|drain| drain.hard_deadline);
-        let told = drain.is_some_and(|drain| drain.told.is_some());
+        let bound = drain.and_then(|drain| drain.bound(&self.notices, self.turn.now));
+        let told = drain.is_some_and(|drain| drain.phase != Phase::Noticed);
         let in_flight = self.agents.iter().filter_map(|agent| agent.in_flight());
-        let ended = drain.and_then(|drain| drain.ended);
+        let ended = drain.and_then(|drain| drain.ended());
         Status {
             instance_id: self.settings.instance_id.clone(),
             drain_id: self.drain_id(),
             state: self.state(),
             reason: in_force.first().copied(),
             started: drain.map(|drain| drain.started),
-            deadline: self.agents.iter().filter(|_| told).filter_map(|agent| agent.deadline(hard)).max(),
+            deadline: self.agents.iter().filter(|_| told).filter_map(|agent| agent.deadline(bound)).max(),
             in_flight: in_flight.reduce(u64::saturating_add),
             agents: self
                 .agents
@@ -130,17 +130,17 @@ impl Machine {
                     name: agent.record.name.clone(),
                     state: agent.progress().word().to_owned(),
                     in_flight: agent.in_flight(),
-                    deadline: agent.deadline(hard).filter(|_| told),
+                    deadline: agent.deadline(bound).filter(|_| told),
                     detail: agent.status.as_ref().and_then(|status| status.detail.clone()),
                     gauges: agent.status.as_ref().map(|status| status.gauges.clone()).unwrap_or_default(),
                 })
                 .collect(),
-            group: record.and_then(|record| record.group.clone()).or_else(|| self.settings.group.clone()),
-            hook: record.and_then(|record| record.hook.as_ref()).map(|hook| hook.name.clone()),
-            hook_problem: action.and_then(|action| action.impossible.clone()),
-            wait_since: record.and_then(|record| record.wait_since),
+            group: action.and_then(|action| action.group().map(str::to_owned)).or_else(|| self.settings.group.clone()),
+            hook: action.and_then(|action| action.hook()).map(|hook| hook.name.clone()),
+            hook_problem: action.and_then(|action| action.impossible().map(str::to_owned)),
+            wait_since: action.and_then(|action| action.waits_since()),
             expires: action.and_then(|action| action.expires()),
-            heartbeats: action.map_or(0, |action| action.heartbeats),
+            heartbeats: action.map_or(0, |action| action.heartbeats()),
             next_heartbeat: action
                 .filter(|_| ended.is_none() && self.notices.expects_action())
                 .and_then(|action| action.next_heartbeat()),
@@ -155,9 +155,9 @@ impl Machine {
         match &self.drain {
             None if self.agents.iter().any(|agent| agent.record.told) => State::Returning,
             None => State::Serving,
-            Some(drain) if drain.ended.is_some() => State::Ended,
-            Some(drain) if drain.action.record.intention.is_some() => State::Completing,
-            Some(drain) if drain.told.is_none() => State::Noticed,
+            Some(drain) if !drain.is_under_way() => State::Ended,
+            Some(drain) if drain.action.intention().is_some() => State::Completing,
+            Some(drain) if drain.phase == Phase::Noticed => State::Noticed,
             Some(_) => State::Draining,
         }
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::effect::{ActionName, Effect, EffectId};
-use super::event::{CallError, DescribedInstance};
+use super::event::{CallError, CallErrorKind, DescribedInstance};
 use super::heartbeat;
 use super::journal::ActionRecord;
 use super::report::{Call, Report};
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::{Attempts, Once, Turn};
-use super::verdict::Verdict;
+use super::standing::Standing;
 
 /// From the end of the action to the first look.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
@@ -74,10 +74,20 @@ impl Watch {
         let (Some(hook), Some(group)) = (&action.hook, &action.group) else { return };
         let may_begin = self.retained || self.waits;
         if may_begin && turn.is_free(Once::Heartbeat) && self.probe.ready(turn, Timer::Heartbeat) {
-            let name = ActionName { hook: hook.name.clone(), group: group.clone(), token: None };
+            let name = ActionName { hook: hook.name.clone(), group: group.name.clone() };
             let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
             self.probe.start(turn, |id| Effect::Heartbeat { id, action: name, limit });
         }
+    }
+
+    /// Whether the look of this id is waited for.
+    pub fn awaits_description(&self, id: EffectId) -> bool {
+        self.describe.awaits(id)
+    }
+
+    /// Whether the probing heartbeat of this id is waited for.
+    pub fn awaits_heartbeat(&self, id: EffectId) -> bool {
+        self.probe.awaits(id)
     }
 
     /// Takes in what Auto Scaling says of the instance.
@@ -106,13 +116,13 @@ impl Watch {
         if state == "InService" {
             return Some(Seen::InService);
         }
-        let verdict = Verdict::of(Some(instance));
-        if verdict == Verdict::Retained && !self.retained {
+        let standing = Standing::of(Some(instance));
+        if standing == Standing::Retained && !self.retained {
             self.retained = true;
             self.last_look = turn.now;
             turn.report(Report::Retained);
         }
-        self.waits = matches!(verdict, Verdict::TooEarly | Verdict::Waiting);
+        self.waits = matches!(standing, Standing::TooEarly | Standing::Waiting);
         // At rest in the warm pool; IMDS tells when it leaves.
         self.over = !deaf
             && !self.retained
@@ -120,19 +130,33 @@ impl Watch {
         None
     }
 
-    /// Takes the result of a probing heartbeat in.
+    /// Takes the result of a probing heartbeat in. Only Auto Scaling's own word that nothing waits counts as a look.
     pub fn on_heartbeat(
         &mut self,
+        turn: &mut Turn,
         id: EffectId,
         timeout: Duration,
-        result: &Result<(), CallError>,
+        result: Result<(), CallError>,
     ) -> Option<Seen> {
         let sent = self.probe.take(id)?;
-        self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
-        if result.is_ok() {
+        let Err(error) = result else {
             return Some(Seen::NewAction { since: self.last_look, beat: sent });
+        };
+        match error.kind {
+            CallErrorKind::NoActiveAction => {
+                self.last_look = sent;
+                self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
+            }
+            CallErrorKind::AccessDenied | CallErrorKind::Rejected => {
+                self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
+            }
+            CallErrorKind::Throttled
+            | CallErrorKind::Credentials
+            | CallErrorKind::Unsent
+            | CallErrorKind::Unanswered => self.probe.failed(turn, LOOK_RETRY),
         }
-        self.last_look = sent;
+        let expected = error.kind == CallErrorKind::NoActiveAction;
+        turn.call_failed(Call::Heartbeat, error, expected);
         None
     }
 }

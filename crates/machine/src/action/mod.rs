@@ -1,29 +1,46 @@
 //! The lifecycle action: which it is, whether it waits, keeping it alive, completing it.
 //!
-//! Here is what is known of it and what is done about it; `lookup` finds its names, `calls` takes the answers of
-//! heartbeats and completions in, and `why` finds out what `No active Lifecycle Action found` meant.
+//! - `names`: the group and the hook, which calls name, and how they are looked up.
+//! - `wait`: where the action stands at AWS, as far as is known.
+//! - `heartbeats`, `completion`: what has been decided and sent.
+//! - `inquiry`: what `No active Lifecycle Action found` meant.
 
-mod calls;
-mod lookup;
-mod why;
+mod completion;
+mod heartbeats;
+mod inquiry;
+mod names;
+mod wait;
+
+pub use completion::Completion;
+pub use names::{Group, GroupSource};
+pub use wait::{Wait, WaitSource};
 
 use std::time::Duration;
 
-use super::effect::{ActionName, CompletionResult, Effect};
-use super::heartbeat;
-use super::journal::{ActionRecord, Intention, JournalTrack, Outcome};
-use super::report::Report;
-use super::settings::Settings;
-use super::time::Time;
-use super::timer::Timer;
-use super::turn::{Attempts, Once, Turn};
-use why::Question;
+use crate::effect::{CompletionResult, EffectId};
+use crate::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use crate::heartbeat;
+use crate::hook;
+use crate::journal::{ActionRecord, HookFacts, Intention, JournalTrack, Outcome, Revision};
+use crate::message::LifecycleMessage;
+use crate::report::{Call, Report};
+use crate::settings::Settings;
+use crate::standing::Standing;
+use crate::time::Time;
+use crate::turn::Turn;
+use completion::Completions;
+use heartbeats::Heartbeats;
+use inquiry::{Inquiry, Known, Verdict};
+use names::{GroupNews, HookNews, Names};
 
-/// Between calls that lack a permission: tries are for the moment when somebody has added it.
+/// Between calls that lack a permission: the next try is for when somebody has added it.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
-/// So many failures in a row are no passing trouble.
-const BLIND_AFTER: u32 = 3;
+/// To the next question, where a call under way has to be answered first.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// By so much may a message be older than the last look at IMDS that found the instance in service, and be believed.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// How the action ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +49,7 @@ pub(super) enum Over {
     Completed(Outcome, CompletionResult),
     /// Without us.
     Overtaken,
-    /// There was none: the message that spoke of it was an old one.
+    /// There was none: the message that told of it was an old one.
     Stale,
 }
 
@@ -48,196 +65,441 @@ pub(super) struct Situation<'a> {
     pub forced: Option<CompletionResult>,
 }
 
+/// The action of a drain.
 #[derive(Debug, Default)]
-pub(super) struct ActionTrack {
-    pub record: ActionRecord,
-    /// Why there is no hook to complete.
-    pub impossible: Option<String>,
-    /// Heartbeats that succeeded.
-    pub heartbeats: u32,
-    expected_since: Option<Time>,
-    wait_known_at: Option<Time>,
-    /// The last time at which the action was known not to wait.
-    not_waiting_at: Option<Time>,
-    too_early_at: Option<Time>,
-    /// `No active Lifecycle Action found` was answered, and why is not known yet.
-    question: Option<Question>,
-    token_sent: Option<Time>,
-    /// By the token of a message that was sent then AWS has found no action: no message up to then is ours.
-    refuted_sent: Option<Time>,
-    /// The revision of the journal that has the intention as it is here, or its absence.
-    pub intention_revision: u64,
-    hooks_read: bool,
-    /// How long the action has waited is not known by our clock: its first heartbeat is due at once.
-    beat_at_once: bool,
-    /// The last heartbeat was refused for want of permission.
-    denied: bool,
-    hook_names: Vec<String>,
-    heartbeat: Attempts,
-    completion: Attempts,
-    describe_instance: Attempts,
-    describe_hooks: Attempts,
+pub(super) struct Action {
+    names: Names,
+    wait: Wait,
+    heartbeats: Heartbeats,
+    completions: Completions,
+    /// What `No active Lifecycle Action found` meant is not known yet.
+    inquiry: Option<Inquiry>,
 }
 
-impl ActionTrack {
-    /// The action of a new drain; `not_waiting_at` is when it was last known not to wait.
-    pub fn new(group: Option<String>, not_waiting_at: Option<Time>) -> Self {
-        ActionTrack {
-            record: ActionRecord { group, ..ActionRecord::default() },
-            not_waiting_at,
-            ..ActionTrack::default()
+impl Action {
+    /// The action of a new drain; `absent_at` is when it was last known not to wait.
+    pub fn new(group: Option<String>, absent_at: Option<Time>, recorded: Revision) -> Self {
+        let group = group.map(|name| Group { name, by: GroupSource::Before });
+        Action {
+            names: Names::known(group, None, false),
+            wait: Wait::Unexpected { absent_at },
+            completions: Completions::new(Completion::Open, recorded),
+            ..Action::default()
         }
     }
 
     /// Goes on with what the last run of the daemon had begun: its first call is due at once, and a completion may
     /// have been sent.
     pub fn recover(record: ActionRecord, started: Time, now: Time) -> Self {
-        let wait_since = record.wait_since.map(|since| since.min(now));
-        let last_beat = record.last_beat.map(|sent| sent.min(now));
-        let mut track = ActionTrack {
-            wait_known_at: wait_since.map(|_| now),
-            expected_since: Some(started.min(now)),
-            beat_at_once: true,
-            record: ActionRecord {
-                wait_since,
-                last_beat,
-                unanswered: record.unanswered.or(record.intention),
-                ..record
-            },
-            ..ActionTrack::default()
-        };
-        track.heartbeat.succeeded(now);
-        track
+        let ActionRecord { group, hook, proven, wait, completion } = record;
+        Action {
+            names: Names::known(group, hook, proven),
+            wait: wait.recovered(started, now),
+            heartbeats: Heartbeats::at_once(now),
+            completions: Completions::new(completion.recovered(), Revision::default()),
+            inquiry: None,
+        }
     }
 
-    /// A heartbeat that was sent then has kept the action alive before it was known.
-    pub fn beaten(&mut self, turn: &mut Turn, sent: Time) {
-        let Some(hook) = &self.record.hook else { return };
-        self.heartbeats = 1;
-        self.record.last_beat = Some(sent);
-        self.beat_at_once = false;
-        self.heartbeat.succeeded(sent + heartbeat::interval(hook.heartbeat_timeout, turn));
+    /// The action of an instance that was retained and is released: a heartbeat that was sent at `beat` has told of it,
+    /// and it waits since `since` at the earliest.
+    pub fn released(known: ActionRecord, since: Time, beat: Time, turn: &mut Turn, recorded: Revision) -> Self {
+        let ActionRecord { group, hook, .. } = known;
+        let mut heartbeats = Heartbeats::default();
+        if let Some(hook) = &hook {
+            heartbeats.success(turn, beat, hook.heartbeat_timeout);
+        }
+        let by = WaitSource::Heartbeat;
+        Action {
+            names: Names::known(group, hook, true),
+            wait: Wait::Waiting { since, known_at: turn.now, by, last_beat: Some(beat) },
+            heartbeats,
+            completions: Completions::new(Completion::Open, recorded),
+            inquiry: None,
+        }
+    }
+
+    /// There was no such action: the names are kept, what was thought of it is not.
+    pub fn renew(&mut self, now: Time, recorded: Revision) {
+        let Names { group, hook, .. } = std::mem::take(&mut self.names);
+        *self = Action {
+            names: Names::known(group, hook, false),
+            wait: Wait::Unexpected { absent_at: Some(now) },
+            completions: Completions::new(Completion::Open, recorded),
+            ..Action::default()
+        };
+    }
+
+    /// What outlives the daemon.
+    pub fn record(&self) -> ActionRecord {
+        ActionRecord {
+            group: self.names.group.clone(),
+            hook: self.names.hook.clone(),
+            proven: self.names.proven,
+            wait: self.wait,
+            completion: self.completions.state,
+        }
+    }
+
+    /// The group, where it is known.
+    pub fn group(&self) -> Option<&str> {
+        self.names.group.as_ref().map(|group| group.name.as_str())
+    }
+
+    /// The hook, where it is known.
+    pub fn hook(&self) -> Option<&HookFacts> {
+        self.names.hook.as_ref()
+    }
+
+    /// Why no hook can be completed, where that is so.
+    pub fn impossible(&self) -> Option<&str> {
+        self.names.impossible()
+    }
+
+    /// Since when the action waits at the earliest, where it is known to wait.
+    pub fn waits_since(&self) -> Option<Time> {
+        self.wait.since()
+    }
+
+    /// How many heartbeats succeeded.
+    pub fn heartbeats(&self) -> u32 {
+        self.heartbeats.succeeded
+    }
+
+    /// Whether a message tells of a later action, by what its own message said.
+    pub fn is_older_than(&self, message: &LifecycleMessage) -> bool {
+        self.wait.message_sent().is_some_and(|own| message.sent.is_some_and(|sent| sent > own))
+    }
+
+    /// What is about to be completed, once that is decided.
+    pub fn intention(&self) -> Option<Intention> {
+        self.completions.state.intention()
     }
 
     /// Whether nothing is known of the hook, and asking has failed again and again: Wait will never be seen.
     pub fn is_blind(&self) -> bool {
-        let failures = self.describe_instance.failures.max(self.describe_hooks.failures);
-        self.record.hook.is_none() && failures >= BLIND_AFTER
+        self.names.is_blind()
     }
 
     /// Whether the queue has nothing more to tell: hook and Wait are known.
     pub fn is_located(&self) -> bool {
-        self.impossible.is_some() || (self.record.hook.is_some() && self.record.wait_since.is_some())
+        !self.is_possible() || (self.names.hook.is_some() && self.wait.is_waiting())
     }
 
     /// When the action expires, as far as is known.
     pub fn expires(&self) -> Option<Time> {
-        Some(heartbeat::expiry(self.record.hook.as_ref()?, self.record.wait_since?, self.record.last_beat))
+        self.wait.expires(self.names.hook.as_ref()?)
     }
 
     /// When the next heartbeat is due, if one is to be sent at all.
     pub fn next_heartbeat(&self) -> Option<Time> {
-        let beats = self.is_possible() && self.record.hook.is_some() && self.record.intention.is_none();
-        beats.then_some(self.heartbeat.next_at)
+        let beats = self.is_possible() && self.names.hook.is_some() && self.intention().is_none();
+        beats.then(|| self.heartbeats.next_at())
     }
 
     /// The end that the hook sets; without permission for heartbeats that is the action's expiry.
-    pub fn hard_deadline(&self) -> Option<Time> {
-        let hook = self.record.hook.as_ref()?;
-        let global = heartbeat::global_deadline(hook, self.record.wait_since?);
-        if self.wait_known_at.is_some_and(|known| global <= known) {
-            // An action that had timed out before it was heard of is over, or not this one.
-            return None;
-        }
-        let denied = self.expires().filter(|_| self.denied);
-        let expiry = denied.map(|expires| expires - heartbeat::attempt_limit(hook.heartbeat_timeout));
+    pub fn deadline(&self) -> Option<Time> {
+        let hook = self.names.hook.as_ref()?;
+        let global = self.wait.global_deadline(hook)?;
+        let expiry = self.expires().filter(|_| self.heartbeats.is_denied());
+        let expiry = expiry.map(|expires| expires - heartbeat::attempt_limit(hook.heartbeat_timeout));
         Some(expiry.map_or(global, |expiry| global.min(expiry)))
     }
 
     /// Whether no completion can have taken effect.
     pub fn can_withdraw(&self) -> bool {
-        !self.completion.is_pending() && self.record.unanswered.is_none()
+        !self.completions.is_pending() && self.completions.state.unanswered().is_none()
     }
 
     /// Whether a completion has been decided on or sent, so that the action must be seen to its end.
     pub fn is_committed(&self) -> bool {
-        self.record.intention.is_some() || !self.can_withdraw()
+        self.intention().is_some() || !self.can_withdraw()
     }
 
     /// Whether an action is the drain's to complete, or may turn out to be.
     pub fn is_possible(&self) -> bool {
-        self.impossible.is_none()
+        self.names.impossible().is_none()
+    }
+
+    /// Whether an action of ours waits to be completed.
+    pub fn awaits_completion(&self) -> bool {
+        self.is_possible() && (self.wait.is_waiting() || !self.can_withdraw())
     }
 
     /// Decides the next calls.
     pub fn decide(&mut self, turn: &mut Turn, situation: &mut Situation) {
         if situation.expected {
-            self.expected_since.get_or_insert(turn.now);
+            self.wait.expect(turn.now);
         }
-        self.learn_names(turn, situation.settings);
-        if !situation.expected || self.impossible.is_some() {
+        self.names.ask(turn, self.inquiry.is_some(), self.intention().is_some());
+        if !situation.expected || !self.is_possible() {
             return;
         }
-        let Some(timeout) = self.record.hook.as_ref().map(|hook| hook.heartbeat_timeout) else { return };
+        let Some(timeout) = self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) else { return };
         self.intend(turn, situation);
-        if self.record.group.is_none() || !situation.journal.is_released(self.intention_revision) {
+        if !self.completions.is_recorded(situation.journal) {
             return;
         }
-        if let Some(intention) = self.record.intention {
-            self.complete(turn, intention);
-        } else {
-            self.beat(turn, timeout);
+        match self.intention() {
+            Some(intention) => self.completions.send(turn, self.names.action(), intention.result),
+            None => self.send_heartbeat(turn, timeout),
         }
     }
 
-    /// Takes, changes or drops the intention to complete: an agent that has drained may be restarted before Wait.
-    /// While a completion is under way the intention stands.
     fn intend(&mut self, turn: &mut Turn, situation: &mut Situation) {
         let wanted = situation.done.map(|outcome| Intention {
             outcome,
             result: situation.forced.unwrap_or_else(|| situation.settings.result_for(outcome)),
         });
-        if self.completion.is_pending() || wanted == self.record.intention {
-            return;
-        }
-        if self.record.intention.is_none() {
-            self.completion.succeeded(turn.now);
-        }
-        self.record.intention = wanted;
-        self.intention_revision = situation.journal.touch();
-        if let Some(Intention { outcome, result }) = wanted {
+        if self.completions.intend(turn.now, situation.journal, wanted)
+            && let Some(Intention { outcome, result }) = wanted
+        {
             turn.report(Report::Completing { outcome, result });
         }
     }
 
-    fn complete(&mut self, turn: &mut Turn, intention: Intention) {
-        if turn.is_free(Once::Completion)
-            && self.completion.ready(turn, Timer::Completion)
-            && let Some(action) = self.name()
-        {
-            let result = intention.result;
-            self.completion.start(turn, |id| Effect::Complete { id, action, result });
+    fn send_heartbeat(&mut self, turn: &mut Turn, timeout: Duration) {
+        if self.names.group.is_none() {
+            return;
         }
-    }
-
-    fn beat(&mut self, turn: &mut Turn, timeout: Duration) {
-        if self.heartbeat.next_at == Time::default() && self.record.wait_since.is_none() {
+        if self.heartbeats.is_unplanned() && !self.wait.is_waiting() {
             // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
             let probe = heartbeat::probe_interval(timeout);
-            let seen = self.not_waiting_at.map(|at| at + probe);
-            self.heartbeat.next_at = seen.or(self.expected_since).unwrap_or(turn.now);
+            let absent = self.wait.absent_at().map(|at| at + probe);
+            self.heartbeats.due_now(absent.or(self.wait.earliest()).unwrap_or(turn.now));
         }
-        if turn.is_free(Once::Heartbeat)
-            && self.heartbeat.ready(turn, Timer::Heartbeat)
-            && let Some(action) = self.name()
-        {
-            let limit = heartbeat::attempt_limit(timeout);
-            self.heartbeat.start(turn, |id| Effect::Heartbeat { id, action, limit });
+        self.heartbeats.send(turn, self.names.action(), timeout);
+    }
+
+    /// A message or Auto Scaling names the group. `false`: a better source says otherwise.
+    pub fn learn_group(&mut self, turn: &mut Turn, group: &str, by: GroupSource) -> bool {
+        match self.names.learn_group(turn.now, group, by) {
+            GroupNews::Known | GroupNews::Found => true,
+            GroupNews::Contradicted => false,
+            GroupNews::Moved(before) => {
+                turn.report(Report::GroupChanged { before, now: group.to_owned() });
+                // What was refused by the other group's name says nothing.
+                self.inquiry = None;
+                self.heartbeats.plan_at(turn.now);
+                self.completions.start_anew(turn.now);
+                true
+            }
         }
     }
 
-    fn name(&self) -> Option<ActionName> {
-        let hook = self.record.hook.as_ref()?.name.clone();
-        Some(ActionName { hook, group: self.record.group.clone()?, token: self.record.token.clone() })
+    /// A message says that our action has reached Wait. Whether it is ours has been looked at before.
+    pub fn on_message(&mut self, turn: &mut Turn, settings: &Settings, message: &LifecycleMessage) {
+        if self.wait.is_refuted(message.sent) {
+            return;
+        }
+        // A hook may have been made, or renamed, since its group was asked.
+        self.names.reconsider();
+        if self.names.hook.is_none() && self.names.is_unreadable() {
+            self.adopt(turn, hook::assume(settings, &message.hook));
+        }
+        if self.wait.is_waiting() {
+            if !self.names.proven {
+                self.wait.told_again(message.sent);
+            }
+            return;
+        }
+        let sent = message.sent.unwrap_or(turn.now);
+        let absent = self.wait.absent_at().unwrap_or_default();
+        // An old message, a metadata service that lags or a clock that is off: it may have waited for long.
+        if sent > turn.now || sent + DOUBT < absent {
+            self.heartbeats.hurry();
+        }
+        // An old message must not make an action old that has only just begun.
+        let since = sent.max(absent).min(turn.now);
+        self.begin_wait(turn, since, WaitSource::Message { sent: message.sent });
+    }
+
+    /// What was learnt from a message of another hook is not known.
+    pub fn forget_message(&mut self, now: Time) {
+        if self.wait.is_waiting() && !self.names.proven {
+            self.wait = Wait::default();
+            self.wait.expect(now);
+        }
+    }
+
+    /// Takes the group's hooks in; `true` says that something has changed which must outlive the daemon.
+    pub fn on_hooks(
+        &mut self,
+        turn: &mut Turn,
+        settings: &Settings,
+        id: EffectId,
+        result: Result<Vec<Hook>, CallError>,
+        named: Option<&str>,
+    ) -> bool {
+        match self.names.on_hooks(turn, settings, id, result, named) {
+            HookNews::None => return false,
+            HookNews::Ours(facts) => self.adopt(turn, facts),
+            // A hook that has proven itself and is gone now was deleted: its action is asked about, not forgotten.
+            HookNews::NoneToComplete(_) if self.names.proven || self.intention().is_some() => {}
+            HookNews::NoneToComplete(why) => self.give_up(turn, why),
+        }
+        true
+    }
+
+    /// Takes the result of a heartbeat in; `true` says that something has changed which must outlive the daemon.
+    pub fn on_heartbeat(&mut self, turn: &mut Turn, id: EffectId, result: Result<(), CallError>) -> bool {
+        let Some(sent) = self.heartbeats.take(id) else { return false };
+        let Some(timeout) = self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) else {
+            return false;
+        };
+        let Err(error) = result else {
+            if !self.wait.is_waiting() {
+                let since = self.wait.earliest().unwrap_or(sent);
+                self.begin_wait(turn, since, WaitSource::Heartbeat);
+            }
+            self.wait.beaten(turn.now, sent);
+            self.names.proven = true;
+            // It is active: whatever has found none before was wrong.
+            self.inquiry = None;
+            self.heartbeats.success(turn, sent, timeout);
+            turn.report(Report::HeartbeatSent { expires: self.expires() });
+            return true;
+        };
+        let refused = matches!(error.kind, CallErrorKind::NoActiveAction | CallErrorKind::Rejected);
+        if refused && !self.wait.is_waiting() {
+            self.wait.absent(sent);
+            self.heartbeats.nothing_waits_yet(sent, timeout);
+        } else {
+            self.heartbeats.failure(turn, sent, timeout, error.kind);
+        }
+        if refused {
+            self.inquire(Call::Heartbeat, sent, turn.now, error.kind);
+        }
+        self.tell_failure(turn, Call::Heartbeat, error);
+        false
+    }
+
+    /// Takes the result of a completion in; `Some` says that the action is over.
+    pub fn on_completion(
+        &mut self,
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+        id: EffectId,
+        result: Result<(), CallError>,
+    ) -> Option<Over> {
+        let sent = self.completions.take(id)?;
+        let intention = self.intention()?;
+        let Err(error) = result else { return Some(Over::Completed(intention.outcome, intention.result)) };
+        self.completions.failure(turn, journal, error.kind);
+        if matches!(error.kind, CallErrorKind::NoActiveAction | CallErrorKind::Rejected) {
+            self.inquire(Call::Complete, sent, turn.now, error.kind);
+        }
+        self.tell_failure(turn, Call::Complete, error);
+        None
+    }
+
+    fn inquire(&mut self, call: Call, sent: Time, now: Time, kind: CallErrorKind) {
+        self.inquiry = Inquiry::of(&self.wait, call, sent, now, kind).or(self.inquiry);
+    }
+
+    fn tell_failure(&self, turn: &mut Turn, call: Call, error: CallError) {
+        let early = error.kind == CallErrorKind::NoActiveAction && !self.wait.is_waiting();
+        turn.call_failed(call, error, early);
+    }
+
+    /// Takes in what Auto Scaling says of the instance; `Some` says that the action is over.
+    pub fn on_instance(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: Result<Option<DescribedInstance>, CallError>,
+    ) -> Option<Over> {
+        let (sent, instance) = self.names.on_instance(turn, id, result)?;
+        match &instance {
+            Some(instance) => {
+                self.learn_group(turn, &instance.group, GroupSource::AutoScaling);
+            }
+            None if self.names.forget_group() => {
+                self.give_up(turn, "Auto Scaling knows no such instance: it is in no group".to_owned());
+            }
+            None => {}
+        }
+        // What was seen before the question arose does not answer it.
+        let inquiry = self.inquiry.take_if(|inquiry| inquiry.asked_at <= sent)?;
+        let known = Known {
+            proven: self.names.proven,
+            listed: self.names.is_listed(),
+            hearsay: self.wait.is_hearsay(),
+            unanswered: self.completions.state.unanswered(),
+            completing: self.completions.is_pending(),
+            beating_since: self.heartbeats.pending_since(),
+        };
+        match inquiry.verdict(Standing::of(instance.as_ref()), known) {
+            Verdict::Over(over) => return Some(over),
+            Verdict::Pending => {
+                self.inquiry = Some(inquiry);
+                self.names.ask_again_at(turn.now + ASK_AGAIN);
+            }
+            Verdict::TooEarly => {
+                self.wait.described_absent(turn.now);
+                // What does not wait yet has not been completed.
+                self.completions.state.refuted();
+            }
+            Verdict::Waits if self.wait.is_waiting() => {}
+            Verdict::Waits => {
+                let since = self.wait.earliest().unwrap_or(turn.now);
+                self.begin_wait(turn, since, WaitSource::Description);
+                // What was answered before Wait was known is asked once more, now that it is.
+                self.heartbeats.due_now(turn.now);
+            }
+            Verdict::Confirmed => {
+                self.wait.confirm(turn.now);
+                self.heartbeats.due_now(turn.now);
+                self.completions.due_now(turn.now);
+            }
+            Verdict::WrongHook => self.doubt_hook(turn),
+        }
+        None
+    }
+
+    /// The instance waits, and yet our hook's name finds no action: another hook's does.
+    fn doubt_hook(&mut self, turn: &mut Turn) {
+        let hook = self.names.hook.as_ref().map_or("", |hook| hook.name.as_str());
+        let why = format!(
+            "the instance waits, but not for hook {hook}: the group's terminating hooks are {}; set lifecycle.hook to the \
+             one that waits for this instance",
+            self.names.listed()
+        );
+        self.give_up(turn, why);
+    }
+
+    fn give_up(&mut self, turn: &mut Turn, why: String) {
+        turn.report(Report::HookImpossible { why: why.clone() });
+        self.names.give_up(why);
+    }
+
+    /// Takes a hook for ours.
+    fn adopt(&mut self, turn: &mut Turn, facts: HookFacts) {
+        if self.names.hook.as_ref() == Some(&facts) {
+            return;
+        }
+        turn.report(Report::HookChosen { hook: facts.clone() });
+        // A heartbeat that was planned by another timeout, or by none, is planned anew.
+        match self.wait {
+            Wait::Waiting { since, last_beat, .. } => {
+                self.heartbeats.plan(turn, last_beat.unwrap_or(since), facts.heartbeat_timeout);
+            }
+            Wait::Unexpected { .. } | Wait::Expected { .. } => {
+                self.heartbeats.due_by(turn.now + heartbeat::probe_interval(facts.heartbeat_timeout));
+            }
+        }
+        self.names.hook = Some(facts);
+    }
+
+    /// It has become known that the action waits.
+    fn begin_wait(&mut self, turn: &mut Turn, since: Time, by: WaitSource) {
+        self.wait.begin(turn.now, since, by);
+        self.completions.start_anew(turn.now);
+        // Without a hook the timeout is not known yet: the first heartbeat is then due as soon as it is.
+        match self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) {
+            Some(timeout) => self.heartbeats.plan(turn, since, timeout),
+            None => self.heartbeats.plan_at(since),
+        }
+        turn.report(Report::WaitBegan { since, by });
     }
 }

@@ -11,6 +11,9 @@ use super::super::message::SpotAction;
 use super::super::notice::{ActionNotice, Notices, Reason};
 use super::super::time::Time;
 use super::{ActionRecord, AgentRecord, DrainRecord, Ended, HookFacts, Intention, Outcome};
+use crate::action::{Completion, Group, GroupSource, Wait, WaitSource};
+use crate::drain::{Finish, OwnMessage, Phase};
+use crate::operator::Operator;
 
 /// A journal of version 1.
 #[derive(Debug, Deserialize)]
@@ -188,33 +191,55 @@ impl From<TargetV1> for TargetState {
 
 impl From<DrainV1> for DrainRecord {
     fn from(drain: DrainV1) -> Self {
-        let ended = |ended: EndedV1| Ended { at: ended.at, outcome: ended.outcome, result: ended.result };
+        let token = drain.action.token.clone();
         DrainRecord {
             started: drain.started,
-            told: drain.told,
-            hard_deadline: drain.hard_deadline,
-            forced: drain.forced,
+            phase: phase(&drain),
             action: ActionRecord::from(drain.action),
+            message: drain.message_hook.map(|hook| OwnMessage { hook, token }),
             receipts: drain.receipts,
-            message_hook: drain.message_hook,
-            ended: drain.ended.map(ended),
         }
+    }
+}
+
+/// Version 1 did not say who had ended a drain: only the daemon's user and root could.
+fn phase(drain: &DrainV1) -> Phase {
+    match (&drain.ended, drain.forced, drain.told) {
+        (Some(ended), _, since) => {
+            let ended = Ended { at: ended.at, outcome: ended.outcome, result: ended.result };
+            Phase::Ended { since, ended }
+        }
+        (None, Some(result), since) => {
+            let at = drain.hard_deadline.unwrap_or(drain.started);
+            Phase::Finishing { since, finish: Finish { by: Operator { uid: 0, name: None }, at, result } }
+        }
+        (None, None, Some(since)) => Phase::Draining { since },
+        (None, None, None) => Phase::Noticed,
     }
 }
 
 impl From<ActionV1> for ActionRecord {
     fn from(action: ActionV1) -> Self {
-        let intention =
-            |intention: IntentionV1| Intention { outcome: intention.outcome, result: intention.result };
-        ActionRecord {
-            group: action.group,
-            hook: action.hook.map(HookFacts::from),
-            token: action.token,
-            wait_since: action.wait_since,
-            proven: action.proven,
+        let intention = |intention: IntentionV1| Intention {
+            outcome: intention.outcome,
+            result: intention.result,
+        };
+        let wait = |since| Wait::Waiting {
+            since,
+            known_at: since,
+            by: if action.proven { WaitSource::Heartbeat } else { WaitSource::Message { sent: None } },
             last_beat: action.last_beat,
-            intention: action.intention.map(intention),
-            unanswered: action.unanswered.map(intention),
+        };
+        ActionRecord {
+            group: action.group.map(|name| Group { name, by: GroupSource::Before }),
+            hook: action.hook.map(HookFacts::from),
+            proven: action.proven,
+            wait: action.wait_since.map(wait).unwrap_or_default(),
+            completion: match (action.unanswered.map(intention), action.intention.map(intention)) {
+                (Some(sent), next) => Completion::Unanswered { sent, next },
+                (None, Some(intention)) => Completion::Intended(intention),
+                (None, None) => Completion::Open,
+            },
         }
     }
 }

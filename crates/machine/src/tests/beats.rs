@@ -110,7 +110,7 @@ fn no_heartbeat_after_the_intention() {
     let mut bench = Bench::waiting(settings());
     bench.drained();
     let before = beats(&bench).len();
-    for _ in 0..60 {
+    for _ in 0..20 {
         if bench.completing().is_some() {
             bench.complete(Err(CallErrorKind::Unsent));
         }

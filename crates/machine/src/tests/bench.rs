@@ -342,10 +342,10 @@ impl Bench {
         self.event(Event::JournalWritten { id });
     }
 
-    /// The completion under way: its token and result.
-    pub fn completing(&self) -> Option<(Option<String>, CompletionResult)> {
+    /// The result of the completion under way.
+    pub fn completing(&self) -> Option<CompletionResult> {
         self.open.iter().find_map(|effect| match effect {
-            Effect::Complete { action, result, .. } => Some((action.token.clone(), *result)),
+            Effect::Complete { result, .. } => Some(*result),
             _ => None,
         })
     }

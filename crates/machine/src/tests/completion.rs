@@ -60,7 +60,7 @@ fn unanswered_completion() {
     bench.state = Some("Terminating:Wait");
     bench.run(1);
     bench.complete(Err(CallErrorKind::NoActiveAction));
-    assert_eq!(bench.completing(), Some((None, CompletionResult::Continue)), "the token may be an old one");
+    assert_eq!(bench.completing(), Some(CompletionResult::Continue), "the message may be an old one");
     bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.ended(), Some(Outcome::Drained), "it had worked; another hook's action is what waits");
 }
@@ -80,7 +80,6 @@ fn action_of_another_hook_after_ours() {
     bench.run(200);
     bench.beat(Ok(()));
     bench.drained();
-    bench.complete(Err(CallErrorKind::NoActiveAction));
     bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.ended(), Some(Outcome::Overtaken), "a heartbeat had proven the name");
 }
@@ -180,7 +179,7 @@ fn results_by_outcome() {
     let configured = Settings { on_failed: CompletionResult::Abandon, ..settings() };
     let mut bench = Bench::waiting(configured);
     bench.says(0, AgentAnswer::CannotDrain("no".to_owned()));
-    assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
+    assert_eq!(bench.completing(), Some(CompletionResult::Abandon));
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Failed));
 }
@@ -208,7 +207,7 @@ fn agent_restarted_before_wait() {
     bench.run(60);
     assert!(bench.completing().is_none(), "the intention is revoked");
     assert_eq!(bench.orders(0).len(), 2, "and the agent told again");
-    assert_eq!(bench.journal.as_ref().unwrap().drain.as_ref().unwrap().action.intention, None);
+    assert_eq!(bench.journal.as_ref().unwrap().drain.as_ref().unwrap().action.completion.intention(), None);
 }
 
 #[test]

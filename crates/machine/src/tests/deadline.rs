@@ -93,9 +93,9 @@ fn finish() {
     let mut bench = Bench::waiting(settings());
     bench.reports(0, AgentState::Draining, 1);
     bench.operator(Command::Finish(CompletionResult::Abandon));
-    assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
+    assert_eq!(bench.completing(), Some(CompletionResult::Abandon));
     bench.complete(Ok(()));
-    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+    assert_eq!(bench.ended(), Some(Outcome::Finished));
 }
 
 #[test]

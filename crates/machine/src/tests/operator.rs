@@ -29,7 +29,7 @@ fn drain_again() {
 fn drain_again_after_a_failure() {
     let mut bench = Bench::new(settings());
     bench.operator(Command::Drain);
-    bench.run_agent(61, AgentAnswer::Unreachable("refused".to_owned()));
+    bench.run_agent(61, AgentAnswer::Unreachable { why: "refused".to_owned(), gone: true });
     assert_eq!(bench.ended(), Some(Outcome::Failed));
     assert_eq!(ask(&mut bench, Command::Drain), "drain started");
     assert_eq!(bench.drains_started(), 2);
@@ -61,13 +61,12 @@ fn finish_before_wait() {
     let mut bench = Bench::terminating(Settings { drain_at: DrainAt::Wait, ..settings() });
     let answer = ask(&mut bench, Command::Finish(CompletionResult::Abandon));
     assert!(answer.contains("with ABANDON as soon as it reaches Terminating:Wait"), "{answer}");
-    bench.run(1);
-    assert!(bench.completing().is_none());
+    bench.complete(Err(CallErrorKind::NoActiveAction));
     bench.state = Some("Terminating:Wait");
     let sent = bench.now;
     let body = super::super::message::Body::Lifecycle(lifecycle("token-1", sent));
     bench.receive(vec![message("r1", body)]);
-    assert_eq!(bench.completing().map(|(_, result)| result), Some(CompletionResult::Abandon));
+    assert_eq!(bench.completing(), Some(CompletionResult::Abandon));
 }
 
 #[test]
@@ -76,7 +75,7 @@ fn finish_without_an_action() {
     bench.operator(Command::Drain);
     let answer = ask(&mut bench, Command::Finish(CompletionResult::Continue));
     assert!(answer.contains("there is no lifecycle action to complete"), "{answer}");
-    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+    assert_eq!(bench.ended(), Some(Outcome::Finished));
 
     let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
     bench.reports(0, AgentState::Draining, 1);

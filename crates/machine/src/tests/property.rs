@@ -181,13 +181,13 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
     let waits = waits && !*completed;
     let none = || Err(error(CallErrorKind::NoActiveAction));
     match asked {
-        Effect::Complete { id, action, .. } => {
-            let result = if waits && action.token.is_none() { Ok(()) } else { none() };
+        Effect::Complete { id, .. } => {
+            let result = if waits { Ok(()) } else { none() };
             *completed |= result.is_ok();
             Event::CompletionAnswered { id: *id, result }
         }
-        Effect::Heartbeat { id, action, .. } => {
-            let result = if waits && action.token.is_none() { Ok(()) } else { none() };
+        Effect::Heartbeat { id, .. } => {
+            let result = if waits { Ok(()) } else { none() };
             Event::HeartbeatAnswered { id: *id, result }
         }
         Effect::DescribeInstance { id } => {
@@ -258,7 +258,7 @@ fn agent_answer(request: &AgentRequest, choice: u8) -> AgentAnswer {
         0..=4 => AgentState::Drained,
         5..=7 => AgentState::Draining,
         8 => AgentState::Serving,
-        9 => return AgentAnswer::Unreachable("refused".into()),
+        9 => return AgentAnswer::Unreachable { why: "refused".into(), gone: true },
         10 => return AgentAnswer::Unsupported("404".into()),
         11 => return AgentAnswer::Malformed("a page".into()),
         12 if choice > 200 => return AgentAnswer::CannotDrain("409".into()),

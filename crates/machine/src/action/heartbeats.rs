@@ -1,0 +1,146 @@
+//! When heartbeats are sent, and what became of them.
+
+use std::time::Duration;
+
+use crate::effect::{ActionName, Effect, EffectId};
+use crate::event::CallErrorKind;
+use crate::heartbeat::{self, QUICK_TRIES, SPACING};
+use crate::time::Time;
+use crate::timer::Timer;
+use crate::turn::{Attempts, Once, Turn};
+
+/// The heartbeats of one action.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeats {
+    first: FirstBeat,
+    permission: Permission,
+    /// How many succeeded.
+    pub succeeded: u32,
+    attempts: Attempts,
+}
+
+/// When the first heartbeat is due once Wait is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum FirstBeat {
+    /// A good half of the timeout after Wait has begun.
+    #[default]
+    Planned,
+    /// At once: how long the action has waited is not known by our clock.
+    AtOnce,
+}
+
+/// Whether the role permits heartbeats, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Permission {
+    #[default]
+    Assumed,
+    /// The last one was denied: the action lives until it expires.
+    Denied,
+}
+
+impl Heartbeats {
+    /// As after a restart: the first one is due at once.
+    pub fn at_once(now: Time) -> Self {
+        let mut heartbeats = Heartbeats { first: FirstBeat::AtOnce, ..Heartbeats::default() };
+        heartbeats.attempts.succeeded(now);
+        heartbeats
+    }
+
+    /// How long the action has waited is not known by our clock.
+    pub fn hurry(&mut self) {
+        self.first = FirstBeat::AtOnce;
+    }
+
+    /// The next one is due now.
+    pub fn due_now(&mut self, now: Time) {
+        self.attempts.next_at = now;
+    }
+
+    /// The next one is due then at the latest.
+    pub fn due_by(&mut self, at: Time) {
+        self.attempts.next_at = self.attempts.next_at.min(at);
+    }
+
+    /// When the next one is due.
+    pub fn next_at(&self) -> Time {
+        self.attempts.next_at
+    }
+
+    /// Whether none has been planned or tried yet.
+    pub fn is_unplanned(&self) -> bool {
+        self.attempts.next_at == Time::default()
+    }
+
+    /// Plans the next one after one that was sent then, or after the beginning of Wait.
+    pub fn plan(&mut self, turn: &mut Turn, from: Time, timeout: Duration) {
+        let next_at = from + heartbeat::interval(timeout, turn);
+        self.attempts.succeeded(match self.first {
+            FirstBeat::AtOnce => turn.now,
+            FirstBeat::Planned => next_at,
+        });
+    }
+
+    /// Plans the next one for then.
+    pub fn plan_at(&mut self, at: Time) {
+        self.attempts.succeeded(at);
+    }
+
+    /// Sends one if it is due.
+    pub fn send(&mut self, turn: &mut Turn, action: Option<ActionName>, timeout: Duration) {
+        if turn.is_free(Once::Heartbeat)
+            && self.attempts.ready(turn, Timer::Heartbeat)
+            && let Some(action) = action
+        {
+            let limit = heartbeat::attempt_limit(timeout);
+            self.attempts.start(turn, |id| Effect::Heartbeat { id, action, limit });
+        }
+    }
+
+    /// When the one of this id was sent; `None` if its result is stale.
+    pub fn take(&mut self, id: EffectId) -> Option<Time> {
+        self.attempts.take(id)
+    }
+
+    /// When the one under way was sent.
+    pub fn pending_since(&self) -> Option<Time> {
+        self.attempts.pending_since()
+    }
+
+    /// Whether the last one was denied.
+    pub fn is_denied(&self) -> bool {
+        self.permission == Permission::Denied
+    }
+
+    /// One that was sent then has succeeded.
+    pub fn success(&mut self, turn: &mut Turn, sent: Time, timeout: Duration) {
+        self.succeeded += 1;
+        self.permission = Permission::Assumed;
+        self.first = FirstBeat::Planned;
+        self.plan(turn, sent, timeout);
+    }
+
+    /// One that was sent then has found no action, and none was known to wait.
+    pub fn nothing_waits_yet(&mut self, sent: Time, timeout: Duration) {
+        self.attempts.succeeded(sent + heartbeat::probe_interval(timeout));
+    }
+
+    /// One that was sent then has failed. Three tries fit before the action expires; then it is tried more slowly.
+    pub fn failure(&mut self, turn: &mut Turn, sent: Time, timeout: Duration, kind: CallErrorKind) {
+        let quick = match kind {
+            CallErrorKind::AccessDenied => {
+                self.permission = Permission::Denied;
+                return self.attempts.succeeded(turn.now + heartbeat::denied_retry(timeout));
+            }
+            CallErrorKind::NoActiveAction | CallErrorKind::Rejected | CallErrorKind::Throttled => {
+                heartbeat::throttled_retry(timeout)
+            }
+            CallErrorKind::Credentials | CallErrorKind::Unsent | CallErrorKind::Unanswered => {
+                heartbeat::retry(timeout)
+            }
+        };
+        let tries = self.attempts.failures + 1;
+        let pause = if tries < QUICK_TRIES { quick } else { heartbeat::slow_retry(timeout) };
+        self.attempts.failed(turn, pause);
+        self.attempts.next_at = self.attempts.next_at.max(sent + SPACING);
+    }
+}

@@ -1,0 +1,262 @@
+//! What names the action to AWS: the group and its hook, and how they are looked up.
+//!
+//! Calls name hook, group and instance, never a token. See ARCHITECTURE.md, "Why does no call carry the token?".
+
+use serde::{Deserialize, Serialize};
+
+use super::DENIED_RETRY;
+use crate::backoff::Backoff;
+use crate::effect::{ActionName, Effect, EffectId};
+use crate::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use crate::hook;
+use crate::journal::HookFacts;
+use crate::report::Call;
+use crate::settings::Settings;
+use crate::time::Time;
+use crate::timer::Timer;
+use crate::turn::{Attempts, Turn};
+
+/// Between questions that were not answered.
+const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
+
+/// After so many failures in a row, a question counts as one that will not be answered.
+const BLIND_AFTER: u32 = 3;
+
+/// Which group the instance is in. A fresher fact replaces an older one of the same rank or a lower one: an instance can
+/// be detached from a group and attached to another while the daemon runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// `AutoScalingGroupName`
+    pub name: String,
+    /// Who says so.
+    pub by: GroupSource,
+}
+
+/// Who has named the group, the least trusted first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupSource {
+    /// The configuration, the instance's tags or an earlier drain: it was true once.
+    Before,
+    /// A message that tells of this instance's action.
+    Message,
+    /// DescribeAutoScalingInstances.
+    AutoScaling,
+}
+
+/// What is known of the group's hooks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Lookup {
+    /// They have not been read.
+    #[default]
+    Unread,
+    /// They have been read: the names of all terminating ones.
+    Read(Vec<String>),
+    /// None can be completed; says why.
+    Impossible(String),
+}
+
+/// What a fact about the group has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GroupNews {
+    /// It is what was known.
+    Known,
+    /// The group was not known.
+    Found,
+    /// The group was thought to be this one, and is another.
+    Moved(String),
+    /// A better source says otherwise.
+    Contradicted,
+}
+
+/// What reading the hooks has come to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum HookNews {
+    /// The question was not ours, or there is no answer yet.
+    None,
+    /// This one is ours.
+    Ours(HookFacts),
+    /// There is none to complete; says why.
+    NoneToComplete(String),
+}
+
+/// Group and hook, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub group: Option<Group>,
+    /// The hook: as it was read, or with timeouts that are safe to assume.
+    pub hook: Option<HookFacts>,
+    /// A heartbeat has succeeded by these names.
+    pub proven: bool,
+    lookup: Lookup,
+    describe_instance: Attempts,
+    describe_hooks: Attempts,
+}
+
+impl Names {
+    /// Names that are known from before: nothing has been asked yet.
+    pub fn known(group: Option<Group>, hook: Option<HookFacts>, proven: bool) -> Self {
+        Names { group, hook, proven, ..Names::default() }
+    }
+
+    /// What a call is to name, once it can.
+    pub fn action(&self) -> Option<ActionName> {
+        Some(ActionName { hook: self.hook.as_ref()?.name.clone(), group: self.group.as_ref()?.name.clone() })
+    }
+
+    /// Whether nothing is known of the hook, and asking has failed again and again: Wait will never be seen.
+    pub fn is_blind(&self) -> bool {
+        let failures = self.describe_instance.failures.max(self.describe_hooks.failures);
+        self.hook.is_none() && failures >= BLIND_AFTER
+    }
+
+    /// Whether the hooks were asked for, and not read.
+    pub fn is_unreadable(&self) -> bool {
+        self.describe_hooks.failures > 0
+    }
+
+    /// Why no hook can be completed, where that is so.
+    pub fn impossible(&self) -> Option<&str> {
+        if let Lookup::Impossible(why) = &self.lookup { Some(why) } else { None }
+    }
+
+    /// No hook can be completed.
+    pub fn give_up(&mut self, why: String) {
+        self.lookup = Lookup::Impossible(why);
+    }
+
+    /// There may be a hook to complete after all.
+    pub fn reconsider(&mut self) {
+        if self.impossible().is_some() {
+            self.lookup = Lookup::Unread;
+        }
+    }
+
+    /// Whether our hook is one of the group's.
+    pub fn is_listed(&self) -> bool {
+        let Lookup::Read(names) = &self.lookup else { return false };
+        self.hook.as_ref().is_some_and(|hook| names.contains(&hook.name))
+    }
+
+    /// The terminating hooks that were read, for people.
+    pub fn listed(&self) -> String {
+        match &self.lookup {
+            Lookup::Read(names) if !names.is_empty() => names.join(", "),
+            Lookup::Read(_) | Lookup::Unread | Lookup::Impossible(_) => "none".to_owned(),
+        }
+    }
+
+    /// A source names the group.
+    pub fn learn_group(&mut self, now: Time, name: &str, by: GroupSource) -> GroupNews {
+        match &mut self.group {
+            Some(known) if known.name == name => {
+                known.by = known.by.max(by);
+                return GroupNews::Known;
+            }
+            Some(known) if known.by > by => return GroupNews::Contradicted,
+            Some(_) | None => {}
+        }
+        let before = self.group.replace(Group { name: name.to_owned(), by });
+        let Some(before) = before else { return GroupNews::Found };
+        // The other group has hooks of its own, and what was answered of the first says nothing of them.
+        self.hook = None;
+        self.proven = false;
+        self.lookup = Lookup::Unread;
+        self.describe_hooks.abandon();
+        self.describe_hooks.succeeded(now);
+        GroupNews::Moved(before.name)
+    }
+
+    /// Asks for the instance where the group is not known or something is to be found out, and for the group's hooks.
+    pub fn ask(&mut self, turn: &mut Turn, inquires: bool, completes: bool) {
+        let unknown = self.group.is_none() && self.impossible().is_none();
+        if (unknown || inquires || self.doubts_group()) && self.describe_instance.ready(turn, Timer::Describe) {
+            self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
+        }
+        if self.lookup == Lookup::Unread
+            && !completes
+            && let Some(group) = &self.group
+            && self.describe_hooks.ready(turn, Timer::Describe)
+        {
+            let group = group.name.clone();
+            self.describe_hooks.start(turn, |id| Effect::DescribeHooks { id, group });
+        }
+    }
+
+    /// Whether the group has no hook for us, and may not be the group any more.
+    fn doubts_group(&self) -> bool {
+        let confirmed = self.group.as_ref().is_none_or(|group| group.by == GroupSource::AutoScaling);
+        self.impossible().is_some() && !confirmed
+    }
+
+    /// The answer of DescribeAutoScalingInstances, with when it was asked for; `None` if it is stale or failed.
+    pub fn on_instance(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: Result<Option<DescribedInstance>, CallError>,
+    ) -> Option<(Time, Option<DescribedInstance>)> {
+        let sent = self.describe_instance.take(id)?;
+        match result {
+            Ok(instance) => {
+                self.describe_instance.succeeded(turn.now);
+                Some((sent, instance))
+            }
+            Err(error) => {
+                failed(&mut self.describe_instance, turn, Call::DescribeInstance, error);
+                None
+            }
+        }
+    }
+
+    /// Auto Scaling knows no such instance. Whether that is news.
+    pub fn forget_group(&mut self) -> bool {
+        if self.doubts_group() {
+            self.group = None;
+            return false;
+        }
+        self.group.is_none() && self.impossible().is_none()
+    }
+
+    /// The instance is not asked about again before then.
+    pub fn ask_again_at(&mut self, at: Time) {
+        self.describe_instance.succeeded(at);
+    }
+
+    /// The answer of DescribeLifecycleHooks. Where the hooks cannot be read, a hook that the configuration or a message
+    /// names is taken with timeouts that are safe to assume.
+    pub fn on_hooks(
+        &mut self,
+        turn: &mut Turn,
+        settings: &Settings,
+        id: EffectId,
+        result: Result<Vec<Hook>, CallError>,
+        named: Option<&str>,
+    ) -> HookNews {
+        if self.describe_hooks.take(id).is_none() {
+            return HookNews::None;
+        }
+        let hooks = match result {
+            Ok(hooks) => hooks,
+            Err(error) => {
+                failed(&mut self.describe_hooks, turn, Call::DescribeHooks, error);
+                return match settings.hook.as_deref().or(named) {
+                    Some(name) if self.hook.is_none() => HookNews::Ours(hook::assume(settings, name)),
+                    Some(_) | None => HookNews::None,
+                };
+            }
+        };
+        let terminating = hooks.iter().filter(|hook| hook.terminating);
+        self.lookup = Lookup::Read(terminating.map(|hook| hook.name.clone()).collect());
+        let group = self.group.as_ref().map_or("", |group| group.name.as_str());
+        hook::choose(settings, group, &hooks).map_or_else(HookNews::NoneToComplete, HookNews::Ours)
+    }
+}
+
+fn failed(attempts: &mut Attempts, turn: &mut Turn, call: Call, error: CallError) {
+    attempts.failed(turn, DESCRIBE_RETRY);
+    if error.kind == CallErrorKind::AccessDenied {
+        attempts.next_at = turn.now + DENIED_RETRY;
+    }
+    turn.call_failed(call, error, false);
+}
