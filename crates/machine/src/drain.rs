@@ -32,8 +32,8 @@ pub(super) struct Drain {
     pub watch: Option<Watch>,
     /// The revision of the journal that must be out before the agents are told, or a drain that has ended is watched.
     recorded: Revision,
-    /// The deadline that people and agents were last told.
-    deadline: Option<Time>,
+    /// The end that is set from outside, as the agents were last told.
+    told_bound: Option<Time>,
     /// The outcome that the last run of the daemon had written down. It stands until the agents that it speaks of have
     /// been heard.
     standing: Option<Outcome>,
@@ -107,7 +107,12 @@ pub struct OwnMessage {
 
 impl Drain {
     /// A drain begins. `group` is the group as far as it is known, `absent_at` when the action was last known not to wait.
-    pub fn new(now: Time, group: Option<String>, absent_at: Option<Time>, journal: &mut JournalTrack) -> Self {
+    pub fn new(
+        now: Time,
+        group: Option<String>,
+        absent_at: Option<Time>,
+        journal: &mut JournalTrack,
+    ) -> Self {
         let recorded = journal.touch();
         Drain::with_action(now, Action::new(group, absent_at, recorded), recorded)
     }
@@ -135,7 +140,7 @@ impl Drain {
             receipts: Vec::new(),
             watch: None,
             recorded,
-            deadline: None,
+            told_bound: None,
             standing: None,
         }
     }
@@ -143,7 +148,7 @@ impl Drain {
     /// Goes on with the drain of the last run. What it had written down of its agents says nothing after a reboot, which
     /// none of them has outlived.
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
-        let DrainRecord { started, phase, action, message, receipts } = record;
+        let DrainRecord { started, phase, bound, action, message, receipts } = record;
         let started = started.min(now);
         let intention = action.completion.intention().filter(|_| !rebooted);
         let mut drain = Drain {
@@ -154,7 +159,7 @@ impl Drain {
             receipts,
             watch: None,
             recorded: Revision::default(),
-            deadline: None,
+            told_bound: bound,
             standing: intention.map(|intention| intention.outcome),
         };
         if let Some(ended) = drain.ended() {
@@ -168,16 +173,19 @@ impl Drain {
         DrainRecord {
             started: self.started,
             phase: self.phase.clone(),
+            bound: self.told_bound,
             action: self.action.record(),
             message: self.message.clone(),
             receipts: self.receipts.clone(),
         }
     }
 
-    /// Whether its action must be over by now: it was last kept alive longer ago than it lives. What waits now is another
-    /// one, for which nothing has been drained.
+    /// Whether its action must be over by now: as far as the journal tells, it was last kept alive longer ago than it lives.
+    /// What waits now is another one, for which nothing has been drained. One heartbeat may have succeeded that the journal
+    /// does not have.
     pub fn is_outdated(&self, now: Time) -> bool {
-        self.is_under_way() && self.action.expires().is_some_and(|expires| now > expires)
+        let timeout = self.action.hook().map(|hook| hook.heartbeat_timeout).unwrap_or_default();
+        self.is_under_way() && self.action.expires().is_some_and(|expires| now > expires + timeout)
     }
 
     /// Whether it is under way: it has not ended.
@@ -213,7 +221,13 @@ impl Drain {
     }
 
     /// An operator ends it.
-    pub fn finish_by(&mut self, by: Operator, at: Time, result: CompletionResult, journal: &mut JournalTrack) {
+    pub fn finish_by(
+        &mut self,
+        by: Operator,
+        at: Time,
+        result: CompletionResult,
+        journal: &mut JournalTrack,
+    ) {
         let finish = Finish { by, at, result };
         self.phase = Phase::Finishing { since: self.told(), finish };
         self.recorded = journal.touch();
@@ -232,15 +246,24 @@ impl Drain {
         journal.is_released(self.recorded)
     }
 
-    /// Takes the deadline that is in force now. People and agents hear of a new one, the agents once the journal has what
-    /// it follows from.
-    pub fn announce(&mut self, deadline: Option<Time>, turn: &mut Turn, journal: &mut JournalTrack) {
-        let before = std::mem::replace(&mut self.deadline, deadline);
-        if before == deadline || self.told().is_none() {
+    /// Takes the end that is set from outside now. People and agents hear of a new deadline, the agents once it is in the
+    /// journal.
+    pub fn announce(
+        &mut self,
+        bound: Option<Time>,
+        agents: &[AgentTrack],
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+    ) {
+        let before = std::mem::replace(&mut self.told_bound, bound);
+        if before == bound {
             return;
         }
         self.recorded = journal.touch();
-        if let (Some(_), Some(deadline)) = (before, deadline) {
+        let deadline = latest_deadline(agents, bound);
+        if let Some(deadline) = deadline.filter(|_| self.told().is_some())
+            && latest_deadline(agents, before) != Some(deadline)
+        {
             turn.report(Report::DeadlineMoved { deadline });
         }
     }
@@ -278,7 +301,12 @@ impl Drain {
     }
 
     /// What an agent is to be told, once it is time to tell it.
-    pub fn order(&self, agent: &AgentTrack, reason: Option<Reason>, bound: Option<Time>) -> Option<DrainOrder> {
+    pub fn order(
+        &self,
+        agent: &AgentTrack,
+        reason: Option<Reason>,
+        bound: Option<Time>,
+    ) -> Option<DrainOrder> {
         self.told()?;
         let reason = reason.unwrap_or(Reason::AutoscalingTermination);
         Some(DrainOrder { reason, deadline: agent.deadline(bound)? })
@@ -291,7 +319,9 @@ impl Drain {
             Some(Reason::WarmPool | Reason::RootVolumeReplacement)
         );
         let others = self.action.hook().is_some_and(|hook| hook.has_others || !hook.read);
-        kept || others || ended.result == Some(CompletionResult::Abandon) || ended.outcome == Outcome::Overtaken
+        kept || others
+            || ended.result == Some(CompletionResult::Abandon)
+            || ended.outcome == Outcome::Overtaken
     }
 
     /// Whether the agents are to be told now.

@@ -73,6 +73,9 @@ pub struct DrainRecord {
     pub started: Time,
     /// How far it has come.
     pub phase: Phase,
+    /// The end that is set from outside, as the agents were last told. It is derived anew from what is in force.
+    #[serde(default)]
+    pub bound: Option<Time>,
     /// The lifecycle action.
     pub action: ActionRecord,
     /// What our message said, where one has come.

@@ -262,11 +262,7 @@ impl Machine {
         }
     }
 
-    fn on_hooks(
-        &mut self,
-        id: effect::EffectId,
-        result: Result<Vec<event::Hook>, event::CallError>,
-    ) {
+    fn on_hooks(&mut self, id: effect::EffectId, result: Result<Vec<event::Hook>, event::CallError>) {
         let Some(drain) = &mut self.drain else { return };
         let named = drain.message.as_ref().map(|message| message.hook.as_str());
         if drain.action.on_hooks(&mut self.turn, &self.settings, id, result, named) {
@@ -497,12 +493,12 @@ impl Machine {
             return;
         }
         let bound = drain.bound(notices, turn.now);
+        drain.announce(bound, agents, turn, journal);
         if drain.is_time(settings, in_force) {
             drain.tell(turn.now, journal);
             agents.iter_mut().for_each(|agent| agent.begin(turn.now));
             turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
         }
-        drain.announce(latest_deadline(agents, bound), turn, journal);
         let done = drain.outcome(agents, bound, turn);
         let expected = notices.expects_action() || drain.action.is_committed();
         let forced = drain.finish().map(|finish| finish.result);

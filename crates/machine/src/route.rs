@@ -42,7 +42,8 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
         Body::Instance(news) => on_instance_message(machine, news),
         Body::Test => Owner::Other,
         Body::Unreadable(why) => {
-            let expected = "expected an EventBridge event or a hook's notification, in an SNS envelope or not";
+            let expected =
+                "expected an EventBridge event or a hook's notification, in an SNS envelope or not";
             stranger(machine, format!("{why}; {expected}"))
         }
     }
@@ -76,7 +77,8 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     if drain.contradicts(&mut machine.turn, message) {
         machine.notices.action = before;
         let known = drain.action.group().unwrap_or_default();
-        let why = format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
+        let why =
+            format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
         return stranger(machine, why);
     }
     drain.keep(receipt, message);

@@ -43,7 +43,9 @@ impl Settings {
             Outcome::Drained => self.on_drained,
             Outcome::Failed => self.on_failed,
             // An operator's drain is completed as the operator said; one that was withdrawn or overtaken completes nothing.
-            Outcome::Deadline | Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => self.on_deadline,
+            Outcome::Deadline | Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => {
+                self.on_deadline
+            }
         }
     }
 

@@ -135,7 +135,9 @@ impl Machine {
                     gauges: agent.status.as_ref().map(|status| status.gauges.clone()).unwrap_or_default(),
                 })
                 .collect(),
-            group: action.and_then(|action| action.group().map(str::to_owned)).or_else(|| self.settings.group.clone()),
+            group: action
+                .and_then(|action| action.group().map(str::to_owned))
+                .or_else(|| self.settings.group.clone()),
             hook: action.and_then(|action| action.hook()).map(|hook| hook.name.clone()),
             hook_problem: action.and_then(|action| action.impossible().map(str::to_owned)),
             wait_since: action.and_then(|action| action.waits_since()),

@@ -9,10 +9,10 @@ use super::event::{CallError, CallErrorKind, DescribedInstance};
 use super::heartbeat;
 use super::journal::ActionRecord;
 use super::report::{Call, Report};
+use super::standing::Standing;
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::{Attempts, Once, Turn};
-use super::standing::Standing;
 
 /// From the end of the action to the first look.
 const FIRST_LOOK: Duration = Duration::from_secs(10);

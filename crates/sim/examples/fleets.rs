@@ -1,31 +1,90 @@
-//! Fleets in virtual time, from the pure crates alone: `fleets FIRST COUNT INSTANCES`. tests/mutations/run builds this
-//! with one deliberate defect after the other. For people there is `drainhook simulate --instances`.
+//! Fleets in virtual time, from the pure crates alone: `fleets FIRST COUNT INSTANCES [OPTION]...`. tests/mutations/run
+//! builds this with one deliberate defect after the other. For people there is `drainhook simulate --instances`.
+//!
+//! - `--with FAULT`: a kind of fault that the rough profile leaves out; `--without FAULT`: one that it has.
+//! - `--all`: goes on after a violation, and counts; `--shrink`: makes the first one smaller; `--trace`: tells all.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sim::fault::Faults;
-use sim::fleet::{Plan, run};
+use sim::fault::{Fault, Faults};
+use sim::fleet::{Figures, Plan, run, shrink};
+
+const USAGE: &str =
+    "usage: fleets FIRST COUNT INSTANCES [--with FAULT]... [--without FAULT]... [--all | --shrink] [--trace]";
+
+struct Options {
+    numbers: Vec<u64>,
+    span: Duration,
+    faults: Faults,
+    all: bool,
+    shrink: bool,
+    trace: bool,
+}
+
+fn read() -> Option<Options> {
+    let mut options = Options {
+        numbers: Vec::new(),
+        span: Duration::from_secs(3600),
+        faults: Faults::rough(),
+        all: false,
+        shrink: false,
+        trace: false,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--with" => options.faults = options.faults.with(Fault::find(&words.next()?)?),
+            "--without" => options.faults = options.faults.without(Fault::find(&words.next()?)?),
+            "--calm" => options.faults = Faults::none(),
+            "--seconds" => options.span = Duration::from_secs(words.next()?.parse().ok()?),
+            "--all" => options.all = true,
+            "--shrink" => options.shrink = true,
+            "--trace" => options.trace = true,
+            number => options.numbers.push(number.parse().ok()?),
+        }
+    }
+    Some(options)
+}
 
 fn main() -> ExitCode {
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
-    let [first, count, instances] = numbers[..] else {
-        eprintln!("usage: fleets FIRST COUNT INSTANCES");
+    let Some(Options { numbers, span, faults, all, shrink: smaller, trace }) = read() else {
+        eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    let [first, count, instances] = numbers[..] else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let (mut failed, mut total) = (0, Figures::default());
     for seed in first..first + count {
-        let plan = Plan {
-            seed,
-            instances: instances as u32,
-            span: Duration::from_secs(3600),
-            leaving: 0.5,
-            faults: Faults::rough(),
-            trace: false,
-        };
-        if let Some(violation) = run(&plan).violations.first() {
-            println!("seed {seed}: {violation}");
+        let faults = faults.clone();
+        let plan = Plan { seed, instances: instances as u32, span, leaving: 0.5, faults, trace };
+        let outcome = run(&plan);
+        outcome.trace.iter().for_each(|line| println!("{line}"));
+        total += outcome.figures;
+        let Some(violation) = outcome.violations.first() else { continue };
+        println!("seed {seed}: {violation}");
+        failed += 1;
+        if smaller {
+            let (plan, outcome) = shrink(&plan);
+            let kinds: Vec<_> = plan.faults.kinds().map(Fault::name).collect();
+            outcome.trace.iter().for_each(|line| println!("{line}"));
+            println!(
+                "{} instances, {:?}, {}: {:?}",
+                plan.instances,
+                plan.span,
+                kinds.join(" "),
+                outcome.violations
+            );
+        }
+        if !all {
             return ExitCode::FAILURE;
         }
+    }
+    if failed > 0 {
+        println!("{failed} of {count} seeds violate something: {total:?}");
+        return ExitCode::FAILURE;
     }
     println!("{count} seeds: nothing was violated");
     ExitCode::SUCCESS

@@ -116,6 +116,11 @@ impl Invariants {
         self.believed = Some(timeout);
     }
 
+    /// The heartbeat timeout that the daemon goes by, where it has read one.
+    pub fn believed(&self) -> Option<Duration> {
+        self.believed
+    }
+
     /// The instance may be drained more than once without a word in between: its daemon's clock has jumped, or its hook
     /// was gone, so that an old message is taken for a new one.
     pub fn many_drains(&mut self, instance: &str) {

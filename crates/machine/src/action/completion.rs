@@ -65,7 +65,8 @@ impl Completion {
     /// The completion that is intended was sent, and its answer is missing. Whether that was not known before.
     pub fn lost(&mut self) -> bool {
         let Some(intention) = self.intention() else { return false };
-        let before = std::mem::replace(self, Completion::Unanswered { sent: intention, next: Some(intention) });
+        let before =
+            std::mem::replace(self, Completion::Unanswered { sent: intention, next: Some(intention) });
         before != *self
     }
 

@@ -103,7 +103,13 @@ impl Action {
 
     /// The action of an instance that was retained and is released: a heartbeat that was sent at `beat` has told of it,
     /// and it waits since `since` at the earliest.
-    pub fn released(known: ActionRecord, since: Time, beat: Time, turn: &mut Turn, recorded: Revision) -> Self {
+    pub fn released(
+        known: ActionRecord,
+        since: Time,
+        beat: Time,
+        turn: &mut Turn,
+        recorded: Revision,
+    ) -> Self {
         let ActionRecord { group, hook, .. } = known;
         let mut heartbeats = Heartbeats::default();
         if let Some(hook) = &hook {

@@ -170,7 +170,8 @@ impl Names {
     /// Asks for the instance where the group is not known or something is to be found out, and for the group's hooks.
     pub fn ask(&mut self, turn: &mut Turn, inquires: bool, completes: bool) {
         let unknown = self.group.is_none() && self.impossible().is_none();
-        if (unknown || inquires || self.doubts_group()) && self.describe_instance.ready(turn, Timer::Describe) {
+        if (unknown || inquires || self.doubts_group()) && self.describe_instance.ready(turn, Timer::Describe)
+        {
             self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
         }
         if self.lookup == Lookup::Unread

@@ -195,6 +195,7 @@ impl From<DrainV1> for DrainRecord {
         DrainRecord {
             started: drain.started,
             phase: phase(&drain),
+            bound: drain.hard_deadline,
             action: ActionRecord::from(drain.action),
             message: drain.message_hook.map(|hook| OwnMessage { hook, token }),
             receipts: drain.receipts,
@@ -220,10 +221,8 @@ fn phase(drain: &DrainV1) -> Phase {
 
 impl From<ActionV1> for ActionRecord {
     fn from(action: ActionV1) -> Self {
-        let intention = |intention: IntentionV1| Intention {
-            outcome: intention.outcome,
-            result: intention.result,
-        };
+        let intention =
+            |intention: IntentionV1| Intention { outcome: intention.outcome, result: intention.result };
         let wait = |since| Wait::Waiting {
             since,
             known_at: since,

@@ -182,7 +182,8 @@ impl Checker {
     /// The daemon was killed: what it had heard and not written down is lost.
     pub fn crash(&mut self) {
         let drain = self.disk.as_ref().and_then(|journal| journal.drain.as_ref());
-        self.completed = drain.is_some_and(|drain| drain.phase.ended().is_some_and(|ended| ended.result.is_some()));
+        self.completed =
+            drain.is_some_and(|drain| drain.phase.ended().is_some_and(|ended| ended.result.is_some()));
         let lost = self.refused_since || drain.is_none_or(|drain| drain.phase.told().is_none());
         if lost {
             self.deadlines.clear();

@@ -7,6 +7,7 @@ use crate::fault::Faults;
 use crate::world::{ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig};
 use machine::{Event, Time};
 
+use super::agents::Manner;
 use super::{Fleet, Plan, Setup, plan};
 
 /// What every agent works on: a drain takes as long as an item.
@@ -70,7 +71,7 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
         trace: false,
     };
     let rng = fastrand::Rng::with_seed(scale_in.seed);
-    let setup = Setup { world: world(scale_in), settings: plan::settings(true) };
+    let setup = Setup { world: world(scale_in), settings: plan::settings(true), manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, rng);
     fleet.ledger = Some(Ledger::default());
     fleet.run_until(plan::START + STARTING);

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::schedule::Due;
-use machine::effect::EffectId;
 use machine::event::{SpotNotice, TargetState};
 use machine::journal::Journal;
 use machine::settings::Settings;
 use machine::{Machine, Time};
 
+use super::agents::{Held, Other};
+use super::calls::{Credentials, Trouble};
+use super::ec2::Maintenance;
 use super::poll::POLL;
 use super::reference::Reference;
 
@@ -43,8 +45,31 @@ pub(super) struct Host {
     pub heard: Option<TargetState>,
     /// IMDS has denied that there is a target state, and said nothing since: to whoever it had told none, that is news.
     pub denied: bool,
-    /// A question about the agent's status that the agent holds.
-    pub held: Option<(u32, EffectId)>,
+    /// Requests that agents hold.
+    pub held: Vec<Held>,
+    /// Its agents beside the world's.
+    pub others: Vec<Other>,
+    /// Its disk takes nothing any more.
+    pub disk_refuses: bool,
+    /// What is wrong with its calls until it is gone.
+    pub trouble: Trouble,
+    pub credentials: Credentials,
+    /// What EC2 has scheduled for it.
+    pub maintenance: Option<Maintenance>,
+    /// Counts what EC2 has scheduled.
+    pub maintenances: u32,
+    /// Its daemon was told of maintenance in this life, be it that there is none.
+    pub told_of_maintenance: bool,
+    /// EC2 takes its capacity back then, as a message has said.
+    pub capacity: Option<Time>,
+    /// A message has spoken of an interruption that is still to come, and is none.
+    pub false_alarm: bool,
+    /// Tokens of its actions, the last one included.
+    pub tokens: Vec<String>,
+    /// When its agents were told to drain in the drain under way, by true time.
+    pub told_at: Option<Time>,
+    /// Its clock has jumped, and nobody has set it right.
+    pub clock_is_off: bool,
     /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
     pub forgetful: bool,
     /// IMDS answers nothing before this.
@@ -81,7 +106,19 @@ impl Host {
             phase,
             heard: None,
             denied: false,
-            held: None,
+            held: Vec::new(),
+            others: Vec::new(),
+            disk_refuses: false,
+            trouble: Trouble::None,
+            credentials: Credentials::Good,
+            maintenance: None,
+            maintenances: 0,
+            told_of_maintenance: false,
+            capacity: None,
+            false_alarm: false,
+            tokens: Vec::new(),
+            told_at: None,
+            clock_is_off: false,
             forgetful: false,
             imds_silent_until: never,
             agent_hangs_until: never,
@@ -123,7 +160,8 @@ impl Host {
         self.rests = None;
         self.heard = None;
         self.denied = false;
-        self.held = None;
+        self.held.clear();
+        self.told_of_maintenance = false;
     }
 
     /// What the machine has reason to believe is on the disk.
@@ -136,10 +174,16 @@ impl Host {
         self.machine.as_ref().is_some_and(Machine::is_draining)
     }
 
+    /// What its daemon does can be told from its settings and its journal.
+    pub fn may_complain(&self) -> bool {
+        !self.forgetful && !self.disk_refuses && self.machine.is_some()
+    }
+
     /// Nothing is under way or waited for, and a reading that says what the last one said changes nothing.
     pub fn is_idle(&self) -> bool {
         let idle = self.machine.as_ref().is_some_and(Machine::is_idle);
-        idle && self.heard == Some(TargetState::InService) && self.spot.is_none()
+        let news = self.spot.is_some() || self.maintenance.is_some();
+        idle && self.heard == Some(TargetState::InService) && !news
     }
 
     /// The last of the polls before `now` that it has skipped.

@@ -7,17 +7,25 @@
 //! - `host`: an instance's machine and what it waits for
 //! - `network`: a daemon's calls, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
-//! - `perform`: effects, and what goes wrong with them; `strike`: what goes wrong by itself; `strangers`: messages
-//!   that are nobody's
+//! - `step`: what a run plans
+//! - `perform`: effects; `calls`: what goes wrong with calls to AWS; `agents`: what agents answer, and how
+//! - `strike`: what goes wrong by itself; `strangers`: messages that nobody may act on; `ec2`: maintenance and capacity
+//!   that is taken back; `moves`: from one group to another
+//! - `deadline`: which deadlines are in force
 //! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts
 //! - `reference`: what one daemon may and must do, at every step
 //! - `cost`: what a scale-in of a large fleet costs
 //! - `shrink`: from a run that violates something to a smaller one
 
+mod agents;
+mod calls;
 pub mod cost;
+mod deadline;
+mod ec2;
 mod figures;
 mod host;
 mod judge;
+mod moves;
 mod network;
 mod news;
 mod perform;
@@ -25,6 +33,7 @@ mod plan;
 mod poll;
 mod reference;
 mod shrink;
+mod step;
 mod strangers;
 mod strike;
 
@@ -32,7 +41,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine::effect::{Effect, EffectId};
+use machine::report::Report;
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -41,6 +50,7 @@ use super::schedule::{Due, Schedule};
 use super::world::{ByInstance, World};
 use host::Host;
 use judge::Judge;
+use step::Step;
 
 pub use figures::Figures;
 pub use plan::Plan;
@@ -53,6 +63,7 @@ pub struct Fleet {
     plan: Plan,
     /// Of every daemon, but for who it is.
     settings: Settings,
+    manner: agents::Manner,
     world: World,
     /// The termination queue; nothing, where there is none.
     queue: Arc<str>,
@@ -71,73 +82,6 @@ pub struct Fleet {
     ledger: Option<cost::Ledger>,
     /// What happened, a line each, where the plan asks for it.
     pub trace: Vec<String>,
-}
-
-/// Something that is due.
-#[derive(Debug)]
-enum Step {
-    /// The daemon of an instance starts.
-    Start { host: usize },
-    /// It asks IMDS.
-    Poll { host: usize, poll: u32 },
-    /// It wants to be woken.
-    Wake { host: usize, life: u32 },
-    /// What it asked for reaches whoever performs it.
-    Request { host: usize, life: u32, effect: Box<Effect> },
-    /// The result reaches it.
-    Answer { host: usize, life: u32, event: Box<Event> },
-    /// The agent has held a status request for as long as it may.
-    StatusOver { host: usize, life: u32, id: EffectId },
-    /// An agent that has crashed is there again.
-    AgentStart { host: usize },
-    /// What has stood still moves again.
-    Thaw { host: usize },
-    /// Auto Scaling takes an instance away; in a group with a warm pool, whichever it likes.
-    ScaleIn { host: usize },
-    /// It takes one out of the warm pool again.
-    ScaleOut,
-    /// The group is given another size.
-    Resize,
-    /// An instance that was retained is released.
-    Release { host: usize },
-    /// EC2 takes a spot instance back.
-    TakeBack { host: usize },
-    /// Another hook's action is completed, by whoever that is.
-    OtherHook { host: usize },
-    /// The hook that was deleted is made again.
-    HookAgain,
-    /// An agent crashes when it has just drained.
-    AgentCrash { host: usize },
-    /// A fault that comes by itself.
-    Strike { host: usize, fault: Fault },
-    /// From here on nothing goes wrong.
-    Calm,
-}
-
-impl Step {
-    /// The instance that this happens on, and so not while it stands still.
-    fn on(&self) -> Option<usize> {
-        match self {
-            Step::Start { host }
-            | Step::Poll { host, .. }
-            | Step::Wake { host, .. }
-            | Step::Request { host, .. }
-            | Step::Answer { host, .. }
-            | Step::StatusOver { host, .. }
-            | Step::AgentStart { host } => Some(*host),
-            Step::Thaw { .. }
-            | Step::ScaleIn { .. }
-            | Step::ScaleOut
-            | Step::Resize
-            | Step::Release { .. }
-            | Step::TakeBack { .. }
-            | Step::OtherHook { .. }
-            | Step::HookAgain
-            | Step::AgentCrash { .. }
-            | Step::Strike { .. }
-            | Step::Calm => None,
-        }
-    }
 }
 
 /// What came out of a run.
@@ -169,14 +113,16 @@ impl Fleet {
     }
 
     fn in_world(plan: Plan, setup: Setup, rng: fastrand::Rng) -> Self {
-        let Setup { mut world, settings } = setup;
+        let Setup { mut world, settings, manner } = setup;
         // Nobody judges by it.
         world.tells_hand_outs = plan.trace;
+        let counts_calls = plan.faults.is_on(Fault::HeartbeatDoubted) || plan.faults.is_on(Fault::CallsFail);
         let mut fleet = Fleet {
-            judge: Judge::new(plan.faults_end()),
+            judge: Judge::new(plan.faults_end(), &settings, counts_calls),
             queue: world.queue.as_deref().unwrap_or_default().into(),
             world: World::new(world, plan::START),
             settings,
+            manner,
             rng,
             now: plan::START,
             steps: Schedule::default(),
@@ -193,6 +139,9 @@ impl Fleet {
             let host = fleet.add(view.id);
             fleet.begin(host);
         }
+        if fleet.plan.faults.rate(Fault::GroupChange, fleet.now) > 0.0 {
+            fleet.make_second_group();
+        }
         for fault in [Fault::HookEdited, Fault::HookDeleted, Fault::StrayMessage] {
             fleet.plan_strike(0, fault);
         }
@@ -208,7 +157,10 @@ impl Fleet {
         self.places.insert(&id, host);
         self.judge.add(id.clone());
         let settings = Settings { instance_id: id, ..self.settings.clone() };
-        self.hosts.push(Host::new(settings, phase));
+        let others = settings.agents.len().saturating_sub(1);
+        let mut added = Host::new(settings, phase);
+        added.others = (0..others).map(|_| agents::Other::new(self.delay(0, 400_000))).collect();
+        self.hosts.push(added);
         host
     }
 
@@ -248,7 +200,7 @@ impl Fleet {
     fn step(&mut self) -> bool {
         let own = self.steps.next_at();
         let Some(next) = self.next().filter(|next| *next <= self.plan.end()) else {
-            self.judge.end(&self.world, self.now.max(self.plan.end()));
+            self.end();
             return false;
         };
         self.now = self.now.max(next);
@@ -261,6 +213,19 @@ impl Fleet {
         }
         self.serve_receives();
         true
+    }
+
+    fn end(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.check_others(host);
+        }
+        self.judge.end(&self.world, self.now.max(self.plan.end()));
+    }
+
+    /// What a machine reports.
+    fn reported(&mut self, host: usize, now: Time, report: &Report) {
+        self.judge.reports(host, now, report);
+        self.check_report(host, now, report);
     }
 
     fn perform_step(&mut self, step: Step) {
@@ -277,7 +242,7 @@ impl Fleet {
                 self.request(host, *effect);
             }
             Step::Answer { host, life, event } if self.hosts[host].life == life => self.feed(host, *event),
-            Step::StatusOver { host, life, id } => self.status_over(host, life, id),
+            Step::HeldOver { host, life, id } => self.held_over(host, life, id),
             Step::AgentStart { host } => self.start_agent(host),
             Step::Thaw { host } => self.thaw(host),
             Step::ScaleIn { host } => self.scale_in(host),
@@ -288,6 +253,11 @@ impl Fleet {
             Step::OtherHook { host } => self.complete_other_hook(host),
             Step::HookAgain => self.put_hook(),
             Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),
+            Step::ClockSet { host } => self.set_clock(host),
+            Step::Attach { host } => self.attach(host),
+            Step::MaintenanceChange { host, number } => self.change_maintenance(host, number),
+            Step::MaintenanceDue { host, number } => self.maintenance_due(host, number),
+            Step::FalseMessage { host } => self.send_false(host),
             Step::Strike { host, fault } => {
                 self.plan_strike(host, fault);
                 self.strike(host, fault);
@@ -303,6 +273,11 @@ impl Fleet {
             return;
         }
         self.start_with_faults(host);
+        self.resume(host);
+    }
+
+    /// The daemon begins a life, from what is on its disk.
+    fn resume(&mut self, host: usize) {
         let now = self.now;
         self.hosts[host].start(now);
         self.judge.started(host, now, self.hosts[host].disk.as_deref());
@@ -347,7 +322,7 @@ impl Fleet {
         let life = *life;
         for report in &output.reports {
             self.tell(host, || format!("-> {report:?}"));
-            self.judge.reports(host, now, report);
+            self.reported(host, now, report);
         }
         for effect in output.effects {
             self.tell(host, || format!("-> {effect:?}"));

@@ -52,11 +52,12 @@ pub(super) fn describe_instance(
 /// DescribeLifecycleHooks.
 pub(super) fn describe_hooks(world: &mut World, now: Time, group: &str) -> Result<Vec<Hook>, CallError> {
     let hooks = world.describe_hooks(now, group, &[]).map_err(|error| call_error(&error))?;
+    let world = &*world;
     let read = |hook: &world::HookSpec| Hook {
         name: hook.name.clone(),
         terminating: hook.transition == Transition::Terminating,
         heartbeat_timeout: hook.heartbeat_timeout,
-        global_timeout: hook.global_timeout(),
+        global_timeout: world.global_timeout(hook),
         default_result: match hook.default_result {
             ActionResult::Continue => CompletionResult::Continue,
             ActionResult::Abandon => CompletionResult::Abandon,
@@ -168,12 +169,11 @@ fn status(agent: AgentView) -> AgentStatus {
 }
 
 fn action_ref(action: &ActionName, by: &str) -> ActionRef {
-    let instance = action.token.is_none().then(|| by.to_owned());
     ActionRef {
         hook: action.hook.clone(),
         group: action.group.clone(),
-        token: action.token.clone(),
-        instance,
+        token: None,
+        instance: Some(by.to_owned()),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::fault::Fault;
 use crate::world::{ActionRef, ActionResult, AgentMode, Happening, HookSpec, Throttle};
 
+use super::calls::{Credentials, Trouble};
 use super::poll::POLL;
 use super::{Fleet, Step, plan};
 
@@ -24,13 +26,20 @@ impl Fleet {
             if let Some(host) = about.or(by) {
                 self.judge.observe(host, at, &happening);
             }
+            if let (Some(by), Some(about)) = (by, about) {
+                self.judge.touches(by, about, at, &happening);
+            }
             match (&happening, about) {
+                (Happening::TerminationRequested { .. }, Some(host)) => {
+                    self.trouble_calls(host);
+                    self.tell_lies(host);
+                }
                 (Happening::ImdsFlipped { .. }, Some(host)) => {
                     let next = self.hosts[host].next_poll(at, POLL);
                     self.plan_poll(host, next);
                 }
                 (Happening::AgentDrained { .. } | Happening::AgentExited { .. }, Some(host)) => {
-                    self.release_status(host);
+                    self.release_held(host);
                     if matches!(happening, Happening::AgentDrained { .. }) {
                         self.drained(host);
                     }
@@ -38,6 +47,11 @@ impl Fleet {
                 (Happening::WaitBegan { hook, .. }, Some(host)) if hook != plan::HOOK => {
                     let wait = self.delay(5_000, 400_000);
                     self.after(wait, Step::OtherHook { host });
+                }
+                (Happening::WaitBegan { token, .. }, Some(host))
+                    if self.plan.faults.is_on(Fault::FalseMessage) =>
+                {
+                    self.hosts[host].tokens.push(token.clone());
                 }
                 (Happening::InstanceRetained { .. }, Some(host)) => {
                     let wait = self.delay(60_000, 600_000);
@@ -146,6 +160,9 @@ impl Fleet {
             }
             let hangs_until = &mut self.hosts[host].agent_hangs_until;
             *hangs_until = now.min(*hangs_until);
+            self.hosts[host].trouble = Trouble::None;
+            self.hosts[host].credentials = Credentials::Good;
+            self.set_maintenance(host, None);
         }
         self.world.set_throttle(now, None::<Throttle>);
         self.world.set_delivery(now, self.plan.faults.delivery(now));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::agents::{self, Manner, Request};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -51,6 +52,7 @@ pub(super) struct Setup {
     pub world: WorldConfig,
     /// Of every daemon, but for who it is.
     pub settings: Settings,
+    pub manner: Manner,
 }
 
 impl Plan {
@@ -82,8 +84,34 @@ impl Plan {
             throttle: self.faults.throttle(self.instances),
             ..WorldConfig::default()
         };
-        let settings = settings_for(&world, rng);
-        Setup { world, settings }
+        let mut settings = settings_for(&world, rng);
+        let manner = Manner { request: self.request(rng), odd: has(rng, Fault::OddDocument) };
+        if manner.request == Request::Blocks {
+            settings.agents.iter_mut().for_each(|agent| agent.blocks = true);
+        }
+        if has(rng, Fault::SeveralAgents) {
+            let more = agents::more_agents(&settings.agents[0], rng);
+            settings.agents.extend(more);
+        }
+        if has(rng, Fault::DrainAtWait) {
+            settings.drain_at = DrainAt::Wait;
+        }
+        let mut world = world;
+        if has(rng, Fault::GlobalTimeout) {
+            world.global_timeout_max = Duration::from_secs(rng.u64(200..800));
+        }
+        Setup { world, settings, manner }
+    }
+
+    /// How the agents of this run answer requests.
+    fn request(&self, rng: &mut fastrand::Rng) -> Request {
+        if self.faults.strikes(rng, Fault::AgentMute, START) {
+            Request::Mute { holds: rng.f64() < 0.7 }
+        } else if self.faults.strikes(rng, Fault::AgentBlocks, START) {
+            Request::Blocks
+        } else {
+            Request::Documents
+        }
     }
 
     /// When an instance is taken away, if it is.

@@ -41,6 +41,9 @@ impl Fleet {
         if let Some(spot) = self.hosts[host].spot.filter(|_| !silent) {
             self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
         }
+        if !silent {
+            self.tell_news(host);
+        }
         let dull = !silent && self.has_no_news(host);
         if dull && self.hosts[host].is_idle() {
             self.hosts[host].rests = Some(self.now);
@@ -56,6 +59,20 @@ impl Fleet {
             next = next.min(self.hosts[host].next_poll(self.hosts[host].imds_silent_until, POLL));
         }
         self.plan_poll(host, next);
+    }
+
+    /// What IMDS says of interruptions and maintenance, where a run has anything that it could contradict.
+    fn tell_news(&mut self, host: usize) {
+        let on = |fault| self.plan.faults.is_on(fault);
+        let (alarms, maintenance) = (on(Fault::FalseMessage), on(Fault::Maintenance));
+        if alarms && self.hosts[host].spot.is_none() {
+            self.feed(host, Event::Imds(ImdsReading::Spot(None)));
+        }
+        let listed = self.listed_maintenance(host);
+        if maintenance && !(listed.is_empty() && self.hosts[host].told_of_maintenance) {
+            self.hosts[host].told_of_maintenance = listed.is_empty();
+            self.feed(host, Event::Imds(ImdsReading::Maintenance(listed)));
+        }
     }
 
     /// Makes up for the last of the polls that a daemon at rest has skipped.

@@ -1,10 +1,15 @@
-//! Messages in the termination queue that no daemon of the fleet may act on, or delete.
+//! Messages in the termination queue that no daemon of the fleet may act on: those of strangers, which none may delete
+//! either, and those that are about an instance of the fleet and not true.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Fleet, plan};
+use machine::Time;
+
+use super::{Fleet, ec2, plan};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 impl Fleet {
     /// Somebody puts a message of no use into the queue: another program, a console that tries it out, a rule or a group
@@ -17,8 +22,8 @@ impl Fleet {
             0 => "hello".to_owned(),
             1 => json!({ "Event": "autoscaling:TEST_NOTIFICATION", "AutoScalingGroupName": plan::GROUP })
                 .to_string(),
-            2 => lifecycle(&ours, "EC2_INSTANCE_LAUNCHING"),
-            3 => lifecycle("i-0123456789abcdef", "EC2_INSTANCE_TERMINATING"),
+            2 => lifecycle(&ours, "EC2_INSTANCE_LAUNCHING", plan::GROUP, NOBODYS),
+            3 => lifecycle("i-0123456789abcdef", "EC2_INSTANCE_TERMINATING", plan::GROUP, NOBODYS),
             // To all who are named in it, and so nobody's to delete.
             _ => json!({
                 "detail-type": "EC2 Instance Rebalance Recommendation",
@@ -32,17 +37,56 @@ impl Fleet {
         debug_assert!(sent.is_ok(), "{sent:?}");
         self.digest(None);
     }
+    /// A message about an instance that is stale, forged, or contradicted by what its metadata service says.
+    pub(super) fn send_false(&mut self, host: usize) {
+        let (id, now) = (self.hosts[host].id.clone(), self.now);
+        let years = HOUR * 24 * 800;
+        let a_while = self.delay(300_000, 3_600_000);
+        let body = match self.rng.u8(..8) {
+            0 => ec2::spot(&id, now - years),
+            1 => ec2::spot(&id, now - a_while),
+            2 => {
+                self.hosts[host].false_alarm = true;
+                ec2::spot(&id, now + a_while)
+            }
+            3 => ec2::capacity(&id, now - a_while, now - a_while / 2),
+            4 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &self.token_of_another(host)),
+            5 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", "elsewhere", NOBODYS),
+            6 => {
+                let Some(token) = self.hosts[host].tokens.first().cloned() else { return };
+                lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &token)
+            }
+            _ => ec2::health(&id, "arn:aws:health:eu-west-1::event/EC2/OLD/1", now - years, false),
+        };
+        self.judge.many_drains(host);
+        self.judge.costs(host);
+        self.send_about(host, body);
+    }
+
+    /// The token of an action that waits, of another instance.
+    fn token_of_another(&mut self, host: usize) -> String {
+        let from = self.rng.usize(..self.hosts.len());
+        let order = (0..self.hosts.len()).map(|place| (from + place) % self.hosts.len());
+        let open = |place: usize| {
+            let instance = self.world.instance(&self.hosts[place].id)?;
+            instance.actions.first().map(|action| action.token.clone())
+        };
+        order.filter(|place| *place != host).find_map(open).unwrap_or_else(|| NOBODYS.to_owned())
+    }
 }
 
+const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
+
 /// The notification of a hook for an instance.
-fn lifecycle(instance: &str, transition: &str) -> String {
+fn lifecycle(instance: &str, transition: &str, group: &str, token: &str) -> String {
+    let sent: Time = plan::START;
     json!({
         "LifecycleTransition": format!("autoscaling:{transition}"),
         "LifecycleHookName": plan::HOOK,
-        "AutoScalingGroupName": plan::GROUP,
+        "AutoScalingGroupName": group,
         "EC2InstanceId": instance,
-        "LifecycleActionToken": "00000000-0000-4000-8000-000000000000",
-        "Time": plan::START.to_string(),
+        "LifecycleActionToken": token,
+        "Time": sent.to_string(),
     })
     .to_string()
 }

@@ -6,23 +6,29 @@ use crate::fault::Fault;
 use machine::event::SpotNotice;
 use machine::message::SpotAction;
 
+use super::agents::Request;
 use super::{Fleet, Step, plan};
 
 /// Those that come by themselves to each instance.
-pub(super) const BY_INSTANCE: [Fault; 6] = [
+pub(super) const BY_INSTANCE: [Fault; 11] = [
     Fault::ImdsSilent,
     Fault::AgentCrash,
     Fault::AgentHang,
     Fault::Reboot,
     Fault::Hibernation,
     Fault::SpotInterruption,
+    Fault::DiskRefuses,
+    Fault::GroupChange,
+    Fault::CredentialsRotated,
+    Fault::Maintenance,
+    Fault::CapacityReservation,
 ];
 
 /// EC2 user guide, "Spot Instance interruption notices".
 const SPOT_WARNING: Duration = Duration::from_secs(120);
 
-/// The part of the agents that are started again when they have crashed.
-const AGENT_COMES_BACK: f64 = 0.9;
+/// The part of mute agents that crash when they have drained.
+const MUTE_CRASHES: f64 = 0.5;
 
 /// By so much is a clock off that was not set.
 const CLOCK_JUMP_MS: i64 = 300_000;
@@ -50,24 +56,20 @@ impl Fleet {
                 let silence = self.delay(5_000, 180_000);
                 self.hosts[host].imds_silent_until = self.now + silence;
                 self.plan_poll(host, self.now);
+                self.tell_lies(host);
             }
             Fault::AgentHang => {
                 let hang = self.delay(5_000, 120_000);
                 self.hosts[host].agent_hangs_until = self.now + hang;
             }
-            Fault::AgentCrash => {
-                self.exit_agent(host);
-                let pause = self.delay(1_000, 15_000);
-                if self.rng.f64() < AGENT_COMES_BACK {
-                    self.after(pause, Step::AgentStart { host });
-                }
-            }
+            Fault::AgentCrash => self.crash_agent(host),
             Fault::Reboot => {
                 self.exit_agent(host);
                 self.kill(host);
                 self.hosts[host].boot();
                 let pause = self.delay(20_000, 90_000);
                 self.hosts[host].frozen_until = self.now + pause;
+                self.crash_others(host, pause);
                 self.after(pause, Step::AgentStart { host });
             }
             Fault::Hibernation => {
@@ -77,6 +79,8 @@ impl Fleet {
                 self.judge.stopped(host);
                 self.at(until, Step::Thaw { host });
             }
+            // It is taken back once.
+            Fault::SpotInterruption | Fault::CapacityReservation if self.is_taken_back(host) => {}
             Fault::SpotInterruption => {
                 let at = self.now + SPOT_WARNING;
                 self.judge.many_drains(host);
@@ -93,6 +97,11 @@ impl Fleet {
                 let pause = self.delay(30_000, 600_000);
                 self.after(pause, Step::HookAgain);
             }
+            Fault::DiskRefuses => self.hosts[host].disk_refuses = true,
+            Fault::GroupChange => self.detach(host),
+            Fault::CredentialsRotated => self.rotate_credentials(host),
+            Fault::Maintenance => self.schedule_maintenance(host),
+            Fault::CapacityReservation => self.take_capacity(host),
             Fault::CallUnsent
             | Fault::CallUnanswered
             | Fault::Throttling
@@ -109,11 +118,21 @@ impl Fleet {
             | Fault::ClockJump
             | Fault::SeveralHooks
             | Fault::WarmPool
-            | Fault::Retention => {}
+            | Fault::Retention
+            | Fault::AgentMute
+            | Fault::AgentBlocks
+            | Fault::OddDocument
+            | Fault::SeveralAgents
+            | Fault::DrainAtWait
+            | Fault::GlobalTimeout
+            | Fault::ClockCorrected
+            | Fault::HeartbeatDoubted
+            | Fault::CallsFail
+            | Fault::FalseMessage => {}
         }
     }
 
-    fn exit_agent(&mut self, host: usize) {
+    pub(super) fn exit_agent(&mut self, host: usize) {
         let id = self.hosts[host].id.clone();
         self.world.exit_agent(self.now, &id);
         self.digest(None);
@@ -129,7 +148,8 @@ impl Fleet {
 
     /// An agent that has just drained may crash like any other, and more often so: what it said is not so any more.
     pub(super) fn drained(&mut self, host: usize) {
-        if self.strikes(Fault::AgentCrash) {
+        let mute = matches!(self.manner.request, Request::Mute { .. });
+        if self.strikes(Fault::AgentCrash) || (mute && self.rng.f64() < MUTE_CRASHES) {
             let pause = self.delay(100, 3_000);
             self.after(pause, Step::AgentCrash { host });
         }
@@ -164,8 +184,19 @@ impl Fleet {
         if self.strikes(Fault::ClockJump) {
             let ahead_ms = self.rng.i64(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS);
             self.hosts[host].clock_ms = ahead_ms;
+            self.hosts[host].clock_is_off = true;
             self.tell(host, || "the clock jumps".to_owned());
             self.judge.clock_jumped(host, ahead_ms);
+        } else if self.strikes(Fault::ClockCorrected) {
+            self.start_with_wrong_clock(host);
+        }
+    }
+
+    /// Somebody says something of an instance that is not true.
+    pub(super) fn tell_lies(&mut self, host: usize) {
+        if self.strikes(Fault::FalseMessage) {
+            let pause = self.delay(0, 70_000);
+            self.after(pause, Step::FalseMessage { host });
         }
     }
 

@@ -194,6 +194,7 @@ impl World {
 
     fn start_action(&mut self, id: &str, hook: &str) -> bool {
         let token = self.uuid();
+        let longest = self.config.global_timeout_max;
         let Some(instance) = self.instances.get_mut(id) else { return false };
         let group = self.groups.get(&instance.group);
         let Some(hook) = group.and_then(|group| group.hooks.get(hook)).cloned() else { return false };
@@ -205,7 +206,7 @@ impl World {
             token: token.clone(),
             began: self.now,
             expires,
-            ends: self.now + hook.global_timeout(),
+            ends: self.now + hook.global_timeout().min(longest),
             heartbeat_timeout: hook.heartbeat_timeout,
             default_result: hook.default_result,
             heartbeats: 0,

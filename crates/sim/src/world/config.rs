@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::agent::{AgentMode, Work};
-use super::group::HookSpec;
+use super::group::{GLOBAL_TIMEOUT_MAX, HookSpec};
 
 /// Everything that a scenario can choose. `Default` is a world that behaves as AWS does on a good day.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct WorldConfig {
     pub load_balancer_drain: Option<Duration>,
     /// How several hooks of one transition run.
     pub hook_order: HookOrder,
+    /// The longest that an action lasts, whatever its heartbeats. AWS's is 48 hours.
+    pub global_timeout_max: Duration,
     /// How long Auto Scaling takes for its steps.
     pub timing: Timing,
     /// How events reach a queue.
@@ -65,6 +67,7 @@ impl Default for WorldConfig {
             warm_pool: false,
             load_balancer_drain: None,
             hook_order: HookOrder::Concurrent,
+            global_timeout_max: GLOBAL_TIMEOUT_MAX,
             timing: Timing::default(),
             delivery: Delivery::default(),
             imds: ImdsConfig::default(),

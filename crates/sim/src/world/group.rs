@@ -14,7 +14,7 @@ pub const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 /// The longest heartbeat timeout.
 pub const HEARTBEAT_TIMEOUT_MAX: Duration = Duration::from_secs(7200);
 /// The longest global timeout: 48 hours.
-const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(172_800);
+pub(super) const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(172_800);
 const HOOK_NAME_LEN_MAX: usize = 255;
 const HOOKS_MAX: usize = 50;
 /// The world's own bound, so that a mistyped number does not open a million sockets.
@@ -254,6 +254,11 @@ impl World {
     /// A group's desired capacity, for observers.
     pub fn desired_capacity(&self, group: &str) -> Option<u32> {
         self.groups.get(group).map(|group| group.spec.desired)
+    }
+
+    /// How long an action of this hook can last in this world, whatever the heartbeats.
+    pub fn global_timeout(&self, hook: &HookSpec) -> Duration {
+        hook.global_timeout().min(self.config.global_timeout_max)
     }
 
     /// A hook, for observers.

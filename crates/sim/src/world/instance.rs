@@ -36,6 +36,8 @@ pub enum LifecycleState {
     WarmedPendingProceed,
     /// `Warmed:Running`: in the warm pool.
     WarmedRunning,
+    /// `Detached`: it runs, and is in no group.
+    Detached,
 }
 
 impl LifecycleState {
@@ -55,6 +57,7 @@ impl LifecycleState {
             LifecycleState::WarmedPendingWait => "Warmed:Pending:Wait",
             LifecycleState::WarmedPendingProceed => "Warmed:Pending:Proceed",
             LifecycleState::WarmedRunning => "Warmed:Running",
+            LifecycleState::Detached => "Detached",
         }
     }
 }
@@ -141,7 +144,8 @@ impl World {
             return Ok(self.instances());
         }
         let known = ids.iter().filter_map(|id| self.instances.get(id));
-        let present = known.filter(|instance| instance.state != LifecycleState::Terminated);
+        let managed = |state| !matches!(state, LifecycleState::Terminated | LifecycleState::Detached);
+        let present = known.filter(|instance| managed(instance.state));
         Ok(present.map(|instance| self.view(instance)).collect())
     }
 

@@ -266,6 +266,7 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         | LifecycleState::WarmedPendingWait
         | LifecycleState::WarmedPendingProceed
         // That a pooled instance can be terminated too is not modelled.
-        | LifecycleState::WarmedRunning => false,
+        | LifecycleState::WarmedRunning
+        | LifecycleState::Detached => false,
     }
 }

@@ -22,7 +22,7 @@ const RECEIVES_IN_PLACE: u32 = 3;
 #[derive(Debug, Clone)]
 pub(super) struct About {
     pub(super) instance: Arc<str>,
-    /// Which of its lifecycle actions.
+    /// Which of its lifecycle actions; empty where the message is of none.
     pub(super) token: Arc<str>,
 }
 
@@ -88,6 +88,13 @@ impl World {
             ));
         }
         self.put_message(queue, body, None, delay).ok_or_else(unknown_queue)
+    }
+
+    /// SendMessage, of a message about an instance that it is free to delete.
+    pub fn send_message_about(&mut self, now: Time, queue: &str, body: String, instance: &str) {
+        self.advance(now);
+        let about = About { instance: instance.into(), token: Arc::default() };
+        self.put_message(queue, body, Some(about), Duration::ZERO);
     }
 
     /// ReceiveMessage, without waiting: up to ten of the messages that are visible, which are then hidden for

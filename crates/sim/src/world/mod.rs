@@ -7,6 +7,7 @@
 //! - `config`: what a world starts with
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
 //! - `lifecycle`: an instance's way from Pending to Terminated; `pool`: into a warm pool and out of it
+//! - `membership`: out of one group and into another
 //! - `action`: heartbeats and completions; `throttle`: calls that are not let through
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `agent`: the process that does the work; `process`: its starts and its ends
@@ -26,6 +27,7 @@ mod hex;
 mod imds;
 mod instance;
 mod lifecycle;
+mod membership;
 mod message;
 mod pool;
 mod process;

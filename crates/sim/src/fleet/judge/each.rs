@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use crate::invariant::Invariants;
-use machine::event::{AgentAnswer, AgentState, ImdsReading, TargetState};
+use crate::world::Happening;
+use machine::event::{ImdsReading, TargetState};
 use machine::journal::Outcome;
 use machine::message::{Body, Message};
 use machine::{Event, Time};
 
 use super::super::plan::HOOK;
+use super::calls::CallsMade;
+use super::said::Said;
 
 /// Auto Scaling calls of a drain in which nothing goes wrong, besides those that go by its length.
 const CALLS_MAX: u32 = 16;
@@ -44,8 +47,12 @@ const TRANSIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Each {
     pub invariants: Invariants,
-    /// The agent's state, as last reported in this life of the daemon.
-    pub reported: Option<AgentState>,
+    /// What its agents have said in this life of the daemon.
+    pub said: Said,
+    /// The calls of this life of the daemon.
+    pub calls_made: CallsMade,
+    /// Until when agents beside the world's have work.
+    pub busy_until: Time,
     /// How the drain is about to end, by what this life of the daemon has read or decided.
     pub outcome: Option<Outcome>,
     /// Since when it is being taken away.
@@ -89,10 +96,10 @@ pub(super) struct Each {
 }
 
 impl Each {
-    pub fn new(id: String) -> Self {
+    pub fn new(id: String, blocks: &[bool]) -> Self {
         let mut invariants = Invariants::default().with_transit(TRANSIT);
         invariants.stopped();
-        Each { id, invariants, proof: WITHDRAWAL, ..Each::default() }
+        Each { id, invariants, said: Said::new(blocks), proof: WITHDRAWAL, ..Each::default() }
     }
 
     /// What a machine is told.
@@ -148,19 +155,19 @@ impl Each {
             }
             _ => {}
         }
-        if let Event::AgentAnswered { answer, .. } = event {
-            self.reported = match answer {
-                AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
-                    Some(status.state)
-                }
-                AgentAnswer::Unreachable { .. } => None,
-                AgentAnswer::Accepted(None)
-                | AgentAnswer::Returned
-                | AgentAnswer::Unsupported(_)
-                | AgentAnswer::CannotDrain(_)
-                | AgentAnswer::Busy(_)
-                | AgentAnswer::Malformed(_) => self.reported,
-            };
+        if let Event::AgentAnswered { id, answer } = event {
+            self.said.hears(*id, answer);
+        }
+        self.calls_made.hears(event);
+    }
+
+    /// A call that names the wrong action, while this instance's waits, is its daemon's own doing and excuses nothing.
+    pub fn names_another(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::HeartbeatRejected { why, .. } | Happening::CompletionRejected { why, .. } => {
+                self.open.is_some() && why.contains("not found")
+            }
+            _ => false,
         }
     }
 
@@ -185,7 +192,8 @@ impl Each {
     pub fn late(&mut self, at: Time, faults_end: Time) -> Option<String> {
         self.over = at;
         let (since, timeout) = self.open.take()?;
-        let could = since.max(self.idle?).max(self.up).max(faults_end + LIMIT) + self.grace;
+        let could =
+            since.max(self.idle?).max(self.busy_until).max(self.up).max(faults_end + LIMIT) + self.grace;
         let late = at > could + timeout && !self.knows_nothing();
         late.then(|| format!("{at}: {}'s action could have been completed at {could}", self.id))
     }
@@ -208,7 +216,7 @@ impl Each {
     /// Calls go by what goes wrong and by time, never by the size of the fleet.
     pub fn too_many_calls(&mut self, at: Time) -> Option<String> {
         let left = self.leaving.take()?;
-        let (took, idle) = (at.since(left), self.idle.unwrap_or(at).max(left));
+        let (took, idle) = (at.since(left), self.idle.unwrap_or(at).max(self.busy_until.min(at)).max(left));
         let by_time =
             idle.since(left).as_secs() / CALL_PERIOD.as_secs() + at.since(idle).as_secs() / RETRY.as_secs();
         let allowed =

@@ -1,15 +1,17 @@
 //! What must hold of each instance and of the run, whatever goes wrong. It sees what a machine hears and decides, and
 //! what happens in the world, and looks into neither.
 
+mod calls;
 mod each;
+mod said;
 
 use std::time::Duration;
 
 use crate::world::{AgentState as AgentIs, Happening, LifecycleState, World};
 use machine::effect::Effect;
-use machine::event::AgentState;
 use machine::journal::{Journal, Outcome};
 use machine::report::Report;
+use machine::settings::Settings;
 use machine::{Event, Time};
 
 use super::figures::Figures;
@@ -22,26 +24,38 @@ const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Judge {
     faults_end: Time,
+    /// Of each agent: whether it blocks its drain request.
+    blocks: Vec<bool>,
+    /// Whether calls that fail are held against their bounds.
+    counts_calls: bool,
     each: Vec<Each>,
     violations: Vec<String>,
     figures: Figures,
 }
 
 impl Judge {
-    pub fn new(faults_end: Time) -> Self {
-        Judge { faults_end, each: Vec::new(), violations: Vec::new(), figures: Figures::default() }
+    pub fn new(faults_end: Time, settings: &Settings, counts_calls: bool) -> Self {
+        Judge {
+            faults_end,
+            blocks: settings.agents.iter().map(|agent| agent.blocks).collect(),
+            counts_calls,
+            each: Vec::new(),
+            violations: Vec::new(),
+            figures: Figures::default(),
+        }
     }
 
     pub fn add(&mut self, id: String) {
         self.figures.instances += 1;
-        self.each.push(Each::new(id));
+        self.each.push(Each::new(id, &self.blocks));
     }
 
     /// The daemon starts, with what it finds on its disk.
     pub fn started(&mut self, host: usize, now: Time, disk: Option<&Journal>) {
-        let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.intention);
+        let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.completion.intention());
         self.each[host].outcome = intention.map(|intention| intention.outcome);
-        self.each[host].reported = None;
+        self.each[host].said.forget();
+        self.each[host].calls_made.forget();
         self.each[host].heard_since = None;
         self.each[host].invariants.restarted(now);
         self.goes_on(host, now);
@@ -85,6 +99,32 @@ impl Judge {
     pub fn lost(&mut self, host: usize, at: Time) {
         self.each[host].invariants.lost(at);
         self.each[host].troubles += 1;
+    }
+
+    /// A call has come to nothing that one more try makes up for; or there is something else that may cost calls.
+    pub fn costs(&mut self, host: usize) {
+        self.each[host].troubles += 1;
+    }
+
+    /// What had set a deadline is so no more, or will be later.
+    pub fn may_extend(&mut self, host: usize) {
+        self.many_drains(host);
+        self.each[host].troubles += 1;
+    }
+
+    /// An agent beside the world's has work until then.
+    pub fn busy(&mut self, host: usize, until: Time) {
+        let each = &mut self.each[host];
+        each.busy_until = each.busy_until.max(until);
+    }
+
+    /// A call of one instance's daemon has had an effect on an instance.
+    pub fn touches(&mut self, by: usize, about: usize, at: Time, happening: &Happening) {
+        let is_call = matches!(happening, Happening::Heartbeat { .. } | Happening::Completed { .. });
+        if is_call && by != about {
+            let (by, about) = (&self.each[by].id, &self.each[about].id);
+            self.violations.push(format!("{at}: {by} has touched the action of {about}: {happening:?}"));
+        }
     }
 
     /// IMDS says nothing: whoever is not at it for this very reason knows of no termination.
@@ -133,15 +173,21 @@ impl Judge {
         match report {
             // Until the hook is read, the shortest timeout is assumed.
             Report::DrainStarted { .. } => {
+                each.calls_made.forget();
                 each.invariants.believes(TIMEOUT_LEAST);
                 each.invariants.may_beat_early();
             }
-            Report::Completing { outcome, .. } => each.outcome = Some(*outcome),
+            Report::Completing { outcome, .. } => {
+                each.outcome = Some(*outcome);
+                each.calls_made.intends();
+            }
             Report::DrainEnded { outcome, .. } => {
                 each.over = now;
                 match outcome {
                     Outcome::Drained => self.figures.drained += 1,
                     Outcome::Deadline => self.figures.deadline += 1,
+                    // The fleets have no operators.
+                    Outcome::Finished => {}
                     Outcome::Failed => self.figures.failed += 1,
                     Outcome::Overtaken => self.figures.overtaken += 1,
                     Outcome::Withdrawn => self.figures.withdrawn += 1,
@@ -154,27 +200,33 @@ impl Judge {
     /// What a machine decides, with what is on its disk then.
     pub fn decides(&mut self, host: usize, now: Time, effect: &Effect, disk: Option<&Journal>) {
         let each = &mut self.each[host];
+        let waits = each.open.map(|(_, timeout)| timeout);
+        let timeout = each.invariants.believed().into_iter().chain(waits).min();
+        if let Some(what) = each.calls_made.sends(now, effect, timeout).filter(|_| self.counts_calls) {
+            self.violations.push(format!("{now}: {} {what}", each.id));
+        }
         match effect {
             Effect::Heartbeat { .. } => {
                 let drain = disk.and_then(|journal| journal.drain.as_ref());
-                if drain.is_some_and(|drain| drain.ended.is_none() && drain.action.intention.is_some()) {
+                if drain.is_some_and(|drain| {
+                    drain.phase.ended().is_none() && drain.action.completion.intention().is_some()
+                }) {
                     self.violations
                         .push(format!("{now}: {} sends a heartbeat, and means to complete", each.id));
                 }
             }
             Effect::Complete { .. } => {
-                let busy = matches!(each.reported, Some(AgentState::Serving | AgentState::Draining));
-                if each.outcome == Some(Outcome::Drained) && busy {
+                if each.outcome == Some(Outcome::Drained) && each.said.any_busy() {
                     let what = format!("{now}: {} completes as drained, and its agent is not", each.id);
                     self.violations.push(what);
                 }
             }
             Effect::ReceiveMessages { .. } => self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
-            Effect::WriteJournal { .. }
-            | Effect::AskAgent { .. }
-            | Effect::SetVisibility { .. }
-            | Effect::DeleteMessage { .. } => return,
+            Effect::AskAgent { id, agent, .. } => return each.said.asks(*id, *agent),
+            Effect::WriteJournal { .. } | Effect::SetVisibility { .. } | Effect::DeleteMessage { .. } => {
+                return;
+            }
         }
         if matches!(
             effect,
@@ -195,6 +247,9 @@ impl Judge {
         }
         let faults_end = self.faults_end;
         let each = &mut self.each[host];
+        if each.names_another(happening) {
+            return;
+        }
         let expires = matches!(happening, Happening::ActionExpired { .. });
         if expires && (each.knows_nothing() || each.is_behind()) {
             each.invariants.refused(at);

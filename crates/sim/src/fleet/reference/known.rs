@@ -3,41 +3,44 @@
 use machine::Time;
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{Intention, Journal};
-use machine::settings::{OnExit, Settings};
+use machine::settings::{AgentSettings, OnExit};
 
 /// What the journal says of the things that are done by it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Kept {
     pub told: bool,
-    pub deadline: Option<Time>,
+    /// Of each agent.
+    pub deadlines: Vec<Option<Time>>,
     pub intention: Option<Intention>,
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    pub token: Option<String>,
 }
 
 impl Kept {
     pub fn of(journal: &Journal) -> Self {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
-        let soft = journal.agents.first().and_then(|agent| agent.soft_deadline);
-        let hard = drain.and_then(|drain| drain.hard_deadline);
+        let hard = drain.and_then(|drain| drain.bound);
+        let soft = journal.agents.iter().map(|agent| agent.soft_deadline);
         Kept {
-            told: drain.is_some_and(|drain| drain.told.is_some()),
-            deadline: soft.into_iter().chain(hard).min(),
-            intention: action.and_then(|action| action.intention),
-            ended: drain.is_some_and(|drain| drain.ended.is_some()),
+            told: drain.is_some_and(|drain| drain.phase.told().is_some()),
+            deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),
+            intention: action.and_then(|action| action.completion.intention()),
+            ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
-            token: action.and_then(|action| action.token.clone()),
         }
     }
 }
 
-/// What the agent has said in this life.
+/// What an agent has said in this life.
 #[derive(Debug, Default)]
 pub(super) struct Agent {
+    /// The deadline that it was last told.
+    pub ordered: Option<Time>,
+    /// Since when the journal has an earlier one.
+    pub outdated: Option<Time>,
     pub state: Option<AgentState>,
     /// Since when it has refused every request.
     pub refusing: Option<Time>,
@@ -48,16 +51,24 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &Settings) {
+    pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &AgentSettings) {
         match answer {
-            AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
+            AgentAnswer::Accepted(status) => {
+                self.heard |= settings.blocks || status.is_some();
+                self.state = Some(match status {
+                    Some(status) if settings.blocks && status.in_flight == Some(0) => AgentState::Drained,
+                    Some(status) => status.state,
+                    None if settings.blocks => AgentState::Drained,
+                    None => AgentState::Draining,
+                });
+            }
+            AgentAnswer::Status { status, .. } => {
                 self.heard = true;
                 self.state = Some(status.state);
             }
-            AgentAnswer::Accepted(None) => self.state = Some(AgentState::Draining),
             AgentAnswer::Unreachable { gone, .. } => {
                 // One that exits when it has drained has drained, once it was told.
-                let exits = settings.agents.iter().all(|agent| agent.on_exit == OnExit::Drained);
+                let exits = settings.on_exit == OnExit::Drained;
                 if *gone && exits && self.state != Some(AgentState::Serving) {
                     self.state = Some(AgentState::Drained);
                 }
@@ -73,9 +84,8 @@ impl Agent {
         self.refusing = refused.then(|| self.refusing.unwrap_or(now));
     }
 
-    pub fn has_failed(&self, now: Time, settings: &Settings) -> bool {
-        let grace = settings.agents.first().map(|agent| agent.unreachable_grace).unwrap_or_default();
-        self.cannot || self.refusing.is_some_and(|since| now.since(since) >= grace)
+    pub fn has_failed(&self, now: Time, settings: &AgentSettings) -> bool {
+        self.cannot || self.refusing.is_some_and(|since| now.since(since) >= settings.unreachable_grace)
     }
 }
 
@@ -106,7 +116,7 @@ pub(super) enum Phase {
 /// A call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
-    Agent,
+    Agent(usize),
     Heartbeat(Time),
     Complete,
     Receive,

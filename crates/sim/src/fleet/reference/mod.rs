@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use machine::action::Completion;
 use machine::effect::EffectId;
 use machine::event::{ImdsReading, TargetState};
 use machine::journal::Journal;
@@ -33,11 +34,13 @@ pub(super) struct Reference {
     drain: Phase,
     /// Calls under way.
     calls: Vec<(EffectId, Call)>,
-    agent: Agent,
+    agents: Vec<Agent>,
     /// When IMDS last said where the instance goes, and what.
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
+    /// An outside bound was lifted or moved in this life.
+    may_extend: bool,
     /// The disk has refused the last write.
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
@@ -62,14 +65,14 @@ pub(super) struct Reference {
 impl Reference {
     pub fn new(settings: Arc<Settings>) -> Self {
         Reference {
-            settings,
             kept: Kept::default(),
             writes: Vec::new(),
             drain: Phase::None,
             calls: Vec::new(),
-            agent: Agent::default(),
+            agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
+            may_extend: false,
             refused: false,
             hook: None,
             began: Time::default(),
@@ -80,6 +83,7 @@ impl Reference {
             others: Vec::new(),
             completed: Completed::No,
             complaints: Vec::new(),
+            settings,
         }
     }
 
@@ -88,15 +92,21 @@ impl Reference {
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
-            Event::Imds(ImdsReading::Spot(spot)) => self.spot = spot.map(|spot| spot.at),
+            Event::Imds(ImdsReading::Spot(spot)) => {
+                self.may_extend |= self.spot.is_some() && spot.is_none();
+                self.spot = spot.map(|spot| spot.at);
+            }
+            Event::Imds(ImdsReading::Maintenance(_)) => self.may_extend = true,
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
                 self.refused = matches!(event, Event::JournalFailed { .. });
                 if let Some(kept) = take(&mut self.writes, *id) {
                     self.keeps(kept);
                 }
             }
-            Event::AgentAnswered { id, answer } if take(&mut self.calls, *id).is_some() => {
-                self.agent.answers(now, answer, &self.settings);
+            Event::AgentAnswered { id, answer } => {
+                if let Some(Call::Agent(agent)) = take(&mut self.calls, *id) {
+                    self.agents[agent].answers(now, answer, &self.settings.agents[agent]);
+                }
             }
             Event::HeartbeatAnswered { id, result } => {
                 let sent = take(&mut self.calls, *id);
@@ -144,20 +154,22 @@ impl Reference {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
-        let latest = now + self.settings.drain_timeout();
-        self.kept.deadline = self.kept.deadline.map(|deadline| deadline.min(latest));
+        for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
+            *deadline = deadline.map(|deadline| deadline.min(now + agent.drain_timeout));
+        }
         let drain = journal.drain.as_ref();
         self.drain = match drain {
             None => Phase::None,
-            Some(drain) if drain.ended.is_some() => Phase::Ended,
+            Some(drain) if drain.phase.ended().is_some() => Phase::Ended,
             Some(_) => Phase::UnderWay,
         };
         let action = drain.map(|drain| &drain.action);
-        if action.is_some_and(|action| action.intention.or(action.unanswered).is_some()) {
+        if action.is_some_and(|action| action.completion != Completion::Open) {
             self.completed = Completed::Perhaps;
         }
         for receipt in drain.into_iter().flat_map(|drain| &drain.receipts) {
-            self.receipts.insert(receipt.clone(), action.and_then(|action| action.token.clone()));
+            let token = drain.and_then(|drain| drain.message.as_ref()?.token.clone());
+            self.receipts.insert(receipt.clone(), token);
             if self.kept.ended {
                 self.spent.insert(receipt.clone());
             }
@@ -174,6 +186,12 @@ impl Reference {
                     self.spent.insert(receipt.clone());
                 }
                 self.receipts.insert(receipt, body.token.clone());
+            }
+            // What is done about it is the machine's: it names this instance.
+            Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
+                self.may_extend = true;
+                self.spent.insert(receipt.clone());
+                self.receipts.insert(receipt, None);
             }
             Body::Lifecycle(_) | Body::Instance(_) | Body::Test | Body::Unreadable(_) => {
                 self.others.push(receipt)

@@ -9,7 +9,7 @@ use machine::report::Report;
 use machine::{Output, Time};
 
 use super::Reference;
-use super::known::{Call, Completed, Kept, Phase};
+use super::known::{Agent, Call, Completed, Kept, Phase};
 
 /// After so long without a word of IMDS the queue may be asked, drain or no drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -26,8 +26,11 @@ const BEAT: f64 = 0.68;
 /// So long before EC2 takes an instance back its agent is to be done.
 const SPOT_MARGIN: Duration = Duration::from_secs(10);
 
+/// An agent hears of an earlier deadline within this time: what it has been asked before may run into its limit first.
+const DEADLINE_TOLD: Duration = Duration::from_secs(45);
+
 /// A heartbeat that failed is tried again within this part of its timeout.
-const BEAT_RETRY_PART: u32 = 15;
+const BEAT_RETRY_PART: u32 = 5;
 
 impl Reference {
     /// What the machine has decided on what it was told, and when it wants to be woken. Says what is wrong with that.
@@ -51,11 +54,11 @@ impl Reference {
     fn takes_in(&mut self, now: Time, effect: &Effect) {
         match effect {
             Effect::WriteJournal { id, journal } => self.writes_down(*id, journal),
-            Effect::AskAgent { id, request, .. } => {
+            Effect::AskAgent { id, agent, request } => {
                 // What was asked before is not listened to any more.
-                self.calls.retain(|(_, call)| *call != Call::Agent);
-                self.calls.push((*id, Call::Agent));
-                self.asks(request);
+                self.calls.retain(|(_, call)| *call != Call::Agent(*agent));
+                self.calls.push((*id, Call::Agent(*agent)));
+                self.asks(*agent, request);
             }
             Effect::Heartbeat { id, action, .. } => {
                 self.names(action, "heartbeat");
@@ -98,7 +101,10 @@ impl Reference {
         let next = Kept::of(journal);
         let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
         let same_drain = before.started == next.started && before.told && !before.ended;
-        if same_drain && before.deadline.zip(next.deadline).is_some_and(|(before, next)| next > before) {
+        let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
+        let later =
+            deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
+        if same_drain && later && !self.may_extend {
             self.complain("the deadline in the journal moves later");
         }
         if journal.instance_id != self.settings.instance_id {
@@ -108,32 +114,25 @@ impl Reference {
     }
 
     /// An agent is told what the journal says that it is told.
-    fn asks(&mut self, request: &AgentRequest) {
-        if *request == AgentRequest::Status && self.agent.state == Some(AgentState::Serving) {
+    fn asks(&mut self, agent: usize, request: &AgentRequest) {
+        if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("an agent that serves is asked, and not told to drain");
         }
         let AgentRequest::Drain(order) = request else { return };
+        self.agents[agent].ordered = Some(order.deadline);
+        let deadline = self.kept.deadlines.get(agent).copied().flatten();
         if self.spot.is_some_and(|at| order.deadline + SPOT_MARGIN > at) {
             self.complain("the agent is given more time than EC2 gives");
         }
         if !self.kept.told {
             self.complain("the agent is told to drain, and the journal does not say so");
-        } else if Some(order.deadline) != self.kept.deadline {
-            let kept = self.kept.deadline;
-            self.complain(format!("the agent is told {}, and the journal says {kept:?}", order.deadline));
+        } else if Some(order.deadline) != deadline {
+            self.complain(format!("the agent is told {}, and the journal says {deadline:?}", order.deadline));
         }
     }
 
-    /// An action is named by what was read, and by tokens that came with a message or out of the journal.
+    /// An action is named by what is configured.
     fn names(&mut self, action: &ActionName, call: &str) {
-        let known = |token: &String| {
-            self.kept.token.as_ref() == Some(token)
-                || self.writes.iter().any(|(_, kept)| kept.token.as_ref() == Some(token))
-                || self.receipts.values().flatten().any(|own| own == token)
-        };
-        if action.token.as_ref().is_some_and(|token| !known(token)) {
-            self.complain(format!("a {call} by a token that nobody gave us"));
-        }
         if self.settings.hook.as_ref().is_some_and(|hook| *hook != action.hook) {
             self.complain(format!("a {call} of {}, which is not our hook", action.hook));
         }
@@ -148,17 +147,23 @@ impl Reference {
             self.complain(format!("completed with {result} as {}", intention.outcome));
         }
         // What the last life had written down stands until the agent has been heard.
-        if !self.agent.heard {
+        if !self.agents.iter().any(|agent| agent.heard) {
             return;
         }
+        let mut agents = self.agents.iter().zip(&self.settings.agents);
         let done = match intention.outcome {
-            Outcome::Drained => self.agent.state == Some(AgentState::Drained),
-            Outcome::Failed => self.agent.has_failed(now, &self.settings),
-            Outcome::Deadline => self.kept.deadline.is_some_and(|deadline| deadline <= now),
-            Outcome::Withdrawn | Outcome::Overtaken => false,
+            Outcome::Drained => {
+                // Of one that has not been heard, what was written down still stands.
+                agents.all(|(agent, _)| !agent.heard || agent.state == Some(AgentState::Drained))
+            }
+            Outcome::Failed => {
+                agents.any(|(agent, settings)| !agent.heard || agent.has_failed(now, settings))
+            }
+            Outcome::Deadline => self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now),
+            Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => false,
         };
         if !done {
-            self.complain(format!("completed as {}, and its agent: {:?}", intention.outcome, self.agent));
+            self.complain(format!("completed as {}, and its agents: {:?}", intention.outcome, self.agents));
         }
     }
 
@@ -238,9 +243,14 @@ impl Reference {
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
-        let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent);
-        if self.kept.told && !asks && !soon(RETRY) {
-            self.complain("the agent is not asked");
+        for agent in 0..self.agents.len() {
+            let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
+            let rests =
+                self.settings.agents[agent].blocks && self.agents[agent].state == Some(AgentState::Drained);
+            if self.kept.told && !asks && !rests && !soon(RETRY) {
+                self.complain("an agent is not asked");
+            }
+            self.tells_deadline(now, agent);
         }
         let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete);
         if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(RETRY) {
@@ -254,6 +264,19 @@ impl Reference {
         let late = due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
         if late && self.kept.intention.is_none() && !beats {
             self.complain("no heartbeat is planned");
+        }
+    }
+    /// An earlier deadline is told to every agent that works, and to one that blocks its request, too.
+    fn tells_deadline(&mut self, now: Time, agent: usize) {
+        let deadline = self.kept.deadlines.get(agent).copied().flatten();
+        let Agent { state, ordered, outdated, .. } = &mut self.agents[agent];
+        let works = *state != Some(AgentState::Drained);
+        let earlier = deadline.zip(*ordered).is_some_and(|(deadline, ordered)| deadline < ordered);
+        if !(works && earlier && self.kept.told) {
+            *outdated = None;
+        } else if now.since(*outdated.get_or_insert(now)) > DEADLINE_TOLD {
+            *outdated = Some(now);
+            self.complain(format!("agent {agent} is not told that its deadline is {deadline:?}"));
         }
     }
 }

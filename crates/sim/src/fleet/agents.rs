@@ -1,0 +1,329 @@
+//! What agents answer, and how.
+
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::world::AgentMode;
+use formats::agent;
+use machine::effect::{AgentRequest, DrainOrder, EffectId};
+use machine::event::{AgentAnswer, AgentState, AgentStatus};
+use machine::settings::AgentSettings;
+use machine::{Event, Time};
+
+use super::plan::GRACE;
+use super::{Fleet, Step, network};
+
+/// As the shell limits requests.
+const AGENT_LIMIT: Duration = Duration::from_secs(10);
+const STATUS_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long an agent holds a status request: `Prefer: wait=20`.
+const STATUS_HELD: Duration = Duration::from_secs(20);
+
+/// One that takes it less seriously: just as long as it is listened to.
+const STATUS_HELD_LONG: Duration = Duration::from_secs(29);
+
+/// The part of blocking agents' answers that come early, with work in flight.
+const EARLY: f64 = 0.3;
+
+/// The part of agents that are started again when they have crashed.
+const COMES_BACK: f64 = 0.9;
+
+/// How the agents of a run speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Manner {
+    pub request: Request,
+    /// Their documents have optional fields of no use.
+    pub odd: bool,
+}
+
+/// How they answer requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Request {
+    /// With documents, and they hold a status request until there is news.
+    #[default]
+    Documents,
+    /// A drain request without a document; a status request is held for long, or not at all.
+    Mute { holds: bool },
+    /// A drain request when they have drained, and now and then early.
+    Blocks,
+}
+
+/// Another agent of an instance, beside the one that the world has. Its whole life is a matter of arithmetic.
+#[derive(Debug)]
+pub(super) struct Other {
+    /// From a drain request to its end.
+    work: Duration,
+    /// When it will have drained, or has; `None` while it serves.
+    drained: Option<Time>,
+    /// Its process is not there before this.
+    down_until: Option<Time>,
+}
+
+impl Other {
+    pub fn new(work: Duration) -> Self {
+        Other { work, drained: None, down_until: None }
+    }
+
+    fn status(&self, now: Time) -> AgentStatus {
+        let state = match self.drained {
+            None => AgentState::Serving,
+            Some(at) if at > now => AgentState::Draining,
+            Some(_) => AgentState::Drained,
+        };
+        let in_flight = u64::from(state != AgentState::Drained);
+        AgentStatus { state, in_flight: Some(in_flight), gauges: Default::default(), detail: None }
+    }
+
+    fn ask(&mut self, now: Time, request: &AgentRequest) -> AgentAnswer {
+        if self.down_until.is_some_and(|until| until > now) {
+            return AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true };
+        }
+        match request {
+            AgentRequest::Drain(_) => {
+                self.drained.get_or_insert(now + self.work);
+                AgentAnswer::Accepted(Some(self.status(now)))
+            }
+            AgentRequest::Status => {
+                let status = self.status(now);
+                AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
+            }
+            AgentRequest::Return => {
+                self.drained = None;
+                AgentAnswer::Returned
+            }
+        }
+    }
+}
+
+/// A request that an agent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    life: u32,
+    id: EffectId,
+    agent: usize,
+    blocks: bool,
+}
+
+impl Fleet {
+    pub(super) fn ask_agent(
+        &mut self,
+        host: usize,
+        id: EffectId,
+        agent: usize,
+        request: &AgentRequest,
+    ) -> Option<(Duration, Event)> {
+        let answered = |answer| Event::AgentAnswered { id, answer };
+        // What is asked anew is not listened to any more.
+        self.hosts[host].held.retain(|held| held.agent != agent);
+        if self.now < self.hosts[host].agent_hangs_until {
+            let limit = if *request == AgentRequest::Status { STATUS_LIMIT } else { AGENT_LIMIT };
+            return Some((limit, answered(AgentAnswer::Busy("no answer in time".to_owned()))));
+        }
+        let mut answer = self.answer_of(host, agent, request)?;
+        if let (AgentRequest::Drain(_), Some(drained)) =
+            (request, self.other(host, agent).and_then(|other| other.drained))
+        {
+            self.judge.busy(host, drained.max(self.now));
+        }
+        let manner = self.manner.request;
+        match &mut answer {
+            AgentAnswer::Accepted(Some(status)) if manner == Request::Blocks => {
+                if status.state == AgentState::Drained {
+                    answer = AgentAnswer::Accepted(None);
+                } else if self.rng.f64() >= EARLY {
+                    self.hold(host, id, agent, request);
+                    return None;
+                }
+            }
+            AgentAnswer::Accepted(status) if matches!(manner, Request::Mute { .. }) => *status = None,
+            AgentAnswer::Status { waited, .. } if manner == (Request::Mute { holds: false }) => {
+                *waited = false
+            }
+            AgentAnswer::Status { status, .. } => {
+                if self.strikes(Fault::AgentLie) {
+                    let lies = if status.state == AgentState::Drained {
+                        (AgentState::Draining, 1)
+                    } else {
+                        (status.state, 0)
+                    };
+                    (status.state, status.in_flight) = (lies.0, Some(lies.1));
+                } else if status.state == AgentState::Draining {
+                    self.hold(host, id, agent, request);
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        let answer = self.as_written(answer);
+        Some((self.delay(1, 5), answered(answer)))
+    }
+
+    /// The answer as a document has it, where the agents' documents are odd.
+    fn as_written(&mut self, answer: AgentAnswer) -> AgentAnswer {
+        if !self.manner.odd {
+            return answer;
+        }
+        let draw = self.rng.u8(..);
+        let reread = |status: AgentStatus| agent::read(odd_document(&status, draw).as_bytes());
+        match answer {
+            AgentAnswer::Accepted(Some(status)) => match reread(status) {
+                Ok(status) => AgentAnswer::Accepted(Some(status)),
+                Err(why) => AgentAnswer::Malformed(why),
+            },
+            AgentAnswer::Status { status, waited } => match reread(status) {
+                Ok(status) => AgentAnswer::Status { status, waited },
+                Err(why) => AgentAnswer::Malformed(why),
+            },
+            other => other,
+        }
+    }
+
+    fn other(&self, host: usize, agent: usize) -> Option<&Other> {
+        self.hosts[host].others.get(agent.checked_sub(1)?)
+    }
+
+    fn answer_of(&mut self, host: usize, agent: usize, request: &AgentRequest) -> Option<AgentAnswer> {
+        let now = self.now;
+        if let Some(other) = agent.checked_sub(1).and_then(|place| self.hosts[host].others.get_mut(place)) {
+            return Some(other.ask(now, request));
+        }
+        let answer = network::ask_agent(&mut self.world, now, &self.hosts[host].id, request);
+        self.digest(Some(host));
+        answer
+    }
+
+    fn hold(&mut self, host: usize, id: EffectId, agent: usize, request: &AgentRequest) {
+        let life = self.hosts[host].life;
+        let blocks = matches!(request, AgentRequest::Drain(_));
+        let longest = match (request, self.manner.request) {
+            // As the daemon limits it.
+            (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
+            (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
+            (_, Request::Documents | Request::Blocks) => self.now + STATUS_HELD,
+        };
+        self.hosts[host].held.push(Held { life, id, agent, blocks });
+        let news = self.other(host, agent).and_then(|other| other.drained);
+        let at = longest.min(news.unwrap_or(longest)).max(self.now);
+        self.at(at, Step::HeldOver { host, life, id });
+    }
+
+    /// The agent has held a request for as long as it may.
+    pub(super) fn held_over(&mut self, host: usize, life: u32, id: EffectId) {
+        let found = self.hosts[host].held.iter().position(|held| held.life == life && held.id == id);
+        if let Some(place) = found {
+            let held = self.hosts[host].held.swap_remove(place);
+            self.release_one(host, held);
+        }
+    }
+
+    /// The agent answers the request that it holds, since it has drained. Where its process has ended, the connection
+    /// breaks.
+    pub(super) fn release_held(&mut self, host: usize) {
+        let first = |held: &Held| held.agent == 0;
+        if let Some(place) = self.hosts[host].held.iter().position(first) {
+            let held = self.hosts[host].held.swap_remove(place);
+            self.release_one(host, held);
+        }
+    }
+
+    fn release_one(&mut self, host: usize, held: Held) {
+        if self.hosts[host].life != held.life {
+            return;
+        }
+        let answer = self.answer_of(host, held.agent, &AgentRequest::Status);
+        let answer = match answer {
+            Some(AgentAnswer::Unreachable { .. }) | None if held.blocks => {
+                AgentAnswer::Busy("the connection broke".to_owned())
+            }
+            None => AgentAnswer::Busy("the connection broke".to_owned()),
+            Some(AgentAnswer::Status { status, .. }) if held.blocks => match status.state {
+                AgentState::Drained => AgentAnswer::Accepted(None),
+                AgentState::Draining | AgentState::Serving => {
+                    AgentAnswer::Busy("no answer in time".to_owned())
+                }
+            },
+            Some(answer) => self.as_written(answer),
+        };
+        let delay = self.delay(1, 5);
+        self.answer(host, delay, Event::AgentAnswered { id: held.id, answer });
+    }
+
+    /// One of the agents crashes: the world's, or one of the others.
+    pub(super) fn crash_agent(&mut self, host: usize) {
+        let others = self.hosts[host].others.len();
+        let place = if others == 0 { 0 } else { self.rng.usize(..=others) };
+        if place > 0 {
+            let pause = self.delay(1_000, 15_000);
+            return self.crash_other(host, place - 1, pause);
+        }
+        self.exit_agent(host);
+        // A mute one is away for long enough to be seen away, and back before that counts.
+        let mute = matches!(self.manner.request, Request::Mute { .. });
+        let pause = if mute { self.delay(8_000, 25_000) } else { self.delay(1_000, 15_000) };
+        if self.rng.f64() < COMES_BACK {
+            self.after(pause, Step::AgentStart { host });
+        }
+    }
+
+    /// The instance boots: every agent has to be started again.
+    pub(super) fn crash_others(&mut self, host: usize, pause: Duration) {
+        for place in 0..self.hosts[host].others.len() {
+            self.crash_other(host, place, pause);
+        }
+    }
+
+    fn crash_other(&mut self, host: usize, place: usize, pause: Duration) {
+        let back = self.now + pause;
+        let other = &mut self.hosts[host].others[place];
+        other.drained = None;
+        other.down_until = Some(back);
+        let work = other.work;
+        self.judge.busy(host, back + GRACE + work);
+        self.hosts[host].held.retain(|held| held.agent != place + 1);
+    }
+
+    /// At the end, the other agents of an instance that serves, serve.
+    pub(super) fn check_others(&mut self, host: usize) {
+        let agent = self.world.agent(&self.hosts[host].id);
+        let serves = agent.is_some_and(|agent| {
+            agent.state == crate::world::AgentState::Serving && agent.mode == AgentMode::Answers
+        });
+        let drains = self.hosts[host].others.iter().any(|other| other.drained.is_some());
+        if serves && drains && !self.hosts[host].gone && self.hosts[host].may_complain() {
+            let now = self.now;
+            self.judge.complains(host, now, "at the end one of its agents serves and another one does not");
+        }
+    }
+}
+
+/// A document that says what the status says, with optional fields that mean nothing.
+fn odd_document(status: &AgentStatus, draw: u8) -> String {
+    let state = match status.state {
+        AgentState::Serving => "serving",
+        AgentState::Draining => "draining",
+        AgentState::Drained => "drained",
+    };
+    let odd = match draw % 8 {
+        0 => r#""gauges":{"average_seconds":null}"#,
+        1 => r#""gauges":[]"#,
+        2 => r#""gauges":{"version":"1.2"}"#,
+        3 => r#""detail":17"#,
+        4 => r#""detail":null,"gauges":null"#,
+        5 => r#""in_flight":"unknown""#,
+        6 => r#""in_flight":-1"#,
+        _ => r#""in_flight":null,"detail":{"a":1}"#,
+    };
+    format!(r#"{{"state":"{state}",{odd}}}"#)
+}
+
+/// The settings of the agents beside the first.
+pub(super) fn more_agents(first: &AgentSettings, rng: &mut fastrand::Rng) -> Vec<AgentSettings> {
+    let count = rng.usize(1..=2);
+    let more = |number| AgentSettings {
+        name: format!("agent-{number}"),
+        drain_timeout: Duration::from_secs(rng.u64(300..=900)),
+        ..first.clone()
+    };
+    (2..2 + count).map(more).collect()
+}

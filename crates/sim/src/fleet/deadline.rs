@@ -1,0 +1,84 @@
+//! Which deadlines are in force, as everybody but the daemon knows it; and whether a drain goes by another one.
+
+use std::time::Duration;
+
+use machine::Time;
+use machine::journal::Outcome;
+use machine::notice::Reason;
+use machine::report::Report;
+
+use super::calls::Trouble;
+use super::{Fleet, plan};
+
+/// The longest margins that a daemon keeps: before EC2 takes an instance back, and before a global timeout.
+const EC2_MARGIN: Duration = Duration::from_secs(10);
+const GLOBAL_MARGIN: Duration = Duration::from_secs(60);
+
+/// What is read in one moment may be acted on in the next.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// So long after IMDS has said something its silence is noticed.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Fleet {
+    /// Holds a report against what is in force.
+    pub(super) fn check_report(&mut self, host: usize, now: Time, report: &Report) {
+        match report {
+            Report::DrainStarted { reason } => {
+                self.hosts[host].told_at = None;
+                self.check_reason(host, now, *reason);
+            }
+            Report::AgentsTold { .. } => self.hosts[host].told_at = Some(now),
+            Report::Completing { outcome: Outcome::Deadline, .. }
+            | Report::DrainEnded { outcome: Outcome::Deadline, result: None, .. } => {
+                self.check_deadline(host, now)
+            }
+            _ => {}
+        }
+    }
+
+    /// A drain that ends at a deadline ends at one that is in force.
+    fn check_deadline(&mut self, host: usize, now: Time) {
+        let Some(earliest) = self.earliest_deadline(host) else { return };
+        if now + SLACK < earliest {
+            let what = format!("a drain ends at its deadline, and the first that is in force is {earliest}");
+            self.judge.complains(host, now, &what);
+        }
+    }
+
+    /// The first deadline that is in force; `None` where that cannot be told.
+    fn earliest_deadline(&self, host: usize) -> Option<Time> {
+        let this = &self.hosts[host];
+        let denied = !matches!(this.trouble, Trouble::None | Trouble::Doubted);
+        if this.clock_is_off || denied || this.false_alarm {
+            return None;
+        }
+        let told = this.told_at?;
+        let own = self.settings.agents.iter().map(|agent| told + agent.drain_timeout).min()?;
+        let instance = self.world.instance(&this.id)?;
+        let action = instance.actions.iter().find(|action| action.hook == plan::HOOK);
+        let global = action.map(|action| {
+            let whole = action.global_expiry.since(action.began);
+            action.global_expiry - GLOBAL_MARGIN.min(whole / 10)
+        });
+        let taken =
+            [this.spot.map(|spot| spot.at), this.capacity].into_iter().flatten().map(|at| at - EC2_MARGIN);
+        let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
+        taken.chain(global).chain(maintenance).chain([own]).min()
+    }
+
+    /// A drain begins for something that is so.
+    fn check_reason(&mut self, host: usize, now: Time, reason: Reason) {
+        let this = &self.hosts[host];
+        let silent = now < this.imds_silent_until + SILENCE;
+        let interrupted = this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm);
+        let wrong = match reason {
+            Reason::SpotInterruption => !interrupted,
+            Reason::ScheduledMaintenance => this.maintenances == 0,
+            _ => false,
+        };
+        if wrong && !this.clock_is_off && this.clock_ms == 0 {
+            self.judge.complains(host, now, &format!("a drain begins, and there is no reason: {reason}"));
+        }
+    }
+}

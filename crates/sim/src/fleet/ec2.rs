@@ -1,0 +1,188 @@
+//! What EC2 does: maintenance that it schedules, moves and cancels, and capacity that it takes back.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::fault::Fault;
+use machine::Time;
+use machine::event::MaintenanceNotice;
+
+use super::{Fleet, Step};
+
+/// From the warning to the interruption (EC2 user guide: interruptible reservations, and Capacity Blocks).
+const CAPACITY_WARNINGS: [Duration; 2] = [Duration::from_secs(120), Duration::from_secs(600)];
+
+/// Maintenance that is scheduled for an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Maintenance {
+    /// Which of the instance's.
+    number: u32,
+    pub not_before: Time,
+    /// A message alone tells of it.
+    by_message: bool,
+}
+
+impl Maintenance {
+    fn id(self) -> String {
+        if self.by_message {
+            format!("arn:aws:health:eu-west-1::event/EC2/AWS_EC2_MAINTENANCE_SCHEDULED/{}", self.number)
+        } else {
+            format!("instance-event-{:017}", self.number)
+        }
+    }
+}
+
+impl Fleet {
+    /// EC2 schedules maintenance, and will perhaps move or cancel it.
+    pub(super) fn schedule_maintenance(&mut self, host: usize) {
+        if self.hosts[host].maintenance.is_some() {
+            return;
+        }
+        self.hosts[host].maintenances += 1;
+        let number = self.hosts[host].maintenances;
+        let lead = self.delay(60_000, 1_500_000);
+        let by_message = self.rng.f64() < 0.4;
+        self.judge.many_drains(host);
+        self.set_maintenance(host, Some(Maintenance { number, not_before: self.now + lead, by_message }));
+        let change = self.delay(10_000, 400_000);
+        self.after(change, Step::MaintenanceChange { host, number });
+    }
+
+    /// EC2 moves maintenance earlier or later, or cancels it; or it comes as it was announced.
+    pub(super) fn change_maintenance(&mut self, host: usize, number: u32) {
+        let Some(due) = self.scheduled(host, number) else { return };
+        let lead = due.not_before.since(self.now);
+        match self.rng.u8(..4) {
+            0 => self.set_maintenance(host, None),
+            1 => self.set_maintenance(host, Some(Maintenance { not_before: self.now + lead / 2, ..due })),
+            2 => {
+                let later = self.delay(300_000, 3_600_000);
+                let not_before = (due.not_before + later).min(self.plan.faults_end().max(due.not_before));
+                self.set_maintenance(host, Some(Maintenance { not_before, ..due }));
+            }
+            _ => {}
+        }
+    }
+
+    /// What was scheduled for now is done: often that is a reboot.
+    pub(super) fn maintenance_due(&mut self, host: usize, number: u32) {
+        let is_due = self.scheduled(host, number).is_some_and(|due| due.not_before <= self.now);
+        if is_due {
+            self.set_maintenance(host, None);
+            if self.rng.bool() && self.now < self.plan.faults_end() {
+                self.strike(host, Fault::Reboot);
+            }
+        }
+    }
+
+    fn scheduled(&self, host: usize, number: u32) -> Option<Maintenance> {
+        self.hosts[host].maintenance.filter(|due| due.number == number && !self.hosts[host].gone)
+    }
+
+    /// The maintenance that is scheduled from now on, or none.
+    pub(super) fn set_maintenance(&mut self, host: usize, next: Option<Maintenance>) {
+        let before = std::mem::replace(&mut self.hosts[host].maintenance, next);
+        if before == next || self.hosts[host].gone {
+            return;
+        }
+        self.tell(host, || format!("maintenance: {next:?}"));
+        self.judge.may_extend(host);
+        if let Some(due) = next {
+            self.at(due.not_before, Step::MaintenanceDue { host, number: due.number });
+        }
+        match next.or(before) {
+            Some(told) if told.by_message => self.send_health(host, told, next.is_none()),
+            _ => self.plan_poll(host, self.now),
+        }
+    }
+
+    /// What IMDS lists.
+    pub(super) fn listed_maintenance(&self, host: usize) -> Vec<MaintenanceNotice> {
+        let listed = self.hosts[host].maintenance.filter(|due| !due.by_message);
+        let notice = |due: Maintenance| MaintenanceNotice {
+            event_id: due.id(),
+            code: "system-reboot".to_owned(),
+            not_before: Some(due.not_before),
+        };
+        listed.map(notice).into_iter().collect()
+    }
+
+    fn send_health(&mut self, host: usize, due: Maintenance, closed: bool) {
+        let body = health(&self.hosts[host].id, &due.id(), due.not_before, closed);
+        self.send_about(host, body);
+    }
+
+    /// Puts a message about an instance into the queue, which the instance may delete.
+    pub(super) fn send_about(&mut self, host: usize, body: String) {
+        let Some(queue) = self.world.config().queue.clone() else { return };
+        let id = self.hosts[host].id.clone();
+        self.tell(host, || format!("a message: {body}"));
+        self.world.send_message_about(self.now, &queue, body, &id);
+        self.digest(None);
+    }
+
+    /// EC2 has said that it takes the instance back.
+    pub(super) fn is_taken_back(&self, host: usize) -> bool {
+        self.hosts[host].spot.is_some() || self.hosts[host].capacity.is_some()
+    }
+
+    /// EC2 takes back the capacity that the instance runs on. A message tells of it, and nothing else does.
+    pub(super) fn take_capacity(&mut self, host: usize) {
+        let warning = CAPACITY_WARNINGS[self.rng.usize(..CAPACITY_WARNINGS.len())];
+        let at = self.now + warning;
+        self.judge.many_drains(host);
+        self.hosts[host].capacity = Some(at);
+        let body = capacity(&self.hosts[host].id, self.now, at);
+        self.send_about(host, body);
+        self.at(at, Step::TakeBack { host });
+    }
+}
+
+/// An event of AWS Health that schedules a change.
+pub(super) fn health(instance: &str, event: &str, not_before: Time, closed: bool) -> String {
+    json!({
+        "detail-type": "AWS Health Event",
+        "source": "aws.health",
+        "resources": [instance],
+        "detail": {
+            "eventArn": event,
+            "service": "EC2",
+            "eventTypeCode": "AWS_EC2_SYSTEM_REBOOT_MAINTENANCE_SCHEDULED",
+            "eventTypeCategory": "scheduledChange",
+            "statusCode": if closed { "closed" } else { "upcoming" },
+            "startTime": not_before.to_string(),
+            "affectedEntities": [{ "entityValue": instance }],
+        },
+    })
+    .to_string()
+}
+
+/// The warning of a capacity reservation that is taken back.
+pub(super) fn capacity(instance: &str, sent: Time, at: Time) -> String {
+    json!({
+        "detail-type": "EC2 Capacity Reservation Instance Interruption Warning",
+        "source": "aws.ec2",
+        "time": sent.to_string(),
+        "resources": [format!("arn:aws:ec2:eu-west-1:123456789012:instance/{instance}")],
+        "detail": {
+            "instance-id": instance,
+            "instance-action": "terminate",
+            "instance-termination-time": at.to_string(),
+            "availability-zone-id": "euw1-az1",
+        },
+    })
+    .to_string()
+}
+
+/// The warning of a spot interruption that was sent then.
+pub(super) fn spot(instance: &str, sent: Time) -> String {
+    json!({
+        "detail-type": "EC2 Spot Instance Interruption Warning",
+        "source": "aws.ec2",
+        "time": sent.to_string(),
+        "resources": [format!("arn:aws:ec2:eu-west-1a:instance/{instance}")],
+        "detail": { "instance-id": instance, "instance-action": "terminate" },
+    })
+    .to_string()
+}

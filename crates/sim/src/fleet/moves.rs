@@ -1,0 +1,93 @@
+//! What changes under a daemon that runs: its group, and its clock.
+
+use std::time::Duration;
+
+use crate::world::{GroupSpec, HookSpec};
+
+use super::{Fleet, Step, plan};
+
+/// The group that instances are attached to.
+const SECOND: &str = "fleet-second";
+
+/// By so much a clock is off that is corrected later.
+const CLOCK_OFF_MS: [i64; 4] = [-3_600_000, -360_000, 360_000, 3_600_000];
+
+impl Fleet {
+    /// The group that instances are attached to, with a hook of its own, whose events come to the same queue.
+    pub(super) fn make_second_group(&mut self) {
+        let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..3)]);
+        let spec = GroupSpec {
+            name: SECOND.to_owned(),
+            min: 0,
+            max: self.plan.instances.max(1),
+            desired: 0,
+            load_balanced: false,
+            retain_on_abandon: false,
+            hooks: vec![HookSpec::terminating(plan::HOOK, timeout)],
+        };
+        let made = self.world.create_group(self.now, spec);
+        debug_assert!(made.is_ok(), "{made:?}");
+        if let Some(queue) = self.world.config().queue.clone() {
+            self.world.route_group(SECOND, &queue);
+        }
+    }
+
+    /// An instance leaves its group, and joins the other one some time later.
+    pub(super) fn detach(&mut self, host: usize) {
+        if self.world.config().warm_pool {
+            return;
+        }
+        let id = self.hosts[host].id.clone();
+        let in_first = self.world.instance(&id).is_some_and(|instance| instance.group == plan::GROUP);
+        if in_first && self.world.detach_instance(self.now, &id).is_ok() {
+            self.judge.many_drains(host);
+            let pause = self.delay(2_000, 120_000);
+            self.after(pause, Step::Attach { host });
+        }
+        self.digest(None);
+    }
+
+    pub(super) fn attach(&mut self, host: usize) {
+        let id = self.hosts[host].id.clone();
+        if self.world.attach_instance(self.now, &id, SECOND).is_ok() {
+            self.leave_second_group(host);
+        } else if !self.hosts[host].gone {
+            self.after(Duration::from_secs(5), Step::Attach { host });
+        }
+        self.digest(None);
+    }
+
+    /// Half of those that were attached to the second group are taken away by it.
+    fn leave_second_group(&mut self, host: usize) {
+        let stay = self.delay(20_000, 900_000);
+        if self.rng.bool() && self.now + stay < self.plan.faults_end() {
+            self.after(stay, Step::ScaleIn { host });
+        }
+    }
+
+    /// The daemon starts with a clock that is off; something sets it right within minutes.
+    pub(super) fn start_with_wrong_clock(&mut self, host: usize) {
+        let off_ms = CLOCK_OFF_MS[self.rng.usize(..CLOCK_OFF_MS.len())];
+        self.hosts[host].clock_ms = off_ms;
+        self.tell(host, || format!("the clock is off by {off_ms} ms"));
+        self.judge.clock_jumped(host, off_ms);
+        let until = self.delay(2_000, 300_000);
+        self.after(until, Step::ClockSet { host });
+    }
+
+    /// The clock is set right. The daemon sees that, and starts again within its process, from its journal.
+    pub(super) fn set_clock(&mut self, host: usize) {
+        if self.hosts[host].gone {
+            return;
+        }
+        self.tell(host, || "the clock is set right".to_owned());
+        self.catch_up(host);
+        self.hosts[host].clock_ms = 0;
+        self.judge.clock_jumped(host, 0);
+        if self.hosts[host].machine.is_some() {
+            self.hosts[host].stop();
+            self.judge.stopped(host);
+            self.resume(host);
+        }
+    }
+}

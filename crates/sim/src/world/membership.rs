@@ -1,0 +1,119 @@
+//! An instance leaves a group and joins another while it runs.
+//!
+//! Source: EC2 Auto Scaling user guide, "Detach or attach instances": no lifecycle hook runs for either. That IMDS shows
+//! `Detached` in between, and the new group's name in the tag after that, follows from the categories' descriptions.
+
+use machine::Time;
+
+use super::error::ApiError;
+use super::instance::LifecycleState;
+use super::{Wake, World};
+
+const TARGET_DETACHED: &str = "Detached";
+const TARGET_IN_SERVICE: &str = "InService";
+
+impl World {
+    /// DetachInstances, with a smaller desired capacity, for one instance that is in service.
+    pub fn detach_instance(&mut self, now: Time, id: &str) -> Result<(), ApiError> {
+        self.admit(now)?;
+        let serves = |state| state == LifecycleState::InService;
+        let found = self.instances.get(id).filter(|instance| serves(instance.state) && !instance.leaving);
+        let Some((group, ordinal)) = found.map(|instance| (instance.group.clone(), instance.ordinal)) else {
+            return Err(ApiError::validation(format!("The instance {id} is not in service")));
+        };
+        self.set_leaving(id, true);
+        let group = self.group_mut(&group)?;
+        group.instances.remove(&ordinal);
+        group.spec.desired = group.spec.desired.saturating_sub(1);
+        self.enter(id, LifecycleState::Detached);
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.group.clear();
+        }
+        self.imds_flip(id, TARGET_DETACHED);
+        Ok(())
+    }
+
+    /// AttachInstances, with a larger desired capacity, for one instance that is in no group.
+    pub fn attach_instance(&mut self, now: Time, id: &str, group: &str) -> Result<(), ApiError> {
+        self.admit(now)?;
+        self.group(group)?;
+        let free = |state| state == LifecycleState::Detached;
+        let found = self.instances.get_mut(id).filter(|instance| free(instance.state));
+        let Some(instance) = found else {
+            return Err(ApiError::validation(format!("The instance {id} is not in a state to be attached")));
+        };
+        group.clone_into(&mut instance.group);
+        let ordinal = instance.ordinal;
+        let found = self.group_mut(group)?;
+        found.instances.insert(ordinal, id.to_owned());
+        found.spec.desired += 1;
+        found.spec.max = found.spec.max.max(found.spec.desired);
+        self.set_leaving(id, false);
+        self.enter(id, LifecycleState::Pending);
+        self.imds_flip(id, TARGET_IN_SERVICE);
+        self.schedule(self.now + self.config.timing.launch, Wake::InService { instance: id.to_owned() });
+        Ok(())
+    }
+
+    /// An EventBridge rule sends a group's lifecycle events to a queue from now on.
+    pub fn route_group(&mut self, group: &str, queue: &str) {
+        self.rules.insert(group.to_owned(), queue.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{ActionRef, GroupSpec, HookSpec, WorldConfig};
+    use super::*;
+
+    const START: Time = Time::from_unix_ms(1_764_000_000_000);
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_instance_moves_to_another_group_and_is_terminated_there() {
+        // It is detached, attached to a group with a hook of its own, and taken away by that group.
+        let mut world = World::new(WorldConfig::default(), START);
+        let id = world.instances()[0].id.clone();
+        let spec = GroupSpec {
+            name: "others".to_owned(),
+            min: 0,
+            max: 1,
+            desired: 0,
+            load_balanced: false,
+            retain_on_abandon: false,
+            hooks: vec![HookSpec::terminating("drain-others", secs(30))],
+        };
+        world.create_group(START, spec).expect("new");
+        world.route_group("others", "workers-termination");
+        world.detach_instance(START, &id).expect("in service");
+        assert!(world.describe_instances(START, std::slice::from_ref(&id)).expect("admitted").is_empty());
+        assert_eq!(world.target_state(&id), Some("Detached"));
+        assert!(world.detach_instance(START, &id).is_err(), "it is in no group");
+        world.attach_instance(START + secs(10), &id, "others").expect("free");
+        world.advance(START + secs(20));
+        let seen = world.instance(&id).expect("known");
+        assert_eq!((seen.group.as_str(), seen.state), ("others", LifecycleState::InService));
+        world.terminate_instance(START + secs(20), &id, true).expect("may shrink");
+        world.advance(START + secs(30));
+        let seen = world.instance(&id).expect("known");
+        assert_eq!(seen.actions[0].hook, "drain-others");
+        let old = ActionRef {
+            hook: "drain".to_owned(),
+            group: "workers".to_owned(),
+            token: None,
+            instance: Some(id.clone()),
+        };
+        assert!(
+            world.heartbeat(START + secs(30), &old).is_err(),
+            "the first group has nothing to do with it"
+        );
+        let received =
+            world.receive(START + secs(40), "workers-termination", 10, None, None).expect("exists");
+        assert!(received.iter().any(|message| message.body.contains("others")));
+    }
+}
