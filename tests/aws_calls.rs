@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use drainhook::aws::autoscaling::Whose;
 use drainhook::aws::clients::{Clients, http_client};
 use machine::Time;
 use machine::effect::{ActionName, CompletionResult};
@@ -32,8 +33,10 @@ fn clients(url: &str) -> Clients {
     Clients::from_config(config.build())
 }
 
-fn action(token: Option<&str>) -> ActionName {
-    ActionName { hook: "drain".to_owned(), group: "my workers".to_owned(), token: token.map(str::to_owned) }
+const OURS: Whose<'_> = Whose::Instance(INSTANCE);
+
+fn action() -> ActionName {
+    ActionName { hook: "drain".to_owned(), group: "my workers".to_owned() }
 }
 
 /// An error as Auto Scaling answers it (Query/XML).
@@ -62,13 +65,13 @@ fn json(value: serde_json::Value) -> Reply {
 
 async fn heartbeat_error(reply: Reply) -> CallError {
     let server = Server::replies([reply]).await;
-    let error = clients(&server.url).heartbeat(&action(None), INSTANCE).await.expect_err("an error");
+    let error = clients(&server.url).heartbeat(&action(), OURS).await.expect_err("an error");
     assert_eq!(server.requests().len(), 1, "nothing is retried here: {error}");
     error
 }
 
 #[tokio::test]
-async fn action_is_named_by_token_or_else_by_instance() {
+async fn action_is_named_by_instance_or_by_token() {
     let server = Server::start(|request| {
         let call = if request.body.contains("Action=Complete") {
             "CompleteLifecycleAction"
@@ -79,9 +82,9 @@ async fn action_is_named_by_token_or_else_by_instance() {
     })
     .await;
     let clients = clients(&server.url);
-    clients.heartbeat(&action(None), INSTANCE).await.expect("done");
-    clients.heartbeat(&action(Some(TOKEN)), INSTANCE).await.expect("done");
-    clients.complete(&action(Some(TOKEN)), INSTANCE, CompletionResult::Abandon).await.expect("done");
+    clients.heartbeat(&action(), OURS).await.expect("done");
+    clients.heartbeat(&action(), Whose::Token(TOKEN)).await.expect("done");
+    clients.complete(&action(), Whose::Token(TOKEN), CompletionResult::Abandon).await.expect("done");
     let requests = server.requests();
     let named = |at: usize, field: &str| requests[at].body.contains(field);
     assert!(named(0, "InstanceId=i-0123456789abcdef0") && !named(0, "LifecycleActionToken"));
@@ -133,7 +136,7 @@ async fn auto_scaling_errors() {
 
 #[tokio::test]
 async fn nobody_answers() {
-    let error = clients(&nobody().await).heartbeat(&action(None), INSTANCE).await.expect_err("nobody there");
+    let error = clients(&nobody().await).heartbeat(&action(), OURS).await.expect_err("nobody there");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
 }
 
@@ -146,7 +149,7 @@ async fn no_credentials() {
         .endpoint_url(&server.url)
         .http_client(http_client());
     let clients = Clients::from_config(config.build());
-    let error = clients.heartbeat(&action(None), INSTANCE).await.expect_err("nothing to sign with");
+    let error = clients.heartbeat(&action(), OURS).await.expect_err("nothing to sign with");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
     assert_eq!(server.requests().len(), 0);
 }
@@ -183,8 +186,8 @@ async fn answer_of_something_else() {
         assert!(error.message.contains(told), "{error}");
     }
     // Of these the SDK reads nothing but the status.
-    let heartbeat = clients.heartbeat(&action(None), INSTANCE).await;
-    let completion = clients.complete(&action(None), INSTANCE, CompletionResult::Continue).await;
+    let heartbeat = clients.heartbeat(&action(), OURS).await;
+    let completion = clients.complete(&action(), OURS, CompletionResult::Continue).await;
     let deletion = clients.delete(QUEUE, "receipt").await;
     for result in [heartbeat, completion, deletion] {
         let error = result.expect_err("not an answer");
@@ -349,7 +352,7 @@ async fn environment() {
 async fn in_an_environment_of_its_own() {
     let clients = Clients::connect().await;
     assert_eq!(clients.region(), Some("eu-north-1"));
-    clients.heartbeat(&action(None), INSTANCE).await.expect("answered");
+    clients.heartbeat(&action(), OURS).await.expect("answered");
     let error = clients.delete(QUEUE, "receipt").await.expect_err("nobody there");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
 }

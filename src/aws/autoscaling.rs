@@ -18,9 +18,9 @@ const GLOBAL_TIMEOUT_MAX_S: i32 = 172_800;
 
 impl Clients {
     /// RecordLifecycleActionHeartbeat: the action then expires one heartbeat timeout from now.
-    pub async fn heartbeat(&self, action: &ActionName, instance_id: &str) -> Result<(), CallError> {
+    pub async fn heartbeat(&self, action: &ActionName, whose: Whose<'_>) -> Result<(), CallError> {
         let call = "autoscaling:RecordLifecycleActionHeartbeat";
-        let (token, instance_id) = token_or_instance(action, instance_id);
+        let (token, instance_id) = whose.fields();
         let request = self.autoscaling.record_lifecycle_action_heartbeat();
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
         let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
@@ -32,11 +32,11 @@ impl Clients {
     pub async fn complete(
         &self,
         action: &ActionName,
-        instance_id: &str,
+        whose: Whose<'_>,
         result: CompletionResult,
     ) -> Result<(), CallError> {
         let call = "autoscaling:CompleteLifecycleAction";
-        let (token, instance_id) = token_or_instance(action, instance_id);
+        let (token, instance_id) = whose.fields();
         let request = self.autoscaling.complete_lifecycle_action().lifecycle_action_result(result.as_str());
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
         let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
@@ -70,11 +70,22 @@ impl Clients {
     }
 }
 
-/// The token where it is known, else the instance: AWS documents neither both nor none.
-fn token_or_instance(action: &ActionName, instance_id: &str) -> (Option<String>, Option<String>) {
-    match &action.token {
-        Some(token) => (Some(token.clone()), None),
-        None => (None, Some(instance_id.to_owned())),
+/// Whose action a call names. AWS documents what either does, but not what both together do, or neither.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'a> {
+    /// This instance's.
+    Instance(&'a str),
+    /// That of a token. A token from a message can be another instance's, so the daemon names none.
+    Token(&'a str),
+}
+
+impl Whose<'_> {
+    /// `LifecycleActionToken` and `InstanceId`.
+    fn fields(self) -> (Option<String>, Option<String>) {
+        match self {
+            Whose::Instance(id) => (None, Some(id.to_owned())),
+            Whose::Token(token) => (Some(token.to_owned()), None),
+        }
     }
 }
 

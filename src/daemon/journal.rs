@@ -123,6 +123,8 @@ impl JournalFile {
 mod tests {
     use super::*;
     use machine::Time;
+    use machine::action::{Completion, Group, GroupSource, Wait, WaitSource};
+    use machine::drain::{OwnMessage, Phase};
     use machine::effect::CompletionResult;
     use machine::journal::VERSION;
     use machine::journal::{ActionRecord, AgentRecord, DrainRecord, Intention, Outcome};
@@ -177,24 +179,29 @@ mod tests {
         let time = Time::from_unix_ms(1_764_000_000_000);
         let intention = Intention { outcome: Outcome::Drained, result: CompletionResult::Continue };
         let action = ActionRecord {
-            group: Some("workers".to_owned()),
-            token: Some("0af3d6c2-7b1e-4f57-9a39-0d3e1f6c2b11".to_owned()),
-            wait_since: Some(time),
+            group: Some(Group { name: "workers".to_owned(), by: GroupSource::AutoScaling }),
+            hook: None,
             proven: true,
-            intention: Some(intention),
-            ..ActionRecord::default()
+            wait: Wait::Waiting {
+                since: time,
+                known_at: time,
+                by: WaitSource::Message { sent: Some(time) },
+                last_beat: Some(time),
+            },
+            completion: Completion::Intended(intention),
         };
         let agent =
             AgentRecord { name: "worker".to_owned(), soft_deadline: Some(time), ..AgentRecord::default() };
         let drain = DrainRecord {
             started: time,
-            told: Some(time),
-            hard_deadline: Some(time),
-            forced: None,
+            phase: Phase::Draining { since: time },
+            bound: Some(time),
             action,
+            message: Some(OwnMessage {
+                hook: "drain".to_owned(),
+                token: Some("0af3d6c2-7b1e-4f57-9a39-0d3e1f6c2b11".to_owned()),
+            }),
             receipts: vec!["receipt".to_owned()],
-            message_hook: Some("drain".to_owned()),
-            ended: None,
         };
         Journal { agents: vec![agent], drain: Some(drain), ..journal("i-1") }
     }

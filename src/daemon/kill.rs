@@ -10,6 +10,8 @@ use std::io::{self, Read, Write};
 use rustix::process::{Signal, getpid, kill_process};
 
 use machine::Effect;
+use machine::action::Completion;
+use machine::drain::Phase;
 use machine::effect::AgentRequest;
 use machine::journal::Journal;
 use machine::report::Report;
@@ -93,12 +95,11 @@ fn stage(journal: &Journal) -> String {
         let told = journal.agents.iter().any(|agent| agent.told);
         return if told { "returning" } else { "serving" }.to_owned();
     };
-    let action = &drain.action;
-    match (drain.ended, action.unanswered, action.intention, action.wait_since) {
-        (Some(_), ..) => format!("ended, {} messages", drain.receipts.len()),
-        (None, Some(_), ..) => "unanswered".to_owned(),
-        (None, None, Some(_), _) => "intention".to_owned(),
-        (None, None, None, Some(_)) => "wait".to_owned(),
-        (None, None, None, None) => "drain".to_owned(),
+    match (&drain.phase, drain.action.completion) {
+        (Phase::Ended { .. }, _) => format!("ended, {} messages", drain.receipts.len()),
+        (_, Completion::Unanswered { .. }) => "unanswered".to_owned(),
+        (_, Completion::Intended(_)) => "intention".to_owned(),
+        (_, Completion::Open) if drain.action.wait.is_waiting() => "wait".to_owned(),
+        (_, Completion::Open) => "drain".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::journal::JournalFile;
 use crate::agent::http::Agent;
+use crate::aws::autoscaling::Whose;
 use crate::aws::clients::Clients;
 use crate::clock::Clock;
 use machine::effect::{AgentRequest, EffectId};
@@ -71,12 +72,15 @@ impl Performer {
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
             Effect::Heartbeat { id, action, limit } => {
                 let limit = self.clock.real(limit).clamp(HEARTBEAT_LIMIT_LEAST, CALL_LIMIT);
-                let call = async { self.clients().await?.heartbeat(&action, instance_id).await };
+                let call =
+                    async { self.clients().await?.heartbeat(&action, Whose::Instance(instance_id)).await };
                 let result = within(limit, "RecordLifecycleActionHeartbeat", call).await;
                 Event::HeartbeatAnswered { id, result }
             }
             Effect::Complete { id, action, result } => {
-                let call = async { self.clients().await?.complete(&action, instance_id, result).await };
+                let call = async {
+                    self.clients().await?.complete(&action, Whose::Instance(instance_id), result).await
+                };
                 let result = within(CALL_LIMIT, "CompleteLifecycleAction", call).await;
                 Event::CompletionAnswered { id, result }
             }

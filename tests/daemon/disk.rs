@@ -107,7 +107,7 @@ async fn read_only_from_mid_drain() {
     stage.until("the completion", completed).await;
     daemon.logged(&["drain_ended", "completed with CONTINUE"]).await;
     let after = written(&variables, &instance).and_then(|journal| journal.drain).expect("as it was");
-    assert_eq!((after.started, after.ended), (before.started, None));
+    assert_eq!((after.started, after.phase.ended()), (before.started, None));
     assert_eq!((stage.count(completed), stage.count(drained)), (1, 1));
     let deadlines = stage.deadlines();
     assert_eq!(deadlines[0], deadlines[1]);

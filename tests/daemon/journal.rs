@@ -22,7 +22,7 @@ async fn stop_in_mid_drain() {
     daemon.terminate();
     assert!(daemon.exit().await.success());
     let written = written(&variables, &stage.instance()).expect("a journal");
-    assert!(written.drain.is_some_and(|drain| drain.ended.is_none()));
+    assert!(written.drain.is_some_and(|drain| drain.phase.ended().is_none()));
     goes_on(&mut stage, 1).await;
 }
 

@@ -2,6 +2,7 @@
 
 use super::part::Part;
 use super::{CALL_LIMIT, hook, within};
+use crate::aws::autoscaling::Whose;
 use crate::aws::clients::Clients;
 use crate::aws::imds::Identity;
 use crate::config::Config;
@@ -115,9 +116,9 @@ async fn permissions(clients: &Clients, hook: String, group: String) -> Part {
         bits >> 52 & 0xfff,
         bits & 0xffff_ffff_ffff
     );
-    let action = ActionName { hook, group, token: Some(token) };
-    let heartbeat = clients.heartbeat(&action, "");
-    let completion = clients.complete(&action, "", CompletionResult::Continue);
+    let action = ActionName { hook, group };
+    let heartbeat = clients.heartbeat(&action, Whose::Token(&token));
+    let completion = clients.complete(&action, Whose::Token(&token), CompletionResult::Continue);
     let (heartbeat, completion) = tokio::join!(
         within("autoscaling:RecordLifecycleActionHeartbeat", heartbeat),
         within("autoscaling:CompleteLifecycleAction", completion)

@@ -75,7 +75,7 @@ fn whose(part: Part, journal: &Journal, instance_id: &str) -> Part {
         ));
     }
     match &journal.drain {
-        Some(drain) if drain.ended.is_none() => {
+        Some(drain) if drain.phase.ended().is_none() => {
             let found = format!("{}; a drain is under way since {}", part.found, drain.started);
             Part { found, ..part }
         }

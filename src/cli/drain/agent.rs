@@ -27,7 +27,7 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
         Ok(Outcome::Deadline) => failed(&"the agent has not drained in time"),
         Ok(Outcome::Failed) => failed(&"the agent could not be drained"),
-        Ok(outcome @ (Outcome::Withdrawn | Outcome::Overtaken)) => {
+        Ok(outcome @ (Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken)) => {
             failed(&format!("the drain has ended: {outcome}"))
         }
         Err(error) => failed(&error),
@@ -45,6 +45,7 @@ fn tell(report: &Report) {
         | Report::DeadlineMoved { .. }
         | Report::HookChosen { .. }
         | Report::HookImpossible { .. }
+        | Report::GroupChanged { .. }
         | Report::WaitBegan { .. }
         | Report::HeartbeatSent { .. }
         | Report::CallFailed { .. }

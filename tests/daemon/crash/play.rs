@@ -223,8 +223,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             send_message_of_another(stage);
             set_agent(stage, AgentMode::Fails(503));
             stage.scale_in();
-            disk.says("Wait", |journal| action(journal).is_some_and(|action| action.wait_since.is_some()))
-                .await;
+            disk.says("Wait", |journal| action(journal).is_some_and(|action| action.wait.is_waiting())).await;
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
         }
@@ -236,8 +235,10 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
                 .await;
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
-            disk.says("the end", |journal| journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some()))
-                .await;
+            disk.says("the end", |journal| {
+                journal.drain.as_ref().is_some_and(|drain| drain.phase.ended().is_some())
+            })
+            .await;
             set_target(stage, "InService");
             let serves =
                 |journal: &Journal| journal.drain.is_none() && journal.agents.iter().all(|one| !one.told);
@@ -247,7 +248,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
     }
     stage.until("the completion", completed).await;
     let over = |journal: &Journal| {
-        journal.drain.as_ref().is_some_and(|drain| drain.ended.is_some() && drain.receipts.is_empty())
+        journal.drain.as_ref().is_some_and(|drain| drain.phase.ended().is_some() && drain.receipts.is_empty())
     };
     disk.says("the end", over).await;
 }
@@ -306,7 +307,7 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
         assert!(at(drained).is_some() && at(drained) <= completed_at, "{:#?}", stage.history);
         Outcome::Drained
     };
-    let ended = journal.drain.as_ref().and_then(|drain| drain.ended);
+    let ended = journal.drain.as_ref().and_then(|drain| drain.phase.ended());
     assert_eq!(ended.map(|ended| ended.outcome), Some(outcome), "{:#?}", stage.history);
     if drain == Drain::Queue {
         assert!(stage.count(message_deleted) == 1 || !hidden_for_long(stage), "{:#?}", stage.history);
