@@ -42,7 +42,8 @@ fn kind(answer: &AgentAnswer) -> (&'static str, String) {
         AgentAnswer::Accepted(status) => ("accepted", format!("{status:?}")),
         AgentAnswer::Status { status, .. } => ("status", format!("{status:?}")),
         AgentAnswer::Returned => ("returned", String::new()),
-        AgentAnswer::Unreachable(why) => ("refused", why.clone()),
+        AgentAnswer::Unreachable { why, gone: true } => ("gone", why.clone()),
+        AgentAnswer::Unreachable { why, gone: false } => ("unreachable", why.clone()),
         AgentAnswer::Unsupported(why) => ("unsupported", why.clone()),
         AgentAnswer::CannotDrain(why) => ("cannot drain", why.clone()),
         AgentAnswer::Busy(why) => ("busy", why.clone()),
@@ -216,7 +217,7 @@ async fn unix_socket() {
     let path = socket_path(&dir);
     let agent = Agent::new(Endpoint::new(Base::Unix(path.clone()))).expect("well-formed");
     let absent = agent.ask(&order(), INSTANCE, LIMIT).await;
-    assert_eq!(kind(&absent).0, "refused", "{absent:?}");
+    assert_eq!(kind(&absent).0, "gone", "{absent:?}");
 
     let server = Server::unix(&path, ok(DRAINING)).await;
     assert_eq!(kind(&agent.ask(&order(), INSTANCE, LIMIT).await).0, "accepted");
@@ -226,14 +227,35 @@ async fn unix_socket() {
     let left_over = dir.path().join("left-over.sock");
     drop(std::os::unix::net::UnixListener::bind(&left_over).expect("bound"));
     let gone = ask(Endpoint::new(Base::Unix(left_over)), &order()).await;
-    assert_eq!(kind(&gone).0, "refused", "{gone:?}");
+    assert_eq!(kind(&gone).0, "gone", "{gone:?}");
 }
 
 #[tokio::test]
 async fn nobody_listens() {
     let (kind, text) = kind(&ask(Endpoint::new(Base::Tcp(nobody().await)), &order()).await);
-    assert_eq!(kind, "refused");
+    assert_eq!(kind, "gone");
     assert!(text.contains("refused"), "{text}");
+}
+
+/// An agent's host name stops resolving, its socket cannot be connected to as a stream, its path leads through a file:
+/// no connection can be made, and none of these says that the agent has exited.
+#[tokio::test]
+async fn connections_that_cannot_be_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let datagrams = dir.path().join("datagrams.sock");
+    let _bound = std::os::unix::net::UnixDatagram::bind(&datagrams).expect("bound");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let cases = [
+        (Base::Tcp("http://no-such-host.invalid:8080".to_owned()), "no-such-host.invalid:8080"),
+        (Base::Unix(datagrams), "datagrams.sock"),
+        (Base::Unix(file.join("below.sock")), "below.sock"),
+    ];
+    for (base, named) in cases {
+        let (kind, text) = kind(&ask(Endpoint::new(base), &order()).await);
+        assert_eq!(kind, "unreachable", "{text}");
+        assert!(text.contains(named) || named.ends_with(".sock"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -284,11 +284,13 @@ async fn refusal(tried: &str, status: StatusCode, mut response: Response) -> Age
 }
 
 fn failure(tried: &str, error: &reqwest::Error) -> AgentAnswer {
-    let told = format!("{tried}: {}", http::why(error));
-    match http::io_kind(error) {
-        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => AgentAnswer::Unreachable(told),
-        _ => AgentAnswer::Busy(told),
+    let why = format!("{tried}: {}", http::why(error));
+    if !error.is_connect() {
+        return AgentAnswer::Busy(why);
     }
+    let gone =
+        matches!(http::io_kind(error), Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound));
+    AgentAnswer::Unreachable { why, gone }
 }
 
 /// A path under a base URL that may have a path itself.

@@ -210,7 +210,7 @@ impl AgentTrack {
     pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
         let (Some(sent_at), Some(sent)) = (self.attempts.take(id), self.sent.take()) else { return false };
         let before = (self.record.clone(), self.progress());
-        if !matches!(answer, AgentAnswer::Unreachable(_) | AgentAnswer::Unsupported(_)) {
+        if !matches!(answer, AgentAnswer::Unreachable { .. } | AgentAnswer::Unsupported(_)) {
             self.trouble_since = None;
         }
         match answer {
@@ -221,7 +221,7 @@ impl AgentTrack {
                 self.on_status(turn, sent_at, status, waited);
             }
             AgentAnswer::Returned => self.forget(),
-            AgentAnswer::Unreachable(why) => self.on_refused(turn, &sent, why),
+            AgentAnswer::Unreachable { why, gone } => self.on_unreachable(turn, &sent, why, gone),
             AgentAnswer::Unsupported(why) => self.on_unsupported(turn, &sent, why),
             AgentAnswer::CannotDrain(why) => {
                 self.cannot = !matches!(sent, AgentRequest::Return);
@@ -302,13 +302,13 @@ impl AgentTrack {
         self.status = Some(status);
     }
 
-    fn on_refused(&mut self, turn: &mut Turn, sent: &AgentRequest, why: String) {
+    fn on_unreachable(&mut self, turn: &mut Turn, sent: &AgentRequest, why: String, gone: bool) {
         // Whoever listens next is a new process and has no orders.
         self.accepted = None;
         if matches!(sent, AgentRequest::Return) {
             return self.trouble(turn, why);
         }
-        if self.record.seen_draining && self.settings.on_exit == OnExit::Drained {
+        if gone && self.record.seen_draining && self.settings.on_exit == OnExit::Drained {
             self.drained = true;
         }
         if self.drained {
@@ -316,7 +316,7 @@ impl AgentTrack {
             self.attempts.succeeded(turn.now + RECHECK);
             return;
         }
-        let why = if self.record.seen_draining {
+        let why = if gone && self.record.seen_draining && self.settings.on_exit == OnExit::Failed {
             format!(
                 "{why}; it was draining: if it exits when it has drained, set agent.on_exit to \"drained\""
             )

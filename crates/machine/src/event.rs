@@ -178,8 +178,14 @@ pub enum AgentAnswer {
     },
     /// 2xx to the return to service.
     Returned,
-    /// The connection cannot be made: nothing listens, there is no such socket, no route, no such name, no permission.
-    Unreachable(String),
+    /// The connection could not be made.
+    Unreachable {
+        /// What was tried, what came back, what to do.
+        why: String,
+        /// The connection was refused, or there is no such socket: the agent has exited or has not started. Otherwise
+        /// (no route, no such name, no permission, timed out) nothing is known of its process.
+        gone: bool,
+    },
     /// 404, 405, 501 or another 4xx: this path does not drain anything.
     Unsupported(String),
     /// 409: the agent says that it cannot drain.

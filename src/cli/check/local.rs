@@ -186,16 +186,18 @@ fn judge(name: &str, answer: AgentAnswer) -> Part {
                 part
             }
         }
-        // An error at a Unix socket does not name it.
-        AgentAnswer::Unreachable(why) if !why.contains(name) => Part::ok("agent", format!("{name}: {why}"))
-            .failed("nobody listens there: start the agent, or set agent.url or agent.unix"),
-        AgentAnswer::Unreachable(why) => Part::ok("agent", why)
-            .failed("nobody listens there: start the agent, or set agent.url or agent.unix"),
+        AgentAnswer::Unreachable { why, gone: true } => Part::ok("agent", why)
+            .failed("start the agent, or set agent.url or agent.unix to where it listens"),
+        AgentAnswer::Unreachable { why, gone: false } => {
+            Part::ok("agent", why).failed("no connection can be made to the agent")
+        }
         AgentAnswer::Unsupported(why) => Part::ok("agent", why).failed(
             "it has no drain there: docs/agent-protocol.md says what is asked of it, agent.drain_path and \
              agent.status_path where",
         ),
-        AgentAnswer::Busy(why) => Part::ok("agent", why).failed("it listens and does not say how it stands"),
+        AgentAnswer::Busy(why) => {
+            Part::ok("agent", why).failed("the agent accepts connections, but does not say how it stands")
+        }
         AgentAnswer::Malformed(why) => {
             Part::ok("agent", why).failed("docs/agent-protocol.md says what is expected")
         }

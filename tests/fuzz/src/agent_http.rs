@@ -45,7 +45,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
             return vec!["status"];
         }
         AgentAnswer::Returned => return vec!["returned"],
-        AgentAnswer::Unreachable(why) => panic!("{why}"),
+        AgentAnswer::Unreachable { why, .. } => panic!("{why}"),
         AgentAnswer::Unsupported(why) => ("unsupported", why),
         AgentAnswer::CannotDrain(why) => ("cannot drain", why),
         AgentAnswer::Busy(why) => ("busy", why),

@@ -8,7 +8,12 @@ use super::super::settings::{AgentSettings, OnExit, Settings};
 use super::bench::*;
 
 fn refused() -> AgentAnswer {
-    AgentAnswer::Unreachable("connection refused".to_owned())
+    AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true }
+}
+
+/// No connection can be made, and that says nothing of the agent's process.
+fn no_route() -> AgentAnswer {
+    AgentAnswer::Unreachable { why: "no route to host".to_owned(), gone: false }
 }
 
 fn one(agent: AgentSettings) -> Settings {
@@ -226,4 +231,28 @@ fn accepted_and_then_not_found() {
         assert_eq!(bench.reported(loud), 1);
         assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
     }
+}
+
+/// A draining agent exits when it has drained. Its socket loses its permissions while it works: no connection can be
+/// made, and it has not exited. Only when the connection is refused has it.
+#[test]
+fn no_permission_is_no_exit() {
+    let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
+    let mut bench = Bench::waiting(one(exits));
+    bench.reports(0, AgentState::Draining, 3);
+    bench.run_agent(30, no_route());
+    assert!(bench.completing().is_none(), "it has not said that it has drained, and has not exited");
+    bench.run_agent(10, refused());
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// An agent's host name stops resolving in mid-drain: `unreachable_grace` bounds that as it does a refused connection.
+#[test]
+fn no_route_fails_after_the_grace() {
+    let mut bench = Bench::waiting(settings());
+    bench.reports(0, AgentState::Draining, 3);
+    bench.run_agent(70, no_route());
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Failed));
 }

@@ -137,7 +137,7 @@ fn agent_that_exits_at_once() {
     let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
     let mut bench = Bench::waiting(Settings { agents: vec![exits], ..settings() });
     bench.says(0, AgentAnswer::Accepted(None));
-    bench.says(0, AgentAnswer::Unreachable("connection refused".to_owned()));
+    bench.says(0, AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true });
     assert!(bench.completing().is_some(), "it has taken the order, and had nothing left to do");
 }
 

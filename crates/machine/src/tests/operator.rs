@@ -29,7 +29,7 @@ fn drain_again() {
 fn drain_again_after_a_failure() {
     let mut bench = Bench::new(settings());
     bench.operator(Command::Drain);
-    bench.run_agent(61, AgentAnswer::Unreachable("refused".to_owned()));
+    bench.run_agent(61, AgentAnswer::Unreachable { why: "refused".to_owned(), gone: true });
     assert_eq!(bench.ended(), Some(Outcome::Failed));
     assert_eq!(ask(&mut bench, Command::Drain), "drain started");
     assert_eq!(bench.drains_started(), 2);

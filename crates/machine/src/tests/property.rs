@@ -258,7 +258,7 @@ fn agent_answer(request: &AgentRequest, choice: u8) -> AgentAnswer {
         0..=4 => AgentState::Drained,
         5..=7 => AgentState::Draining,
         8 => AgentState::Serving,
-        9 => return AgentAnswer::Unreachable("refused".into()),
+        9 => return AgentAnswer::Unreachable { why: "refused".into(), gone: true },
         10 => return AgentAnswer::Unsupported("404".into()),
         11 => return AgentAnswer::Malformed("a page".into()),
         12 if choice > 200 => return AgentAnswer::CannotDrain("409".into()),

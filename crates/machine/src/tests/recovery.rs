@@ -112,7 +112,7 @@ fn agent_that_exits_after_a_reboot() {
         bench.run(1);
         bench.settings.boot_id = Some(boot_id.to_owned());
         bench.crash();
-        bench.says(0, AgentAnswer::Unreachable("nobody listens".to_owned()));
+        bench.says(0, AgentAnswer::Unreachable { why: "nobody listens".to_owned(), gone: true });
         assert_eq!(bench.completing().is_some(), drained, "{boot_id}");
     }
 }
@@ -122,7 +122,7 @@ fn failed_agent_still_silent() {
     let mut bench = Bench::waiting(settings());
     bench.says(0, AgentAnswer::CannotDrain("no".to_owned()));
     bench.crash();
-    bench.says(0, AgentAnswer::Unreachable("gone".to_owned()));
+    bench.says(0, AgentAnswer::Unreachable { why: "gone".to_owned(), gone: true });
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Failed));
 }

@@ -121,7 +121,7 @@ fn return_refused() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     in_service(&mut bench, 3);
-    bench.says(0, AgentAnswer::Unreachable("restarting".to_owned()));
+    bench.says(0, AgentAnswer::Unreachable { why: "restarting".to_owned(), gone: true });
     bench.run(5);
     assert!(is_returning(&bench), "until it has heard of it");
     bench.says(0, AgentAnswer::Unsupported("no such method".to_owned()));

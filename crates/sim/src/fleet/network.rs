@@ -115,7 +115,9 @@ pub(super) fn ask_agent(
     let agent = world.agent(instance);
     match agent.as_ref().map_or(AgentMode::Refuses, |agent| agent.mode) {
         AgentMode::Answers => {}
-        AgentMode::Refuses => return Some(AgentAnswer::Unreachable("connection refused".to_owned())),
+        AgentMode::Refuses => {
+            return Some(AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true });
+        }
         AgentMode::Fails(status) => return Some(AgentAnswer::Busy(format!("answered {status}"))),
         AgentMode::Hangs => return None,
     }

@@ -153,7 +153,7 @@ impl Each {
                 AgentAnswer::Accepted(Some(status)) | AgentAnswer::Status { status, .. } => {
                     Some(status.state)
                 }
-                AgentAnswer::Unreachable(_) => None,
+                AgentAnswer::Unreachable { .. } => None,
                 AgentAnswer::Accepted(None)
                 | AgentAnswer::Returned
                 | AgentAnswer::Unsupported(_)

@@ -55,10 +55,10 @@ impl Agent {
                 self.state = Some(status.state);
             }
             AgentAnswer::Accepted(None) => self.state = Some(AgentState::Draining),
-            AgentAnswer::Unreachable(_) => {
+            AgentAnswer::Unreachable { gone, .. } => {
                 // One that exits when it has drained has drained, once it was told.
                 let exits = settings.agents.iter().all(|agent| agent.on_exit == OnExit::Drained);
-                if exits && self.state != Some(AgentState::Serving) {
+                if *gone && exits && self.state != Some(AgentState::Serving) {
                     self.state = Some(AgentState::Drained);
                 }
             }
@@ -69,7 +69,7 @@ impl Agent {
             | AgentAnswer::Malformed(_) => {}
         }
         self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
-        let refused = matches!(answer, AgentAnswer::Unreachable(_) | AgentAnswer::Unsupported(_));
+        let refused = matches!(answer, AgentAnswer::Unreachable { .. } | AgentAnswer::Unsupported(_));
         self.refusing = refused.then(|| self.refusing.unwrap_or(now));
     }
 
