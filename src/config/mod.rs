@@ -24,6 +24,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::layers::{Flag, environment};
 pub use self::problem::{ConfigError, Problem};
+use crate::agent::User;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit};
@@ -82,6 +83,8 @@ pub struct Agent {
     pub drain_blocks: bool,
     /// A file with the bearer token that it asks for.
     pub token_file: Option<PathBuf>,
+    /// The user whose process must have opened its Unix socket.
+    pub user: Option<User>,
 }
 
 /// The method that asks an agent to drain. `GET` has no body.

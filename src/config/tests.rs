@@ -89,6 +89,7 @@ fn every_key_reaches_the_configuration() {
             method: Method::Put,
             drain_blocks: true,
             token_file: Some("/etc/worker.token".into()),
+            user: None,
         }],
         queue: Queue { url: Some(queue.into()) },
         lifecycle: Lifecycle {

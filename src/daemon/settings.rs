@@ -53,7 +53,7 @@ pub fn endpoint(agent: &config::Agent) -> Endpoint {
     Endpoint {
         base: match &agent.address {
             Address::Url(url) => Base::Tcp(url.clone()),
-            Address::Unix(path) => Base::Unix(path.clone()),
+            Address::Unix(path) => Base::Unix(path.clone(), agent.user.clone()),
         },
         drain_path: agent.drain_path.clone(),
         status_path: Some(agent.status_path.clone()),
