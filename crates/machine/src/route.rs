@@ -3,6 +3,7 @@
 use super::Machine;
 use super::event::MaintenanceNotice;
 use super::event::SpotNotice;
+use super::hook::owner_by_name;
 use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
 use super::notice::ActionNotice;
 use super::report::Report;
@@ -97,8 +98,13 @@ impl Machine {
         if let Some(configured) = &self.settings.hook {
             return configured == hook;
         }
+        let known = self.drain.as_ref().and_then(|drain| drain.action.record.hook.as_ref());
+        let known = known.map(|hook| &hook.name);
+        // Where the group's hooks cannot be read, the first message says which to complete.
+        if known.is_none_or(|name| name != hook) && owner_by_name(hook).is_some() {
+            return false;
+        }
         let Some(drain) = &self.drain else { return true };
-        let known = drain.action.record.hook.as_ref().map(|hook| &hook.name);
         // One drain serves one hook: the first that is named, until it is known which it is.
         let named = known.or(drain.message_hook.as_ref());
         drain.action.is_possible() && named.is_none_or(|name| name == hook)

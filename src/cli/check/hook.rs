@@ -99,6 +99,7 @@ mod tests {
                 blocks: false,
             }],
             queue: false,
+            queue_name: None,
             hook: None,
             heartbeat_timeout: None,
             drain_at: DrainAt::Notice,
