@@ -156,7 +156,8 @@ fn check_socket(layers: &Layers, agent: usize, address: &Address) -> Option<Prob
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host of a URL, without brackets, is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 

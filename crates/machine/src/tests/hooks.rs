@@ -52,7 +52,10 @@ fn ours_wherever_it_notifies() {
     }
     let named_oddly = notifying("my-k8s-term-hook", OURS);
     assert_eq!(owner(&with_queue(), &named_oddly), Owner::Us);
-    assert_eq!(chosen(&with_queue(), &[hook("backup", 300), notifying("drain", OURS)]).as_deref(), Ok("drain"));
+    assert_eq!(
+        chosen(&with_queue(), &[hook("backup", 300), notifying("drain", OURS)]).as_deref(),
+        Ok("drain")
+    );
 }
 
 #[test]
