@@ -1,8 +1,5 @@
-//! Reads the status document of an agent. Pure.
-//!
-//! Only `state` decides. Everything else is optional: what is unusable is dropped and named, and holds up no drain.
+//! Reads the status document of an agent. Pure. Only `state` decides: what else is unusable is dropped and named.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -49,7 +46,7 @@ pub struct Document {
 
 /// Reads a status document, or says what is wrong with it.
 pub fn read(body: &[u8]) -> Result<Document, String> {
-    if !is_object(body) {
+    if !body.trim_ascii_start().starts_with(b"{") {
         return Err(format!("expected {EXPECTED}"));
     }
     let mut ignored = Ignored::default();
@@ -70,11 +67,6 @@ pub fn read(body: &[u8]) -> Result<Document, String> {
 
 fn malformed(error: &serde_json::Error) -> String {
     format!("expected {EXPECTED}: {}", printable(&error.to_string(), CAUSE_MAX))
-}
-
-/// Whether a body sets out to be a JSON object.
-pub fn is_object(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"{")
 }
 
 /// The fields of a document; the optional ones as they are written.
@@ -243,7 +235,7 @@ impl Ignored {
 }
 
 /// The document with `null` in place of the `NaN` and `Infinity` that Python writes; `None` where it has none.
-fn without_nan(text: &str) -> Option<Cow<'_, str>> {
+fn without_nan(text: &str) -> Option<String> {
     let mut repaired = String::new();
     let mut rest = text;
     let mut changed = false;
@@ -261,7 +253,7 @@ fn without_nan(text: &str) -> Option<Cow<'_, str>> {
         }
     }
     repaired.push_str(rest);
-    changed.then_some(Cow::Owned(repaired))
+    changed.then_some(repaired)
 }
 
 /// The length of the JSON string that a text starts with.
