@@ -13,8 +13,10 @@ locals {
       "group = ${jsonencode(var.group_name)}",
       "drain_at = ${jsonencode(var.drain_at)}",
       "heartbeat_timeout = \"${var.heartbeat_timeout}s\"",
-      "",
     ],
+    # Without it the daemon ignores what the rule sends.
+    [for drain in [var.rebalance_events] : "on_rebalance = \"drain\"" if drain],
+    [""],
   ))
 }
 

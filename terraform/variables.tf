@@ -189,7 +189,7 @@ variable "spot_events" {
 
 variable "rebalance_events" {
   type        = bool
-  description = "The same for rebalance recommendations."
+  description = "The same for rebalance recommendations. The daemons then drain at one (`lifecycle.on_rebalance = \"drain\"`): for groups with Capacity Rebalancing."
   default     = false
   nullable    = false
 }

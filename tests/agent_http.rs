@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use drainhook::agent::{Agent, Base, Endpoint};
+use drainhook::agent::{Agent, Base, Endpoint, User};
 use drainhook::config::Method;
 use machine::Time;
 use machine::effect::{AgentRequest, DrainOrder};
@@ -13,6 +15,7 @@ use machine::notice::Reason;
 use support::{Reply, Server, answer, nobody, ok, socket_path};
 
 const LIMIT: Duration = Duration::from_secs(30);
+const OTHER_USER: u32 = 1000;
 const INSTANCE: &str = "i-0123456789abcdef0";
 const DRAINING: &str = r#"{"state":"draining","in_flight":3}"#;
 
@@ -104,7 +107,7 @@ async fn every_row_of_the_answer_table() {
         (&get, 200, "OK", "malformed", "\"OK\"; expected"),
         (&get, 200, "<html>", "malformed", "<html>"),
         (&get, 200, "{\"state\":\"going\"}", "malformed", "unknown variant"),
-        (&get, 200, "{\"state\":\"draining\",\"in_flight\":-1}", "malformed", "in_flight is -1"),
+        (&get, 200, "{\"state\":\"drained\",\"in_flight\":-1}", "status", "in_flight: None"),
         (&delete, 204, "", "returned", ""),
         (&delete, 200, "whatever", "returned", ""),
         (&post, 400, "", "unsupported", "400"),
@@ -215,7 +218,7 @@ async fn token_file() {
 async fn unix_socket() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = socket_path(&dir);
-    let agent = Agent::new(Endpoint::new(Base::Unix(path.clone()))).expect("well-formed");
+    let agent = Agent::new(Endpoint::new(Base::Unix(path.clone(), None))).expect("well-formed");
     let absent = agent.ask(&order(), INSTANCE, LIMIT).await;
     assert_eq!(kind(&absent).0, "gone", "{absent:?}");
 
@@ -226,7 +229,7 @@ async fn unix_socket() {
     // A socket that is left over from a process that is gone.
     let left_over = dir.path().join("left-over.sock");
     drop(std::os::unix::net::UnixListener::bind(&left_over).expect("bound"));
-    let gone = ask(Endpoint::new(Base::Unix(left_over)), &order()).await;
+    let gone = ask(Endpoint::new(Base::Unix(left_over, None)), &order()).await;
     assert_eq!(kind(&gone).0, "gone", "{gone:?}");
 }
 
@@ -234,7 +237,93 @@ async fn unix_socket() {
 async fn nobody_listens() {
     let (kind, text) = kind(&ask(Endpoint::new(Base::Tcp(nobody().await)), &order()).await);
     assert_eq!(kind, "gone");
-    assert!(text.contains("refused"), "{text}");
+    assert!(text.contains("connection refused: nothing is listening on 127.0.0.1:"), "{text}");
+}
+
+/// An agent's host name stops resolving, its socket cannot be connected to as a stream, its path leads through a file:
+/// no connection can be made, and none of these says that the agent has exited.
+#[tokio::test]
+async fn connections_that_cannot_be_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let datagrams = dir.path().join("datagrams.sock");
+    let _bound = std::os::unix::net::UnixDatagram::bind(&datagrams).expect("bound");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let cases = [
+        (Base::Tcp("http://no-such-host.invalid:8080".to_owned()), "no-such-host.invalid:8080"),
+        (Base::Unix(datagrams, None), "datagrams.sock"),
+        (Base::Unix(file.join("below.sock"), None), "below.sock"),
+    ];
+    for (base, named) in cases {
+        let (kind, text) = kind(&ask(Endpoint::new(base), &order()).await);
+        assert_eq!(kind, "unreachable", "{text}");
+        assert!(text.contains(named), "{text}");
+    }
+}
+
+/// The hosts file has `::1 localhost` and the agent is down. Another user listens on the agent's port of [::1]: it is
+/// not taken for the agent, and sees no token.
+#[tokio::test]
+async fn localhost_is_127_0_0_1() {
+    let server = Server::replies([ok(DRAINING)]).await;
+    let port = server.url.rsplit(':').next().expect("a port").to_owned();
+    let agent =
+        Agent::new(Endpoint::new(Base::Tcp(format!("http://localhost:{port}")))).expect("well-formed");
+    assert_eq!(kind(&agent.ask(&order(), INSTANCE, LIMIT).await).0, "accepted");
+    assert_eq!(server.requests()[0].header("host"), Some(format!("localhost:{port}").as_str()));
+
+    let imposter = std::net::TcpListener::bind("[::1]:0").expect("IPv6 on loopback");
+    let port = imposter.local_addr().expect("bound").port();
+    let answer = ask(Endpoint::new(Base::Tcp(format!("http://localhost:{port}"))), &order()).await;
+    let (kind, text) = kind(&answer);
+    assert_eq!(kind, "gone");
+    assert!(text.contains(&format!("nothing is listening on 127.0.0.1:{port}")), "{text}");
+    imposter.set_nonblocking(true).expect("it is a socket");
+    assert!(imposter.accept().is_err(), "it was connected to");
+}
+
+/// Another user has put a socket where the agent's should be. It is sent neither the order nor the token.
+#[tokio::test]
+async fn user_of_a_unix_socket() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = socket_path(&dir);
+    let token = dir.path().join("token");
+    std::fs::write(&token, "open-sesame").expect("written");
+    let server = Server::unix(&path, ok(DRAINING)).await;
+    let agent = |user: &str| {
+        let base = Base::Unix(path.clone(), Some(user.parse().expect("a user")));
+        Agent::new(Endpoint { token_file: Some(token.clone()), ..Endpoint::new(base) }).expect("well-formed")
+    };
+    let own = rustix::process::getuid().as_raw();
+    assert_eq!(kind(&agent(&own.to_string()).ask(&order(), INSTANCE, LIMIT).await).0, "accepted");
+
+    let (unknown, text) = kind(&agent("no-such-user").ask(&order(), INSTANCE, LIMIT).await);
+    assert_eq!(unknown, "unreachable");
+    assert!(text.contains("agent.user is no-such-user, which is not in /etc/passwd"), "{text}");
+    assert_eq!(server.requests().len(), 1, "nothing is sent to another user");
+
+    // Root's own sockets may be any agent's, so where this runs as root, another user has to listen.
+    let other = if own == 0 { OTHER_USER } else { own };
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("its owner may");
+    let foreign = dir.path().join("foreign.sock");
+    let listener = std::thread::spawn({
+        let foreign = foreign.clone();
+        move || {
+            // For this thread only: who listens is who called listen(2).
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(other)).expect("root may");
+            std::os::unix::net::UnixListener::bind(foreign).expect("bound")
+        }
+    });
+    let listener = listener.join().expect("no panic");
+    let base = Base::Unix(foreign, Some(User::Id(other + 1)));
+    let endpoint = Endpoint { token_file: Some(token), ..Endpoint::new(base) };
+    let (kind, text) = kind(&ask(endpoint, &order()).await);
+    assert_eq!(kind, "unreachable");
+    assert!(text.contains(&format!("belongs to user id {other}, but agent.user is {}", other + 1)), "{text}");
+    let (mut connected, _) = listener.accept().expect("it was connected to");
+    let mut sent = String::new();
+    connected.read_to_string(&mut sent).expect("the daemon has hung up");
+    assert_eq!(sent, "");
 }
 
 /// An agent's host name stops resolving, its socket cannot be connected to as a stream, its path leads through a file:

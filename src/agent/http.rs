@@ -1,15 +1,18 @@
 //! Reaches an agent over HTTP, on TCP or a unix socket. Every request is sent once.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use hyper::Request;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::request::Builder;
+use reqwest::Url;
 
+use super::connection::{Answer, Connection, ReadError, SendError, Target};
+use super::token;
+use super::user::User;
 use crate::config::Method;
-use crate::http::{self, ReadError};
 use formats::agent as document;
 use formats::text;
 use machine::effect::{AgentRequest, DrainOrder};
@@ -17,9 +20,6 @@ use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest answer that is read.
 pub const ANSWER_MAX: usize = 64 * 1024;
-
-/// The longest token file that is read.
-pub const TOKEN_MAX: usize = 16 * 1024;
 
 /// How long an agent is asked to hold a status request, in seconds.
 pub const PREFER_WAIT_MAX_S: u64 = 20;
@@ -64,8 +64,8 @@ impl Endpoint {
 pub enum Base {
     /// An `http://` URL, which may have a path of its own.
     Tcp(String),
-    /// A unix socket.
-    Unix(PathBuf),
+    /// A Unix socket, and who must be at its other end.
+    Unix(PathBuf, Option<User>),
 }
 
 /// Why an agent cannot be reached as configured.
@@ -85,86 +85,109 @@ pub enum EndpointError {
         /// The URL.
         url: String,
     },
-    /// The client cannot be built. Never seen.
-    #[error("no HTTP client for the agent: {why}")]
-    Client {
-        /// Why.
-        why: String,
-    },
 }
 
 /// One agent.
 #[derive(Debug)]
 pub struct Agent {
-    http: Client,
+    connection: Connection,
     drain: Url,
     status: Url,
     method: Method,
     drain_blocks: bool,
     token_file: Option<PathBuf>,
+    /// What its last status document said that is unusable.
+    ignored: Mutex<Option<String>>,
+}
+
+/// A request as it is sent, and as people are told of it.
+struct Asked {
+    told: String,
+    built: Builder,
+    body: String,
 }
 
 impl Agent {
     /// An agent at this endpoint. It is asked nothing yet.
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
         let Endpoint { base, drain_path, status_path, method, drain_blocks, token_file } = endpoint;
-        let mut builder = http::client();
-        let base = match base {
-            Base::Tcp(url) => url,
-            Base::Unix(path) => {
-                builder = builder.unix_socket(path);
-                "http://localhost".to_owned()
-            }
+        let (base, socket) = match base {
+            Base::Tcp(url) => (url, None),
+            Base::Unix(path, user) => ("http://localhost".to_owned(), Some(Target::Unix { path, user })),
         };
-        let http = builder.build().map_err(|error| EndpointError::Client { why: http::why(&error) })?;
         let drain = join(&base, &drain_path)?;
         let status = status_path.map_or_else(|| Ok(drain.clone()), |path| join(&base, &path))?;
-        Ok(Agent { http, drain, status, method, drain_blocks, token_file })
+        let target = socket.unwrap_or_else(|| {
+            Target::tcp(drain.host_str().unwrap_or_default(), drain.port_or_known_default().unwrap_or(80))
+        });
+        let connection = Connection::new(target);
+        Ok(Agent { connection, drain, status, method, drain_blocks, token_file, ignored: Mutex::new(None) })
     }
 
     /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it
     /// is a process that is waited for.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
-        let (tried, built) = match request {
+        let asked = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),
             AgentRequest::Status => self.status_request(limit),
-            AgentRequest::Return => (format!("DELETE {}", self.drain), self.http.delete(self.drain.clone())),
+            AgentRequest::Return => self.request("DELETE", &self.drain),
         };
-        self.exchange(request, &tried, built, limit).await
+        self.exchange(request, asked, limit).await
     }
 
     /// Asks how it stands, without asking it to hold its answer.
     pub async fn look(&self, limit: Duration) -> AgentAnswer {
-        let (tried, built) = self.status_request(Duration::ZERO);
-        self.exchange(&AgentRequest::Status, &tried, built, limit).await
+        self.exchange(&AgentRequest::Status, self.status_request(Duration::ZERO), limit).await
     }
 
-    async fn exchange(
-        &self,
-        request: &AgentRequest,
-        tried: &str,
-        built: RequestBuilder,
-        limit: Duration,
-    ) -> AgentAnswer {
+    /// What its last status document said that is unusable and was ignored.
+    pub fn ignored(&self) -> Option<String> {
+        self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn exchange(&self, request: &AgentRequest, asked: Asked, limit: Duration) -> AgentAnswer {
+        let Asked { told, built, body } = asked;
         let exchange = async {
-            let built = match self.token() {
-                Ok(Some(token)) => built.bearer_auth(token),
-                Ok(None) => built,
-                Err(why) => return AgentAnswer::Busy(format!("{tried}: not sent: {why}")),
+            let built = match self.authorized(built, body) {
+                Ok(built) => built,
+                Err(why) => return AgentAnswer::Busy(format!("{told}: not sent: {why}")),
             };
-            match built.send().await {
-                Ok(response) => self.read(request, tried, response).await,
-                Err(error) => failure(tried, &error),
+            match self.connection.send(built).await {
+                Ok(answer) => self.read(request, &told, answer).await,
+                Err(error) => failure(&told, &error),
             }
         };
         match tokio::time::timeout(limit, exchange).await {
             Ok(answer) => answer,
-            Err(_) => AgentAnswer::Busy(format!("{tried}: no answer within {limit:?}")),
+            Err(_) => AgentAnswer::Busy(format!("{told}: no answer within {limit:?}")),
         }
     }
 
-    fn drain_request(&self, order: &DrainOrder, instance_id: &str) -> (String, RequestBuilder) {
-        let url = self.drain.clone();
+    fn authorized(&self, built: Builder, body: String) -> Result<Request<String>, String> {
+        let built = match &self.token_file {
+            Some(path) => built.header(AUTHORIZATION, token::read(path)?.into_header()),
+            None => built,
+        };
+        built.body(body).map_err(|error| error.to_string())
+    }
+
+    fn request(&self, method: &str, url: &Url) -> Asked {
+        let host = url.host_str().unwrap_or_default();
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let path =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let told = match self.connection.target() {
+            Target::Tcp { .. } => format!("{method} {url}"),
+            Target::Unix { path: socket, .. } => format!("{method} {path} on {}", socket.display()),
+        };
+        Asked {
+            told,
+            built: Request::builder().method(method).uri(path).header(HOST, host),
+            body: String::new(),
+        }
+    }
+
+    fn drain_request(&self, order: &DrainOrder, instance_id: &str) -> Asked {
         let body = serde_json::json!({
             "reason": order.reason.as_str(),
             "deadline": order.deadline.to_string(),
@@ -172,48 +195,49 @@ impl Agent {
             "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
             "notice": order.reason.sentence(),
         });
-        let with_body = |built: RequestBuilder| {
-            built
-                .header(CONTENT_TYPE, "application/json")
-                .header(ACCEPT, "application/json")
-                .body(body.to_string())
+        let method = match self.method {
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Get => return self.request("GET", &self.drain),
         };
-        match self.method {
-            Method::Post => (format!("POST {url}"), with_body(self.http.post(url))),
-            Method::Put => (format!("PUT {url}"), with_body(self.http.put(url))),
-            Method::Get => (format!("GET {url}"), self.http.get(url)),
+        let asked = self.request(method, &self.drain);
+        let json = "application/json";
+        Asked {
+            built: asked.built.header(CONTENT_TYPE, json).header(ACCEPT, json),
+            body: body.to_string(),
+            ..asked
         }
     }
 
-    fn status_request(&self, limit: Duration) -> (String, RequestBuilder) {
-        let url = self.status.clone();
-        let tried = format!("GET {url}");
-        let built = self.http.get(url).header(ACCEPT, "application/json");
+    fn status_request(&self, limit: Duration) -> Asked {
+        let asked = self.request("GET", &self.status);
+        let built = asked.built.header(ACCEPT, "application/json");
         // An agent that holds the request to its end must still be in time.
         let wait_s = limit.saturating_sub(Duration::from_secs(1)).as_secs().min(PREFER_WAIT_MAX_S);
-        if wait_s == 0 { (tried, built) } else { (tried, built.header("prefer", format!("wait={wait_s}"))) }
+        let built = if wait_s == 0 { built } else { built.header("prefer", format!("wait={wait_s}")) };
+        Asked { built, ..asked }
     }
 
-    async fn read(&self, request: &AgentRequest, tried: &str, response: Response) -> AgentAnswer {
-        let status = response.status();
+    async fn read(&self, request: &AgentRequest, told: &str, answer: Answer<'_>) -> AgentAnswer {
+        let status = answer.status;
         if !status.is_success() {
-            return refusal(tried, status, response).await;
+            return refusal(told, answer).await;
         }
-        let waited = response.headers().get_all("preference-applied").iter().any(names_wait);
-        let body = match http::read_capped(response, ANSWER_MAX).await {
+        let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);
+        let body = match answer.read_capped(ANSWER_MAX).await {
             Ok(body) => body,
             Err(error @ ReadError::TooLong { .. }) => {
-                return AgentAnswer::Malformed(format!("{tried}: {error}"));
+                return AgentAnswer::Malformed(format!("{told}: {error}"));
             }
-            Err(ReadError::Broken(error)) => return failure(tried, &error),
+            Err(error @ ReadError::Broken(_)) => return AgentAnswer::Busy(format!("{told}: {error}")),
         };
         match request {
-            AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(&body)),
-            AgentRequest::Status => match document::read(&body) {
+            AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, &body)),
+            AgentRequest::Status => match self.document(told, &body) {
                 Ok(status) => AgentAnswer::Status { status, waited },
                 Err(why) => {
                     let got = text::quote(&body);
-                    AgentAnswer::Malformed(format!("{tried}: answered {status} with {got}; {why}"))
+                    AgentAnswer::Malformed(format!("{told}: answered {status} with {got}; {why}"))
                 }
             },
             AgentRequest::Return => AgentAnswer::Returned,
@@ -221,7 +245,7 @@ impl Agent {
     }
 
     /// The status that comes with an accepted drain. Agents that exist already answer all sorts of things there.
-    fn accepted(&self, body: &[u8]) -> Option<AgentStatus> {
+    fn accepted(&self, told: &str, body: &[u8]) -> Option<AgentStatus> {
         let drained = || AgentStatus {
             state: AgentState::Drained,
             in_flight: Some(0),
@@ -229,29 +253,24 @@ impl Agent {
             detail: None,
         };
         // An agent that says in so many words that it is not drained does not block, whatever the configuration says.
-        document::read(body).ok().or_else(|| self.drain_blocks.then(drained))
+        self.document(told, body).ok().or_else(|| self.drain_blocks.then(drained))
     }
 
-    /// Reads a small local file, in place: a thread for it would cost more than the read.
-    fn token(&self) -> Result<Option<String>, String> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let told = |why: String| format!("token_file {}: {why}", path.display());
-        let text = read_token(path).map_err(|error| told(error.to_string()))?;
-        let token = text.trim();
-        let fit = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        if fit { Ok(Some(token.to_owned())) } else { Err(told("holds no bearer token".to_owned())) }
+    /// Reads a status document. The first that has something unusable is logged; an agent cannot fill the log with them.
+    fn document(&self, told: &str, body: &[u8]) -> Result<AgentStatus, String> {
+        let document = document::read(body)?;
+        let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(what) = document.ignored {
+            if ignored.is_none() {
+                tracing::warn!(
+                    event = "agent_fields_ignored",
+                    "{told}: ignored {what}; `state` counts all the same (docs/agent-protocol.md)"
+                );
+            }
+            *ignored = Some(what);
+        }
+        Ok(document.status)
     }
-}
-
-fn read_token(path: &Path) -> io::Result<String> {
-    let invalid = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    // A named pipe would block the daemon.
-    if !path.metadata()?.is_file() {
-        return invalid("not a file");
-    }
-    let mut text = String::new();
-    File::open(path)?.take(TOKEN_MAX as u64 + 1).read_to_string(&mut text)?;
-    if text.len() > TOKEN_MAX { invalid("too long") } else { Ok(text) }
 }
 
 /// `Preference-Applied: wait`, perhaps with a value, perhaps among others.
@@ -261,14 +280,13 @@ fn names_wait(value: &HeaderValue) -> bool {
     names.into_iter().any(|name| name.trim().eq_ignore_ascii_case("wait"))
 }
 
-async fn refusal(tried: &str, status: StatusCode, mut response: Response) -> AgentAnswer {
-    let location = response.headers().get("location").cloned();
+async fn refusal(told: &str, answer: Answer<'_>) -> AgentAnswer {
+    let status = answer.status;
+    let location = answer.headers.get("location").cloned();
     // The status has said enough: what comes with it is quoted if it is there, and not waited for.
-    let said = match tokio::time::timeout(QUOTE_LIMIT, response.chunk()).await {
-        Ok(Ok(Some(start))) => format!(" with {}", text::quote(&start)),
-        Ok(Ok(None) | Err(_)) | Err(_) => String::new(),
-    };
-    let told = format!("{tried}: answered {status}{said}");
+    let said = answer.read_start(QUOTE_LIMIT).await;
+    let said = said.map_or_else(String::new, |start| format!(" with {}", text::quote(&start)));
+    let told = format!("{told}: answered {status}{said}");
     match status.as_u16() {
         300..=399 => {
             let target =
@@ -283,14 +301,12 @@ async fn refusal(tried: &str, status: StatusCode, mut response: Response) -> Age
     }
 }
 
-fn failure(tried: &str, error: &reqwest::Error) -> AgentAnswer {
-    let why = format!("{tried}: {}", http::why(error));
-    if !error.is_connect() {
-        return AgentAnswer::Busy(why);
+fn failure(told: &str, error: &SendError) -> AgentAnswer {
+    let why = format!("{told}: {error}");
+    match error {
+        SendError::Connect(error) => AgentAnswer::Unreachable { why, gone: error.is_gone() },
+        SendError::Broken(_) => AgentAnswer::Busy(why),
     }
-    let gone =
-        matches!(http::io_kind(error), Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound));
-    AgentAnswer::Unreachable { why, gone }
 }
 
 /// A path under a base URL that may have a path itself.

@@ -29,6 +29,9 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         if let Some(problem) = check_address(&layers, index, &agent.address) {
             layers.tell(|| problem);
         }
+        if let Some(problem) = check_socket(&layers, index, &agent.address) {
+            layers.tell(|| problem);
+        }
         agents.push(agent);
     }
     if !layers.problems.is_empty() {
@@ -88,6 +91,7 @@ fn agent(table: &Table<'_>) -> Agent {
         method: method(&table.word("method")),
         drain_blocks: table.required("drain_blocks"),
         token_file: table.optional("token_file"),
+        user: table.optional::<String>("user").and_then(|user| user.parse().ok()),
     }
 }
 
@@ -138,7 +142,22 @@ fn check_address(layers: &Layers, agent: usize, address: &Address) -> Option<Pro
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Refuses a user where there is no socket, and the daemon's own socket.
+fn check_socket(layers: &Layers, agent: usize, address: &Address) -> Option<Problem> {
+    match address {
+        Address::Url(_) => {
+            let user = layers.given.get(&(agent, "agent", "user"))?;
+            Some(Problem::UserWithoutSocket { origin: user.origin.clone() })
+        }
+        Address::Unix(socket) => {
+            let own: PathBuf = Table { layers, agent: 0, section: "control" }.required("socket");
+            (own == *socket).then_some(Problem::OwnSocket { socket: own })
+        }
+    }
+}
+
+/// Whether a host of a URL, without brackets, is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 

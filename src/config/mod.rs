@@ -7,6 +7,7 @@
 //! * `layers`: the file, the environment and flags, read into settings with their origin
 //! * `build`: the settings, made into [`Config`]
 //! * [`problem`]: what can be wrong, in sentences
+//! * `warning`: what is allowed and probably a mistake
 
 mod build;
 pub mod keys;
@@ -15,6 +16,7 @@ pub mod problem;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod warning;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ use serde::{Serialize, Serializer};
 
 pub use self::layers::{Flag, environment};
 pub use self::problem::{ConfigError, Problem};
+pub use self::warning::warnings;
+use crate::agent::User;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit};
@@ -82,6 +86,8 @@ pub struct Agent {
     pub drain_blocks: bool,
     /// A file with the bearer token that it asks for.
     pub token_file: Option<PathBuf>,
+    /// The user whose process must have opened its Unix socket.
+    pub user: Option<User>,
 }
 
 /// The method that asks an agent to drain. `GET` has no body.
@@ -115,7 +121,7 @@ pub struct Queue {
 /// The lifecycle action and how it is completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// The termination hook; else the group's only one.
+    /// The termination hook; else the group's only one that no other controller owns.
     pub hook: Option<String>,
     /// The Auto Scaling group; else found out.
     pub group: Option<String>,

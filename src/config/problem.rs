@@ -102,6 +102,18 @@ pub enum Problem {
         /// The host.
         host: String,
     },
+    /// A user to check, and no Unix socket to check it on.
+    #[error("{origin}: `agent.user` is checked on Unix sockets only; set `agent.unix`, or remove it")]
+    UserWithoutSocket {
+        /// Who sets `user`.
+        origin: Origin,
+    },
+    /// An agent's socket that is the daemon's own.
+    #[error("`agent.unix` and `control.socket` are both {socket}; the daemon would ask itself", socket = .socket.display())]
+    OwnSocket {
+        /// The socket.
+        socket: PathBuf,
+    },
     /// Two agents with one name.
     #[error("two agents are called {name}; give each `[[agent]]` a `name` or an address of its own")]
     SameName {

@@ -27,6 +27,10 @@ fn defaults_where_nothing_is_set() {
     assert_eq!((agent.method, agent.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
+    assert!(
+        config.lifecycle.ignore_rebalance,
+        "without Capacity Rebalancing, Auto Scaling does not replace the instance"
+    );
     assert_eq!(config.lifecycle.heartbeat_timeout, None);
     assert_eq!(config.control.socket, Path::new("/run/drainhook/drainhook.sock"));
     assert_eq!(config.log, Log { format: LogFormat::Auto, level: tracing::Level::INFO });
@@ -58,7 +62,7 @@ fn every_key_reaches_the_configuration() {
         on_drained = "ABANDON"
         on_deadline = "ABANDON"
         on_failed = "ABANDON"
-        on_rebalance = "ignore"
+        on_rebalance = "drain"
         heartbeat_timeout = "5m"
         [imds]
         poll = "2s"
@@ -89,6 +93,7 @@ fn every_key_reaches_the_configuration() {
             method: Method::Put,
             drain_blocks: true,
             token_file: Some("/etc/worker.token".into()),
+            user: None,
         }],
         queue: Queue { url: Some(queue.into()) },
         lifecycle: Lifecycle {
@@ -98,7 +103,7 @@ fn every_key_reaches_the_configuration() {
             on_drained: CompletionResult::Abandon,
             on_deadline: CompletionResult::Abandon,
             on_failed: CompletionResult::Abandon,
-            ignore_rebalance: true,
+            ignore_rebalance: false,
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         imds: Imds { poll: Duration::from_secs(2) },

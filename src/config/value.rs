@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::agent::User;
 use crate::clock::Scale;
 
 /// What a key takes.
@@ -17,6 +18,10 @@ pub enum Kind {
     QueueUrl,
     /// An absolute path of this machine.
     Path,
+    /// The path of a Unix socket of this machine.
+    SocketPath,
+    /// A user of this machine, by name or id.
+    User,
     /// A path of the agent's HTTP interface.
     HttpPath,
     /// `true` or `false`; the only kind that TOML does not write in quotes.
@@ -45,7 +50,7 @@ pub enum Kind {
 pub enum Value {
     /// Of every kind that is words: names, URLs, choices.
     Text(String),
-    /// Of kind `Path`.
+    /// Of kinds `Path` and `SocketPath`.
     Path(PathBuf),
     /// Of kind `Flag`.
     Flag(bool),
@@ -55,6 +60,8 @@ pub enum Value {
     Scale(Scale),
 }
 
+/// The longest path of a Unix socket, in bytes: unix(7).
+const SOCKET_PATH_LENGTH_MAX: usize = 107;
 /// The longest text of any key.
 const TEXT_LENGTH_MAX: usize = 1024;
 /// The longest hook or group name that Auto Scaling takes.
@@ -81,6 +88,12 @@ impl Kind {
             Kind::QueueUrl => words(is_queue_url(text)),
             Kind::Path if text.starts_with('/') => Ok(Value::Path(PathBuf::from(text))),
             Kind::Path => Err(None),
+            Kind::SocketPath if text.len() > SOCKET_PATH_LENGTH_MAX => {
+                Err(Some("it is longer than the 107 bytes that Linux takes for a socket"))
+            }
+            Kind::SocketPath if text.starts_with('/') => Ok(Value::Path(PathBuf::from(text))),
+            Kind::SocketPath => Err(None),
+            Kind::User => words(text.parse::<User>().is_ok()),
             Kind::HttpPath => words(is_http_path(text)),
             Kind::Flag => text.parse().map(Value::Flag).map_err(|_| None),
             Kind::Choice(choices) => words(choices.contains(&text)),
@@ -108,7 +121,8 @@ impl Kind {
             Kind::QueueUrl => {
                 "a queue URL such as `https://sqs.eu-west-1.amazonaws.com/123456789012/name`".to_owned()
             }
-            Kind::Path => "an absolute path".to_owned(),
+            Kind::Path | Kind::SocketPath => "an absolute path".to_owned(),
+            Kind::User => "a user name or id".to_owned(),
             Kind::HttpPath => "a path that starts with `/`".to_owned(),
             Kind::Flag => "`true` or `false`".to_owned(),
             Kind::Choice(choices) => one_of(choices),
@@ -129,6 +143,8 @@ impl Kind {
             | Kind::AgentUrl
             | Kind::QueueUrl
             | Kind::Path
+            | Kind::SocketPath
+            | Kind::User
             | Kind::HttpPath
             | Kind::Choice(_)
             | Kind::HookName
@@ -154,6 +170,9 @@ fn agent_url(text: &str) -> Result<String, &'static str> {
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("it carries a query or a fragment");
+    }
+    if url.port() == Some(0) {
+        return Err("nothing can listen on port 0");
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -300,6 +319,7 @@ mod tests {
             "http://u:p@localhost",
             "http://localhost/?x=1",
             "http://localhost/#x",
+            "http://localhost:0",
         ] {
             assert!(url(bad).is_err(), "{bad}");
         }
@@ -351,6 +371,11 @@ mod tests {
     fn the_rest() {
         assert!(Kind::Path.parse("/run/a.sock").is_ok());
         assert!(Kind::Path.parse("run/a.sock").is_err());
+        assert!(Kind::SocketPath.parse("run/a.sock").is_err());
+        assert!(Kind::SocketPath.parse(&format!("/{}", "s".repeat(106))).is_ok());
+        assert!(Kind::SocketPath.parse(&format!("/{}", "s".repeat(107))).is_err_and(|why| why.is_some()));
+        assert!(Kind::User.parse("worker").is_ok() && Kind::User.parse("998").is_ok());
+        assert!(Kind::User.parse("two words").is_err());
         assert!(Kind::HttpPath.parse("/v1/drain?force=1").is_ok());
         assert!(Kind::HttpPath.parse("drain").is_err());
         assert!(Kind::HttpPath.parse("/a b").is_err());

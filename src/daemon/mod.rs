@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::agent::http::EndpointError;
 use crate::aws::imds::{Imds, ImdsError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::source;
 use crate::telemetry::log;
 use control::{Answer, Asked, ControlError, Request};
@@ -118,6 +118,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         journal,
         clients: OnceCell::new(),
     };
+    for warning in config::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
     tracing::info!(instance_id = identity.instance_id, group = identity.group, "watching");
     let mut shell = Shell { clock, machine, performer: Arc::new(performer), results: JoinSet::new(), notify };
     shell.feed(Event::Started { journal: last_run.map(Box::new) });

@@ -16,6 +16,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
         agents: config.agents.iter().map(agent_settings).collect(),
         queue: config.queue.url.is_some(),
+        queue_name: config.queue.url.as_deref().and_then(queue_name),
         hook: config.lifecycle.hook.clone(),
         heartbeat_timeout: config.lifecycle.heartbeat_timeout,
         drain_at: config.lifecycle.drain_at,
@@ -24,6 +25,13 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_failed: config.lifecycle.on_failed,
         ignore_rebalance: config.lifecycle.ignore_rebalance,
     }
+}
+
+/// The account and the name that a queue's URL ends with, whatever endpoint it is reached by.
+fn queue_name(url: &str) -> Option<String> {
+    let mut parts = url.trim_end_matches('/').rsplit('/');
+    let (name, account) = (parts.next()?, parts.next()?);
+    Some(format!("{account}/{name}"))
 }
 
 /// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).
@@ -53,7 +61,7 @@ pub fn endpoint(agent: &config::Agent) -> Endpoint {
     Endpoint {
         base: match &agent.address {
             Address::Url(url) => Base::Tcp(url.clone()),
-            Address::Unix(path) => Base::Unix(path.clone()),
+            Address::Unix(path) => Base::Unix(path.clone(), agent.user.clone()),
         },
         drain_path: agent.drain_path.clone(),
         status_path: Some(agent.status_path.clone()),

@@ -228,6 +228,17 @@ run "events_of_instances" {
   }
 }
 
+run "daemons_that_drain_at_a_recommendation" {
+  variables {
+    rebalance_events = true
+  }
+
+  assert {
+    condition     = endswith(output.configuration, "on_rebalance = \"drain\"\n")
+    error_message = output.configuration
+  }
+}
+
 run "launch_hook" {
   command = plan
 

@@ -25,14 +25,7 @@ fn bad_statuses() -> Vec<(Reply, &'static [&'static str])> {
         (ok(r#"{"state":"done"}"#), &["unknown variant `done`"]),
         (ok(r#"{"State":"drained"}"#), &["missing field `state`"]),
         (ok(r#"{"state":"draining","state":"drained"}"#), &["duplicate field `state`"]),
-        (document(r#""in_flight":-1"#), &["in_flight is -1; expected a whole number from 0 to 2^53"]),
-        (document(r#""in_flight":1.5"#), &["in_flight is 1.5"]),
-        (document(r#""in_flight":1e308"#), &["in_flight is 1e"]),
-        (document(r#""in_flight":1e999"#), &["number out of range"]),
-        (document(r#""in_flight":18446744073709551616"#), &["in_flight is 1.8446744073709552e+19"]),
-        (document(r#""in_flight":"3""#), &["invalid type: string"]),
-        (document(r#""gauges":{"x":[]}"#), &["the gauge", "is not a number"]),
-        (document(&format!(r#""detail":{}"#, "[".repeat(10_000))), &["invalid type: sequence"]),
+        (document(&format!(r#""detail":{}"#, "[".repeat(10_000))), &["expected value"]),
         (document(&format!(r#""x":{}"#, "{\"x\":".repeat(10_000))), &["EOF while parsing an object"]),
         (
             ok(format!(r#"{{"state":"{}"}}"#, r"\u001b[31m\n".repeat(5000))),
@@ -67,7 +60,6 @@ fn bad_acceptances() -> Vec<(Reply, &'static [&'static str])> {
         (Reply::BytesThenClose(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()), &["POST http", "invalid HTTP"]),
         (answer(404, &[], ""), &["POST http", "answered 404"]),
         (answer(202, &[], "<html>drained</html>"), &[]),
-        (ok(r#"{"state":"drained","in_flight":-1}"#), &[]),
     ]
 }
 
@@ -127,4 +119,28 @@ async fn accepted_and_then_not_found() {
         daemon.log().lines().filter(|line| line.contains("WARN") && line.contains("agent_trouble")).count();
     assert_eq!(loud, 1, "said once");
     assert!(stage.count(told) > 1, "it was not told again, though it may have been restarted");
+}
+
+/// An agent has drained. Its averages over nothing are null and NaN, its count is a string, its detail a number. The drain
+/// ends as drained at once, and one line says what was ignored.
+#[tokio::test]
+async fn odd_optional_fields() {
+    let odd =
+        r#"{"state":"drained","in_flight":"3","gauges":{"mean_s":null,"rate":NaN,"p99":"fast"},"detail":7}"#;
+    let agent =
+        Server::start(move |request| if request.line() == DRAIN { answer(202, &[], "") } else { ok(odd) })
+            .await;
+    let stage = Stage::new(20, world(0, 1)).await;
+    let settings = [
+        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "10m"),
+        ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
+        ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
+    ];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    daemon.logged(&["drain_ended", "drained, completed with CONTINUE"]).await;
+    assert_told(&daemon, &[&["WARN", "ignored", "in_flight", "p99", "detail"]]).await;
+    let said = daemon.log().lines().filter(|line| line.contains("ignored")).count();
+    assert_eq!(said, 1, "{}", daemon.log());
 }

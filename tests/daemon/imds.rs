@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use machine::notice::Reason;
+use machine::status::State;
 use sim::world::{Happening, ImdsMode, WorldConfig};
 use tokio::process::Command;
 
-use crate::support::daemon::{Daemon, Stage, told, worked};
+use crate::support::daemon::{Daemon, Stage, eventually, told, worked};
+use crate::support::{Server, ok};
 use crate::world;
 
 #[tokio::test]
@@ -118,4 +121,32 @@ async fn standby_and_back() {
 fn set(stage: &Stage, mode: ImdsMode) {
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_imds_mode(now, &instance, mode));
+}
+
+/// EC2 recommends a rebalance. Without Capacity Rebalancing Auto Scaling replaces nothing, so the daemon drains only where
+/// the configuration says so.
+#[tokio::test]
+async fn rebalance_recommendation() {
+    const PATH: &str = "GET /latest/meta-data/events/recommendations/rebalance";
+    for (settings, drains) in [(None, false), (Some("drain"), true)] {
+        let stage = Stage::new(20, world(3, 30)).await;
+        let mut variables = stage.variables(&stage.instance());
+        let behind = variables.remove("AWS_EC2_METADATA_SERVICE_ENDPOINT").expect("set");
+        let imds = Server::before(&behind, |request| {
+            (request.line() == PATH).then(|| ok(r#"{"noticeTime":"2026-03-01T12:00:00Z"}"#))
+        })
+        .await;
+        variables.insert("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url.clone());
+        variables.extend(settings.map(|drain| ("DRAINHOOK_LIFECYCLE__ON_REBALANCE", drain.to_owned())));
+        let daemon = Daemon::start(&variables).await;
+        if drains {
+            daemon
+                .until_status("the drain", |status| status.reason == Some(Reason::RebalanceRecommendation))
+                .await;
+        } else {
+            // By the third answer the daemon has dealt with the first.
+            eventually("three answers", || imds.count(|request| request.line() == PATH) >= 3).await;
+            assert_eq!(daemon.status().await.state, State::Serving);
+        }
+    }
 }

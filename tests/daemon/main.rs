@@ -9,6 +9,7 @@ mod control;
 mod crash;
 mod disk;
 mod fleet;
+mod hooks;
 mod idle;
 mod imds;
 mod journal;

@@ -95,6 +95,7 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     let way = Server::before(cloud.endpoint(), |_| None).await;
     let mut variables = cloud.variables(&stage, &stage.instance(), &queue);
     variables.insert("AWS_ENDPOINT_URL_SQS", way.url.clone());
+    variables.insert("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain".to_owned());
     let daemon = Daemon::start(&variables).await;
     let mut body = body.replace("i-0123456789abcdef0", &stage.instance()).replace("workers", &cloud.group);
     if let DrainAndHold(_) = does {

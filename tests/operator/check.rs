@@ -1,11 +1,12 @@
 //! `drainhook check`: each part that can be down, and that a check changes nothing.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use drainhook::daemon::journal::JournalFile;
 use machine::status::State;
 use serde_json::Value;
-use sim::world::{AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
+use sim::world::{ActionResult, AgentMode, Happening, HookSpec, ImdsMode, WorldConfig};
 
 use crate::support::command::{Ran, run};
 use crate::support::daemon::{Stage, Variables, completed, told, worked};
@@ -52,12 +53,13 @@ async fn all_is_well() {
     assert_eq!(ran.code, Some(0));
 }
 
+/// Everything is in place, and the daemon does not run: no drain would happen.
 #[tokio::test]
-async fn no_daemon_is_a_warning() {
+async fn no_daemon() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let ran = expect(&stage, &[], "daemon", "warning", "there is no socket").await;
+    let ran = expect(&stage, &[], "daemon", "failed", "there is no socket").await;
     let bad = ran.lines().into_iter().filter(|line| line["state"] != "ok").count();
-    assert_eq!(bad, 1, "{ran:?}");
+    assert_eq!((bad, ran.code), (1, Some(1)), "{ran:?}");
 }
 
 #[tokio::test]
@@ -76,11 +78,52 @@ async fn agents() {
     set(AgentMode::Fails(404));
     expect(&stage, &[], "agent", "failed", "docs/agent-protocol.md").await;
     set(AgentMode::Fails(500));
-    expect(&stage, &[], "agent", "failed", "does not say how it stands").await;
+    expect(&stage, &[], "agent", "failed", "accepts connections, but").await;
     let unused = crate::support::nobody().await;
     let down =
         expect(&stage, &[("DRAINHOOK_AGENT__URL", &unused)], "agent", "failed", "start the agent").await;
-    assert!(row(&down, "agent")["found"].to_string().contains("Connection refused"), "{down:?}");
+    let found = row(&down, "agent")["found"].to_string();
+    assert!(found.contains("connection refused: nothing is listening on 127.0.0.1:"), "{down:?}");
+}
+
+/// The agent's host name does not resolve, and its socket cannot be connected to. Nothing is known to listen.
+#[tokio::test]
+async fn agents_that_cannot_be_connected_to() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let host = "no-such-host.invalid";
+    let url = format!("http://{host}:8080");
+    let settings = [("DRAINHOOK_AGENT__URL", url.as_str()), ("DRAINHOOK_AGENT__ALLOW_HOST", host)];
+    let ran = expect(&stage, &settings, "agent", "failed", "no connection can be made").await;
+    assert!(row(&ran, "agent")["found"].to_string().contains("cannot resolve the host of"), "{ran:?}");
+
+    let socket = crate::support::socket_path(&stage.folder);
+    let _bound = std::os::unix::net::UnixDatagram::bind(&socket).expect("a fresh path");
+    let mut variables = variables(&stage, &[("DRAINHOOK_AGENT__UNIX", &socket.display().to_string())]);
+    variables.remove("DRAINHOOK_AGENT__URL");
+    let ran = run(&variables, &["check", "--json"]).await;
+    let agent = row(&ran, "agent");
+    assert!(agent["advice"].to_string().contains("no connection can be made"), "{agent}");
+    assert!(agent["found"].to_string().contains("agent.sock"), "{agent}");
+}
+
+/// Every user of the machine can read the token; the agent's gauges are unusable. Both work, and both are said.
+#[tokio::test]
+async fn tokens_and_fields() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let server = crate::support::Server::start(|_| {
+        crate::support::ok(r#"{"state":"serving","gauges":{"p99":"fast"}}"#)
+    })
+    .await;
+    let token = stage.folder.path().join("token");
+    std::fs::write(&token, "open-sesame").expect("written");
+    let file = token.display().to_string();
+    let settings = [("DRAINHOOK_AGENT__URL", server.url.as_str()), ("DRAINHOOK_AGENT__TOKEN_FILE", &file)];
+    let mode = |mode| std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).expect("ours");
+    mode(0o644);
+    expect(&stage, &settings, "configuration", "warning", "readable by every user of this machine").await;
+    mode(0o640);
+    expect(&stage, &settings, "configuration", "ok", "").await;
+    expect(&stage, &settings, "agent", "warning", "ignored the gauge").await;
 }
 
 /// `GET` on the path of the drain would drain such an agent.
@@ -152,6 +195,24 @@ async fn hooks() {
     expect(&two, &[("DRAINHOOK_LIFECYCLE__HOOK", "dry")], "hook", "failed", "it has: backup, drain").await;
     let chosen = [("DRAINHOOK_LIFECYCLE__HOOK", "drain")];
     expect(&two, &chosen, "hook", "warning", "ABANDON").await;
+}
+
+/// ECS managed draining has a hook of its own in the group.
+#[tokio::test]
+async fn hooks_of_other_controllers() {
+    const ECS: &str = "ecs-managed-draining-termination-hook";
+    let hook = |name: &str| HookSpec {
+        default_result: ActionResult::Continue,
+        ..HookSpec::terminating(name, Duration::from_secs(600))
+    };
+    let beside = Stage::new(1, WorldConfig { hooks: vec![hook(ECS), hook("drain")], ..world(3, 30) }).await;
+    let ran = expect(&beside, &[], "hook", "ok", "").await;
+    let found = row(&ran, "hook")["found"].to_string();
+    assert!(found.contains("drain: ") && found.contains(&format!("{ECS} is left to Amazon ECS")), "{found}");
+    let theirs = [("DRAINHOOK_LIFECYCLE__HOOK", ECS)];
+    expect(&beside, &theirs, "hook", "warning", "belongs to Amazon ECS").await;
+    let alone = Stage::new(1, WorldConfig { hooks: vec![hook(ECS)], ..world(3, 30) }).await;
+    expect(&alone, &[], "hook", "failed", "belongs to another controller").await;
 }
 
 #[tokio::test]

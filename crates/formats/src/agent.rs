@@ -1,11 +1,14 @@
-//! Reads the status document of an agent. Pure.
+//! Reads the status document of an agent. Pure. Only `state` decides: what else is unusable is dropped and named.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
-use serde_json::{Number, Value};
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Deserializer, Number};
 
-use crate::text::{printable, shorten};
+use crate::text::printable;
 use machine::event::{AgentState, AgentStatus};
 
 /// How many gauges are passed on; the rest are dropped, since no drain should hang on them.
@@ -20,78 +23,284 @@ pub const DETAIL_MAX: usize = 200;
 /// How much of serde's account of an error is told, in characters.
 const CAUSE_MAX: usize = 120;
 
+/// How much of an unusable value is told, in characters.
+const VALUE_MAX: usize = 30;
+
+/// How many unusable values are named; the rest are counted.
+const IGNORED_MAX: usize = 4;
+
 /// The most work that an agent can have in flight: 2^53, up to which every JSON reader counts exactly.
 pub const IN_FLIGHT_MAX: u64 = 1 << 53;
 
 /// What was expected, in an error.
 const EXPECTED: &str = r#"{"state":"serving|draining|drained","in_flight":3}"#;
 
-#[derive(Deserialize)]
-struct Document {
-    state: AgentState,
-    in_flight: Option<Number>,
-    gauges: Option<BTreeMap<String, Value>>,
-    detail: Option<String>,
+/// A status document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// What it says.
+    pub status: AgentStatus,
+    /// Which of its optional values are unusable and were dropped; `None` where all were usable.
+    pub ignored: Option<String>,
 }
 
 /// Reads a status document, or says what is wrong with it.
-pub fn read(body: &[u8]) -> Result<AgentStatus, String> {
-    if !is_object(body) {
+pub fn read(body: &[u8]) -> Result<Document, String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
         return Err(format!("expected {EXPECTED}"));
     }
-    let document: Document = serde_json::from_slice(body)
-        .map_err(|error| format!("expected {EXPECTED}: {}", printable(&error.to_string(), CAUSE_MAX)))?;
-    let in_flight = document.in_flight.map(|count| {
-        let exact = count.as_u64().filter(|count| *count <= IN_FLIGHT_MAX);
-        exact.ok_or_else(|| format!("in_flight is {count}; expected a whole number from 0 to 2^53"))
-    });
-    Ok(AgentStatus {
-        state: document.state,
-        in_flight: in_flight.transpose()?,
-        gauges: gauges(document.gauges.unwrap_or_default())?,
-        detail: document.detail.map(|detail| printable(&detail, DETAIL_MAX)),
-    })
+    let mut ignored = Ignored::default();
+    // An agent that cuts or mislabels a text must not be kept from saying that it has drained.
+    let text = String::from_utf8_lossy(body);
+    match serde_json::from_str::<Fields<'_>>(&text) {
+        Ok(fields) => Ok(fields.into_document(ignored)),
+        Err(error) => match without_nan(&text) {
+            None => Err(malformed(&error)),
+            Some(text) => {
+                ignored.add(|| "NaN and Infinity (they are not JSON; write null)".to_owned());
+                let fields: Fields<'_> = serde_json::from_str(&text).map_err(|error| malformed(&error))?;
+                Ok(fields.into_document(ignored))
+            }
+        },
+    }
 }
 
-/// Whether a body sets out to be a JSON object.
-pub fn is_object(body: &[u8]) -> bool {
-    body.trim_ascii_start().starts_with(b"{")
+fn malformed(error: &serde_json::Error) -> String {
+    format!("expected {EXPECTED}: {}", printable(&error.to_string(), CAUSE_MAX))
 }
 
-fn gauges(all: BTreeMap<String, Value>) -> Result<BTreeMap<String, f64>, String> {
-    let mut gauges = BTreeMap::new();
-    for (name, value) in all {
-        let Some(value) = value.as_f64() else {
-            return Err(format!("the gauge {:?} is not a number", shorten(&name, GAUGE_NAME_MAX)));
+/// The fields of a document; the optional ones as they are written.
+struct Fields<'a> {
+    state: AgentState,
+    in_flight: Option<&'a RawValue>,
+    gauges: Option<&'a RawValue>,
+    detail: Option<&'a RawValue>,
+}
+
+impl Fields<'_> {
+    fn into_document(self, mut ignored: Ignored) -> Document {
+        let status = AgentStatus {
+            state: self.state,
+            in_flight: in_flight(given(self.in_flight), &mut ignored),
+            gauges: gauges(given(self.gauges), &mut ignored),
+            detail: detail(given(self.detail), &mut ignored),
         };
-        if gauges.len() < GAUGES_MAX && printable(&name, GAUGE_NAME_MAX) == name {
-            gauges.insert(name, value);
+        Document { status, ignored: ignored.into_text() }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut state = None;
+                let (mut in_flight, mut gauges, mut detail) = (None, None, None);
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        // Which of two would count is anyone's guess.
+                        "state" if state.is_some() => return Err(A::Error::duplicate_field("state")),
+                        "state" => state = Some(map.next_value()?),
+                        "in_flight" => in_flight = Some(map.next_value()?),
+                        "gauges" => gauges = Some(map.next_value()?),
+                        "detail" => detail = Some(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                let state = state.ok_or_else(|| A::Error::missing_field("state"))?;
+                Ok(Fields { state, in_flight, gauges, detail })
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// A value as it is written; `null` is none.
+fn given(raw: Option<&RawValue>) -> Option<&str> {
+    raw.map(RawValue::get).filter(|text| *text != "null")
+}
+
+fn in_flight(raw: Option<&str>, ignored: &mut Ignored) -> Option<u64> {
+    let raw = raw?;
+    let count = serde_json::from_str::<Number>(raw).ok().and_then(|count| whole(&count));
+    if count.is_none() {
+        ignored.add(|| {
+            format!(
+                "in_flight, which is {} (expected a whole number from 0 to 2^53)",
+                printable(raw, VALUE_MAX)
+            )
+        });
+    }
+    count
+}
+
+/// A count, which some languages write as `3.0`.
+fn whole(count: &Number) -> Option<u64> {
+    let exact = count.as_u64().or_else(|| {
+        let count = count.as_f64().filter(|count| count.fract() == 0.0 && *count >= 0.0)?;
+        // A float as large as 2^63 becomes a count beyond the bound.
+        Some(count as u64)
+    });
+    exact.filter(|count| *count <= IN_FLIGHT_MAX)
+}
+
+fn detail(raw: Option<&str>, ignored: &mut Ignored) -> Option<String> {
+    let raw = raw?;
+    let detail = serde_json::from_str::<String>(raw).ok();
+    if detail.is_none() {
+        ignored.add(|| format!("detail, which is {} (expected text)", printable(raw, VALUE_MAX)));
+    }
+    detail.map(|detail| printable(&detail, DETAIL_MAX))
+}
+
+fn gauges(raw: Option<&str>, ignored: &mut Ignored) -> BTreeMap<String, f64> {
+    let Some(raw) = raw else { return BTreeMap::new() };
+    let mut gauges = Gauges { read: BTreeMap::new(), ignored };
+    if Deserializer::from_str(raw).deserialize_map(&mut gauges).is_err() {
+        gauges.ignored.add(|| {
+            format!("gauges, which is {} (expected an object of numbers)", printable(raw, VALUE_MAX))
+        });
+        return BTreeMap::new();
+    }
+    gauges.read
+}
+
+struct Gauges<'a> {
+    read: BTreeMap<String, f64>,
+    ignored: &'a mut Ignored,
+}
+
+impl<'de> Visitor<'de> for &mut Gauges<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of numbers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            // An average over nothing is null: there is no such figure now.
+            let Some(raw) = given(Some(map.next_value::<&RawValue>()?)) else { continue };
+            let shown = || printable(&name, GAUGE_NAME_MAX);
+            match serde_json::from_str::<f64>(raw) {
+                Err(_) => self.ignored.add(|| {
+                    format!(
+                        "the gauge {:?}, which is {} (expected a number)",
+                        shown(),
+                        printable(raw, VALUE_MAX)
+                    )
+                }),
+                Ok(_) if shown() != name => {
+                    self.ignored.add(|| format!("the gauge {:?} (its name is unusable)", shown()));
+                }
+                Ok(_) if self.read.len() == GAUGES_MAX && !self.read.contains_key(&name) => {
+                    self.ignored.add(|| format!("the gauge {name:?} (there are more than {GAUGES_MAX})"));
+                }
+                Ok(value) => drop(self.read.insert(name, value)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was dropped: the first few, and how many more.
+#[derive(Default)]
+struct Ignored {
+    named: Vec<String>,
+    more: usize,
+}
+
+impl Ignored {
+    fn add(&mut self, what: impl FnOnce() -> String) {
+        if self.named.len() < IGNORED_MAX {
+            self.named.push(what());
+        } else {
+            self.more += 1;
         }
     }
-    Ok(gauges)
+
+    fn into_text(self) -> Option<String> {
+        let mut text = self.named.join(", ");
+        if self.more > 0 {
+            text.push_str(&format!(", and {} more", self.more));
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// The document with `null` in place of the `NaN` and `Infinity` that Python writes; `None` where it has none.
+fn without_nan(text: &str) -> Option<String> {
+    let mut repaired = String::new();
+    let mut rest = text;
+    let mut changed = false;
+    while let Some(at) = rest.find(['"', 'N', 'I', '-']) {
+        let (before, tail) = rest.split_at(at);
+        repaired.push_str(before);
+        if let Some(token) = ["NaN", "-Infinity", "Infinity"].iter().find(|token| tail.starts_with(**token)) {
+            repaired.push_str("null");
+            changed = true;
+            rest = &tail[token.len()..];
+        } else {
+            let end = if tail.starts_with('"') { string_end(tail) } else { 1 };
+            repaired.push_str(&tail[..end]);
+            rest = &tail[end..];
+        }
+    }
+    repaired.push_str(rest);
+    changed.then_some(repaired)
+}
+
+/// The length of the JSON string that a text starts with.
+fn string_end(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn status(body: &str) -> AgentStatus {
+        read(body.as_bytes()).unwrap_or_else(|why| panic!("{body}: {why}")).status
+    }
+
+    fn ignored(body: &str) -> String {
+        read(body.as_bytes()).unwrap_or_else(|why| panic!("{body}: {why}")).ignored.unwrap_or_default()
+    }
+
     #[test]
     fn whole_document() {
         let body =
             br#" {"state":"draining","in_flight":3,"gauges":{"connections_open":7.5},"detail":"a\nb","x":1}"#;
-        let expected = AgentStatus {
+        let status = AgentStatus {
             state: AgentState::Draining,
             in_flight: Some(3),
             gauges: BTreeMap::from([("connections_open".to_owned(), 7.5)]),
             detail: Some(r"a\nb".to_owned()),
         };
-        assert_eq!(read(body), Ok(expected));
+        assert_eq!(read(body), Ok(Document { status, ignored: None }));
     }
 
     #[test]
     fn smallest_document() {
-        let status = read(br#"{"state":"drained","in_flight":null}"#).expect("all else is optional");
-        assert_eq!((status.state, status.in_flight), (AgentState::Drained, None));
+        let document = read(br#"{"state":"drained","in_flight":null,"gauges":null,"detail":null}"#);
+        let document = document.expect("all else is optional");
+        assert_eq!((document.status.state, document.status.in_flight), (AgentState::Drained, None));
+        assert_eq!(document.ignored, None, "null says that there is none");
     }
 
     #[test]
@@ -103,37 +312,83 @@ mod tests {
             "{}",
             r#"{"state":"Drained"}"#,
             r#"{"state":"done"}"#,
-            r#"{"state":"draining","in_flight":-1}"#,
-            r#"{"state":"draining","in_flight":1.5}"#,
-            r#"{"state":"draining","in_flight":"3"}"#,
-            r#"{"state":"draining","in_flight":1e308}"#,
-            r#"{"state":"draining","in_flight":18446744073709551616}"#,
+            r#"{"state":null}"#,
+            r#"{"state":NaN}"#,
             r#"{"state":"draining","state":"drained"}"#,
-            r#"{"state":"draining","in_flight":9007199254740993}"#,
-            r#"{"state":"draining","gauges":{"x":"y"}}"#,
-            r#"{"state":"draining","gauges":{"x":1e999}}"#,
-            r#"{"state":"draining","gauges":[]}"#,
             r#"{"state":"drained"} and more"#,
+            r#"{"state":"drained""#,
+            r#"{"state":"drained","gauges":{"x":NaN}"#,
+            r#"{"state":"drained","detail":"NaN"#,
+            r#"{"state":"drained","x":-NaN}"#,
         ];
         for body in bad {
             assert!(read(body.as_bytes()).is_err(), "{body}");
         }
-        assert!(read(br#"{"state":"draining","in_flight":9007199254740992}"#).is_ok());
+    }
+
+    /// An agent has drained and says so; what else it says is unusable. Only that is dropped.
+    #[test]
+    fn nothing_optional_holds_up_a_drain() {
+        for (field, said) in [
+            (r#""in_flight":-1"#, "in_flight, which is -1"),
+            (r#""in_flight":1.5"#, "in_flight, which is 1.5"),
+            (r#""in_flight":"3""#, r#"in_flight, which is "3""#),
+            (r#""in_flight":1e308"#, "in_flight, which is 1e308"),
+            (r#""in_flight":1e999"#, "in_flight, which is 1e999"),
+            (r#""in_flight":18446744073709551616"#, "in_flight"),
+            (r#""in_flight":9007199254740993"#, "in_flight"),
+            (r#""in_flight":NaN"#, "NaN"),
+            (r#""gauges":{"x":"y"}"#, r#"the gauge "x", which is "y""#),
+            (r#""gauges":{"x":1e999}"#, r#"the gauge "x""#),
+            (r#""gauges":{"x":true}"#, r#"the gauge "x""#),
+            (r#""gauges":{"x":NaN,"y":-Infinity}"#, "NaN"),
+            (r#""gauges":{"\ud800":1}"#, "gauges, which is"),
+            (r#""gauges":[]"#, "gauges, which is []"),
+            (r#""gauges":"none""#, "gauges"),
+            (r#""detail":7"#, "detail, which is 7"),
+            (r#""detail":"cut \ud83d""#, "detail"),
+            (r#""x":1e999"#, ""),
+        ] {
+            let body = format!(r#"{{"state":"drained",{field}}}"#);
+            assert_eq!(status(&body).state, AgentState::Drained, "{body}");
+            assert!(ignored(&body).contains(said), "{body}: {}", ignored(&body));
+            assert_eq!(ignored(&body).is_empty(), said.is_empty(), "{body}: {}", ignored(&body));
+        }
+    }
+
+    #[test]
+    fn what_is_usable_is_kept() {
+        let body = r#"{"state":"draining","in_flight":9007199254740992,"gauges":{"mean":null,"open":7,"p99":"fast"}}"#;
+        assert_eq!(status(body).gauges, BTreeMap::from([("open".to_owned(), 7.0)]));
+        assert_eq!(status(body).in_flight, Some(IN_FLIGHT_MAX));
+        assert_eq!(status(r#"{"state":"draining","in_flight":3.0}"#).in_flight, Some(3));
+        let nan =
+            r#"{"state":"draining","detail":"NaN \"Infinity\" - I","in_flight":3,"gauges":{"x":NaN,"y":-2}}"#;
+        assert_eq!(status(nan).detail.as_deref(), Some(r#"NaN "Infinity" - I"#));
+        assert_eq!(status(nan).gauges, BTreeMap::from([("y".to_owned(), -2.0)]));
+        let latin =
+            read(b"{\"state\":\"drained\",\"detail\":\"gel\xf6scht\"}").expect("only its detail is odd");
+        assert_eq!(latin.status.detail.as_deref(), Some("gel\u{fffd}scht"));
     }
 
     #[test]
     fn bounds() {
-        let many: Vec<String> = (0..GAUGES_MAX + 1).map(|n| format!("\"g{n}\":1")).collect();
+        let many: Vec<String> = (0..GAUGES_MAX + 9).map(|n| format!("\"g{n}\":1")).collect();
         let long = "n".repeat(GAUGE_NAME_MAX + 1);
         let body = format!(
             r#"{{"state":"drained","gauges":{{"{long}":1,"a\nb":1,{}}},"detail":"{}"}}"#,
             many.join(","),
             "é".repeat(1000)
         );
-        let status = read(body.as_bytes()).expect("well-formed");
+        let status = status(&body);
         assert_eq!(status.gauges.len(), GAUGES_MAX);
         assert!(!status.gauges.contains_key(&long) && !status.gauges.contains_key("a\nb"));
         assert_eq!(status.detail.expect("there is one").chars().count(), DETAIL_MAX + 1);
+        assert!(
+            ignored(&body).ends_with(", and 7 more") && ignored(&body).len() < 1000,
+            "{}",
+            ignored(&body)
+        );
         let error =
             read(format!(r#"{{"state":"{}"}}"#, r"\u001b\n".repeat(9999)).as_bytes()).expect_err("no state");
         assert!(error.chars().count() < 1000 && !error.contains(char::is_control), "{error}");

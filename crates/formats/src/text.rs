@@ -13,16 +13,48 @@ pub fn quote(body: &[u8]) -> String {
     format!("{:?}", shorten(&String::from_utf8_lossy(start), QUOTE_MAX))
 }
 
+/// Characters that turn the direction of a text, end a line, or are not seen: Unicode 17's general categories Cf, Zl and
+/// Zp and its Default_Ignorable_Code_Point, but for the variation selectors of emoji. In order.
+const INVISIBLE: &[(char, char)] = &[
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Whether a character turns the direction of a text, or is not seen.
+pub fn is_invisible(c: char) -> bool {
+    INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
 /// A text from outside, fit for a log line and a terminal: cut, and with everything escaped that would end the line,
-/// move the cursor or turn the direction of the text.
+/// move the cursor, turn the direction of the text or not be seen.
 pub fn printable(text: &str, max: usize) -> String {
     let mut printable = String::new();
     for c in shorten(text, max).chars() {
         match c {
-            '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                printable.extend(c.escape_unicode());
-            }
             c if c.is_control() => printable.extend(c.escape_debug()),
+            c if is_invisible(c) => printable.extend(c.escape_unicode()),
             c => printable.push(c),
         }
     }
@@ -55,5 +87,49 @@ mod tests {
         assert_eq!(printable("it's a \"b\" \\ c, é…", 80), "it's a \"b\" \\ c, é…");
         assert_eq!(printable("a\nb\x1b[31m\0\u{202e}", 80), r"a\nb\u{1b}[31m\0\u{202e}");
         assert_eq!(printable("abc", 2), "ab…");
+    }
+
+    /// A text holds one character of each kind that turns the direction of what follows, or that nobody sees.
+    #[test]
+    fn invisible_characters_are_shown() {
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{600}',
+            '\u{61c}',
+            '\u{6dd}',
+            '\u{70f}',
+            '\u{891}',
+            '\u{8e2}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202d}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{ffa0}',
+            '\u{fffb}',
+            '\u{110bd}',
+            '\u{110cd}',
+            '\u{1343f}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e007f}',
+            '\u{e0100}',
+        ] {
+            let text = format!("a{c}b");
+            assert_eq!(printable(&text, 80), format!("a{}b", c.escape_unicode()));
+        }
+        for plain in ["naïve", "日本語", "עברית", "\u{26a0}\u{fe0f}", "e\u{301}", "\u{fffd}"] {
+            assert_eq!(printable(plain, 80), plain);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Which hook is ours to complete.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::event::Hook;
@@ -15,32 +16,116 @@ const GLOBAL_TIMEOUT_MOST: Duration = Duration::from_secs(172_800);
 /// A timeout of nothing, which AWS does not allow, would mean heartbeats without a pause.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(1);
 
-/// Chooses from what DescribeLifecycleHooks shows: the configured hook, else the only terminating one.
+/// How the hooks of another controller are named.
+enum Named {
+    Exactly(&'static str),
+    StartsWith(&'static str),
+    EndsWith(&'static str),
+    /// In any case.
+    Contains(&'static str),
+}
+
+/// Terminating hooks that other controllers install and complete themselves, with where their names are from.
+const OTHERS: &[(Named, &str)] = &[
+    // Installed with managedDraining of a capacity provider: ECS developer guide, "managed instance draining"; aws-cdk#28672.
+    (Named::Exactly("ecs-managed-draining-termination-hook"), "Amazon ECS (managed instance draining)"),
+    // Installed in the group of every managed node group: the EKS API; eksctl and Terraform issues name it.
+    (Named::Exactly("Terminate-LC-Hook"), "Amazon EKS (managed node group)"),
+    // Launch and termination hooks: CodeDeploy user guide, "Integrating CodeDeploy with Amazon EC2 Auto Scaling".
+    (Named::StartsWith("CodeDeploy-managed-automatic-"), "AWS CodeDeploy"),
+    // kops, pkg/model/awsmodel/nodeterminationhandler.go.
+    (Named::EndsWith("-NTHLifecycleHook"), "AWS Node Termination Handler (kops)"),
+    // The README of aws-node-termination-handler (my-k8s-term-hook), and patterns that follow it (NTH-K8S-TERM-HOOK).
+    (Named::Contains("k8s-term-hook"), "AWS Node Termination Handler"),
+    (Named::Contains("node-termination-handler"), "AWS Node Termination Handler"),
+];
+
+/// The controller that installs hooks of this name, where that is known.
+pub fn owner_by_name(hook: &str) -> Option<&'static str> {
+    let matches = |named: &Named| match named {
+        Named::Exactly(name) => hook == *name,
+        Named::StartsWith(start) => hook.starts_with(start),
+        Named::EndsWith(end) => hook.ends_with(end),
+        Named::Contains(part) => hook.to_ascii_lowercase().contains(part),
+    };
+    OTHERS.iter().find(|(named, _)| matches(named)).map(|(_, owner)| *owner)
+}
+
+/// Whose a hook is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// It notifies our queue.
+    Us,
+    /// Nothing says. A hook that notifies nothing is told of by EventBridge, and one that notifies a topic by whoever
+    /// subscribes to it: we may be that.
+    Unknown,
+    /// A controller that is known by its hook's name.
+    Controller(&'static str),
+    /// Whoever reads the queue that it notifies, which is not ours.
+    Queue(String),
+}
+
+impl Owner {
+    /// Whether it is certainly not ours to complete.
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Owner::Us | Owner::Unknown => false,
+            Owner::Controller(_) | Owner::Queue(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Us => f.write_str("drainhook"),
+            Owner::Unknown => f.write_str("unknown"),
+            Owner::Controller(name) => f.write_str(name),
+            Owner::Queue(arn) => write!(f, "the reader of {arn}"),
+        }
+    }
+}
+
+/// Whose a hook is, by where it notifies and by its name. What notifies our queue is ours, whatever its name.
+pub fn owner(settings: &Settings, hook: &Hook) -> Owner {
+    let queue = hook.notification_target.as_deref().and_then(|arn| Some((arn, queue_of(arn)?)));
+    match (&settings.queue_name, queue) {
+        (Some(ours), Some((_, notified))) if *ours == notified => return Owner::Us,
+        (Some(_), Some((arn, _))) => return Owner::Queue(arn.to_owned()),
+        // Without a queue, a hook of ours may still notify one.
+        (None, Some(_)) | (_, None) => {}
+    }
+    owner_by_name(&hook.name).map_or(Owner::Unknown, Owner::Controller)
+}
+
+/// The `ACCOUNT/NAME` of the SQS queue that an ARN names, where it is a queue's.
+fn queue_of(arn: &str) -> Option<String> {
+    let mut parts = arn.splitn(6, ':');
+    let (_arn, _partition, service) = (parts.next()?, parts.next()?, parts.next()?);
+    let (_region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
+    (service == "sqs").then(|| format!("{account}/{name}"))
+}
+
+/// Chooses from what DescribeLifecycleHooks shows: the configured hook, else the only terminating one that notifies our
+/// queue, else the only one that is not known to be another controller's.
 ///
 /// The error says why there is none to choose, and what to do.
 pub fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFacts, String> {
     let terminating: Vec<&Hook> = hooks.iter().filter(|hook| hook.terminating).collect();
-    let names = || terminating.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ");
-    let chosen = match (&settings.hook, terminating.as_slice()) {
-        (_, []) => {
-            return Err(format!(
-                "group {group} has no terminating lifecycle hook: the instance drains, and goes when Auto Scaling \
-                 wants it to; make a hook for EC2_INSTANCE_TERMINATING to be waited for"
-            ));
-        }
-        (Some(name), _) => terminating.iter().find(|hook| hook.name == *name).ok_or_else(|| {
+    if terminating.is_empty() {
+        return Err(format!(
+            "group {group} has no terminating lifecycle hook: the instance drains, and goes when Auto Scaling \
+             wants it to; make a hook for EC2_INSTANCE_TERMINATING to be waited for"
+        ));
+    }
+    let chosen = match &settings.hook {
+        Some(name) => terminating.iter().find(|hook| hook.name == *name).ok_or_else(|| {
             format!(
                 "lifecycle.hook is {name}, but group {group} has no such terminating hook; it has: {}",
-                names()
+                names(&terminating)
             )
         })?,
-        (None, [only]) => only,
-        (None, _) => {
-            return Err(format!(
-                "group {group} has several terminating hooks ({}) and none was chosen: set lifecycle.hook",
-                names()
-            ));
-        }
+        None => choose_unnamed(settings, group, &terminating)?,
     };
     Ok(HookFacts {
         name: chosen.name.clone(),
@@ -49,6 +134,36 @@ pub fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFa
         read: true,
         has_others: terminating.len() > 1,
     })
+}
+
+fn choose_unnamed<'a>(settings: &Settings, group: &str, hooks: &[&'a Hook]) -> Result<&'a Hook, String> {
+    let owned: Vec<(&Hook, Owner)> = hooks.iter().map(|hook| (*hook, owner(settings, hook))).collect();
+    let such = |fits: fn(&Owner) -> bool| -> Vec<&Hook> {
+        owned.iter().filter(|(_, owner)| fits(owner)).map(|(hook, _)| *hook).collect()
+    };
+    if let [only] = such(|owner| *owner == Owner::Us)[..] {
+        return Ok(only);
+    }
+    match such(|owner| !owner.is_foreign())[..] {
+        [only] => Ok(only),
+        [] => {
+            let owned: Vec<String> =
+                owned.iter().map(|(hook, owner)| format!("{} of {owner}", hook.name)).collect();
+            Err(format!(
+                "every terminating hook of group {group} belongs to another controller ({}): the instance drains and \
+                 completes none of them; make a hook for drainhook, or set lifecycle.hook",
+                owned.join(", ")
+            ))
+        }
+        ref several => Err(format!(
+            "group {group} has several terminating hooks ({}) and none was chosen: set lifecycle.hook",
+            names(several)
+        )),
+    }
+}
+
+fn names(hooks: &[&Hook]) -> String {
+    hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The hook of that name, with the timeouts that are safe to assume.

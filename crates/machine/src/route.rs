@@ -3,6 +3,7 @@
 use super::Machine;
 use super::event::MaintenanceNotice;
 use super::event::SpotNotice;
+use super::hook::owner_by_name;
 use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
 use super::notice::{ActionNotice, SPOT_WARNING};
 use super::report::Report;
@@ -92,8 +93,13 @@ fn is_our_hook(machine: &Machine, hook: &str) -> bool {
     if let Some(configured) = &machine.settings.hook {
         return configured == hook;
     }
+    let known = machine.drain.as_ref().and_then(|drain| drain.action.hook());
+    let known = known.map(|hook| hook.name.as_str());
+    // Where the group's hooks cannot be read, the first message says which to complete.
+    if known.is_none_or(|name| name != hook) && owner_by_name(hook).is_some() {
+        return false;
+    }
     let Some(drain) = &machine.drain else { return true };
-    let known = drain.action.hook().map(|hook| hook.name.as_str());
     // One drain serves one hook: the first that is named, until it is known which it is.
     let named = known.or(drain.message.as_ref().map(|message| message.hook.as_str()));
     drain.action.is_possible() && named.is_none_or(|name| name == hook)

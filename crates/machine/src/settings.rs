@@ -20,7 +20,9 @@ pub struct Settings {
     pub agents: Vec<AgentSettings>,
     /// Whether there is a termination queue.
     pub queue: bool,
-    /// The hook to complete; `None`: the group's only terminating hook.
+    /// `ACCOUNT/NAME` of that queue, by which a hook that notifies it is known as ours.
+    pub queue_name: Option<String>,
+    /// The hook to complete; `None`: the group's only terminating hook that no other controller owns.
     pub hook: Option<String>,
     /// The heartbeat timeout to assume where the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,

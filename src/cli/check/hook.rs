@@ -6,7 +6,7 @@ use super::part::Part;
 use crate::cli::output::whole;
 use machine::effect::CompletionResult;
 use machine::event::Hook;
-use machine::hook;
+use machine::hook::{self, Owner};
 use machine::settings::Settings;
 
 /// The least that PutLifecycleHook takes. Below it three tries of a heartbeat would not fit.
@@ -22,15 +22,32 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
     let default = terminating.clone().find(|hook| hook.name == chosen.name).map(|hook| hook.default_result);
     let default = default.unwrap_or(CompletionResult::Abandon);
     let (heartbeat, global) = (chosen.heartbeat_timeout, chosen.global_timeout);
-    let mut part = Part::ok(
-        "hook",
-        format!(
-            "{}: heartbeat timeout {}, {} in all, default result {default}",
-            chosen.name,
-            whole(heartbeat),
-            whole(global)
-        ),
+    let mut found = format!(
+        "{}: heartbeat timeout {}, {} in all, default result {default}",
+        chosen.name,
+        whole(heartbeat),
+        whole(global)
     );
+    let mut warnings = Vec::new();
+    for hook in terminating.clone() {
+        let owner = hook::owner(settings, hook);
+        match (&owner, hook.name == chosen.name) {
+            (Owner::Us | Owner::Unknown, _) => {}
+            (Owner::Controller(_), true) => warnings.push(format!(
+                "lifecycle.hook names {}, which belongs to {owner}: completing it ends what that controller waits for; \
+                 make a hook for drainhook",
+                hook.name
+            )),
+            (Owner::Queue(_), true) => warnings.push(format!(
+                "{} notifies {owner}, and queue.url is another queue: correct one of them",
+                hook.name
+            )),
+            (Owner::Controller(_) | Owner::Queue(_), false) => {
+                found.push_str(&format!("; {} is left to {owner}", hook.name));
+            }
+        }
+    }
+    let mut part = warnings.into_iter().fold(Part::ok("hook", found), Part::warning);
     let drain_timeout = settings.drain_timeout();
     if drain_timeout > global {
         let needed = Duration::from_secs(drain_timeout.as_secs().div_ceil(100));
@@ -99,6 +116,7 @@ mod tests {
                 blocks: false,
             }],
             queue: false,
+            queue_name: None,
             hook: None,
             heartbeat_timeout: None,
             drain_at: DrainAt::Notice,

@@ -29,7 +29,7 @@ const SPACE_MIN: u64 = 10 * 1024 * 1024;
 /// How long an agent may take to say how it stands.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
-/// The configuration is good: a bad one ends the command.
+/// The configuration is valid: an invalid one ends the command.
 pub fn configuration(loaded: &Loaded) -> Part {
     let mut file = None;
     let mut others = 0;
@@ -41,7 +41,8 @@ pub fn configuration(loaded: &Loaded) -> Part {
         }
     }
     let file = file.map_or_else(|| "nothing from a file".to_owned(), |path| path.display().to_string());
-    Part::ok("configuration", format!("{file}, {others} from the environment; drainhook config shows all"))
+    let found = format!("{file}, {others} from the environment; drainhook config shows all");
+    config::warnings(&loaded.config).into_iter().fold(Part::ok("configuration", found), Part::warning)
 }
 
 /// The journal's folder: whether it can be written, and whose journal is in it.
@@ -137,7 +138,8 @@ pub async fn daemon(config: &Config) -> Part {
         Err(error @ AskError::Denied(_)) => {
             Part::skipped("daemon", "it cannot be asked").warning(error.to_string())
         }
-        Err(error) => Part::ok("daemon", "not running").warning(error.to_string()),
+        // No drain would happen.
+        Err(error) => Part::ok("daemon", "not running").failed(error.to_string()),
     }
 }
 
@@ -163,11 +165,15 @@ async fn look_at(agent: config::Agent) -> Part {
     if agent.method == Method::Get && agent.status_path == agent.drain_path {
         return Part::skipped("agent", format!("{name}: not asked, since GET would drain it"));
     }
-    let asked = match Agent::new(settings::endpoint(&agent)) {
-        Ok(client) => client.look(AGENT_LIMIT).await,
+    let client = match Agent::new(settings::endpoint(&agent)) {
+        Ok(client) => client,
         Err(error) => return Part::ok("agent", name).failed(error.to_string()),
     };
-    judge(&name, asked)
+    let part = judge(&name, client.look(AGENT_LIMIT).await);
+    match client.ignored() {
+        Some(what) => part.warning(format!("ignored {what}: docs/agent-protocol.md says what is expected")),
+        None => part,
+    }
 }
 
 fn judge(name: &str, answer: AgentAnswer) -> Part {

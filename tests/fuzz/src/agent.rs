@@ -1,6 +1,6 @@
 //! Status documents of agents.
 
-use formats::agent::{self as document, GAUGE_NAME_MAX, GAUGES_MAX, IN_FLIGHT_MAX};
+use formats::agent::{self as document, Document, GAUGE_NAME_MAX, GAUGES_MAX, IN_FLIGHT_MAX};
 use machine::Event;
 use machine::event::{AgentAnswer, AgentStatus};
 
@@ -15,10 +15,13 @@ pub const KINDS: &[&str] = &["malformed", "status"];
 pub fn run(data: &[u8]) -> Vec<&'static str> {
     let mut host = Host::draining();
     let (kind, answer) = match COST.of(data.len(), || document::read(data)) {
-        Ok(status) => {
+        Ok(Document { status, ignored }) => {
             well_formed(&status);
+            ignored.iter().for_each(|ignored| assert_line(ignored));
             let written = serde_json::to_vec(&status).expect("a status is JSON");
             let again = document::read(&written).expect("what was read can be read again");
+            assert_eq!(again.ignored, None);
+            let again = again.status;
             assert_eq!((again.state, again.in_flight), (status.state, status.in_flight));
             assert_eq!(again.gauges, status.gauges);
             ("status", AgentAnswer::Status { status, waited: false })

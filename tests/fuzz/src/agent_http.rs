@@ -73,6 +73,6 @@ async fn ask(request: &AgentRequest, response: Vec<u8>) -> AgentAnswer {
         // What has been asked is read: to close before would be a reset, and the answer would be lost.
         let _ = stream.read_to_end(&mut asked).await;
     });
-    let agent = Agent::new(Endpoint::new(Base::Unix(path))).expect("an endpoint");
+    let agent = Agent::new(Endpoint::new(Base::Unix(path, None))).expect("an endpoint");
     agent.ask(request, "i-0123456789abcdef0", LIMIT).await
 }

@@ -94,6 +94,7 @@ fn settings() -> Settings {
         group: Some("workers".to_owned()),
         agents: vec![agent],
         queue: true,
+        queue_name: None,
         hook: Some("drain".to_owned()),
         heartbeat_timeout: None,
         drain_at: DrainAt::Notice,

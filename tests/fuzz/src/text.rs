@@ -1,15 +1,14 @@
 //! What a text must be that is logged or shown.
 
+use formats::text::is_invisible;
+
 /// Longer than any sentence that drainhook makes of bad input, in bytes.
 const LINE_MAX: usize = 4096;
 
 /// A line of bounded length that ends no other, moves no cursor and turns no text around.
 pub fn assert_line(text: &str) {
     assert!(text.len() <= LINE_MAX, "a line of {} bytes: {text:.200}…", text.len());
-    let unfit = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let unfit = |c: char| c.is_control() || is_invisible(c);
     assert!(!text.contains(unfit), "a line that does more than stand there: {text:?}");
 }
 

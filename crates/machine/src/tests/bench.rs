@@ -38,6 +38,7 @@ pub fn settings() -> Settings {
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
         queue: true,
+        queue_name: None,
         hook: None,
         heartbeat_timeout: None,
         drain_at: DrainAt::Notice,

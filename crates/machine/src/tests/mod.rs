@@ -7,6 +7,7 @@ mod bench;
 mod completion;
 mod deadline;
 mod fleet;
+mod hooks;
 mod hours;
 mod invariant;
 mod messages;

@@ -165,7 +165,9 @@ impl Fleet {
             return answer;
         }
         let draw = self.rng.u8(..);
-        let reread = |status: AgentStatus| agent::read(odd_document(&status, draw).as_bytes());
+        let reread = |status: AgentStatus| {
+            agent::read(odd_document(&status, draw).as_bytes()).map(|document| document.status)
+        };
         match answer {
             AgentAnswer::Accepted(Some(status)) => match reread(status) {
                 Ok(status) => AgentAnswer::Accepted(Some(status)),

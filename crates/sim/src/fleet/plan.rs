@@ -148,6 +148,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         group: Some(GROUP.to_owned()),
         agents: vec![agent],
         queue,
+        queue_name: None,
         hook: None,
         heartbeat_timeout: None,
         drain_at: DrainAt::Notice,

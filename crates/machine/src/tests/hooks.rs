@@ -1,0 +1,88 @@
+//! Groups in which other controllers have terminating hooks of their own.
+
+use super::super::event::{CallErrorKind, Hook, TargetState};
+use super::super::hook::{Owner, choose, owner, owner_by_name};
+use super::super::message::{Body, LifecycleMessage};
+use super::super::settings::Settings;
+use super::bench::*;
+
+const ECS: &str = "ecs-managed-draining-termination-hook";
+const OURS: &str = "arn:aws:sqs:eu-west-1:123456789012:termination";
+const THEIRS: &str = "arn:aws:sqs:eu-west-1:123456789012:nth";
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:scale-in";
+
+fn with_queue() -> Settings {
+    Settings { queue_name: Some("123456789012/termination".to_owned()), ..settings() }
+}
+
+fn notifying(name: &str, target: &str) -> Hook {
+    Hook { notification_target: Some(target.to_owned()), ..hook(name, 300) }
+}
+
+fn chosen(settings: &Settings, hooks: &[Hook]) -> Result<String, String> {
+    choose(settings, "workers", hooks).map(|facts| facts.name)
+}
+
+#[test]
+fn known_names() {
+    for (name, whose) in [
+        (ECS, "ECS"),
+        ("Terminate-LC-Hook", "EKS"),
+        ("CodeDeploy-managed-automatic-termination-hook-dg-1", "CodeDeploy"),
+        ("nodes-NTHLifecycleHook", "kops"),
+        ("my-k8s-term-hook", "Node Termination Handler"),
+        ("NTH-K8S-TERM-HOOK", "Node Termination Handler"),
+        ("aws-node-termination-handler", "Node Termination Handler"),
+    ] {
+        assert!(owner_by_name(name).is_some_and(|owner| owner.contains(whose)), "{name}");
+    }
+    for name in ["drain", "drainhook", "ecs", "terminate", "workers-termination", "lifecycled"] {
+        assert_eq!(owner_by_name(name), None);
+    }
+}
+
+/// Our own hook may notify our queue, a topic in front of it, or nothing, because EventBridge tells of it.
+#[test]
+fn ours_wherever_it_notifies() {
+    let ecs = || hook(ECS, 3600);
+    for ours in [hook("drain", 300), notifying("drain", TOPIC), notifying("drain", OURS)] {
+        assert_eq!(chosen(&with_queue(), &[ecs(), ours.clone()]).as_deref(), Ok("drain"), "{ours:?}");
+        assert_eq!(chosen(&settings(), &[ecs(), ours.clone()]).as_deref(), Ok("drain"), "{ours:?}");
+        assert_eq!(chosen(&with_queue(), &[ours, notifying("other", THEIRS)]).as_deref(), Ok("drain"));
+    }
+    let named_oddly = notifying("my-k8s-term-hook", OURS);
+    assert_eq!(owner(&with_queue(), &named_oddly), Owner::Us);
+    assert_eq!(
+        chosen(&with_queue(), &[hook("backup", 300), notifying("drain", OURS)]).as_deref(),
+        Ok("drain")
+    );
+}
+
+#[test]
+fn none_to_choose() {
+    let told = |settings: &Settings, hooks: &[Hook]| chosen(settings, hooks).expect_err("none is ours");
+    let why = told(&with_queue(), &[hook(ECS, 3600), notifying("nodes", THEIRS)]);
+    assert!(why.contains("ecs-managed-draining-termination-hook of Amazon ECS"), "{why}");
+    assert!(why.contains(&format!("nodes of the reader of {THEIRS}")), "{why}");
+    let why = told(&settings(), &[hook("a", 300), hook(ECS, 3600), hook("b", 300)]);
+    assert!(why.contains("(a, b) and none was chosen"), "{why}");
+    let named = Settings { hook: Some(ECS.to_owned()), ..settings() };
+    assert_eq!(chosen(&named, &[hook(ECS, 3600), hook("drain", 300)]).as_deref(), Ok(ECS), "as configured");
+}
+
+/// DescribeLifecycleHooks is denied, and ECS's message reaches our queue before ours does. Only ours says which hook to
+/// complete.
+#[test]
+fn message_of_another_controller() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
+    bench.target(TargetState::Terminated);
+    let foreign = LifecycleMessage { hook: ECS.to_owned(), ..lifecycle("theirs", bench.now) };
+    bench.receive(vec![message("r1", Body::Lifecycle(foreign))]);
+    bench.run(5);
+    assert_eq!(bench.machine.status().hook, None);
+    let ours = lifecycle("ours", bench.now);
+    bench.receive(vec![message("r2", Body::Lifecycle(ours))]);
+    bench.run(5);
+    assert_eq!(bench.machine.status().hook.as_deref(), Some("drain"));
+}

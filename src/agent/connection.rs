@@ -1,0 +1,353 @@
+//! Connects to an agent, over TCP or a Unix socket, and sends one request at a time. A connection is kept for the next
+//! request; no request is ever written twice.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::rt::{Read, Write};
+use hyper::{HeaderMap, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+
+use super::user::{ROOT, UNMAPPED, User};
+use crate::http::causes;
+
+/// How long a connection may take, the resolution of a name included.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The addresses of a host that are tried.
+const ADDRESSES_MAX: usize = 4;
+
+/// Where an agent listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A host and a port. `localhost` is 127.0.0.1 and is never resolved.
+    Tcp {
+        /// A name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix {
+        /// Where it is.
+        path: PathBuf,
+        /// Who must be at its other end.
+        user: Option<User>,
+    },
+}
+
+impl Target {
+    /// A host of a URL, and a port.
+    pub fn tcp(host: &str, port: u16) -> Self {
+        let host = host.trim_matches(['[', ']']);
+        // Where the hosts file has `::1 localhost` and the agent listens on 127.0.0.1, any local user could listen on
+        // [::1] and be taken for the agent.
+        let host = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
+        Target::Tcp { host: host.to_owned(), port }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Target::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Target::Unix { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Every address refused the connection, or no process has the socket open.
+    #[error("connection refused: nothing is listening on {at}")]
+    Refused {
+        /// Where.
+        at: String,
+    },
+    /// There is no such socket.
+    #[error("no such socket: {at}")]
+    NoSocket {
+        /// Where.
+        at: String,
+    },
+    /// The host's name does not resolve.
+    #[error("cannot resolve the host of {at}: {source}")]
+    Resolve {
+        /// Where.
+        at: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// Another user may not connect.
+    #[error(
+        "no permission to connect to {at}: let the daemon's user write to the socket and enter its folders"
+    )]
+    Denied {
+        /// Where.
+        at: String,
+    },
+    /// Everything else: no route, no network, a path that is no socket.
+    #[error("cannot connect to {at}: {source}")]
+    Other {
+        /// Where.
+        at: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The limit passed first.
+    #[error("cannot connect to {at} within {CONNECT_LIMIT:?}")]
+    TimedOut {
+        /// Where.
+        at: String,
+    },
+    /// The socket was opened by another user than `agent.user`; nothing was sent.
+    #[error("{at} belongs to user id {uid}, but agent.user is {user}; nothing was sent{}", unmapped(.uid))]
+    WrongUser {
+        /// Where.
+        at: String,
+        /// Who listens.
+        uid: u32,
+        /// Who should.
+        user: User,
+    },
+    /// `agent.user` names no user of this machine; nothing was sent.
+    #[error("agent.user is {user}, which {}; nothing was sent", causes(.source))]
+    UnknownUser {
+        /// The name.
+        user: User,
+        /// Why it has no id.
+        source: io::Error,
+    },
+}
+
+impl ConnectError {
+    /// Whether the agent's process is gone, as far as a failed connection can tell.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            ConnectError::Refused { .. } | ConnectError::NoSocket { .. } => true,
+            ConnectError::Resolve { .. }
+            | ConnectError::Denied { .. }
+            | ConnectError::Other { .. }
+            | ConnectError::TimedOut { .. }
+            | ConnectError::WrongUser { .. }
+            | ConnectError::UnknownUser { .. } => false,
+        }
+    }
+
+    fn new(at: &Target, source: io::Error) -> Self {
+        let at = at.to_string();
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused => ConnectError::Refused { at },
+            io::ErrorKind::NotFound => ConnectError::NoSocket { at },
+            io::ErrorKind::PermissionDenied => ConnectError::Denied { at },
+            _ => ConnectError::Other { at, source },
+        }
+    }
+}
+
+fn unmapped(uid: &u32) -> &'static str {
+    if *uid == UNMAPPED {
+        " (a service with PrivateUsers= sees most users as this one, so it proves nothing: set PrivateUsers=no in a \
+         drop-in of drainhook.service)"
+    } else {
+        ""
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection was made: nothing was sent.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, or what came back is not HTTP.
+    #[error("{}", causes(.0))]
+    Broken(#[from] hyper::Error),
+}
+
+/// Why the body of an answer could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is longer than its cap.
+    #[error("the answer is longer than {max} bytes")]
+    TooLong {
+        /// The cap.
+        max: usize,
+    },
+    /// The connection broke.
+    #[error("{}", causes(.0))]
+    Broken(#[from] hyper::Error),
+}
+
+/// What reaches one agent.
+#[derive(Debug)]
+pub struct Connection {
+    target: Target,
+    kept: Mutex<Option<SendRequest<String>>>,
+}
+
+impl Connection {
+    /// A connection that is made with the first request.
+    pub fn new(target: Target) -> Self {
+        Connection { target, kept: Mutex::new(None) }
+    }
+
+    /// Where it goes.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Sends a request, and reads the head of its answer.
+    pub async fn send(&self, mut request: Request<String>) -> Result<Answer<'_>, SendError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut sender) = kept
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(Answer::new(self, sender, response)),
+                // The agent had closed the connection, and nothing was written to it.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await?;
+        Ok(Answer::new(self, sender, response))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<String>, SendError> {
+        let at = &self.target;
+        let connecting = async {
+            match at {
+                Target::Tcp { host, port } => {
+                    let stream = connect_tcp(at, host, *port).await?;
+                    Ok(handshake(stream).await?)
+                }
+                Target::Unix { path, user } => {
+                    let stream =
+                        UnixStream::connect(path).await.map_err(|error| ConnectError::new(at, error))?;
+                    if let Some(user) = user {
+                        check_peer(at, &stream, user)?;
+                    }
+                    Ok(handshake(stream).await?)
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(CONNECT_LIMIT, connecting).await;
+        in_time.unwrap_or_else(|_| Err(ConnectError::TimedOut { at: at.to_string() }.into()))
+    }
+}
+
+async fn connect_tcp(at: &Target, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let unresolved = |source| ConnectError::Resolve { at: at.to_string(), source };
+    let addresses: Vec<SocketAddr> =
+        lookup_host((host, port)).await.map_err(unresolved)?.take(ADDRESSES_MAX).collect();
+    let mut failed = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Otherwise an acknowledgment may be waited for. A socket that refuses this works all the same.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => {
+                let error = ConnectError::new(at, error);
+                // Only where every address refuses is the agent gone.
+                if failed.as_ref().is_none_or(ConnectError::is_gone) {
+                    failed = Some(error);
+                }
+            }
+        }
+    }
+    let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    Err(failed.unwrap_or_else(none))
+}
+
+/// Whether the socket was opened by the user that it should be, or by root: systemd opens the sockets of
+/// socket-activated services, and root can act as any user anyway.
+fn check_peer(at: &Target, stream: &UnixStream, user: &User) -> Result<(), ConnectError> {
+    let peer = stream.peer_cred().map_err(|error| ConnectError::new(at, error))?;
+    let wanted = user.id().map_err(|source| ConnectError::UnknownUser { user: user.clone(), source })?;
+    // A user that this namespace does not map could be any.
+    if peer.uid() != UNMAPPED && (peer.uid() == wanted || peer.uid() == ROOT) {
+        Ok(())
+    } else {
+        Err(ConnectError::WrongUser { at: at.to_string(), uid: peer.uid(), user: user.clone() })
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<SendRequest<String>, hyper::Error>
+where
+    TokioIo<S>: Read + Write + Unpin,
+    S: Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends with its sender, or with the agent; an error is also the answer's.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// The head of an answer, and its body while that is being read.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    body: Incoming,
+    sender: SendRequest<String>,
+    home: &'a Connection,
+}
+
+impl<'a> Answer<'a> {
+    fn new(home: &'a Connection, sender: SendRequest<String>, response: hyper::Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Answer { status: head.status, headers: head.headers, body, sender, home }
+    }
+
+    /// Reads the body to its end, or up to `max` bytes, and keeps the connection for the next request.
+    pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError> {
+        let too_long = ReadError::TooLong { max };
+        if self.body.size_hint().lower() > max as u64 {
+            return Err(too_long);
+        }
+        let mut read = Vec::new();
+        while let Some(frame) = self.body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            if read.len() + data.len() > max {
+                return Err(too_long);
+            }
+            read.extend_from_slice(&data);
+        }
+        self.keep();
+        Ok(read)
+    }
+
+    /// The first of the body that arrives within `limit`; a whole body keeps the connection.
+    pub async fn read_start(mut self, limit: Duration) -> Option<Vec<u8>> {
+        let frame = tokio::time::timeout(limit, self.body.frame()).await.ok()?;
+        let start = frame.and_then(Result::ok).and_then(|frame| frame.into_data().ok());
+        if self.body.is_end_stream() {
+            self.keep();
+        }
+        start.map(|data| data.to_vec())
+    }
+
+    fn keep(self) {
+        *self.home.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.sender);
+    }
+}

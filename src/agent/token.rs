@@ -1,0 +1,65 @@
+//! The file with the bearer token that an agent asks for.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use hyper::header::HeaderValue;
+
+/// The longest token file that is read.
+pub const TOKEN_MAX: usize = 16 * 1024;
+
+/// Others may read it.
+const OTHERS_READ: u32 = 0o004;
+
+/// A bearer token. Debug output does not show it.
+pub struct Token(HeaderValue);
+
+impl Token {
+    /// The value of `Authorization`.
+    pub fn into_header(self) -> HeaderValue {
+        self.0
+    }
+}
+
+/// Reads the token, in place: a thread for it would cost more than the read. The error names the file.
+pub fn read(path: &Path) -> Result<Token, String> {
+    let told = |why: String| format!("token_file {}: {why}", path.display());
+    let text = read_text(path).map_err(|error| told(error.to_string()))?;
+    let token = text.trim();
+    let fit = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut value = fit
+        .then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok())
+        .flatten()
+        .ok_or_else(|| told("holds no bearer token".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(Token(value))
+}
+
+/// What is wrong with the permissions of a token file, if anything; nothing is said of a file that cannot be looked at.
+pub fn exposure(path: &Path) -> Option<String> {
+    let found = path.metadata().ok()?;
+    is_exposed(&found).then(|| {
+        format!(
+            "agent.token_file {} is readable by every user of this machine (mode {:04o}): run chmod o-r on it",
+            path.display(),
+            found.mode() & 0o7777
+        )
+    })
+}
+
+fn is_exposed(found: &Metadata) -> bool {
+    found.mode() & OTHERS_READ != 0
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let invalid = |why| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    // A named pipe would block the daemon.
+    if !path.metadata()?.is_file() {
+        return invalid("not a file");
+    }
+    let mut text = String::new();
+    File::open(path)?.take(TOKEN_MAX as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > TOKEN_MAX { invalid("too long") } else { Ok(text) }
+}
