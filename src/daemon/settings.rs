@@ -1,6 +1,7 @@
 //! From the configuration to what the machine and the adapters want to know.
 
 use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
+use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{self, Address, Config};
 use machine::settings::{AgentSettings, Settings};
@@ -24,6 +25,11 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_failed: config.lifecycle.on_failed,
         ignore_rebalance: config.lifecycle.ignore_rebalance,
     }
+}
+
+/// What the calls to AWS need to know.
+pub fn aws(config: &Config) -> clients::Settings {
+    clients::Settings { allow_http: config.aws.allow_http.clone(), queue_url: config.queue.url.clone() }
 }
 
 /// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).
