@@ -4,6 +4,7 @@
 //! https request leaves. Retries are the machine's, time limits of whole calls the shell's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -33,18 +34,31 @@ pub struct Settings {
     pub queue_url: Option<String>,
 }
 
-/// The clients, made at the first call, and made anew once AWS has refused their credentials: a file of credentials may
-/// have been rewritten.
+/// How long new clients may take to find credentials, where old ones are there to fall back on.
+const REPLACE_LIMIT: Duration = Duration::from_secs(3);
+
+/// The clients, made at the first call. They are replaced once AWS has refused their credentials (a file of credentials
+/// may have been rewritten) and after each drain (the next may be days later).
 #[derive(Debug)]
 pub struct KeptClients {
     settings: Settings,
-    kept: Mutex<Option<Arc<Clients>>>,
+    kept: Mutex<Option<Kept>>,
+    drains: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    clients: Arc<Clients>,
+    /// AWS has refused their credentials.
+    refused: bool,
+    /// How many drains were over when they were made.
+    drains: u64,
 }
 
 impl KeptClients {
     /// No client is made yet.
     pub fn new(settings: Settings) -> Self {
-        KeptClients { settings, kept: Mutex::default() }
+        KeptClients { settings, kept: Mutex::default(), drains: AtomicU64::new(0) }
     }
 
     /// Makes one call.
@@ -56,43 +70,54 @@ impl KeptClients {
         let result = call(Arc::clone(&clients)).await;
         if let Err(CallError { kind: CallErrorKind::Credentials, .. }) = &result {
             let mut kept = self.kept.lock().await;
-            // Calls that were under way together are refused together, and the first has made room for new ones.
-            kept.take_if(|kept| Arc::ptr_eq(kept, &clients));
+            // Calls that were under way together are refused together, and the first may have been heard already.
+            if let Some(kept) = kept.as_mut().filter(|kept| Arc::ptr_eq(&kept.clients, &clients)) {
+                kept.refused = true;
+            }
         }
         result
     }
 
-    /// Gives up the clients, as at the end of a drain: the next may be days later.
-    pub fn forget(&self) {
-        // Where they are just being made, another call needs them.
-        if let Ok(mut kept) = self.kept.try_lock() {
-            *kept = None;
-        }
+    /// A drain is over.
+    pub fn drain_ended(&self) {
+        self.drains.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn clients(&self) -> Result<Arc<Clients>, CallError> {
+        let drains = self.drains.load(Ordering::Relaxed);
         let mut kept = self.kept.lock().await;
-        if let Some(clients) = &*kept {
-            return Ok(Arc::clone(clients));
-        }
+        let clients = match &*kept {
+            Some(kept) if !kept.refused && kept.drains == drains => return Ok(Arc::clone(&kept.clients)),
+            // While IMDS is silent, credentials that are there are worth more than none.
+            Some(old) => match tokio::time::timeout(REPLACE_LIMIT, self.with_credentials()).await {
+                Ok(Some(clients)) => clients,
+                Ok(None) | Err(_) => return Ok(Arc::clone(&old.clients)),
+            },
+            None => self.connect().await?,
+        };
+        let clients = Arc::new(clients);
+        *kept = Some(Kept { clients: Arc::clone(&clients), refused: false, drains });
+        Ok(clients)
+    }
+
+    /// New clients, if they find credentials.
+    async fn with_credentials(&self) -> Option<Clients> {
+        let clients = self.connect().await.ok()?;
+        clients.access_key_id().await.is_ok().then_some(clients)
+    }
+
+    async fn connect(&self) -> Result<Clients, CallError> {
         let clients = Clients::connect(&self.settings).await;
         // Without a Region nothing can ever be sent: it is looked for again at the next call.
         match clients.region() {
-            Some(region) if is_region(region) => {}
-            Some(region) => {
-                return Err(unsent(&format!(
-                    "{region:?} is not an AWS Region; expected one such as eu-west-1: check AWS_REGION"
-                )));
-            }
+            Some(region) if is_region(region) => Ok(clients),
+            Some(region) => Err(unsent(&format!(
+                "{region:?} is not an AWS Region; expected one such as eu-west-1: check AWS_REGION"
+            ))),
             None => {
-                return Err(unsent(
-                    "no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION",
-                ));
+                Err(unsent("no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION"))
             }
         }
-        let clients = Arc::new(clients);
-        *kept = Some(Arc::clone(&clients));
-        Ok(clients)
     }
 }
 

@@ -208,7 +208,7 @@ impl Shell {
         let Output { effects, reports, answer } = self.machine.handle(now, event);
         let drain_after = self.machine.drain_id();
         if drain_before.is_some() && drain_after.is_none() {
-            self.performer.aws.forget();
+            self.performer.aws.drain_ended();
         }
         let drain = drain_after.or(drain_before);
         for report in &reports {
