@@ -326,27 +326,6 @@ async fn user_of_a_unix_socket() {
     assert_eq!(sent, "");
 }
 
-/// An agent's host name stops resolving, its socket cannot be connected to as a stream, its path leads through a file:
-/// no connection can be made, and none of these says that the agent has exited.
-#[tokio::test]
-async fn connections_that_cannot_be_made() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let datagrams = dir.path().join("datagrams.sock");
-    let _bound = std::os::unix::net::UnixDatagram::bind(&datagrams).expect("bound");
-    let file = dir.path().join("file");
-    std::fs::write(&file, "").expect("written");
-    let cases = [
-        (Base::Tcp("http://no-such-host.invalid:8080".to_owned()), "no-such-host.invalid:8080"),
-        (Base::Unix(datagrams), "datagrams.sock"),
-        (Base::Unix(file.join("below.sock")), "below.sock"),
-    ];
-    for (base, named) in cases {
-        let (kind, text) = kind(&ask(Endpoint::new(base), &order()).await);
-        assert_eq!(kind, "unreachable", "{text}");
-        assert!(text.contains(named) || named.ends_with(".sock"), "{text}");
-    }
-}
-
 #[tokio::test]
 async fn answers_without_end() {
     for request in [order(), AgentRequest::Status] {

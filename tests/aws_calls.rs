@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use drainhook::aws::autoscaling::Whose;
-use drainhook::aws::clients::{Clients, http_client};
+use drainhook::aws::clients::{Clients, Settings, http_client};
 use machine::Time;
 use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
@@ -30,7 +30,7 @@ fn clients(url: &str) -> Clients {
         .http_client(http_client())
         .retry_config(RetryConfig::disabled())
         .credentials_provider(SharedCredentialsProvider::new(credentials));
-    Clients::from_config(config.build())
+    Clients::from_config(config.build(), &Settings::default())
 }
 
 const OURS: Whose<'_> = Whose::Instance(INSTANCE);
@@ -101,7 +101,8 @@ async fn action_is_named_by_instance_or_by_token() {
 #[tokio::test]
 async fn auto_scaling_errors() {
     let no_action = "No active Lifecycle Action found with instance ID i-0123456789abcdef0";
-    let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: autoscaling:X";
+    let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: \
+                  autoscaling:RecordLifecycleActionHeartbeat on resource: y";
     let cases = [
         (xml_error(400, "ValidationError", no_action), CallErrorKind::NoActiveAction, no_action),
         (
@@ -117,7 +118,7 @@ async fn auto_scaling_errors() {
         ),
         (
             xml_error(403, "ExpiredToken", "The security token is expired"),
-            CallErrorKind::Unsent,
+            CallErrorKind::Credentials,
             "credentials",
         ),
         (xml_error(500, "ResourceContention", "busy"), CallErrorKind::Unanswered, "may have taken effect"),
@@ -136,8 +137,53 @@ async fn auto_scaling_errors() {
 
 #[tokio::test]
 async fn nobody_answers() {
-    let error = clients(&nobody().await).heartbeat(&action(), OURS).await.expect_err("nobody there");
+    let url = nobody().await;
+    let error = clients(&url).heartbeat(&action(), OURS).await.expect_err("nobody there");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
+    let expected = format!(
+        "autoscaling:RecordLifecycleActionHeartbeat: {url}: connection refused; it was not sent; nothing is listening \
+         there: check the endpoint"
+    );
+    assert_eq!(error.message, expected);
+}
+
+/// RFC 6761: no resolver knows names below `invalid`.
+#[tokio::test]
+async fn name_that_does_not_resolve() {
+    for url in ["https://sqs.invalid", "http://sqs.invalid:4566"] {
+        let error = clients(url).delete(QUEUE, "receipt").await.expect_err("no such name");
+        assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
+        let host =
+            if url.starts_with("https:") { "https://sqs.invalid:443: " } else { "http://sqs.invalid:4566: " };
+        assert!(error.message.contains(host) && error.message.contains("DNS resolver"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn denials_by_the_key_of_a_queue() {
+    let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:Decrypt on resource: \
+                  arn:aws:kms:eu-west-1:1:key/k because no identity-based policy allows the kms:Decrypt action";
+    for code in ["KMS.AccessDeniedException", "com.amazonaws.sqs#KmsAccessDenied"] {
+        let server = Server::replies([json_error(400, code, denied)]).await;
+        let receive = clients(&server.url).receive(QUEUE, Duration::ZERO, 1).await;
+        let error = receive.expect_err("denied");
+        assert_eq!(error.kind, CallErrorKind::AccessDenied, "{error}");
+        assert!(error.message.contains("; allow kms:Decrypt on the queue's key"), "{error}");
+        assert!(!error.message.contains("allow sqs:ReceiveMessage"), "{error}");
+    }
+}
+
+/// Proxies strip the header with the request's id. The answers show in other ways that they are AWS's.
+#[tokio::test]
+async fn answers_without_the_request_ids_header() {
+    let document = "<RecordLifecycleActionHeartbeatResponse><RecordLifecycleActionHeartbeatResult/><ResponseMetadata>\
+                    <RequestId>r</RequestId></ResponseMetadata></RecordLifecycleActionHeartbeatResponse>";
+    let server =
+        Server::replies([ok(document), answer(200, &[("content-type", "application/x-amz-json-1.0")], "")])
+            .await;
+    let clients = clients(&server.url);
+    assert_eq!(clients.heartbeat(&action(), OURS).await, Ok(()));
+    assert_eq!(clients.delete(QUEUE, "receipt").await, Ok(()));
 }
 
 #[tokio::test]
@@ -148,9 +194,9 @@ async fn no_credentials() {
         .region(Region::new("eu-west-1"))
         .endpoint_url(&server.url)
         .http_client(http_client());
-    let clients = Clients::from_config(config.build());
+    let clients = Clients::from_config(config.build(), &Settings::default());
     let error = clients.heartbeat(&action(), OURS).await.expect_err("nothing to sign with");
-    assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
+    assert_eq!(error.kind, CallErrorKind::Unsent, "no source of credentials is configured: {error}");
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -180,19 +226,19 @@ async fn answer_of_something_else() {
         "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>";
     let server = Server::replies([page.clone(), ok(cut), page]).await;
     let clients = clients(&server.url);
-    for told in ["invalid root", "whose end is missing"] {
+    for told in ["in place of a DescribeAutoScalingInstancesResponse", "whose end is missing"] {
         let error = clients.describe_instance(INSTANCE).await.expect_err("not an answer");
         assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
         assert!(error.message.contains(told), "{error}");
     }
-    // Of these the SDK reads nothing but the status.
+    // Of the answers to these the SDK reads nothing but the status.
     let heartbeat = clients.heartbeat(&action(), OURS).await;
     let completion = clients.complete(&action(), OURS, CompletionResult::Continue).await;
     let deletion = clients.delete(QUEUE, "receipt").await;
     for result in [heartbeat, completion, deletion] {
         let error = result.expect_err("not an answer");
         assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
-        assert!(error.message.contains("without a request id"), "{error}");
+        assert!(error.message.contains("it was not AWS that answered"), "{error}");
     }
 }
 
@@ -350,7 +396,7 @@ async fn environment() {
 }
 
 async fn in_an_environment_of_its_own() {
-    let clients = Clients::connect().await;
+    let clients = Clients::connect(&Settings::default()).await;
     assert_eq!(clients.region(), Some("eu-north-1"));
     clients.heartbeat(&action(), OURS).await.expect("answered");
     let error = clients.delete(QUEUE, "receipt").await.expect_err("nobody there");

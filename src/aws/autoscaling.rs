@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_autoscaling::types::LifecycleHook;
 
 use super::clients::Clients;
-use super::error::{classify, from_aws};
+use super::error::classify;
 use formats::imds::{NAME_MAX, STATE_MAX, is_text};
 use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
@@ -24,8 +24,7 @@ impl Clients {
         let request = self.autoscaling.record_lifecycle_action_heartbeat();
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
         let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
-        let answer = request.send().await.map_err(|error| classify(call, &error))?;
-        from_aws(call, &answer)
+        request.send().await.map(drop).map_err(|error| classify(call, &error))
     }
 
     /// CompleteLifecycleAction.
@@ -40,8 +39,7 @@ impl Clients {
         let request = self.autoscaling.complete_lifecycle_action().lifecycle_action_result(result.as_str());
         let request = request.lifecycle_hook_name(&action.hook).auto_scaling_group_name(&action.group);
         let request = request.set_lifecycle_action_token(token).set_instance_id(instance_id);
-        let answer = request.send().await.map_err(|error| classify(call, &error))?;
-        from_aws(call, &answer)
+        request.send().await.map(drop).map_err(|error| classify(call, &error))
     }
 
     /// DescribeAutoScalingInstances; `None` where Auto Scaling does not know the instance.

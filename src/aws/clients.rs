@@ -1,35 +1,135 @@
-//! Builds what the SDK's clients need: credentials, Region, endpoints, one HTTP client with capped answers.
+//! The SDK's clients: credentials, Region, endpoints; how long they are kept, and when they are made anew.
 //!
 //! Built at the first notice: an idle instance needs none of it, and the TLS roots are read only when the first
 //! https request leaves. Retries are the machine's, time limits of whole calls the shell's.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::config::{ProvideCredentials, StalledStreamProtectionConfig};
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Connector, ConnectorBuilder};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-    http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::Mutex;
 
+pub use super::connector::RESPONSE_MAX;
+use super::connector::{self, Ways};
+use super::{queue_url, roots};
 use crate::http::causes;
-
-/// The longest answer that is read: a message of the queue, 1 MiB, however JSON escapes it. Where ten together are more,
-/// the machine asks for fewer.
-pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
+use machine::event::{CallError, CallErrorKind};
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// The longest name of a Region, in bytes: as long as a label of a host name.
+const REGION_MAX: usize = 63;
+
+/// What the configuration says of AWS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The hosts that may be asked by plain HTTP, besides this machine and its link.
+    pub allow_http: Vec<String>,
+    /// The termination queue, whose URL says where it is.
+    pub queue_url: Option<String>,
+}
+
+/// How long new clients may take to find credentials, where old ones are there to fall back on.
+const REPLACE_LIMIT: Duration = Duration::from_secs(3);
+
+/// The clients, made at the first call. They are replaced once AWS has refused their credentials (a file of credentials
+/// may have been rewritten) and after each drain (the next may be days later).
+#[derive(Debug)]
+pub struct KeptClients {
+    settings: Settings,
+    kept: Mutex<Option<Kept>>,
+    drains: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    clients: Arc<Clients>,
+    /// AWS has refused their credentials.
+    refused: bool,
+    /// How many drains were over when they were made.
+    drains: u64,
+}
+
+impl KeptClients {
+    /// No client is made yet.
+    pub fn new(settings: Settings) -> Self {
+        KeptClients { settings, kept: Mutex::default(), drains: AtomicU64::new(0) }
+    }
+
+    /// Makes one call.
+    pub async fn call<T, F>(&self, call: impl FnOnce(Arc<Clients>) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let clients = self.clients().await?;
+        let result = call(Arc::clone(&clients)).await;
+        if let Err(CallError { kind: CallErrorKind::Credentials, .. }) = &result {
+            let mut kept = self.kept.lock().await;
+            // Calls that were under way together are refused together, and the first may have been heard already.
+            if let Some(kept) = kept.as_mut().filter(|kept| Arc::ptr_eq(&kept.clients, &clients)) {
+                kept.refused = true;
+            }
+        }
+        result
+    }
+
+    /// A drain is over.
+    pub fn drain_ended(&self) {
+        self.drains.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn clients(&self) -> Result<Arc<Clients>, CallError> {
+        let drains = self.drains.load(Ordering::Relaxed);
+        let mut kept = self.kept.lock().await;
+        let clients = match &*kept {
+            Some(kept) if !kept.refused && kept.drains == drains => return Ok(Arc::clone(&kept.clients)),
+            // While IMDS is silent, credentials that are there are worth more than none.
+            Some(old) => match tokio::time::timeout(REPLACE_LIMIT, self.with_credentials()).await {
+                Ok(Some(clients)) => clients,
+                Ok(None) | Err(_) => return Ok(Arc::clone(&old.clients)),
+            },
+            None => self.connect().await?,
+        };
+        let clients = Arc::new(clients);
+        *kept = Some(Kept { clients: Arc::clone(&clients), refused: false, drains });
+        Ok(clients)
+    }
+
+    /// New clients, if they find credentials.
+    async fn with_credentials(&self) -> Option<Clients> {
+        let clients = self.connect().await.ok()?;
+        clients.access_key_id().await.is_ok().then_some(clients)
+    }
+
+    async fn connect(&self) -> Result<Clients, CallError> {
+        let clients = Clients::connect(&self.settings).await;
+        // Without a Region nothing can ever be sent: it is looked for again at the next call.
+        match clients.region() {
+            Some(region) if is_region(region) => Ok(clients),
+            Some(region) => Err(unsent(&format!(
+                "{region:?} is not an AWS Region; expected one such as eu-west-1: check AWS_REGION"
+            ))),
+            None => {
+                Err(unsent("no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION"))
+            }
+        }
+    }
+}
+
+fn unsent(message: &str) -> CallError {
+    CallError { kind: CallErrorKind::Unsent, message: message.to_owned() }
+}
+
+/// Whether a text can be a part of a service's host name.
+fn is_region(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=REGION_MAX).contains(&text.len()) && text.bytes().all(fits)
+}
 
 /// The clients of the services that drainhook calls.
 #[derive(Debug, Clone)]
@@ -41,9 +141,10 @@ pub struct Clients {
 
 impl Clients {
     /// Finds Region, endpoints and credentials' source as every AWS SDK program does. It may ask IMDS for the Region.
-    pub async fn connect() -> Self {
+    pub async fn connect(settings: &Settings) -> Self {
+        let ways = Ways::from_env(&settings.allow_http);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http_client())
+            .http_client(connector::http_client(Arc::clone(&ways)))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).build())
             // The shell limits whole calls, which stalls are part of.
@@ -51,13 +152,16 @@ impl Clients {
         if let Ok(name) = AppName::new("drainhook") {
             loader = loader.app_name(name);
         }
-        Clients::from_config(loader.load().await)
+        let config = loader.load().await;
+        // The SDK reads neither.
+        ways.trust(roots::bundle(setting(&config, "AWS_CA_BUNDLE", "ca_bundle")));
+        Clients::from_config(config, settings)
     }
 
     /// Clients for a configuration made elsewhere. It should have [`http_client`] as its HTTP client.
-    pub fn from_config(config: SdkConfig) -> Self {
+    pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         let autoscaling = aws_sdk_autoscaling::Client::new(&config);
-        let sqs = aws_sdk_sqs::Client::new(&config);
+        let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
         Clients { config, autoscaling, sqs }
     }
 
@@ -74,116 +178,30 @@ impl Clients {
     }
 }
 
-/// The HTTP client of every SDK client, and of the providers of their credentials.
+/// The queue's Region and, unless an endpoint is configured for SQS, its host: as in the SDK for JavaScript.
+fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Config {
+    let mut builder = aws_sdk_sqs::config::Builder::from(config);
+    let place = queue_url.map(queue_url::place).unwrap_or_default();
+    if let Some(region) = place.region {
+        builder.set_region(Some(Region::new(region)));
+    }
+    let configured = setting(config, "AWS_ENDPOINT_URL", "endpoint_url")
+        .or_else(|| config.endpoint_url().map(str::to_owned));
+    if let Some(endpoint) = place.endpoint.filter(|_| configured.is_none()) {
+        builder.set_endpoint_url(Some(endpoint));
+        // The host says both already, and the SDK takes neither beside an endpoint.
+        builder.set_use_fips(Some(false)).set_use_dual_stack(Some(false));
+    }
+    builder.build()
+}
+
+/// A setting for SQS, or for every service, as the SDK finds it: in a variable, or in the profile.
+fn setting(config: &SdkConfig, variable: &str, key: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id("SQS").env(variable).profile(key).build().ok()?;
+    config.service_config()?.load_config(key)
+}
+
+/// An HTTP client as [`Clients::connect`] uses it.
 pub fn http_client() -> SharedHttpClient {
-    // The SDK asks for a connector per call; connections live in the connector, so each kind is kept.
-    type Kept = (Limits, SharedHttpConnector);
-    let kept: Mutex<Vec<Kept>> = Mutex::default();
-    http_client_fn(move |settings, components| {
-        let limits = (settings.connect_timeout(), settings.read_timeout());
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, connector)) = kept.iter().find(|(known, _)| *known == limits) {
-            return connector.clone();
-        }
-        let connector = SharedHttpConnector::new(CappedConnector::new(settings, components));
-        kept.push((limits, connector.clone()));
-        connector
-    })
-}
-
-/// Connect and read limits: what the SDK distinguishes connectors by.
-type Limits = (Option<Duration>, Option<Duration>);
-
-/// Sends requests with TLS or without, and caps the answers.
-struct CappedConnector {
-    builder: ConnectorBuilder,
-    plain: Connector,
-    tls: Arc<OnceLock<Connector>>,
-}
-
-impl CappedConnector {
-    fn new(settings: &HttpConnectorSettings, components: &RuntimeComponents) -> Self {
-        let mut builder = Connector::builder().connector_settings(settings.clone());
-        builder.set_sleep_impl(components.sleep_impl());
-        let no_roots =
-            TlsContext::builder().with_trust_store(TrustStore::empty()).build().unwrap_or_default();
-        let plain =
-            builder.clone().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(no_roots).build();
-        CappedConnector { builder, plain, tls: Arc::default() }
-    }
-
-    /// With the roots of the platform (or of `SSL_CERT_FILE`), through the proxy that the environment names.
-    fn tls(&self) -> &Connector {
-        self.tls.get_or_init(|| {
-            let builder = self.builder.clone().proxy_config(ProxyConfig::from_env());
-            builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
-        })
-    }
-}
-
-impl fmt::Debug for CappedConnector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CappedConnector").finish_non_exhaustive()
-    }
-}
-
-impl HttpConnector for CappedConnector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        // Plain HTTP is IMDS, a container's credentials or a simulator: never proxied, and in no need of roots.
-        let sent = if request.uri().starts_with("https:") {
-            self.tls().call(request)
-        } else {
-            self.plain.call(request)
-        };
-        HttpConnectorFuture::new(async move { whole(sent.await?).await })
-    }
-}
-
-/// Reads an answer to its end. One that is too long or breaks off is an error, and so is a success in XML whose end is
-/// missing: the SDK would take it for a shorter list.
-async fn whole(mut response: HttpResponse) -> Result<HttpResponse, ConnectorError> {
-    let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-    let body = Limited::new(body, RESPONSE_MAX).collect().await.map_err(ConnectorError::io)?.to_bytes();
-    if response.status().is_success() && is_cut(&body) {
-        return Err(ConnectorError::io("the answer is XML whose end is missing".into()));
-    }
-    *response.body_mut() = SdkBody::from(body);
-    Ok(response)
-}
-
-/// Whether a text begins as XML and does not end with the end of its outermost element.
-fn is_cut(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body);
-    let text = text.trim();
-    if !text.starts_with('<') {
-        return false;
-    }
-    let root = text.split('<').skip(1).find(|tag| !tag.starts_with(['?', '!'])).unwrap_or_default();
-    let name = root.split([' ', '\n', '>', '/']).next().unwrap_or_default();
-    let is_empty = root.ends_with("/>") && text.ends_with(root);
-    !is_empty && !text.ends_with(&format!("</{name}>"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn xml_whose_end_is_missing() {
-        for whole in [
-            "",
-            "{",
-            "i-1 < i-2",
-            "<a/>",
-            "<a x='1'/>\n",
-            "<?xml version='1.0'?>\n<!-- b --><a><b/></a>\n",
-            "<a></a>",
-        ] {
-            assert!(!is_cut(whole.as_bytes()), "{whole}");
-        }
-        for cut in ["<", "<a", "<a>", "<a><b/>", "<a><b></b>", "<a></a", "<?xml version='1.0'?><a b='</c>'>"]
-        {
-            assert!(is_cut(cut.as_bytes()), "{cut}");
-        }
-    }
+    connector::http_client(Ways::from_env(&[]))
 }

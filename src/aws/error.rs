@@ -1,13 +1,14 @@
 //! What follows from a failed call to AWS: the one place that classifies them.
 
 use std::error::Error;
+use std::iter::successors;
 
-use aws_sdk_sqs::operation::RequestId;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use hyper_util::client::legacy;
 
+use super::connector::Failure;
 use crate::http::causes;
 use formats::text::printable;
 use machine::event::{CallError, CallErrorKind};
@@ -34,13 +35,24 @@ where
             let message = service.err().message().unwrap_or(&cause);
             return refusal(call, &Answer { status, code, message });
         }
+        SdkError::ConstructionFailure(_) if has_no_credentials(error) => NO_CREDENTIALS,
         SdkError::ConstructionFailure(_) => (CallErrorKind::Unsent, "it was not sent"),
         SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-            Some(connector) if unsent(connector) => (
-                CallErrorKind::Unsent,
-                "it was not sent; check the instance's role, the Region and the way to the endpoint",
-            ),
-            _ => (CallErrorKind::Unanswered, "it may have taken effect"),
+            Some(connector) if has_no_credentials(connector) => NO_CREDENTIALS,
+            Some(connector) => match connector.source().and_then(|cause| cause.downcast_ref::<Failure>()) {
+                // It says all that there is to say.
+                Some(failure) => {
+                    let kind = if failure.unsent { CallErrorKind::Unsent } else { CallErrorKind::Unanswered };
+                    return CallError { kind, message: format!("{call}: {}", causes(failure)) };
+                }
+                // Before the HTTP client had the request (endpoint, signature), the error is the SDK's own.
+                None if is_of_sdk(connector) => (
+                    CallErrorKind::Unsent,
+                    "it was not sent; check the instance's role, the Region and the way to the endpoint",
+                ),
+                None => (CallErrorKind::Unanswered, "it may have taken effect"),
+            },
+            None => (CallErrorKind::Unanswered, "it may have taken effect"),
         },
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
             (CallErrorKind::Unanswered, "it may have taken effect")
@@ -52,26 +64,18 @@ where
     CallError { kind, message: format!("{}: {cause}; {advice}", call) }
 }
 
-/// Whether a success is AWS's own, which every answer of AWS shows by its request id. A proxy's sign-in page is a 200
-/// as well, and of these calls the SDK reads nothing but the status.
-pub(super) fn from_aws(call: &str, answer: &impl RequestId) -> Result<(), CallError> {
-    if answer.request_id().is_some() {
-        return Ok(());
-    }
-    let message = format!(
-        "{call}: answered 200 without a request id, so it was not AWS that answered; check the proxy and the endpoint"
-    );
-    Err(CallError { kind: CallErrorKind::Unanswered, message })
+const NO_CREDENTIALS: (CallErrorKind, &str) = (
+    CallErrorKind::Credentials,
+    "it was not sent; give the instance a role (an instance profile), and let the daemon reach IMDS",
+);
+
+/// Whether no credentials could be had. The causes further down may be anything: credentials come over HTTP too.
+fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |&error| error.source()).any(|cause| cause.is::<CredentialsError>())
 }
 
-/// Whether a request that could not be dispatched never left.
-fn unsent(error: &ConnectorError) -> bool {
-    // Once an HTTP client has the request, the error is that client's own; before that (credentials, endpoint,
-    // signature) it is the SDK's. The causes further down may be anything: credentials come over HTTP too.
-    match error.source().and_then(|source| source.downcast_ref::<legacy::Error>()) {
-        Some(client) => client.is_connect(),
-        None => error.is_user() || (error.is_other() && error.as_other().is_none()),
-    }
+fn is_of_sdk(error: &ConnectorError) -> bool {
+    error.is_user() || (error.is_other() && error.as_other().is_none())
 }
 
 /// An error that AWS answered with.
@@ -87,7 +91,7 @@ fn refusal(call: &str, answer: &Answer<'_>) -> CallError {
     let told = printable(message, MESSAGE_MAX);
     let named = if code.is_empty() { String::new() } else { format!(" {}", printable(code, CODE_MAX)) };
     let advice = match kind {
-        CallErrorKind::AccessDenied => format!("; allow {} in the role's policy", call),
+        CallErrorKind::AccessDenied => format!("; {}", permission(call, message)),
         CallErrorKind::NoActiveAction
         | CallErrorKind::Throttled
         | CallErrorKind::Credentials
@@ -96,6 +100,37 @@ fn refusal(call: &str, answer: &Answer<'_>) -> CallError {
         | CallErrorKind::Rejected => advice.to_owned(),
     };
     CallError { kind, message: format!("{}: answered {status}{named}: {told}{advice}", call) }
+}
+
+/// What has to be permitted, by what AWS says was denied: not always the call itself.
+fn permission(call: &str, message: &str) -> String {
+    let denied = message.split_once("not authorized to perform: ").map(|(_, rest)| rest);
+    let denied = denied.and_then(|rest| rest.split([' ', ',']).next()).filter(|action| is_action(action));
+    // KMS does not always name the action: it may not tell who can see the key.
+    let of_key = message.contains("customer master key") || message.contains("KMS key");
+    let action = match denied {
+        // SQS writes its own actions in lowercase.
+        Some(denied) if denied.eq_ignore_ascii_case(call) => call,
+        Some(denied) => denied,
+        None if of_key => "kms:Decrypt",
+        None => call,
+    };
+    if message.contains("with an explicit deny") {
+        return format!("a policy denies {action} explicitly: change the one that the message names");
+    }
+    if action.starts_with("kms:") {
+        return format!("allow {action} on the queue's key, in the role's policy and in the key's");
+    }
+    format!("allow {action} in the role's policy")
+}
+
+/// `service:Action`
+fn is_action(text: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.len() <= CODE_MAX
+        && text.split_once(':').is_some_and(|(service, name)| is_word(service) && is_word(name))
 }
 
 /// What an error means, and what to do about it where that is not plain.
@@ -122,18 +157,28 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
         | "UnauthorizedOperation"
         | "KmsAccessDenied"
         | "AuthorizationError" => (CallErrorKind::AccessDenied, ""),
+        // The Query protocol and JSON have names of their own for the same: the Common Errors page of each service, and
+        // SQS's answers in aws-sdk-go#4879, aws-sdk-ruby#108 and localstack#3562.
         "ExpiredToken"
         | "ExpiredTokenException"
         | "InvalidClientTokenId"
         | "UnrecognizedClientException"
         | "InvalidAccessKeyId"
-        | "MissingAuthenticationToken" => (
-            CallErrorKind::Unsent,
-            "; the credentials have expired or are not valid: check where they come from, and the clock",
-        ),
-        "RequestExpired" | "RequestTimeTooSkewed" | "SignatureDoesNotMatch" | "InvalidSignatureException" => {
-            (CallErrorKind::Unsent, "; check the clock, and the credentials")
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "AuthFailure"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" => CREDENTIALS,
+        "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "RequestInTheFuture"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException" => {
+            (CallErrorKind::Credentials, "; check the clock, and the credentials")
         }
+        _ if message.starts_with("The security token included in the request is") => CREDENTIALS,
         "QueueDoesNotExist" | "NonExistentQueue" => {
             (CallErrorKind::Rejected, "; check queue.url and the Region, and that the role may see the queue")
         }
@@ -148,13 +193,57 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
     }
 }
 
+const CREDENTIALS: (CallErrorKind, &str) = (
+    CallErrorKind::Credentials,
+    "; the credentials have expired or are not valid: check where they come from, and the clock",
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn permissions_are_those_that_the_message_names() {
+        let call = "sqs:ReceiveMessage";
+        let key = "arn:aws:kms:eu-west-1:123456789012:key/0a1b";
+        for (message, expected) in [
+            (String::new(), "allow sqs:ReceiveMessage in the role's policy"),
+            (
+                "User: x is not authorized to perform: sqs:receivemessage on resource: q".to_owned(),
+                "allow sqs:ReceiveMessage in the role's policy",
+            ),
+            ("Access to the resource is denied.".to_owned(), "allow sqs:ReceiveMessage in the role's policy"),
+            (
+                format!(
+                    "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:Decrypt on resource: {key} \
+                     because no identity-based policy allows the kms:Decrypt action"
+                ),
+                "allow kms:Decrypt on the queue's key, in the role's policy and in the key's",
+            ),
+            (
+                "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or \
+                 you are not allowed to access."
+                    .to_owned(),
+                "allow kms:Decrypt on the queue's key, in the role's policy and in the key's",
+            ),
+            (
+                "User: x is not authorized to perform: sqs:ReceiveMessage on resource: q with an explicit deny in a \
+                 service control policy"
+                    .to_owned(),
+                "a policy denies sqs:ReceiveMessage explicitly: change the one that the message names",
+            ),
+            (
+                "User: x is not authorized to perform: <script> on y".to_owned(),
+                "allow sqs:ReceiveMessage in the role's policy",
+            ),
+        ] {
+            assert_eq!(permission(call, &message), expected, "{message}");
+        }
+    }
+
+    #[test]
     fn kinds() {
-        use CallErrorKind::{AccessDenied, NoActiveAction, Rejected, Throttled, Unanswered, Unsent};
+        use CallErrorKind::{AccessDenied, Credentials, NoActiveAction, Rejected, Throttled, Unanswered};
         let no_action = "No active Lifecycle Action found with instance ID i-0123456789abcdef0";
         let cases = [
             (400, "ValidationError", no_action, NoActiveAction),
@@ -166,9 +255,18 @@ mod tests {
             (403, "AccessDenied", "", AccessDenied),
             (400, "com.amazonaws.sqs#AccessDeniedException", "", AccessDenied),
             (400, "Other", "User: x is not authorized to perform: y", AccessDenied),
-            (403, "ExpiredToken", "", Unsent),
-            (403, "InvalidClientTokenId", "", Unsent),
-            (400, "RequestExpired", "", Unsent),
+            (400, "KMS.AccessDeniedException", "", AccessDenied),
+            (403, "ExpiredToken", "", Credentials),
+            (403, "com.amazon.coral.service#ExpiredTokenException", "", Credentials),
+            (403, "InvalidClientTokenId", "", Credentials),
+            (400, "com.amazon.coral.service#UnrecognizedClientException", "", Credentials),
+            (403, "InvalidAccessKeyId", "", Credentials),
+            (403, "MissingAuthenticationToken", "", Credentials),
+            (401, "AuthFailure", "", Credentials),
+            (403, "SignatureDoesNotMatch", "", Credentials),
+            (403, "InvalidSignatureException", "", Credentials),
+            (400, "RequestExpired", "", Credentials),
+            (403, "Other", "The security token included in the request is expired", Credentials),
             (500, "ResourceContention", "", Unanswered),
             (503, "ServiceUnavailable", "", Unanswered),
             (400, "AWS.SimpleQueueService.NonExistentQueue", "", Rejected),

@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::{
 };
 
 use super::clients::Clients;
-use super::error::{classify, from_aws};
+use super::error::classify;
 use formats::imds::is_text;
 use formats::message;
 use formats::text::printable;
@@ -117,8 +117,7 @@ impl Clients {
     pub async fn delete(&self, queue_url: &str, receipt: &str) -> Result<(), CallError> {
         let call = "sqs:DeleteMessage";
         let request = self.sqs.delete_message().queue_url(queue_url).receipt_handle(receipt);
-        let answer = request.send().await.map_err(|error| classify(call, &error))?;
-        from_aws(call, &answer)
+        request.send().await.map(drop).map_err(|error| classify(call, &error))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{Source, failed};
+use super::{EX_CONFIG, Source, failed};
+use crate::aws::local;
 use crate::daemon;
 use crate::telemetry::log;
 
@@ -17,6 +18,11 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(loaded) => loaded.config,
         Err(code) => return code,
     };
+    let variable = |name: &str| std::env::var(name).ok();
+    if let Some(Err(why)) = config.simulation.clock.map(|_| local::simulation(variable)) {
+        eprintln!("drainhook: {why}");
+        return ExitCode::from(EX_CONFIG);
+    }
     log::start(&config.log);
     match daemon::run(config).await {
         Ok(()) => ExitCode::SUCCESS,

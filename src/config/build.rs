@@ -10,8 +10,8 @@ use super::keys::{self, KEYS, WhenUnset};
 use super::layers::Layers;
 use super::value::{Kind, Value};
 use super::{
-    Address, Agent, Config, ConfigError, Control, DrainAt, Imds, Instance, Journal, Lifecycle, Loaded, Log,
-    LogFormat, Method, OnExit, Origin, Problem, Queue, Setting, Simulation,
+    Address, Agent, Aws, Config, ConfigError, Control, DrainAt, Imds, Instance, Journal, Lifecycle, Loaded,
+    Log, LogFormat, Method, OnExit, Origin, Problem, Queue, Setting, Simulation,
 };
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
@@ -58,6 +58,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
         imds: Imds { poll: table("imds").required("poll") },
+        aws: Aws { allow_http: table("aws").optional("allow_http").unwrap_or_default() },
         instance: Instance { id: table("instance").optional("id") },
         control: Control { socket: table("control").required("socket") },
         journal: Journal { dir: table("journal").required("dir") },
@@ -235,4 +236,4 @@ macro_rules! from_value {
     )*};
 }
 
-from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale);
+from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Hosts => Vec<String>, Scale => Scale);

@@ -153,6 +153,7 @@ pub const KEYS: &[Key] = {
         key("lifecycle", "on_rebalance", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What a rebalance recommendation means. Set `drain` where Capacity Rebalancing is on: only then does Auto Scaling replace the instance."),
         key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only where the hook cannot be read."),
         key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is asked."),
+        key("aws", "allow_http", Kind::Hosts, Then("this machine and its link only"), "Hosts that AWS may be reached at by plain HTTP, such as a LocalStack in another container."),
         key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, only for where the metadata service cannot be reached."),
         key("control", "socket", Kind::SocketPath, Is("/run/drainhook/drainhook.sock"), "The socket that `drainhook status` and its like talk to."),
         key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "Where a drain under way is written down."),

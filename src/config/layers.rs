@@ -156,6 +156,10 @@ impl Layers {
                 (DeValue::Boolean(flag), Kind::Flag) => self.add(agent, key, &flag.to_string(), origin),
                 (DeValue::String(_), Kind::Flag) => self.wrong(key, file.given(value), None, origin),
                 (DeValue::String(text), _) => self.add(agent, key, text, origin),
+                (DeValue::Array(items), Kind::Hosts) if items.iter().all(is_string) => {
+                    let hosts: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
+                    self.add(agent, key, &hosts.join(","), origin);
+                }
                 (other, _) => {
                     let given = format!("{} ({})", file.given(value), with_article(other.type_str()));
                     self.wrong(key, given, None, origin);
@@ -242,6 +246,10 @@ fn section_and_name(rest: &str) -> Option<(&str, &str)> {
         KEYS.iter().find(meant).map(|key| (&rest[..key.section.len()], &rest[key.section.len() + 1..]))
     };
     rest.split_once("__").or_else(one_underscore)
+}
+
+fn is_string(item: &Spanned<DeValue<'_>>) -> bool {
+    matches!(item.get_ref(), DeValue::String(_))
 }
 
 fn not_a_table(origin: Origin, section: &str, found: &DeValue<'_>) -> Problem {

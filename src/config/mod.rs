@@ -49,6 +49,8 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     /// `[imds]`
     pub imds: Imds,
+    /// `[aws]`
+    pub aws: Aws,
     /// `[instance]`
     pub instance: Instance,
     /// `[control]`
@@ -144,6 +146,13 @@ pub struct Lifecycle {
 pub struct Imds {
     /// How often it is asked.
     pub poll: Duration,
+}
+
+/// How AWS is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aws {
+    /// The hosts that may be asked by plain HTTP, besides this machine and its link.
+    pub allow_http: Vec<String>,
 }
 
 /// This instance.

@@ -66,6 +66,8 @@ fn every_key_reaches_the_configuration() {
         heartbeat_timeout = "5m"
         [imds]
         poll = "2s"
+        [aws]
+        allow_http = ["localstack", "10.0.0.1"]
         [instance]
         id = "i-0123456789abcdef0"
         [control]
@@ -107,6 +109,7 @@ fn every_key_reaches_the_configuration() {
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         imds: Imds { poll: Duration::from_secs(2) },
+        aws: Aws { allow_http: vec!["localstack".into(), "10.0.0.1".into()] },
         instance: Instance { id: Some("i-0123456789abcdef0".into()) },
         control: Control { socket: "/tmp/d.sock".into() },
         journal: Journal { dir: "/tmp/d".into() },

@@ -41,6 +41,8 @@ pub enum Kind {
     GroupName,
     /// An EC2 instance id.
     InstanceId,
+    /// Host names or addresses without ports.
+    Hosts,
     /// How simulated time runs.
     Scale,
 }
@@ -56,6 +58,8 @@ pub enum Value {
     Flag(bool),
     /// Of kind `Duration`.
     Duration(Duration),
+    /// Of kind `Hosts`.
+    Hosts(Vec<String>),
     /// Of kind `Scale`.
     Scale(Scale),
 }
@@ -104,6 +108,7 @@ impl Kind {
             Kind::HookName => words(text.len() <= NAME_LENGTH_MAX && text.chars().all(is_hook_char)),
             Kind::GroupName => words(text.chars().count() <= NAME_LENGTH_MAX && !text.contains(':')),
             Kind::InstanceId => words(is_instance_id(text)),
+            Kind::Hosts => hosts(text).map(Value::Hosts).ok_or(None),
             Kind::Scale => Scale::try_from(text.to_owned()).map(Value::Scale).map_err(|_| None),
         }
     }
@@ -130,6 +135,7 @@ impl Kind {
             Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
             Kind::GroupName => "the name of an Auto Scaling group".to_owned(),
             Kind::InstanceId => "an instance id (`i-` and 8 to 17 hexadecimal digits)".to_owned(),
+            Kind::Hosts => "host names or addresses, separated by commas".to_owned(),
             Kind::Scale => "EPOCH_MSxSPEED, such as `1764000000000x60`".to_owned(),
         }
     }
@@ -150,6 +156,7 @@ impl Kind {
             | Kind::HookName
             | Kind::GroupName
             | Kind::InstanceId
+            | Kind::Hosts
             | Kind::Scale => None,
         }
     }
@@ -190,6 +197,16 @@ fn is_queue_url(text: &str) -> bool {
         && parts
             .iter()
             .all(|part| (1..=QUEUE_NAME_LENGTH_MAX).contains(&part.len()) && part.chars().all(is_name_char))
+}
+
+/// Each is a host as a URL has it, without scheme, port and path.
+fn hosts(text: &str) -> Option<Vec<String>> {
+    let host = |host: &str| {
+        let url = reqwest::Url::parse(&format!("http://{host}/")).ok()?;
+        let is_host = url.host_str().is_some_and(|found| found.eq_ignore_ascii_case(host));
+        is_host.then(|| host.to_owned())
+    };
+    text.split(',').map(|one| host(one.trim())).collect()
 }
 
 fn is_http_path(text: &str) -> bool {
@@ -327,6 +344,19 @@ mod tests {
             url("https://localhost"),
             Err(Some("agents are local and reached by plain HTTP: write http:// or use `unix`"))
         );
+    }
+
+    #[test]
+    fn lists_of_hosts() {
+        let good = |hosts: &[&str]| Ok(Value::Hosts(hosts.iter().map(|host| (*host).to_owned()).collect()));
+        assert_eq!(Kind::Hosts.parse("localstack"), good(&["localstack"]));
+        assert_eq!(
+            Kind::Hosts.parse("10.0.0.1, [fd00::1],LocalStack"),
+            good(&["10.0.0.1", "[fd00::1]", "LocalStack"])
+        );
+        for bad in ["", ",", "a,", "http://a", "a:80", "a/b", "a b", "user@a"] {
+            assert!(Kind::Hosts.parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use super::perform::Performer;
 use super::{finished, settings};
 use crate::agent::http::EndpointError;
+use crate::aws::clients::KeptClients;
 use crate::aws::imds::Identity;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -30,7 +30,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         agents: settings::agents(config)?,
         queue_url: None,
         journal: Err("whoever asked asks again".to_owned()),
-        clients: OnceCell::new(),
+        aws: KeptClients::new(settings::aws(config)),
     });
     let settings = Settings { group: None, hook: None, queue: false, ..settings::machine(config, &identity) };
     let mut machine = Machine::new(settings, clock.now());

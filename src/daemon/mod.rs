@@ -18,10 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::agent::http::EndpointError;
+use crate::aws::clients::KeptClients;
 use crate::aws::imds::{Imds, ImdsError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -116,7 +117,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         agents,
         queue_url: config.queue.url.clone(),
         journal,
-        clients: OnceCell::new(),
+        aws: KeptClients::new(settings::aws(&config)),
     };
     for warning in config::warnings(&config) {
         tracing::warn!("{warning}");
@@ -208,7 +209,11 @@ impl Shell {
         // What ends a drain by withdrawing it is still a part of it.
         let drain_before = self.machine.drain_id();
         let Output { effects, reports, answer } = self.machine.handle(now, event);
-        let drain = self.machine.drain_id().or(drain_before);
+        let drain_after = self.machine.drain_id();
+        if drain_before.is_some() && drain_after.is_none() {
+            self.performer.aws.drain_ended();
+        }
+        let drain = drain_after.or(drain_before);
         for report in &reports {
             tell(report, drain.as_deref());
         }

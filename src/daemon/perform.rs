@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
-
 use super::journal::JournalFile;
 use crate::agent::http::Agent;
 use crate::aws::autoscaling::Whose;
-use crate::aws::clients::Clients;
+use crate::aws::clients::KeptClients;
 use crate::clock::Clock;
 use machine::effect::{AgentRequest, EffectId};
 use machine::event::{CallError, CallErrorKind};
@@ -34,9 +32,6 @@ const STATUS_LIMIT: Duration = Duration::from_secs(30);
 /// A write and two syncs. A disk that takes longer must not hold up a drain.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest name of a Region, in bytes: as long as a label of a host name.
-const REGION_MAX: usize = 63;
-
 /// What effects are performed with.
 #[derive(Debug)]
 pub struct Performer {
@@ -50,8 +45,8 @@ pub struct Performer {
     pub queue_url: Option<String>,
     /// Where the journal goes; or why it cannot go anywhere.
     pub journal: Result<JournalFile, String>,
-    /// Made at the first call: an idle instance needs none.
-    pub clients: OnceCell<Clients>,
+    /// The calls to AWS.
+    pub aws: KeptClients,
 }
 
 impl Performer {
@@ -72,62 +67,46 @@ impl Performer {
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
             Effect::Heartbeat { id, action, limit } => {
                 let limit = self.clock.real(limit).clamp(HEARTBEAT_LIMIT_LEAST, CALL_LIMIT);
-                let call =
-                    async { self.clients().await?.heartbeat(&action, Whose::Instance(instance_id)).await };
+                let call = self
+                    .aws
+                    .call(|aws| async move { aws.heartbeat(&action, Whose::Instance(instance_id)).await });
                 let result = within(limit, "RecordLifecycleActionHeartbeat", call).await;
                 Event::HeartbeatAnswered { id, result }
             }
             Effect::Complete { id, action, result } => {
-                let call = async {
-                    self.clients().await?.complete(&action, Whose::Instance(instance_id), result).await
-                };
+                let call = self.aws.call(|aws| async move {
+                    aws.complete(&action, Whose::Instance(instance_id), result).await
+                });
                 let result = within(CALL_LIMIT, "CompleteLifecycleAction", call).await;
                 Event::CompletionAnswered { id, result }
             }
             Effect::DescribeInstance { id } => {
-                let call = async { self.clients().await?.describe_instance(instance_id).await };
+                let call = self.aws.call(|aws| async move { aws.describe_instance(instance_id).await });
                 let result = within(CALL_LIMIT, "DescribeAutoScalingInstances", call).await;
                 Event::InstanceDescribed { id, result }
             }
             Effect::DescribeHooks { id, group } => {
-                let call = async { self.clients().await?.describe_hooks(&group).await };
+                let call = self.aws.call(|aws| async move { aws.describe_hooks(&group).await });
                 let result = within(CALL_LIMIT, "DescribeLifecycleHooks", call).await;
                 Event::HooksDescribed { id, result }
             }
             Effect::ReceiveMessages { id, wait, most } => {
-                let call = async { self.clients().await?.receive(self.queue()?, wait, most).await };
+                let call = self.aws.call(|aws| async move { aws.receive(self.queue()?, wait, most).await });
                 let result = within(wait + RECEIVE_GRACE, "ReceiveMessage", call).await;
                 Event::MessagesReceived { id, result }
             }
             Effect::SetVisibility { id, entries } => {
-                let call = async { self.clients().await?.set_visibility(self.queue()?, &entries).await };
+                let call =
+                    self.aws.call(|aws| async move { aws.set_visibility(self.queue()?, &entries).await });
                 let result = within(CALL_LIMIT, "ChangeMessageVisibilityBatch", call).await;
                 Event::VisibilitySet { id, result }
             }
             Effect::DeleteMessage { id, receipt } => {
-                let call = async { self.clients().await?.delete(self.queue()?, &receipt).await };
+                let call = self.aws.call(|aws| async move { aws.delete(self.queue()?, &receipt).await });
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
             }
         })
-    }
-
-    async fn clients(&self) -> Result<&Clients, CallError> {
-        self.clients
-            .get_or_try_init(|| async {
-                let clients = Clients::connect().await;
-                // Without a Region nothing can ever be sent: it is looked for again at the next call.
-                match clients.region() {
-                    Some(region) if is_region(region) => Ok(clients),
-                    Some(region) => Err(unsent(&format!(
-                        "{region:?} is no AWS Region; expected one such as eu-west-1: check AWS_REGION"
-                    ))),
-                    None => Err(unsent(
-                        "no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION",
-                    )),
-                }
-            })
-            .await
     }
 
     fn queue(&self) -> Result<&str, CallError> {
@@ -177,12 +156,6 @@ async fn within<T>(
             ),
         })
     })
-}
-
-/// Whether a text can be a part of a service's host name.
-fn is_region(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=REGION_MAX).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn unsent(message: &str) -> CallError {

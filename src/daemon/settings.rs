@@ -1,6 +1,7 @@
 //! From the configuration to what the machine and the adapters want to know.
 
 use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
+use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{self, Address, Config};
 use machine::settings::{AgentSettings, Settings};
@@ -32,6 +33,11 @@ fn queue_name(url: &str) -> Option<String> {
     let mut parts = url.trim_end_matches('/').rsplit('/');
     let (name, account) = (parts.next()?, parts.next()?);
     Some(format!("{account}/{name}"))
+}
+
+/// What the calls to AWS need to know.
+pub fn aws(config: &Config) -> clients::Settings {
+    clients::Settings { allow_http: config.aws.allow_http.clone(), queue_url: config.queue.url.clone() }
 }
 
 /// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).

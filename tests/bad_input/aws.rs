@@ -155,7 +155,7 @@ fn broken_connections(call: &str) -> Vec<Bad> {
 /// only when all calls of the drain have been.
 async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     let mut config = WorldConfig {
-        hooks: vec![HookSpec::terminating("drain", Duration::from_secs(4800))],
+        hooks: vec![HookSpec::terminating("drain", Duration::from_secs(7200))],
         load_balancer_drain: Some(Duration::from_secs(100)),
         work: Work { items: 0, ..Work::default() },
         ..world(0, 1)

@@ -4,6 +4,7 @@
 mod support;
 
 mod agents;
+mod aws;
 mod completion;
 mod control;
 mod crash;

@@ -182,6 +182,31 @@ async fn no_region_and_no_credentials() {
     expect(&stage, &settings, "credentials", "failed", "an instance profile").await;
 }
 
+/// Nothing can be asked by https, and the table says what to install.
+#[tokio::test]
+async fn no_root_certificates() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let aws = crate::support::nobody().await.replace("http:", "https:");
+    let settings = [
+        ("AWS_ENDPOINT_URL", aws.as_str()),
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("SSL_CERT_DIR", "/nonexistent"),
+    ];
+    let ran = expect(&stage, &settings, "group", "warning", "install the package ca-certificates").await;
+    assert_eq!(row(&ran, "queue")["state"], "failed", "{ran:?}");
+}
+
+/// The endpoint is on another host and has no TLS.
+#[tokio::test]
+async fn plain_http_to_another_host() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let url = stage.service.aws_url().replace("127.0.0.1", "0.0.0.0");
+    let settings = [("AWS_ENDPOINT_URL", url.as_str())];
+    expect(&stage, &settings, "group", "warning", "name the host in aws.allow_http").await;
+    let settings = [settings[0], ("DRAINHOOK_AWS__ALLOW_HTTP", "0.0.0.0")];
+    expect(&stage, &settings, "group", "ok", "").await;
+}
+
 #[tokio::test]
 async fn hooks() {
     let hook = |name: &str, secs| HookSpec::terminating(name, Duration::from_secs(secs));

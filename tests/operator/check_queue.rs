@@ -6,6 +6,7 @@ use sim::world::{Happening, QueueSpec, WorldConfig};
 
 use crate::check::{expect, row};
 use crate::support::daemon::Stage;
+use crate::support::{Server, answer};
 use crate::world;
 
 const QUEUE: &str = "workers-termination";
@@ -47,6 +48,27 @@ async fn nobody_may_send() {
     stage.service.world(hook).expect("it exists");
     let ran = expect(&stage, &[], "queue", "ok", "").await;
     assert!(row(&ran, "queue")["found"].to_string().contains("fed by the hook itself"), "{ran:?}");
+}
+
+/// The queue is encrypted under AWS's own key for SQS, and a rule of EventBridge feeds it: nothing would arrive.
+#[tokio::test]
+async fn a_key_that_eventbridge_may_not_use() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let arn = "arn:aws:sqs:eu-west-1:123456789012:workers-termination";
+    let policy = format!(
+        r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"Service":"events.amazonaws.com"}},"Action":"sqs:SendMessage","Resource":"{arn}"}}]}}"#
+    );
+    let attributes = serde_json::json!({"Attributes": {
+        "QueueArn": arn, "Policy": policy, "KmsMasterKeyId": "alias/aws/sqs", "MessageRetentionPeriod": "3600",
+        "ApproximateNumberOfMessages": "0",
+    }});
+    let aws = Server::before(stage.service.aws_url(), move |request| {
+        let is_asked = request.header("x-amz-target") == Some("AmazonSQS.GetQueueAttributes");
+        let headers = [("content-type", "application/x-amz-json-1.0")];
+        is_asked.then(|| answer(200, &headers, attributes.to_string()))
+    })
+    .await;
+    expect(&stage, &[("AWS_ENDPOINT_URL", &aws.url)], "queue", "failed", "SqsManagedSseEnabled").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 pub mod command;
 pub mod daemon;
 pub mod lossy;
+pub mod tls;
 pub mod world;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub enum Reply {
     Dripping(Vec<u8>, Duration),
     /// The answer of the server behind, so much later.
     Late(Duration),
+    /// The answer of the server behind, without this header.
+    Without(&'static str),
     /// No answer, ever, on an open connection.
     Silence,
     /// The connection is closed without an answer.
@@ -209,11 +212,12 @@ async fn serve(
         let reply = (shared.script)(&request);
         shared.seen.lock().expect("no panics").push(request.clone());
         let written = match reply {
-            None => pass_on(stream, &request, shared).await,
+            None => pass_on(stream, &request, shared, None).await,
             Some(Reply::Late(pause)) => {
                 tokio::time::sleep(pause).await;
-                pass_on(stream, &request, shared).await
+                pass_on(stream, &request, shared, None).await
             }
+            Some(Reply::Without(header)) => pass_on(stream, &request, shared, Some(header)).await,
             Some(Reply::Bytes(bytes)) => stream.write_all(&bytes).await,
             Some(Reply::BytesThenClose(bytes)) => {
                 let _ = stream.write_all(&bytes).await;
@@ -269,6 +273,7 @@ async fn pass_on(
     stream: &mut (impl AsyncWrite + Unpin),
     request: &Request,
     shared: &Shared,
+    without: Option<&str>,
 ) -> std::io::Result<()> {
     let upstream = shared.upstream.as_deref().expect("somebody behind");
     let mut behind = BufReader::new(TcpStream::connect(upstream).await?);
@@ -285,7 +290,13 @@ async fn pass_on(
     let start = answer.len();
     answer.resize(start + length, 0);
     behind.read_exact(&mut answer[start..]).await?;
-    stream.write_all(&answer).await
+    let is_left_out = |line: &&str| {
+        let name = line.split_once(':').map(|(name, _)| name);
+        without.is_some_and(|left_out| name.is_some_and(|name| name.eq_ignore_ascii_case(left_out)))
+    };
+    let lines = head.head.split_inclusive("\r\n").filter(|line| !is_left_out(line));
+    stream.write_all(lines.collect::<String>().as_bytes()).await?;
+    stream.write_all(&answer[start..]).await
 }
 
 pub async fn read_request(stream: &mut (impl AsyncRead + Unpin), connection: usize) -> Option<Request> {

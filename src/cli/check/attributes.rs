@@ -54,7 +54,42 @@ pub fn judge(all: &BTreeMap<String, String>, targets: Option<&[&str]>) -> Part {
     if text("FifoQueue") == "true" {
         part = part.failed("it is a FIFO queue, and lifecycle hooks notify standard queues only");
     }
+    if is_key_of_sqs(text("KmsMasterKeyId")) {
+        part = readable(part, &senders, targets, arn);
+    }
     fed(part, &senders, targets, arn)
+}
+
+/// Whether the queue is encrypted under the key that AWS manages for SQS, by its alias or the alias's ARN.
+fn is_key_of_sqs(key: &str) -> bool {
+    key == KEY_OF_SQS || key.rsplit_once(':').is_some_and(|(_, alias)| alias == KEY_OF_SQS)
+}
+
+/// The policy of this key cannot be changed, and it permits the account's own roles only.
+const KEY_OF_SQS: &str = "alias/aws/sqs";
+
+/// Whether those who feed the queue may use the key of SQS.
+fn readable(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> Part {
+    let services: Vec<&str> = senders
+        .iter()
+        .filter(|sender| match sender {
+            Sender::EventBridge | Sender::Sns => true,
+            Sender::Anyone | Sender::Other(_) => false,
+        })
+        .map(Sender::name)
+        .collect();
+    if services.is_empty() {
+        return part;
+    }
+    let advice = format!(
+        "it is encrypted under {KEY_OF_SQS}, which {} may not use: no message from there will come; set \
+         SqsManagedSseEnabled to true in place of KmsMasterKeyId, or name a key of your own whose policy allows {} \
+         kms:GenerateDataKey and kms:Decrypt",
+        services.join(" and "),
+        if services.len() == 1 { "it" } else { "them" }
+    );
+    // The hook sends with a role of the account, which may use the key.
+    if is_direct(targets, arn) { part.warning(advice) } else { part.failed(advice) }
 }
 
 /// Who may send, in a few words.
@@ -140,6 +175,29 @@ mod tests {
             let part = judge(&all, Some(&[]));
             assert_eq!(part.state, state, "{name}");
             assert!(part.advice[0].contains(expected), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn keys_that_the_senders_may_not_use() {
+        let with = |key: &str, policy: String, targets: &[&str]| {
+            let mut all = good();
+            all.insert("KmsMasterKeyId".to_owned(), key.to_owned());
+            all.insert("Policy".to_owned(), policy);
+            judge(&all, Some(targets))
+        };
+        let events = || policy("events.amazonaws.com");
+        for key in ["alias/aws/sqs", "arn:aws:kms:eu-west-1:123456789012:alias/aws/sqs"] {
+            let part = with(key, events(), &[]);
+            assert_eq!(part.state, State::Failed, "{key}");
+            assert!(part.advice[0].contains("EventBridge may not use"), "{part:?}");
+            assert!(part.advice[0].contains("SqsManagedSseEnabled"), "{part:?}");
+        }
+        assert_eq!(with("alias/aws/sqs", policy("sns.amazonaws.com"), &[]).state, State::Failed);
+        assert_eq!(with("alias/aws/sqs", String::new(), &[ARN]).state, State::Ok, "the hook's role may");
+        assert_eq!(with("alias/aws/sqs", events(), &[ARN]).state, State::Warning, "the hook's messages come");
+        for other in ["", "alias/my/sqs", "alias/aws/sqs2", "0a1b2c3d-0000-0000-0000-000000000000"] {
+            assert_eq!(with(other, events(), &[]).state, State::Ok, "{other}");
         }
     }
 

@@ -20,8 +20,10 @@ use std::time::Duration;
 use super::Source;
 use super::output::{put, put_line};
 use crate::aws::clients::Clients;
+use crate::aws::local::simulation;
 use crate::clock::Clock;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
+use crate::daemon::settings;
 pub use local::agents;
 use machine::event::{CallError, CallErrorKind};
 use part::table;
@@ -67,7 +69,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     let remote = async {
         let (imds, identity) = imds::look(config, clock).await;
         let journal = local::journal(config, &identity.instance_id).await;
-        let Some(clients) = connect().await else {
+        let Some(clients) = connect(config).await else {
             return (journal, imds, autoscaling::no_clients());
         };
         let mut parts = vec![autoscaling::credentials(&clients).await];
@@ -91,15 +93,21 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     };
     let (daemon, agents, (journal, imds, remote)) =
         tokio::join!(local::daemon(config), local::agents(config), remote);
-    let mut parts = vec![local::configuration(loaded), journal, daemon, imds];
+    let mut configuration = local::configuration(loaded);
+    let simulation = config.simulation.clock.map(|_| simulation(|name| std::env::var(name).ok()));
+    if let Some(Err(why)) = simulation {
+        configuration = configuration.failed(why);
+    }
+    let mut parts = vec![configuration, journal, daemon, imds];
     parts.extend(agents);
     parts.extend(remote);
     parts
 }
 
 /// Finding Region and credentials' source may ask IMDS.
-async fn connect() -> Option<Clients> {
-    tokio::time::timeout(CALL_LIMIT, Clients::connect()).await.ok()
+async fn connect(config: &Config) -> Option<Clients> {
+    let settings = settings::aws(config);
+    tokio::time::timeout(CALL_LIMIT, Clients::connect(&settings)).await.ok()
 }
 
 /// One call, within its time limit.

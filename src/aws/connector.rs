@@ -1,0 +1,276 @@
+//! Sends every request of the SDK, and every request for credentials: with TLS or without, through a proxy or directly.
+//!
+//! A request that fails says which host was tried and what to do. Nothing here can panic for want of certificates.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::iter::successors;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Connector, ConnectorBuilder};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::{BodyExt, Limited};
+use hyper_util::client::legacy;
+use reqwest::Url;
+use tokio::sync::OnceCell;
+
+use super::local::PlainHttp;
+use super::proxy::{self, Proxy};
+use super::roots;
+use super::success::{self, Expected, Success};
+use crate::http::causes;
+
+/// The longest answer that is read: a message of the queue, 1 MiB, however JSON escapes it. Where ten together are more,
+/// the machine asks for fewer.
+pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
+
+/// Why a request has no answer of AWS.
+#[derive(Debug, thiserror::Error)]
+#[error("{to}: {why}; {advice}")]
+pub(super) struct Failure {
+    /// `https://host:port`, and the proxy.
+    to: String,
+    why: String,
+    advice: &'static str,
+    /// Whether the request surely never left.
+    pub unsent: bool,
+}
+
+/// What all connectors share.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    plain: PlainHttp,
+    proxy: Proxy,
+    /// The bundle of root certificates, once the SDK's configuration has been read.
+    bundle: OnceLock<Option<PathBuf>>,
+}
+
+impl Ways {
+    /// As this process's environment has them. Plain HTTP may go to these hosts besides local ones.
+    pub fn from_env(allow_http: &[String]) -> Arc<Self> {
+        let proxy = Proxy::from_variables(|name| std::env::var(name).ok());
+        Arc::new(Ways { plain: PlainHttp::new(allow_http), proxy, bundle: OnceLock::new() })
+    }
+
+    /// Names the bundle. No https request leaves before.
+    pub fn trust(&self, bundle: Option<PathBuf>) {
+        // It is named once, by whoever made this.
+        let _ = self.bundle.set(bundle);
+    }
+}
+
+/// The HTTP client of every SDK client, and of the providers of their credentials.
+pub(super) fn http_client(ways: Arc<Ways>) -> SharedHttpClient {
+    // The SDK asks for a connector per call; connections live in the connector, so each kind is kept.
+    type Kept = (Limits, SharedHttpConnector);
+    let kept: Mutex<Vec<Kept>> = Mutex::default();
+    http_client_fn(move |settings, components| {
+        let limits = (settings.connect_timeout(), settings.read_timeout());
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, connector)) = kept.iter().find(|(known, _)| *known == limits) {
+            return connector.clone();
+        }
+        let sender = Sender::new(settings, components, Arc::clone(&ways));
+        let connector = SharedHttpConnector::new(SharedSender(Arc::new(sender)));
+        kept.push((limits, connector.clone()));
+        connector
+    })
+}
+
+/// Connect and read limits: what the SDK distinguishes connectors by.
+type Limits = (Option<Duration>, Option<Duration>);
+
+/// Sends requests, and caps the answers.
+struct Sender {
+    builder: ConnectorBuilder,
+    ways: Arc<Ways>,
+    plain: Connector,
+    /// Made when the first request with TLS leaves, and tried again until there are roots.
+    direct: OnceCell<Connector>,
+    proxied: OnceCell<Connector>,
+}
+
+#[derive(Clone)]
+struct SharedSender(Arc<Sender>);
+
+impl fmt::Debug for SharedSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSender").finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for SharedSender {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let sender = Arc::clone(&self.0);
+        HttpConnectorFuture::new(async move { sender.send(request).await })
+    }
+}
+
+impl Sender {
+    fn new(settings: &HttpConnectorSettings, components: &RuntimeComponents, ways: Arc<Ways>) -> Self {
+        let mut builder = Connector::builder().connector_settings(settings.clone());
+        builder.set_sleep_impl(components.sleep_impl());
+        let no_roots =
+            TlsContext::builder().with_trust_store(TrustStore::empty()).build().unwrap_or_default();
+        let plain = builder.clone().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(no_roots);
+        let plain = plain.build_with_resolver(ways.plain.clone());
+        Sender { builder, ways, plain, direct: OnceCell::new(), proxied: OnceCell::new() }
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = Target::of(request.uri());
+        let proxy = if target.is_plain { None } else { self.ways.proxy.of(&target.host, target.port) };
+        let to = match proxy {
+            Some(url) => format!("{} through the proxy {}", target.origin, proxy::address(url)),
+            None => target.origin.clone(),
+        };
+        let unsent = |why: String, advice| {
+            let failure = Failure { to: to.clone(), why, advice, unsent: true };
+            ConnectorError::user(Box::new(failure))
+        };
+        let connector = if target.is_plain {
+            // Plain HTTP is IMDS, a container's credentials or a simulator: never proxied, and in no need of roots.
+            self.ways.plain.check(&target.host).map_err(|error| unsent(error.to_string(), NOT_SENT))?;
+            &self.plain
+        } else {
+            self.with_tls(proxy).await.map_err(|why| unsent(why, NOT_SENT))?
+        };
+        let expected = success::expected(request.headers().get("x-amz-target"), body_of(&request));
+        let answer = match connector.call(request).await {
+            Ok(response) => whole(response, &expected).await,
+            Err(error) => Err(error.into_source()),
+        };
+        answer.map_err(|error| {
+            let (why, advice, unsent) = explain(&*error, proxy.is_some());
+            ConnectorError::io(Box::new(Failure { to, why, advice, unsent }))
+        })
+    }
+
+    /// The connector for https, with its roots; or why there is none.
+    async fn with_tls(&self, proxy: Option<&str>) -> Result<&Connector, String> {
+        let cell = if proxy.is_some() { &self.proxied } else { &self.direct };
+        let make = || async {
+            let proxy = match proxy {
+                None => ProxyConfig::disabled(),
+                Some(url) => ProxyConfig::https(url).map_err(|error| {
+                    format!("{error}; check HTTPS_PROXY (http:// or https://, host and port)")
+                })?,
+            };
+            let bundle = self.ways.bundle.get().cloned().flatten();
+            // A disk that hangs must hold up nothing else.
+            let loaded = tokio::task::spawn_blocking(move || roots::load(bundle.as_deref())).await;
+            let roots = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            let builder = self.builder.clone().proxy_config(proxy);
+            Ok(builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(roots).build())
+        };
+        cell.get_or_try_init(make).await
+    }
+}
+
+const NOT_SENT: &str = "it was not sent";
+
+/// Where a request goes.
+struct Target {
+    is_plain: bool,
+    host: String,
+    port: u16,
+    /// `https://host:port`
+    origin: String,
+}
+
+impl Target {
+    fn of(uri: &str) -> Self {
+        let url = Url::parse(uri).ok();
+        let is_plain = !uri.starts_with("https:");
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
+        let port = url.as_ref().and_then(Url::port_or_known_default).unwrap_or_default();
+        let scheme = if is_plain { "http" } else { "https" };
+        Target { is_plain, origin: format!("{scheme}://{host}:{port}"), host, port }
+    }
+}
+
+fn body_of(request: &HttpRequest) -> &[u8] {
+    request.body().bytes().unwrap_or_default()
+}
+
+/// Reads an answer to its end. One that is too long or breaks off is an error, and so is a success that is not AWS's.
+async fn whole(
+    mut response: HttpResponse,
+    expected: &Expected,
+) -> Result<HttpResponse, Box<dyn Error + Send + Sync>> {
+    let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+    let body = Limited::new(body, RESPONSE_MAX).collect().await?.to_bytes();
+    let headers = response.headers();
+    let success = Success {
+        has_request_id: headers.contains_key("x-amzn-requestid"),
+        content_type: headers.get("content-type").unwrap_or_default(),
+        body: &body,
+    };
+    if response.status().is_success()
+        && let Some(flaw) = success::flaw(expected, &success)
+    {
+        return Err(flaw.into());
+    }
+    *response.body_mut() = SdkBody::from(body);
+    Ok(response)
+}
+
+/// What happened, what to do, and whether the request surely never left.
+fn explain(error: &(dyn Error + 'static), is_proxied: bool) -> (String, &'static str, bool) {
+    let unsent = error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect);
+    if !unsent {
+        return (causes(error), "it may have taken effect", false);
+    }
+    let chain = || successors(Some(error), |&error| error.source());
+    let io = chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).next();
+    let told = causes(error).to_ascii_lowercase();
+    let (why, advice) = if told.contains("timed out") || told.contains("timeout") {
+        ("no connection in time".to_owned(), UNREACHED)
+    } else if told.contains("plain http") {
+        (causes_from(error, "plain HTTP"), NOT_SENT)
+    } else if told.contains("dns") || told.contains("lookup address") || told.contains("resolve") {
+        (causes(error), "it was not sent; check the Region, the endpoint, and the instance's DNS resolver")
+    } else if told.contains("certificate") {
+        (
+            causes(error),
+            "it was not sent; where a proxy inspects TLS, set AWS_CA_BUNDLE to a file with its CA certificate",
+        )
+    } else if is_proxied {
+        (
+            causes(error),
+            "it was not sent; check HTTPS_PROXY and NO_PROXY, and that the proxy lets this host through",
+        )
+    } else {
+        match io {
+            Some(io::ErrorKind::ConnectionRefused) => (
+                "connection refused".to_owned(),
+                "it was not sent; nothing is listening there: check the endpoint",
+            ),
+            _ => (causes(error), UNREACHED),
+        }
+    };
+    (why, advice, true)
+}
+
+const UNREACHED: &str = "it was not sent; check the way to it: a NAT gateway or a VPC endpoint, the security groups, a proxy \
+                         (HTTPS_PROXY)";
+
+/// The causes from the first that starts so: what the HTTP client puts around them says nothing.
+fn causes_from(error: &(dyn Error + 'static), start: &str) -> String {
+    let mut chain = successors(Some(error), |&error| error.source());
+    chain
+        .find(|cause| cause.to_string().starts_with(start))
+        .map_or_else(|| causes(error), ToString::to_string)
+}

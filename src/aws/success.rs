@@ -1,0 +1,147 @@
+//! Whether a success is AWS's own. A proxy's sign-in page is a 200 as well. Pure.
+//!
+//! An answer in XML names the call in its outermost element. Some answers of SQS have no document: those show by
+//! their header that they are AWS's. `x-amzn-RequestId` is not relied on, because some proxies strip it.
+
+use formats::text::printable;
+
+/// How much of an answer that is not AWS's is told, in characters.
+const START_MAX: usize = 60;
+
+/// What a call's success looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// A document of the Query protocol, whose outermost element is named after the call.
+    Xml {
+        /// Such as `RecordLifecycleActionHeartbeatResponse`.
+        root: String,
+    },
+    /// A document of the JSON protocol, or none.
+    Json,
+    /// Not of a service's call.
+    Anything,
+}
+
+/// What a success looks like, by the request's `x-amz-target` and body.
+pub(super) fn expected(target: Option<&str>, body: &[u8]) -> Expected {
+    if target.is_some() {
+        return Expected::Json;
+    }
+    let form = std::str::from_utf8(body).unwrap_or_default();
+    match form.split('&').find_map(|field| field.strip_prefix("Action=")) {
+        Some(action) => Expected::Xml { root: format!("{action}Response") },
+        None => Expected::Anything,
+    }
+}
+
+/// A success, as far as it shows who answered.
+pub(super) struct Success<'a> {
+    /// Whether it has the header `x-amzn-requestid`.
+    pub has_request_id: bool,
+    /// Its `content-type`.
+    pub content_type: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+/// What is wrong with a success, if anything is.
+pub(super) fn flaw(expected: &Expected, success: &Success<'_>) -> Option<String> {
+    let text = String::from_utf8_lossy(success.body);
+    let text = text.trim();
+    let start = || printable(text, START_MAX);
+    let not_aws = "so it was not AWS that answered; check the proxy and the endpoint";
+    match expected {
+        Expected::Xml { root } if root_name(text) != Some(root) => {
+            Some(format!("answered 200 with {:?} in place of a {root}, {not_aws}", start()))
+        }
+        Expected::Json if !is_json(success, text) => Some(format!(
+            "answered 200 without a request id and with {:?} in place of JSON, {not_aws}",
+            start()
+        )),
+        // The SDK would take it for a shorter list.
+        Expected::Xml { .. } | Expected::Json | Expected::Anything => {
+            is_cut(text).then(|| "answered 200 with XML whose end is missing".to_owned())
+        }
+    }
+}
+
+fn is_json(success: &Success<'_>, text: &str) -> bool {
+    let is_marked = success.has_request_id || success.content_type.starts_with("application/x-amz-json");
+    is_marked && (text.is_empty() || text.starts_with('{'))
+}
+
+/// The name of the outermost element.
+fn root_name(text: &str) -> Option<&str> {
+    let root = root(text)?;
+    root.split([' ', '\n', '\r', '\t', '>', '/']).next()
+}
+
+/// The outermost element's start, without `<`.
+fn root(text: &str) -> Option<&str> {
+    text.strip_prefix('<')?;
+    text.split('<').skip(1).find(|tag| !tag.starts_with(['?', '!']))
+}
+
+/// Whether a text begins as XML and does not end with the end of its outermost element.
+fn is_cut(text: &str) -> bool {
+    if !text.starts_with('<') {
+        return false;
+    }
+    let name = root_name(text).unwrap_or_default();
+    let is_empty = root(text).is_some_and(|root| root.ends_with("/>") && text.ends_with(root));
+    !is_empty && !text.ends_with(&format!("</{name}>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_whose_end_is_missing() {
+        for whole in [
+            "",
+            "{",
+            "i-1 < i-2",
+            "<a/>",
+            "<a x='1'/>",
+            "<?xml version='1.0'?>\n<!-- b --><a><b/></a>",
+            "<a></a>",
+        ] {
+            assert!(!is_cut(whole), "{whole}");
+        }
+        for cut in ["<", "<a", "<a>", "<a><b/>", "<a><b></b>", "<a></a", "<?xml version='1.0'?><a b='</c>'>"]
+        {
+            assert!(is_cut(cut), "{cut}");
+        }
+    }
+
+    #[test]
+    fn whose_success() {
+        let heartbeat =
+            expected(None, b"Action=RecordLifecycleActionHeartbeat&Version=2011-01-01&InstanceId=i-1");
+        let delete = expected(Some("AmazonSQS.DeleteMessage"), b"{}");
+        let other = expected(None, b"");
+        let document = "<RecordLifecycleActionHeartbeatResponse xmlns=\"x\"><RecordLifecycleActionHeartbeatResult/>\
+                        </RecordLifecycleActionHeartbeatResponse>\n";
+        let cut = &document[..80];
+        for (expected, has_request_id, content_type, body, is_aws) in [
+            (&heartbeat, false, "text/xml", document, true),
+            (&heartbeat, true, "text/xml", document, true),
+            (&heartbeat, true, "text/xml", cut, false),
+            (&heartbeat, true, "text/xml", "", false),
+            (&heartbeat, true, "text/html", "<html></html>", false),
+            (&heartbeat, true, "text/xml", "<CompleteLifecycleActionResponse/>", false),
+            (&delete, true, "", "", true),
+            (&delete, false, "application/x-amz-json-1.0", "", true),
+            (&delete, false, "application/x-amz-json-1.0", "{}", true),
+            (&delete, false, "", "", false),
+            (&delete, false, "application/json", "{}", false),
+            (&delete, true, "text/html", "<html></html>", false),
+            (&other, false, "text/plain", "eu-west-1", true),
+            (&other, false, "text/xml", "<a>", false),
+        ] {
+            let success = Success { has_request_id, content_type, body: body.as_bytes() };
+            assert_eq!(flaw(expected, &success).is_none(), is_aws, "{expected:?} {content_type} {body}");
+        }
+    }
+}

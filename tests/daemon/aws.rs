@@ -1,0 +1,242 @@
+//! What lies between the daemon and AWS: credentials, certificates, proxies, endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sim::world::Happening;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::support::daemon::{Daemon, Stage, completed, drained, in_time, message_deleted, told, worked};
+use crate::support::{Reply, Request, Server, answer, nobody, tls};
+use crate::{stuck_world, world};
+
+fn is_of_sqs(request: &Request) -> bool {
+    request.header("x-amz-target").is_some()
+}
+
+fn is_heartbeat(request: &Request) -> bool {
+    request.body.contains("Action=RecordLifecycleActionHeartbeat")
+}
+
+fn expired(request: &Request) -> Reply {
+    let message = "The security token included in the request is expired";
+    if is_of_sqs(request) {
+        let body =
+            format!(r#"{{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"{message}"}}"#);
+        return answer(403, &[("content-type", "application/x-amz-json-1.0")], body);
+    }
+    let body = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>{message}</Message></Error>\
+         <RequestId>r</RequestId></ErrorResponse>"
+    );
+    answer(403, &[("content-type", "text/xml")], body)
+}
+
+fn profile(key: &str) -> String {
+    format!(
+        "[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\naws_session_token = token\n"
+    )
+}
+
+/// The credentials are in a file that another program rewrites. In mid-drain it does so, and from then on AWS refuses
+/// the old ones. The daemon reads the file again and completes the drain.
+#[tokio::test]
+async fn credentials_that_are_rewritten_in_mid_drain() {
+    let mut stage = Stage::new(40, world(3, 700)).await;
+    let rotated = Arc::new(AtomicBool::new(false));
+    let is_rotated = Arc::clone(&rotated);
+    let is_refused =
+        |request: &Request| request.header("authorization").is_some_and(|it| it.contains("AKIAOLD"));
+    let aws = Server::before(stage.service.aws_url(), move |request| {
+        (is_rotated.load(Ordering::Relaxed) && is_refused(request)).then(|| expired(request))
+    })
+    .await;
+    let file = stage.folder.path().join("credentials");
+    std::fs::write(&file, profile("AKIAOLD")).expect("written");
+    let file_name = file.display().to_string();
+    let settings = [("AWS_ENDPOINT_URL", aws.url.as_str()), ("AWS_SHARED_CREDENTIALS_FILE", &file_name)];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until("a heartbeat", |one| matches!(one, Happening::Heartbeat { .. })).await;
+    std::fs::write(&file, profile("AKIANEW")).expect("written");
+    let before = aws.count(is_refused);
+    rotated.store(true, Ordering::Relaxed);
+    stage.until_ended_well(&[]).await;
+    daemon.logged(&["call_failed", "ExpiredToken"]).await;
+    // Calls that were under way together are refused together.
+    let refused = aws.count(is_refused) - before;
+    assert!((1..=3).contains(&refused), "{refused} refusals");
+}
+
+/// There are no root certificates, so no TLS connection to AWS can be made. The agent is drained all the same, the daemon
+/// goes on running, and it says what to install.
+#[tokio::test]
+async fn no_root_certificates() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let aws = nobody().await.replace("http:", "https:");
+    let settings = [
+        ("AWS_ENDPOINT_URL", aws.as_str()),
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("SSL_CERT_DIR", "/nonexistent"),
+    ];
+    let mut daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until("a drained agent", drained).await;
+    daemon.logged(&["call_failed", "no usable root certificates", "SSL_CERT_FILE", "ca-certificates"]).await;
+    assert_eq!(stage.count(told), 1, "it has not started anew");
+    assert!(daemon.runs());
+}
+
+/// A proxy strips `x-amzn-RequestId` from every answer. The answers themselves name the call that they answer, so they
+/// are believed.
+#[tokio::test]
+async fn answers_without_the_request_ids_header() {
+    let mut stage = Stage::new(40, world(3, 700)).await;
+    let aws = Server::before(stage.service.aws_url(), |_| Some(Reply::Without("x-amzn-requestid"))).await;
+    let daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", &aws.url)]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    let heartbeats = aws.count(is_heartbeat);
+    assert!((1..=10).contains(&heartbeats), "{heartbeats} heartbeats in 12 minutes");
+    assert!(!daemon.log().contains("it was not AWS"), "{}", daemon.log());
+}
+
+/// The environment names an endpoint for Auto Scaling and none for SQS, as with a VPC endpoint or a queue of another
+/// Region: SQS is asked where the queue's URL says that the queue is.
+#[tokio::test]
+async fn the_host_of_the_queues_url() {
+    let mut stage = Stage::new(1, world(1, 2)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let aws = variables.remove("AWS_ENDPOINT_URL").expect("it is set");
+    variables.insert("AWS_ENDPOINT_URL_AUTO_SCALING", aws);
+    // Not even a wrong endpoint may cost this test a connection to the real one.
+    variables.insert("HTTPS_PROXY", nobody().await);
+    let _daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    stage.until("the end of the message", message_deleted).await;
+    stage.until("the completion", completed).await;
+}
+
+/// A proxy of a company shows certificates of its own, and `AWS_CA_BUNDLE` names the authority that signed them.
+#[tokio::test]
+async fn an_authority_named_by_the_environment() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let aws = format!("https://localhost:{}", tls::before(stage.service.aws_url()).await);
+    let settings = [("AWS_ENDPOINT_URL", aws.as_str()), ("AWS_CA_BUNDLE", tls::AUTHORITY)];
+    let _daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// The same, where a profile of the shared configuration names the authority.
+#[tokio::test]
+async fn an_authority_named_by_a_profile() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let aws = format!("https://localhost:{}", tls::before(stage.service.aws_url()).await);
+    let file = stage.folder.path().join("config");
+    std::fs::write(&file, format!("[profile site]\nca_bundle = {}\n", tls::AUTHORITY)).expect("written");
+    let file = file.display().to_string();
+    let settings = [("AWS_ENDPOINT_URL", aws.as_str()), ("AWS_CONFIG_FILE", &file), ("AWS_PROFILE", "site")];
+    let _daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// No authority is named, so the certificate is not trusted. The agent is drained, and the daemon says how to name one.
+#[tokio::test]
+async fn an_authority_that_nothing_names() {
+    let mut stage = Stage::new(20, stuck_world()).await;
+    let aws = format!("https://localhost:{}", tls::before(stage.service.aws_url()).await);
+    let daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", &aws), ("SSL_CERT_FILE", OTHER_AUTHORITY)]).await;
+    stage.scale_in();
+    stage.until("work that is done", worked).await;
+    daemon.logged(&["call_failed", &aws, "UnknownIssuer", "AWS_CA_BUNDLE"]).await;
+}
+
+/// A certificate that signed nothing here.
+const OTHER_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/other.pem");
+
+/// `NO_PROXY` names the endpoint with its port, so the calls go past the proxy, which does not work.
+#[tokio::test]
+async fn an_endpoint_with_its_port_in_no_proxy() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let host = format!("localhost:{}", tls::before(stage.service.aws_url()).await);
+    let (aws, proxy) = (format!("https://{host}"), nobody().await);
+    let settings = [
+        ("AWS_ENDPOINT_URL", aws.as_str()),
+        ("AWS_CA_BUNDLE", tls::AUTHORITY),
+        ("HTTPS_PROXY", &proxy),
+        ("NO_PROXY", &host),
+    ];
+    let _daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// Calls go through the proxy that the environment names. This one takes the first request and says nothing more.
+#[tokio::test]
+async fn a_proxy_that_is_named_and_broken() {
+    let mut stage = Stage::new(1, world(1, 2)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let proxy = format!("127.0.0.1:{}", listener.local_addr().expect("bound").port());
+    let seen = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut start = [0; 40];
+        stream.read_exact(&mut start).await.expect("a request");
+        String::from_utf8_lossy(&start).into_owned()
+    });
+    let settings = [
+        ("AWS_ENDPOINT_URL", "https://aws.test:8443"),
+        ("AWS_CA_BUNDLE", tls::AUTHORITY),
+        ("HTTPS_PROXY", &proxy),
+    ];
+    let daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    stage.until("a drained agent", drained).await;
+    let seen = seen.await.expect("no panic");
+    assert!(seen.starts_with("CONNECT aws.test:8443 HTTP/1.1\r\n"), "{seen}");
+    daemon.logged(&["call_failed", "https://aws.test:8443", &format!("through the proxy {proxy}")]).await;
+}
+
+/// The clock of a simulation, with an IMDS or an AWS that may be real: the daemon does not start.
+#[tokio::test]
+async fn simulated_time_against_real_services() {
+    let stage = Stage::new(20, world(3, 30)).await;
+    let real_imds = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254");
+    let real_aws = ("AWS_ENDPOINT_URL_SQS", "https://sqs.eu-west-1.amazonaws.com");
+    for (name, value) in
+        [real_imds, real_aws, ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"), ("AWS_ENDPOINT_URL", "")]
+    {
+        let mut variables = stage.variables(&stage.instance());
+        variables.insert(name, value.to_owned());
+        // Nothing real is asked even where it starts.
+        variables.insert("AWS_EC2_METADATA_DISABLED", "false".to_owned());
+        let mut daemon = Daemon::spawn(&variables);
+        let end = in_time("its end", daemon.end_before_it_is_up()).await.expect("it does not start");
+        assert_eq!(end.code(), Some(78), "{name}={value}: {}", daemon.log());
+        daemon.logged(&["simulation.clock", "loopback"]).await;
+    }
+}
+
+/// Requests in clear to another host could be read and answered by anyone on the way. `0.0.0.0` is not loopback, and yet
+/// it reaches this machine, so that the test sees what would have been sent.
+#[tokio::test]
+async fn plain_http_to_another_host() {
+    let mut stage = Stage::new(1, world(1, 2)).await;
+    let aws = Server::before(stage.service.aws_url(), |_| None).await;
+    let url = aws.url.replace("127.0.0.1", "0.0.0.0");
+    let instance = stage.instance();
+    let daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", &url)]).await;
+    stage.scale_in();
+    stage.until("a drained agent", drained).await;
+    daemon.logged(&["call_failed", &url, "plain HTTP", "aws.allow_http"]).await;
+    assert_eq!(aws.lines(), [""; 0], "nothing was sent");
+    daemon.kill().await;
+
+    let mut variables = stage.variables(&instance);
+    variables.insert("AWS_ENDPOINT_URL", url);
+    variables.insert("DRAINHOOK_AWS__ALLOW_HTTP", "localstack, 0.0.0.0".to_owned());
+    let _daemon = Daemon::start(&variables).await;
+    stage.until("the completion", completed).await;
+}
