@@ -4,6 +4,7 @@
 mod support;
 
 mod agents;
+mod clock;
 mod completion;
 mod control;
 mod crash;
@@ -14,5 +15,6 @@ mod imds;
 mod journal;
 mod log;
 mod manager;
+mod panics;
 
 use support::world::{stuck_world, world};
