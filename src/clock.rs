@@ -1,7 +1,9 @@
 //! The only file that reads a clock.
 //!
-//! Time is the wall clock at start plus `CLOCK_BOOTTIME` since: it counts through hibernation, and a wall clock
-//! that is set in mid-drain moves no deadline. Under the simulator it can run faster than real time.
+//! Time is the wall clock at start plus `CLOCK_BOOTTIME` since: it counts through hibernation, and a wall clock that is set
+//! in mid-drain moves no deadline of our own. The deadlines of AWS are instants of the right wall clock, so a clock says
+//! when the system's has been set: who reads it then begins anew with another one. Under the simulator it can run faster
+//! than real time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +43,19 @@ impl From<Scale> for String {
     }
 }
 
+/// The wall clock may differ from a clock by so much before it counts as set. Slewing it, as time daemons do for less than
+/// that, moves `CLOCK_BOOTTIME` too.
+const SET_MIN: Duration = Duration::from_secs(2);
+
+/// The system's wall clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correction {
+    /// It was slow, and was set ahead by so much.
+    Ahead(Duration),
+    /// It was fast, and was set back by so much.
+    Back(Duration),
+}
+
 /// Reads the time, and sleeps by it.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -52,18 +67,44 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows real time, or simulated time where a scale is given.
     pub fn start(scale: Option<Scale>) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let wall_at_start = Time::from_unix_ms(0) + since_epoch;
+        let wall_at_start = wall();
         Clock { wall_at_start, boottime_at_start: boottime(), scale }
     }
 
     /// The time.
     pub fn now(&self) -> Time {
-        let real = self.wall_at_start + boottime().saturating_sub(self.boottime_at_start);
+        let real = self.real_now();
         match self.scale {
             Some(Scale { epoch, speed }) => epoch + real.since(epoch) * speed,
             None => real,
         }
+    }
+
+    /// How the system's wall clock has been set since this one was started, if it has been.
+    pub fn correction(&self) -> Option<Correction> {
+        let (believed, wall) = (self.real_now(), wall());
+        let (ahead, back) = (wall.since(believed), believed.since(wall));
+        if ahead > SET_MIN {
+            Some(Correction::Ahead(ahead))
+        } else if back > SET_MIN {
+            Some(Correction::Back(back))
+        } else {
+            None
+        }
+    }
+
+    /// When the instance was booted, by this clock. Two clocks of one boot differ by as much as this differs.
+    pub fn booted_at(&self) -> Time {
+        let real = self.wall_at_start - self.boottime_at_start;
+        match self.scale {
+            Some(Scale { epoch, speed }) if real < epoch => epoch - epoch.since(real) * speed,
+            Some(Scale { epoch, speed }) => epoch + real.since(epoch) * speed,
+            None => real,
+        }
+    }
+
+    fn real_now(&self) -> Time {
+        self.wall_at_start + boottime().saturating_sub(self.boottime_at_start)
     }
 
     /// How much real time passes while this clock counts `duration`.
@@ -82,7 +123,27 @@ impl Clock {
     }
 }
 
-fn boottime() -> Duration {
+/// What the system believes the time to be.
+fn wall() -> Time {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let time = Time::from_unix_ms(0) + since_epoch;
+    #[cfg(debug_assertions)]
+    let time = wrong_by(time);
+    time
+}
+
+/// In debug builds only: `DRAINHOOK_CLOCK_OFFSET` names a file with so many milliseconds, `-360000` say, by which the
+/// system's clock is wrong. A test that writes to it sets the clock of a running daemon.
+#[cfg(debug_assertions)]
+fn wrong_by(time: Time) -> Time {
+    let Some(path) = std::env::var_os("DRAINHOOK_CLOCK_OFFSET") else { return time };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let offset: i64 = text.trim().parse().unwrap_or(0);
+    Time::from_unix_ms(time.unix_ms().saturating_add_signed(offset))
+}
+
+/// How long ago the instance was booted, in real time.
+pub fn boottime() -> Duration {
     let spec = clock_gettime(ClockId::Boottime);
     // Neither part of a boottime is ever negative.
     Duration::new(spec.tv_sec.unsigned_abs(), spec.tv_nsec.unsigned_abs() as u32)
@@ -100,6 +161,34 @@ mod tests {
         for bad in ["", "60", "x60", "5x", "5x0", "5x-1"] {
             assert!(Scale::try_from(bad.to_owned()).is_err(), "{bad}");
         }
+    }
+
+    fn clock(wall_at_start: Time, scale: Option<Scale>) -> Clock {
+        Clock { wall_at_start, boottime_at_start: boottime(), scale }
+    }
+
+    #[test]
+    fn wall_clock_that_was_set() {
+        let now = wall();
+        let wrong = Duration::from_secs(360);
+        assert_eq!(clock(now, None).correction(), None);
+        // Slewing, and the time between two readings.
+        assert_eq!(clock(now + Duration::from_secs(1), None).correction(), None);
+        let near = |by: Duration| by >= wrong - SET_MIN && by <= wrong + SET_MIN;
+        assert!(matches!(clock(now - wrong, None).correction(), Some(Correction::Ahead(by)) if near(by)));
+        assert!(matches!(clock(now + wrong, None).correction(), Some(Correction::Back(by)) if near(by)));
+    }
+
+    #[test]
+    fn clocks_of_one_boot_differ_by_when_it_was() {
+        let now = wall();
+        let apart = |scale| {
+            let (right, fast) = (clock(now, scale), clock(now + Duration::from_secs(360), scale));
+            fast.booted_at().since(right.booted_at()).as_secs()
+        };
+        assert!((359..=360).contains(&apart(None)), "{}", apart(None));
+        let scaled = apart(Some(Scale { epoch: now, speed: 2 }));
+        assert!((719..=720).contains(&scaled), "{scaled}");
     }
 
     #[test]

@@ -164,7 +164,7 @@ pub struct Identity {
 }
 
 /// A client that keeps one connection and one token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Imds {
     http: Client,
     settings: Settings,
@@ -172,7 +172,7 @@ pub struct Imds {
     token: Option<Token>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Token {
     header: HeaderValue,
     replace_at: Time,

@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = {
         key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only where the hook cannot be read."),
         key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is asked."),
         key("aws", "allow_http", Kind::Hosts, Then("this machine and its link only"), "Hosts that AWS may be reached at by plain HTTP, such as a LocalStack in another container."),
-        key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, only for where the metadata service cannot be reached."),
+        key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, used only while the metadata service does not answer."),
         key("control", "socket", Kind::SocketPath, Is("/run/drainhook/drainhook.sock"), "The socket that `drainhook status` and its like talk to."),
         key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "Where a drain under way is written down."),
         key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "How log lines look; `auto` is text on a terminal, journald's own fields where standard error goes there, else JSON."),

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::perform::Performer;
-use super::{finished, settings};
+use super::settings;
+use super::under_way::UnderWay;
 use crate::agent::http::EndpointError;
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::Identity;
@@ -29,12 +28,12 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         clock,
         agents: settings::agents(config)?,
         queue_url: None,
-        journal: Err("whoever asked asks again".to_owned()),
+        journal: None,
         aws: KeptClients::new(settings::aws(config)),
     });
     let settings = Settings { group: None, hook: None, queue: false, ..settings::machine(config, &identity) };
     let mut machine = Machine::new(settings, clock.now());
-    let mut results = JoinSet::new();
+    let mut under_way = UnderWay::default();
     let by = Operator { uid: rustix::process::getuid().as_raw(), name: None };
     let drain = Event::Operator { by, command: Command::Drain };
     let mut events = VecDeque::from([Event::Started { journal: None }, drain]);
@@ -60,7 +59,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::SetVisibility { .. }
                     | Effect::DeleteMessage { .. } => {}
                     Effect::AskAgent { .. } => {
-                        results.spawn(performer.clone().perform(effect));
+                        under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));
                     }
                 }
             }
@@ -68,7 +67,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         let due = machine.next_wake().map(|(at, timer)| (at.since(clock.now()), timer));
         let nap = due.map_or(Duration::MAX, |(due, _)| clock.real(due));
         tokio::select! {
-            Some(result) = results.join_next() => events.extend(finished(result)),
+            Some(event) = under_way.next() => events.push_back(event),
             () = tokio::time::sleep(nap) => events.extend(due.map(|(_, timer)| Event::Timer(timer))),
         }
     }

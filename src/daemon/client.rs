@@ -4,16 +4,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::control::{Answer, Request};
+use formats::text::printable;
 
 /// How long the daemon may take to answer, in real time: it does so between two effects.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Bytes in an answer. The longest says how each of 16 agents stands, with 64 gauges each.
 const ANSWER_MAX: u64 = 1024 * 1024;
+
+/// The longest text of an answer that is shown, in characters.
+const TEXT_MAX: usize = 4096;
 
 /// Why the daemon has not answered.
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +35,16 @@ pub enum AskError {
          or join that group"
     )]
     Denied(PathBuf),
-    /// Whoever made the socket is gone.
-    #[error(
-        "no daemon answers: nobody listens on {0} any more; start the daemon (systemctl start drainhook)"
-    )]
+    /// The daemon that made the socket is gone.
+    #[error("connection refused: no daemon is listening on {0}; start it (systemctl start drainhook)")]
     NobodyListens(PathBuf),
     /// The connection could not be made, or broke.
     #[error("the daemon has not answered on {0}: {1}; its log may say why (journalctl -u drainhook)")]
     Broken(PathBuf, io::Error),
     /// Something else answered, or another version.
     #[error(
-        "{0} has answered what no daemon of this version answers: {1}; is it an older daemon? restart it"
+        "{0} has answered what no daemon of this version answers: {1}; is it an older daemon? restart it \
+         (systemctl restart drainhook)"
     )]
     Malformed(PathBuf, serde_json::Error),
 }
@@ -70,5 +74,24 @@ pub async fn ask(socket: &Path, request: Request) -> Result<Answer, AskError> {
         }
         Err(_) => return Err(AskError::Broken(path(), io::ErrorKind::TimedOut.into())),
     };
-    serde_json::from_slice(&answer).map_err(|error| AskError::Malformed(path(), error))
+    let malformed = |error| AskError::Malformed(path(), error);
+    let mut answer: Value = serde_json::from_slice(&answer).map_err(malformed)?;
+    make_printable(&mut answer);
+    serde_json::from_value(answer).map_err(malformed)
+}
+
+/// Makes every text of an answer fit for a terminal: the socket may not be a daemon's.
+fn make_printable(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = printable(text, TEXT_MAX),
+        Value::Array(values) => values.iter_mut().for_each(make_printable),
+        Value::Object(fields) => {
+            let with_printable_names = std::mem::take(fields).into_iter().map(|(name, mut value)| {
+                make_printable(&mut value);
+                (printable(&name, TEXT_MAX), value)
+            });
+            *fields = with_printable_names.collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }

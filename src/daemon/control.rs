@@ -1,13 +1,18 @@
 //! The control socket: JSON lines, one request and one answer each.
 //!
-//! Whoever may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group.
+//! Whoever may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group. The log
+//! says who has asked for what.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::Mode;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -29,6 +34,15 @@ const CONNECTIONS_MAX: usize = 16;
 
 /// Requests that wait for the loop.
 pub const REQUESTS_MAX: usize = 16;
+
+/// How much of the list of users is read, in bytes.
+const PASSWD_MAX: u64 = 1024 * 1024;
+
+/// How much of a user's name is told, in characters.
+const USER_MAX: usize = 64;
+
+/// Linux gives this number to users that a namespace does not show (`PrivateUsers=` of the unit).
+const HIDDEN_USER: u32 = 65_534;
 
 /// How long a connection may say nothing, or not read what it is told, in real time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
@@ -86,21 +100,36 @@ pub type Asked = (Operator, Request, oneshot::Sender<Answer>);
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Somebody answers there.
-    #[error("another daemon answers on {0}: one instance needs only one")]
+    /// Another daemon holds it.
+    #[error("another daemon is running on {0}: one instance needs only one")]
     Taken(String),
     /// It could not be made.
     #[error("cannot listen on {0}: {1}; status, drain, extend and finish will not reach this daemon")]
     Bind(String, io::Error),
 }
 
+/// The control socket. Its copies are the same one; while there is one, no other daemon takes its place.
+#[derive(Debug, Clone)]
+pub struct Listener(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    socket: UnixListener,
+    _lock: OwnedFd,
+}
+
 /// Listens at that path, in place of a socket that a daemon which is gone has left there.
-pub async fn listen(path: &Path) -> Result<UnixListener, ControlError> {
+pub async fn listen(path: &Path) -> Result<Listener, ControlError> {
     let name = || path.display().to_string();
     let failed = |error| ControlError::Bind(name(), error);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
+    let lock = match lock(path) {
+        Ok(lock) => lock,
+        Err(Errno::WOULDBLOCK) => return Err(ControlError::Taken(name())),
+        Err(error) => return Err(failed(error.into())),
+    };
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(failed(io::Error::new(
@@ -108,23 +137,46 @@ pub async fn listen(path: &Path) -> Result<UnixListener, ControlError> {
                 "there is a file that is no socket",
             )));
         }
-        Ok(_) if UnixStream::connect(path).await.is_ok() => return Err(ControlError::Taken(name())),
+        Ok(_) if is_alive(path).await.map_err(failed)? => return Err(ControlError::Taken(name())),
         Ok(_) => std::fs::remove_file(path).map_err(failed)?,
         Err(_) => {}
     }
     // The socket has its mode from the start: between bind and chmod anybody could connect.
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));
-    let listener = UnixListener::bind(path).map_err(failed);
+    let socket = UnixListener::bind(path).map_err(failed);
     rustix::process::umask(before);
-    listener
+    Ok(Listener(Arc::new(Held { socket: socket?, _lock: lock })))
+}
+
+/// Locks the file beside the socket, for as long as the process lives. A socket alone does not say whether its daemon
+/// lives: one that is busy looks like one that is gone.
+fn lock(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(PathBuf::from(name), flags, Mode::RUSR | Mode::WUSR)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+/// Whether a process listens there, as one does that knows no lock, and one whose backlog is full.
+async fn is_alive(path: &Path) -> io::Result<bool> {
+    match UnixStream::connect(path).await {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Ok(false),
+            io::ErrorKind::WouldBlock => Ok(true),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Accepts connections for ever.
-pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Asked>) {
-    let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve(listener: Listener, requests: mpsc::Sender<Asked>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+        match listener.0.socket.accept().await {
             Ok((stream, _)) => {
                 let requests = requests.clone();
                 tokio::spawn(async move {
@@ -143,8 +195,16 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Asked>) {
     }
 }
 
+/// The process at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    uid: u32,
+    pid: Option<i32>,
+}
+
 async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Result<()> {
-    let by = Operator { uid: stream.peer_cred()?.uid(), name: None };
+    let peer = stream.peer_cred()?;
+    let peer = Peer { uid: peer.uid(), pid: peer.pid() };
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -157,7 +217,7 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
         }
         let ended = line.ends_with(b"\n");
         let answer = if ended || (length as u64) < LINE_MAX {
-            answer(&by, &line, &requests).await
+            answer(peer, &line, &requests).await
         } else {
             Answer::Refused(format!("a request is one line of JSON, {LINE_MAX} bytes at most"))
         };
@@ -171,7 +231,7 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
     }
 }
 
-async fn answer(by: &Operator, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
+async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answer {
     let request = match read(line) {
         Ok(request) => request,
         Err(why) => {
@@ -180,12 +240,29 @@ async fn answer(by: &Operator, line: &[u8], requests: &mpsc::Sender<Asked>) -> A
             ));
         }
     };
+    let mut by = Operator { uid: peer.uid, name: None };
+    if let Some(command) = request.command() {
+        by.name = user_name(peer.uid);
+        tracing::info!(%by, pid = peer.pid, ?command, "an operator asks");
+    }
     let (sender, answer) = oneshot::channel();
     let stopping = || Answer::Refused("the daemon is stopping".to_owned());
-    if requests.send((by.clone(), request, sender)).await.is_err() {
+    if requests.send((by, request, sender)).await.is_err() {
         return stopping();
     }
     answer.await.unwrap_or_else(|_| stopping())
+}
+
+/// What this machine's list of users calls one; `None` where it does not, or where the sandbox hides the user.
+fn user_name(uid: u32) -> Option<String> {
+    let mut users = String::new();
+    File::open("/etc/passwd").ok()?.take(PASSWD_MAX).read_to_string(&mut users).ok()?;
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    });
+    named.filter(|_| uid != HIDDEN_USER).map(|name| printable(name, USER_MAX))
 }
 
 fn read(line: &[u8]) -> Result<Request, String> {
@@ -226,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn users_by_number() {
+        assert_eq!(user_name(0).as_deref(), Some("root"));
+        assert_eq!(user_name(HIDDEN_USER), None, "nobody in particular");
+        assert_eq!(user_name(4_000_000_000), None);
+    }
+
+    #[test]
     fn a_command_reaches_the_loop() {
         block_on(async {
             let folder = tempfile::tempdir().expect("a folder");
@@ -263,6 +347,7 @@ mod tests {
             assert_eq!(mode & 0o777, 0o660);
             assert!(matches!(listen(&path).await, Err(ControlError::Taken(_))));
             drop(first);
+            assert!(folder.path().join("control.sock.lock").exists());
             listen(&path).await.expect("takes the place of one that is gone");
         });
     }

@@ -15,23 +15,47 @@ const IMDS_PATIENCE: Duration = Duration::from_secs(60);
 /// Between tries.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Finds out who this instance is: from the configuration, from IMDS, or from the firmware's tables. Goes on until it
+/// Who this instance is, and who says so.
+#[derive(Debug)]
+pub struct Known {
+    /// Who it is.
+    pub identity: Identity,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// Who says which instance this is. What is not IMDS is believed only until IMDS answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The metadata service.
+    Imds,
+    /// `instance.id`, which may have been left in an image.
+    Configuration,
+    /// The firmware's tables.
+    Firmware,
+}
+
+/// Finds out who this instance is: from IMDS, or else from the configuration or the firmware's tables. Goes on until it
 /// knows.
-pub async fn find(
-    configured: Option<String>,
-    imds: &mut Imds,
-    clock: Clock,
-    notify: &mut Notify,
-) -> Identity {
+pub async fn find(configured: Option<&str>, imds: &mut Imds, clock: Clock, notify: &mut Notify) -> Known {
     let started = clock.now();
     let mut said = false;
     let mut asked_before = false;
     loop {
         notify.alive();
-        let error = match (imds.identity().await, &configured) {
-            (Ok(identity), None) => return identity,
-            (Ok(identity), Some(id)) => return Identity { instance_id: id.clone(), ..identity },
-            (Err(_), Some(id)) => return Identity { instance_id: id.clone(), group: None, doubt: None },
+        let error = match (imds.identity().await, configured) {
+            (Ok(identity), configured) => {
+                if let Some(id) = configured.filter(|id| *id != identity.instance_id) {
+                    contradicted(Source::Configuration, id, &identity.instance_id);
+                }
+                return Known { identity, source: Source::Imds };
+            }
+            (Err(error), Some(id)) => {
+                tracing::warn!(
+                    "IMDS does not answer ({error}), so instance.id says which instance this is: {id}"
+                );
+                return without_group(id.to_owned(), Source::Configuration);
+            }
             (Err(error), None) => error,
         };
         if !std::mem::replace(&mut asked_before, true) {
@@ -43,7 +67,7 @@ pub async fn find(
                     instance_id,
                     "IMDS does not answer ({error}); the firmware names this instance"
                 );
-                return Identity { instance_id, group: None, doubt: None };
+                return without_group(instance_id, Source::Firmware);
             }
             tracing::error!(
                 "cannot find out which instance this is: {error}; check the instance's metadata options, or set \
@@ -52,6 +76,23 @@ pub async fn find(
             said = true;
         }
         clock.sleep(RETRY).await;
+    }
+}
+
+fn without_group(instance_id: String, source: Source) -> Known {
+    Known { identity: Identity { instance_id, group: None, doubt: None }, source }
+}
+
+/// Says that IMDS names another instance than the one that was assumed, and that it is believed.
+pub fn contradicted(source: Source, assumed: &str, by_imds: &str) {
+    match source {
+        Source::Configuration => tracing::error!(
+            "instance.id is {assumed}, but IMDS says that this instance is {by_imds}, and is believed; remove \
+             instance.id (was it left in an image?)"
+        ),
+        Source::Imds | Source::Firmware => {
+            tracing::error!("this instance was taken for {assumed}, but IMDS says that it is {by_imds}");
+        }
     }
 }
 

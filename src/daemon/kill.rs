@@ -3,9 +3,14 @@
 //! `DRAINHOOK_KILL_POINTS` names a file. Each point that is reached is appended to it as a line such as `after Complete`,
 //! so that a run without a death lists them. A line such as `SIGKILL 2 after Complete`, put there by a test, is an
 //! order: at the second `after Complete` the daemon sends itself that signal, before anybody hears of the result.
+//!
+//! Two more orders are for what no signal can do. They are obeyed only where they stand, and add no points:
+//! `HOLD WriteJournal drain` keeps such a write from starting until `RELEASE WriteJournal drain` is there too, as a disk
+//! does that hangs; each write that has ended is then added as `wrote drain`. `PANIC imds` makes that task panic once.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -16,6 +21,12 @@ use machine::effect::AgentRequest;
 use machine::journal::Journal;
 use machine::report::Report;
 
+/// Names the file.
+const VARIABLE: &str = "DRAINHOOK_KILL_POINTS";
+
+/// Between looks at the orders while a write is held.
+const HOLD_LOOK: Duration = Duration::from_millis(5);
+
 /// An effect that is being performed.
 #[derive(Debug)]
 pub struct Point(String);
@@ -23,6 +34,50 @@ pub struct Point(String);
 /// The new journal is on disk, and does not stand in place of the old one yet.
 pub fn within_write(journal: &Journal) {
     reached(&format!("within WriteJournal {}", stage(journal)));
+}
+
+/// A write of the journal begins: holds it for as long as an order says so.
+pub fn hold_write(journal: &Journal) {
+    panic_if_ordered("journal");
+    let held = format!("HOLD WriteJournal {}", stage(journal));
+    let released = format!("RELEASE WriteJournal {}", stage(journal));
+    while orders().is_some_and(|orders| has(&orders, &held) && !has(&orders, &released)) {
+        std::thread::sleep(HOLD_LOOK);
+    }
+}
+
+/// A write of the journal has ended.
+pub fn write_ended(journal: &Journal) {
+    if orders().is_some_and(|orders| orders.contains("HOLD WriteJournal")) {
+        append(&format!("wrote {}", stage(journal)));
+    }
+}
+
+/// Panics where an order says that this task does, once for each such order.
+pub fn panic_if_ordered(task: &str) {
+    let Some(orders) = orders() else { return };
+    let count = |line: &str| orders.lines().filter(|one| *one == line).count();
+    let obeyed = format!("panicked {task}");
+    if count(&format!("PANIC {task}")) > count(&obeyed) {
+        append(&obeyed);
+        panic!("ordered to panic: {task}");
+    }
+}
+
+fn has(orders: &str, line: &str) -> bool {
+    orders.lines().any(|one| one == line)
+}
+
+fn orders() -> Option<String> {
+    std::fs::read_to_string(std::env::var_os(VARIABLE)?).ok()
+}
+
+fn append(line: &str) {
+    let Some(path) = std::env::var_os(VARIABLE) else { return };
+    let written = OpenOptions::new().append(true).open(path).and_then(|mut file| writeln!(file, "{line}"));
+    if let Err(error) = written {
+        tracing::error!("kill points: {error}");
+    }
 }
 
 impl Point {
@@ -38,6 +93,7 @@ impl Point {
 
     fn begin(name: String) -> Self {
         reached(&format!("before {name}"));
+        panic_if_ordered(&name);
         Point(name)
     }
 
@@ -48,7 +104,7 @@ impl Point {
 }
 
 fn reached(point: &str) {
-    let Some(path) = std::env::var_os("DRAINHOOK_KILL_POINTS") else { return };
+    let Some(path) = std::env::var_os(VARIABLE) else { return };
     if let Err(error) = append_and_obey(path.as_ref(), point) {
         tracing::error!("kill points in {}: {error}", path.display());
     }

@@ -1,4 +1,5 @@
-//! The thin shell around the machine: one loop that takes events in, and has effects performed.
+//! The thin shell around the machine: what the operating system gives the daemon, and one life of the machine after the
+//! other.
 //!
 //! Stopping is crashing and starting is recovering: there is no shutdown but to wait for the journal, and no start
 //! but from it.
@@ -10,41 +11,41 @@ pub(crate) mod identity;
 pub mod journal;
 #[cfg(debug_assertions)]
 mod kill;
+mod life;
 pub mod notify;
 pub mod perform;
 pub(crate) mod settings;
+mod supervise;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use crate::agent::http::EndpointError;
 use crate::aws::clients::KeptClients;
-use crate::aws::imds::{Imds, ImdsError};
+use crate::aws::imds::{Identity, Imds, ImdsError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::source;
-use crate::telemetry::log;
-use control::{Answer, Asked, ControlError, Request};
-use journal::JournalFile;
+use crate::source::imds::{self, Polls};
+use control::{Answer, Asked, ControlError};
+use identity::{Known, Source};
+use journal::{Unusable, Writer};
+use life::{End, Inputs, Life, Restarts};
 use machine::event::ImdsReading;
-use machine::operator::{self, Operator};
-use machine::report::Report;
-use machine::{Effect, Event, Machine, Output};
+use machine::journal::Journal;
+use machine::{Event, Machine};
 use notify::Notify;
 use perform::Performer;
+use supervise::{Supervised, supervise};
 
 /// Readings that wait for the loop.
 const READINGS_MAX: usize = 16;
 
-/// During a drain the clock is looked at this often: it may have jumped, as it does when the instance hibernates.
-const DRAIN_NAP_MAX: Duration = Duration::from_secs(1);
-
-/// How long leaving may wait for the journal; the service manager is told a second.
-const LEAVE_LIMIT: Duration = Duration::from_millis(800);
+/// How long the disk may take to give the journal of the last run.
+const LOAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// IMDS answers within this time where it answers at all.
 const FIRST_MOMENTS: Duration = Duration::from_secs(2);
@@ -71,63 +72,113 @@ pub enum RunError {
 
 /// Runs the daemon until it is told to stop.
 pub async fn run(config: Config) -> Result<(), RunError> {
-    let clock = Clock::start(config.simulation.clock);
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    let agents = settings::agents(&config)?;
-    let imds_settings = crate::aws::imds::Settings::from_env();
-    let mut imds = Imds::new(imds_settings, clock)?;
-    let mut requests = control(&config).await?;
+    // What is wrong in the configuration is said before anything else is done.
+    settings::agents(&config)?;
+    let clock = Clock::start(config.simulation.clock);
+    let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock)?;
+    let (mut requests, _control) = control(&config).await?;
     let mut notify = Notify::from_env();
     notify.alive();
 
-    let configured = config.instance.id.clone();
-    let identity = tokio::select! {
-        identity = identity::find(configured, &mut imds, clock, &mut notify) => identity,
+    let known = tokio::select! {
+        known = identity::find(config.instance.id.as_deref(), &mut imds, clock, &mut notify) => known,
         never = refuse(&mut requests) => match never {},
         () = signals.stop() => {
             notify.stopping();
             return Ok(());
         }
     };
-    if let Some(doubt) = &identity.doubt {
+    if let Some(doubt) = &known.identity.doubt {
         tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");
     }
-    let journal = JournalFile::open(&config.journal.dir).map_err(|error| {
-        let folder = config.journal.dir.display();
-        tracing::warn!(
-            "cannot keep a journal in {folder}, so a restart in mid-drain would start it anew: {error}; set \
-             journal.dir to a folder that drainhook can write to"
-        );
-        error.to_string()
-    });
-    let last_run = journal.as_ref().ok().and_then(|file| {
-        file.load(&identity.instance_id).unwrap_or_else(|unusable| {
-            tracing::warn!("{unusable}");
-            None
-        })
-    });
+    live(&config, known, &imds, &mut signals, &mut requests, &mut notify).await
+}
 
-    let (sender, readings) = mpsc::channel(READINGS_MAX);
-    let polls = source::imds::Polls { target: config.imds.poll, ..source::imds::Polls::default() };
-    let source = tokio::spawn(source::imds::run(imds, clock, polls, sender));
-    let machine = Machine::new(settings::machine(&config, &identity), clock.now());
-    let performer = Performer {
-        instance_id: identity.instance_id.clone(),
-        clock,
-        agents,
-        queue_url: config.queue.url.clone(),
-        journal,
-        aws: KeptClients::new(settings::aws(&config)),
-    };
-    for warning in config::warnings(&config) {
+/// One life of the machine after the other, until the daemon is told to stop. The signals, the control socket and the
+/// writer of the journal outlive them.
+async fn live(
+    config: &Config,
+    mut known: Known,
+    imds: &Imds,
+    signals: &mut Signals,
+    requests: &mut mpsc::Receiver<Asked>,
+    notify: &mut Notify,
+) -> Result<(), RunError> {
+    let writer = Writer::new(config.journal.dir.clone());
+    let mut restarts = Restarts::default();
+    let mut asked = None;
+    for warning in config::warnings(config) {
         tracing::warn!("{warning}");
     }
-    tracing::info!(instance_id = identity.instance_id, group = identity.group, "watching");
-    let mut shell = Shell { clock, machine, performer: Arc::new(performer), results: JoinSet::new(), notify };
-    shell.feed(Event::Started { journal: last_run.map(Box::new) });
-    shell.run(&mut signals, readings, requests).await;
-    source.abort();
-    Ok(())
+    loop {
+        let clock = Clock::start(config.simulation.clock);
+        let Identity { instance_id, group, .. } = &known.identity;
+        // What could not be written is known all the same.
+        let of_this_instance = |journal: &Journal| journal.instance_id == *instance_id;
+        let journal = match writer.latest().filter(of_this_instance) {
+            Some(journal) => Some(journal),
+            None => load(config, &writer, instance_id).await,
+        };
+        let performer = Performer {
+            instance_id: instance_id.clone(),
+            clock,
+            agents: settings::agents(config)?,
+            queue_url: config.queue.url.clone(),
+            journal: Some(writer.clone()),
+            aws: KeptClients::new(settings::aws(config)),
+        };
+        let (sender, readings) = mpsc::channel(READINGS_MAX);
+        let (identity_sender, identities) = mpsc::channel(1);
+        let unsure = (known.source != Source::Imds).then_some(identity_sender);
+        let _poller = poller(config, imds, clock, sender, unsure);
+        let machine = Machine::new(settings::machine(config, &known.identity), clock.now());
+        tracing::info!(instance_id, group, "watching");
+        let mut life = Life::new(clock, machine, Arc::new(performer), notify);
+        life.feed(Event::Started { journal: journal.map(Box::new) });
+        let inputs = Inputs { signals, readings, identities, requests: &mut *requests, asked };
+        match life.run(inputs, &mut restarts).await {
+            End::Stopped => return Ok(()),
+            End::ClockSet { asked: open } => asked = open,
+            End::Identified(identity) => {
+                identity::contradicted(known.source, instance_id, &identity.instance_id);
+                known = Known { identity, source: Source::Imds };
+                asked = None;
+            }
+        }
+    }
+}
+
+/// What the last run on this instance has left, if it can be used.
+async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Journal> {
+    let (file, instance_id) = (writer.file().clone(), instance_id.to_owned());
+    let loading = tokio::task::spawn_blocking(move || file.load(&instance_id));
+    let folder = config.journal.dir.display();
+    match tokio::time::timeout(LOAD_LIMIT, loading).await {
+        Ok(Ok(Ok(journal))) => return journal,
+        Ok(Ok(Err(Unusable::Refused(refused)))) => tracing::error!(
+            "no journal is kept in {folder}, so a restart in mid-drain would start the drain anew: {refused}"
+        ),
+        Ok(Ok(Err(unusable))) => tracing::warn!("{unusable}"),
+        Ok(Err(panic)) => tracing::error!("reading the journal in {folder}: {panic}; please report this"),
+        Err(_) => tracing::error!(
+            "the journal in {folder} was not read within {LOAD_LIMIT:?}: the disk hangs; a drain under way starts anew"
+        ),
+    }
+    None
+}
+
+/// Polls IMDS for ever.
+fn poller(
+    config: &Config,
+    imds: &Imds,
+    clock: Clock,
+    readings: mpsc::Sender<ImdsReading>,
+    identities: Option<mpsc::Sender<Identity>>,
+) -> Supervised {
+    let polls = Polls { target: config.imds.poll, ..Polls::default() };
+    let imds = imds.clone();
+    supervise("imds", move || imds::poll(imds.clone(), clock, polls, readings.clone(), identities.clone()))
 }
 
 /// Answers operators where it takes long to find out which instance this is; those of the first moments wait.
@@ -140,149 +191,19 @@ async fn refuse(requests: &mut mpsc::Receiver<Asked>) -> std::convert::Infallibl
     std::future::pending().await
 }
 
-/// The control socket's requests. Without a socket the daemon still drains; beside another daemon it must not.
-async fn control(config: &Config) -> Result<mpsc::Receiver<Asked>, RunError> {
+/// The control socket's requests, and the task that takes them. Without a socket the daemon still drains; beside another
+/// daemon it must not.
+async fn control(config: &Config) -> Result<(mpsc::Receiver<Asked>, Option<Supervised>), RunError> {
     let (sender, requests) = mpsc::channel(control::REQUESTS_MAX);
-    match control::listen(&config.control.socket).await {
-        Ok(listener) => {
-            tokio::spawn(control::serve(listener, sender));
-        }
+    let server = match control::listen(&config.control.socket).await {
+        Ok(listener) => Some(supervise("control", move || control::serve(listener.clone(), sender.clone()))),
         Err(taken @ ControlError::Taken(_)) => return Err(RunError::Control(taken)),
-        Err(error @ ControlError::Bind(..)) => tracing::warn!("{error}"),
-    }
-    Ok(requests)
-}
-
-struct Shell {
-    clock: Clock,
-    machine: Machine,
-    performer: Arc<Performer>,
-    results: JoinSet<Option<Event>>,
-    notify: Notify,
-}
-
-impl Shell {
-    async fn run(
-        &mut self,
-        signals: &mut Signals,
-        mut readings: mpsc::Receiver<ImdsReading>,
-        mut requests: mpsc::Receiver<Asked>,
-    ) {
-        loop {
-            let nap = self.nap();
-            tokio::select! {
-                () = signals.stop() => return self.leave().await,
-                Some(reading) = readings.recv() => {
-                    self.feed(Event::Imds(reading));
-                }
-                Some((by, request, reply)) = requests.recv() => self.answer(by, request, reply),
-                Some(result) = self.results.join_next() => {
-                    if let Some(event) = finished(result) {
-                        self.feed(event);
-                    }
-                }
-                () = tokio::time::sleep(nap) => self.wake(),
-            }
-            self.notify.alive();
+        Err(error @ ControlError::Bind(..)) => {
+            tracing::warn!("{error}");
+            None
         }
-    }
-
-    /// How long nothing needs to be done, in real time.
-    fn nap(&self) -> Duration {
-        let due = self.machine.next_wake().map(|(at, _)| at.since(self.clock.now()));
-        let most = if self.machine.is_draining() { Some(DRAIN_NAP_MAX) } else { None };
-        let nap = due.into_iter().chain(most).min().map(|nap| self.clock.real(nap));
-        nap.into_iter().chain(self.notify.watchdog()).min().unwrap_or(Duration::MAX)
-    }
-
-    fn wake(&mut self) {
-        if let Some((at, timer)) = self.machine.next_wake()
-            && at <= self.clock.now()
-        {
-            self.feed(Event::Timer(timer));
-        }
-    }
-
-    /// Hands an event to the machine, and has what it decides performed.
-    fn feed(&mut self, event: Event) -> Option<operator::Answer> {
-        let now = self.clock.now();
-        // What ends a drain by withdrawing it is still a part of it.
-        let drain_before = self.machine.drain_id();
-        let Output { effects, reports, answer } = self.machine.handle(now, event);
-        let drain_after = self.machine.drain_id();
-        if drain_before.is_some() && drain_after.is_none() {
-            self.performer.aws.drain_ended();
-        }
-        let drain = drain_after.or(drain_before);
-        for report in &reports {
-            tell(report, drain.as_deref());
-        }
-        for effect in effects {
-            tracing::trace!(?effect, "perform");
-            self.results.spawn(self.performer.clone().perform(effect));
-        }
-        self.notify.status(&self.machine.status(), now);
-        answer
-    }
-
-    fn answer(&mut self, by: Operator, request: Request, reply: oneshot::Sender<Answer>) {
-        let answer = match request.command() {
-            None => Answer::Status(Box::new(self.machine.status())),
-            Some(command) => {
-                tracing::info!(?command, %by, "an operator asks");
-                match self.feed(Event::Operator { by, command }) {
-                    Some(Err(refusal)) => Answer::Refused(refusal.to_string()),
-                    Some(Ok(done)) => Answer::Done(done.to_string()),
-                    None => Answer::Refused("the machine has not answered: please report this".to_owned()),
-                }
-            }
-        };
-        // Whoever asked may have gone.
-        let _ = reply.send(answer);
-    }
-
-    /// Waits until what has been decided is on disk, and leaves all else as it is: the next run goes on with it.
-    async fn leave(&mut self) {
-        self.notify.stopping();
-        tracing::info!("stopping; a drain under way goes on when the daemon is started again");
-        let journal = async {
-            while self.machine.is_writing() {
-                let Some(result) = self.results.join_next().await else { return };
-                if let Some(event @ (Event::JournalWritten { .. } | Event::JournalFailed { .. })) =
-                    finished(result)
-                {
-                    // Only the journal's next write is still performed.
-                    for effect in self.machine.handle(self.clock.now(), event).effects {
-                        if let Effect::WriteJournal { .. } = effect {
-                            self.results.spawn(self.performer.clone().perform(effect));
-                        }
-                    }
-                }
-            }
-        };
-        if tokio::time::timeout(LEAVE_LIMIT, journal).await.is_err() {
-            tracing::warn!("left before the journal was on disk: the disk is slow");
-        }
-    }
-}
-
-/// Hands a report to every sink: the log, so far.
-fn tell(report: &Report, drain_id: Option<&str>) {
-    #[cfg(debug_assertions)]
-    let point = kill::Point::before_report(report);
-    log::tell(report, drain_id);
-    #[cfg(debug_assertions)]
-    point.after();
-}
-
-/// The event of an effect that has been performed. One that panicked is a defect, and the machine would wait for its
-/// result for ever: the daemon starts anew from its journal instead.
-fn finished(result: Result<Option<Event>, tokio::task::JoinError>) -> Option<Event> {
-    match result {
-        Ok(event) => event,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => None,
-    }
+    };
+    Ok((requests, server))
 }
 
 struct Signals {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::journal::JournalFile;
+use super::journal::Writer;
 use crate::agent::http::Agent;
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::KeptClients;
@@ -29,9 +29,6 @@ const AGENT_LIMIT: Duration = Duration::from_secs(10);
 /// A status request, which an agent may hold for 20 s.
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
-/// A write and two syncs. A disk that takes longer must not hold up a drain.
-const JOURNAL_LIMIT: Duration = Duration::from_secs(2);
-
 /// What effects are performed with.
 #[derive(Debug)]
 pub struct Performer {
@@ -43,15 +40,15 @@ pub struct Performer {
     pub agents: Vec<(Agent, bool)>,
     /// The termination queue.
     pub queue_url: Option<String>,
-    /// Where the journal goes; or why it cannot go anywhere.
-    pub journal: Result<JournalFile, String>,
+    /// Where the journal goes, where one is kept.
+    pub journal: Option<Writer>,
     /// The calls to AWS.
     pub aws: KeptClients,
 }
 
 impl Performer {
     /// Performs one effect.
-    pub async fn perform(self: Arc<Self>, effect: Effect) -> Option<Event> {
+    pub async fn perform(self: Arc<Self>, effect: Effect) -> Event {
         #[cfg(debug_assertions)]
         let point = super::kill::Point::before(&effect);
         let event = self.attempt(effect).await;
@@ -60,9 +57,9 @@ impl Performer {
         event
     }
 
-    async fn attempt(&self, effect: Effect) -> Option<Event> {
+    async fn attempt(&self, effect: Effect) -> Event {
         let instance_id = self.instance_id.as_str();
-        Some(match effect {
+        match effect {
             Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
             Effect::Heartbeat { id, action, limit } => {
@@ -106,7 +103,7 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
             }
-        })
+        }
     }
 
     fn queue(&self) -> Result<&str, CallError> {
@@ -114,19 +111,12 @@ impl Performer {
     }
 
     async fn write_journal(&self, id: EffectId, journal: Journal) -> Event {
-        let file = match &self.journal {
-            Ok(file) => file.clone(),
-            Err(why) => return Event::JournalFailed { id, why: why.clone() },
+        let Some(writer) = &self.journal else {
+            return Event::JournalFailed { id, why: "no journal is kept".to_owned() };
         };
-        // On a thread of its own: a disk that hangs must not stop the heartbeats.
-        let writing = tokio::task::spawn_blocking(move || file.write(&journal));
-        match tokio::time::timeout(JOURNAL_LIMIT, writing).await {
-            Ok(Ok(Ok(()))) => Event::JournalWritten { id },
-            Ok(Ok(Err(error))) => Event::JournalFailed { id, why: error.to_string() },
-            Ok(Err(panic)) => Event::JournalFailed { id, why: panic.to_string() },
-            Err(_) => {
-                Event::JournalFailed { id, why: format!("the disk took longer than {JOURNAL_LIMIT:?}") }
-            }
+        match writer.write(journal).await {
+            Ok(()) => Event::JournalWritten { id },
+            Err(error) => Event::JournalFailed { id, why: error.to_string() },
         }
     }
 

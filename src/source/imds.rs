@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 
-use crate::aws::imds::{Imds, ImdsError};
+use crate::aws::imds::{Identity, Imds, ImdsError};
 use crate::clock::Clock;
 use machine::Time;
 use machine::event::ImdsReading;
@@ -36,14 +36,33 @@ impl Default for Polls {
     }
 }
 
-/// Nobody takes readings any more.
+/// The readings are not taken any more.
 struct Closed;
 
-/// Polls at once and then again and again, until nobody takes the readings any more.
+/// Polls at once and then again and again, until the readings are not taken any more.
 pub async fn run(imds: Imds, clock: Clock, polls: Polls, sender: Sender<ImdsReading>) {
+    poll(imds, clock, polls, sender, None).await;
+}
+
+/// The same, and once IMDS answers says who this instance is: for where IMDS could not be asked before.
+pub async fn poll(
+    imds: Imds,
+    clock: Clock,
+    polls: Polls,
+    sender: Sender<ImdsReading>,
+    identities: Option<Sender<Identity>>,
+) {
     let start = clock.now();
-    let mut poller =
-        Poller { imds, clock, polls, sender, spot_due: start, maintenance_due: start, silences: 0 };
+    let mut poller = Poller {
+        imds,
+        clock,
+        polls,
+        sender,
+        identities,
+        spot_due: start,
+        maintenance_due: start,
+        silences: 0,
+    };
     while let Ok(pause) = poller.round().await {
         clock.sleep(pause).await;
     }
@@ -54,6 +73,8 @@ struct Poller {
     clock: Clock,
     polls: Polls,
     sender: Sender<ImdsReading>,
+    /// Where to say who this instance is, until that has been said.
+    identities: Option<Sender<Identity>>,
     spot_due: Time,
     maintenance_due: Time,
     /// Rounds in a row without a target state.
@@ -64,6 +85,7 @@ impl Poller {
     /// Asks for what is due; the target state always is. Returns the pause until the next round.
     async fn round(&mut self) -> Result<Duration, Closed> {
         let start = self.clock.now();
+        self.identify().await;
         let target = self.imds.target_state().await;
         let nobody_there = target.as_ref().is_err_and(ImdsError::concerns_all_paths);
         self.silences = if target.is_ok() { 0 } else { self.silences.saturating_add(1) };
@@ -84,6 +106,16 @@ impl Poller {
             0 => self.polls.target.saturating_sub(self.clock.now().since(start)),
             silences => jittered(pause_after(silences)),
         })
+    }
+
+    /// Says once who this instance is.
+    async fn identify(&mut self) {
+        if let Some(identities) = &self.identities
+            && let Ok(identity) = self.imds.identity().await
+            && identities.send(identity).await.is_ok()
+        {
+            self.identities = None;
+        }
     }
 
     /// What is asked for less often. An error here is told, and holds nothing up: the target state says whether IMDS

@@ -1,9 +1,13 @@
 //! A journal that is none, or not this daemon's.
 
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
 use machine::status::State;
 use md5::{Digest, Md5};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::daemon::{Daemon, Stage, journal};
+use crate::support::daemon::{Daemon, Stage, eventually, journal, written};
 use crate::{assert_told, world};
 
 /// It is set aside, told, and kept for whoever wants to look at it; the drain that comes begins anew.
@@ -15,7 +19,7 @@ async fn garbage() {
     let deep = format!("{{\"version\":{}", "[".repeat(10_000));
     let instance = stage.instance();
     let later = format!(
-        r#"{{"version":2,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":{{"target":null,"#
+        r#"{{"version":99,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":{{"target":null,"#
     ) + r#""action":null,"spot":null,"rebalance":null,"maintenance":{},"operator":true,"settled":[]},"drain":null}"#;
     let cases: [(Vec<u8>, &str); 9] = [
         (Vec::new(), "cut off or changed"),
@@ -26,7 +30,7 @@ async fn garbage() {
         (sealed("[]"), "invalid length 0"),
         (sealed("{\"version\":\"\x1b\"}"), "control character"),
         (sealed(&deep), "invalid type: sequence"),
-        (sealed(&later), "it has version 2, and this daemon writes version 1"),
+        (sealed(&later), "it has version 99, and this daemon reads versions 1 to"),
     ];
     for (bytes, words) in cases {
         std::fs::write(&file, &bytes).expect("written");
@@ -45,4 +49,114 @@ async fn garbage() {
 /// With the checksum that belongs to it, so that the content itself is looked at.
 fn sealed(journal: &str) -> Vec<u8> {
     format!("{journal}\n\"{:x}\"\n", Md5::digest(journal)).into_bytes()
+}
+
+/// Both names of the journal are links to a file that matters, as a user with access to the folder could make them. The
+/// links go, and the file stays as it is. (The daemon ran as root in a container, and overwrote it.)
+#[tokio::test]
+async fn links_to_a_file_that_matters() {
+    let mut stage = Stage::new(50, world(3, 30)).await;
+    let instance = stage.instance();
+    let variables = stage.variables(&instance);
+    let matters = stage.folder.path().join("matters");
+    std::fs::write(&matters, "precious").expect("written");
+    for link in [journal(&variables), journal(&variables).with_extension("new")] {
+        symlink(&matters, link).expect("a fresh path");
+    }
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["WARN", "the journal was set aside as", "symbolic link"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    assert_eq!(std::fs::read_to_string(&matters).expect("there"), "precious");
+    let found = std::fs::symlink_metadata(journal(&variables)).expect("a journal");
+    assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{found:?}");
+    assert!(written(&variables, &instance).is_some_and(|journal| journal.drain.is_some()));
+}
+
+/// Named pipes stand where the journal is read and written. A daemon that opened one would wait for its other end, and
+/// never start.
+#[tokio::test]
+async fn pipes_for_a_journal() {
+    let mut stage = Stage::new(50, world(3, 30)).await;
+    let instance = stage.instance();
+    let variables = stage.variables(&instance);
+    for pipe in [journal(&variables), journal(&variables).with_extension("new")] {
+        mknodat(CWD, pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fresh path");
+    }
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["WARN", "the journal was set aside as", "not a regular file"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    assert!(written(&variables, &instance).is_some_and(|journal| journal.drain.is_some()));
+}
+
+/// Every user can write to the journal's folder, and so could make the daemon believe in a drain. No journal is kept
+/// there; the drain goes on without, and the log says loudly what to do. Once it is done, the journal is kept.
+#[tokio::test]
+async fn folder_that_others_can_write() {
+    let mut stage = Stage::new(50, world(3, 60)).await;
+    let instance = stage.instance();
+    let variables = stage.variables(&instance);
+    let folder = journal(&variables).parent().expect("a folder").to_owned();
+    set_mode(&folder, 0o777);
+    std::fs::write(journal(&variables), sealed(&drain_by_an_operator(&instance))).expect("written");
+    let daemon = Daemon::start(&variables).await;
+    let command = format!("chmod go-w {}", folder.display());
+    daemon.logged(&["ERROR", "no journal is kept in", "other users can write to it", &command]).await;
+    assert_eq!(daemon.status().await.state, State::Serving, "the other user's journal is believed");
+    stage.scale_in();
+    daemon.logged(&["WARN", "journal_failed", &command]).await;
+    set_mode(&folder, 0o700);
+    eventually("a journal", || written(&variables, &instance).is_some_and(|journal| journal.drain.is_some()))
+        .await;
+    stage.until_ended_well(&[]).await;
+}
+
+/// The folder belongs to another user, and so does what is in it.
+#[tokio::test]
+async fn folder_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can give a folder away");
+    }
+    let mut stage = Stage::new(50, world(3, 30)).await;
+    let variables = stage.variables(&stage.instance());
+    let folder = journal(&variables).parent().expect("a folder").to_owned();
+    chown(&folder, Some(54_321), None).expect("as root");
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["ERROR", "no journal is kept in", "belongs to uid 54321", "chown"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    assert!(!journal(&variables).exists());
+}
+
+/// The folder is the daemon's own, and the file in it another user's: it was there before the folder was made safe.
+#[tokio::test]
+async fn journal_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can give a file away");
+    }
+    let mut stage = Stage::new(50, world(3, 30)).await;
+    let instance = stage.instance();
+    let variables = stage.variables(&instance);
+    std::fs::write(journal(&variables), sealed(&drain_by_an_operator(&instance))).expect("written");
+    chown(journal(&variables), Some(54_321), None).expect("as root");
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["WARN", "the journal was set aside as", "belongs to uid 54321"]).await;
+    assert_eq!(daemon.status().await.state, State::Serving, "the other user's journal is believed");
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// A journal of this instance that makes the daemon that believes it drain at once.
+fn drain_by_an_operator(instance: &str) -> String {
+    let kept = include_str!("../fixtures/journals/v1/notice-operator.json");
+    let journal = kept.lines().next().expect("two lines");
+    let mut journal: serde_json::Value = serde_json::from_str(journal).expect("JSON");
+    journal["instance_id"] = instance.into();
+    journal["boot_id"] = serde_json::Value::Null;
+    journal.to_string()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
 }

@@ -1,16 +1,19 @@
 //! The control socket of a running daemon.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use drainhook::daemon::control::Answer;
 use machine::notice::Reason;
 use machine::status::State;
+use rustix::process::Signal;
 use sim::world::{ActionResult, Happening};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use crate::support::daemon::{Daemon, Stage, completed, in_time, told, worked};
+use crate::support::command::run;
+use crate::support::daemon::{Daemon, Stage, Variables, completed, in_time, told, worked};
 use crate::{stuck_world, world};
 
 const DRAIN: &str = r#"{"command":"drain"}"#;
@@ -80,7 +83,7 @@ async fn second_daemon() {
     let variables = stage.variables(&stage.instance());
     let first = Daemon::start(&variables).await;
     let mut second = Daemon::spawn(&variables);
-    second.logged(&["another daemon answers on", &variables["DRAINHOOK_CONTROL__SOCKET"]]).await;
+    second.logged(&["another daemon is running on", &variables["DRAINHOOK_CONTROL__SOCKET"]]).await;
     assert_eq!(second.exit().await.code(), Some(1));
     assert_eq!(first.status().await.state, State::Serving);
 }
@@ -132,4 +135,116 @@ async fn fill(stream: UnixStream) -> UnixStream {
         }
     }
     stream
+}
+
+/// The first daemon is stopped for a moment, and its socket takes no more connections: it lives, and keeps its place.
+#[tokio::test]
+async fn second_daemon_while_the_first_is_busy() {
+    let stage = Stage::new(10, world(3, 30)).await;
+    let variables = stage.variables(&stage.instance());
+    let first = Daemon::start(&variables).await;
+    first.signal(Signal::STOP);
+    let socket = &variables["DRAINHOOK_CONTROL__SOCKET"];
+    let mut waiting = Vec::new();
+    loop {
+        match connect_at_once(socket) {
+            Ok(connection) => waiting.push(connection),
+            Err(error) if error == rustix::io::Errno::AGAIN => break,
+            Err(error) => panic!("after {} connections: {error}", waiting.len()),
+        }
+    }
+    let mut second = Daemon::spawn(&variables);
+    second.logged(&["another daemon is running on", socket]).await;
+    assert_eq!(second.exit().await.code(), Some(1));
+    drop(waiting);
+    first.signal(Signal::CONT);
+    assert_eq!(first.status().await.state, State::Serving);
+}
+
+/// Connects without waiting: a full backlog is an error.
+fn connect_at_once(path: &str) -> rustix::io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// A daemon that was killed leaves its socket and its lock behind: the next one takes their place.
+#[tokio::test]
+async fn daemon_after_one_that_was_killed() {
+    let stage = Stage::new(10, world(3, 30)).await;
+    let variables = stage.variables(&stage.instance());
+    Daemon::start(&variables).await.kill().await;
+    assert!(std::fs::exists(&variables["DRAINHOOK_CONTROL__SOCKET"]).expect("readable"));
+    let daemon = Daemon::start(&variables).await;
+    assert_eq!(daemon.status().await.state, State::Serving);
+}
+
+/// Operators are named in the log: by number, by name, and by process.
+#[tokio::test]
+async fn who_asks_is_in_the_log() {
+    let stage = Stage::new(10, stuck_world()).await;
+    let daemon = stage.daemon().await;
+    daemon.order(DRAIN).await;
+    let uid = rustix::process::geteuid();
+    let passwd = std::fs::read_to_string("/etc/passwd").expect("readable");
+    let mut users = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let user = users.find(|user| user[2] == uid.as_raw().to_string()).expect("this user");
+    let by = format!("{} (uid {uid})", user[0]);
+    let pid = format!("\"pid\":{}", std::process::id());
+    daemon.logged(&["INFO", "an operator asks", "Drain", &by, &pid]).await;
+}
+
+/// Something else listens on the socket and answers with terminal control sequences: no command passes them on.
+#[tokio::test]
+async fn control_sequences_from_a_socket() {
+    const ESCAPE: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\u{202e}";
+    let stage = Stage::new(10, stuck_world()).await;
+    let mut status = serde_json::to_value(stage.daemon().await.status().await).expect("JSON");
+    status["instance_id"] = ESCAPE.into();
+    status["group"] = ESCAPE.into();
+    status["agents"][0]["name"] = ESCAPE.into();
+    status["agents"][0]["detail"] = ESCAPE.into();
+    let answers = [
+        (&["status"] as &[&str], serde_json::json!({ "status": status }), Some(0)),
+        (&["status", "--json"], serde_json::json!({ "status": status }), Some(0)),
+        (&["status"], serde_json::json!({ "refused": ESCAPE }), Some(1)),
+        (&["drain"], serde_json::json!({ "done": ESCAPE }), Some(0)),
+        (&["drain", "--cancel"], serde_json::json!({ "refused": ESCAPE }), Some(1)),
+        (&["extend", "1m"], serde_json::json!({ "done": ESCAPE }), Some(0)),
+        (&["finish", "--result", "CONTINUE"], serde_json::json!({ "refused": ESCAPE }), Some(1)),
+        (&["drain"], serde_json::json!({ ESCAPE: ESCAPE }), Some(1)),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("control.sock");
+    let variables = Variables::from([("DRAINHOOK_CONTROL__SOCKET", socket.display().to_string())]);
+    let listener = tokio::net::UnixListener::bind(&socket).expect("a fresh path");
+    for (args, answer, code) in answers {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_to_end(&mut Vec::new()).await.expect("a request");
+            stream.write_all(format!("{answer}\n").as_bytes()).await.expect("taken");
+        };
+        let (ran, ()) = tokio::join!(run(&variables, args), serve);
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        let printed = format!("{}{}", ran.out, ran.err);
+        let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!printed.contains(bad), "{args:?}: {printed:?}");
+        assert!(printed.contains(r"u{1b}]0;title"), "{args:?}: {printed:?}");
+    }
+}
+
+/// The task that serves the socket panics. It is started again, on the same socket.
+#[tokio::test]
+async fn control_server_that_panics() {
+    let stage = Stage::new(10, world(3, 30)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "PANIC control\n").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let daemon = Daemon::start(&variables).await;
+    drop(daemon.connect().await);
+    daemon.logged(&["ERROR", "control", "panicked", "starting it again"]).await;
+    assert_eq!(daemon.status().await.state, State::Serving);
 }

@@ -1,10 +1,9 @@
 //! A disk that takes nothing more. The drain goes on all the same, and people are told what to do.
 //!
-//! All of it is refused by the kernel, to root as to anybody else: `/dev/full` has no space left, a file-size limit cuts
-//! a write short, `/sys` takes no files, and a folder is no file.
+//! All of it is refused by the kernel, to root as to any other user: a file-size limit cuts a write short, `/sys` takes no
+//! files, and a folder stands where the new file would. A disk that hangs is played by a debug build (`HOLD`).
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
@@ -18,16 +17,17 @@ fn new_journal(variables: &Variables) -> PathBuf {
     journal(variables).with_extension("new")
 }
 
+/// No journal can be written from the start. The drain goes on without one, and the log says once what to do.
 #[tokio::test]
-async fn full_disk() {
+async fn disk_that_refuses() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
-    symlink("/dev/full", new_journal(&variables)).expect("a fresh path");
+    std::fs::create_dir(new_journal(&variables)).expect("a fresh path");
     let daemon = Daemon::start(&variables).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
-    daemon.logged(&["WARN", "journal_failed", "No space left on device", "make room"]).await;
+    daemon.logged(&["WARN", "journal_failed", "Is a directory", "make room"]).await;
     let warnings = daemon.log().lines().filter(|line| is_warning(line)).count();
     assert_eq!(warnings, 1, "once is enough: {}", daemon.log());
     assert!(written(&variables, &instance).is_none());
@@ -37,18 +37,18 @@ fn is_warning(line: &str) -> bool {
     line.contains("WARN") && line.contains("journal_failed")
 }
 
-/// Somebody makes room: what could not be written is written.
+/// An operator clears the way in mid-drain: the journal is written then, and a restarted daemon goes on from it.
 #[tokio::test]
-async fn full_disk_with_room_again() {
+async fn disk_that_refuses_for_a_while() {
     let mut stage = Stage::new(20, world(3, 60)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
-    symlink("/dev/full", new_journal(&variables)).expect("a fresh path");
+    std::fs::create_dir(new_journal(&variables)).expect("a fresh path");
     let daemon = Daemon::start(&variables).await;
     stage.scale_in();
     stage.until("a POST", told).await;
     daemon.logged(&["journal_failed"]).await;
-    std::fs::remove_file(new_journal(&variables)).expect("it is there");
+    std::fs::remove_dir(new_journal(&variables)).expect("it is there");
     eventually("a journal", || written(&variables, &instance).is_some()).await;
     daemon.kill().await;
     let _daemon = Daemon::start(&variables).await;
@@ -111,4 +111,50 @@ async fn read_only_from_mid_drain() {
     assert_eq!((stage.count(completed), stage.count(drained)), (1, 1));
     let deadlines = stage.deadlines();
     assert_eq!(deadlines[0], deadlines[1]);
+}
+
+/// The disk hangs while the beginning of the drain is written. The daemon stops waiting for that write and drains on, to
+/// the end. Then the disk goes on, with the old write first: the journal that stands at last is that of the end.
+#[tokio::test]
+async fn write_that_hangs_and_goes_on() {
+    let mut stage = Stage::new(20, world(2, 20)).await;
+    let instance = stage.instance();
+    let mut variables = stage.variables(&instance);
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "HOLD WriteJournal drain\n").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    daemon.logged(&["WARN", "journal_failed", "took longer than"]).await;
+    stage.until("the completion", completed).await;
+    let has = |line: &str| std::fs::read_to_string(&orders).is_ok_and(|all| all.contains(line));
+    // It has been written, or the daemon has stopped waiting for it.
+    eventually("the last write", || has("after WriteJournal ended, 0 messages")).await;
+    order(&orders, "RELEASE WriteJournal drain");
+    eventually("the first write", || has("wrote drain")).await;
+    eventually("the last write on disk", || has("wrote ended, 0 messages")).await;
+    let left = written(&variables, &instance).and_then(|journal| journal.drain).expect("a drain");
+    assert!(left.phase.ended().is_some(), "an older write has replaced a later one: {left:?}");
+}
+
+/// The thread that writes the journal panics. That write has failed, and the next one is tried as after any failure.
+#[tokio::test]
+async fn writer_that_panics() {
+    let mut stage = Stage::new(20, world(3, 60)).await;
+    let instance = stage.instance();
+    let mut variables = stage.variables(&instance);
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "PANIC journal\n").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["WARN", "journal_failed", "panic"]).await;
+    eventually("a journal", || written(&variables, &instance).is_some()).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+fn order(orders: &Path, line: &str) {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().append(true).open(orders).expect("it is there");
+    writeln!(file, "{line}").expect("written");
 }

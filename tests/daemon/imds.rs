@@ -150,3 +150,47 @@ async fn rebalance_recommendation() {
         }
     }
 }
+/// `instance.id` was baked into an image, and names the instance that the image was made of. The metadata service answers
+/// and says otherwise: it is believed, and the log says loudly what to do.
+#[tokio::test]
+async fn configured_id_that_imds_contradicts() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_INSTANCE__ID", OTHER)]).await;
+    daemon.logged(&["ERROR", "instance.id", OTHER, &stage.instance(), "remove instance.id"]).await;
+    assert_eq!(daemon.status().await.instance_id, stage.instance());
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// The same, and the metadata service answers only later: the daemon begins as the other instance, and corrects itself.
+#[tokio::test]
+async fn configured_id_that_imds_contradicts_later() {
+    let mut config = world(3, 30);
+    config.imds.mode = ImdsMode::Refuses;
+    let mut stage = Stage::new(20, config).await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_INSTANCE__ID", OTHER)]).await;
+    daemon.logged(&["WARN", "IMDS does not answer", "instance.id", OTHER]).await;
+    assert_eq!(daemon.status().await.instance_id, OTHER);
+    set(&stage, ImdsMode::Answers);
+    daemon.logged(&["ERROR", "instance.id", OTHER, &stage.instance(), "remove instance.id"]).await;
+    let instance = stage.instance();
+    daemon.until_status("the right instance", |status| status.instance_id == instance).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// The task that polls panics. That is said, and it is started again: the notice that comes later is heard.
+#[tokio::test]
+async fn poller_that_panics() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "PANIC imds\n").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["ERROR", "imds", "panicked", "starting it again"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+const OTHER: &str = "i-00000000000000bad";

@@ -124,7 +124,7 @@ async fn folder_that_cannot_be_made() {
     std::fs::write(&file, "not a folder").expect("written");
     let folder = file.join("journal").display().to_string();
     let daemon = stage.daemon_with(&[("DRAINHOOK_JOURNAL__DIR", &folder)]).await;
-    daemon.logged(&["WARN", "cannot keep a journal"]).await;
+    daemon.logged(&["ERROR", "no journal is kept in"]).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
 }

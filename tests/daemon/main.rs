@@ -5,6 +5,7 @@ mod support;
 
 mod agents;
 mod aws;
+mod clock;
 mod completion;
 mod control;
 mod crash;
@@ -16,5 +17,6 @@ mod imds;
 mod journal;
 mod log;
 mod manager;
+mod panics;
 
 use support::world::{stuck_world, world};

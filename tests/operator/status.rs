@@ -28,7 +28,7 @@ async fn no_daemon() {
     }
     // A daemon that is gone leaves its socket behind.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a fresh path"));
-    run(&variables, &["status"]).await.failed("nobody listens");
+    run(&variables, &["status"]).await.failed("no daemon is listening");
 }
 
 /// A daemon that does not know yet where it is says so, to a question and to an order.

@@ -322,9 +322,13 @@ impl Daemon {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.id().expect("it runs");
         let pid = rustix::process::Pid::from_raw(id.cast_signed()).expect("not 0");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+        rustix::process::kill_process(pid, signal).expect("it is ours");
     }
 
     /// SIGKILL, and it is gone.
@@ -435,6 +439,7 @@ pub fn journal_of_an_image() -> Journal {
 
 /// What a daemon has written for this instance, if it has written anything.
 pub fn written(variables: &Variables, instance: &str) -> Option<Journal> {
-    let file = JournalFile::open(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a folder");
-    file.load(instance).expect("a journal that can be read")
+    let journal =
+        JournalFile::peek(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a journal that can be read");
+    journal.inspect(|journal| assert_eq!(journal.instance_id, instance))
 }

@@ -18,8 +18,7 @@ pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
     match found {
         Ok((mut imds, identity)) => {
             let part = answered(config, &mut imds, &identity).await;
-            let instance_id = config.instance.id.clone().unwrap_or(identity.instance_id);
-            (part, Identity { instance_id, ..identity })
+            (part, identity)
         }
         Err(error) => {
             let known = config.instance.id.clone().or_else(identity::from_firmware);
@@ -56,7 +55,10 @@ async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part
     }
     let mut part = Part::ok("IMDS", found);
     if let Some(id) = config.instance.id.as_ref().filter(|id| **id != identity.instance_id) {
-        part = part.failed(format!("instance.id says {id}, which is another instance: remove it"));
+        part = part.failed(format!(
+            "instance.id says {id}, which is another instance: the daemon believes IMDS while it answers, and \
+             instance.id while it does not; remove instance.id"
+        ));
     }
     let why = match target {
         Ok(Some(_)) => return part,

@@ -12,7 +12,7 @@ use crate::cli::status::{self, headline};
 use crate::config::Method;
 use crate::config::{self, Config, Loaded, Origin};
 use crate::daemon::client::AskError;
-use crate::daemon::journal::JournalFile;
+use crate::daemon::journal::{self, JournalFile};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::Journal;
@@ -95,6 +95,11 @@ fn probe(folder: &Path) -> Part {
                 above.display()
             )),
         };
+    }
+    if let Err(refused) = journal::examine(folder) {
+        return Part::ok("journal", format!("{name} is not used")).failed(format!(
+            "without a journal a restart in mid-drain starts the drain anew: {refused}; {AS_WHOM}"
+        ));
     }
     match write(folder) {
         Ok(free) if free < SPACE_MIN => Part::ok("journal", format!("{name} is writable"))

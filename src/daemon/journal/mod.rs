@@ -1,12 +1,21 @@
 //! The journal on disk: one file, replaced whole, durable before anything depends on it.
+//!
+//! - `folder`: the folder, and what may stand in it.
+//! - `writer`: who writes, one write after the other.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+mod folder;
+mod writer;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 use formats::journal::{JOURNAL_MAX, decode, encode};
 use formats::text::printable;
 use machine::journal::Journal;
+
+pub use folder::Refused;
+use folder::{Eyes, Folder, Unread};
+pub use writer::{WriteError, Writer};
 
 /// How much of an instance's id is quoted, in characters.
 const CAUSE_MAX: usize = 120;
@@ -14,17 +23,26 @@ const CAUSE_MAX: usize = 120;
 /// The file in its folder.
 const NAME: &str = "journal.json";
 
+/// The new file, before it takes the place of the old one.
+const NEW: &str = "journal.new";
+
+/// Where a file goes that is not believed.
+const DAMAGED: &str = "journal.damaged.json";
+
 /// Where the journal lives.
 #[derive(Debug, Clone)]
 pub struct JournalFile {
-    path: PathBuf,
+    folder: PathBuf,
 }
 
 /// Why a journal that is there is not used. Draining goes on from what IMDS and the queue say.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
+    /// The folder is not one to keep a journal in.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// It cannot be read at all.
-    #[error("cannot read the journal {path}: {source}")]
+    #[error("cannot read the journal {}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -32,11 +50,19 @@ pub enum Unusable {
         source: io::Error,
     },
     /// It was damaged, or another version wrote it. It was renamed, so that it can be looked at.
-    #[error("the journal is damaged and was set aside as {set_aside}: {why}")]
+    #[error("the journal is damaged and was set aside as {}: {why}", set_aside.display())]
     Damaged {
         /// Its name now.
         set_aside: PathBuf,
         /// What is wrong with it.
+        why: String,
+    },
+    /// What stood there is not a file that the daemon has written. It was renamed, so that it can be looked at.
+    #[error("the journal was set aside as {}, and not read: {why}", set_aside.display())]
+    Unsafe {
+        /// Its name now.
+        set_aside: PathBuf,
+        /// What it is.
         why: String,
     },
     /// It was baked into an image.
@@ -49,24 +75,54 @@ pub enum Unusable {
 
 /// The journal is not on disk: the old one, if there is one, still is.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {source}; make room there, or let drainhook write there")]
-pub struct Unwritten {
-    path: PathBuf,
-    source: io::Error,
+pub enum Unwritten {
+    /// The folder is not one to keep a journal in.
+    #[error("no journal is kept: {0}")]
+    Refused(#[from] Refused),
+    /// The disk has not taken it.
+    #[error("cannot write {}: {source}; make room there, or let drainhook write there", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Whether a journal can be kept in a folder that is there: by the daemon's user, where root asks.
+pub fn examine(folder: &Path) -> Result<(), Refused> {
+    Folder::open(folder, Eyes::OwnersForRoot).map(|_| ())
 }
 
 impl JournalFile {
     /// The journal in that folder, which is made if it is not there.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        Ok(JournalFile { path: folder.join(NAME) })
+    pub fn open(folder: &Path) -> Result<Self, Refused> {
+        Folder::make(folder)?;
+        Ok(JournalFile::at(folder.to_owned()))
+    }
+
+    /// The journal in that folder, which is looked at when the journal is read or written.
+    pub fn at(folder: PathBuf) -> Self {
+        JournalFile { folder }
     }
 
     /// What the last run on this instance wrote, if it wrote anything.
     pub fn load(&self, instance_id: &str) -> Result<Option<Journal>, Unusable> {
-        let read = self.read().map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
-        let Some(bytes) = read else { return Ok(None) };
-        let journal = decode(&bytes).or_else(|why| self.set_aside(why))?;
+        let folder = Folder::make(&self.folder)?;
+        let bytes = match folder.read(NAME, JOURNAL_MAX) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => bytes,
+            Err(Unread::Io(source)) => {
+                return Err(Unusable::Unreadable { path: folder.path_of(NAME), source });
+            }
+            Err(Unread::Unsafe(why)) => {
+                return Err(Unusable::Unsafe { set_aside: set_aside(&folder)?, why });
+            }
+        };
+        let journal = match decode(&bytes) {
+            Ok(journal) => journal,
+            Err(why) => return Err(Unusable::Damaged { set_aside: set_aside(&folder)?, why }),
+        };
         if journal.instance_id != instance_id {
             return Err(Unusable::Foreign { instance_id: printable(&journal.instance_id, CAUSE_MAX) });
         }
@@ -75,53 +131,56 @@ impl JournalFile {
 
     /// What stands in a folder's journal, whosever it is; nothing is moved or made. A damaged one is `InvalidData`.
     pub fn peek(folder: &Path) -> io::Result<Option<Journal>> {
-        let bytes = JournalFile { path: folder.join(NAME) }.read()?;
-        let damaged = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-        bytes.map(|bytes| decode(&bytes).map_err(damaged)).transpose()
-    }
-
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(file) => file.take(JOURNAL_MAX + 1).read_to_end(&mut bytes).map(|_| Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        let folder = match Folder::open(folder, Eyes::OwnersForRoot) {
+            Ok(folder) => folder,
+            Err(Refused::Unusable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(refused) => return Err(io::Error::other(refused)),
+        };
+        match folder.read(NAME, JOURNAL_MAX) {
+            Ok(bytes) => bytes.map(|bytes| decode(&bytes).map_err(invalid)).transpose(),
+            Err(Unread::Io(error)) => Err(error),
+            Err(Unread::Unsafe(why)) => Err(invalid(why)),
         }
-    }
-
-    fn set_aside(&self, why: String) -> Result<Journal, Unusable> {
-        let set_aside = self.path.with_extension("damaged.json");
-        fs::rename(&self.path, &set_aside)
-            .map_err(|source| Unusable::Unreadable { path: self.path.clone(), source })?;
-        Err(Unusable::Damaged { set_aside, why })
     }
 
     /// Replaces the journal: either the old one or the new one is there at any instant, and the new one once this
     /// has returned.
     pub fn write(&self, journal: &Journal) -> Result<(), Unwritten> {
-        let new = self.path.with_extension("new");
-        let unwritten = |source| Unwritten { path: new.clone(), source };
-        self.replace(&new, journal).map_err(unwritten)
+        #[cfg(debug_assertions)]
+        super::kill::hold_write(journal);
+        let written = self.replace(journal);
+        #[cfg(debug_assertions)]
+        super::kill::write_ended(journal);
+        written
     }
 
-    fn replace(&self, new: &Path, journal: &Journal) -> io::Result<()> {
-        let mut file = File::create(new)?;
-        file.write_all(encode(journal)?.as_bytes())?;
-        file.sync_all()?;
+    fn replace(&self, journal: &Journal) -> Result<(), Unwritten> {
+        let folder = Folder::make(&self.folder)?;
+        let unwritten = |source| Unwritten::Io { path: folder.path_of(NEW), source };
+        let content = encode(journal).map_err(io::Error::from).map_err(unwritten)?;
+        folder.write_new(NEW, content.as_bytes()).map_err(unwritten)?;
         #[cfg(debug_assertions)]
         super::kill::within_write(journal);
-        fs::rename(new, &self.path)?;
-        // The rename itself must be on disk too.
-        match self.path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        folder.rename(NEW, NAME).map_err(unwritten)
+    }
+}
+
+/// Renames what is not believed.
+fn set_aside(folder: &Folder) -> Result<PathBuf, Unusable> {
+    match folder.rename(NAME, DAMAGED) {
+        Ok(()) => Ok(folder.path_of(DAMAGED)),
+        Err(source) => Err(Unusable::Unreadable { path: folder.path_of(NAME), source }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use machine::Time;
     use machine::action::{Completion, Group, GroupSource, Wait, WaitSource};
     use machine::drain::{OwnMessage, Phase};
@@ -211,14 +270,14 @@ mod tests {
         let (_folder, file) = folder();
         let whole = encode(&of_a_drain()).expect("serialisable").into_bytes();
         for length in 0..whole.len() {
-            fs::write(&file.path, &whole[..length]).expect("written");
+            fs::write(file.folder.join(NAME), &whole[..length]).expect("written");
             let Err(Unusable::Damaged { set_aside, .. }) = file.load("i-1") else {
                 panic!("cut at {length} and still used")
             };
             assert_eq!(fs::read(set_aside).expect("set aside"), &whole[..length]);
             assert!(matches!(file.load("i-1"), Ok(None)), "left in place");
         }
-        fs::write(&file.path, &whole).expect("written");
+        fs::write(file.folder.join(NAME), &whole).expect("written");
         assert_eq!(file.load("i-1").expect("whole"), Some(of_a_drain()));
     }
 
@@ -240,7 +299,7 @@ mod tests {
         let (_folder, file) = folder();
         file.write(&Journal { version: VERSION + 1, ..journal("i-1") }).expect("written");
         assert!(matches!(file.load("i-1"), Err(Unusable::Damaged { why, .. }) if why.contains("version")));
-        fs::write(&file.path, vec![b' '; JOURNAL_MAX as usize + 1]).expect("written");
+        fs::write(file.folder.join(NAME), vec![b' '; JOURNAL_MAX as usize + 1]).expect("written");
         assert!(matches!(file.load("i-1"), Err(Unusable::Damaged { why, .. }) if why.contains("larger")));
     }
 }

@@ -1,0 +1,142 @@
+//! The one writer of the journal.
+//!
+//! Writes are made one after the other, in the order of the decisions that they hold. A write that takes too long is no
+//! longer waited for, but it still has its turn: the next one begins when it is over, so that an older journal never
+//! replaces a later one.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{JournalFile, Unwritten};
+use machine::journal::Journal;
+
+/// A write and two syncs. A disk that takes longer must not hold up a drain.
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why a journal is not on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The disk refuses it, or the folder is refused.
+    #[error(transparent)]
+    Unwritten(#[from] Unwritten),
+    /// The disk still has not taken it, or an earlier one. It may yet.
+    #[error("the disk took longer than {WRITE_LIMIT:?}")]
+    Slow,
+    /// A defect.
+    #[error("the writer of the journal panicked: please report this")]
+    Panicked,
+}
+
+/// Writes the journal. Its copies share one file and one turn.
+#[derive(Debug, Clone)]
+pub struct Writer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: JournalFile,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// A thread writes.
+    is_writing: bool,
+    /// What it writes next. A later journal takes the place of one that has not begun.
+    next: Option<Order>,
+    /// The last that was handed in, written or not.
+    latest: Option<Arc<Journal>>,
+}
+
+#[derive(Debug)]
+struct Order {
+    journal: Arc<Journal>,
+    result: oneshot::Sender<Result<(), Unwritten>>,
+}
+
+impl Writer {
+    /// The writer of the journal in that folder. The folder is looked at anew for each write.
+    pub fn new(folder: PathBuf) -> Self {
+        Writer(Arc::new(Shared { file: JournalFile::at(folder), state: Mutex::default() }))
+    }
+
+    /// The file that it writes.
+    pub fn file(&self) -> &JournalFile {
+        &self.0.file
+    }
+
+    /// The last journal that was handed in.
+    pub fn latest(&self) -> Option<Journal> {
+        self.0.state().latest.as_deref().cloned()
+    }
+
+    /// Writes the journal, and waits for it within a limit.
+    pub async fn write(&self, journal: Journal) -> Result<(), WriteError> {
+        let (sender, result) = oneshot::channel();
+        if let Some(order) = self.0.submit(Order { journal: Arc::new(journal), result: sender }) {
+            let shared = Arc::clone(&self.0);
+            // On a thread of its own: a disk that hangs must not stop the heartbeats.
+            tokio::task::spawn_blocking(move || shared.write_all(order));
+        }
+        match tokio::time::timeout(WRITE_LIMIT, result).await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(WriteError::Panicked),
+            Err(_) => Err(WriteError::Slow),
+        }
+    }
+}
+
+impl Shared {
+    /// Hands an order in. It is returned where no thread writes: the caller has one write it.
+    fn submit(&self, order: Order) -> Option<Order> {
+        let mut state = self.state();
+        state.latest = Some(Arc::clone(&order.journal));
+        if std::mem::replace(&mut state.is_writing, true) {
+            state.next = Some(order);
+            return None;
+        }
+        Some(order)
+    }
+
+    /// Writes this journal, and those that are handed in meanwhile.
+    fn write_all(self: Arc<Self>, first: Order) {
+        let turn = Turn(&self);
+        let mut next = Some(first);
+        while let Some(order) = next {
+            let result = self.file.write(&order.journal);
+            // The result may have been waited for too long.
+            let _ = order.result.send(result);
+            next = turn.next();
+        }
+    }
+
+    /// Nothing is left half-done under the lock, so a panic in another thread has not spoiled it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one thread's turn to write; it is given up by a panic, too.
+struct Turn<'a>(&'a Shared);
+
+impl Turn<'_> {
+    /// The next order. Where there is none, the turn is over.
+    fn next(&self) -> Option<Order> {
+        let mut state = self.0.state();
+        let next = state.next.take();
+        state.is_writing = next.is_some();
+        next
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = self.0.state();
+            state.is_writing = false;
+            state.next = None;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Effects that are being performed. Each has exactly one result, also where performing it panics; one that is canceled has
+//! none.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use tokio::task::{AbortHandle, JoinSet};
+
+use machine::effect::EffectId;
+use machine::event::{AgentAnswer, CallError, CallErrorKind};
+use machine::{Effect, Event};
+
+/// Effects that are being performed. Dropping this stops them.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    tasks: JoinSet<(EffectId, Event)>,
+    handles: BTreeMap<EffectId, AbortHandle>,
+}
+
+impl UnderWay {
+    /// Has an effect performed by what makes a result of it.
+    pub fn start<F>(&mut self, effect: Effect, perform: impl FnOnce(Effect) -> F)
+    where
+        F: Future<Output = Event> + Send + 'static,
+    {
+        let (id, failed) = failure(&effect);
+        let performing = perform(effect);
+        let task = async move {
+            match caught(performing).await {
+                Ok(event) => (id, event),
+                Err(panic) => {
+                    let why = format!("performing it panicked: {panic}");
+                    tracing::error!("a defect of drainhook: {why}; please report it");
+                    (id, failed(id, why))
+                }
+            }
+        };
+        self.handles.insert(id, self.tasks.spawn(task));
+    }
+
+    /// Stops an effect. It has no result any more, not even one that is there already.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the machine does not cancel anything yet"))]
+    pub fn cancel(&mut self, id: EffectId) {
+        if let Some(handle) = self.handles.remove(&id) {
+            handle.abort();
+        }
+    }
+
+    /// The next result; `None` where nothing is being performed.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            // Panics are caught within the task, so what has no result was canceled.
+            if let Ok((id, event)) = self.tasks.join_next().await?
+                && self.handles.remove(&id).is_some()
+            {
+                return Some(event);
+            }
+        }
+    }
+}
+
+/// An effect's id, and what its result is where it could not be performed.
+fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
+    fn unanswered<T>(message: String) -> Result<T, CallError> {
+        Err(CallError { kind: CallErrorKind::Unanswered, message })
+    }
+    match *effect {
+        Effect::WriteJournal { id, .. } => (id, |id, why| Event::JournalFailed { id, why }),
+        Effect::AskAgent { id, .. } => {
+            (id, |id, why| Event::AgentAnswered { id, answer: AgentAnswer::Busy(why) })
+        }
+        Effect::Heartbeat { id, .. } => {
+            (id, |id, why| Event::HeartbeatAnswered { id, result: unanswered(why) })
+        }
+        Effect::Complete { id, .. } => {
+            (id, |id, why| Event::CompletionAnswered { id, result: unanswered(why) })
+        }
+        Effect::DescribeInstance { id } => {
+            (id, |id, why| Event::InstanceDescribed { id, result: unanswered(why) })
+        }
+        Effect::DescribeHooks { id, .. } => {
+            (id, |id, why| Event::HooksDescribed { id, result: unanswered(why) })
+        }
+        Effect::ReceiveMessages { id, .. } => {
+            (id, |id, why| Event::MessagesReceived { id, result: unanswered(why) })
+        }
+        Effect::SetVisibility { id, .. } => {
+            (id, |id, why| Event::VisibilitySet { id, result: unanswered(why) })
+        }
+        Effect::DeleteMessage { id, .. } => {
+            (id, |id, why| Event::MessageDeleted { id, result: unanswered(why) })
+        }
+    }
+}
+
+/// Runs a future; a panic in it is an error that says what it was.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+            Err(panic) => Poll::Ready(Err(panic_message(&*panic).to_owned())),
+        }
+    })
+    .await
+}
+
+/// What a panic says.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEAT: EffectId = EffectId(7);
+    const DELETION: EffectId = EffectId(8);
+
+    fn describe(id: EffectId) -> Effect {
+        Effect::DescribeInstance { id }
+    }
+
+    fn deletion() -> Effect {
+        Effect::DeleteMessage { id: DELETION, receipt: String::new() }
+    }
+
+    #[tokio::test]
+    async fn one_that_panics_has_a_result_all_the_same() {
+        let mut under_way = UnderWay::default();
+        under_way.start(describe(BEAT), |_| async { panic!("no root certificates") });
+        match under_way.next().await {
+            Some(Event::InstanceDescribed { id: BEAT, result: Err(error) }) => {
+                assert!(error.message.contains("no root certificates"), "{error}");
+                assert_eq!(error.kind, CallErrorKind::Unanswered);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(under_way.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_canceled_has_none() {
+        let mut under_way = UnderWay::default();
+        under_way.start(describe(BEAT), |_| std::future::pending());
+        under_way.start(deletion(), |_| async { Event::MessageDeleted { id: DELETION, result: Ok(()) } });
+        under_way.cancel(BEAT);
+        assert!(matches!(under_way.next().await, Some(Event::MessageDeleted { id: DELETION, .. })));
+        assert!(under_way.next().await.is_none());
+    }
+
+    /// Its result is there, and waits to be taken.
+    #[tokio::test]
+    async fn one_that_is_canceled_when_it_is_done_has_none() {
+        let mut under_way = UnderWay::default();
+        let (done, told) = tokio::sync::oneshot::channel();
+        under_way.start(deletion(), |_| async {
+            done.send(()).expect("it is waited for");
+            Event::MessageDeleted { id: DELETION, result: Ok(()) }
+        });
+        told.await.expect("it is performed");
+        under_way.cancel(DELETION);
+        assert!(under_way.next().await.is_none());
+    }
+}
