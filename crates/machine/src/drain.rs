@@ -5,8 +5,9 @@ use super::agent::AgentTrack;
 use super::effect::{CompletionResult, DrainOrder};
 use super::journal::{ActionRecord, DrainRecord, Ended, FINISHED_MAX, Outcome};
 use super::message::LifecycleMessage;
-use super::notice::{ActionNotice, Notices, Reason};
+use super::notice::{Notice, Notices, Reason, Source};
 use super::report::Report;
+use super::route::NO_TOKEN;
 use super::settings::DrainAt;
 use super::time::Time;
 use super::watch::Watch;
@@ -17,9 +18,11 @@ pub(super) struct Drain {
     pub started: Time,
     /// When the agents were first told.
     pub told: Option<Time>,
-    /// The earliest end that anything but the agents' own time sets.
+    /// The earliest end that anything but the agents' own time sets, by what was in force when it was last looked at.
     pub hard_deadline: Option<Time>,
     pub forced: Option<CompletionResult>,
+    /// When an operator asked to end the drain.
+    pub finished_at: Option<Time>,
     pub action: ActionTrack,
     /// Receipt handles of our messages.
     pub receipts: Vec<String>,
@@ -40,6 +43,7 @@ impl Drain {
             told: None,
             hard_deadline: None,
             forced: None,
+            finished_at: None,
             action,
             receipts: Vec::new(),
             message_hook: None,
@@ -53,18 +57,28 @@ impl Drain {
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time) -> Self {
         let stays = |ended: &Ended| stays(ended.outcome, ended.result, notices, &record.action);
         let watch = record.ended.filter(stays).map(|_| Watch::new(now));
-        Drain {
+        let mut drain = Drain {
             started: record.started.min(now),
             told: record.told,
-            hard_deadline: record.hard_deadline,
+            hard_deadline: None,
             forced: record.forced,
+            finished_at: record.finished_at,
             action: ActionTrack::recover(record.action, record.started, now),
             receipts: record.receipts,
             message_hook: record.message_hook,
             ended: record.ended,
             watch,
             recorded: 0,
-        }
+        };
+        drain.hard_deadline = drain.bound(notices, now);
+        drain
+    }
+
+    /// The earliest end that anything but the agents' own time sets, by what is in force now.
+    fn bound(&self, notices: &Notices, now: Time) -> Option<Time> {
+        let bounds =
+            [self.finished_at, notices.deadline(self.started, now), self.action.hard_deadline()];
+        bounds.into_iter().flatten().min()
     }
 
     /// What outlives the daemon.
@@ -72,8 +86,8 @@ impl Drain {
         DrainRecord {
             started: self.started,
             told: self.told,
-            hard_deadline: self.hard_deadline,
             forced: self.forced,
+            finished_at: self.finished_at,
             action: self.action.record.clone(),
             receipts: self.receipts.clone(),
             message_hook: self.message_hook.clone(),
@@ -120,7 +134,7 @@ fn stays(
     action: &ActionRecord,
 ) -> bool {
     let kept = matches!(
-        notices.action.as_ref().map(|action| action.reason),
+        notices.action().map(|action| action.reason),
         Some(Reason::WarmPool | Reason::RootVolumeReplacement)
     );
     let others = action.hook.as_ref().is_some_and(|hook| hook.has_others || !hook.read);
@@ -130,7 +144,10 @@ fn stays(
 impl Machine {
     /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
     pub(super) fn begin_or_leave(&mut self, in_force: &[Reason]) {
-        let fresh = self.forget_settled();
+        if self.notices.reopen(&self.settings, self.turn.now) {
+            self.journal.touch();
+        }
+        let fresh = self.notices.is_open(&self.settings, self.turn.now);
         let ended = self.drain.as_ref().map(|drain| drain.ended.is_some());
         match (ended, in_force.first()) {
             (None, Some(reason)) => self.begin(*reason),
@@ -138,20 +155,6 @@ impl Machine {
             (Some(_), None) => self.leave(),
             (None, None) | (Some(_), Some(_)) => {}
         }
-    }
-
-    /// Forgets what was dealt with and is not in force any more. Whether anything in force has not been dealt with.
-    fn forget_settled(&mut self) -> bool {
-        if self.notices.settled.is_empty() {
-            return true;
-        }
-        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
-        let known = self.notices.settled.len();
-        self.notices.settled.retain(|name| names.contains(name));
-        if self.notices.settled.len() != known {
-            self.journal.touch();
-        }
-        self.notices.settled != names
     }
 
     fn begin(&mut self, reason: Reason) {
@@ -166,8 +169,9 @@ impl Machine {
     /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
     pub(super) fn begin_released(&mut self, since: Time, beat: Time) {
         let known = self.drain.take().map(|drain| drain.action.record).unwrap_or_default();
-        self.notices.settled.clear();
-        self.notices.action = Some(ActionNotice { reason: Reason::AutoscalingTermination, token: None });
+        let reason = Reason::AutoscalingTermination;
+        let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, self.turn.now);
+        self.notices.tell_action(&mut self.turn, told);
         self.begin(Reason::AutoscalingTermination);
         if let Some(drain) = &mut self.drain {
             let record = ActionRecord {
@@ -198,7 +202,6 @@ impl Machine {
         for agent in &mut self.agents {
             agent.release(self.turn.now);
         }
-        self.notices.settled.clear();
         self.drain = None;
         self.returned = self.journal.touch();
     }
@@ -209,7 +212,6 @@ impl Machine {
         // What was read while the action waited says nothing of the time after.
         self.imds.settle();
         let reasons = self.notices.in_force(&self.settings, &mut self.turn);
-        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
         let Some(drain) = &mut self.drain else { return };
         drain.ended = Some(Ended { at: now, outcome, result });
         let stays = stays(outcome, result, &self.notices, &drain.action.record);
@@ -227,7 +229,7 @@ impl Machine {
             took: now.since(drain.started),
             heartbeats: drain.action.heartbeats,
         });
-        self.notices.settled = names;
+        self.notices.settle(&self.settings, now);
         self.finish_token(token);
     }
 
@@ -253,7 +255,7 @@ impl Machine {
         drain.action.record.hook = record.hook;
         drain.action.intention_revision = revision;
         let token = record.token;
-        self.notices.action = None;
+        self.notices.withdraw_action(&mut self.turn);
         self.finish_token(token);
     }
 
@@ -269,12 +271,11 @@ impl Machine {
             }
             return;
         }
-        let bounds = [drain.hard_deadline, notices.hard_deadline(turn.now), drain.action.hard_deadline()];
-        let hard = bounds.into_iter().flatten().min();
+        let hard = drain.bound(notices, turn.now);
         if hard != drain.hard_deadline {
             let before = latest_deadline(agents, drain.hard_deadline);
             drain.hard_deadline = hard;
-            // Agents hear of it once it is written down, so that a restart does not move it back.
+            // Agents hear of it once what sets it is written down, so that a restart does not move it back.
             drain.recorded = journal.touch();
             let moved = latest_deadline(agents, hard).filter(|deadline| Some(*deadline) != before);
             if let (Some(_), Some(deadline)) = (drain.told, moved) {
@@ -306,19 +307,10 @@ pub(super) fn latest_deadline(agents: &[AgentTrack], hard: Option<Time>) -> Opti
 
 /// Whether agents behind a load balancer are to be told: it has stopped routing to them, or that will never be known.
 fn is_time(drain: &Drain, in_force: &[Reason], queue: bool) -> bool {
-    let waits_for_action = |reason| match reason {
-        &Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
-        Reason::SpotInterruption
-        | Reason::RebalanceRecommendation
-        | Reason::ScheduledMaintenance
-        | Reason::Standby
-        | Reason::Detachment
-        | Reason::Operator => false,
-    };
     drain.action.record.wait_since.is_some()
         || !drain.action.is_possible()
         || (!queue && drain.action.is_blind())
-        || in_force.iter().any(|reason| !waits_for_action(reason))
+        || in_force.iter().any(|reason| !reason.has_action())
 }
 
 /// How the drain has ended, once it has for every agent: as badly as for the worst off.

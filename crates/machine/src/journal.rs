@@ -36,7 +36,7 @@ pub struct Journal {
     pub served: bool,
     /// What the agents have been told.
     pub agents: Vec<AgentRecord>,
-    /// The notices in force.
+    /// The notices.
     pub notices: Notices,
     /// The drain under way, or the one that ended while its notices are in force.
     pub drain: Option<DrainRecord>,
@@ -67,10 +67,10 @@ pub struct DrainRecord {
     pub started: Time,
     /// When the agents were first told.
     pub told: Option<Time>,
-    /// The earliest end that anything but the agents' own time sets. It only ever moves earlier.
-    pub hard_deadline: Option<Time>,
-    /// The result that an operator has asked for, with the deadline set to that moment.
+    /// The result that an operator has asked for.
     pub forced: Option<CompletionResult>,
+    /// When the operator asked to end the drain.
+    pub finished_at: Option<Time>,
     /// The lifecycle action.
     pub action: ActionRecord,
     /// Receipt handles of our messages, to be deleted when the action is over.
@@ -92,6 +92,9 @@ pub struct ActionRecord {
     pub token: Option<String>,
     /// When Wait began, at the earliest; `None` while it is not known to have begun.
     pub wait_since: Option<Time>,
+    /// When that became known.
+    #[serde(default)]
+    pub wait_known_at: Option<Time>,
     /// A heartbeat has succeeded, so hook and group are right.
     pub proven: bool,
     /// When the last heartbeat that succeeded was sent: the action's expiry counts from it.

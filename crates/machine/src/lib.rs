@@ -18,7 +18,7 @@
 //! - `action`: the drain's lifecycle action: what is done about it, with `action/lookup` (its names), `action/calls`
 //!   (heartbeats and completions answered) and `action/why` (what `No active Lifecycle Action found` meant); `hook`,
 //!   `heartbeat` and `verdict` are the arithmetic under it.
-//! - `queue`, `route`: when the queue is asked, and what becomes of each message.
+//! - `queue`, `route`: when the queue is asked, and what becomes of each message; `news`: which of them are notices.
 //! - `watch`: the instance that stays after its action is over.
 //! - `turn`, `backoff`, `timer`, `time`: how it goes about it; `status`: what it is doing now.
 //! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
@@ -34,6 +34,7 @@ pub mod hook;
 mod imds;
 pub mod journal;
 pub mod message;
+mod news;
 pub mod notice;
 pub mod operator;
 mod queue;
@@ -59,7 +60,7 @@ use agent::{AgentTrack, Want};
 use drain::Drain;
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome};
-use notice::{Notices, Reason};
+use notice::{Category, Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -152,7 +153,8 @@ impl Machine {
             Event::Timer(_) => {}
             Event::Imds(reading) => {
                 let before = (self.served, self.notices.clone());
-                self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, reading);
+                let queue = self.settings.queue;
+                self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, queue, reading);
                 if before != (self.served, self.notices.clone()) {
                     self.journal.touch();
                 }
@@ -268,7 +270,7 @@ impl Machine {
         result: Result<Option<event::DescribedInstance>, event::CallError>,
     ) {
         let Some(drain) = &mut self.drain else { return };
-        let deaf = self.imds.deaf;
+        let deaf = self.imds.is_deaf();
         if let Some(seen) =
             drain.watch.as_mut().and_then(|w| w.on_instance(&mut self.turn, id, &result, deaf))
         {
@@ -288,8 +290,8 @@ impl Machine {
     fn on_seen(&mut self, seen: Seen) {
         match seen {
             Seen::InService => {
-                self.notices.target = None;
-                self.notices.action = None;
+                self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
+                self.notices.withdraw_action(&mut self.turn);
             }
             Seen::NewAction { since, beat } => self.begin_released(since, beat),
         }
@@ -299,6 +301,9 @@ impl Machine {
     fn decide(&mut self) {
         self.imds.decide(&mut self.turn, self.settings.queue);
         self.withdraw_target();
+        if self.notices.expire(&mut self.turn) {
+            self.journal.touch();
+        }
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
         let reason = in_force.first().copied();
@@ -331,9 +336,9 @@ impl Machine {
             return;
         }
         self.imds.settle();
-        self.notices.target = None;
+        self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
         if self.drain.as_ref().is_some_and(|drain| drain.ended.is_some()) {
-            self.notices.action = None;
+            self.notices.withdraw_action(&mut self.turn);
         }
     }
 
@@ -359,7 +364,7 @@ impl Machine {
             self.drain.as_ref().is_some_and(|drain| drain.ended.is_none() && !drain.action.is_located());
         let located = self.is_draining() && !unlocated;
         let expects = self.notices.expects_action();
-        self.settings.queue && ((self.imds.deaf && !located) || (expects && unlocated))
+        self.settings.queue && ((self.imds.is_deaf() && !located) || (expects && unlocated))
     }
 
     /// Until when our own message need not be seen.

@@ -9,7 +9,7 @@ use super::Machine;
 use super::drain::latest_deadline;
 use super::effect::CompletionResult;
 use super::journal::Outcome;
-use super::notice::{OPERATOR, Reason};
+use super::notice::{Notice, Reason, Source};
 use super::time::Time;
 
 /// The longest extension at once: AWS keeps no action alive for longer (`GlobalTimeout`, at most 48 hours).
@@ -198,7 +198,9 @@ impl Machine {
     }
 
     fn operator_drain(&mut self) -> Done {
-        let asked_before = std::mem::replace(&mut self.notices.operator, true);
+        let asked_before = self.notices.has_operator();
+        let told = Notice::new(Source::Operator, Reason::Operator, "", self.turn.now);
+        self.notices.tell(&mut self.turn, told);
         self.journal.touch();
         let ended = self.drain.as_ref().map(|drain| drain.ended);
         match ended {
@@ -206,14 +208,14 @@ impl Machine {
             Some(Some(ended)) if asked_before && ended.outcome == Outcome::Drained => Done::AlreadyDrained,
             Some(Some(_)) | None => {
                 // A drain that did not succeed is tried anew.
-                self.notices.settled.remove(OPERATOR);
+                self.notices.reopen_operator();
                 Done::DrainStarted
             }
         }
     }
 
     fn operator_cancel(&mut self) -> Answer {
-        if !std::mem::take(&mut self.notices.operator) {
+        if !self.notices.withdraw_operator(&mut self.turn) {
             return Err(Refusal::NothingToCancel);
         }
         self.journal.touch();
@@ -222,7 +224,7 @@ impl Machine {
     }
 
     fn operator_extend(&mut self, by: Duration) -> Answer {
-        let Some(drain) = self.drain.as_ref().filter(|drain| drain.ended.is_none()) else {
+        let Some(drain) = self.drain.as_mut().filter(|drain| drain.ended.is_none()) else {
             return Err(Refusal::NothingToExtend);
         };
         if by.is_zero() || by > EXTENSION_MAX {
@@ -239,7 +241,8 @@ impl Machine {
         for agent in &mut self.agents {
             agent.extend(by);
         }
-        self.journal.touch();
+        // Agents hear of it once it is written down, so that a restart does not move it back.
+        drain.recorded = self.journal.touch();
         let deadline = latest_deadline(&self.agents, hard);
         let bound = match deadline {
             Some(_) if deadline == hard => Bound::Aws,
@@ -257,7 +260,7 @@ impl Machine {
             return Err(Refusal::NothingToFinish);
         };
         drain.forced = Some(result);
-        drain.hard_deadline = Some(drain.hard_deadline.map_or(now, |hard| hard.min(now)));
+        drain.finished_at.get_or_insert(now);
         drain.recorded = self.journal.touch();
         let action = &drain.action;
         let action = match (&action.impossible, action.record.wait_since) {

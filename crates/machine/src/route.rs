@@ -1,17 +1,15 @@
 //! What becomes of each message of the shared queue.
 
 use super::Machine;
-use super::event::MaintenanceNotice;
-use super::event::SpotNotice;
-use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
-use super::notice::ActionNotice;
+use super::message::{Body, LifecycleMessage, Message, Transition};
+use super::notice::{Notice, Reason, Source};
 use super::report::Report;
+
+/// The id of an action whose message has no token.
+pub(super) const NO_TOKEN: &str = "no token";
 
 /// Receipts that one drain keeps; SQS may deliver one message many times.
 const RECEIPTS_MAX: usize = 32;
-
-/// How long a spot instance has after its warning (EC2 user guide, "Spot Instance interruption notices").
-const SPOT_WARNING: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Whose a message is.
 enum Owner {
@@ -30,7 +28,16 @@ impl Machine {
         for message in messages {
             let owner = match &*message.body {
                 Body::Lifecycle(lifecycle) => self.on_lifecycle_message(&message.receipt, lifecycle),
-                Body::Instance(news) => self.on_instance_message(news),
+                Body::Instance(news) if news.instance_ids.contains(&self.settings.instance_id) => {
+                    let before = self.notices.clone();
+                    self.on_news(&news.news, message.sent);
+                    if self.notices != before {
+                        self.journal.touch();
+                    }
+                    // A message that names several instances is not ours alone to delete.
+                    if news.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
+                }
+                Body::Instance(_) => Owner::Other,
                 Body::Test => Owner::Other,
                 Body::Unreadable(why) => {
                     self.stranger(format!(
@@ -79,7 +86,9 @@ impl Machine {
         if self.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
             return Owner::Spent;
         }
-        self.notices.action = Some(ActionNotice::from_message(message));
+        let token = message.token.as_deref().unwrap_or(NO_TOKEN);
+        let told = Notice::new(Source::Queue, Reason::of_message(message), token, self.turn.now);
+        self.notices.tell_action(&mut self.turn, told);
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
         let Some(drain) = &mut self.drain else { return Owner::Other };
@@ -115,39 +124,11 @@ impl Machine {
         drain.message_hook = None;
         let receipts = std::mem::take(&mut drain.receipts);
         drain.action.forget_message();
-        if self.notices.target.is_some() {
+        if self.notices.has_target() {
             // The target state tells of the termination by itself; otherwise this message remains its only notice.
-            self.notices.action = None;
+            self.notices.withdraw_action(&mut self.turn);
         }
         self.queue.give_back_receipts(&mut self.turn, receipts);
         self.journal.touch();
-    }
-
-    fn on_instance_message(&mut self, message: &InstanceMessage) -> Owner {
-        if !message.instance_ids.contains(&self.settings.instance_id) {
-            return Owner::Other;
-        }
-        match &message.news {
-            InstanceNews::SpotInterruption { action, at } => {
-                let at = at.unwrap_or(self.turn.now + SPOT_WARNING);
-                self.notices.spot.get_or_insert(SpotNotice { action: *action, at });
-            }
-            InstanceNews::Rebalance => {
-                self.notices.rebalance.get_or_insert(self.turn.now);
-            }
-            InstanceNews::Maintenance { event_id, closed: true, .. } => {
-                self.notices.maintenance.remove(event_id);
-            }
-            InstanceNews::Maintenance { event_id, code, not_before, closed: false } => {
-                self.notices.add_maintenance(MaintenanceNotice {
-                    event_id: event_id.clone(),
-                    code: code.clone(),
-                    not_before: *not_before,
-                });
-            }
-            InstanceNews::StateChange(_) => {}
-        }
-        // A message that names several instances is not ours alone to delete.
-        if message.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
     }
 }

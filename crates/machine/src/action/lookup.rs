@@ -78,7 +78,7 @@ impl ActionTrack {
         self.forget_token();
         if !self.record.proven {
             self.record.wait_since = None;
-            self.wait_known_at = None;
+            self.record.wait_known_at = None;
         }
     }
 
@@ -95,7 +95,7 @@ impl ActionTrack {
 
     pub(super) fn learn_wait(&mut self, turn: &mut Turn, since: Time, by: &'static str) {
         self.record.wait_since = Some(since);
-        self.wait_known_at = Some(turn.now);
+        self.record.wait_known_at = Some(turn.now);
         self.completion.succeeded(turn.now);
         // Without a hook the timeout is not known yet: the first heartbeat is then due as soon as it is.
         if let Some(timeout) = self.record.hook.as_ref().map(|hook| hook.heartbeat_timeout) {

@@ -56,7 +56,6 @@ pub(super) struct ActionTrack {
     /// Heartbeats that succeeded.
     pub heartbeats: u32,
     expected_since: Option<Time>,
-    wait_known_at: Option<Time>,
     /// The last time at which the action was known not to wait.
     not_waiting_at: Option<Time>,
     too_early_at: Option<Time>,
@@ -95,11 +94,11 @@ impl ActionTrack {
         let wait_since = record.wait_since.map(|since| since.min(now));
         let last_beat = record.last_beat.map(|sent| sent.min(now));
         let mut track = ActionTrack {
-            wait_known_at: wait_since.map(|_| now),
             expected_since: Some(started.min(now)),
             beat_at_once: true,
             record: ActionRecord {
                 wait_since,
+                wait_known_at: wait_since.map(|_| record.wait_known_at.map_or(now, |at| at.min(now))),
                 last_beat,
                 unanswered: record.unanswered.or(record.intention),
                 ..record
@@ -145,7 +144,7 @@ impl ActionTrack {
     pub fn hard_deadline(&self) -> Option<Time> {
         let hook = self.record.hook.as_ref()?;
         let global = heartbeat::global_deadline(hook, self.record.wait_since?);
-        if self.wait_known_at.is_some_and(|known| global <= known) {
+        if self.record.wait_known_at.is_some_and(|known| global <= known) {
             // An action that had timed out before it was heard of is over, or not this one.
             return None;
         }

@@ -34,7 +34,7 @@ impl ActionTrack {
     /// the instance may be gone.
     pub(super) fn ask_why(&mut self, call: Call, sent: Time, now: Time, kind: CallErrorKind) {
         let conclusive =
-            kind == CallErrorKind::NoActiveAction && self.wait_known_at.is_some_and(|at| at <= sent);
+            kind == CallErrorKind::NoActiveAction && self.record.wait_known_at.is_some_and(|at| at <= sent);
         let fresh = self.too_early_at.is_some_and(|at| now.since(at) < TOO_EARLY_FRESH);
         if conclusive || !fresh {
             let completion = call == Call::Complete;
@@ -99,7 +99,7 @@ impl ActionTrack {
                 self.too_early_at = Some(turn.now);
                 self.not_waiting_at = Some(turn.now);
                 self.record.wait_since = None;
-                self.wait_known_at = None;
+                self.record.wait_known_at = None;
                 // What does not wait yet has not been completed, and a token that has been told of is an earlier action's.
                 self.record.unanswered = None;
                 if conclusive {
@@ -135,7 +135,7 @@ impl ActionTrack {
     fn doubt_token(&mut self, turn: &mut Turn) {
         self.refute_token();
         // What was sent by that token says nothing of the instance.
-        self.wait_known_at = Some(turn.now);
+        self.record.wait_known_at = Some(turn.now);
         self.heartbeat.next_at = turn.now;
         self.completion.next_at = turn.now;
     }

@@ -44,7 +44,7 @@ pub fn settings() -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        ignore_rebalance: false,
+        on_rebalance: OnRebalance::Drain,
     }
 }
 

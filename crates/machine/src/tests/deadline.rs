@@ -1,4 +1,4 @@
-//! The deadline: what sets it, and that it moves only earlier but for an operator.
+//! The deadline: what sets it now, and that nothing else does.
 
 use super::super::effect::CompletionResult;
 use super::super::event::*;
@@ -20,8 +20,9 @@ fn drain_timeout() {
     assert_eq!(bench.ended(), Some(Outcome::Deadline));
 }
 
+/// EC2 takes the instance back sooner than it said, and then later. The agent hears of each time.
 #[test]
-fn deadline_moves_only_earlier() {
+fn deadline_goes_by_what_is_so_now() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     for seconds in [120, 60, 600] {
@@ -33,8 +34,8 @@ fn deadline_moves_only_earlier() {
         }
     }
     let deadlines: Vec<_> = bench.orders(0).iter().map(|order| order.deadline).collect();
-    assert!(deadlines.is_sorted_by(|earlier, later| earlier >= later), "{deadlines:?}");
-    assert_eq!(deadlines.last(), Some(&(bench.now + secs(50))), "ten seconds before EC2 takes it");
+    let before_ec2_takes_it = [110, 50, 590].map(|seconds| bench.now + secs(seconds));
+    assert_eq!(deadlines[1..], before_ec2_takes_it, "ten seconds before EC2 takes it");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn maintenance_window_already_open() {
 
 #[test]
 fn rebalance_ignored() {
-    let ignoring = super::super::settings::Settings { ignore_rebalance: true, ..settings() };
+    let ignoring = super::super::settings::Settings { on_rebalance: super::super::settings::OnRebalance::Ignore, ..settings() };
     let mut bench = Bench::new(ignoring);
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
     assert_eq!(bench.drains_started(), 0);
