@@ -189,8 +189,8 @@ mod tests {
         let drain = DrainRecord {
             started: time,
             told: Some(time),
-            hard_deadline: Some(time),
             forced: None,
+            finished_at: None,
             action,
             receipts: vec!["receipt".to_owned()],
             message_hook: Some("drain".to_owned()),

@@ -15,8 +15,8 @@ async fn garbage() {
     let deep = format!("{{\"version\":{}", "[".repeat(10_000));
     let instance = stage.instance();
     let later = format!(
-        r#"{{"version":2,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":{{"target":null,"#
-    ) + r#""action":null,"spot":null,"rebalance":null,"maintenance":{},"operator":true,"settled":[]},"drain":null}"#;
+        r#"{{"version":3,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":[],"drain":null}}"#
+    );
     let cases: [(Vec<u8>, &str); 9] = [
         (Vec::new(), "cut off or changed"),
         (b"\x00\xff\xfe\x1b[31m".to_vec(), "cut off or changed"),
@@ -26,7 +26,7 @@ async fn garbage() {
         (sealed("[]"), "invalid length 0"),
         (sealed("{\"version\":\"\x1b\"}"), "control character"),
         (sealed(&deep), "invalid type: sequence"),
-        (sealed(&later), "it has version 2, and this daemon writes version 1"),
+        (sealed(&later), "it has version 3, and this daemon reads versions 1 to 2"),
     ];
     for (bytes, words) in cases {
         std::fs::write(&file, &bytes).expect("written");

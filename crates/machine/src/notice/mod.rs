@@ -119,14 +119,15 @@ impl Notice {
         }
     }
 
-    /// The instant after which draining for it no longer helps, if it sets one. A time that had passed when it was told
-    /// no longer says when EC2 acts.
-    pub fn deadline(&self) -> Option<Time> {
+    /// The instant after which it no longer helps to drain for it, if it sets one, for a drain that started then. A time
+    /// that had passed already, or when it was told, does not say when EC2 acts.
+    pub fn deadline(&self, started: Time) -> Option<Time> {
+        let earliest = self.since.max(started);
         match self.due {
             Due::Unknown => None,
-            Due::Begun => Some(self.since),
-            Due::At(at) if at <= self.since => None,
-            Due::At(at) => Some((at - margin(self.reason)).max(self.since)),
+            Due::Begun => Some(earliest),
+            Due::At(at) if at <= earliest => None,
+            Due::At(at) => Some((at - margin(self.reason)).max(earliest)),
         }
     }
 

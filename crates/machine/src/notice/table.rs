@@ -142,11 +142,11 @@ impl Notices {
         row.source == Source::Imds && self.action().is_some_and(|action| action.reason == row.reason)
     }
 
-    /// The earliest deadline that a notice sets for a drain that started then. A deadline before that says nothing.
+    /// The earliest deadline that a notice sets for a drain that started then.
     pub(crate) fn deadline(&self, started: Time, now: Time) -> Option<Time> {
         let held = |row: &&Notice| matches!(row.standing, Standing::Held { until } if until > now);
         let counting = self.0.iter().filter(|row| !held(row));
-        counting.filter_map(Notice::deadline).filter(|deadline| *deadline >= started).min()
+        counting.filter_map(|row| row.deadline(started)).min()
     }
 
     /// Whether the group runs, or will run, a lifecycle action.
@@ -186,6 +186,6 @@ fn report(turn: &mut Turn, change: NoticeChange, row: &Notice) {
         source: row.source,
         reason: row.reason,
         id: row.id.clone(),
-        deadline: row.deadline(),
+        deadline: row.deadline(row.since),
     });
 }

@@ -1,15 +1,26 @@
 //! What the reference goes by: the journal, and what the agent has said.
 
+use std::time::Duration;
+
 use machine::Time;
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{Intention, Journal};
+use machine::notice::{Due, Notice, Reason, Standing};
 use machine::settings::{OnExit, Settings};
+
+/// So long before EC2 takes an instance back its agent is to be done.
+pub(super) const SPOT_MARGIN: Duration = Duration::from_secs(10);
 
 /// What the journal says of the things that are done by it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Kept {
     pub told: bool,
-    pub deadline: Option<Time>,
+    /// The agent's own deadline.
+    pub own_deadline: Option<Time>,
+    /// The earliest deadline that a notice sets.
+    pub noticed_deadline: Option<Time>,
+    /// The action is known to wait: it may set a deadline, too.
+    pub waits: bool,
     pub intention: Option<Intention>,
     pub ended: bool,
     pub started: Option<Time>,
@@ -21,17 +32,42 @@ impl Kept {
     pub fn of(journal: &Journal) -> Self {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
-        let soft = journal.agents.first().and_then(|agent| agent.soft_deadline);
-        let hard = drain.and_then(|drain| drain.hard_deadline);
+        let started = drain.map(|drain| drain.started);
+        let noticed = |started| {
+            journal.notices.rows().iter().filter_map(move |notice| deadline(notice, started)).min()
+        };
         Kept {
             told: drain.is_some_and(|drain| drain.told.is_some()),
-            deadline: soft.into_iter().chain(hard).min(),
+            own_deadline: journal.agents.first().and_then(|agent| agent.soft_deadline),
+            noticed_deadline: started.and_then(noticed),
+            waits: action.is_some_and(|action| action.wait_since.is_some()),
             intention: action.and_then(|action| action.intention),
             ended: drain.is_some_and(|drain| drain.ended.is_some()),
-            started: drain.map(|drain| drain.started),
+            started,
             tokens: journal.finished.clone(),
             token: action.and_then(|action| action.token.clone()),
         }
+    }
+}
+
+impl Kept {
+    /// The latest that the agent may be told.
+    pub fn deadline(&self) -> Option<Time> {
+        self.own_deadline.into_iter().chain(self.noticed_deadline).min()
+    }
+}
+
+/// The deadline that a notice sets for a drain that started then, if it is acted on.
+fn deadline(notice: &Notice, started: Time) -> Option<Time> {
+    let earliest = notice.since.max(started);
+    let margin = match notice.reason {
+        Reason::SpotInterruption | Reason::CapacityInterruption => SPOT_MARGIN,
+        _ => Duration::ZERO,
+    };
+    match (notice.standing, notice.due) {
+        (Standing::Held { .. }, _) | (_, Due::Unknown) => None,
+        (_, Due::Begun) => Some(earliest),
+        (_, Due::At(at)) => (at > earliest).then(|| earliest.max(at - margin)),
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
+    /// The last deadline that the agent was told.
+    told: Option<Time>,
     /// The disk has refused the last write.
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
@@ -70,6 +72,7 @@ impl Reference {
             agent: Agent::default(),
             heard: None,
             spot: None,
+            told: None,
             refused: false,
             hook: None,
             began: Time::default(),
@@ -88,7 +91,11 @@ impl Reference {
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
-            Event::Imds(ImdsReading::Spot(spot)) => self.spot = spot.map(|spot| spot.at),
+            // Where the clock is wrong, the time may have passed when it is told: then nobody knows when.
+            Event::Imds(ImdsReading::Spot(spot)) => {
+                let at = spot.map(|spot| spot.at);
+                self.spot = at.filter(|at| *at > now || self.spot == Some(*at));
+            }
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
                 self.refused = matches!(event, Event::JournalFailed { .. });
                 if let Some(kept) = take(&mut self.writes, *id) {
@@ -145,7 +152,7 @@ impl Reference {
         self.kept = Kept::of(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
         let latest = now + self.settings.drain_timeout();
-        self.kept.deadline = self.kept.deadline.map(|deadline| deadline.min(latest));
+        self.kept.own_deadline = self.kept.own_deadline.map(|deadline| deadline.min(latest));
         let drain = journal.drain.as_ref();
         self.drain = match drain {
             None => Phase::None,

@@ -9,7 +9,7 @@ use machine::report::Report;
 use machine::{Output, Time};
 
 use super::Reference;
-use super::known::{Call, Completed, Kept, Phase};
+use super::known::{Call, Completed, Kept, Phase, SPOT_MARGIN};
 
 /// After so long without a word of IMDS the queue may be asked, drain or no drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -22,9 +22,6 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// What is done once in a while: heartbeats go by their timeout, of which this part may pass.
 const BEAT: f64 = 0.68;
-
-/// So long before EC2 takes an instance back its agent is to be done.
-const SPOT_MARGIN: Duration = Duration::from_secs(10);
 
 /// A heartbeat that failed is tried again within this part of its timeout.
 const BEAT_RETRY_PART: u32 = 15;
@@ -98,8 +95,9 @@ impl Reference {
         let next = Kept::of(journal);
         let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
         let same_drain = before.started == next.started && before.told && !before.ended;
-        if same_drain && before.deadline.zip(next.deadline).is_some_and(|(before, next)| next > before) {
-            self.complain("the deadline in the journal moves later");
+        // A notice that changes moves what it sets; the agent's own time is what it was.
+        if same_drain && next.own_deadline > before.own_deadline {
+            self.complain("the agent's own deadline in the journal moves later");
         }
         if journal.instance_id != self.settings.instance_id {
             self.complain("the journal names another instance");
@@ -118,10 +116,14 @@ impl Reference {
         }
         if !self.kept.told {
             self.complain("the agent is told to drain, and the journal does not say so");
-        } else if Some(order.deadline) != self.kept.deadline {
-            let kept = self.kept.deadline;
+        }
+        // The deadline follows from the journal: the agent's own, or a notice's. A waiting action may set an earlier one.
+        let kept = self.kept.deadline();
+        let earlier = self.kept.waits && Some(order.deadline) < kept;
+        if self.kept.told && Some(order.deadline) != kept && !earlier {
             self.complain(format!("the agent is told {}, and the journal says {kept:?}", order.deadline));
         }
+        self.told = Some(order.deadline);
     }
 
     /// An action is named by what was read, and by tokens that came with a message or out of the journal.
@@ -154,7 +156,7 @@ impl Reference {
         let done = match intention.outcome {
             Outcome::Drained => self.agent.state == Some(AgentState::Drained),
             Outcome::Failed => self.agent.has_failed(now, &self.settings),
-            Outcome::Deadline => self.kept.deadline.is_some_and(|deadline| deadline <= now),
+            Outcome::Deadline => self.told.min(self.kept.deadline()).is_some_and(|deadline| deadline <= now),
             Outcome::Withdrawn | Outcome::Overtaken => false,
         };
         if !done {
