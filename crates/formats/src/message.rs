@@ -258,7 +258,8 @@ fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
     let named = detail.affected_entities.into_iter().flatten().filter_map(|entity| entity.entity_value);
     let mut instance_ids: Vec<String> = named.filter_map(|value| instance_id(&value)).collect();
     if instance_ids.is_empty() {
-        instance_ids = resources.iter().flat_map(Resources::arns).filter_map(|arn| instance_id(arn)).collect();
+        instance_ids =
+            resources.iter().flat_map(Resources::arns).filter_map(|arn| instance_id(arn)).collect();
     }
     match instance_ids.len() {
         0 => return Err("an AWS Health event that names no instance".to_owned()),

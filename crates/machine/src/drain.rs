@@ -76,8 +76,7 @@ impl Drain {
 
     /// The earliest end that anything but the agents' own time sets, by what is in force now.
     fn bound(&self, notices: &Notices, now: Time) -> Option<Time> {
-        let bounds =
-            [self.finished_at, notices.deadline(self.started, now), self.action.hard_deadline()];
+        let bounds = [self.finished_at, notices.deadline(self.started, now), self.action.hard_deadline()];
         bounds.into_iter().flatten().min()
     }
 

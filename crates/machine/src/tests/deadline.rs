@@ -38,6 +38,51 @@ fn deadline_goes_by_what_is_so_now() {
     assert_eq!(deadlines[1..], before_ec2_takes_it, "ten seconds before EC2 takes it");
 }
 
+/// The group takes the instance away while maintenance is due in ten minutes. EC2 then moves the maintenance to tomorrow,
+/// under the same event id. The agent has its whole time again, and is told so.
+#[test]
+fn maintenance_rescheduled_in_mid_drain() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    let whole = bench.orders(0)[0].deadline;
+    let soon = bench.now + secs(600);
+    bench.maintenance(Some(soon));
+    bench.reports(0, AgentState::Draining, 1);
+    assert_eq!(bench.orders(0).last().unwrap().deadline, soon);
+    bench.maintenance(Some(bench.now + secs(86_400)));
+    assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
+    bench.run_agent(700, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    assert!(bench.completing().is_none(), "the work in flight has its time");
+}
+
+/// As above, but EC2 cancels the maintenance; and the daemon is restarted after that.
+#[test]
+fn maintenance_canceled_in_mid_drain() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    let whole = bench.orders(0)[0].deadline;
+    bench.maintenance(Some(bench.now + secs(600)));
+    bench.reports(0, AgentState::Draining, 1);
+    bench.maintenance(None);
+    assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
+    bench.crash();
+    assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
+}
+
+/// Maintenance begins while the agent drains for it. That it is still listed does not take its deadline back.
+#[test]
+fn maintenance_begins_in_mid_drain() {
+    let mut bench = Bench::new(settings());
+    let at = bench.now + secs(600);
+    bench.maintenance(Some(at));
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run_agent(599, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    bench.maintenance(Some(at));
+    bench.run(1);
+    bench.maintenance(Some(at));
+    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+}
+
 #[test]
 fn only_a_move_of_the_deadline_is_told() {
     let moves = |bench: &Bench| {

@@ -97,8 +97,7 @@ impl Checker {
                 // It moves later only where what had set it is gone or has changed.
                 let setters = (own, journal.notices.clone(), drain.action.clone());
                 let before = self.deadlines.insert(*agent, (order.deadline, setters.clone()));
-                let later =
-                    before.is_some_and(|(before, by)| before < order.deadline && by == setters);
+                let later = before.is_some_and(|(before, by)| before < order.deadline && by == setters);
                 assert!(!later, "the deadline moved later, and nothing has changed");
             }
             Effect::AskAgent { .. }

@@ -33,9 +33,8 @@ impl Kept {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
         let started = drain.map(|drain| drain.started);
-        let noticed = |started| {
-            journal.notices.rows().iter().filter_map(move |notice| deadline(notice, started)).min()
-        };
+        let noticed =
+            |started| journal.notices.rows().iter().filter_map(move |notice| deadline(notice, started)).min();
         Kept {
             told: drain.is_some_and(|drain| drain.told.is_some()),
             own_deadline: journal.agents.first().and_then(|agent| agent.soft_deadline),
