@@ -4,7 +4,7 @@ use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{self, Address, Config};
-use machine::settings::{AgentSettings, Settings};
+use machine::settings::{AgentSettings, OnRebalance, Settings};
 
 /// The unit sets it: in its sandbox, what Linux says cannot be read.
 const BOOT_ID: &str = "DRAINHOOK_BOOT_ID";
@@ -24,7 +24,10 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_drained: config.lifecycle.on_drained,
         on_deadline: config.lifecycle.on_deadline,
         on_failed: config.lifecycle.on_failed,
-        ignore_rebalance: config.lifecycle.ignore_rebalance,
+        on_rebalance: match config.lifecycle.ignore_rebalance {
+            true => OnRebalance::Ignore,
+            false => OnRebalance::Drain,
+        },
     }
 }
 

@@ -12,7 +12,7 @@ use drainhook::daemon::journal::JournalFile;
 use drainhook::serve::{Addresses, Service};
 use machine::Time;
 use machine::journal::{Journal, VERSION};
-use machine::notice::Notices;
+use machine::notice::{Notice, Reason, Source};
 use machine::status::Status;
 use sim::invariant::Invariants;
 use sim::world::{Happening, WorldConfig};
@@ -431,7 +431,7 @@ pub fn journal_of_an_image() -> Journal {
         boot_id: None,
         served: true,
         agents: Vec::new(),
-        notices: Notices { operator: true, ..Notices::default() },
+        notices: [Notice::new(Source::Operator, Reason::Operator, "", Time::default())].into_iter().collect(),
         drain: None,
         finished: Vec::new(),
     }

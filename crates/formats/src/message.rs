@@ -1,7 +1,7 @@
 //! Reads the body of a queue message, in every shape in which AWS sends one. Pure.
 //!
-//! What counts is the detail of an event and the fields of a notification, never the ARNs around them. Unknown fields
-//! are skipped. Nothing here looks at whose message it is.
+//! What counts is the detail-type and the detail of an event and the fields of a notification, never the ARNs around
+//! them. Unknown fields are skipped. Nothing here looks at whose message it is.
 
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ const CAUSE_MAX: usize = 120;
 /// How much of a message's own words is repeated in a reason, in characters.
 const WORD_MAX: usize = 64;
 
-/// From a spot interruption warning to the interruption. Hibernation begins at once.
-const SPOT_WARNING: Duration = Duration::from_secs(120);
+/// From an interruption warning to the interruption. Hibernation begins at once.
+const WARNING: Duration = Duration::from_secs(120);
 
 /// Reads a message. Whatever it is, there is an answer: what cannot be read is [`Body::Unreadable`], with the reason.
 pub fn read(body: &str) -> Body {
@@ -151,8 +151,27 @@ struct Event<D> {
     detail_type: Option<String>,
     source: Option<String>,
     time: Option<String>,
-    resources: Option<Vec<String>>,
+    resources: Option<Resources>,
     detail: D,
+}
+
+/// A list of ARNs, by AWS's documentation; for a capacity reservation it shows a single text, too.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Resources {
+    Many(Vec<String>),
+    One(String),
+    Other(IgnoredAny),
+}
+
+impl Resources {
+    fn arns(&self) -> &[String] {
+        match self {
+            Resources::Many(arns) => arns,
+            Resources::One(arn) => std::slice::from_ref(arn),
+            Resources::Other(_) => &[],
+        }
+    }
 }
 
 /// The fields by which details differ.
@@ -165,6 +184,7 @@ struct DetailOutline {
     event_type_code: Option<IgnoredAny>,
     instance_id: Option<String>,
     instance_action: Option<String>,
+    instance_termination_time: Option<String>,
     state: Option<String>,
 }
 
@@ -179,13 +199,19 @@ fn read_event(body: &str) -> Result<Body, String> {
         return read_health(parse(body)?).map(Body::Instance);
     }
     let detail_type = event.detail_type.unwrap_or_default();
-    let unknown = format!("an event of detail-type {}", word(&detail_type));
-    let DetailOutline { instance_id, instance_action, state, .. } = event.detail;
-    let news = match (instance_action, state) {
-        (Some(action), _) => spot_news(&action, sent)?,
-        (None, Some(state)) => InstanceNews::StateChange(state),
-        (None, None) if detail_type == "EC2 Instance Rebalance Recommendation" => InstanceNews::Rebalance,
-        (None, None) => return Err(unknown),
+    let DetailOutline { instance_id, instance_action, instance_termination_time, state, .. } = event.detail;
+    let news = match detail_type.as_str() {
+        "EC2 Spot Instance Interruption Warning" => {
+            spot_news(&required(instance_action, "detail.instance-action")?, sent)?
+        }
+        "EC2 Capacity Reservation Instance Interruption Warning" => InstanceNews::CapacityInterruption {
+            at: instance_termination_time.as_deref().and_then(time_from).or(sent.map(|sent| sent + WARNING)),
+        },
+        "EC2 Instance Rebalance Recommendation" => InstanceNews::Rebalance { at: sent },
+        "EC2 Instance State-change Notification" => {
+            InstanceNews::StateChange(required(state, "detail.state")?)
+        }
+        other => return Err(format!("an event of detail-type {}", word(other))),
     };
     let instance_ids = vec![required(instance_id, "detail.instance-id")?];
     Ok(Body::Instance(InstanceMessage { instance_ids, news }))
@@ -193,8 +219,8 @@ fn read_event(body: &str) -> Result<Body, String> {
 
 fn spot_news(action: &str, sent: Option<Time>) -> Result<InstanceNews, String> {
     let (action, warning) = match action {
-        "terminate" => (SpotAction::Terminate, SPOT_WARNING),
-        "stop" => (SpotAction::Stop, SPOT_WARNING),
+        "terminate" => (SpotAction::Terminate, WARNING),
+        "stop" => (SpotAction::Stop, WARNING),
         "hibernate" => (SpotAction::Hibernate, Duration::ZERO),
         other => return Err(format!("an unknown instance-action, {}", word(other))),
     };
@@ -210,6 +236,7 @@ struct Health {
     event_type_code: Option<String>,
     event_type_category: Option<String>,
     start_time: Option<String>,
+    end_time: Option<String>,
     status_code: Option<String>,
     affected_entities: Option<Vec<Entity>>,
 }
@@ -231,7 +258,8 @@ fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
     let named = detail.affected_entities.into_iter().flatten().filter_map(|entity| entity.entity_value);
     let mut instance_ids: Vec<String> = named.filter_map(|value| instance_id(&value)).collect();
     if instance_ids.is_empty() {
-        instance_ids = resources.iter().flatten().filter_map(|arn| instance_id(arn)).collect();
+        instance_ids =
+            resources.iter().flat_map(Resources::arns).filter_map(|arn| instance_id(arn)).collect();
     }
     match instance_ids.len() {
         0 => return Err("an AWS Health event that names no instance".to_owned()),
@@ -244,6 +272,7 @@ fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
         event_id: required(detail.event_arn, "detail.eventArn")?,
         code: required(detail.event_type_code, "detail.eventTypeCode")?,
         not_before: detail.start_time.as_deref().and_then(time_from),
+        ends: detail.end_time.as_deref().and_then(time_from),
         closed: detail.status_code.as_deref() == Some("closed"),
     };
     Ok(InstanceMessage { instance_ids, news })

@@ -211,7 +211,7 @@ impl Drain {
     /// The end that is set from outside: by the notices in force, the action and an operator.
     pub fn bound(&self, notices: &Notices, now: Time) -> Option<Time> {
         let finish = self.finish().map(|finish| finish.at);
-        [notices.hard_deadline(now), self.action.deadline(), finish].into_iter().flatten().min()
+        [notices.deadline(self.started, now), self.action.deadline(), finish].into_iter().flatten().min()
     }
 
     /// The agents are told to drain.
@@ -230,6 +230,11 @@ impl Drain {
     ) {
         let finish = Finish { by, at, result };
         self.phase = Phase::Finishing { since: self.told(), finish };
+        self.recorded = journal.touch();
+    }
+
+    /// The agents' own time is longer now. They hear of it once it is written down, so that a restart does not move it back.
+    pub fn extended(&mut self, journal: &mut JournalTrack) {
         self.recorded = journal.touch();
     }
 
@@ -301,21 +306,16 @@ impl Drain {
     }
 
     /// What an agent is to be told, once it is time to tell it.
-    pub fn order(
-        &self,
-        agent: &AgentTrack,
-        reason: Option<Reason>,
-        bound: Option<Time>,
-    ) -> Option<DrainOrder> {
+    pub fn order(&self, agent: &AgentTrack, reason: Option<Reason>) -> Option<DrainOrder> {
         self.told()?;
         let reason = reason.unwrap_or(Reason::AutoscalingTermination);
-        Some(DrainOrder { reason, deadline: agent.deadline(bound)? })
+        Some(DrainOrder { reason, deadline: agent.deadline(self.told_bound)? })
     }
 
     /// Whether the instance may stay after its action is over.
     fn may_stay(&self, ended: Ended, notices: &Notices) -> bool {
         let kept = matches!(
-            notices.action.as_ref().map(|action| action.reason),
+            notices.action().map(|action| action.reason),
             Some(Reason::WarmPool | Reason::RootVolumeReplacement)
         );
         let others = self.action.hook().is_some_and(|hook| hook.has_others || !hook.read);
@@ -334,7 +334,7 @@ impl Drain {
             || self.action.waits_since().is_some()
             || !self.action.is_possible()
             || (!settings.queue && self.action.is_blind())
-            || in_force.iter().any(|reason| !waits_for_action(*reason))
+            || in_force.iter().any(|reason| !reason.has_action())
     }
 
     /// How it has ended, once it has for every agent: as badly as for the worst off; or as an operator has ended it.
@@ -367,17 +367,4 @@ impl Drain {
 /// When the last agent's time is up.
 pub(super) fn latest_deadline(agents: &[AgentTrack], bound: Option<Time>) -> Option<Time> {
     agents.iter().filter_map(|agent| agent.deadline(bound)).max()
-}
-
-/// Whether a notice is one of a lifecycle action, behind which a load balancer may still route to the agents.
-fn waits_for_action(reason: Reason) -> bool {
-    match reason {
-        Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
-        Reason::SpotInterruption
-        | Reason::RebalanceRecommendation
-        | Reason::ScheduledMaintenance
-        | Reason::Standby
-        | Reason::Detachment
-        | Reason::Operator => false,
-    }
 }

@@ -42,7 +42,7 @@ pub struct Journal {
     pub served: bool,
     /// What the agents have been told.
     pub agents: Vec<AgentRecord>,
-    /// The notices in force.
+    /// The notices.
     pub notices: Notices,
     /// The drain under way, or the one that ended while its notices are in force.
     pub drain: Option<DrainRecord>,

@@ -16,7 +16,7 @@
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
 //! - [`drain`]: one drain, from the first notice to its end; `agent`: its agents; [`action`]: its lifecycle action.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
-//! - `queue`, `route`: when the queue is asked, and what becomes of each message.
+//! - `queue`, `route`: when the queue is asked, and what becomes of each message; `news`: which of them are notices.
 //! - `watch`: the instance that stays after its action is over.
 //! - `turn`, `timer`, `time`: how it goes about it; `defect`: what must hold.
 //! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
@@ -32,6 +32,7 @@ pub mod hook;
 mod imds;
 pub mod journal;
 pub mod message;
+mod news;
 pub mod notice;
 pub mod operator;
 mod queue;
@@ -57,7 +58,7 @@ use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
 use journal::{Ended, Journal, JournalTrack, Outcome, Revision};
-use notice::{ActionNotice, Notices, Reason};
+use notice::{Category, Notice, Notices, Reason, Source};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -151,7 +152,8 @@ impl Machine {
             Event::Timer(_) => {}
             Event::Imds(reading) => {
                 let before = (self.served, self.notices.clone());
-                self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, reading);
+                let queue = self.settings.queue;
+                self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, queue, reading);
                 if before != (self.served, self.notices.clone()) {
                     self.journal.touch();
                 }
@@ -277,7 +279,7 @@ impl Machine {
         result: Result<Option<event::DescribedInstance>, event::CallError>,
     ) {
         let Some(drain) = &mut self.drain else { return };
-        let deaf = self.imds.deaf;
+        let deaf = self.imds.is_deaf();
         if let Some(watch) = &mut drain.watch
             && watch.awaits_description(id)
         {
@@ -299,8 +301,8 @@ impl Machine {
         match seen {
             None => {}
             Some(Seen::InService) => {
-                self.notices.target = None;
-                self.notices.action = None;
+                self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
+                self.notices.withdraw_action(&mut self.turn);
             }
             Some(Seen::NewAction { since, beat }) => self.begin_released(since, beat),
         }
@@ -325,6 +327,9 @@ impl Machine {
         self.imds.decide(&mut self.turn, self.settings.queue);
         // Then what is in force, and with it whether there is a drain.
         self.withdraw_target();
+        if self.notices.expire(&mut self.turn) {
+            self.journal.touch();
+        }
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         self.begin_or_leave(&in_force);
         // The drain before the agents: they are told what it has decided.
@@ -360,15 +365,18 @@ impl Machine {
             return;
         }
         self.imds.settle();
-        self.notices.target = None;
+        self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
         if self.drain.as_ref().is_some_and(|drain| !drain.is_under_way()) {
-            self.notices.action = None;
+            self.notices.withdraw_action(&mut self.turn);
         }
     }
 
     /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
     fn begin_or_leave(&mut self, in_force: &[Reason]) {
-        let fresh = self.forget_settled();
+        if self.notices.reopen(&self.settings, self.turn.now) {
+            self.journal.touch();
+        }
+        let fresh = self.notices.is_open(&self.settings, self.turn.now);
         let under_way = self.drain.as_ref().map(Drain::is_under_way);
         match (under_way, in_force.first()) {
             (None, Some(reason)) => self.begin(*reason),
@@ -376,20 +384,6 @@ impl Machine {
             (Some(_), None) => self.leave(),
             (None, None) | (Some(_), Some(_)) => {}
         }
-    }
-
-    /// Forgets what was dealt with and is not in force any more. Whether anything in force has not been dealt with.
-    fn forget_settled(&mut self) -> bool {
-        if self.notices.settled.is_empty() {
-            return true;
-        }
-        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
-        let known = self.notices.settled.len();
-        self.notices.settled.retain(|name| names.contains(name));
-        if self.notices.settled.len() != known {
-            self.journal.touch();
-        }
-        self.notices.settled != names
     }
 
     fn begin(&mut self, reason: Reason) {
@@ -405,8 +399,8 @@ impl Machine {
     fn begin_released(&mut self, since: Time, beat: Time) {
         let known = self.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
         let reason = Reason::AutoscalingTermination;
-        self.notices.settled.clear();
-        self.notices.action = Some(ActionNotice { reason, token: None });
+        let told = Notice::new(Source::AutoScaling, reason, route::NO_TOKEN, self.turn.now);
+        self.notices.tell_action(&mut self.turn, told);
         self.turn.forget_denials();
         self.drain = Some(Drain::released(known, since, beat, &mut self.turn, &mut self.journal));
         self.turn.report(Report::DrainStarted { reason });
@@ -427,7 +421,6 @@ impl Machine {
         for agent in &mut self.agents {
             agent.release(self.turn.now);
         }
-        self.notices.settled.clear();
         self.drain = None;
         self.returned = self.journal.touch();
     }
@@ -438,7 +431,6 @@ impl Machine {
         // What was read while the action waited says nothing of the time after.
         self.imds.settle();
         let reasons = self.notices.in_force(&self.settings, &mut self.turn);
-        let names = self.notices.names_in_force(&self.settings, &mut self.turn);
         let Some(drain) = &mut self.drain else { return };
         let by = drain.finish().map(|finish| finish.by.clone());
         let revision = drain.end(Ended { at: now, outcome, result }, &self.notices, &mut self.journal);
@@ -454,7 +446,7 @@ impl Machine {
             took: now.since(drain.started),
             heartbeats: drain.action.heartbeats(),
         });
-        self.notices.settled = names;
+        self.notices.settle(&self.settings, now);
         self.finish_token(token);
     }
 
@@ -476,7 +468,7 @@ impl Machine {
             self.queue.delete(receipt, revision);
         }
         drain.action.renew(self.turn.now, revision);
-        self.notices.action = None;
+        self.notices.withdraw_action(&mut self.turn);
         self.finish_token(token);
     }
 
@@ -510,17 +502,16 @@ impl Machine {
 
     /// Tells the agents to drain, to serve again, or nothing.
     fn direct_agents(&mut self, reason: Option<Reason>) {
-        let Machine { agents, drain, journal, returned, notices, turn, .. } = self;
+        let Machine { agents, drain, journal, returned, turn, .. } = self;
         let Some(drain) = drain else {
             if journal.is_released(*returned) {
                 agents.iter_mut().for_each(|agent| agent.decide(turn, Want::Return));
             }
             return;
         };
-        let bound = drain.bound(notices, turn.now);
         let recorded = drain.is_recorded(journal);
         for agent in agents {
-            let order = drain.order(agent, reason, bound).filter(|_| recorded);
+            let order = drain.order(agent, reason).filter(|_| recorded);
             agent.decide(turn, order.map_or(Want::Nothing, Want::Drain));
         }
     }
@@ -530,7 +521,7 @@ impl Machine {
         let located = self.drain.as_ref().filter(|drain| drain.is_under_way());
         let located = located.map(|drain| drain.action.is_located());
         let expects = self.notices.expects_action() && located == Some(false);
-        self.settings.queue && ((self.imds.deaf && located != Some(true)) || expects)
+        self.settings.queue && ((self.imds.is_deaf() && located != Some(true)) || expects)
     }
 
     /// Until when our own message need not be seen.

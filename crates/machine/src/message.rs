@@ -84,8 +84,16 @@ pub enum InstanceNews {
         /// When, at the earliest: two minutes after the event.
         at: Option<Time>,
     },
+    /// `EC2 Capacity Reservation Instance Interruption Warning`, of an interruptible reservation or a Capacity Block.
+    CapacityInterruption {
+        /// `instance-termination-time`; two minutes after the event, where it has none.
+        at: Option<Time>,
+    },
     /// `EC2 Instance Rebalance Recommendation`.
-    Rebalance,
+    Rebalance {
+        /// When it was given.
+        at: Option<Time>,
+    },
     /// `AWS Health Event` of the category `scheduledChange`.
     Maintenance {
         /// `eventArn`
@@ -94,6 +102,8 @@ pub enum InstanceNews {
         code: String,
         /// `startTime`
         not_before: Option<Time>,
+        /// `endTime`
+        ends: Option<Time>,
         /// `statusCode` is `closed`: it is over, or called off.
         closed: bool,
     },

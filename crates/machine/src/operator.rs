@@ -9,7 +9,7 @@ use super::Machine;
 use super::drain::{Phase, latest_deadline};
 use super::effect::CompletionResult;
 use super::journal::Outcome;
-use super::notice::{OPERATOR, Reason};
+use super::notice::{Notice, Reason, Source};
 use super::time::Time;
 
 /// The longest extension at once: AWS keeps no action alive for longer (`GlobalTimeout`, at most 48 hours).
@@ -199,21 +199,23 @@ impl Command {
 }
 
 fn drain(machine: &mut Machine) -> Done {
-    let asked_before = std::mem::replace(&mut machine.notices.operator, true);
+    let asked_before = machine.notices.has_operator();
+    let told = Notice::new(Source::Operator, Reason::Operator, "", machine.turn.now);
+    machine.notices.tell(&mut machine.turn, told);
     machine.journal.touch();
     match machine.drain.as_ref().map(|drain| drain.ended()) {
         Some(None) => Done::DrainUnderWay,
         Some(Some(ended)) if asked_before && ended.outcome == Outcome::Drained => Done::AlreadyDrained,
         Some(Some(_)) | None => {
             // A drain that did not succeed is tried anew.
-            machine.notices.settled.remove(OPERATOR);
+            machine.notices.reopen_operator();
             Done::DrainStarted
         }
     }
 }
 
 fn cancel(machine: &mut Machine) -> Answer {
-    if !std::mem::take(&mut machine.notices.operator) {
+    if !machine.notices.withdraw_operator(&mut machine.turn) {
         return Err(Refusal::NothingToCancel);
     }
     machine.journal.touch();
@@ -222,7 +224,7 @@ fn cancel(machine: &mut Machine) -> Answer {
 }
 
 fn extend(machine: &mut Machine, by: Duration) -> Answer {
-    let Some(drain) = machine.drain.as_ref().filter(|drain| drain.is_under_way()) else {
+    let Some(drain) = machine.drain.as_mut().filter(|drain| drain.is_under_way()) else {
         return Err(Refusal::NothingToExtend);
     };
     if by.is_zero() || by > EXTENSION_MAX {
@@ -239,7 +241,7 @@ fn extend(machine: &mut Machine, by: Duration) -> Answer {
     for agent in &mut machine.agents {
         agent.extend(by);
     }
-    machine.journal.touch();
+    drain.extended(&mut machine.journal);
     let outside = drain.bound(&machine.notices, machine.turn.now);
     let waits = !machine.notices.expects_action() || drain.action.waits_since().is_some();
     let deadline = latest_deadline(&machine.agents, outside);

@@ -7,13 +7,35 @@ use super::action::WaitSource;
 use super::effect::CompletionResult;
 use super::event::{AgentState, CallError};
 use super::journal::{HookFacts, Outcome};
-use super::notice::Reason;
+use super::notice::{Reason, Source};
 use super::operator::Operator;
 use super::time::Time;
 
 /// Something worth telling. Its text is a log line; its fields are for metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
+    /// The table of notices has changed.
+    Notice {
+        /// How.
+        change: NoticeChange,
+        /// Who told of the notice.
+        source: Source,
+        /// Why the instance goes.
+        reason: Reason,
+        /// The token of an action, the id of a maintenance event; empty for other reasons.
+        id: String,
+        /// When it no longer helps to drain for it, where that is known.
+        deadline: Option<Time>,
+    },
+    /// A message told of a notice that is not believed, and was deleted. Reported once for each.
+    NoticeIgnored {
+        /// Why the instance would go.
+        reason: Reason,
+        /// When EC2 would act.
+        at: Time,
+        /// Why it is not believed.
+        why: Disbelief,
+    },
     /// A drain begins.
     DrainStarted {
         /// The most pressing notice.
@@ -128,6 +150,11 @@ pub enum Report {
         /// There is a queue to listen to instead.
         queue: bool,
     },
+    /// IMDS answers, and has had no target state since the start; says what follows.
+    ImdsMissing {
+        /// There is a queue to listen to instead.
+        queue: bool,
+    },
     /// IMDS answers again.
     ImdsHeard,
     /// An answer of IMDS was none; told once for each kind.
@@ -147,6 +174,28 @@ pub enum Report {
         /// The first failure in a row.
         first: bool,
     },
+}
+
+/// How the table of notices has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeChange {
+    /// A notice is new.
+    Appeared,
+    /// Its time has changed.
+    Rescheduled,
+    /// Its source no longer tells it.
+    Withdrawn,
+    /// Only a message told of it, and its time has passed.
+    Expired,
+}
+
+/// Why what a message says is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disbelief {
+    /// The time that it names has passed.
+    Passed,
+    /// The time that it names is farther ahead than EC2 ever warns.
+    TooFarAhead,
 }
 
 /// A call to AWS.
@@ -196,6 +245,13 @@ impl Report {
     /// A name for programs that read logs; it stays the same when the wording changes.
     pub fn name(&self) -> &'static str {
         match self {
+            Report::Notice { change, .. } => match change {
+                NoticeChange::Appeared => "notice_appeared",
+                NoticeChange::Rescheduled => "notice_rescheduled",
+                NoticeChange::Withdrawn => "notice_withdrawn",
+                NoticeChange::Expired => "notice_expired",
+            },
+            Report::NoticeIgnored { .. } => "notice_ignored",
             Report::DrainStarted { .. } => "drain_started",
             Report::DrainRecovered { .. } => "drain_recovered",
             Report::AgentsTold { .. } => "agents_told",
@@ -215,6 +271,7 @@ impl Report {
             Report::Retained => "retained",
             Report::AgentsReturned => "agents_returned",
             Report::ImdsSilent { .. } => "imds_silent",
+            Report::ImdsMissing { .. } => "imds_missing",
             Report::ImdsHeard => "imds_heard",
             Report::ImdsMalformed { .. } => "imds_malformed",
             Report::UnknownTargetState { .. } => "unknown_target_state",
@@ -230,9 +287,12 @@ impl Report {
             | Report::CallFailed { expected: false, .. }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
+            | Report::ImdsMissing { .. }
             | Report::ImdsMalformed { .. }
             | Report::JournalFailed { .. } => true,
             Report::CallFailed { expected: true, .. }
+            | Report::Notice { .. }
+            | Report::NoticeIgnored { .. }
             | Report::DrainStarted { .. }
             | Report::DrainRecovered { .. }
             | Report::AgentsTold { .. }
@@ -265,7 +325,7 @@ impl Report {
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {
-            Report::HookImpossible { .. } => Loudness::Error,
+            Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } => Loudness::Error,
             Report::CallFailed { error, expected, .. } => match error.kind {
                 _ if *expected => Loudness::Debug,
                 super::event::CallErrorKind::AccessDenied => Loudness::Error,
@@ -274,7 +334,9 @@ impl Report {
             Report::AgentTrouble { first: true, .. }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
+            | Report::ImdsMissing { queue: true }
             | Report::ImdsMalformed { .. }
+            | Report::NoticeIgnored { .. }
             | Report::UnknownTargetState { .. }
             | Report::JournalFailed { first: true, .. } => Loudness::Warn,
             Report::DrainEnded {
@@ -283,7 +345,8 @@ impl Report {
             Report::AgentTrouble { first: false, .. } | Report::JournalFailed { first: false, .. } => {
                 Loudness::Debug
             }
-            Report::DrainStarted { .. }
+            Report::Notice { .. }
+            | Report::DrainStarted { .. }
             | Report::DrainRecovered { .. }
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
@@ -305,6 +368,32 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Report::Notice { change, source, reason, id, deadline } => {
+                let sentence = reason.sentence();
+                match change {
+                    NoticeChange::Appeared => write!(f, "notice from {source}: {sentence}")?,
+                    NoticeChange::Rescheduled => write!(f, "notice rescheduled by {source}: {sentence}")?,
+                    NoticeChange::Withdrawn => write!(f, "notice withdrawn: {sentence}")?,
+                    NoticeChange::Expired => write!(f, "notice expired: {sentence}")?,
+                }
+                if !id.is_empty() {
+                    write!(f, " ({id})")?;
+                }
+                match (change, deadline) {
+                    (NoticeChange::Appeared | NoticeChange::Rescheduled, Some(deadline)) => {
+                        write!(f, ", deadline {deadline}")
+                    }
+                    (NoticeChange::Appeared | NoticeChange::Rescheduled, None)
+                    | (NoticeChange::Withdrawn | NoticeChange::Expired, _) => Ok(()),
+                }
+            }
+            Report::NoticeIgnored { reason, at, why } => {
+                let why = match why {
+                    Disbelief::Passed => "that time has passed",
+                    Disbelief::TooFarAhead => "that is farther ahead than EC2 warns",
+                };
+                write!(f, "a message was ignored: it tells of {reason} at {at}, and {why}")
+            }
             Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),
             Report::DrainRecovered { started } => write!(f, "drain of {started} goes on after a restart"),
             Report::AgentsTold { deadline: Some(deadline) } => {
@@ -364,6 +453,13 @@ impl fmt::Display for Report {
                 f,
                 "IMDS has been silent for a minute and there is no queue, so no notice can be heard: {why}; check \
                  the instance's metadata options, or set queue.url"
+            ),
+            Report::ImdsMissing { queue: true } => f.write_str(
+                "IMDS has no autoscaling/target-lifecycle-state (404): listening to the queue for terminations instead",
+            ),
+            Report::ImdsMissing { queue: false } => f.write_str(
+                "IMDS has no autoscaling/target-lifecycle-state (404) and there is no queue, so no termination can be \
+                 heard: set queue.url, or check that this instance is in an Auto Scaling group",
             ),
             Report::ImdsHeard => f.write_str("IMDS answers again"),
             Report::ImdsMalformed { why } => write!(f, "an answer of IMDS was ignored: {why}"),

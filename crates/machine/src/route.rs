@@ -1,12 +1,13 @@
 //! What becomes of each message of the shared queue.
 
 use super::Machine;
-use super::event::MaintenanceNotice;
-use super::event::SpotNotice;
 use super::hook::owner_by_name;
-use super::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, Message, Transition};
-use super::notice::{ActionNotice, SPOT_WARNING};
+use super::message::{Body, LifecycleMessage, Message, Transition};
+use super::notice::{Notice, Reason, Source};
 use super::report::Report;
+
+/// The id of an action whose message has no token.
+pub(super) const NO_TOKEN: &str = "no token";
 
 /// Whose a message is.
 enum Owner {
@@ -40,7 +41,16 @@ pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
 fn owner(machine: &mut Machine, message: &Message) -> Owner {
     match &*message.body {
         Body::Lifecycle(lifecycle) => on_lifecycle_message(machine, &message.receipt, lifecycle),
-        Body::Instance(news) => on_instance_message(machine, news),
+        Body::Instance(news) if news.instance_ids.contains(&machine.settings.instance_id) => {
+            let before = machine.notices.clone();
+            machine.on_news(&news.news, message.sent);
+            if machine.notices != before {
+                machine.journal.touch();
+            }
+            // A message that names several instances is not ours alone to delete.
+            if news.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
+        }
+        Body::Instance(_) => Owner::Other,
         Body::Test => Owner::Other,
         Body::Unreadable(why) => {
             let expected =
@@ -71,12 +81,15 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     if machine.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
         return Owner::Spent;
     }
-    let before = machine.notices.action.replace(ActionNotice::from_message(message));
+    let before = machine.notices.clone();
+    let token = message.token.as_deref().unwrap_or(NO_TOKEN);
+    let told = Notice::new(Source::Queue, Reason::of_message(message), token, machine.turn.now);
+    machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
     machine.begin_or_leave(&in_force);
     let Some(drain) = &mut machine.drain else { return Owner::Other };
     if drain.contradicts(&mut machine.turn, message) {
-        machine.notices.action = before;
+        machine.notices = before;
         let known = drain.action.group().unwrap_or_default();
         let why =
             format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
@@ -115,38 +128,10 @@ pub(super) fn disown_messages(machine: &mut Machine) {
     }
     let (receipts, _) = drain.forget_messages();
     drain.action.forget_message(machine.turn.now);
-    if machine.notices.target.is_some() {
+    if machine.notices.has_target() {
         // The target state tells of the termination by itself; otherwise this message remains its only notice.
-        machine.notices.action = None;
+        machine.notices.withdraw_action(&mut machine.turn);
     }
     machine.queue.give_back_receipts(&mut machine.turn, receipts);
     machine.journal.touch();
-}
-
-fn on_instance_message(machine: &mut Machine, message: &InstanceMessage) -> Owner {
-    if !message.instance_ids.contains(&machine.settings.instance_id) {
-        return Owner::Other;
-    }
-    match &message.news {
-        InstanceNews::SpotInterruption { action, at } => {
-            let at = at.unwrap_or(machine.turn.now + SPOT_WARNING);
-            machine.notices.spot.get_or_insert(SpotNotice { action: *action, at });
-        }
-        InstanceNews::Rebalance => {
-            machine.notices.rebalance.get_or_insert(machine.turn.now);
-        }
-        InstanceNews::Maintenance { event_id, closed: true, .. } => {
-            machine.notices.maintenance.remove(event_id);
-        }
-        InstanceNews::Maintenance { event_id, code, not_before, closed: false } => {
-            machine.notices.add_maintenance(MaintenanceNotice {
-                event_id: event_id.clone(),
-                code: code.clone(),
-                not_before: *not_before,
-            });
-        }
-        InstanceNews::StateChange(_) => {}
-    }
-    // A message that names several instances is not ours alone to delete.
-    if message.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
 }

@@ -34,8 +34,8 @@ pub struct Settings {
     pub on_deadline: CompletionResult,
     /// The result to report for `failed`.
     pub on_failed: CompletionResult,
-    /// A rebalance recommendation is no notice.
-    pub ignore_rebalance: bool,
+    /// What a rebalance recommendation comes to.
+    pub on_rebalance: OnRebalance,
 }
 
 impl Settings {
@@ -83,6 +83,17 @@ pub enum DrainAt {
     Notice,
     /// When the lifecycle action is in Wait: behind a load balancer that still routes to the agent.
     Wait,
+}
+
+/// What a rebalance recommendation comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRebalance {
+    /// Nothing: without Capacity Rebalancing the group does not replace the instance.
+    #[default]
+    Ignore,
+    /// The agents drain.
+    Drain,
 }
 
 /// What it means that an agent exits in mid-drain.

@@ -148,7 +148,7 @@ impl Machine {
                 .and_then(|action| action.next_heartbeat()),
             outcome: ended.map(|ended| ended.outcome),
             result: ended.and_then(|ended| ended.result),
-            imds_silent: self.imds.deaf,
+            imds_silent: self.imds.is_deaf(),
             last_error: self.turn.last_error.clone(),
         }
     }

@@ -8,8 +8,8 @@
 pub enum Timer {
     /// IMDS has been silent for so long that the queue becomes the first source.
     ImdsSilence,
-    /// A maintenance window is near enough to start draining.
-    Maintenance,
+    /// A notice comes into force, or expires.
+    Notice,
     /// An agent is to be asked.
     Agent,
     /// An agent that did not answer has used up its grace.

@@ -123,7 +123,7 @@ mod tests {
             on_drained: CompletionResult::Continue,
             on_deadline: CompletionResult::Continue,
             on_failed: CompletionResult::Continue,
-            ignore_rebalance: false,
+            on_rebalance: machine::settings::OnRebalance::Drain,
         }
     }
 

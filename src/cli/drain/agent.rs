@@ -40,6 +40,8 @@ fn tell(report: &Report) {
         Report::AgentsTold { .. } | Report::AgentProgress { .. } => put_line(&report.to_string()),
         Report::AgentTrouble { first: true, .. } => eprintln!("drainhook: {report}"),
         Report::AgentTrouble { first: false, .. }
+        | Report::Notice { .. }
+        | Report::NoticeIgnored { .. }
         | Report::DrainStarted { .. }
         | Report::DrainRecovered { .. }
         | Report::DeadlineMoved { .. }
@@ -56,6 +58,7 @@ fn tell(report: &Report) {
         | Report::Retained
         | Report::AgentsReturned
         | Report::ImdsSilent { .. }
+        | Report::ImdsMissing { .. }
         | Report::ImdsHeard
         | Report::ImdsMalformed { .. }
         | Report::UnknownTargetState { .. }

@@ -67,12 +67,16 @@ fn instance_shapes() {
             .to_owned(),
         code: "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED".to_owned(),
         not_before: Time::from_rfc3339("2022-01-27T13:00:00Z"),
+        ends: None,
         closed,
     };
+    let capacity = |at| InstanceNews::CapacityInterruption { at: Time::from_rfc3339(at) };
     let cases = [
-        (fixture!("spot-terminate"), &one, spot(SpotAction::Terminate, noon + SPOT_WARNING)),
+        (fixture!("spot-terminate"), &one, spot(SpotAction::Terminate, noon + WARNING)),
         (fixture!("spot-hibernate"), &one, spot(SpotAction::Hibernate, noon)),
-        (fixture!("rebalance"), &one, InstanceNews::Rebalance),
+        (fixture!("rebalance"), &one, InstanceNews::Rebalance { at: Some(noon) }),
+        (fixture!("capacity-reservation"), &one, capacity("2026-03-01T12:02:00Z")),
+        (fixture!("capacity-block"), &one, capacity("2026-03-01T12:10:00Z")),
         (fixture!("state-change"), &one, InstanceNews::StateChange("shutting-down".to_owned())),
         (fixture!("health"), &two, retirement(false)),
         (fixture!("health-closed"), &one, retirement(true)),

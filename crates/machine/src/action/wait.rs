@@ -213,9 +213,9 @@ impl Wait {
                 described_at: None,
                 refuted: None,
             },
-            Wait::Waiting { since, by, last_beat, .. } => Wait::Waiting {
+            Wait::Waiting { since, known_at, by, last_beat } => Wait::Waiting {
                 since: since.min(now),
-                known_at: now,
+                known_at: known_at.min(now),
                 by,
                 last_beat: last_beat.map(|sent| sent.min(now)),
             },

@@ -6,9 +6,14 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::super::effect::CompletionResult;
-use super::super::event::{MaintenanceNotice, SpotNotice, TargetState};
+use super::super::event::TargetState;
+use super::super::imds::spot_due;
 use super::super::message::SpotAction;
-use super::super::notice::{ActionNotice, Notices, Reason};
+use super::super::news::{
+    INTERRUPTION_EXPIRY, MAINTENANCE_EXPIRY, MAINTENANCE_UNDATED_EXPIRY, REBALANCE_EXPIRY,
+};
+use super::super::notice::{Due, Notice, Notices, Reason, Source, Standing};
+use super::super::route::NO_TOKEN;
 use super::super::time::Time;
 use super::{ActionRecord, AgentRecord, DrainRecord, Ended, HookFacts, Intention, Outcome};
 use crate::action::{Completion, Group, GroupSource, Wait, WaitSource};
@@ -74,7 +79,6 @@ struct SpotV1 {
 #[derive(Debug, Deserialize)]
 struct MaintenanceV1 {
     event_id: String,
-    code: String,
     not_before: Option<Time>,
 }
 
@@ -134,7 +138,7 @@ impl From<Journal> for super::Journal {
             boot_id: journal.boot_id,
             served: journal.served,
             agents: journal.agents.into_iter().map(AgentRecord::from).collect(),
-            notices: Notices::from(journal.notices),
+            notices: journal.notices.rows(journal.drain.as_ref().map(|drain| drain.started)),
             drain: journal.drain.map(DrainRecord::from),
             finished: journal.finished,
         }
@@ -153,26 +157,54 @@ impl From<AgentV1> for AgentRecord {
     }
 }
 
-impl From<NoticesV1> for Notices {
-    fn from(notices: NoticesV1) -> Self {
-        let maintenance = |event: MaintenanceV1| MaintenanceNotice {
-            event_id: event.event_id,
-            code: event.code,
-            not_before: event.not_before,
+impl NoticesV1 {
+    /// The table that says the same. Version 1 has a field for each kind of notice, and the names of those that a drain
+    /// has dealt with; `started` is when the last one began.
+    fn rows(self, started: Option<Time>) -> Notices {
+        let NoticesV1 { target, action, spot, rebalance, maintenance, operator, settled } = self;
+        let row = |source, reason, id: &str, name: &str| {
+            let standing = if settled.contains(name) { Standing::Settled } else { Standing::Open };
+            // It does not say since when: a deadline of its notices counts whatever it is.
+            Notice { standing, ..Notice::new(source, reason, id, Time::default()) }
         };
-        Notices {
-            target: notices.target.map(TargetState::from),
-            action: notices.action.map(|action| ActionNotice { reason: action.reason, token: action.token }),
-            spot: notices.spot.map(|spot| SpotNotice { action: spot.action, at: spot.at }),
-            rebalance: notices.rebalance,
-            maintenance: notices
-                .maintenance
-                .into_iter()
-                .map(|(id, event)| (id, maintenance(event)))
-                .collect(),
-            operator: notices.operator,
-            settled: notices.settled,
-        }
+        let reason = target.map(TargetState::from).as_ref().and_then(Reason::of_target);
+        let target = reason.map(|reason| row(Source::Imds, reason, "", &format!("target {reason}")));
+        let action = action.map(|action| {
+            let name = format!("action {}", action.token.as_deref().unwrap_or("without a token"));
+            row(Source::Queue, action.reason, action.token.as_deref().unwrap_or(NO_TOKEN), &name)
+        });
+        // Nor does it say who told of these. As news from a message, either they are confirmed by IMDS, or denied, or they
+        // expire.
+        let spot = spot.map(|spot| {
+            let since = if spot.action == SpotAction::Hibernate { spot.at } else { Time::default() };
+            Notice {
+                since,
+                due: spot_due(spot.action, spot.at),
+                expires: Some(spot.at + INTERRUPTION_EXPIRY),
+                ..row(Source::Queue, Reason::SpotInterruption, "", "spot")
+            }
+        });
+        let rebalance = rebalance.map(|at| Notice {
+            expires: Some(at + REBALANCE_EXPIRY),
+            ..row(Source::Queue, Reason::RebalanceRecommendation, "", "rebalance")
+        });
+        let maintenance = maintenance.into_values().map(|event| {
+            let told = event.event_id.starts_with("arn:");
+            let source = if told { Source::Queue } else { Source::Imds };
+            let name = format!("maintenance {}", event.event_id);
+            Notice {
+                due: event.not_before.map_or(Due::Unknown, Due::At),
+                expires: match event.not_before {
+                    _ if !told => None,
+                    Some(at) => Some(at + MAINTENANCE_EXPIRY),
+                    None => Some(started.unwrap_or_default() + MAINTENANCE_UNDATED_EXPIRY),
+                },
+                ..row(source, Reason::ScheduledMaintenance, &event.event_id, &name)
+            }
+        });
+        let operator = operator.then(|| row(Source::Operator, Reason::Operator, "", "operator"));
+        let single = [target, action, spot, rebalance, operator];
+        single.into_iter().flatten().chain(maintenance).collect()
     }
 }
 

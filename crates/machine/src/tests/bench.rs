@@ -45,7 +45,7 @@ pub fn settings() -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        ignore_rebalance: false,
+        on_rebalance: OnRebalance::Drain,
     }
 }
 
@@ -85,6 +85,23 @@ pub fn lifecycle(token: &str, sent: Time) -> LifecycleMessage {
 
 pub fn message(receipt: &str, body: Body) -> Message {
     Message { receipt: receipt.to_owned(), sent: None, body: body.into() }
+}
+
+/// A message that tells this of the instance.
+pub fn news(receipt: &str, news: InstanceNews) -> Message {
+    let instance_ids = vec![INSTANCE.to_owned()];
+    message(receipt, Body::Instance(InstanceMessage { instance_ids, news }))
+}
+
+/// Maintenance at that time, as AWS Health tells of it.
+pub fn health(not_before: Time) -> InstanceNews {
+    InstanceNews::Maintenance {
+        event_id: "arn:aws:health:eu-west-1::event/EC2/AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED/1".to_owned(),
+        code: "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED".to_owned(),
+        not_before: Some(not_before),
+        ends: None,
+        closed: false,
+    }
 }
 
 /// What becomes of journal writes.
@@ -231,6 +248,24 @@ impl Bench {
                 self.says(0, answer.clone());
             }
             self.run(1);
+        }
+    }
+
+    /// IMDS lists this maintenance, and nothing else.
+    pub fn maintenance(&mut self, at: Option<Time>) {
+        let listed = at.map(|at| MaintenanceNotice {
+            event_id: "instance-event-1".to_owned(),
+            code: "instance-stop".to_owned(),
+            not_before: Some(at),
+        });
+        self.event(Event::Imds(ImdsReading::Maintenance(listed.into_iter().collect())));
+    }
+
+    /// Lets time pass, in which IMDS is asked for spot interruptions every 5 s and answers this.
+    pub fn run_spot(&mut self, seconds: u64, spot: Option<SpotNotice>) {
+        for _ in 0..seconds / 5 {
+            self.run(5);
+            self.event(Event::Imds(ImdsReading::Spot(spot)));
         }
     }
 

@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Output;
 use super::super::effect::{AgentRequest, Effect, EffectId};
 use super::super::event::*;
-use super::super::journal::{Journal, Outcome};
+use super::super::journal::{ActionRecord, Journal, Outcome};
 use super::super::message::Body;
+use super::super::notice::Notices;
 use super::super::operator::Command;
 use super::super::report::Report;
 use super::super::{Machine, Time};
 
 /// Effects of one event, at most: one per agent, call and message, and their reports.
 const EFFECTS_MAX: usize = 40;
+
+/// What sets an agent's deadline, as the journal has it: its own, the notices, the action.
+type Setters = (Option<Time>, Notices, ActionRecord);
 
 #[derive(Default)]
 pub struct Checker {
@@ -23,7 +27,8 @@ pub struct Checker {
     refused_since: bool,
     /// Whether each agent was drained, as last reported.
     pub drained: BTreeMap<usize, bool>,
-    deadlines: BTreeMap<usize, Time>,
+    /// The last deadline that each agent was told, and what set it.
+    deadlines: BTreeMap<usize, (Time, Setters)>,
     /// The last completion that was sent for the drain under way, and whether one has worked.
     completion: Option<EffectId>,
     completed: bool,
@@ -48,12 +53,12 @@ impl Checker {
             self.take_report(now, report);
         }
         for effect in effects {
-            self.check_effect(effect, open);
+            self.check_effect(now, effect, open);
         }
         self.check_given_back(event, effects);
     }
 
-    fn check_effect(&mut self, effect: &Effect, open: &[Effect]) {
+    fn check_effect(&mut self, now: Time, effect: &Effect, open: &[Effect]) {
         let running = self.answered.as_ref().and_then(|journal| journal.drain.as_ref());
         let running = running.filter(|drain| drain.phase.ended().is_none());
         let intention = running.and_then(|drain| drain.action.completion.intention());
@@ -83,8 +88,17 @@ impl Checker {
             }
             Effect::DeleteMessage { receipt, .. } => self.check_deletion(receipt),
             Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } => {
-                let before = self.deadlines.insert(*agent, order.deadline);
-                let _ = before;
+                let journal = self.answered.as_ref().expect("told before anything was written down");
+                let drain = journal.drain.as_ref().expect("told of a drain that is not written down");
+                let own = journal.agents[*agent].soft_deadline;
+                assert!(own.is_some_and(|own| order.deadline <= own), "told more than its own time");
+                let noticed = journal.notices.deadline(drain.started, now);
+                assert!(noticed.is_none_or(|at| order.deadline <= at), "told more time than a notice leaves");
+                // It moves later only where what had set it is gone or has changed.
+                let setters = (own, journal.notices.clone(), drain.action.clone());
+                let before = self.deadlines.insert(*agent, (order.deadline, setters.clone()));
+                let later = before.is_some_and(|(before, by)| before < order.deadline && by == setters);
+                assert!(!later, "the deadline moved later, and nothing has changed");
             }
             Effect::AskAgent { .. }
             | Effect::WriteJournal { .. }
@@ -185,7 +199,9 @@ impl Checker {
         self.completed =
             drain.is_some_and(|drain| drain.phase.ended().is_some_and(|ended| ended.result.is_some()));
         let lost = self.refused_since || drain.is_none_or(|drain| drain.phase.told().is_none());
-        if lost {
+        // That heartbeats are denied, which may end the drain at the action's expiry, is found out anew.
+        let waits = drain.is_some_and(|drain| drain.action.wait.is_waiting());
+        if lost || waits {
             self.deadlines.clear();
         }
         let intention = drain.and_then(|drain| drain.action.completion.intention());

@@ -317,7 +317,8 @@ fn health_event_of_several_instances() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let ids = vec![INSTANCE.to_owned(), "i-other".to_owned()];
-    let body = Body::Instance(InstanceMessage { instance_ids: ids, news: InstanceNews::Rebalance });
+    let body =
+        Body::Instance(InstanceMessage { instance_ids: ids, news: InstanceNews::Rebalance { at: None } });
     bench.receive(vec![message("r-both", body)]);
     assert_eq!(bench.drains_started(), 1);
     assert!(bench.deleted().is_empty(), "it is the other's too");

@@ -1,10 +1,11 @@
 //! What makes a drain, and why the agent is told that it drains.
 
+use super::super::Time;
 use super::super::event::*;
 use super::super::journal::Outcome;
-use super::super::message::SpotAction;
+use super::super::message::{InstanceNews, SpotAction};
 use super::super::notice::Reason;
-use super::super::report::Report;
+use super::super::report::{Loudness, NoticeChange, Report};
 use super::bench::*;
 
 fn spot(bench: &mut Bench, action: SpotAction, seconds: u64) {
@@ -170,7 +171,10 @@ fn maintenance_window_already_open() {
 
 #[test]
 fn rebalance_ignored() {
-    let ignoring = super::super::settings::Settings { ignore_rebalance: true, ..settings() };
+    let ignoring = super::super::settings::Settings {
+        on_rebalance: super::super::settings::OnRebalance::Ignore,
+        ..settings()
+    };
     let mut bench = Bench::new(ignoring);
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
     assert_eq!(bench.drains_started(), 0);
@@ -185,4 +189,170 @@ fn malformed_answers_are_told_once() {
     }
     assert_eq!(bench.reported(|report| matches!(report, Report::ImdsMalformed { .. })), 1);
     assert_eq!(bench.drains_started(), 0);
+}
+
+fn spot_news(at: Time) -> InstanceNews {
+    InstanceNews::SpotInterruption { action: SpotAction::Terminate, at: Some(at) }
+}
+
+/// The group takes the instance away, and its queue holds a spot interruption warning of three years ago that names it. IMDS
+/// answers that there is no interruption. The work in flight is not cut off.
+#[test]
+fn spot_message_of_years_ago_in_mid_drain() {
+    let mut bench = Bench::terminating(settings());
+    bench.run_spot(5, None);
+    bench.reports(0, AgentState::Draining, 1);
+    let told = bench.orders(0).len();
+    bench.receive(vec![news("r1", spot_news(START - secs(3 * 365 * 86_400)))]);
+    bench.run(5);
+    assert_eq!(bench.orders(0).len(), told, "the deadline has not moved");
+    assert!(bench.completing().is_none());
+    assert_eq!(bench.deleted(), ["r1"]);
+}
+
+/// IMDS is silent, the instance is idle, and the queue holds warnings whose times have passed, or are hours ahead.
+#[test]
+fn spot_messages_of_other_times_drain_nothing() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let times = [bench.now - secs(90), START - secs(3 * 365 * 86_400), bench.now + secs(3600)];
+    bench.receive(times.map(|at| news("r1", spot_news(at))).to_vec());
+    bench.run(10);
+    assert_eq!(bench.drains_started(), 0);
+    assert_eq!(bench.reported(|report| matches!(report, Report::NoticeIgnored { .. })), 3);
+}
+
+/// A warning that is two minutes ahead, or whose sender's clock is a little behind ours.
+#[test]
+fn spot_messages_of_now_drain() {
+    for ahead in [120, -30] {
+        let mut bench = Bench::new(settings());
+        bench.event(Event::Imds(ImdsReading::TargetState(None)));
+        let at = Time::from_unix_ms(bench.now.unix_ms().saturating_add_signed(ahead * 1000));
+        bench.receive(vec![news("r1", spot_news(at))]);
+        assert_eq!(bench.drains_started(), 1, "{ahead}");
+        let whole = bench.now + secs(3600);
+        let deadline = if ahead > 0 { at - secs(10) } else { whole };
+        assert_eq!(bench.orders(0)[0].deadline, deadline, "a time that has passed moves nothing");
+    }
+}
+
+/// A forged warning with a time that can be. IMDS, which answers, knows of no interruption: it is asked a few times more
+/// before anything follows, and nothing ever does.
+#[test]
+fn spot_message_that_imds_denies() {
+    let mut bench = Bench::terminating(settings());
+    bench.run_spot(5, None);
+    bench.reports(0, AgentState::Draining, 1);
+    bench.receive(vec![news("r1", spot_news(bench.now + secs(15)))]);
+    bench.run_spot(60, None);
+    assert_eq!(bench.orders(0).len(), 1, "the deadline has not moved");
+    assert!(bench.completing().is_none());
+}
+
+/// IMDS has just fallen silent when the warning comes, and denies nothing.
+#[test]
+fn spot_message_that_imds_does_not_deny() {
+    let mut bench = Bench::terminating(settings());
+    bench.run_spot(5, None);
+    bench.reports(0, AgentState::Draining, 1);
+    let at = bench.now + secs(120);
+    bench.receive(vec![news("r1", spot_news(at))]);
+    bench.run(14);
+    assert_eq!(bench.orders(0).len(), 1);
+    bench.run(1);
+    assert_eq!(bench.orders(0).last().unwrap().deadline, at - secs(10));
+}
+
+/// IMDS lists what the message told a poll later: from then on IMDS decides, and takes it back.
+#[test]
+fn spot_message_that_imds_confirms() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run_spot(5, None);
+    let at = bench.now + secs(120);
+    bench.receive(vec![news("r1", spot_news(at))]);
+    assert_eq!(bench.drains_started(), 0, "IMDS answers, and is asked first");
+    bench.run_spot(5, Some(SpotNotice { action: SpotAction::Terminate, at }));
+    assert_eq!(bench.orders(0)[0].deadline, at - secs(10));
+    bench.run_spot(5, None);
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+}
+
+/// EC2 takes an interruptible reservation's capacity back. The message's own time counts, not two minutes.
+#[test]
+fn capacity_interruption() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run_spot(5, None);
+    let at = bench.now + secs(600);
+    bench.receive(vec![news("r1", InstanceNews::CapacityInterruption { at: Some(at) })]);
+    let order = bench.orders(0)[0];
+    assert_eq!((order.reason, order.deadline), (Reason::CapacityInterruption, at - secs(10)));
+    bench.run_spot(60, None);
+    assert!(bench.machine.is_draining(), "IMDS knows nothing of reservations");
+}
+
+/// The warm pool shrinks, and takes an instance that has never served. Its work, if it has any, is drained, and the action
+/// is completed.
+#[test]
+fn termination_out_of_the_warm_pool() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::Warmed("Warmed:Stopped".to_owned()));
+    bench.run(5);
+    assert_eq!(bench.drains_started(), 0);
+    bench.state = Some("Warmed:Terminating:Wait");
+    bench.target(TargetState::Warmed("Warmed:Terminated".to_owned()));
+    assert_eq!(bench.orders(0)[0].reason, Reason::AutoscalingTermination);
+    bench.drained();
+    bench.run(1);
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// IMDS answers, and has no target lifecycle state from the start. Without a queue the daemon can hear of no termination.
+#[test]
+fn no_target_state_from_the_start() {
+    for queue in [false, true] {
+        let mut bench = Bench::new(super::super::settings::Settings { queue, ..settings() });
+        for _ in 0..120 {
+            bench.event(Event::Imds(ImdsReading::TargetState(None)));
+            bench.run(1);
+        }
+        let told: Vec<_> = bench.reports.iter().filter(|report| report.is_error()).collect();
+        let [Report::ImdsMissing { .. }] = told[..] else { panic!("once: {told:#?}") };
+        assert_eq!(told[0].loudness() == Loudness::Error, !queue);
+        bench.target(TargetState::InService);
+        assert_eq!(bench.reported(|report| matches!(report, Report::ImdsHeard)), 1);
+    }
+}
+
+/// People hear of each change of the table, and of nothing that is as it was.
+#[test]
+fn changes_of_the_table_are_told() {
+    let mut bench = Bench::new(settings());
+    let far = bench.now + secs(86_400);
+    for at in [Some(far), Some(far), Some(far + secs(1)), Some(far + secs(1)), None, None] {
+        bench.maintenance(at);
+    }
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![news("r1", health(bench.now + secs(86_400)))]);
+    bench.run(86_400 + 3600);
+    let changes: Vec<_> = bench
+        .reports
+        .iter()
+        .filter_map(|report| match report {
+            Report::Notice { change, .. } => Some(*change),
+            _ => None,
+        })
+        .collect();
+    use NoticeChange::{Appeared, Expired, Rescheduled, Withdrawn};
+    assert_eq!(changes, [Appeared, Rescheduled, Withdrawn, Appeared, Expired]);
+    let told = bench.reports.iter().find(|report| report.name() == "notice_appeared").unwrap().to_string();
+    assert_eq!(
+        told,
+        format!(
+            "notice from IMDS: EC2 has scheduled maintenance for this instance (instance-event-1), deadline {far}"
+        )
+    );
 }

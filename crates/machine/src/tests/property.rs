@@ -145,7 +145,7 @@ impl Run {
             3 => ("other".into(), Body::Lifecycle(LifecycleMessage { hook: "other".into(), ..ours })),
             4 => ("other".into(), Body::Test),
             _ => {
-                let news = InstanceNews::Rebalance;
+                let news = InstanceNews::Rebalance { at: None };
                 let instance_ids = vec![INSTANCE.to_owned()];
                 ("spent".into(), Body::Instance(InstanceMessage { instance_ids, news }))
             }

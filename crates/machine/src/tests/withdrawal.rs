@@ -3,7 +3,7 @@
 use super::super::effect::{AgentRequest, CompletionResult};
 use super::super::event::*;
 use super::super::journal::Outcome;
-use super::super::message::{Body, SpotAction};
+use super::super::message::{Body, InstanceNews, SpotAction};
 use super::super::settings::Settings;
 use super::bench::*;
 
@@ -81,6 +81,49 @@ fn cancel_beside_a_termination() {
     bench.operator(Command::Drain);
     bench.operator(Command::Cancel);
     assert!(bench.machine.is_draining());
+}
+
+/// Only a message told of maintenance. Its window passes and nothing happens; no message says that it is over. Until then
+/// the agent stays drained, across restarts of the daemon.
+#[test]
+fn maintenance_of_a_message_expires() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let at = bench.now + secs(60);
+    bench.receive(vec![news("r1", health(at))]);
+    bench.drained();
+    bench.crash();
+    bench.run(60 + 3599);
+    assert!(!is_returning(&bench), "its window may have begun late");
+    bench.run(2);
+    bench.crash();
+    assert!(is_returning(&bench));
+}
+
+/// A message about maintenance is repeated after it has expired.
+#[test]
+fn expired_maintenance_is_not_believed_again() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![news("r1", health(START - secs(3 * 365 * 86_400)))]);
+    bench.run(10);
+    assert_eq!(bench.drains_started(), 0);
+    assert_eq!(bench.deleted(), ["r1"]);
+}
+
+/// A message tells of a spot interruption while IMDS is silent. The time comes, and the instance is still there.
+#[test]
+fn spot_message_expires() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let at = Some(bench.now + secs(120));
+    let spot = InstanceNews::SpotInterruption { action: SpotAction::Stop, at };
+    bench.receive(vec![news("r1", spot)]);
+    bench.drained();
+    bench.run(120 + 299);
+    assert!(!is_returning(&bench));
+    bench.run(2);
+    assert!(is_returning(&bench));
 }
 
 #[test]

@@ -155,7 +155,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        ignore_rebalance: false,
+        on_rebalance: machine::settings::OnRebalance::Drain,
     }
 }
 

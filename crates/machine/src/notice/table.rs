@@ -1,0 +1,191 @@
+//! The table of notices.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Category, Notice, Reason, Source, Standing};
+use crate::report::{NoticeChange, Report};
+use crate::settings::Settings;
+use crate::time::Time;
+use crate::timer::Timer;
+use crate::turn::Turn;
+
+/// How many rows one source may have for one reason: what messages make up does not crowd out what IMDS lists.
+const ROWS_MAX: usize = 16;
+
+/// The notices. One drain serves them all, and ends when the last is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Notices(Vec<Notice>);
+
+impl Notices {
+    /// Every row, in no particular order.
+    pub fn rows(&self) -> &[Notice] {
+        &self.0
+    }
+
+    /// IMDS lists these now in that category.
+    pub(crate) fn list(&mut self, turn: &mut Turn, category: Category, listed: Vec<Notice>) {
+        self.remove(turn, NoticeChange::Withdrawn, |row| {
+            category.covers(row.reason)
+                && (row.source == Source::Imds || category.is_complete())
+                && !listed.iter().any(|told| told.is(row))
+        });
+        listed.into_iter().for_each(|told| self.tell(turn, told));
+    }
+
+    /// A notice is told, for the first time or once more.
+    pub(crate) fn tell(&mut self, turn: &mut Turn, told: Notice) {
+        let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
+            let like = |row: &&Notice| row.source == told.source && row.reason == told.reason;
+            if self.0.iter().filter(like).count() < ROWS_MAX {
+                report(turn, NoticeChange::Appeared, &told);
+                self.0.push(told);
+            }
+            return;
+        };
+        if row.source == Source::Imds && told.source != Source::Imds {
+            // A message is older than what IMDS says now.
+            return;
+        }
+        let rescheduled = row.due != told.due;
+        // A row whose time has not changed keeps its deadline, however often it is told.
+        let since = if rescheduled { told.since } else { row.since.min(told.since) };
+        let standing = match row.standing {
+            Standing::Held { .. } if told.source == Source::Imds => Standing::Open,
+            standing => standing,
+        };
+        *row = Notice { since, standing, ..told };
+        if rescheduled {
+            report(turn, NoticeChange::Rescheduled, row);
+        }
+    }
+
+    /// A lifecycle action is known to exist. There is one at a time.
+    pub(crate) fn tell_action(&mut self, turn: &mut Turn, told: Notice) {
+        self.0.retain(|row| !row.is_action() || row.is(&told));
+        self.tell(turn, told);
+    }
+
+    /// There is no lifecycle action, or it is not ours.
+    pub(crate) fn withdraw_action(&mut self, turn: &mut Turn) {
+        self.remove(turn, NoticeChange::Withdrawn, Notice::is_action);
+    }
+
+    /// An operator no longer asks for a drain. Returns whether one did.
+    pub(crate) fn withdraw_operator(&mut self, turn: &mut Turn) -> bool {
+        self.remove(turn, NoticeChange::Withdrawn, |row| row.reason == Reason::Operator)
+    }
+
+    /// The message that told of this notice says that it is over.
+    pub(crate) fn withdraw_message(&mut self, turn: &mut Turn, reason: Reason, id: &str) {
+        self.remove(turn, NoticeChange::Withdrawn, |row| {
+            row.source == Source::Queue && row.reason == reason && row.id == id
+        });
+    }
+
+    /// Drops what has expired. Returns whether anything has.
+    pub(crate) fn expire(&mut self, turn: &mut Turn) -> bool {
+        let now = turn.now;
+        for at in self.0.iter().filter_map(|row| row.expires) {
+            turn.due(at, Timer::Notice);
+        }
+        self.remove(turn, NoticeChange::Expired, |row| row.expires.is_some_and(|at| at <= now))
+    }
+
+    fn remove(&mut self, turn: &mut Turn, change: NoticeChange, gone: impl Fn(&Notice) -> bool) -> bool {
+        let gone: Vec<Notice> = self.0.extract_if(.., |row| gone(row)).collect();
+        gone.iter().for_each(|row| report(turn, change, row));
+        !gone.is_empty()
+    }
+
+    /// The reasons in force, most pressing first. The machine is woken when the next one comes into force.
+    pub(crate) fn in_force(&self, settings: &Settings, turn: &mut Turn) -> Vec<Reason> {
+        let starts = |row: &&Notice| row.starts(settings).is_some_and(|at| turn.due(at, Timer::Notice));
+        let mut found: Vec<&Notice> = self.0.iter().filter(starts).collect();
+        found.sort_by_key(|row| (row.reason.rank(), row.source == Source::Imds));
+        found.iter().map(|row| row.reason).collect()
+    }
+
+    /// A drain has ended: what is in force has been dealt with.
+    pub(crate) fn settle(&mut self, settings: &Settings, now: Time) {
+        for row in self.0.iter_mut().filter(|row| is_in_force(row, settings, now)) {
+            row.standing = Standing::Settled;
+        }
+    }
+
+    /// What is no longer in force must be dealt with again when it next is. Returns whether there was any.
+    pub(crate) fn reopen(&mut self, settings: &Settings, now: Time) -> bool {
+        let settled = |row: &&mut Notice| row.standing == Standing::Settled;
+        let out_of_force = self.0.iter_mut().filter(settled).filter(|row| !is_in_force(row, settings, now));
+        out_of_force.map(|row| row.standing = Standing::Open).count() > 0
+    }
+
+    /// An operator asks for a drain although one has ended.
+    pub(crate) fn reopen_operator(&mut self) {
+        for row in self.0.iter_mut().filter(|row| row.reason == Reason::Operator) {
+            row.standing = Standing::Open;
+        }
+    }
+
+    /// Whether anything in force has not been dealt with.
+    pub(crate) fn is_open(&self, settings: &Settings, now: Time) -> bool {
+        self.0.iter().any(|row| {
+            row.standing != Standing::Settled
+                && is_in_force(row, settings, now)
+                && !self.repeats_a_message(row)
+        })
+    }
+
+    /// Of an action that a message told of, the target state says nothing new: IMDS that was silent and answers again
+    /// must not start a second drain.
+    fn repeats_a_message(&self, row: &Notice) -> bool {
+        row.source == Source::Imds && self.action().is_some_and(|action| action.reason == row.reason)
+    }
+
+    /// The earliest deadline that a notice sets for a drain that started then.
+    pub(crate) fn deadline(&self, started: Time, now: Time) -> Option<Time> {
+        let held = |row: &&Notice| matches!(row.standing, Standing::Held { until } if until > now);
+        let counting = self.0.iter().filter(|row| !held(row));
+        counting.filter_map(|row| row.deadline(started)).min()
+    }
+
+    /// Whether the group runs, or will run, a lifecycle action.
+    pub fn expects_action(&self) -> bool {
+        self.0.iter().any(|row| row.reason.has_action())
+    }
+
+    /// The lifecycle action that is known to exist.
+    pub(crate) fn action(&self) -> Option<&Notice> {
+        self.0.iter().find(|row| row.is_action())
+    }
+
+    /// Whether IMDS's target state takes the instance out of service.
+    pub(crate) fn has_target(&self) -> bool {
+        self.0.iter().any(|row| row.source == Source::Imds && Category::TargetState.covers(row.reason))
+    }
+
+    /// Whether an operator asks for a drain.
+    pub(crate) fn has_operator(&self) -> bool {
+        self.0.iter().any(|row| row.reason == Reason::Operator)
+    }
+}
+
+impl FromIterator<Notice> for Notices {
+    fn from_iter<T: IntoIterator<Item = Notice>>(rows: T) -> Self {
+        Notices(rows.into_iter().collect())
+    }
+}
+
+fn is_in_force(row: &Notice, settings: &Settings, now: Time) -> bool {
+    row.starts(settings).is_some_and(|at| at <= now)
+}
+
+fn report(turn: &mut Turn, change: NoticeChange, row: &Notice) {
+    turn.report(Report::Notice {
+        change,
+        source: row.source,
+        reason: row.reason,
+        id: row.id.clone(),
+        deadline: row.deadline(row.since),
+    });
+}
