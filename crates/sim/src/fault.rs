@@ -145,7 +145,6 @@ impl Fault {
     const PENDING: &[Fault] = &[
         Fault::AgentMute,
         Fault::AgentBlocks,
-        Fault::OddDocument,
         Fault::GlobalTimeout,
         Fault::GroupChange,
         Fault::ClockCorrected,

@@ -104,7 +104,7 @@ impl Reference {
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
-        if same_drain && later && !self.may_extend {
+        if same_drain && later && !(self.may_extend || before.maintenance) {
             self.complain("the deadline in the journal moves later");
         }
         if journal.instance_id != self.settings.instance_id {
