@@ -126,7 +126,7 @@ impl Reference {
         }
         if !self.kept.told {
             self.complain("the agent is told to drain, and the journal does not say so");
-        } else if Some(order.deadline) != deadline {
+        } else if Some(order.deadline) != deadline && !self.kept.ended {
             self.complain(format!("the agent is told {}, and the journal says {deadline:?}", order.deadline));
         }
     }
