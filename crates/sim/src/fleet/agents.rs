@@ -235,7 +235,7 @@ impl Fleet {
         }
         let answer = self.answer_of(host, held.agent, &AgentRequest::Status);
         let answer = match answer {
-            Some(AgentAnswer::Unreachable { .. }) | None if held.blocks => {
+            Some(AgentAnswer::Unreachable { .. }) if held.blocks || held.agent > 0 => {
                 AgentAnswer::Busy("the connection broke".to_owned())
             }
             None => AgentAnswer::Busy("the connection broke".to_owned()),
@@ -282,7 +282,11 @@ impl Fleet {
         other.down_until = Some(back);
         let work = other.work;
         self.judge.busy(host, back + GRACE + work);
-        self.hosts[host].held.retain(|held| held.agent != place + 1);
+        let held = self.hosts[host].held.iter().position(|held| held.agent == place + 1);
+        if let Some(held) = held {
+            let held = self.hosts[host].held.swap_remove(held);
+            self.release_one(host, held);
+        }
     }
 
     /// At the end, the other agents of an instance that serves, serve.

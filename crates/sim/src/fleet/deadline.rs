@@ -14,6 +14,9 @@ use super::{Fleet, plan};
 const EC2_MARGIN: Duration = Duration::from_secs(10);
 const GLOBAL_MARGIN: Duration = Duration::from_secs(60);
 
+/// The daemon may know no better than that the action began after it last heard that the instance served.
+const UNHEARD: Duration = Duration::from_secs(180);
+
 /// What is read in one moment may be acted on in the next.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -26,6 +29,7 @@ impl Fleet {
         match report {
             Report::DrainStarted { reason } => {
                 self.hosts[host].told_at = None;
+                self.hosts[host].is_astray = false;
                 self.check_reason(host, now, *reason);
             }
             Report::AgentsTold { .. } => self.hosts[host].told_at = Some(now),
@@ -35,6 +39,15 @@ impl Fleet {
             }
             _ => {}
         }
+    }
+
+    /// An action of ours waits: from here its global timeout is a deadline, even when it is over and nobody knows.
+    pub(super) fn waits(&mut self, host: usize) {
+        let Some(instance) = self.world.instance(&self.hosts[host].id) else { return };
+        let Some(action) = instance.actions.iter().find(|action| action.hook == plan::HOOK) else { return };
+        let whole = action.global_expiry.since(action.began);
+        let began = self.hosts[host].asked_for.unwrap_or(action.began);
+        self.hosts[host].action_ends = Some(began + whole - GLOBAL_MARGIN.min(whole / 10) - UNHEARD);
     }
 
     /// A drain that ends at a deadline ends at one that is in force.
@@ -50,21 +63,16 @@ impl Fleet {
     fn earliest_deadline(&self, host: usize) -> Option<Time> {
         let this = &self.hosts[host];
         let denied = !matches!(this.trouble, Trouble::None | Trouble::Doubted);
-        if this.clock_is_off || denied || this.false_alarm {
+        // Of an instance that was retained and let go, the daemon may take the second action for the first.
+        if this.clock_is_off || denied || this.false_alarm || this.released || this.is_astray {
             return None;
         }
         let told = this.told_at?;
         let own = self.settings.agents.iter().map(|agent| told + agent.drain_timeout).min()?;
-        let instance = self.world.instance(&this.id)?;
-        let action = instance.actions.iter().find(|action| action.hook == plan::HOOK);
-        let global = action.map(|action| {
-            let whole = action.global_expiry.since(action.began);
-            action.global_expiry - GLOBAL_MARGIN.min(whole / 10)
-        });
         let taken =
             [this.spot.map(|spot| spot.at), this.capacity].into_iter().flatten().map(|at| at - EC2_MARGIN);
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
-        taken.chain(global).chain(maintenance).chain([own]).min()
+        taken.chain(this.action_ends).chain(maintenance).chain([own]).min()
     }
 
     /// A drain begins for something that is so.

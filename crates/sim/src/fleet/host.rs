@@ -64,6 +64,14 @@ pub(super) struct Host {
     pub capacity: Option<Time>,
     /// A message has spoken of an interruption that is still to come, and is none.
     pub false_alarm: bool,
+    /// When Auto Scaling decided to take it away.
+    pub asked_for: Option<Time>,
+    /// When the global timeout of its last action ends that action, at the earliest by what its daemon may know.
+    pub action_ends: Option<Time>,
+    /// It has begun a life with a journal that was not its last one, or with none.
+    pub has_forgotten: bool,
+    /// The same, and no drain has begun since.
+    pub is_astray: bool,
     /// Tokens of its actions, the last one included.
     pub tokens: Vec<String>,
     /// When its agents were told to drain in the drain under way, by true time.
@@ -116,6 +124,10 @@ impl Host {
             told_of_maintenance: false,
             capacity: None,
             false_alarm: false,
+            asked_for: None,
+            action_ends: None,
+            has_forgotten: false,
+            is_astray: false,
             tokens: Vec::new(),
             told_at: None,
             clock_is_off: false,
@@ -176,7 +188,7 @@ impl Host {
 
     /// What its daemon does can be told from its settings and its journal.
     pub fn may_complain(&self) -> bool {
-        !self.forgetful && !self.disk_refuses && self.machine.is_some()
+        !self.has_forgotten && !self.disk_refuses && self.machine.is_some()
     }
 
     /// Nothing is under way or waited for, and a reading that says what the last one said changes nothing.

@@ -348,6 +348,7 @@ impl Fleet {
     }
 
     fn plan_poll(&mut self, host: usize, at: Time) {
+        self.catch_up(host);
         self.hosts[host].poll += 1;
         self.hosts[host].rests = None;
         let poll = self.hosts[host].poll;

@@ -29,8 +29,15 @@ impl Fleet {
             if let (Some(by), Some(about)) = (by, about) {
                 self.judge.touches(by, about, at, &happening);
             }
+            if let (Happening::WaitBegan { hook, .. }, Some(host)) = (&happening, about)
+                && hook == plan::HOOK
+            {
+                self.waits(host);
+            }
             match (&happening, about) {
                 (Happening::TerminationRequested { .. }, Some(host)) => {
+                    self.hosts[host].asked_for = Some(at);
+                    self.hosts[host].action_ends = None;
                     self.trouble_calls(host);
                     self.tell_lies(host);
                 }

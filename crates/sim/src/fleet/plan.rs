@@ -97,6 +97,12 @@ impl Plan {
             settings.drain_at = DrainAt::Wait;
         }
         let mut world = world;
+        if matches!(manner.request, Request::Mute { .. }) {
+            // They drain before Wait, and have time to come back with work.
+            world.load_balancer_drain = Some(Duration::from_secs(rng.u64(30..240)));
+            let (items, duration) = (rng.u32(1..6), Duration::from_secs(rng.u64(5..60)));
+            world.work = Work { items, duration, ..world.work };
+        }
         if has(rng, Fault::GlobalTimeout) {
             world.global_timeout_max = Duration::from_secs(rng.u64(200..800));
         }

@@ -179,6 +179,8 @@ impl Fleet {
         if lost || stale {
             self.hosts[host].disk_is_stale = false;
             self.hosts[host].forgetful = true;
+            self.hosts[host].has_forgotten = true;
+            self.hosts[host].is_astray = true;
             self.judge.forgot(host);
         }
         if self.strikes(Fault::ClockJump) {

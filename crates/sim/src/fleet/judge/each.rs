@@ -40,6 +40,9 @@ const WITHDRAWAL: Duration = Duration::from_secs(3);
 /// The same, where a message alone has told of it: IMDS may lag behind.
 const LAG: Duration = Duration::from_secs(60);
 
+/// A call that is refused so long after an action has begun was not sent too early.
+const KNOWN: Duration = Duration::from_secs(10);
+
 /// A heartbeat is under way for so long at most, to AWS.
 const TRANSIT: Duration = Duration::from_secs(1);
 
@@ -162,10 +165,12 @@ impl Each {
     }
 
     /// A call that names the wrong action, while this instance's waits, is its daemon's own doing and excuses nothing.
-    pub fn names_another(&self, happening: &Happening) -> bool {
+    pub fn names_another(&self, at: Time, happening: &Happening) -> bool {
+        let waits = |since: Time| at.since(since) > KNOWN;
         match happening {
             Happening::HeartbeatRejected { why, .. } | Happening::CompletionRejected { why, .. } => {
-                self.open.is_some() && why.contains("not found")
+                let found = why.contains("No active Lifecycle Action");
+                self.open.is_some_and(|(since, _)| why.contains("not found") || (found && waits(since)))
             }
             _ => false,
         }

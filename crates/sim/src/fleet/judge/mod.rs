@@ -247,11 +247,13 @@ impl Judge {
         }
         let faults_end = self.faults_end;
         let each = &mut self.each[host];
-        if each.names_another(happening) {
+        if each.names_another(at, happening) {
             return;
         }
         let expires = matches!(happening, Happening::ActionExpired { .. });
-        if expires && (each.knows_nothing() || each.is_behind()) {
+        // Without its journal, a daemon does not know since when the action waits.
+        let ends = matches!(happening, Happening::ActionExpired { global: true, .. });
+        if (ends && each.forgetful) || expires && (each.knows_nothing() || each.is_behind()) {
             each.invariants.refused(at);
         }
         if !(matches!(happening, Happening::MessageDeleted { .. }) && each.is_confused()) {

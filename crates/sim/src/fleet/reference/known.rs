@@ -15,6 +15,8 @@ pub(super) struct Kept {
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
+    /// Maintenance is scheduled: its deadline is over when its time has come.
+    pub maintenance: bool,
 }
 
 impl Kept {
@@ -30,6 +32,7 @@ impl Kept {
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
+            maintenance: !journal.notices.maintenance.is_empty(),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Reference {
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
-        if same_drain && later && !self.may_extend {
+        if same_drain && later && !(self.may_extend || before.maintenance) {
             self.complain("the deadline in the journal moves later");
         }
         if journal.instance_id != self.settings.instance_id {
@@ -126,7 +126,7 @@ impl Reference {
         }
         if !self.kept.told {
             self.complain("the agent is told to drain, and the journal does not say so");
-        } else if Some(order.deadline) != deadline {
+        } else if Some(order.deadline) != deadline && !self.kept.ended {
             self.complain(format!("the agent is told {}, and the journal says {deadline:?}", order.deadline));
         }
     }
