@@ -24,6 +24,7 @@
 pub mod action;
 mod agent;
 mod backoff;
+mod defect;
 pub mod drain;
 pub mod effect;
 pub mod event;

@@ -147,6 +147,11 @@ pub enum Report {
         /// The first failure in a row.
         first: bool,
     },
+    /// An assertion of the machine's own does not hold: a bug in this program. Reported once for each assertion.
+    Defect {
+        /// What should hold.
+        what: &'static str,
+    },
 }
 
 /// A call to AWS.
@@ -219,6 +224,7 @@ impl Report {
             Report::ImdsMalformed { .. } => "imds_malformed",
             Report::UnknownTargetState { .. } => "unknown_target_state",
             Report::JournalFailed { .. } => "journal_failed",
+            Report::Defect { .. } => "defect",
         }
     }
 
@@ -231,7 +237,8 @@ impl Report {
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
             | Report::ImdsMalformed { .. }
-            | Report::JournalFailed { .. } => true,
+            | Report::JournalFailed { .. }
+            | Report::Defect { .. } => true,
             Report::CallFailed { expected: true, .. }
             | Report::DrainStarted { .. }
             | Report::DrainRecovered { .. }
@@ -265,7 +272,7 @@ impl Report {
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {
-            Report::HookImpossible { .. } => Loudness::Error,
+            Report::HookImpossible { .. } | Report::Defect { .. } => Loudness::Error,
             Report::CallFailed { error, expected, .. } => match error.kind {
                 _ if *expected => Loudness::Debug,
                 super::event::CallErrorKind::AccessDenied => Loudness::Error,
@@ -370,6 +377,9 @@ impl fmt::Display for Report {
             Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
             Report::JournalFailed { why, .. } => {
                 write!(f, "journal not written, so a restart now would not know how things stand: {why}")
+            }
+            Report::Defect { what } => {
+                write!(f, "defect in drainhook, please report it: this does not hold: {what}")
             }
         }
     }

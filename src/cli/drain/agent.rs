@@ -38,7 +38,7 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
 fn tell(report: &Report) {
     match report {
         Report::AgentsTold { .. } | Report::AgentProgress { .. } => put_line(&report.to_string()),
-        Report::AgentTrouble { first: true, .. } => eprintln!("drainhook: {report}"),
+        Report::AgentTrouble { first: true, .. } | Report::Defect { .. } => eprintln!("drainhook: {report}"),
         Report::AgentTrouble { first: false, .. }
         | Report::DrainStarted { .. }
         | Report::DrainRecovered { .. }

@@ -181,6 +181,7 @@ impl Judge {
                 each.outcome = Some(*outcome);
                 each.calls_made.intends();
             }
+            Report::Defect { what } => self.violations.push(format!("{now}: {}: defect: {what}", each.id)),
             Report::DrainEnded { outcome, .. } => {
                 each.over = now;
                 match outcome {
