@@ -344,7 +344,7 @@ impl Drain {
         bound: Option<Time>,
         turn: &mut Turn,
     ) -> Option<Outcome> {
-        if !agents.iter().all(AgentTrack::is_as_recovered) {
+        if !agents.iter().all(AgentTrack::confirms_last_run) {
             self.standing = None;
         }
         let standing = self.standing;

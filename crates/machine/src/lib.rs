@@ -35,6 +35,7 @@ pub mod journal;
 pub mod message;
 pub mod notice;
 pub mod operator;
+mod progress;
 mod queue;
 pub mod report;
 mod route;
@@ -213,16 +214,16 @@ impl Machine {
         self.notices = notices;
         self.finished = finished;
         for record in agents {
-            if let Some(agent) = self.agents.iter_mut().find(|agent| agent.record.name == record.name) {
-                agent.recover(record, now, rebooted);
+            if let Some(agent) = self.agents.iter_mut().find(|agent| agent.name() == record.name) {
+                agent.resume(record.stage, now, rebooted);
             }
         }
         let Some(record) = drain else { return };
         let drain = Drain::recover(record, &self.notices, now, rebooted);
         if drain.told().is_some() {
             // An agent that is new in the configuration has its whole time from now on.
-            let new = self.agents.iter_mut().filter(|agent| agent.record.soft_deadline.is_none());
-            new.for_each(|agent| agent.begin(now));
+            let new = self.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
+            new.for_each(|agent| agent.begin(&mut self.turn));
         }
         let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
         match ended {
@@ -346,7 +347,7 @@ impl Machine {
             instance_id: settings.instance_id.clone(),
             boot_id: settings.boot_id.clone(),
             served: *served,
-            agents: agents.iter().map(|agent| agent.record.clone()).collect(),
+            agents: agents.iter().map(AgentTrack::record).collect(),
             notices: notices.clone(),
             drain: drain.as_ref().map(Drain::record),
             finished: finished.clone(),
@@ -422,11 +423,11 @@ impl Machine {
             }
             self.end(Outcome::Withdrawn, None);
         }
-        if self.agents.iter().any(|agent| agent.record.told) {
+        if self.agents.iter().any(AgentTrack::may_be_draining) {
             self.turn.report(Report::AgentsReturned);
         }
         for agent in &mut self.agents {
-            agent.release(self.turn.now);
+            agent.release(&mut self.turn);
         }
         self.notices.settled.clear();
         self.drain = None;
@@ -447,6 +448,7 @@ impl Machine {
             self.queue.delete(receipt.clone(), revision);
         }
         let token = drain.message.as_ref().and_then(|message| message.token.clone());
+        self.agents.iter_mut().for_each(|agent| agent.tell_last_progress(&mut self.turn));
         self.turn.report(Report::DrainEnded {
             outcome,
             reason: reasons.first().copied(),
@@ -497,7 +499,7 @@ impl Machine {
         drain.announce(bound, agents, turn, journal);
         if drain.is_time(settings, in_force) {
             drain.tell(turn.now, journal);
-            agents.iter_mut().for_each(|agent| agent.begin(turn.now));
+            agents.iter_mut().for_each(|agent| agent.begin(turn));
             turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
         }
         let done = drain.outcome(agents, bound, turn);

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::action::WaitSource;
 use super::effect::CompletionResult;
-use super::event::{AgentState, CallError};
+use super::event::CallError;
 use super::journal::{HookFacts, Outcome};
 use super::notice::Reason;
 use super::operator::Operator;
+pub use super::progress::{AgentPhase, Progress};
 use super::time::Time;
 
 /// Something worth telling. Its text is a log line; its fields are for metrics.
@@ -47,8 +48,8 @@ pub enum Report {
         agent: String,
         /// What was tried and what came back.
         why: String,
-        /// The first trouble in a row.
-        first: bool,
+        /// The cause has not just been told.
+        news: bool,
     },
     /// The hook to complete is known.
     HookChosen {
@@ -173,17 +174,6 @@ pub enum Call {
     Delete,
 }
 
-/// Where an agent stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// The state it last gave.
-    pub state: Option<AgentState>,
-    /// Its work in flight, as last reported.
-    pub in_flight: Option<u64>,
-    /// It counts as drained.
-    pub drained: bool,
-}
-
 /// How loud a report is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
@@ -278,7 +268,7 @@ impl Report {
                 super::event::CallErrorKind::AccessDenied => Loudness::Error,
                 _ => Loudness::Warn,
             },
-            Report::AgentTrouble { first: true, .. }
+            Report::AgentTrouble { news: true, .. }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
             | Report::ImdsMalformed { .. }
@@ -287,7 +277,7 @@ impl Report {
             Report::DrainEnded {
                 outcome: Outcome::Failed | Outcome::Deadline | Outcome::Overtaken, ..
             } => Loudness::Warn,
-            Report::AgentTrouble { first: false, .. } | Report::JournalFailed { first: false, .. } => {
+            Report::AgentTrouble { news: false, .. } | Report::JournalFailed { first: false, .. } => {
                 Loudness::Debug
             }
             Report::DrainStarted { .. }
@@ -381,29 +371,6 @@ impl fmt::Display for Report {
             Report::Defect { what } => {
                 write!(f, "defect in drainhook, please report it: this does not hold: {what}")
             }
-        }
-    }
-}
-
-impl Progress {
-    /// The state, in a word.
-    pub fn word(&self) -> &'static str {
-        match self.state {
-            _ if self.drained => "drained",
-            None => "unknown",
-            Some(AgentState::Serving) => "serving",
-            Some(AgentState::Draining) => "draining",
-            Some(AgentState::Drained) => "drained",
-        }
-    }
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())?;
-        match self.in_flight {
-            Some(count) if !self.drained => write!(f, ", {count} in flight"),
-            Some(_) | None => Ok(()),
         }
     }
 }

@@ -101,6 +101,11 @@ impl Turn {
         id
     }
 
+    /// Gives up a request to an agent.
+    pub fn cancel(&mut self, id: EffectId) {
+        self.output.effects.push(Effect::CancelRequest { id });
+    }
+
     /// Whether no call of this kind is under way. If one is, its answer wakes the machine.
     pub fn is_free(&self, call: Once) -> bool {
         self.under_way[call as usize].is_none()
@@ -196,7 +201,7 @@ impl Attempts {
         })
     }
 
-    /// Nobody waits for the try under way any more: its result will be stale.
+    /// The try under way is not waited for any more: its result will be stale.
     pub fn abandon(&mut self) {
         self.pending = None;
     }

@@ -57,7 +57,8 @@ impl Host {
                     Effect::WriteJournal { id, .. } => events.push(Event::JournalWritten { id }),
                     Effect::ReceiveMessages { id, .. } => self.receiving = Some(id),
                     Effect::AskAgent { id, .. } => self.asking = Some(id),
-                    Effect::Heartbeat { .. }
+                    Effect::CancelRequest { .. }
+                    | Effect::Heartbeat { .. }
                     | Effect::Complete { .. }
                     | Effect::DescribeInstance { .. }
                     | Effect::DescribeHooks { .. }

@@ -21,6 +21,8 @@ pub struct Checker {
     /// The last one that was written.
     pub disk: Option<Journal>,
     refused_since: bool,
+    /// The agents whose drain request is answered when they have drained.
+    pub blocking: BTreeSet<usize>,
     /// Whether each agent was drained, as last reported.
     pub drained: BTreeMap<usize, bool>,
     deadlines: BTreeMap<usize, Time>,
@@ -47,13 +49,27 @@ impl Checker {
         for report in reports {
             self.take_report(now, report);
         }
+        let canceled = |effect: &Effect| match effect {
+            Effect::CancelRequest { id } => Some(*id),
+            _ => None,
+        };
+        let canceled: Vec<EffectId> = effects.iter().filter_map(canceled).collect();
         for effect in effects {
-            self.check_effect(effect, open);
+            self.check_effect(effect, open, &canceled);
         }
         self.check_given_back(event, effects);
     }
 
-    fn check_effect(&mut self, effect: &Effect, open: &[Effect]) {
+    /// What an agent was asked before is answered, or canceled in the same turn.
+    fn check_alone(&self, place: usize, open: &[Effect], canceled: &[EffectId]) {
+        let still = open.iter().any(|open| match open {
+            Effect::AskAgent { id, agent, .. } => *agent == place && !canceled.contains(id),
+            _ => false,
+        });
+        assert!(!still, "two requests to agent {place}");
+    }
+
+    fn check_effect(&mut self, effect: &Effect, open: &[Effect], canceled: &[EffectId]) {
         let running = self.answered.as_ref().and_then(|journal| journal.drain.as_ref());
         let running = running.filter(|drain| drain.phase.ended().is_none());
         let intention = running.and_then(|drain| drain.action.completion.intention());
@@ -83,11 +99,17 @@ impl Checker {
             }
             Effect::DeleteMessage { receipt, .. } => self.check_deletion(receipt),
             Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } => {
+                self.check_alone(*agent, open, canceled);
                 let before = self.deadlines.insert(*agent, order.deadline);
                 let _ = before;
             }
-            Effect::AskAgent { .. }
-            | Effect::WriteJournal { .. }
+            Effect::AskAgent { agent, .. } => self.check_alone(*agent, open, canceled),
+            Effect::CancelRequest { id } => {
+                let waits =
+                    open.iter().any(|open| matches!(open, Effect::AskAgent { id: of, .. } if of == id));
+                assert!(waits, "{id:?} is canceled and is not under way");
+            }
+            Effect::WriteJournal { .. }
             | Effect::DescribeInstance { .. }
             | Effect::DescribeHooks { .. }
             | Effect::SetVisibility { .. } => {}
@@ -162,14 +184,15 @@ impl Checker {
                 self.refused_since = true;
             }
             (Event::AgentAnswered { answer, .. }, Some(Effect::AskAgent { agent, request, .. })) => {
-                let reported = match answer {
-                    AgentAnswer::Accepted(Some(status)) if matches!(request, AgentRequest::Drain(_)) => {
-                        status
+                let drained = match (request, answer) {
+                    (AgentRequest::Drain(_), AgentAnswer::Accepted(Some(status))) => {
+                        status.state == AgentState::Drained
                     }
-                    AgentAnswer::Status { status, .. } => status,
+                    (AgentRequest::Drain(_), AgentAnswer::Accepted(None)) => self.blocking.contains(agent),
+                    (_, AgentAnswer::Status { status, .. }) => status.state == AgentState::Drained,
                     _ => return,
                 };
-                self.drained.insert(*agent, reported.state == AgentState::Drained);
+                self.drained.insert(*agent, drained);
             }
             (Event::CompletionAnswered { id, result: Ok(()) }, Some(_)) => {
                 self.completed |= self.completion == Some(*id);
