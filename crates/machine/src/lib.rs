@@ -14,8 +14,9 @@
 //!
 //! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`], [`operator`], [`status`]: the vocabulary.
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
-//! - [`drain`]: one drain, from the first notice to its end; `agent`: its agents; [`action`]: its lifecycle action.
-//! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
+//! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
+//! - `agent`: what an agent is asked and when, with `agent/life` (where it stands, as one enum), `agent/order` (orders,
+//!   numbered) and `agent/news` (what people are told of it, and how often); `progress`: how far it is, for people.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message.
 //! - `watch`: the instance that stays after its action is over.
 //! - `turn`, `timer`, `time`: how it goes about it; `defect`: what must hold.
