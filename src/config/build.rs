@@ -11,7 +11,7 @@ use super::layers::Layers;
 use super::value::{Kind, Value};
 use super::{
     Address, Agent, Aws, Config, ConfigError, Control, DrainAt, Imds, Instance, Journal, Lifecycle, Loaded,
-    Log, LogFormat, Method, OnExit, Origin, Problem, Queue, Setting, Simulation,
+    Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem, Queue, Setting, Simulation,
 };
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
@@ -54,7 +54,10 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             on_drained: completion_result(&lifecycle.word("on_drained")),
             on_deadline: completion_result(&lifecycle.word("on_deadline")),
             on_failed: completion_result(&lifecycle.word("on_failed")),
-            ignore_rebalance: lifecycle.word("on_rebalance") == "ignore",
+            on_rebalance: match lifecycle.word("on_rebalance").as_str() {
+                "drain" => OnRebalance::Drain,
+                _ => OnRebalance::Ignore,
+            },
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
         imds: Imds { poll: table("imds").required("poll") },

@@ -30,7 +30,7 @@ pub use self::warning::warnings;
 use crate::agent::User;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
-pub use machine::settings::{DrainAt, OnExit};
+pub use machine::settings::{DrainAt, OnExit, OnRebalance};
 
 /// The file that is read where none is named; it need not exist.
 pub const DEFAULT_PATH: &str = "/etc/drainhook/drainhook.toml";
@@ -135,8 +135,8 @@ pub struct Lifecycle {
     pub on_deadline: CompletionResult,
     /// The result reported when an agent could not be drained.
     pub on_failed: CompletionResult,
-    /// A rebalance recommendation is no notice.
-    pub ignore_rebalance: bool,
+    /// What a rebalance recommendation comes to.
+    pub on_rebalance: OnRebalance,
     /// The hook's heartbeat timeout where the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
 }

@@ -27,8 +27,9 @@ fn defaults_where_nothing_is_set() {
     assert_eq!((agent.method, agent.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
-    assert!(
-        config.lifecycle.ignore_rebalance,
+    assert_eq!(
+        config.lifecycle.on_rebalance,
+        OnRebalance::Ignore,
         "without Capacity Rebalancing, Auto Scaling does not replace the instance"
     );
     assert_eq!(config.lifecycle.heartbeat_timeout, None);
@@ -105,7 +106,7 @@ fn every_key_reaches_the_configuration() {
             on_drained: CompletionResult::Abandon,
             on_deadline: CompletionResult::Abandon,
             on_failed: CompletionResult::Abandon,
-            ignore_rebalance: false,
+            on_rebalance: OnRebalance::Drain,
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         imds: Imds { poll: Duration::from_secs(2) },

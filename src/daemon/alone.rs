@@ -61,6 +61,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     Effect::AskAgent { .. } => {
                         under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));
                     }
+                    Effect::CancelRequest { id } => under_way.cancel(id),
                 }
             }
         }

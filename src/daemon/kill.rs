@@ -18,7 +18,7 @@ use machine::Effect;
 use machine::action::Completion;
 use machine::drain::Phase;
 use machine::effect::AgentRequest;
-use machine::journal::Journal;
+use machine::journal::{AgentStage, Journal};
 use machine::report::Report;
 
 /// Names the file.
@@ -131,6 +131,7 @@ fn name(effect: &Effect) -> String {
         Effect::AskAgent { request: AgentRequest::Drain(_), .. } => "AskAgent drain".to_owned(),
         Effect::AskAgent { request: AgentRequest::Status, .. } => "AskAgent status".to_owned(),
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
+        Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
         Effect::Heartbeat { .. } => "Heartbeat".to_owned(),
         Effect::Complete { .. } => "Complete".to_owned(),
         Effect::DescribeInstance { .. } => "DescribeInstance".to_owned(),
@@ -148,8 +149,8 @@ fn report_name(report: &Report) -> String {
 /// How far the drain has come that is written down: how often a stage is written is a matter of timing.
 fn stage(journal: &Journal) -> String {
     let Some(drain) = &journal.drain else {
-        let told = journal.agents.iter().any(|agent| agent.told);
-        return if told { "returning" } else { "serving" }.to_owned();
+        let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving);
+        return if serve { "serving" } else { "returning" }.to_owned();
     };
     match (&drain.phase, drain.action.completion) {
         (Phase::Ended { .. }, _) => format!("ended, {} messages", drain.receipts.len()),

@@ -213,9 +213,18 @@ impl<'a> Life<'a> {
         answer
     }
 
+    /// Has an effect performed, or gives one up.
     fn perform(&mut self, effect: Effect) {
         tracing::trace!(?effect, "perform");
-        self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
+        if let Effect::CancelRequest { id } = effect {
+            #[cfg(debug_assertions)]
+            let point = super::kill::Point::before(&effect);
+            self.under_way.cancel(id);
+            #[cfg(debug_assertions)]
+            point.after();
+        } else {
+            self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
+        }
     }
 
     fn answer(&mut self, (by, request, reply): Asked) {

@@ -132,7 +132,9 @@ async fn live(
         let (identity_sender, identities) = mpsc::channel(1);
         let unsure = (known.source != Source::Imds).then_some(identity_sender);
         let _poller = poller(config, imds, clock, sender, unsure);
-        let machine = Machine::new(settings::machine(config, &known.identity), clock.now());
+        let mut settings = settings::machine(config, &known.identity);
+        settings.booted_at = Some(clock.booted_at());
+        let machine = Machine::new(settings, clock.now());
         tracing::info!(instance_id, group, "watching");
         let mut life = Life::new(clock, machine, Arc::new(performer), notify);
         life.feed(Event::Started { journal: journal.map(Box::new) });

@@ -9,7 +9,7 @@ use crate::aws::autoscaling::Whose;
 use crate::aws::clients::KeptClients;
 use crate::clock::Clock;
 use machine::effect::{AgentRequest, EffectId};
-use machine::event::{CallError, CallErrorKind};
+use machine::event::{AgentAnswer, CallError, CallErrorKind};
 use machine::journal::Journal;
 use machine::{Effect, Event};
 
@@ -102,6 +102,10 @@ impl Performer {
                 let call = self.aws.call(|aws| async move { aws.delete(self.queue()?, &receipt).await });
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
+            }
+            // The shell cancels what is under way, and nothing waits for this.
+            Effect::CancelRequest { id } => {
+                Event::AgentAnswered { id, answer: AgentAnswer::Busy("canceled".to_owned()) }
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{self, Address, Config};
-use machine::settings::{AgentSettings, OnRebalance, Settings};
+use machine::settings::{AgentSettings, Settings};
 
 /// The unit sets it: in its sandbox, what Linux says cannot be read.
 const BOOT_ID: &str = "DRAINHOOK_BOOT_ID";
@@ -14,6 +14,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
     Settings {
         instance_id: identity.instance_id.clone(),
         boot_id: boot_id(),
+        booted_at: None,
         group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
         agents: config.agents.iter().map(agent_settings).collect(),
         queue: config.queue.url.is_some(),
@@ -24,10 +25,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_drained: config.lifecycle.on_drained,
         on_deadline: config.lifecycle.on_deadline,
         on_failed: config.lifecycle.on_failed,
-        on_rebalance: match config.lifecycle.ignore_rebalance {
-            true => OnRebalance::Ignore,
-            false => OnRebalance::Drain,
-        },
+        on_rebalance: config.lifecycle.on_rebalance,
     }
 }
 

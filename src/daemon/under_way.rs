@@ -41,7 +41,6 @@ impl UnderWay {
     }
 
     /// Stops an effect. It has no result any more, not even one that is there already.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the machine does not cancel anything yet"))]
     pub fn cancel(&mut self, id: EffectId) {
         if let Some(handle) = self.handles.remove(&id) {
             handle.abort();
@@ -68,7 +67,7 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
     }
     match *effect {
         Effect::WriteJournal { id, .. } => (id, |id, why| Event::JournalFailed { id, why }),
-        Effect::AskAgent { id, .. } => {
+        Effect::AskAgent { id, .. } | Effect::CancelRequest { id } => {
             (id, |id, why| Event::AgentAnswered { id, answer: AgentAnswer::Busy(why) })
         }
         Effect::Heartbeat { id, .. } => {

@@ -18,7 +18,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// `MESSAGE_ID` of systemd.journal-fields(7): one for each event that people search for and alert on, the same for ever.
 /// docs/install.md has the same list.
-pub const MESSAGE_IDS: [(&str, &str); 7] = [
+pub const MESSAGE_IDS: [(&str, &str); 8] = [
     ("drain_started", "0c6ecd3e393f491388854505e1456cae"),
     ("drain_recovered", "17a12ad5523c43d291f09f084c0b1070"),
     ("drain_ended", "8f2bb3fcc2334eca8168c6193572a60c"),
@@ -26,6 +26,7 @@ pub const MESSAGE_IDS: [(&str, &str); 7] = [
     ("hook_impossible", "99bd4dbe867b4fd1ad8ccc0e6b477b92"),
     ("imds_silent", "8a44c42a23244a3cb7fc1c902e22a7d6"),
     ("journal_failed", "c127242c6d2c45208e62c0efc8456be0"),
+    ("defect", "e6e8ca86aa0440148f114241dbacacde"),
 ];
 
 /// Writes each line as one datagram, and never waits: what cannot be sent at once is dropped.

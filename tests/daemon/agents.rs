@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 use crate::support::daemon::{Daemon, Stage, completed, drained, eventually, told};
-use crate::support::{Reply, Server, answer, ok, socket_path};
+use crate::support::{Reply, Request, Server, answer, ok, socket_path};
 use crate::world;
 
 fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
@@ -237,4 +237,158 @@ async fn deadline() {
     let deadline = stage.deadlines()[0];
     assert!(deadline.since(told_at) <= Duration::from_secs(90), "{deadline}");
     assert!(completed_at.is_some_and(|at| at >= deadline), "{completed_at:?}");
+}
+
+/// A whole answer as bytes.
+fn bytes(reply: Reply) -> Vec<u8> {
+    match reply {
+        Reply::Bytes(bytes) => bytes,
+        other => panic!("{other:?} is not a whole answer"),
+    }
+}
+
+/// Waits for something that must come before any completion.
+async fn before_any_completion(stage: &mut Stage, what: &str, holds: impl FnMut() -> bool) {
+    tokio::select! {
+        () = eventually(what, holds) => {}
+        () = stage.until("a completion", completed) => panic!("completed before {what}"),
+    }
+    assert_eq!(stage.count(completed), 0, "completed before {what}");
+}
+
+/// An agent is configured to answer its drain request when it has drained. It answers at once instead, with a status
+/// that says that three tasks are in flight. It is told again until it says that it has drained.
+#[tokio::test]
+async fn blocking_agent_that_answers_with_work_in_flight() {
+    for status in [
+        r#"{"state":"draining","in_flight":3}"#,
+        r#"{"state":"draining"}"#,
+        r#"{"state":"serving","in_flight":3}"#,
+    ] {
+        let mut stage = Stage::new(20, idle_world()).await;
+        let (done, is_done) = watch::channel(false);
+        let agent = Server::start(move |_| {
+            ok(if *is_done.borrow() { r#"{"state":"drained","in_flight":0}"# } else { status })
+        })
+        .await;
+        let settings = [
+            ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+            ("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true"),
+            ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
+            ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
+        ];
+        let _daemon = stage.daemon_with(&settings).await;
+        stage.scale_in();
+        stage.until("Wait", |one| matches!(one, Happening::WaitBegan { .. })).await;
+        before_any_completion(&mut stage, "the agent is told again", || agent.requests().len() >= 3).await;
+        done.send_replace(true);
+        stage.until("the completion", completed_with(ActionResult::Continue)).await;
+        assert!(agent.lines().iter().all(|line| line == "POST /drain"), "{:?}", agent.lines());
+    }
+}
+
+/// An agent has drained before the load balancer lets the instance go. It exits, and is started again with new work.
+/// The new process accepts the drain request without a body, and holds its status until its work is done. Wait begins
+/// meanwhile. The action is not completed before the new process says that it has drained.
+#[tokio::test]
+async fn drained_agent_that_comes_back_with_work() {
+    let lead = Some(Duration::from_secs(120));
+    let mut stage = Stage::new(20, WorldConfig { load_balancer_drain: lead, ..idle_world() }).await;
+    let path = socket_path(&stage.folder);
+    let drained = bytes(answer(200, &[("connection", "close")], r#"{"state":"drained","in_flight":0}"#));
+    let first = {
+        let drained = drained.clone();
+        Server::on_unix(&path, move |_| Reply::BytesThenClose(drained.clone())).await
+    };
+    let mut variables = stage.variables(&stage.instance());
+    variables.remove("DRAINHOOK_AGENT__URL");
+    variables.insert("DRAINHOOK_AGENT__UNIX", path.display().to_string());
+    variables.insert("DRAINHOOK_LOG__LEVEL", "trace".to_owned());
+    let daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    daemon.logged(&["agent_progress", "drained"]).await;
+    assert!(!first.requests().is_empty());
+
+    std::fs::remove_file(&path).expect("it was bound");
+    let requests = || daemon.log().lines().filter(|line| line.contains("AskAgent")).count();
+    let before = requests();
+    // The second of them is sent when the first has been refused.
+    eventually("two requests that are refused", || requests() >= before + 2).await;
+    let (done, is_done) = watch::channel(false);
+    let second = Server::on_unix(&path, move |request: &Request| match request.line() {
+        "POST /drain" => answer(202, &[], ""),
+        _ => Reply::Held(is_done.clone(), drained.clone()),
+    })
+    .await;
+    let asked = || second.lines().iter().any(|line| line == "GET /drain");
+    before_any_completion(&mut stage, "the new process is asked for its status", asked).await;
+    let beats = |one: &Happening| completed(one) || matches!(one, Happening::Heartbeat { .. });
+    stage.until("a heartbeat in Wait", beats).await;
+    assert_eq!(stage.count(completed), 0, "completed with the work of the new process in flight");
+    done.send_replace(true);
+    stage.until("the completion", completed_with(ActionResult::Continue)).await;
+}
+
+/// A blocking agent drains behind a load balancer. When Wait begins, the hook's global timeout sets an earlier deadline
+/// than the agent was told. The agent hears of it, and the answer that it gives then ends the drain.
+#[tokio::test]
+async fn blocking_agent_hears_of_an_earlier_deadline() {
+    let lead = Some(Duration::from_secs(60));
+    let mut stage = Stage::new(20, WorldConfig { load_balancer_drain: lead, ..idle_world() }).await;
+    let (done, is_done) = watch::channel(false);
+    let agent = Server::start(move |_| Reply::Held(is_done.clone(), bytes(ok("")))).await;
+    let settings = [
+        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true"),
+        ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "24h"),
+        ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
+        ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
+    ];
+    let _daemon = stage.daemon_with(&settings).await;
+    stage.scale_in();
+    before_any_completion(&mut stage, "the second order", || agent.requests().len() >= 2).await;
+    let deadlines: Vec<String> = agent.requests().iter().map(|request| deadline_in(&request.body)).collect();
+    assert!(deadlines[1] < deadlines[0], "{deadlines:?}");
+    done.send_replace(true);
+    stage.until("the completion", completed_with(ActionResult::Continue)).await;
+}
+
+/// `deadline` of a drain request. RFC 3339 in UTC sorts as text.
+fn deadline_in(body: &str) -> String {
+    let order: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    order["deadline"].as_str().expect("a deadline").to_owned()
+}
+
+/// Nothing listens when the drain begins. Then the agent listens, and answers 503 for as long as the drain lasts. The
+/// log says both as warnings.
+#[tokio::test]
+async fn every_cause_of_trouble_is_logged() {
+    let stage = Stage::new(20, world(3, 30)).await;
+    let instance = stage.instance();
+    let set = |mode| stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
+    set(AgentMode::Refuses);
+    let daemon = stage.daemon_with(&[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "1h")]).await;
+    stage.scale_in();
+    daemon.logged(&["WARN", "agent_trouble", "refused"]).await;
+    set(AgentMode::Fails(503));
+    daemon.logged(&["WARN", "agent_trouble", "503"]).await;
+}
+
+/// An agent says that it holds its status until there is news, and always has news. It is asked twenty times a second.
+/// The log has a line of it every few seconds.
+#[tokio::test]
+async fn lively_agent_does_not_fill_the_log() {
+    let stage = Stage::new(1, idle_world()).await;
+    let counter = std::sync::atomic::AtomicU64::new(0);
+    let agent = Server::start(move |_| {
+        let count = counter.fetch_add(1, Ordering::Relaxed);
+        let body = format!(r#"{{"state":"draining","in_flight":{count}}}"#);
+        answer(200, &[("preference-applied", "wait")], body)
+    })
+    .await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_AGENT__URL", agent.url.as_str())]).await;
+    stage.scale_in();
+    eventually("sixty requests", || agent.requests().len() >= 60).await;
+    let lines = daemon.log().lines().filter(|line| line.contains("agent_progress")).count();
+    assert!((1..=15).contains(&lines), "{lines} lines of 60 answers");
 }

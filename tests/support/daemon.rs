@@ -429,6 +429,7 @@ pub fn journal_of_an_image() -> Journal {
         version: VERSION,
         instance_id: "i-00000000000000bad".to_owned(),
         boot_id: None,
+        booted_at: None,
         served: true,
         agents: Vec::new(),
         notices: [Notice::new(Source::Operator, Reason::Operator, "", Time::default())].into_iter().collect(),

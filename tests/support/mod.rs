@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub enum Reply {
     Late(Duration),
     /// The answer of the server behind, without this header.
     Without(&'static str),
+    /// These bytes, once this is true.
+    Held(watch::Receiver<bool>, Vec<u8>),
     /// No answer, ever, on an open connection.
     Silence,
     /// The connection is closed without an answer.
@@ -155,9 +158,14 @@ impl Server {
 
     /// A server on a unix socket that always answers the same.
     pub async fn unix(path: &Path, reply: Reply) -> Self {
+        Self::on_unix(path, move |_| reply.clone()).await
+    }
+
+    /// A server on a unix socket that answers each request as `script` says.
+    pub async fn on_unix(path: &Path, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = UnixListener::bind(path).expect("a fresh path");
         let requests = Arc::default();
-        let script = Box::new(move |_: &Request| Some(reply.clone()));
+        let script = Box::new(move |request: &Request| Some(script(request)));
         let shared = Arc::new(Shared { script, upstream: None, seen: Arc::clone(&requests) });
         tokio::spawn(async move {
             for connection in 0.. {
@@ -239,6 +247,10 @@ async fn serve(
                 endless(stream, "", &"HTTP/1.1 100 Continue\r\n\r\n".repeat(0x100)).await
             }
             Some(Reply::Dripping(bytes, pause)) => drip(stream, &bytes, pause).await,
+            Some(Reply::Held(mut until, bytes)) => {
+                let _ = until.wait_for(|reached| *reached).await;
+                stream.write_all(&bytes).await
+            }
             Some(Reply::Silence) => std::future::pending().await,
             Some(Reply::Close) => return End::Closed,
         };

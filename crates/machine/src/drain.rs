@@ -11,7 +11,7 @@ use crate::notice::{Notices, Reason};
 use crate::operator::Operator;
 use crate::report::Report;
 use crate::settings::{DrainAt, Settings};
-use crate::time::Time;
+use crate::time::{Correction, Time};
 use crate::turn::Turn;
 use crate::watch::Watch;
 
@@ -72,6 +72,22 @@ impl Phase {
         match self {
             Phase::Ended { ended, .. } => Some(*ended),
             Phase::Noticed | Phase::Draining { .. } | Phase::Finishing { .. } => None,
+        }
+    }
+
+    /// The clock was corrected: moves what was reckoned by it.
+    pub(super) fn correct(&mut self, by: Correction) {
+        match self {
+            Phase::Noticed => {}
+            Phase::Draining { since } => *since = by.apply(*since),
+            Phase::Finishing { since, finish } => {
+                *since = since.map(|since| by.apply(since));
+                finish.at = by.apply(finish.at);
+            }
+            Phase::Ended { since, ended } => {
+                *since = since.map(|since| by.apply(since));
+                ended.at = by.apply(ended.at);
+            }
         }
     }
 
@@ -344,7 +360,7 @@ impl Drain {
         bound: Option<Time>,
         turn: &mut Turn,
     ) -> Option<Outcome> {
-        if !agents.iter().all(AgentTrack::is_as_recovered) {
+        if !agents.iter().all(AgentTrack::confirms_last_run) {
             self.standing = None;
         }
         let standing = self.standing;

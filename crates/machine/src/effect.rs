@@ -23,7 +23,7 @@ pub enum Effect {
         /// What a restarted daemon needs to go on.
         journal: Box<Journal>,
     },
-    /// Send one request to one agent. Answered by `AgentAnswered`.
+    /// Send one request to one agent. Answered by `AgentAnswered`, unless it is canceled.
     AskAgent {
         /// Names the question.
         id: EffectId,
@@ -31,6 +31,12 @@ pub enum Effect {
         agent: usize,
         /// What to send.
         request: AgentRequest,
+    },
+    /// Give up a request to an agent: close its connection. The agent may have got it, and its answer is not listened
+    /// to. Has no result.
+    CancelRequest {
+        /// The id of the `AskAgent`.
+        id: EffectId,
     },
     /// RecordLifecycleActionHeartbeat, once. Answered by `HeartbeatAnswered`.
     Heartbeat {

@@ -11,7 +11,7 @@ use super::action::{Completion, Group, Wait};
 use super::drain::{OwnMessage, Phase};
 use super::effect::{CompletionResult, Effect, EffectId};
 use super::notice::Notices;
-use super::time::Time;
+use super::time::{Correction, Time};
 use super::timer::Timer;
 use super::turn::Turn;
 
@@ -38,6 +38,9 @@ pub struct Journal {
     /// The boot in which it was written, where that is known.
     #[serde(default)]
     pub boot_id: Option<String>,
+    /// When that boot began, by the clock of the time.
+    #[serde(default)]
+    pub booted_at: Option<Time>,
     /// The instance has been in service: from now on `Warmed:*` is a notice.
     pub served: bool,
     /// What the agents have been told.
@@ -50,20 +53,67 @@ pub struct Journal {
     pub finished: Vec<String>,
 }
 
+impl Journal {
+    /// The clock was corrected since this was written: moves what was reckoned by the old one. The times that AWS has told
+    /// are AWS's, and stay.
+    pub(super) fn correct(&mut self, by: Correction) {
+        if by.is_negligible() {
+            return;
+        }
+        for agent in &mut self.agents {
+            if let AgentStage::Ordered(allowance) | AgentStage::Draining(allowance) = &mut agent.stage {
+                allowance.deadline = by.apply(allowance.deadline);
+            }
+        }
+        self.notices.correct(by);
+        if let Some(drain) = &mut self.drain {
+            drain.started = by.apply(drain.started);
+            drain.phase.correct(by);
+            drain.action.wait.correct(by);
+        }
+    }
+}
+
 /// What outlives the daemon of one agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentRecord {
     /// The agent's name in the configuration.
     pub name: String,
-    /// It may have been told to drain, and so must be told when it is back in service.
-    pub told: bool,
-    /// It has been seen draining: if nobody listens now, it has exited.
-    pub seen_draining: bool,
-    /// When its own time is up: `drain_timeout` after it was first told.
-    pub soft_deadline: Option<Time>,
-    /// What an operator has added to it.
-    #[serde(default)]
+    /// Where it stands.
+    pub stage: AgentStage,
+}
+
+/// Where an agent stands, as far as a restarted daemon needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentStage {
+    /// It was never told to drain, or has been returned to service since.
+    Serving,
+    /// It may have been told to drain, and has not been seen draining.
+    Ordered(Allowance),
+    /// It has been seen draining: if nothing listens now, it has exited.
+    Draining(Allowance),
+    /// The instance stays. It may have been told to drain, and has not acknowledged that it serves again.
+    Returning,
+}
+
+/// The time that an agent is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// When its own time is up: `drain_timeout` after it was first told, and what an operator has added.
+    pub deadline: Time,
+    /// What an operator has added.
     pub extended: Duration,
+}
+
+impl AgentStage {
+    /// When the agent's own time is up, while it is to drain.
+    pub fn deadline(&self) -> Option<Time> {
+        match self {
+            AgentStage::Ordered(allowance) | AgentStage::Draining(allowance) => Some(allowance.deadline),
+            AgentStage::Serving | AgentStage::Returning => None,
+        }
+    }
 }
 
 /// What outlives the daemon of one drain.

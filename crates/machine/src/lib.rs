@@ -14,7 +14,9 @@
 //!
 //! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`], [`operator`], [`status`]: the vocabulary.
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
-//! - [`drain`]: one drain, from the first notice to its end; `agent`: its agents; [`action`]: its lifecycle action.
+//! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
+//! - `agent`: what an agent is asked and when, with `agent/life` (where it stands, as one enum), `agent/order` (orders,
+//!   numbered) and `agent/news` (what people are told of it, and how often); `progress`: how far it is, for people.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message; `news`: which of them are notices.
 //! - `watch`: the instance that stays after its action is over.
@@ -24,6 +26,7 @@
 pub mod action;
 mod agent;
 mod backoff;
+mod defect;
 pub mod drain;
 pub mod effect;
 pub mod event;
@@ -35,6 +38,7 @@ pub mod message;
 mod news;
 pub mod notice;
 pub mod operator;
+mod progress;
 mod queue;
 pub mod report;
 mod route;
@@ -49,7 +53,7 @@ mod watch;
 
 pub use effect::Effect;
 pub use event::Event;
-pub use time::Time;
+pub use time::{Correction, Time};
 
 use std::sync::Arc;
 
@@ -204,26 +208,31 @@ impl Machine {
     }
 
     fn recover(&mut self, journal: Option<Box<Journal>>) {
-        let Some(journal) = journal else { return };
-        let Journal { version: _, instance_id: _, boot_id, served, agents, notices, drain, finished } =
-            *journal;
+        let Some(mut journal) = journal else { return };
+        let boots = journal.boot_id.as_ref().zip(self.settings.boot_id.as_ref());
+        let rebooted = boots.is_some_and(|(before, now)| before != now);
+        if boots.is_some()
+            && !rebooted
+            && let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at)
+        {
+            journal.correct(Correction::between(before, after));
+        }
+        let Journal { served, agents, notices, drain, finished, .. } = *journal;
         let now = self.turn.now;
-        let rebooted =
-            boot_id.is_some() && self.settings.boot_id.is_some() && boot_id != self.settings.boot_id;
         self.served = served;
         self.notices = notices;
         self.finished = finished;
         for record in agents {
-            if let Some(agent) = self.agents.iter_mut().find(|agent| agent.record.name == record.name) {
-                agent.recover(record, now, rebooted);
+            if let Some(agent) = self.agents.iter_mut().find(|agent| agent.name() == record.name) {
+                agent.resume(record.stage, now, rebooted);
             }
         }
         let Some(record) = drain else { return };
         let drain = Drain::recover(record, &self.notices, now, rebooted);
         if drain.told().is_some() {
             // An agent that is new in the configuration has its whole time from now on.
-            let new = self.agents.iter_mut().filter(|agent| agent.record.soft_deadline.is_none());
-            new.for_each(|agent| agent.begin(now));
+            let new = self.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
+            new.for_each(|agent| agent.begin(&mut self.turn));
         }
         let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
         match ended {
@@ -349,8 +358,9 @@ impl Machine {
             version: journal::VERSION,
             instance_id: settings.instance_id.clone(),
             boot_id: settings.boot_id.clone(),
+            booted_at: settings.booted_at,
             served: *served,
-            agents: agents.iter().map(|agent| agent.record.clone()).collect(),
+            agents: agents.iter().map(AgentTrack::record).collect(),
             notices: notices.clone(),
             drain: drain.as_ref().map(Drain::record),
             finished: finished.clone(),
@@ -415,11 +425,11 @@ impl Machine {
             }
             self.end(Outcome::Withdrawn, None);
         }
-        if self.agents.iter().any(|agent| agent.record.told) {
+        if self.agents.iter().any(AgentTrack::may_be_draining) {
             self.turn.report(Report::AgentsReturned);
         }
         for agent in &mut self.agents {
-            agent.release(self.turn.now);
+            agent.release(&mut self.turn);
         }
         self.drain = None;
         self.returned = self.journal.touch();
@@ -438,6 +448,7 @@ impl Machine {
             self.queue.delete(receipt.clone(), revision);
         }
         let token = drain.message.as_ref().and_then(|message| message.token.clone());
+        self.agents.iter_mut().for_each(|agent| agent.tell_last_progress(&mut self.turn));
         self.turn.report(Report::DrainEnded {
             outcome,
             reason: reasons.first().copied(),
@@ -488,7 +499,7 @@ impl Machine {
         drain.announce(bound, agents, turn, journal);
         if drain.is_time(settings, in_force) {
             drain.tell(turn.now, journal);
-            agents.iter_mut().for_each(|agent| agent.begin(turn.now));
+            agents.iter_mut().for_each(|agent| agent.begin(turn));
             turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
         }
         let done = drain.outcome(agents, bound, turn);

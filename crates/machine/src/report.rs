@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::action::WaitSource;
 use super::effect::CompletionResult;
-use super::event::{AgentState, CallError};
+use super::event::CallError;
 use super::journal::{HookFacts, Outcome};
 use super::notice::{Reason, Source};
 use super::operator::Operator;
+pub use super::progress::{AgentPhase, Progress};
 use super::time::Time;
 
 /// Something worth telling. Its text is a log line; its fields are for metrics.
@@ -69,8 +70,8 @@ pub enum Report {
         agent: String,
         /// What was tried and what came back.
         why: String,
-        /// The first trouble in a row.
-        first: bool,
+        /// The cause has not just been told.
+        news: bool,
     },
     /// The hook to complete is known.
     HookChosen {
@@ -174,6 +175,11 @@ pub enum Report {
         /// The first failure in a row.
         first: bool,
     },
+    /// An assertion of the machine's own does not hold: a bug in this program. Reported once for each assertion.
+    Defect {
+        /// What should hold.
+        what: &'static str,
+    },
 }
 
 /// How the table of notices has changed.
@@ -215,17 +221,6 @@ pub enum Call {
     SetVisibility,
     /// DeleteMessage
     Delete,
-}
-
-/// Where an agent stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// The state it last gave.
-    pub state: Option<AgentState>,
-    /// Its work in flight, as last reported.
-    pub in_flight: Option<u64>,
-    /// It counts as drained.
-    pub drained: bool,
 }
 
 /// How loud a report is.
@@ -276,6 +271,7 @@ impl Report {
             Report::ImdsMalformed { .. } => "imds_malformed",
             Report::UnknownTargetState { .. } => "unknown_target_state",
             Report::JournalFailed { .. } => "journal_failed",
+            Report::Defect { .. } => "defect",
         }
     }
 
@@ -289,7 +285,8 @@ impl Report {
             | Report::ImdsSilent { .. }
             | Report::ImdsMissing { .. }
             | Report::ImdsMalformed { .. }
-            | Report::JournalFailed { .. } => true,
+            | Report::JournalFailed { .. }
+            | Report::Defect { .. } => true,
             Report::CallFailed { expected: true, .. }
             | Report::Notice { .. }
             | Report::NoticeIgnored { .. }
@@ -325,13 +322,15 @@ impl Report {
     /// How loud it is.
     pub fn loudness(&self) -> Loudness {
         match self {
-            Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } => Loudness::Error,
+            Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {
+                Loudness::Error
+            }
             Report::CallFailed { error, expected, .. } => match error.kind {
                 _ if *expected => Loudness::Debug,
                 super::event::CallErrorKind::AccessDenied => Loudness::Error,
                 _ => Loudness::Warn,
             },
-            Report::AgentTrouble { first: true, .. }
+            Report::AgentTrouble { news: true, .. }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
             | Report::ImdsMissing { queue: true }
@@ -342,7 +341,7 @@ impl Report {
             Report::DrainEnded {
                 outcome: Outcome::Failed | Outcome::Deadline | Outcome::Overtaken, ..
             } => Loudness::Warn,
-            Report::AgentTrouble { first: false, .. } | Report::JournalFailed { first: false, .. } => {
+            Report::AgentTrouble { news: false, .. } | Report::JournalFailed { first: false, .. } => {
                 Loudness::Debug
             }
             Report::Notice { .. }
@@ -467,29 +466,9 @@ impl fmt::Display for Report {
             Report::JournalFailed { why, .. } => {
                 write!(f, "journal not written, so a restart now would not know how things stand: {why}")
             }
-        }
-    }
-}
-
-impl Progress {
-    /// The state, in a word.
-    pub fn word(&self) -> &'static str {
-        match self.state {
-            _ if self.drained => "drained",
-            None => "unknown",
-            Some(AgentState::Serving) => "serving",
-            Some(AgentState::Draining) => "draining",
-            Some(AgentState::Drained) => "drained",
-        }
-    }
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())?;
-        match self.in_flight {
-            Some(count) if !self.drained => write!(f, ", {count} in flight"),
-            Some(_) | None => Ok(()),
+            Report::Defect { what } => {
+                write!(f, "defect in drainhook, please report it: this does not hold: {what}")
+            }
         }
     }
 }

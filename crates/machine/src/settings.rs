@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::CompletionResult;
 use super::journal::Outcome;
+use super::time::Time;
 
 /// The machine's settings: the configuration, and who we are.
 #[derive(Debug, Clone)]
@@ -14,6 +15,9 @@ pub struct Settings {
     pub instance_id: String,
     /// This boot of it, where that is known: agents do not outlive one.
     pub boot_id: Option<String>,
+    /// When this boot began, by the clock that the machine's time goes by. In the same boot, another value tells that the
+    /// clock was corrected meanwhile.
+    pub booted_at: Option<Time>,
     /// Its group, where the configuration or the instance's tags name it.
     pub group: Option<String>,
     /// The agents to drain; at least one.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
+use super::agent::AgentTrack;
 use super::drain::Phase;
 use super::effect::CompletionResult;
 use super::journal::Outcome;
@@ -127,12 +128,12 @@ impl Machine {
                 .agents
                 .iter()
                 .map(|agent| AgentLine {
-                    name: agent.record.name.clone(),
+                    name: agent.name().to_owned(),
                     state: agent.progress().word().to_owned(),
                     in_flight: agent.in_flight(),
                     deadline: agent.deadline(bound).filter(|_| told),
-                    detail: agent.status.as_ref().and_then(|status| status.detail.clone()),
-                    gauges: agent.status.as_ref().map(|status| status.gauges.clone()).unwrap_or_default(),
+                    detail: agent.status().and_then(|status| status.detail.clone()),
+                    gauges: agent.status().map(|status| status.gauges.clone()).unwrap_or_default(),
                 })
                 .collect(),
             group: action
@@ -155,7 +156,7 @@ impl Machine {
 
     fn state(&self) -> State {
         match &self.drain {
-            None if self.agents.iter().any(|agent| agent.record.told) => State::Returning,
+            None if self.agents.iter().any(AgentTrack::may_be_draining) => State::Returning,
             None => State::Serving,
             Some(drain) if !drain.is_under_way() => State::Ended,
             Some(drain) if drain.action.intention().is_some() => State::Completing,

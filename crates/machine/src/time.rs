@@ -36,6 +36,30 @@ impl Time {
     }
 }
 
+/// By how much a clock was corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Correction {
+    ms: i64,
+}
+
+impl Correction {
+    /// From what one clock showed to what a corrected one shows of the same instant.
+    pub fn between(before: Time, after: Time) -> Self {
+        let ms = |time: Time| i64::try_from(time.0).unwrap_or(i64::MAX);
+        Correction { ms: ms(after).saturating_sub(ms(before)) }
+    }
+
+    /// Whether it is less than clocks differ by anyhow.
+    pub fn is_negligible(self) -> bool {
+        self.ms.unsigned_abs() < 1_000
+    }
+
+    /// An instant that the old clock showed, as the corrected one shows it.
+    pub fn apply(self, time: Time) -> Time {
+        Time(time.0.saturating_add_signed(self.ms))
+    }
+}
+
 impl Add<Duration> for Time {
     type Output = Time;
 

@@ -12,6 +12,8 @@ pub enum Timer {
     Notice,
     /// An agent is to be asked.
     Agent,
+    /// How far an agent is has changed, and people are to be told.
+    Progress,
     /// An agent that did not answer has used up its grace.
     Grace,
     /// The deadline of an agent.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Output;
 use super::backoff::Backoff;
+use super::defect::Defects;
 use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
 use super::operator::Answer;
@@ -27,6 +28,7 @@ pub(super) struct Turn {
     /// The calls whose missing permission has been named in this drain.
     denied: BTreeSet<Call>,
     rng: fastrand::Rng,
+    defects: Defects,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
 }
@@ -55,6 +57,7 @@ impl Turn {
             under_way: [None; 2],
             denied: BTreeSet::new(),
             rng: fastrand::Rng::with_seed(seed),
+            defects: Defects::default(),
             last_error: None,
         }
     }
@@ -88,12 +91,19 @@ impl Turn {
         let id = EffectId(self.next_id);
         let effect = effect(id);
         if matches!(effect, Effect::Heartbeat { .. }) {
+            self.must(self.is_free(Once::Heartbeat), "at most one heartbeat is under way");
             self.under_way[Once::Heartbeat as usize] = Some(id);
         } else if matches!(effect, Effect::Complete { .. }) {
+            self.must(self.is_free(Once::Completion), "at most one completion is under way");
             self.under_way[Once::Completion as usize] = Some(id);
         }
         self.output.effects.push(effect);
         id
+    }
+
+    /// Gives up a request to an agent.
+    pub fn cancel(&mut self, id: EffectId) {
+        self.output.effects.push(Effect::CancelRequest { id });
     }
 
     /// Whether no call of this kind is under way. If one is, its answer wakes the machine.
@@ -113,6 +123,13 @@ impl Turn {
             self.last_error = Some(LastError { at: self.now, what: report.to_string() });
         }
         self.output.reports.push(report);
+    }
+
+    /// Asserts what must hold. Where it does not, debug builds panic, and release builds report it once and go on.
+    pub fn must(&mut self, holds: bool, what: &'static str) {
+        if !holds && let Some(report) = self.defects.found(what) {
+            self.report(report);
+        }
     }
 
     /// What an operator is told.
@@ -184,7 +201,7 @@ impl Attempts {
         })
     }
 
-    /// Nobody waits for the try under way any more: its result will be stale.
+    /// The try under way is not waited for any more: its result will be stale.
     pub fn abandon(&mut self) {
         self.pending = None;
     }

@@ -106,6 +106,7 @@ mod tests {
         Settings {
             instance_id: "i-0123456789abcdef0".to_owned(),
             boot_id: None,
+            booted_at: None,
             group: None,
             agents: vec![AgentSettings {
                 name: "worker".to_owned(),

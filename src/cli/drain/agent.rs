@@ -38,8 +38,8 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
 fn tell(report: &Report) {
     match report {
         Report::AgentsTold { .. } | Report::AgentProgress { .. } => put_line(&report.to_string()),
-        Report::AgentTrouble { first: true, .. } => eprintln!("drainhook: {report}"),
-        Report::AgentTrouble { first: false, .. }
+        Report::AgentTrouble { news: true, .. } | Report::Defect { .. } => eprintln!("drainhook: {report}"),
+        Report::AgentTrouble { news: false, .. }
         | Report::Notice { .. }
         | Report::NoticeIgnored { .. }
         | Report::DrainStarted { .. }

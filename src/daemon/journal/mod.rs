@@ -186,7 +186,9 @@ mod tests {
     use machine::drain::{OwnMessage, Phase};
     use machine::effect::CompletionResult;
     use machine::journal::VERSION;
-    use machine::journal::{ActionRecord, AgentRecord, DrainRecord, Intention, Outcome};
+    use machine::journal::{
+        ActionRecord, AgentRecord, AgentStage, Allowance, DrainRecord, Intention, Outcome,
+    };
     use machine::notice::Notices;
 
     fn journal(instance_id: &str) -> Journal {
@@ -194,6 +196,7 @@ mod tests {
             version: VERSION,
             instance_id: instance_id.to_owned(),
             boot_id: None,
+            booted_at: None,
             served: true,
             agents: Vec::new(),
             notices: Notices::default(),
@@ -249,8 +252,8 @@ mod tests {
             },
             completion: Completion::Intended(intention),
         };
-        let agent =
-            AgentRecord { name: "worker".to_owned(), soft_deadline: Some(time), ..AgentRecord::default() };
+        let allowance = Allowance { deadline: time, extended: std::time::Duration::ZERO };
+        let agent = AgentRecord { name: "worker".to_owned(), stage: AgentStage::Ordered(allowance) };
         let drain = DrainRecord {
             started: time,
             phase: Phase::Draining { since: time },

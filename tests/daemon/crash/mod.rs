@@ -139,7 +139,7 @@ macro_rules! effects {
 
 effects! {
     WriteJournal, AskAgent, Heartbeat, Complete, DescribeInstance, DescribeHooks, ReceiveMessages, SetVisibility,
-    DeleteMessage,
+    DeleteMessage, CancelRequest,
 }
 
 /// Every effect that there is has a kill point in one of the drains.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drainhook::clock::Clock;
 use machine::Time;
-use machine::journal::{ActionRecord, Journal, Outcome};
+use machine::journal::{ActionRecord, AgentRecord, AgentStage, Journal, Outcome};
 use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
@@ -30,7 +30,8 @@ pub enum Drain {
     AnswersLost,
     /// Scaled in, with work that never ends.
     Deadline,
-    /// Taken into standby, and back.
+    /// Taken into standby with work that never ends, and back. The agent holds its status when it is to serve again, so
+    /// that request is canceled.
     Withdrawn,
 }
 
@@ -81,7 +82,7 @@ impl Drain {
         match self {
             // The message is there before anybody looks for it.
             Drain::Queue => world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(5)),
-            Drain::Withdrawn => {}
+            Drain::Withdrawn => world.work.stuck = 1,
             Drain::AnswersLost => {
                 world.queue = None;
                 world.imds.tags = false;
@@ -100,10 +101,12 @@ impl Drain {
             Drain::AnswersLost => ("24h", "wait"),
             Drain::Deadline => ("2m", "notice"),
         };
+        // The agent still holds the first status request when it is to serve again.
+        let poll = if self == Drain::Withdrawn { "2s" } else { "10s" };
         [
             ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
             ("DRAINHOOK_LIFECYCLE__DRAIN_AT", at),
-            ("DRAINHOOK_IMDS__POLL", "10s"),
+            ("DRAINHOOK_IMDS__POLL", poll),
         ]
     }
 }
@@ -235,14 +238,9 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
                 .await;
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
-            disk.says("the end", |journal| {
-                journal.drain.as_ref().is_some_and(|drain| drain.phase.ended().is_some())
-            })
-            .await;
+            disk.says("draining", |journal| journal.agents.iter().all(is_draining)).await;
             set_target(stage, "InService");
-            let serves =
-                |journal: &Journal| journal.drain.is_none() && journal.agents.iter().all(|one| !one.told);
-            disk.says("in service again", serves).await;
+            disk.says("in service again", |journal| journal.drain.is_none() && serves(journal)).await;
             return;
         }
     }
@@ -251,6 +249,15 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
         journal.drain.as_ref().is_some_and(|drain| drain.phase.ended().is_some() && drain.receipts.is_empty())
     };
     disk.says("the end", over).await;
+}
+
+fn is_draining(agent: &AgentRecord) -> bool {
+    matches!(agent.stage, AgentStage::Draining(_))
+}
+
+/// Whether no agent is told to drain.
+fn serves(journal: &Journal) -> bool {
+    journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving)
 }
 
 fn action(journal: &Journal) -> Option<&ActionRecord> {
@@ -291,7 +298,7 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
     let completions = stage.count(completed);
     stage.violates_nothing(&repeats(drain, stage, restarts));
     if drain == Drain::Withdrawn {
-        assert!(journal.drain.is_none() && journal.agents.iter().all(|agent| !agent.told), "{journal:#?}");
+        assert!(journal.drain.is_none() && serves(journal), "{journal:#?}");
         let returns = stage.count(|one| matches!(one, Happening::AgentReturned { .. }));
         assert_eq!((completions, returns), (0, 1), "{:#?}", stage.history);
         return;

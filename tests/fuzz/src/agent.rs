@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
             let again = again.status;
             assert_eq!((again.state, again.in_flight), (status.state, status.in_flight));
             assert_eq!(again.gauges, status.gauges);
-            ("status", AgentAnswer::Status { status, waited: false })
+            ("status", AgentAnswer::Accepted(Some(status)))
         }
         Err(why) => {
             assert_line(&why);

@@ -57,7 +57,8 @@ impl Host {
                     Effect::WriteJournal { id, .. } => events.push(Event::JournalWritten { id }),
                     Effect::ReceiveMessages { id, .. } => self.receiving = Some(id),
                     Effect::AskAgent { id, .. } => self.asking = Some(id),
-                    Effect::Heartbeat { .. }
+                    Effect::CancelRequest { .. }
+                    | Effect::Heartbeat { .. }
                     | Effect::Complete { .. }
                     | Effect::DescribeInstance { .. }
                     | Effect::DescribeHooks { .. }
@@ -91,6 +92,7 @@ fn settings() -> Settings {
     Settings {
         instance_id: INSTANCE.to_owned(),
         boot_id: Some("boot".to_owned()),
+        booted_at: None,
         group: Some("workers".to_owned()),
         agents: vec![agent],
         queue: true,

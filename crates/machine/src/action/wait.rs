@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::heartbeat;
 use crate::journal::HookFacts;
-use crate::time::Time;
+use crate::time::{Correction, Time};
 
 /// For how long "it does not wait yet" is believed without asking Auto Scaling again.
 const TOO_EARLY_FRESH: Duration = Duration::from_secs(30);
@@ -202,6 +202,24 @@ impl Wait {
     pub fn global_deadline(&self, hook: &HookFacts) -> Option<Time> {
         let Wait::Waiting { since, known_at, .. } = self else { return None };
         Some(heartbeat::global_deadline(hook, *since)).filter(|deadline| deadline > known_at)
+    }
+
+    /// The clock was corrected: moves what was reckoned by it. When a message was sent is AWS's time.
+    pub(crate) fn correct(&mut self, by: Correction) {
+        let move_by = |time: &mut Option<Time>| *time = time.map(|time| by.apply(time));
+        match self {
+            Wait::Unexpected { absent_at } => move_by(absent_at),
+            Wait::Expected { since, absent_at, described_at, refuted: _ } => {
+                *since = by.apply(*since);
+                move_by(absent_at);
+                move_by(described_at);
+            }
+            Wait::Waiting { since, known_at, by: _, last_beat } => {
+                *since = by.apply(*since);
+                *known_at = by.apply(*known_at);
+                move_by(last_beat);
+            }
+        }
     }
 
     /// As a restarted daemon takes it: no time is later than now, and nothing that it had sent is waited for.

@@ -15,7 +15,9 @@ use super::super::news::{
 use super::super::notice::{Due, Notice, Notices, Reason, Source, Standing};
 use super::super::route::NO_TOKEN;
 use super::super::time::Time;
-use super::{ActionRecord, AgentRecord, DrainRecord, Ended, HookFacts, Intention, Outcome};
+use super::{
+    ActionRecord, AgentRecord, AgentStage, Allowance, DrainRecord, Ended, HookFacts, Intention, Outcome,
+};
 use crate::action::{Completion, Group, GroupSource, Wait, WaitSource};
 use crate::drain::{Finish, OwnMessage, Phase};
 use crate::operator::Operator;
@@ -132,12 +134,14 @@ struct EndedV1 {
 
 impl From<Journal> for super::Journal {
     fn from(journal: Journal) -> Self {
+        let ordered = journal.drain.as_ref().is_some_and(|drain| drain.told.is_some());
         super::Journal {
             version: super::VERSION,
             instance_id: journal.instance_id,
             boot_id: journal.boot_id,
+            booted_at: None,
             served: journal.served,
-            agents: journal.agents.into_iter().map(AgentRecord::from).collect(),
+            agents: journal.agents.into_iter().map(|agent| agent.record(ordered)).collect(),
             notices: journal.notices.rows(journal.drain.as_ref().map(|drain| drain.started)),
             drain: journal.drain.map(DrainRecord::from),
             finished: journal.finished,
@@ -145,15 +149,17 @@ impl From<Journal> for super::Journal {
     }
 }
 
-impl From<AgentV1> for AgentRecord {
-    fn from(agent: AgentV1) -> Self {
-        AgentRecord {
-            name: agent.name,
-            told: agent.told,
-            seen_draining: agent.seen_draining,
-            soft_deadline: agent.soft_deadline,
-            extended: agent.extended,
-        }
+impl AgentV1 {
+    /// `ordered`: a drain is under way, or has ended and its notice is in force, and its agents were told.
+    fn record(self, ordered: bool) -> AgentRecord {
+        let allowance = self.soft_deadline.map(|deadline| Allowance { deadline, extended: self.extended });
+        let stage = match allowance.filter(|_| ordered) {
+            _ if !self.told => AgentStage::Serving,
+            Some(allowance) if self.seen_draining => AgentStage::Draining(allowance),
+            Some(allowance) => AgentStage::Ordered(allowance),
+            None => AgentStage::Returning,
+        };
+        AgentRecord { name: self.name, stage }
     }
 }
 
@@ -284,5 +290,31 @@ impl From<HookV1> for HookFacts {
             read: hook.read,
             has_others: hook.has_others,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two bools and the deadline of an agent, and what they mean in a journal with and without a drain that has
+    /// told its agents.
+    #[test]
+    fn stages_of_agents() {
+        let deadline = Time::from_unix_ms(1);
+        let extended = Duration::from_secs(5);
+        let allowance = Allowance { deadline, extended };
+        let record = |told: bool, seen_draining: bool, ordered: bool| {
+            let soft_deadline = told.then_some(deadline);
+            AgentV1 { name: "worker".to_owned(), told, seen_draining, soft_deadline, extended }
+                .record(ordered)
+                .stage
+        };
+        assert_eq!(record(false, false, false), AgentStage::Serving);
+        assert_eq!(record(false, false, true), AgentStage::Serving, "it is new in the configuration");
+        assert_eq!(record(true, false, true), AgentStage::Ordered(allowance));
+        assert_eq!(record(true, true, true), AgentStage::Draining(allowance));
+        assert_eq!(record(true, true, false), AgentStage::Returning);
+        assert_eq!(record(true, false, false), AgentStage::Returning, "the second drain has not told it yet");
     }
 }

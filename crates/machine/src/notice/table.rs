@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Category, Notice, Reason, Source, Standing};
 use crate::report::{NoticeChange, Report};
 use crate::settings::Settings;
-use crate::time::Time;
+use crate::time::{Correction, Time};
 use crate::timer::Timer;
 use crate::turn::Turn;
 
@@ -18,6 +18,16 @@ const ROWS_MAX: usize = 16;
 pub struct Notices(Vec<Notice>);
 
 impl Notices {
+    /// The clock was corrected: what was reckoned by it moves, what AWS has said stays.
+    pub(crate) fn correct(&mut self, by: Correction) {
+        for row in &mut self.0 {
+            row.since = by.apply(row.since);
+            if let Standing::Held { until } = &mut row.standing {
+                *until = by.apply(*until);
+            }
+        }
+    }
+
     /// Every row, in no particular order.
     pub fn rows(&self) -> &[Notice] {
         &self.0

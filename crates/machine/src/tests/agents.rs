@@ -54,7 +54,7 @@ fn serving_in_mid_drain() {
 fn serving_all_along() {
     let named = |bench: &Bench| {
         bench.reported(|report| match report {
-            Report::AgentTrouble { why, first: true, .. } => why.contains("serving"),
+            Report::AgentTrouble { why, news: true, .. } => why.contains("serving"),
             _ => false,
         })
     };
@@ -197,18 +197,15 @@ fn held_answers_without_news() {
 }
 
 #[test]
-fn long_poll_abandoned_for_new_orders() {
+fn long_poll_canceled_for_new_orders() {
     let mut bench = Bench::waiting(settings());
     bench.says(0, AgentAnswer::Accepted(None));
     assert_eq!(bench.asks(0), Some(&AgentRequest::Status));
     bench.operator(Command::Extend(secs(60)));
     assert_eq!(bench.orders(0).len(), 2, "new orders do not wait for the held answer");
-    let held = bench.open.iter().find_map(|effect| match effect {
-        super::super::Effect::AskAgent { id, request: AgentRequest::Status, .. } => Some(*id),
-        _ => None,
-    });
+    let held = *bench.canceled.last().expect("the status request");
     let answer = AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: true };
-    bench.event(Event::AgentAnswered { id: held.unwrap(), answer });
+    bench.event(Event::AgentAnswered { id: held, answer });
     assert!(bench.completing().is_none(), "its answer is stale");
 }
 
@@ -227,7 +224,7 @@ fn accepted_and_then_not_found() {
             }
         }
         assert!((10..25).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
-        let loud = |report: &Report| matches!(report, Report::AgentTrouble { first: true, .. });
+        let loud = |report: &Report| matches!(report, Report::AgentTrouble { news: true, .. });
         assert_eq!(bench.reported(loud), 1);
         assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
     }
@@ -255,4 +252,167 @@ fn no_route_fails_after_the_grace() {
     bench.run_agent(70, no_route());
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Failed));
+}
+
+fn blocking() -> Settings {
+    one(AgentSettings { blocks: true, ..agent("worker") })
+}
+
+/// A blocking agent answers with a status that says that three tasks are in flight. It is told again, at the pace of
+/// polls, until it says that it has drained.
+#[test]
+fn blocking_agent_that_answers_early() {
+    let mut bench = Bench::waiting(blocking());
+    bench.run_agent(10, AgentAnswer::Accepted(Some(status(AgentState::Draining, 3))));
+    assert!(bench.completing().is_none(), "it has work in flight");
+    assert!((9..=12).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
+    bench.run_agent(1, AgentAnswer::Accepted(Some(status(AgentState::Drained, 0))));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// A blocking agent answers its request in the moment in which an operator has given it more time. The request was
+/// canceled for the new one, so the answer counts for neither. The answer to the new request does.
+#[test]
+fn answer_to_a_canceled_request() {
+    let mut bench = Bench::waiting(blocking());
+    bench.operator(Command::Extend(secs(60)));
+    assert_eq!(bench.orders(0).len(), 2, "the agent hears of the new deadline");
+    let canceled = *bench.canceled.last().expect("the first request");
+    bench.event(Event::AgentAnswered { id: canceled, answer: AgentAnswer::Accepted(None) });
+    assert!(bench.completing().is_none(), "the answer is to another request");
+    bench.says(0, AgentAnswer::Accepted(None));
+    assert!(bench.completing().is_some());
+}
+
+/// An agent has drained before Wait, and nothing listens for a while. Then it accepts the repeated order without a body,
+/// and holds its status: it may be a new process, with new work. It has not drained until it says so again.
+#[test]
+fn drained_agent_that_takes_the_order_again() {
+    let mut bench = Bench::terminating(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.run(10);
+    bench.says(0, refused());
+    bench.run(10);
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.run(60);
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Status));
+    assert!(bench.completing().is_none(), "it has not said that it has drained");
+    bench.drained();
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// The daemon is restarted between the completions that it tries for a drained agent. The agent accepts the repeated
+/// order without a body: what was written down of it no longer holds.
+#[test]
+fn restarted_daemon_and_an_agent_that_takes_the_order_again() {
+    let mut bench = Bench::terminating(settings());
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.crash();
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.run(60);
+    assert!(bench.completing().is_none(), "it has not said that it has drained");
+}
+
+fn warnings(bench: &Bench) -> usize {
+    bench.reported(|report| matches!(report, Report::AgentTrouble { news: true, .. }))
+}
+
+/// A refused connection is followed by 503 for minutes, and later by a refused connection again. Each is a warning, once.
+#[test]
+fn another_cause_of_trouble_is_news() {
+    let mut bench = Bench::waiting(settings());
+    bench.run_agent(10, refused());
+    assert_eq!(warnings(&bench), 1);
+    bench.run_agent(120, AgentAnswer::Busy("503".to_owned()));
+    assert_eq!(warnings(&bench), 2);
+    bench.run_agent(10, refused());
+    assert_eq!(warnings(&bench), 3);
+}
+
+/// The agent is well in between, so the same trouble is news again.
+#[test]
+fn trouble_after_the_agent_was_well_is_news() {
+    let mut bench = Bench::waiting(settings());
+    bench.run_agent(10, AgentAnswer::Busy("503".to_owned()));
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run_agent(10, AgentAnswer::Busy("503".to_owned()));
+    assert_eq!(warnings(&bench), 2);
+}
+
+/// A hostile agent answers each request with another text for an hour. The log has a few warnings, and one a minute.
+#[test]
+fn trouble_with_ever_other_words() {
+    let mut bench = Bench::waiting(settings());
+    for count in 0..3_000 {
+        bench.run_agent(1, AgentAnswer::Busy(format!("503: {count}")));
+    }
+    assert!((40..=60).contains(&warnings(&bench)), "{}", warnings(&bench));
+}
+
+fn counts(bench: &Bench) -> Vec<(String, Option<u64>)> {
+    let told = bench.reports.iter().filter_map(Report::progress);
+    told.map(|(_, progress)| (progress.word().to_owned(), progress.in_flight)).collect()
+}
+
+/// An agent has news with every answer, ten times a second. Its state is told at once and its count every five seconds.
+/// The last count is told too.
+#[test]
+fn progress_of_a_lively_agent() {
+    let mut bench = Bench::waiting(settings());
+    bench.says(0, AgentAnswer::Accepted(None));
+    let start = bench.now;
+    let mut left = 300;
+    while left > 0 {
+        while bench.asks(0).is_none() {
+            bench.wake();
+        }
+        left -= 1;
+        bench.now = bench.now + std::time::Duration::from_millis(100);
+        let status = status(AgentState::Draining, left);
+        bench.says(0, AgentAnswer::Status { status, waited: true });
+    }
+    let lines = bench.now.since(start).as_secs() / 5 + 2;
+    assert!(counts(&bench).len() as u64 <= lines + 1, "{:?}", counts(&bench));
+    assert_eq!(counts(&bench)[0].0, "draining");
+    bench.run(5);
+    assert_eq!(counts(&bench).last(), Some(&("draining".to_owned(), Some(0))), "the last is told");
+    bench.drained();
+    assert_eq!(counts(&bench).last(), Some(&("drained".to_owned(), Some(0))), "at once");
+}
+
+/// An agent says `draining` and `drained` in turn, as fast as it can. The log has a few lines, and one in five seconds.
+#[test]
+fn progress_of_an_agent_that_wavers() {
+    let mut bench = Bench::terminating(settings());
+    bench.says(0, AgentAnswer::Accepted(None));
+    let start = bench.now;
+    for round in 0..200 {
+        while bench.asks(0).is_none() {
+            bench.wake();
+        }
+        let state = if round % 2 == 0 { AgentState::Draining } else { AgentState::Drained };
+        bench.says(0, AgentAnswer::Status { status: status(state, 1), waited: true });
+    }
+    let most = 10 + bench.now.since(start).as_secs() / 5;
+    assert!(counts(&bench).len() as u64 <= most, "{} in {:?}", counts(&bench).len(), bench.now.since(start));
+}
+
+/// The deadline comes while a count is held back: it is told before the end of the drain is.
+#[test]
+fn last_count_before_the_deadline() {
+    let mut bench = Bench::new(one(AgentSettings { drain_timeout: secs(3), ..agent("worker") }));
+    bench.operator(Command::Drain);
+    bench.reports(0, AgentState::Draining, 3);
+    bench.run(1);
+    bench.reports(0, AgentState::Draining, 2);
+    assert_eq!(counts(&bench).last(), Some(&("draining".to_owned(), Some(3))));
+    bench.run(2);
+    assert_eq!(bench.ended(), Some(Outcome::Deadline), "{:?}", bench.reports);
+    assert_eq!(counts(&bench).last(), Some(&("draining".to_owned(), Some(2))));
 }

@@ -35,6 +35,7 @@ pub fn settings() -> Settings {
     Settings {
         instance_id: INSTANCE.to_owned(),
         boot_id: Some("first".to_owned()),
+        booted_at: None,
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
         queue: true,
@@ -130,6 +131,8 @@ pub struct Bench {
     pub answers: Vec<Answer>,
     /// What is not answered yet.
     pub open: Vec<Effect>,
+    /// Requests to agents that were given up.
+    pub canceled: Vec<EffectId>,
     pub settings: Settings,
 }
 
@@ -146,6 +149,7 @@ impl Bench {
             reports: Vec::new(),
             answers: Vec::new(),
             open: Vec::new(),
+            canceled: Vec::new(),
             settings,
         };
         bench.event(Event::Started { journal: None });
@@ -186,6 +190,11 @@ impl Bench {
             self.answers.extend(answer);
             for effect in effects {
                 self.log.push((self.now, effect.clone()));
+                if let Effect::CancelRequest { id } = effect {
+                    self.canceled.push(id);
+                    self.open.retain(|open| !matches!(open, Effect::AskAgent { id: of, .. } if *of == id));
+                    continue;
+                }
                 match self.answer(&effect) {
                     Some(answer) => events.push(answer),
                     None => self.open.push(effect),
@@ -220,7 +229,8 @@ impl Bench {
             | Effect::Complete { .. }
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
-            | Effect::DeleteMessage { .. } => None,
+            | Effect::DeleteMessage { .. }
+            | Effect::CancelRequest { .. } => None,
         }
     }
 
@@ -315,7 +325,18 @@ impl Bench {
         })
     }
 
+    /// The agent answers. A status comes with the acceptance where it was told to drain, and the other way round.
     pub fn says(&mut self, place: usize, answer: AgentAnswer) {
+        let answer = match (self.asks(place), answer) {
+            (Some(AgentRequest::Drain(_)), AgentAnswer::Status { status, .. }) => {
+                AgentAnswer::Accepted(Some(status))
+            }
+            (Some(AgentRequest::Status), AgentAnswer::Accepted(status)) => {
+                let draining = AgentStatus { in_flight: None, ..self::status(AgentState::Draining, 0) };
+                AgentAnswer::Status { status: status.unwrap_or(draining), waited: false }
+            }
+            (_, answer) => answer,
+        };
         let id = self.take(|effect| match effect {
             Effect::AskAgent { id, agent, .. } if *agent == place => Some(*id),
             _ => None,

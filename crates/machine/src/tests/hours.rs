@@ -16,6 +16,7 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         Effect::AskAgent { id, .. } => {
             return Some(Event::AgentAnswered { id: *id, answer: AgentAnswer::Busy("503".to_owned()) });
         }
+        Effect::CancelRequest { .. } => return None,
         Effect::Heartbeat { id, .. }
         | Effect::Complete { id, .. }
         | Effect::DescribeInstance { id }

@@ -25,6 +25,8 @@ pub struct Checker {
     /// The last one that was written.
     pub disk: Option<Journal>,
     refused_since: bool,
+    /// The agents whose drain request is answered when they have drained.
+    pub blocking: BTreeSet<usize>,
     /// Whether each agent was drained, as last reported.
     pub drained: BTreeMap<usize, bool>,
     /// The last deadline that each agent was told, and what set it.
@@ -52,13 +54,27 @@ impl Checker {
         for report in reports {
             self.take_report(now, report);
         }
+        let canceled = |effect: &Effect| match effect {
+            Effect::CancelRequest { id } => Some(*id),
+            _ => None,
+        };
+        let canceled: Vec<EffectId> = effects.iter().filter_map(canceled).collect();
         for effect in effects {
-            self.check_effect(now, effect, open);
+            self.check_effect(now, effect, open, &canceled);
         }
         self.check_given_back(event, effects);
     }
 
-    fn check_effect(&mut self, now: Time, effect: &Effect, open: &[Effect]) {
+    /// What an agent was asked before is answered, or canceled in the same turn.
+    fn check_alone(&self, place: usize, open: &[Effect], canceled: &[EffectId]) {
+        let still = open.iter().any(|open| match open {
+            Effect::AskAgent { id, agent, .. } => *agent == place && !canceled.contains(id),
+            _ => false,
+        });
+        assert!(!still, "two requests to agent {place}");
+    }
+
+    fn check_effect(&mut self, now: Time, effect: &Effect, open: &[Effect], canceled: &[EffectId]) {
         let running = self.answered.as_ref().and_then(|journal| journal.drain.as_ref());
         let running = running.filter(|drain| drain.phase.ended().is_none());
         let intention = running.and_then(|drain| drain.action.completion.intention());
@@ -88,9 +104,10 @@ impl Checker {
             }
             Effect::DeleteMessage { receipt, .. } => self.check_deletion(receipt),
             Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } => {
+                self.check_alone(*agent, open, canceled);
                 let journal = self.answered.as_ref().expect("told before anything was written down");
                 let drain = journal.drain.as_ref().expect("told of a drain that is not written down");
-                let own = journal.agents[*agent].soft_deadline;
+                let own = journal.agents[*agent].stage.deadline();
                 assert!(own.is_some_and(|own| order.deadline <= own), "told more than its own time");
                 let noticed = journal.notices.deadline(drain.started, now);
                 assert!(noticed.is_none_or(|at| order.deadline <= at), "told more time than a notice leaves");
@@ -100,8 +117,13 @@ impl Checker {
                 let later = before.is_some_and(|(before, by)| before < order.deadline && by == setters);
                 assert!(!later, "the deadline moved later, and nothing has changed");
             }
-            Effect::AskAgent { .. }
-            | Effect::WriteJournal { .. }
+            Effect::AskAgent { agent, .. } => self.check_alone(*agent, open, canceled),
+            Effect::CancelRequest { id } => {
+                let waits =
+                    open.iter().any(|open| matches!(open, Effect::AskAgent { id: of, .. } if of == id));
+                assert!(waits, "{id:?} is canceled and is not under way");
+            }
+            Effect::WriteJournal { .. }
             | Effect::DescribeInstance { .. }
             | Effect::DescribeHooks { .. }
             | Effect::SetVisibility { .. } => {}
@@ -176,14 +198,15 @@ impl Checker {
                 self.refused_since = true;
             }
             (Event::AgentAnswered { answer, .. }, Some(Effect::AskAgent { agent, request, .. })) => {
-                let reported = match answer {
-                    AgentAnswer::Accepted(Some(status)) if matches!(request, AgentRequest::Drain(_)) => {
-                        status
+                let drained = match (request, answer) {
+                    (AgentRequest::Drain(_), AgentAnswer::Accepted(Some(status))) => {
+                        status.state == AgentState::Drained
                     }
-                    AgentAnswer::Status { status, .. } => status,
+                    (AgentRequest::Drain(_), AgentAnswer::Accepted(None)) => self.blocking.contains(agent),
+                    (_, AgentAnswer::Status { status, .. }) => status.state == AgentState::Drained,
                     _ => return,
                 };
-                self.drained.insert(*agent, reported.state == AgentState::Drained);
+                self.drained.insert(*agent, drained);
             }
             (Event::CompletionAnswered { id, result: Ok(()) }, Some(_)) => {
                 self.completed |= self.completion == Some(*id);

@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
-use super::super::settings::Settings;
+use super::super::settings::{AgentSettings, Settings};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
@@ -24,12 +24,13 @@ enum Step {
     },
     Imds(u8),
     Operator(u8),
-    /// An answer to one of the effects that wait for one.
+    /// An answer to one of the effects that wait for one: this where it is a request to an agent.
     Answer {
         place: u16,
         choice: u8,
+        said: Said,
     },
-    /// An answer that nobody waits for.
+    /// An answer that the machine does not wait for.
     Stale {
         id: u64,
         choice: u8,
@@ -38,12 +39,45 @@ enum Step {
     Crash,
 }
 
+/// What an agent may say to a request.
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    /// 2xx without a body; the status where that is asked for.
+    Nothing(AgentState),
+    /// 2xx with a status.
+    Status(AgentState),
+    /// The same, and that it has held its answer.
+    HeldStatus(AgentState),
+    /// Nothing listens.
+    Gone,
+    NoRoute,
+    NoSuchPath,
+    NotADocument,
+    CannotDrain,
+    Unavailable,
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let state = || prop_oneof![5 => Just(AgentState::Drained), 4 => Just(AgentState::Draining), 1 => Just(AgentState::Serving)];
+    prop_oneof![
+        4 => state().prop_map(Said::Nothing),
+        6 => state().prop_map(Said::Status),
+        3 => state().prop_map(Said::HeldStatus),
+        1 => Just(Said::Gone),
+        1 => Just(Said::NoRoute),
+        1 => Just(Said::NoSuchPath),
+        1 => Just(Said::NotADocument),
+        1 => Just(Said::CannotDrain),
+        2 => Just(Said::Unavailable),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop_oneof![0u64..50, 0u64..5_000, 0u64..100_000, 0u64..2_000_000].prop_map(|ms| Step::Wait { ms }),
         3 => any::<u8>().prop_map(Step::Imds),
         1 => any::<u8>().prop_map(Step::Operator),
-        16 => (any::<u16>(), any::<u8>()).prop_map(|(place, choice)| Step::Answer { place, choice }),
+        16 => (any::<u16>(), any::<u8>(), said()).prop_map(|(place, choice, said)| Step::Answer { place, choice, said }),
         1 => (0u64..200, any::<u8>()).prop_map(|(id, choice)| Step::Stale { id, choice }),
         2 => prop::collection::vec((0u8..6, 0u8..4), 0..4).prop_map(Step::Messages),
         1 => Just(Step::Crash),
@@ -55,6 +89,7 @@ struct Run {
     settings: Settings,
     now: Time,
     open: Vec<Effect>,
+    canceled: Vec<EffectId>,
     checker: Checker,
     receipts: u64,
     sent: BTreeMap<u8, Time>,
@@ -62,12 +97,13 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let agents = vec![agent("a"), agent("b")];
+        let agents = vec![agent("a"), AgentSettings { blocks: true, ..agent("b") }];
         let settings = Settings { hook: Some("drain".to_owned()), agents, ..settings() };
         let machine = Machine::new(settings.clone(), START);
-        let checker = Checker::default();
-        let (open, sent) = (Vec::new(), BTreeMap::new());
-        let mut run = Run { machine, settings, now: START, open, checker, receipts: 0, sent };
+        let mut checker = Checker::default();
+        checker.blocking.insert(1);
+        let (open, canceled, sent) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut run = Run { machine, settings, now: START, open, canceled, checker, receipts: 0, sent };
         run.hand_in(Event::Started { journal: None }, None);
         run
     }
@@ -77,12 +113,12 @@ impl Run {
         let output = self.machine.handle(self.now, event.clone());
         self.checker.check(&self.machine, self.now, &event, &output, &self.open);
         for effect in output.effects {
-            if let Effect::AskAgent { agent, .. } = &effect {
-                // Whatever it was asked before is not waited for any more.
-                let place = *agent;
-                self.open.retain(|open| !matches!(open, Effect::AskAgent { agent, .. } if *agent == place));
+            if let Effect::CancelRequest { id } = effect {
+                self.canceled.push(id);
+                self.open.retain(|open| !matches!(open, Effect::AskAgent { id: of, .. } if *of == id));
+            } else {
+                self.open.push(effect);
             }
-            self.open.push(effect);
         }
     }
 
@@ -93,6 +129,7 @@ impl Run {
     fn crash(&mut self) {
         self.checker.crash();
         self.open.clear();
+        self.canceled.clear();
         self.machine = Machine::new(self.settings.clone(), self.now);
         let journal = self.checker.disk.clone().map(Box::new);
         self.hand_in(Event::Started { journal }, None);
@@ -106,10 +143,10 @@ impl Run {
             }
             Step::Imds(choice) => self.hand_in(Event::Imds(reading(choice, self.now)), None),
             Step::Operator(choice) => self.operator(command(choice)),
-            Step::Answer { place, choice } => {
+            Step::Answer { place, choice, said } => {
                 if !self.open.is_empty() {
                     let asked = self.open.remove((usize::from(place) * self.open.len()) >> 16);
-                    self.hand_in(answer(&asked, choice), Some(asked));
+                    self.hand_in(answer(&asked, choice, said), Some(asked));
                 }
             }
             Step::Stale { id, choice } => {
@@ -118,8 +155,12 @@ impl Run {
                 self.hand_in(Event::HeartbeatAnswered { id, result: result.clone() }, None);
                 self.hand_in(Event::CompletionAnswered { id, result }, None);
                 self.hand_in(Event::JournalWritten { id }, None);
-                let answer = AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: false };
-                self.hand_in(Event::AgentAnswered { id, answer }, None);
+                // The answer to a request that was canceled may have been under way.
+                for id in [Some(id), self.canceled.last().copied()].into_iter().flatten() {
+                    let answer =
+                        AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: false };
+                    self.hand_in(Event::AgentAnswered { id, answer }, None);
+                }
             }
             Step::Messages(kinds) => {
                 let receive = |effect: &Effect| matches!(effect, Effect::ReceiveMessages { .. });
@@ -201,7 +242,8 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::WriteJournal { .. }
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
-        | Effect::DeleteMessage { .. } => answer(asked, 0),
+        | Effect::DeleteMessage { .. }
+        | Effect::CancelRequest { .. } => answer(asked, 0, Said::Status(AgentState::Drained)),
     }
 }
 
@@ -217,7 +259,7 @@ fn outcome(choice: u8) -> Result<(), CallError> {
 }
 
 /// Something that may come back; choice 0 is what comes back where nothing is wrong.
-fn answer(asked: &Effect, choice: u8) -> Event {
+fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
     let result = outcome(choice);
     match asked {
         Effect::WriteJournal { id, .. } if choice % 8 == 7 => {
@@ -225,8 +267,9 @@ fn answer(asked: &Effect, choice: u8) -> Event {
         }
         Effect::WriteJournal { id, .. } => Event::JournalWritten { id: *id },
         Effect::AskAgent { id, request, .. } => {
-            Event::AgentAnswered { id: *id, answer: agent_answer(request, choice) }
+            Event::AgentAnswered { id: *id, answer: agent_answer(request, said) }
         }
+        Effect::CancelRequest { id } => unreachable!("{id:?} has no result"),
         Effect::Heartbeat { id, .. } => Event::HeartbeatAnswered { id: *id, result },
         Effect::Complete { id, .. } => Event::CompletionAnswered { id: *id, result },
         Effect::DescribeInstance { id } => {
@@ -253,23 +296,28 @@ fn answer(asked: &Effect, choice: u8) -> Event {
     }
 }
 
-fn agent_answer(request: &AgentRequest, choice: u8) -> AgentAnswer {
-    let state = match choice % 16 {
-        0..=4 => AgentState::Drained,
-        5..=7 => AgentState::Draining,
-        8 => AgentState::Serving,
-        9 => return AgentAnswer::Unreachable { why: "refused".into(), gone: true },
-        10 => return AgentAnswer::Unsupported("404".into()),
-        11 => return AgentAnswer::Malformed("a page".into()),
-        12 if choice > 200 => return AgentAnswer::CannotDrain("409".into()),
-        _ => return AgentAnswer::Busy("503".into()),
-    };
-    let status = status(state, u64::from(state != AgentState::Drained));
-    match request {
-        AgentRequest::Drain(_) if choice > 128 => AgentAnswer::Accepted(None),
-        AgentRequest::Drain(_) => AgentAnswer::Accepted(Some(status)),
-        AgentRequest::Status => AgentAnswer::Status { status, waited: choice > 128 },
-        AgentRequest::Return => AgentAnswer::Returned,
+fn agent_answer(request: &AgentRequest, said: Said) -> AgentAnswer {
+    let document = |state| status(state, u64::from(state != AgentState::Drained));
+    match (request, said) {
+        (_, Said::Gone) => AgentAnswer::Unreachable { why: "refused".into(), gone: true },
+        (_, Said::NoRoute) => AgentAnswer::Unreachable { why: "no route".into(), gone: false },
+        (_, Said::NoSuchPath) => AgentAnswer::Unsupported("404".into()),
+        (_, Said::NotADocument) => AgentAnswer::Malformed("a page".into()),
+        (_, Said::CannotDrain) => AgentAnswer::CannotDrain("409".into()),
+        (_, Said::Unavailable) => AgentAnswer::Busy("503".into()),
+        (AgentRequest::Drain(_), Said::Nothing(_)) => AgentAnswer::Accepted(None),
+        (AgentRequest::Drain(_), Said::Status(state) | Said::HeldStatus(state)) => {
+            AgentAnswer::Accepted(Some(document(state)))
+        }
+        (AgentRequest::Status, Said::Nothing(state) | Said::Status(state)) => {
+            AgentAnswer::Status { status: document(state), waited: false }
+        }
+        (AgentRequest::Status, Said::HeldStatus(state)) => {
+            AgentAnswer::Status { status: document(state), waited: true }
+        }
+        (AgentRequest::Return, Said::Nothing(_) | Said::Status(_) | Said::HeldStatus(_)) => {
+            AgentAnswer::Returned
+        }
     }
 }
 

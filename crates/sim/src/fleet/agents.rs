@@ -210,6 +210,13 @@ impl Fleet {
         self.at(at, Step::HeldOver { host, life, id });
     }
 
+    /// Gives up a request to an agent: the agent may have got it, and its answer reaches nobody.
+    pub(super) fn cancel(&mut self, host: usize, id: EffectId) {
+        let host = &mut self.hosts[host];
+        host.canceled.push(id);
+        host.held.retain(|held| held.id != id);
+    }
+
     /// The agent has held a request for as long as it may.
     pub(super) fn held_over(&mut self, host: usize, life: u32, id: EffectId) {
         let found = self.hosts[host].held.iter().position(|held| held.life == life && held.id == id);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::schedule::Due;
+use machine::effect::EffectId;
 use machine::event::{SpotNotice, TargetState};
 use machine::journal::Journal;
 use machine::settings::Settings;
-use machine::{Machine, Time};
+use machine::{Event, Machine, Time};
 
 use super::agents::{Held, Other};
 use super::calls::{Credentials, Trouble};
@@ -45,6 +46,8 @@ pub(super) struct Host {
     pub heard: Option<TargetState>,
     /// IMDS has denied that there is a target state, and said nothing since: to whoever it had told none, that is news.
     pub denied: bool,
+    /// Requests to agents that this life of the daemon has given up: their answers reach nobody.
+    pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
     pub held: Vec<Held>,
     /// Its agents beside the world's.
@@ -114,6 +117,7 @@ impl Host {
             phase,
             heard: None,
             denied: false,
+            canceled: Vec::new(),
             held: Vec::new(),
             others: Vec::new(),
             disk_refuses: false,
@@ -172,6 +176,7 @@ impl Host {
         self.rests = None;
         self.heard = None;
         self.denied = false;
+        self.canceled.clear();
         self.held.clear();
         self.told_of_maintenance = false;
     }
@@ -179,6 +184,11 @@ impl Host {
     /// What the machine has reason to believe is on the disk.
     pub fn written(&self) -> Option<&Journal> {
         self.disk.as_deref().filter(|_| !self.disk_is_stale)
+    }
+
+    /// Whether this answers a request that was given up.
+    pub fn has_canceled(&self, event: &Event) -> bool {
+        matches!(event, Event::AgentAnswered { id, .. } if self.canceled.contains(id))
     }
 
     /// A drain is under way.

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use machine::report::Report;
 use machine::settings::Settings;
-use machine::{Event, Time};
+use machine::{Effect, Event, Time};
 
 use super::fault::Fault;
 use super::schedule::{Due, Schedule};
@@ -241,7 +241,11 @@ impl Fleet {
             Step::Request { host, life, effect } if self.hosts[host].life == life => {
                 self.request(host, *effect);
             }
-            Step::Answer { host, life, event } if self.hosts[host].life == life => self.feed(host, *event),
+            Step::Answer { host, life, event } if self.hosts[host].life == life => {
+                if !self.hosts[host].has_canceled(&event) {
+                    self.feed(host, *event);
+                }
+            }
             Step::HeldOver { host, life, id } => self.held_over(host, life, id),
             Step::AgentStart { host } => self.start_agent(host),
             Step::Thaw { host } => self.thaw(host),
@@ -327,6 +331,10 @@ impl Fleet {
         for effect in output.effects {
             self.tell(host, || format!("-> {effect:?}"));
             self.judge.decides(host, now, &effect, self.hosts[host].written());
+            if let Effect::CancelRequest { id } = effect {
+                self.cancel(host, id);
+                continue;
+            }
             let delay = self.way_to(&effect);
             self.after(delay, Step::Request { host, life, effect: Box::new(effect) });
         }

@@ -37,6 +37,7 @@ impl Fleet {
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. } => self.delay(20, 120),
+            Effect::CancelRequest { .. } => Duration::ZERO,
         }
     }
 
@@ -74,7 +75,15 @@ impl Fleet {
                 self.hosts[host].disk_is_stale = false;
                 (Duration::ZERO, Event::JournalWritten { id })
             }
+            // It had left when it was canceled, or it had not.
+            Effect::AskAgent { id, .. } if self.hosts[host].canceled.contains(&id) && self.rng.bool() => {
+                return None;
+            }
             Effect::AskAgent { id, agent, request } => return self.ask_agent(host, id, agent, &request),
+            Effect::CancelRequest { id } => {
+                self.cancel(host, id);
+                return None;
+            }
             Effect::Heartbeat { id, action, limit } => {
                 let call = |world: &mut World, now, by: &str| network::heartbeat(world, now, by, &action);
                 let (delay, result) = self.call(host, Kind::Heartbeat, limit, call);

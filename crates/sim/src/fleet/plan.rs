@@ -151,6 +151,7 @@ pub(super) fn settings(queue: bool) -> Settings {
     Settings {
         instance_id: String::new(),
         boot_id: Some("boot 0".to_owned()),
+        booted_at: None,
         group: Some(GROUP.to_owned()),
         agents: vec![agent],
         queue,

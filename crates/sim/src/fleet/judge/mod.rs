@@ -181,6 +181,7 @@ impl Judge {
                 each.outcome = Some(*outcome);
                 each.calls_made.intends();
             }
+            Report::Defect { what } => self.violations.push(format!("{now}: {}: defect: {what}", each.id)),
             Report::DrainEnded { outcome, .. } => {
                 each.over = now;
                 match outcome {
@@ -224,9 +225,10 @@ impl Judge {
             Effect::ReceiveMessages { .. } => self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
             Effect::AskAgent { id, agent, .. } => return each.said.asks(*id, *agent),
-            Effect::WriteJournal { .. } | Effect::SetVisibility { .. } | Effect::DeleteMessage { .. } => {
-                return;
-            }
+            Effect::WriteJournal { .. }
+            | Effect::CancelRequest { .. }
+            | Effect::SetVisibility { .. }
+            | Effect::DeleteMessage { .. } => return,
         }
         if matches!(
             effect,

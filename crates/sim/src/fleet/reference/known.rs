@@ -25,7 +25,7 @@ impl Kept {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
         let hard = drain.and_then(|drain| drain.bound);
-        let soft = journal.agents.iter().map(|agent| agent.soft_deadline);
+        let soft = journal.agents.iter().map(|agent| agent.stage.deadline());
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),

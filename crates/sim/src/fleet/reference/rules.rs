@@ -55,10 +55,19 @@ impl Reference {
         match effect {
             Effect::WriteJournal { id, journal } => self.writes_down(*id, journal),
             Effect::AskAgent { id, agent, request } => {
-                // What was asked before is not listened to any more.
-                self.calls.retain(|(_, call)| *call != Call::Agent(*agent));
+                let busy = self.calls.iter().any(|(_, call)| *call == Call::Agent(*agent));
                 self.calls.push((*id, Call::Agent(*agent)));
+                if busy {
+                    self.complain("two requests to an agent are under way");
+                }
                 self.asks(*agent, request);
+            }
+            Effect::CancelRequest { id } => {
+                let asked = self.calls.iter().any(|(of, call)| of == id && matches!(call, Call::Agent(_)));
+                self.calls.retain(|(of, _)| of != id);
+                if !asked {
+                    self.complain("a request to the agent is canceled, and none is under way");
+                }
             }
             Effect::Heartbeat { id, action, .. } => {
                 self.names(action, "heartbeat");

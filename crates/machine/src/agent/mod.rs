@@ -1,0 +1,385 @@
+//! One agent: what it is asked, what follows from its answers, and when it is asked next.
+
+mod life;
+mod news;
+mod order;
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::effect::{AgentRequest, DrainOrder, Effect, EffectId};
+use super::event::{AgentAnswer, AgentState, AgentStatus};
+use super::journal::{AgentRecord, AgentStage, Outcome};
+use super::report::Progress;
+use super::settings::{AgentSettings, OnExit};
+use super::time::Time;
+use super::timer::Timer;
+use super::turn::Turn;
+use life::Life;
+use news::News;
+use order::{OrderNumber, Orders};
+
+/// Between tries that failed.
+const RETRY: Backoff = Backoff::between_ms(200, 5_000);
+
+/// Between tries at an agent that says that it cannot drain.
+const RETRY_CANNOT: Duration = Duration::from_secs(10);
+
+/// Between looks at an agent that has drained: it may have been restarted.
+const RECHECK: Duration = Duration::from_secs(10);
+
+/// Between questions to an agent that holds its answer until there is news.
+const HELD_POLL: Duration = Duration::from_millis(50);
+
+/// What an agent is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Whatever it does.
+    Nothing,
+    /// Drain, on these orders.
+    Drain(DrainOrder),
+    /// Serve again.
+    Return,
+}
+
+#[derive(Debug)]
+pub(super) struct AgentTrack {
+    /// Its place in the configuration.
+    index: usize,
+    settings: AgentSettings,
+    life: Life,
+    orders: Orders,
+    /// What it is being asked.
+    asked: Option<Asked>,
+    /// It is asked nothing before this.
+    next_at: Time,
+    /// Failures in a row.
+    failures: u32,
+    news: News,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Asked {
+    id: EffectId,
+    at: Time,
+    what: Question,
+}
+
+/// What is asked, by what its answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Drain(OrderNumber),
+    Status,
+    Return,
+    /// A return to service that a new drain has overtaken. It is waited for, so that the agent cannot get it after the
+    /// drain request. Its answer means nothing.
+    Overtaken,
+}
+
+impl AgentTrack {
+    pub fn new(index: usize, settings: AgentSettings) -> Self {
+        AgentTrack {
+            index,
+            settings,
+            life: Life::serving(),
+            orders: Orders::default(),
+            asked: None,
+            next_at: Time::default(),
+            failures: 0,
+            news: News::new(),
+        }
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// A drain begins.
+    pub fn begin(&mut self, turn: &mut Turn) {
+        match &mut self.asked {
+            Some(Asked { what: what @ (Question::Return | Question::Overtaken), .. }) => {
+                *what = Question::Overtaken;
+            }
+            Some(Asked { what: Question::Drain(_) | Question::Status, .. }) | None => self.cancel(turn),
+        }
+        self.life.begin(turn.now + self.settings.drain_timeout);
+        self.news.begin(self.progress());
+        self.ask_at(turn.now);
+    }
+
+    /// The drain is over or withdrawn, and the instance stays.
+    pub fn release(&mut self, turn: &mut Turn) {
+        if self.is_outdated_by(Question::Return) {
+            self.cancel(turn);
+        }
+        self.life.release();
+        self.news.begin(self.progress());
+        self.ask_at(turn.now);
+    }
+
+    /// Goes on with what the last run of the daemon had begun.
+    pub fn resume(&mut self, stage: AgentStage, now: Time, rebooted: bool) {
+        self.life.resume(stage, now, self.settings.drain_timeout, rebooted);
+        self.news.begin(self.progress());
+    }
+
+    /// What outlives the daemon.
+    pub fn record(&self) -> AgentRecord {
+        AgentRecord { name: self.settings.name.clone(), stage: self.life.stage() }
+    }
+
+    /// It may have been told to drain, and must be told when it is back in service.
+    pub fn may_be_draining(&self) -> bool {
+        self.life.may_be_draining()
+    }
+
+    /// Nothing contradicts what the last run of the daemon had written down of it.
+    pub fn confirms_last_run(&self) -> bool {
+        self.life.confirms_last_run()
+    }
+
+    /// An operator gives it more time.
+    pub fn extend(&mut self, by: Duration) {
+        self.life.extend(by);
+    }
+
+    /// Its own deadline, or the drain's where that is earlier.
+    pub fn deadline(&self, hard: Option<Time>) -> Option<Time> {
+        [self.life.deadline(), hard].into_iter().flatten().min()
+    }
+
+    /// How the drain has ended for this agent, if it has.
+    pub fn settled(&self, hard: Option<Time>, turn: &mut Turn) -> Option<Outcome> {
+        if self.life.is_drained() {
+            return Some(Outcome::Drained);
+        }
+        if self.life.cannot_drain() {
+            return Some(Outcome::Failed);
+        }
+        let grace_over = self.life.unreachable_since().map(|since| since + self.settings.unreachable_grace);
+        if grace_over.is_some_and(|at| turn.due(at, Timer::Grace)) {
+            return Some(Outcome::Failed);
+        }
+        self.deadline(hard).is_some_and(|at| turn.due(at, Timer::Deadline)).then_some(Outcome::Deadline)
+    }
+
+    /// Sends the next request, and tells what is still to be told, as far as that is due.
+    pub fn decide(&mut self, turn: &mut Turn, want: Want) {
+        self.tell_progress(turn);
+        let Some((what, request)) = self.next_question(turn.now, want) else { return };
+        if self.is_outdated_by(what) {
+            self.cancel(turn);
+        }
+        if self.asked.is_some() || !turn.due(self.next_at, Timer::Agent) {
+            return;
+        }
+        let agent = self.index;
+        let id = turn.emit(|id| Effect::AskAgent { id, agent, request });
+        self.asked = Some(Asked { id, at: turn.now, what });
+    }
+
+    /// What is to be asked next, once it is time to.
+    fn next_question(&mut self, now: Time, want: Want) -> Option<(Question, AgentRequest)> {
+        let order = match want {
+            Want::Nothing => return None,
+            Want::Return => {
+                return self.may_be_draining().then_some((Question::Return, AgentRequest::Return));
+            }
+            Want::Drain(order) => order,
+        };
+        let number = self.orders.number(order);
+        let accepted = self.life.accepted_order();
+        if self.settings.blocks {
+            // It has no status to ask for: one that has answered with work in flight is told again.
+            if self.life.is_drained() {
+                return None;
+            }
+        } else if accepted == Some(number) {
+            return Some((Question::Status, AgentRequest::Status));
+        }
+        if accepted.is_some_and(|accepted| accepted < number) && self.failures == 0 {
+            // New orders do not wait for the next poll.
+            self.next_at = now;
+        }
+        Some((Question::Drain(number), AgentRequest::Drain(order)))
+    }
+
+    /// Whether what is being asked need not be waited for before this is. An agent may hold its answer to a status
+    /// request for long, and to a blocking drain request until it has drained.
+    fn is_outdated_by(&self, next: Question) -> bool {
+        match (self.asked.as_ref().map(|asked| asked.what), next) {
+            (Some(Question::Status), Question::Drain(_) | Question::Return) => true,
+            (Some(Question::Drain(_)), Question::Return) => self.settings.blocks,
+            (Some(Question::Drain(asked)), Question::Drain(next)) => self.settings.blocks && asked != next,
+            (Some(Question::Drain(_) | Question::Status), Question::Status)
+            | (Some(Question::Drain(_) | Question::Status), Question::Overtaken)
+            | (Some(Question::Return | Question::Overtaken) | None, _) => false,
+        }
+    }
+
+    /// Gives up what is being asked: its answer never counts for what is asked next.
+    fn cancel(&mut self, turn: &mut Turn) {
+        if let Some(asked) = self.asked.take() {
+            turn.cancel(asked.id);
+            self.next_at = turn.now;
+        }
+    }
+
+    /// Whether the result of this effect is waited for.
+    pub fn awaits(&self, id: EffectId) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.id == id)
+    }
+
+    /// Takes an answer in; `true` says that something has changed which must outlive the daemon.
+    pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
+        let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return false };
+        let before = self.life.stage();
+        match asked.what {
+            Question::Overtaken => {}
+            Question::Return => self.on_return_answered(turn, answer),
+            Question::Drain(_) | Question::Status => self.on_drain_answered(turn, &asked, answer),
+        }
+        self.tell_progress(turn);
+        before != self.life.stage()
+    }
+
+    fn on_return_answered(&mut self, turn: &mut Turn, answer: AgentAnswer) {
+        match answer {
+            AgentAnswer::Returned => self.life.returned(turn),
+            AgentAnswer::Unsupported(why) => {
+                self.trouble(turn, why);
+                self.life.returned(turn);
+            }
+            AgentAnswer::Unreachable { why, gone: _ }
+            | AgentAnswer::CannotDrain(why)
+            | AgentAnswer::Busy(why)
+            | AgentAnswer::Malformed(why) => self.trouble(turn, why),
+            AgentAnswer::Accepted(_) | AgentAnswer::Status { .. } => self.on_mismatch(turn),
+        }
+    }
+
+    fn on_drain_answered(&mut self, turn: &mut Turn, asked: &Asked, answer: AgentAnswer) {
+        match answer {
+            AgentAnswer::Accepted(status) => self.on_accepted(turn, asked, status),
+            AgentAnswer::Status { status, waited } => {
+                // Only this says that all is well: one that accepts and has no status is not asked without a pause.
+                self.failures = 0;
+                self.news.well();
+                self.on_status(turn, asked.at, status, waited);
+            }
+            AgentAnswer::Unreachable { why, gone } => self.on_unreachable(turn, why, gone),
+            AgentAnswer::Unsupported(why) => {
+                self.life.unreachable(turn.now);
+                self.trouble(turn, why);
+            }
+            AgentAnswer::CannotDrain(why) => {
+                self.life.refused();
+                self.trouble(turn, why);
+                self.next_at = turn.now + RETRY_CANNOT;
+            }
+            AgentAnswer::Busy(why) | AgentAnswer::Malformed(why) => {
+                self.life.listens();
+                self.trouble(turn, why);
+            }
+            AgentAnswer::Returned => self.on_mismatch(turn),
+        }
+    }
+
+    fn on_accepted(&mut self, turn: &mut Turn, asked: &Asked, status: Option<AgentStatus>) {
+        let Question::Drain(order) = asked.what else { return self.on_mismatch(turn) };
+        self.life.accepted(turn, order);
+        match status {
+            Some(status) => self.on_status(turn, asked.at, status, false),
+            None if self.settings.blocks => {
+                self.life.answered_when_drained(order);
+                self.ask_at(turn.now);
+            }
+            // One that has nothing left to do may exit before it is asked.
+            None => self.next_at = turn.now,
+        }
+    }
+
+    fn on_status(&mut self, turn: &mut Turn, asked_at: Time, status: AgentStatus, waited: bool) {
+        // One that holds its answer until there is news is asked at once, unless it only says that it does.
+        let is_news = self.life.status() != Some(&status) || turn.now.since(asked_at) >= self.settings.poll;
+        let poll = if waited && is_news { HELD_POLL } else { self.settings.poll.max(HELD_POLL) };
+        self.next_at = (asked_at + poll).max(turn.now);
+        if status.state == AgentState::Drained {
+            self.next_at = turn.now + RECHECK;
+        }
+        if self.life.deadline().is_some() {
+            self.news.stated(turn, &self.settings.name, &status);
+        }
+        self.life.stated(status);
+    }
+
+    fn on_unreachable(&mut self, turn: &mut Turn, why: String, gone: bool) {
+        let hint = gone && self.life.was_draining() && self.settings.on_exit == OnExit::Failed;
+        if gone {
+            self.life.gone(turn.now, self.settings.on_exit);
+        } else {
+            self.life.unreachable(turn.now);
+        }
+        if self.life.is_drained() {
+            // It has drained and exited: nothing is wrong.
+            return self.ask_at(turn.now + RECHECK);
+        }
+        let why = if hint {
+            format!(
+                "{why}; it was draining: if it exits when it has drained, set agent.on_exit to \"drained\""
+            )
+        } else {
+            why
+        };
+        self.trouble(turn, why);
+    }
+
+    /// The answer is that to another kind of request: the shell does not do that.
+    fn on_mismatch(&mut self, turn: &mut Turn) {
+        turn.must(false, "an agent's answer is of the kind of the request");
+        self.next_at = turn.after(RETRY, 1);
+    }
+
+    /// All is well, and nothing need be asked before this.
+    fn ask_at(&mut self, at: Time) {
+        self.failures = 0;
+        self.next_at = at;
+    }
+
+    fn trouble(&mut self, turn: &mut Turn, why: String) {
+        self.failures = self.failures.saturating_add(1);
+        self.next_at = turn.after(RETRY, self.failures);
+        self.news.trouble(turn, &self.settings.name, why);
+    }
+
+    fn tell_progress(&mut self, turn: &mut Turn) {
+        // Of one that is returned to service nothing more is told.
+        if self.life.deadline().is_some() {
+            self.news.progress(turn, &self.settings.name, self.progress());
+        }
+    }
+
+    /// The drain ends: how far the agent has come is told now.
+    pub fn tell_last_progress(&mut self, turn: &mut Turn) {
+        if self.life.deadline().is_some() {
+            self.news.last_progress(turn, &self.settings.name, self.progress());
+        }
+    }
+
+    /// What people are told of it.
+    pub fn progress(&self) -> Progress {
+        Progress { phase: self.life.phase(), in_flight: self.in_flight() }
+    }
+
+    /// Work in flight, as last reported.
+    pub fn in_flight(&self) -> Option<u64> {
+        if self.life.is_drained() { Some(0) } else { self.life.status().and_then(|status| status.in_flight) }
+    }
+
+    /// The last status document, where it still tells how the agent stands.
+    pub fn status(&self) -> Option<&AgentStatus> {
+        self.life.status()
+    }
+}
