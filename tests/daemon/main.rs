@@ -17,6 +17,7 @@ mod imds;
 mod journal;
 mod log;
 mod manager;
+mod notices;
 mod panics;
 
 use support::world::{stuck_world, world};

@@ -1,10 +1,11 @@
 //! Every body that AWS sends, on a real queue, and what the daemon does with it.
 //!
-//! It hears of nothing else: IMDS has no target lifecycle state there.
+//! It hears of nothing else: IMDS has no target lifecycle state there, and stops answering once the daemon is up.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use machine::Time;
 use machine::notice::Reason;
 use machine::status::State;
 use sim::world::{Happening, ImdsMode};
@@ -32,8 +33,8 @@ enum Does {
 
 use Does::{Delete, DrainAndDelete, DrainAndGiveBack, DrainAndHold, GiveBack};
 use Reason::{
-    AutoscalingTermination, RebalanceRecommendation, RootVolumeReplacement, ScheduledMaintenance,
-    SpotInterruption, WarmPool,
+    AutoscalingTermination, CapacityInterruption, RebalanceRecommendation, RootVolumeReplacement,
+    ScheduledMaintenance, SpotInterruption, WarmPool,
 };
 
 macro_rules! bodies {
@@ -58,6 +59,8 @@ const BODIES: &[(&str, &str, Does)] = bodies! {
     "spot-terminate": DrainAndDelete(SpotInterruption),
     "spot-stop": DrainAndDelete(SpotInterruption),
     "spot-hibernate": DrainAndDelete(SpotInterruption),
+    "capacity-reservation": DrainAndDelete(CapacityInterruption),
+    "capacity-block": DrainAndDelete(CapacityInterruption),
     "rebalance": DrainAndDelete(RebalanceRecommendation),
     "state-change": Delete,
     "health": DrainAndGiveBack(ScheduledMaintenance),
@@ -97,7 +100,11 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     variables.insert("AWS_ENDPOINT_URL_SQS", way.url.clone());
     variables.insert("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain".to_owned());
     let daemon = Daemon::start(&variables).await;
-    let mut body = body.replace("i-0123456789abcdef0", &stage.instance()).replace("workers", &cloud.group);
+    // IMDS would deny what the messages tell.
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_imds_mode(now, &instance, ImdsMode::Refuses));
+    let mut body = as_of_now(body, stage.service.world(|_, now| now));
+    body = body.replace("i-0123456789abcdef0", &instance).replace("workers", &cloud.group);
     if let DrainAndHold(_) = does {
         body = body.replace("c613620e-07e2-4ed2-a9e2-ef8258911ade", &waiting_token(&mut stage).await);
     }
@@ -128,6 +135,14 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
             until_received_again(&cloud, name, &queue.url).await;
         }
     }
+}
+
+/// The same, sent now, of what is to happen in two minutes: what is long past is not believed.
+fn as_of_now(body: &str, now: Time) -> String {
+    let soon = (now + Duration::from_secs(120)).to_string();
+    let body = body.replace("2026-03-01T12:00:00Z", &now.to_string());
+    let body = body.replace("2026-03-01T12:02:00Z", &soon).replace("2026-03-01T12:10:00Z", &soon);
+    body.replace("Thu, 27 Jan 2022 13:00:00 GMT", &soon)
 }
 
 /// The token of an action that waits: one that does not exist is over as soon as it is tried.

@@ -8,11 +8,12 @@ use machine::Time;
 
 use super::{Happening, Wake, World};
 
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 10] = [
     "autoscaling_termination",
     "warm_pool",
     "root_volume_replacement",
     "spot_interruption",
+    "capacity_interruption",
     "rebalance_recommendation",
     "scheduled_maintenance",
     "standby",

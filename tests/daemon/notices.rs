@@ -1,0 +1,98 @@
+//! Notices that are stale, forged, moved or withdrawn; and a daemon that can hear of none.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use machine::Time;
+use sim::world::{ImdsMode, Timing, WorldConfig};
+
+use crate::support::daemon::{Daemon, Stage, told};
+use crate::support::{Server, ok};
+use crate::world;
+
+const MAINTENANCE: &str = "GET /latest/meta-data/events/maintenance/scheduled";
+
+/// IMDS answers that it has no target lifecycle state, and there is no queue. The daemon can hear of no termination, and says
+/// so at once. (It said nothing.)
+#[tokio::test]
+async fn nothing_to_hear_of_a_termination() {
+    let mut config = WorldConfig { queue: None, ..world(3, 30) };
+    config.imds.mode = ImdsMode::WithoutTargetState;
+    let stage = Stage::new(20, config).await;
+    let daemon = stage.daemon().await;
+    daemon.logged(&["ERROR", "imds_missing", "set queue.url"]).await;
+    assert!(daemon.status().await.imds_silent);
+}
+
+/// The same, with a queue: that is where terminations are heard from now on.
+#[tokio::test]
+async fn only_the_queue_to_hear_of_a_termination() {
+    let mut config = world(3, 30);
+    config.imds.mode = ImdsMode::WithoutTargetState;
+    let mut stage = Stage::new(20, config).await;
+    let daemon = stage.daemon().await;
+    daemon.logged(&["WARN", "imds_missing", "listening to the queue"]).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// The queue holds a spot interruption warning of 2017 that names this instance. IMDS, which answers, knows of no
+/// interruption. The group terminates the instance, and no work is cut off. (The drain ended within seconds, with all work
+/// in flight.)
+#[tokio::test]
+async fn spot_warning_of_years_ago() {
+    let mut config = world(3, 60);
+    // Until Wait the queue is asked, and brings the warning.
+    config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
+    let mut stage = Stage::new(10, config).await;
+    let instance = stage.instance();
+    let warning = include_str!("../fixtures/messages/spot-terminate.json")
+        .replace("i-0123456789abcdef0", &instance)
+        .replace("2026-03-01T12:00:00Z", "2017-09-18T08:20:00Z");
+    let queue = stage.service.world(|world, _| world.config().queue.clone()).expect("a queue");
+    stage
+        .service
+        .world(|world, now| world.send_message(now, &queue, warning, Duration::ZERO))
+        .expect("SQS takes it");
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    daemon.logged(&["notice_ignored", "spot_interruption", "that time has passed"]).await;
+    stage.until_ended_well(&[]).await;
+    assert_eq!(stage.deadlines().len(), 1, "the deadline has not moved");
+}
+
+/// The group terminates the instance two minutes before it is due for maintenance, which EC2 then cancels. The agent hears
+/// of both, and finishes its work. (The drain ended at the time of the maintenance that was canceled.)
+#[tokio::test]
+async fn maintenance_canceled_in_mid_drain() {
+    let mut stage = Stage::new(50, world(2, 600)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let behind = variables.remove("AWS_EC2_METADATA_SERVICE_ENDPOINT").expect("set");
+    let scheduled = Arc::new(Mutex::new("[]".to_owned()));
+    let listed = Arc::clone(&scheduled);
+    let imds = Server::before(&behind, move |request| {
+        (request.line() == MAINTENANCE).then(|| ok(&listed.lock().expect("not poisoned")))
+    })
+    .await;
+    variables.insert("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url.clone());
+    let daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    stage.until("a POST", told).await;
+    let soon = stage.service.world(|_, now| now) + Duration::from_secs(300);
+    *scheduled.lock().expect("not poisoned") = event(soon);
+    stage.until_times(2, "an earlier deadline", told).await;
+    daemon.logged(&["notice_appeared", "scheduled maintenance", "instance-event-1"]).await;
+    *scheduled.lock().expect("not poisoned") = "[]".to_owned();
+    stage.until_times(3, "the agent's whole time", told).await;
+    daemon.logged(&["notice_withdrawn", "scheduled maintenance"]).await;
+    stage.until_ended_well(&[]).await;
+    let deadlines = stage.deadlines();
+    assert!(deadlines[1] < deadlines[0] && deadlines[2] == deadlines[0], "{deadlines:?}");
+}
+
+/// What IMDS lists for maintenance at that time.
+fn event(at: Time) -> String {
+    format!(
+        r#"[{{"NotBefore":"{at}","Code":"instance-stop","EventId":"instance-event-1","State":"active"}}]"#
+    )
+}
