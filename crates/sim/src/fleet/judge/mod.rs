@@ -177,6 +177,15 @@ impl Judge {
                 each.invariants.believes(TIMEOUT_LEAST);
                 each.invariants.may_beat_early();
             }
+            // From here on three tries fit before it expires.
+            Report::WaitBegan { .. } | Report::GroupChanged { .. } => each.calls_made.waits(),
+            Report::HookChosen { hook } => {
+                each.calls_made.waits();
+                // What is assumed of it may be less than what is read later.
+                if !hook.read {
+                    each.invariants.many_drains(&each.id);
+                }
+            }
             Report::Completing { outcome, .. } => {
                 each.outcome = Some(*outcome);
                 each.calls_made.intends();
