@@ -112,6 +112,11 @@ impl Judge {
         self.each[host].troubles += 1;
     }
 
+    /// At the end of the run, a message about maintenance may still be believed.
+    pub fn believes_message(&mut self, host: usize) {
+        self.each[host].forgetful = true;
+    }
+
     /// An agent beside the world's has work until then.
     pub fn busy(&mut self, host: usize, until: Time) {
         let each = &mut self.each[host];

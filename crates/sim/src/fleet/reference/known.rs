@@ -3,6 +3,7 @@
 use machine::Time;
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{Intention, Journal};
+use machine::notice::Reason;
 use machine::settings::{AgentSettings, OnExit};
 
 /// What the journal says of the things that are done by it.
@@ -15,7 +16,7 @@ pub(super) struct Kept {
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    /// Maintenance is scheduled: its deadline is over when its time has come.
+    /// Maintenance is scheduled, and may be moved.
     pub maintenance: bool,
 }
 
@@ -32,7 +33,7 @@ impl Kept {
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
-            maintenance: !journal.notices.maintenance.is_empty(),
+            maintenance: journal.notices.rows().iter().any(|row| row.reason == Reason::ScheduledMaintenance),
         }
     }
 }
