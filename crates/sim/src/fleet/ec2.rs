@@ -16,8 +16,8 @@ const CAPACITY_WARNINGS: [Duration; 2] = [Duration::from_secs(120), Duration::fr
 /// What a message alone has told of maintenance is believed for so long after its time, and a moment.
 const BELIEVED: Duration = Duration::from_secs(3600 + 120);
 
-/// IMDS is asked for maintenance this often.
-const NEWS: Duration = Duration::from_secs(60);
+/// IMDS is asked for maintenance once a minute; a daemon may be down for longer.
+const NEWS: Duration = Duration::from_secs(180);
 
 /// Maintenance that is scheduled for an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

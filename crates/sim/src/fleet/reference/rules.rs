@@ -211,6 +211,8 @@ impl Reference {
                     ));
                 }
             }
+            // The other group's hook is not known.
+            Report::GroupChanged { .. } => (self.hook, self.beat) = (None, None),
             Report::AgentsReturned => self.drain = Phase::None,
             // Nothing waits: whatever came until now told of what is over.
             Report::StaleMessage => self.spent.extend(self.receipts.keys().cloned()),
