@@ -71,7 +71,7 @@ async fn maintenance_canceled_in_mid_drain() {
     let scheduled = Arc::new(Mutex::new("[]".to_owned()));
     let listed = Arc::clone(&scheduled);
     let imds = Server::before(&behind, move |request| {
-        (request.line() == MAINTENANCE).then(|| ok(&listed.lock().expect("not poisoned")))
+        (request.line() == MAINTENANCE).then(|| ok(listed.lock().expect("not poisoned").as_str()))
     })
     .await;
     variables.insert("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url.clone());

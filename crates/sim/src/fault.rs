@@ -146,13 +146,11 @@ impl Fault {
         Fault::AgentMute,
         Fault::AgentBlocks,
         Fault::GlobalTimeout,
-        Fault::GroupChange,
         Fault::ClockCorrected,
         Fault::HeartbeatDoubted,
         Fault::CallsFail,
         Fault::FalseMessage,
         Fault::Maintenance,
-        Fault::CapacityReservation,
     ];
 
     /// Its name.

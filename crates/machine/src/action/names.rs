@@ -175,7 +175,7 @@ impl Names {
             self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
         }
         if self.lookup == Lookup::Unread
-            && !completes
+            && !(completes && self.hook.is_some())
             && let Some(group) = &self.group
             && self.describe_hooks.ready(turn, Timer::Describe)
         {

@@ -72,7 +72,9 @@ impl Fleet {
         let taken =
             [this.spot.map(|spot| spot.at), this.capacity].into_iter().flatten().map(|at| at - EC2_MARGIN);
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
-        taken.chain(this.action_ends).chain(maintenance).chain([own]).min()
+        let now = self.now;
+        let moved = this.before_move.filter(|(_, until)| *until > now).map(|(at, _)| at - GLOBAL_MARGIN);
+        taken.chain(moved).chain(this.action_ends).chain(maintenance).chain([own]).min()
     }
 
     /// A drain begins for something that is so.
@@ -82,6 +84,7 @@ impl Fleet {
         let interrupted = this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm);
         let wrong = match reason {
             Reason::SpotInterruption => !interrupted,
+            Reason::CapacityInterruption => this.capacity.is_none(),
             Reason::ScheduledMaintenance => this.maintenances == 0,
             _ => false,
         };

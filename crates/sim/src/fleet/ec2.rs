@@ -13,6 +13,12 @@ use super::{Fleet, Step};
 /// From the warning to the interruption (EC2 user guide: interruptible reservations, and Capacity Blocks).
 const CAPACITY_WARNINGS: [Duration; 2] = [Duration::from_secs(120), Duration::from_secs(600)];
 
+/// What a message alone has told of maintenance is believed for so long after its time, and a moment.
+const BELIEVED: Duration = Duration::from_secs(3600 + 120);
+
+/// IMDS is asked for maintenance once a minute; a daemon may be down for longer.
+const NEWS: Duration = Duration::from_secs(180);
+
 /// Maintenance that is scheduled for an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Maintenance {
@@ -88,11 +94,18 @@ impl Fleet {
         }
         self.tell(host, || format!("maintenance: {next:?}"));
         self.judge.may_extend(host);
+        if let Some(before) = before {
+            let heard = if before.by_message { BELIEVED + before.not_before.since(self.now) } else { NEWS };
+            self.hosts[host].before_move = Some((before.not_before, self.now + heard));
+        }
         if let Some(due) = next {
             self.at(due.not_before, Step::MaintenanceDue { host, number: due.number });
         }
         match next.or(before) {
-            Some(told) if told.by_message => self.send_health(host, told, next.is_none()),
+            Some(told) if told.by_message => {
+                self.hosts[host].believes_until = Some(told.not_before + BELIEVED);
+                self.send_health(host, told, next.is_none());
+            }
             _ => self.plan_poll(host, self.now),
         }
     }

@@ -59,10 +59,14 @@ pub(super) struct Host {
     pub credentials: Credentials,
     /// What EC2 has scheduled for it.
     pub maintenance: Option<Maintenance>,
+    /// A deadline that maintenance set before it was moved or canceled, and until when its daemon may go by it.
+    pub before_move: Option<(Time, Time)>,
     /// Counts what EC2 has scheduled.
     pub maintenances: u32,
     /// Its daemon was told of maintenance in this life, be it that there is none.
     pub told_of_maintenance: bool,
+    /// Until when a message about maintenance may be believed, whatever came of it.
+    pub believes_until: Option<Time>,
     /// EC2 takes its capacity back then, as a message has said.
     pub capacity: Option<Time>,
     /// A message has spoken of an interruption that is still to come, and is none.
@@ -124,8 +128,10 @@ impl Host {
             trouble: Trouble::None,
             credentials: Credentials::Good,
             maintenance: None,
+            before_move: None,
             maintenances: 0,
             told_of_maintenance: false,
+            believes_until: None,
             capacity: None,
             false_alarm: false,
             asked_for: None,

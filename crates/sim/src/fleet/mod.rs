@@ -50,6 +50,7 @@ use super::schedule::{Due, Schedule};
 use super::world::{ByInstance, World};
 use host::Host;
 use judge::Judge;
+use poll::POLL;
 use step::Step;
 
 pub use figures::Figures;
@@ -218,6 +219,10 @@ impl Fleet {
     fn end(&mut self) {
         for host in 0..self.hosts.len() {
             self.check_others(host);
+            let end = self.now.max(self.plan.end());
+            if self.hosts[host].believes_until.is_some_and(|until| until > end) {
+                self.judge.believes_message(host);
+            }
         }
         self.judge.end(&self.world, self.now.max(self.plan.end()));
     }
@@ -304,7 +309,14 @@ impl Fleet {
     /// Hands an event to a machine, after the last of the polls that it has skipped.
     fn feed(&mut self, host: usize, event: Event) {
         self.catch_up(host);
+        let tells =
+            matches!(event, Event::MessagesReceived { .. }) && self.plan.faults.is_on(Fault::FalseMessage);
         self.hand_in(host, self.now, event);
+        // IMDS is asked about interruptions every few seconds.
+        if tells {
+            let next = self.hosts[host].next_poll(self.now, POLL);
+            self.plan_poll(host, next);
+        }
         self.poll_again(host);
     }
 

@@ -42,7 +42,7 @@ impl Fleet {
         let (id, now) = (self.hosts[host].id.clone(), self.now);
         let years = HOUR * 24 * 800;
         let a_while = self.delay(300_000, 3_600_000);
-        let body = match self.rng.u8(..8) {
+        let body = match self.rng.u8(..9) {
             0 => ec2::spot(&id, now - years),
             1 => ec2::spot(&id, now - a_while),
             2 => {
@@ -55,6 +55,11 @@ impl Fleet {
             6 => {
                 let Some(token) = self.hosts[host].tokens.first().cloned() else { return };
                 lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &token)
+            }
+            7 => {
+                // Nothing but IMDS denies it.
+                self.hosts[host].false_alarm = true;
+                ec2::spot(&id, now)
             }
             _ => ec2::health(&id, "arn:aws:health:eu-west-1::event/EC2/OLD/1", now - years, false),
         };

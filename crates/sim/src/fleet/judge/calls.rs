@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use machine::effect::{Effect, EffectId};
-use machine::event::CallError;
+use machine::event::{CallError, CallErrorKind};
 use machine::{Event, Time};
 
 /// So many failures in a row are a bad moment.
@@ -27,6 +27,8 @@ pub(super) struct CallsMade {
 struct Row {
     under_way: Option<EffectId>,
     failures: u32,
+    /// AWS has found no action: while none is known to wait, that is an answer like any other.
+    refusals: u32,
     sent: Time,
 }
 
@@ -39,6 +41,11 @@ impl CallsMade {
     /// There is a new intention to complete: it may be tried at once.
     pub fn intends(&mut self) {
         self.rows[1] = Row::default();
+    }
+
+    /// The action waits, as is known now: what was tried before was only to find that out.
+    pub fn waits(&mut self) {
+        (self.rows[0], self.rows[1]) = (Row::default(), Row::default());
     }
 
     /// A call is made. Says what is wrong with that.
@@ -56,7 +63,8 @@ impl CallsMade {
         let beat = timeout.filter(|_| place == 0).map(|timeout| timeout / HEARTBEAT_PAUSE_PART);
         let pause = beat.unwrap_or_default().max(PAUSE);
         let gap = now.since(row.sent);
-        let (failures, hasty) = (row.failures, row.failures >= ROW && gap < pause);
+        let failures = row.failures.max(row.refusals);
+        let hasty = (row.failures >= ROW && gap < pause) || (row.refusals >= ROW && gap < PAUSE);
         (row.sent, row.under_way) = (now, Some(id));
         hasty.then(|| {
             format!("tries {what} again {gap:?} after the last one, after {failures} failures in a row")
@@ -79,7 +87,11 @@ impl CallsMade {
     fn answered<T>(&mut self, place: usize, id: EffectId, result: &Result<T, CallError>) {
         let row = &mut self.rows[place];
         if row.under_way.take_if(|under_way| *under_way == id).is_some() {
-            row.failures = if result.is_ok() { 0 } else { row.failures + 1 };
+            (row.failures, row.refusals) = match result {
+                Ok(_) => (0, 0),
+                Err(error) if error.kind == CallErrorKind::NoActiveAction => (0, row.refusals + 1),
+                Err(_) => (row.failures + 1, 0),
+            };
         }
     }
 }

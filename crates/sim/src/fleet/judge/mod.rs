@@ -112,6 +112,11 @@ impl Judge {
         self.each[host].troubles += 1;
     }
 
+    /// At the end of the run, a message about maintenance may still be believed.
+    pub fn believes_message(&mut self, host: usize) {
+        self.each[host].forgetful = true;
+    }
+
     /// An agent beside the world's has work until then.
     pub fn busy(&mut self, host: usize, until: Time) {
         let each = &mut self.each[host];
@@ -176,6 +181,15 @@ impl Judge {
                 each.calls_made.forget();
                 each.invariants.believes(TIMEOUT_LEAST);
                 each.invariants.may_beat_early();
+            }
+            // From here on three tries fit before it expires.
+            Report::WaitBegan { .. } | Report::GroupChanged { .. } => each.calls_made.waits(),
+            Report::HookChosen { hook } => {
+                each.calls_made.waits();
+                // What is assumed of it may be less than what is read later.
+                if !hook.read {
+                    each.invariants.many_drains(&each.id);
+                }
             }
             Report::Completing { outcome, .. } => {
                 each.outcome = Some(*outcome);

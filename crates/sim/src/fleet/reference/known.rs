@@ -16,7 +16,7 @@ pub(super) struct Kept {
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    /// Maintenance is scheduled: its deadline is over when its time has come.
+    /// Maintenance is scheduled, and may be moved.
     pub maintenance: bool,
 }
 

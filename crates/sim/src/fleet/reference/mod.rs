@@ -93,7 +93,7 @@ impl Reference {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
             Event::Imds(ImdsReading::Spot(spot)) => {
-                self.may_extend |= self.spot.is_some() && spot.is_none();
+                self.may_extend |= spot.is_none();
                 self.spot = spot.map(|spot| spot.at);
             }
             Event::Imds(ImdsReading::Maintenance(_)) => self.may_extend = true,
@@ -133,6 +133,8 @@ impl Reference {
                 if !instance.lifecycle_state.ends_with(":Wait") =>
             {
                 self.beat = None;
+                // What was taken for the action was an earlier one.
+                self.may_extend = true;
             }
             Event::MessagesReceived { id, result } => {
                 take(&mut self.calls, *id);

@@ -60,7 +60,7 @@ impl Reference {
                 if busy {
                     self.complain("two requests to an agent are under way");
                 }
-                self.asks(*agent, request);
+                self.asks(now, *agent, request);
             }
             Effect::CancelRequest { id } => {
                 let asked = self.calls.iter().any(|(of, call)| of == id && matches!(call, Call::Agent(_)));
@@ -123,14 +123,15 @@ impl Reference {
     }
 
     /// An agent is told what the journal says that it is told.
-    fn asks(&mut self, agent: usize, request: &AgentRequest) {
+    fn asks(&mut self, now: Time, agent: usize, request: &AgentRequest) {
         if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("an agent that serves is asked, and not told to drain");
         }
         let AgentRequest::Drain(order) = request else { return };
         self.agents[agent].ordered = Some(order.deadline);
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
-        if self.spot.is_some_and(|at| order.deadline + SPOT_MARGIN > at) {
+        // By a clock that is off it may be too late for that.
+        if self.spot.is_some_and(|at| at > now + SPOT_MARGIN && order.deadline + SPOT_MARGIN > at) {
             self.complain("the agent is given more time than EC2 gives");
         }
         if !self.kept.told {
@@ -219,6 +220,8 @@ impl Reference {
                     ));
                 }
             }
+            // The other group's hook is not known.
+            Report::GroupChanged { .. } => (self.hook, self.beat) = (None, None),
             Report::AgentsReturned => self.drain = Phase::None,
             // Nothing waits: whatever came until now told of what is over.
             Report::StaleMessage => self.spent.extend(self.receipts.keys().cloned()),
