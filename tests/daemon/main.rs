@@ -17,6 +17,7 @@ mod imds;
 mod journal;
 mod log;
 mod manager;
+mod membership;
 mod notices;
 mod panics;
 

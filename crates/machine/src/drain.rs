@@ -236,7 +236,7 @@ impl Drain {
         self.recorded = journal.touch();
     }
 
-    /// An operator ends it.
+    /// An operator ends it. A second order changes the result, and gives the agents no more time.
     pub fn finish_by(
         &mut self,
         by: Operator,
@@ -244,6 +244,7 @@ impl Drain {
         result: CompletionResult,
         journal: &mut JournalTrack,
     ) {
+        let at = self.finish().map_or(at, |finish| finish.at.min(at));
         let finish = Finish { by, at, result };
         self.phase = Phase::Finishing { since: self.told(), finish };
         self.recorded = journal.touch();

@@ -18,6 +18,7 @@
 //! - `agent`: what an agent is asked and when, with `agent/life` (where it stands, as one enum), `agent/order` (orders,
 //!   numbered) and `agent/news` (what people are told of it, and how often); `progress`: how far it is, for people.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
+//! - `course`: begins and ends drains; `recovery`: goes on with what the last run of the daemon had written down.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message; `news`: which of them are notices.
 //! - `watch`: the instance that stays after its action is over.
 //! - `turn`, `timer`, `time`: how it goes about it; `defect`: what must hold.
@@ -26,6 +27,7 @@
 pub mod action;
 mod agent;
 mod backoff;
+mod course;
 mod defect;
 pub mod drain;
 pub mod effect;
@@ -40,6 +42,7 @@ pub mod notice;
 pub mod operator;
 mod progress;
 mod queue;
+mod recovery;
 pub mod report;
 mod route;
 pub mod settings;
@@ -61,8 +64,8 @@ use action::{Over, Situation};
 use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
-use journal::{Ended, Journal, JournalTrack, Outcome, Revision};
-use notice::{Category, Notice, Notices, Reason, Source};
+use journal::{Journal, JournalTrack, Outcome, Revision};
+use notice::{Category, Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -152,7 +155,7 @@ impl Machine {
     /// Takes in what an event says. Nothing is decided here.
     fn absorb(&mut self, event: Event) {
         match event {
-            Event::Started { journal } => self.recover(journal),
+            Event::Started { journal } => recovery::recover(self, journal),
             Event::Timer(_) => {}
             Event::Imds(reading) => {
                 let before = (self.served, self.notices.clone());
@@ -204,51 +207,6 @@ impl Machine {
                     self.journal.touch();
                 }
             }
-        }
-    }
-
-    fn recover(&mut self, journal: Option<Box<Journal>>) {
-        let Some(mut journal) = journal else { return };
-        let boots = journal.boot_id.as_ref().zip(self.settings.boot_id.as_ref());
-        let rebooted = boots.is_some_and(|(before, now)| before != now);
-        if boots.is_some()
-            && !rebooted
-            && let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at)
-        {
-            journal.correct(Correction::between(before, after));
-        }
-        let Journal { served, agents, notices, drain, finished, .. } = *journal;
-        let now = self.turn.now;
-        self.served = served;
-        self.notices = notices;
-        self.finished = finished;
-        for record in agents {
-            if let Some(agent) = self.agents.iter_mut().find(|agent| agent.name() == record.name) {
-                agent.resume(record.stage, now, rebooted);
-            }
-        }
-        let Some(record) = drain else { return };
-        let drain = Drain::recover(record, &self.notices, now, rebooted);
-        if drain.told().is_some() {
-            // An agent that is new in the configuration has its whole time from now on.
-            let new = self.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
-            new.for_each(|agent| agent.begin(&mut self.turn));
-        }
-        let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
-        match ended {
-            Some(_) => drain.receipts.iter().for_each(|receipt| {
-                self.queue.delete(receipt.clone(), Revision::default());
-            }),
-            None => drain.receipts.iter().for_each(|receipt| {
-                self.queue.hide(receipt.clone(), Revision::default());
-            }),
-        }
-        self.drain = Some(drain);
-        if ended.is_none() {
-            self.turn.report(Report::DrainRecovered { started });
-        }
-        if outdated {
-            self.end(Outcome::Overtaken, None);
         }
     }
 
@@ -313,7 +271,7 @@ impl Machine {
                 self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
                 self.notices.withdraw_action(&mut self.turn);
             }
-            Some(Seen::NewAction { since, beat }) => self.begin_released(since, beat),
+            Some(Seen::NewAction { since, beat }) => course::begin_released(self, since, beat),
         }
     }
 
@@ -324,9 +282,9 @@ impl Machine {
         }
         match over {
             None => {}
-            Some(Over::Completed(outcome, result)) => self.end(outcome, Some(result)),
-            Some(Over::Overtaken) => self.end(Outcome::Overtaken, None),
-            Some(Over::Stale) => self.forget_stale_action(),
+            Some(Over::Completed(outcome, result)) => course::end(self, outcome, Some(result)),
+            Some(Over::Overtaken) => course::end(self, Outcome::Overtaken, None),
+            Some(Over::Stale) => course::forget_stale_action(self),
         }
     }
 
@@ -340,7 +298,7 @@ impl Machine {
             self.journal.touch();
         }
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
-        self.begin_or_leave(&in_force);
+        course::begin_or_leave(self, &in_force);
         // The drain before the agents: they are told what it has decided.
         self.drive(&in_force);
         self.direct_agents(in_force.first().copied());
@@ -381,108 +339,6 @@ impl Machine {
         }
     }
 
-    /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
-    fn begin_or_leave(&mut self, in_force: &[Reason]) {
-        if self.notices.reopen(&self.settings, self.turn.now) {
-            self.journal.touch();
-        }
-        let fresh = self.notices.is_open(&self.settings, self.turn.now);
-        let under_way = self.drain.as_ref().map(Drain::is_under_way);
-        match (under_way, in_force.first()) {
-            (None, Some(reason)) => self.begin(*reason),
-            (Some(false), Some(reason)) if fresh => self.begin(*reason),
-            (Some(_), None) => self.leave(),
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-    }
-
-    fn begin(&mut self, reason: Reason) {
-        self.turn.forget_denials();
-        // What Auto Scaling said in the last drain is fresher than what was found at the start.
-        let known = self.drain.take().and_then(|drain| drain.action.group().map(str::to_owned));
-        let group = known.or_else(|| self.settings.group.clone());
-        self.drain = Some(Drain::new(self.turn.now, group, self.imds.in_service_at, &mut self.journal));
-        self.turn.report(Report::DrainStarted { reason });
-    }
-
-    /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
-    fn begin_released(&mut self, since: Time, beat: Time) {
-        let known = self.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
-        let reason = Reason::AutoscalingTermination;
-        let told = Notice::new(Source::AutoScaling, reason, route::NO_TOKEN, self.turn.now);
-        self.notices.tell_action(&mut self.turn, told);
-        self.turn.forget_denials();
-        self.drain = Some(Drain::released(known, since, beat, &mut self.turn, &mut self.journal));
-        self.turn.report(Report::DrainStarted { reason });
-    }
-
-    /// No notice is in force any more: the instance stays.
-    fn leave(&mut self) {
-        let Some(drain) = &self.drain else { return };
-        if drain.is_under_way() {
-            if !drain.action.can_withdraw() {
-                return;
-            }
-            self.end(Outcome::Withdrawn, None);
-        }
-        if self.agents.iter().any(AgentTrack::may_be_draining) {
-            self.turn.report(Report::AgentsReturned);
-        }
-        for agent in &mut self.agents {
-            agent.release(&mut self.turn);
-        }
-        self.drain = None;
-        self.returned = self.journal.touch();
-    }
-
-    /// Ends the drain, with or without a completed action.
-    fn end(&mut self, outcome: Outcome, result: Option<effect::CompletionResult>) {
-        let now = self.turn.now;
-        // What was read while the action waited says nothing of the time after.
-        self.imds.settle();
-        let reasons = self.notices.in_force(&self.settings, &mut self.turn);
-        let Some(drain) = &mut self.drain else { return };
-        let by = drain.finish().map(|finish| finish.by.clone());
-        let revision = drain.end(Ended { at: now, outcome, result }, &self.notices, &mut self.journal);
-        for receipt in &drain.receipts {
-            self.queue.delete(receipt.clone(), revision);
-        }
-        let token = drain.message.as_ref().and_then(|message| message.token.clone());
-        self.agents.iter_mut().for_each(|agent| agent.tell_last_progress(&mut self.turn));
-        self.turn.report(Report::DrainEnded {
-            outcome,
-            reason: reasons.first().copied(),
-            result,
-            by,
-            took: now.since(drain.started),
-            heartbeats: drain.action.heartbeats(),
-        });
-        self.notices.settle(&self.settings, now);
-        self.finish_token(token);
-    }
-
-    fn finish_token(&mut self, token: Option<String>) {
-        let Some(token) = token.filter(|token| !self.finished.contains(token)) else { return };
-        if self.finished.len() == journal::FINISHED_MAX {
-            self.finished.remove(0);
-        }
-        self.finished.push(token);
-    }
-
-    /// The message spoke of an action that was over before it came: as if it had not.
-    fn forget_stale_action(&mut self) {
-        let Some(drain) = &mut self.drain else { return };
-        self.turn.report(Report::StaleMessage);
-        let revision = self.journal.touch();
-        let (receipts, token) = drain.forget_messages();
-        for receipt in receipts {
-            self.queue.delete(receipt, revision);
-        }
-        drain.action.renew(self.turn.now, revision);
-        self.notices.withdraw_action(&mut self.turn);
-        self.finish_token(token);
-    }
-
     /// Moves the drain on: the deadline, the moment to tell the agents, the action, the end.
     fn drive(&mut self, in_force: &[Reason]) {
         let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
@@ -507,7 +363,7 @@ impl Machine {
         let forced = drain.finish().map(|finish| finish.result);
         drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
         if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
-            self.end(outcome, None);
+            course::end(self, outcome, None);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What becomes of each message of the shared queue.
 
 use super::Machine;
+use super::course;
 use super::hook::owner_by_name;
 use super::message::{Body, LifecycleMessage, Message, Transition};
 use super::notice::{Notice, Reason, Source};
@@ -86,7 +87,7 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     let told = Notice::new(Source::Queue, Reason::of_message(message), token, machine.turn.now);
     machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
-    machine.begin_or_leave(&in_force);
+    course::begin_or_leave(machine, &in_force);
     let Some(drain) = &mut machine.drain else { return Owner::Other };
     if drain.contradicts(&mut machine.turn, message) {
         machine.notices = before;

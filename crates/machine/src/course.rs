@@ -1,0 +1,114 @@
+//! Begins and ends drains: at a new notice, at the last one's end, when the action is over.
+
+use super::Machine;
+use super::agent::AgentTrack;
+use super::drain::Drain;
+use super::effect::CompletionResult;
+use super::journal::{Ended, FINISHED_MAX, Outcome};
+use super::notice::{Notice, Reason, Source};
+use super::report::Report;
+use super::route::NO_TOKEN;
+use super::time::Time;
+
+/// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
+pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
+    if machine.notices.reopen(&machine.settings, machine.turn.now) {
+        machine.journal.touch();
+    }
+    let fresh = machine.notices.is_open(&machine.settings, machine.turn.now);
+    let under_way = machine.drain.as_ref().map(Drain::is_under_way);
+    match (under_way, in_force.first()) {
+        (None, Some(reason)) => begin(machine, *reason),
+        (Some(false), Some(reason)) if fresh => begin(machine, *reason),
+        (Some(_), None) => leave(machine),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
+fn begin(machine: &mut Machine, reason: Reason) {
+    machine.turn.forget_denials();
+    // What Auto Scaling said in the last drain is fresher than what was found at the start.
+    let known = machine.drain.take().and_then(|drain| drain.action.group().map(str::to_owned));
+    let group = known.or_else(|| machine.settings.group.clone());
+    machine.drain =
+        Some(Drain::new(machine.turn.now, group, machine.imds.in_service_at, &mut machine.journal));
+    machine.turn.report(Report::DrainStarted { reason });
+}
+
+/// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
+pub(super) fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
+    let known = machine.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
+    let reason = Reason::AutoscalingTermination;
+    let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, machine.turn.now);
+    machine.notices.tell_action(&mut machine.turn, told);
+    machine.turn.forget_denials();
+    machine.drain = Some(Drain::released(known, since, beat, &mut machine.turn, &mut machine.journal));
+    machine.turn.report(Report::DrainStarted { reason });
+}
+
+/// No notice is in force any more: the instance stays.
+fn leave(machine: &mut Machine) {
+    let Some(drain) = &machine.drain else { return };
+    if drain.is_under_way() {
+        if !drain.action.can_withdraw() {
+            return;
+        }
+        end(machine, Outcome::Withdrawn, None);
+    }
+    if machine.agents.iter().any(AgentTrack::may_be_draining) {
+        machine.turn.report(Report::AgentsReturned);
+    }
+    for agent in &mut machine.agents {
+        agent.release(&mut machine.turn);
+    }
+    machine.drain = None;
+    machine.returned = machine.journal.touch();
+}
+
+/// Ends the drain, with or without a completed action.
+pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<CompletionResult>) {
+    let now = machine.turn.now;
+    // What was read while the action waited says nothing of the time after.
+    machine.imds.settle();
+    let reasons = machine.notices.in_force(&machine.settings, &mut machine.turn);
+    let Some(drain) = &mut machine.drain else { return };
+    let by = drain.finish().map(|finish| finish.by.clone());
+    let revision = drain.end(Ended { at: now, outcome, result }, &machine.notices, &mut machine.journal);
+    for receipt in &drain.receipts {
+        machine.queue.delete(receipt.clone(), revision);
+    }
+    let token = drain.message.as_ref().and_then(|message| message.token.clone());
+    machine.agents.iter_mut().for_each(|agent| agent.tell_last_progress(&mut machine.turn));
+    machine.turn.report(Report::DrainEnded {
+        outcome,
+        reason: reasons.first().copied(),
+        result,
+        by,
+        took: now.since(drain.started),
+        heartbeats: drain.action.heartbeats(),
+    });
+    machine.notices.settle(&machine.settings, now);
+    finish_token(machine, token);
+}
+
+fn finish_token(machine: &mut Machine, token: Option<String>) {
+    let Some(token) = token.filter(|token| !machine.finished.contains(token)) else { return };
+    if machine.finished.len() == FINISHED_MAX {
+        machine.finished.remove(0);
+    }
+    machine.finished.push(token);
+}
+
+/// The message spoke of an action that was over before it came: as if it had not.
+pub(super) fn forget_stale_action(machine: &mut Machine) {
+    let Some(drain) = &mut machine.drain else { return };
+    machine.turn.report(Report::StaleMessage);
+    let revision = machine.journal.touch();
+    let (receipts, token) = drain.forget_messages();
+    for receipt in receipts {
+        machine.queue.delete(receipt, revision);
+    }
+    drain.action.renew(machine.turn.now, revision);
+    machine.notices.withdraw_action(&mut machine.turn);
+    finish_token(machine, token);
+}

@@ -1,0 +1,52 @@
+//! Goes on with what the last run of the daemon had written down.
+
+use super::drain::Drain;
+use super::journal::{Journal, Outcome, Revision};
+use super::report::Report;
+use super::time::Correction;
+use super::{Machine, course};
+
+pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
+    let Some(mut journal) = journal else { return };
+    let boots = journal.boot_id.as_ref().zip(machine.settings.boot_id.as_ref());
+    let rebooted = boots.is_some_and(|(before, now)| before != now);
+    if boots.is_some()
+        && !rebooted
+        && let Some((before, after)) = journal.booted_at.zip(machine.settings.booted_at)
+    {
+        journal.correct(Correction::between(before, after));
+    }
+    let Journal { served, agents, notices, drain, finished, .. } = *journal;
+    let now = machine.turn.now;
+    machine.served = served;
+    machine.notices = notices;
+    machine.finished = finished;
+    for record in agents {
+        if let Some(agent) = machine.agents.iter_mut().find(|agent| agent.name() == record.name) {
+            agent.resume(record.stage, now, rebooted);
+        }
+    }
+    let Some(record) = drain else { return };
+    let drain = Drain::recover(record, &machine.notices, now, rebooted);
+    if drain.told().is_some() {
+        // An agent that is new in the configuration has its whole time from now on.
+        let new = machine.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
+        new.for_each(|agent| agent.begin(&mut machine.turn));
+    }
+    let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
+    match ended {
+        Some(_) => drain.receipts.iter().for_each(|receipt| {
+            machine.queue.delete(receipt.clone(), Revision::default());
+        }),
+        None => drain.receipts.iter().for_each(|receipt| {
+            machine.queue.hide(receipt.clone(), Revision::default());
+        }),
+    }
+    machine.drain = Some(drain);
+    if ended.is_none() {
+        machine.turn.report(Report::DrainRecovered { started });
+    }
+    if outdated {
+        course::end(machine, Outcome::Overtaken, None);
+    }
+}

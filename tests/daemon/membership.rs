@@ -1,0 +1,80 @@
+//! Which group the instance is in, and which action is its own: what was true at the start, or what a message claims, is
+//! not what Auto Scaling says now.
+
+use std::time::Duration;
+
+use machine::journal::Outcome;
+use sim::world::{GroupSpec, Happening, HookSpec, Timing, WorldConfig};
+
+use crate::support::daemon::{Stage, completed};
+use crate::world;
+
+/// The daemon reads the group's name at the start. Then the instance is detached, and attached to another group, which
+/// terminates it. (Heartbeats named the old group, the drain ended as overtaken, and the action expired.)
+#[tokio::test]
+async fn moved_to_another_group() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let daemon = stage.daemon().await;
+    let instance = stage.instance();
+    stage.service.world(|world, now| {
+        let hook = HookSpec::terminating("checkpoint", Duration::from_secs(300));
+        let others = GroupSpec {
+            name: "others".to_owned(),
+            min: 0,
+            max: 2,
+            desired: 0,
+            load_balanced: false,
+            retain_on_abandon: false,
+            hooks: vec![hook],
+        };
+        world.create_group(now, others).expect("a new group");
+        world.detach_instance(now, &instance).expect("it is in service");
+    });
+    daemon.logged(&["drain_started", "detached"]).await;
+    stage
+        .service
+        .world(|world, now| world.attach_instance(now, &instance, "others").expect("it is in no group"));
+    daemon.logged(&["agents_returned"]).await;
+    stage.until("the return to service", |one| matches!(one, Happening::InstanceInService { .. })).await;
+    stage.service.world(|world, now| world.terminate_instance(now, &instance, true).expect("it serves"));
+    daemon.logged(&["group_changed", "others", "workers"]).await;
+    stage.until("the completion", completed).await;
+    daemon.logged(&["drain_ended", "completed with CONTINUE"]).await;
+}
+
+/// A message names this instance, with the token of another one's action, which waits as well. Neither is touched by the
+/// other's daemon. (The other instance's action was kept alive and completed, with all its work in flight.)
+#[tokio::test]
+async fn token_of_another_instances_action() {
+    let mut config = WorldConfig { queue: Some("fleet-termination".to_owned()), ..world(3, 30) };
+    // Until Wait the queue is asked, and brings the message.
+    config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
+    let mut stage = Stage::new(20, config).await;
+    let (ours, others) = stage.service.world(|world, _| {
+        let mut instances = world.instances();
+        (instances.swap_remove(0).id, instances.swap_remove(0).id)
+    });
+    stage.service.world(|world, now| world.terminate_instance(now, &others, true).expect("it serves"));
+    stage.until("the other's Wait", |one| matches!(one, Happening::WaitBegan { .. })).await;
+    let token = stage.service.world(|world, _| {
+        let instances = world.instances();
+        let other = instances.iter().find(|instance| instance.id == others).expect("it waits");
+        other.actions[0].token.clone()
+    });
+    let forged = include_str!("../fixtures/messages/eventbridge-terminate.json")
+        .replace("i-0123456789abcdef0", &ours)
+        .replace("c613620e-07e2-4ed2-a9e2-ef8258911ade", &token);
+    stage
+        .service
+        .world(|world, now| world.send_message(now, "fleet-termination", forged, Duration::ZERO))
+        .expect("SQS takes it");
+    let daemon = stage.daemon().await;
+    stage.service.world(|world, now| world.terminate_instance(now, &ours, true).expect("it serves"));
+    daemon.logged(&["drain_ended", "completed with CONTINUE"]).await;
+    let open = stage.service.world(|world, _| {
+        let instances = world.instances();
+        instances.into_iter().find(|instance| instance.id == others).map(|other| other.actions.len())
+    });
+    assert_eq!(open, Some(1), "the other's action waits for the other's daemon");
+    assert_eq!(daemon.status().await.outcome, Some(Outcome::Drained));
+}
