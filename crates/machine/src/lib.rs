@@ -220,7 +220,7 @@ impl Machine {
         let Journal { served, agents, notices, drain, finished, .. } = *journal;
         let now = self.turn.now;
         self.served = served;
-        self.notices = notices;
+        self.notices = notices.recovered(now);
         self.finished = finished;
         for record in agents {
             if let Some(agent) = self.agents.iter_mut().find(|agent| agent.name() == record.name) {
