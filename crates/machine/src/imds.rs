@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::event::{ImdsReading, MaintenanceNotice, SpotNotice, TargetState};
 use super::message::SpotAction;
-use super::notice::{Category, Due, Notice, Notices, Reason, Source, Standing};
+use super::notice::{Category, Due, Notice, NoticeState, Notices, Reason, Source};
 use super::report::Report;
 use super::time::Time;
 use super::timer::Timer;
@@ -164,9 +164,9 @@ impl ImdsTrack {
     }
 
     /// How a message's news of this instance stands: IMDS, while it answers, has a few polls to deny it.
-    pub fn standing_of_news(&self, now: Time) -> Standing {
+    pub fn state_of_news(&self, now: Time) -> NoticeState {
         let answers = self.spot_answered_at.is_some_and(|at| now.since(at) < DENIAL);
-        if answers { Standing::Held { until: now + DENIAL } } else { Standing::Open }
+        if answers { NoticeState::Held { until: now + DENIAL } } else { NoticeState::Open }
     }
 
     /// Whether `InService` has been read for long enough to withdraw what IMDS had said before; or, where it had said

@@ -53,7 +53,7 @@ impl Machine {
             InstanceNews::SpotInterruption { action, at } => {
                 let at = at.unwrap_or(told_at + WARNING);
                 let told = Notice {
-                    standing: self.imds.standing_of_news(now),
+                    state: self.imds.state_of_news(now),
                     due: spot_due(*action, at),
                     expires: Some(at + INTERRUPTION_EXPIRY),
                     ..told(Reason::SpotInterruption, "")
@@ -72,7 +72,7 @@ impl Machine {
             InstanceNews::Rebalance { at } => {
                 let at = at.unwrap_or(told_at);
                 let told = Notice {
-                    standing: self.imds.standing_of_news(now),
+                    state: self.imds.state_of_news(now),
                     expires: Some(at + REBALANCE_EXPIRY),
                     ..told(Reason::RebalanceRecommendation, "")
                 };

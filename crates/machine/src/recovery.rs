@@ -19,7 +19,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     let Journal { served, agents, notices, drain, finished, .. } = *journal;
     let now = machine.turn.now;
     machine.served = served;
-    machine.notices = notices;
+    machine.notices = notices.recovered(now);
     machine.finished = finished;
     for record in agents {
         if let Some(agent) = machine.agents.iter_mut().find(|agent| agent.name() == record.name) {

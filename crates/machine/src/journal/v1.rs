@@ -12,7 +12,7 @@ use super::super::message::SpotAction;
 use super::super::news::{
     INTERRUPTION_EXPIRY, MAINTENANCE_EXPIRY, MAINTENANCE_UNDATED_EXPIRY, REBALANCE_EXPIRY,
 };
-use super::super::notice::{Due, Notice, Notices, Reason, Source, Standing};
+use super::super::notice::{Due, Notice, NoticeState, Notices, Reason, Source};
 use super::super::route::NO_TOKEN;
 use super::super::time::Time;
 use super::{
@@ -169,9 +169,9 @@ impl NoticesV1 {
     fn rows(self, started: Option<Time>) -> Notices {
         let NoticesV1 { target, action, spot, rebalance, maintenance, operator, settled } = self;
         let row = |source, reason, id: &str, name: &str| {
-            let standing = if settled.contains(name) { Standing::Settled } else { Standing::Open };
+            let state = if settled.contains(name) { NoticeState::Settled } else { NoticeState::Open };
             // It does not say since when: a deadline of its notices counts whatever it is.
-            Notice { standing, ..Notice::new(source, reason, id, Time::default()) }
+            Notice { state, ..Notice::new(source, reason, id, Time::default()) }
         };
         let reason = target.map(TargetState::from).as_ref().and_then(Reason::of_target);
         let target = reason.map(|reason| row(Source::Imds, reason, "", &format!("target {reason}")));

@@ -48,7 +48,7 @@ pub struct Notice {
     /// When it is dropped. `None`: its source tells when it is gone.
     pub expires: Option<Time>,
     /// Whether it is acted on, and whether a drain has dealt with it.
-    pub standing: Standing,
+    pub state: NoticeState,
 }
 
 /// Who tells of a notice.
@@ -80,7 +80,7 @@ pub enum Due {
 /// Where a notice stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum NoticeState {
     /// A message told of it, and IMDS, which answers, has until then to deny it. Until then nothing follows from it.
     Held {
         /// From then on it is open.
@@ -95,8 +95,8 @@ pub enum Standing {
 impl Notice {
     /// A notice that counts from now on, of which nothing more is known.
     pub fn new(source: Source, reason: Reason, id: impl Into<String>, now: Time) -> Self {
-        let (due, expires, standing) = (Due::Unknown, None, Standing::Open);
-        Notice { source, reason, id: id.into(), since: now, due, expires, standing }
+        let (due, expires, state) = (Due::Unknown, None, NoticeState::Open);
+        Notice { source, reason, id: id.into(), since: now, due, expires, state }
     }
 
     /// Whether both are the same notice, told once more.
@@ -106,9 +106,9 @@ impl Notice {
 
     /// From when it is in force: draining for it must be under way then. `None`: never.
     pub fn starts(&self, settings: &Settings) -> Option<Time> {
-        let held = match self.standing {
-            Standing::Held { until } => until,
-            Standing::Open | Standing::Settled => Time::default(),
+        let held = match self.state {
+            NoticeState::Held { until } => until,
+            NoticeState::Open | NoticeState::Settled => Time::default(),
         };
         match (self.reason, self.due) {
             (Reason::RebalanceRecommendation, _) if settings.on_rebalance == OnRebalance::Ignore => None,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Category, Notice, Reason, Source, Standing};
+use super::{Category, Notice, NoticeState, Reason, Source};
 use crate::report::{NoticeChange, Report};
 use crate::settings::Settings;
 use crate::time::{Correction, Time};
@@ -22,7 +22,7 @@ impl Notices {
     pub(crate) fn correct(&mut self, by: Correction) {
         for row in &mut self.0 {
             row.since = by.apply(row.since);
-            if let Standing::Held { until } = &mut row.standing {
+            if let NoticeState::Held { until } = &mut row.state {
                 *until = by.apply(*until);
             }
         }
@@ -31,6 +31,12 @@ impl Notices {
     /// Every row, in no particular order.
     pub fn rows(&self) -> &[Notice] {
         &self.0
+    }
+
+    /// Goes on with what the last run of the daemon knew. Its clock may have been ahead of this one.
+    pub(crate) fn recovered(mut self, now: Time) -> Self {
+        self.0.iter_mut().for_each(|row| row.since = row.since.min(now));
+        self
     }
 
     /// IMDS lists these now in that category.
@@ -60,11 +66,11 @@ impl Notices {
         let rescheduled = row.due != told.due;
         // A row whose time has not changed keeps its deadline, however often it is told.
         let since = if rescheduled { told.since } else { row.since.min(told.since) };
-        let standing = match row.standing {
-            Standing::Held { .. } if told.source == Source::Imds => Standing::Open,
-            standing => standing,
+        let state = match row.state {
+            NoticeState::Held { .. } if told.source == Source::Imds => NoticeState::Open,
+            state => state,
         };
-        *row = Notice { since, standing, ..told };
+        *row = Notice { since, state, ..told };
         if rescheduled {
             report(turn, NoticeChange::Rescheduled, row);
         }
@@ -119,28 +125,28 @@ impl Notices {
     /// A drain has ended: what is in force has been dealt with.
     pub(crate) fn settle(&mut self, settings: &Settings, now: Time) {
         for row in self.0.iter_mut().filter(|row| is_in_force(row, settings, now)) {
-            row.standing = Standing::Settled;
+            row.state = NoticeState::Settled;
         }
     }
 
     /// What is no longer in force must be dealt with again when it next is. Returns whether there was any.
     pub(crate) fn reopen(&mut self, settings: &Settings, now: Time) -> bool {
-        let settled = |row: &&mut Notice| row.standing == Standing::Settled;
+        let settled = |row: &&mut Notice| row.state == NoticeState::Settled;
         let out_of_force = self.0.iter_mut().filter(settled).filter(|row| !is_in_force(row, settings, now));
-        out_of_force.map(|row| row.standing = Standing::Open).count() > 0
+        out_of_force.map(|row| row.state = NoticeState::Open).count() > 0
     }
 
     /// An operator asks for a drain although one has ended.
     pub(crate) fn reopen_operator(&mut self) {
         for row in self.0.iter_mut().filter(|row| row.reason == Reason::Operator) {
-            row.standing = Standing::Open;
+            row.state = NoticeState::Open;
         }
     }
 
     /// Whether anything in force has not been dealt with.
     pub(crate) fn is_open(&self, settings: &Settings, now: Time) -> bool {
         self.0.iter().any(|row| {
-            row.standing != Standing::Settled
+            row.state != NoticeState::Settled
                 && is_in_force(row, settings, now)
                 && !self.repeats_a_message(row)
         })
@@ -154,7 +160,7 @@ impl Notices {
 
     /// The earliest deadline that a notice sets for a drain that started then.
     pub(crate) fn deadline(&self, started: Time, now: Time) -> Option<Time> {
-        let held = |row: &&Notice| matches!(row.standing, Standing::Held { until } if until > now);
+        let held = |row: &&Notice| matches!(row.state, NoticeState::Held { until } if until > now);
         let counting = self.0.iter().filter(|row| !held(row));
         counting.filter_map(|row| row.deadline(started)).min()
     }

@@ -3,7 +3,7 @@
 use machine::Time;
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{Intention, Journal};
-use machine::notice::Reason;
+use machine::notice::Notices;
 use machine::settings::{AgentSettings, OnExit};
 
 /// What the journal says of the things that are done by it.
@@ -16,8 +16,10 @@ pub(super) struct Kept {
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    /// Maintenance is scheduled, and may be moved.
-    pub maintenance: bool,
+    /// What sets deadlines, beside the agents' own time: a notice that goes or changes takes its deadline with it,
+    pub notices: Notices,
+    /// and so does what is found out about an action that waits.
+    pub waits: bool,
 }
 
 impl Kept {
@@ -33,7 +35,8 @@ impl Kept {
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
-            maintenance: journal.notices.rows().iter().any(|row| row.reason == Reason::ScheduledMaintenance),
+            notices: journal.notices.clone(),
+            waits: action.is_some_and(|action| action.wait.since().is_some()),
         }
     }
 }

@@ -39,8 +39,6 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
-    /// An outside bound was lifted or moved in this life.
-    may_extend: bool,
     /// The disk has refused the last write.
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
@@ -72,7 +70,6 @@ impl Reference {
             agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
-            may_extend: false,
             refused: false,
             hook: None,
             began: Time::default(),
@@ -92,11 +89,11 @@ impl Reference {
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
+            // Where the clock is wrong, the time may have passed when it is told: then it is not known when.
             Event::Imds(ImdsReading::Spot(spot)) => {
-                self.may_extend |= spot.is_none();
-                self.spot = spot.map(|spot| spot.at);
+                let at = spot.map(|spot| spot.at);
+                self.spot = at.filter(|at| *at > now || self.spot == Some(*at));
             }
-            Event::Imds(ImdsReading::Maintenance(_)) => self.may_extend = true,
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
                 self.refused = matches!(event, Event::JournalFailed { .. });
                 if let Some(kept) = take(&mut self.writes, *id) {
@@ -133,8 +130,6 @@ impl Reference {
                 if !instance.lifecycle_state.ends_with(":Wait") =>
             {
                 self.beat = None;
-                // What was taken for the action was an earlier one.
-                self.may_extend = true;
             }
             Event::MessagesReceived { id, result } => {
                 take(&mut self.calls, *id);
@@ -191,7 +186,6 @@ impl Reference {
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
-                self.may_extend = true;
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
             }

@@ -113,8 +113,9 @@ impl Reference {
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
-        if same_drain && later && !(self.may_extend || before.maintenance) {
-            self.complain("the deadline in the journal moves later");
+        let unchanged = before.notices == next.notices && !before.waits && !next.waits;
+        if same_drain && later && unchanged {
+            self.complain("the deadline in the journal moves later, and nothing that sets it has changed");
         }
         if journal.instance_id != self.settings.instance_id {
             self.complain("the journal names another instance");
