@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use machine::action::Completion;
 use machine::effect::EffectId;
-use machine::event::{ImdsReading, TargetState};
+use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Journal;
 use machine::message::{Body, Message};
 use machine::settings::Settings;
@@ -45,6 +45,10 @@ pub(super) struct Reference {
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
     hook: Option<(String, Duration)>,
+    /// The last question about hooks: an answer to one before may be about another group.
+    hooks_asked: Option<EffectId>,
+    /// The role lacks the permission to complete.
+    denied: bool,
     /// When the drain began.
     began: Time,
     /// When its last heartbeat was sent that succeeded.
@@ -75,6 +79,8 @@ impl Reference {
             may_extend: false,
             refused: false,
             hook: None,
+            hooks_asked: None,
+            denied: false,
             began: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
@@ -118,12 +124,13 @@ impl Reference {
             }
             Event::CompletionAnswered { id, result } => {
                 take(&mut self.calls, *id);
+                self.denied = result.as_ref().is_err_and(|error| error.kind == CallErrorKind::AccessDenied);
                 match result {
                     Ok(()) => self.completed = Completed::Yes,
                     Err(_) => self.completed = self.completed.or(Completed::Perhaps),
                 }
             }
-            Event::HooksDescribed { result: Ok(hooks), .. } => {
+            Event::HooksDescribed { id, result: Ok(hooks) } if self.hooks_asked == Some(*id) => {
                 let mut ours = hooks.iter().filter(|hook| hook.terminating);
                 let ours =
                     ours.find(|hook| self.settings.hook.as_ref().is_none_or(|name| *name == hook.name));
