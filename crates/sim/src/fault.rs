@@ -143,14 +143,10 @@ impl Fault {
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out.
     const PENDING: &[Fault] = &[
-        Fault::AgentMute,
-        Fault::AgentBlocks,
         Fault::GlobalTimeout,
         Fault::ClockCorrected,
         Fault::HeartbeatDoubted,
         Fault::CallsFail,
-        Fault::FalseMessage,
-        Fault::Maintenance,
     ];
 
     /// Its name.

@@ -63,6 +63,10 @@ impl Fleet {
     fn earliest_deadline(&self, host: usize) -> Option<Time> {
         let this = &self.hosts[host];
         let denied = !matches!(this.trouble, Trouble::None | Trouble::Doubted);
+        // What stood still has had no news.
+        if this.frozen_until + SILENCE > self.now {
+            return None;
+        }
         // Of an instance that was retained and let go, the daemon may take the second action for the first.
         if this.clock_is_off || denied || this.false_alarm || this.released || this.is_astray {
             return None;

@@ -103,7 +103,8 @@ impl Fleet {
         }
         match next.or(before) {
             Some(told) if told.by_message => {
-                self.hosts[host].believes_until = Some(told.not_before + BELIEVED);
+                let until = Some(told.not_before + BELIEVED);
+                self.hosts[host].believes_until = until.max(self.hosts[host].believes_until);
                 self.send_health(host, told, next.is_none());
             }
             _ => self.plan_poll(host, self.now),

@@ -32,6 +32,8 @@ pub(super) struct Host {
     pub clock_ms: i64,
     /// Counts the boots.
     boot: u32,
+    /// When it booted, by true time.
+    booted: Time,
     /// Counts the daemon's lives: what an earlier one waits for comes to nothing.
     pub life: u32,
     /// Counts what was planned for IMDS: only the last plan holds.
@@ -114,6 +116,7 @@ impl Host {
             disk_is_stale: false,
             clock_ms: 0,
             boot: 0,
+            booted: super::plan::START,
             life: 0,
             poll: 0,
             wake: None,
@@ -162,13 +165,18 @@ impl Host {
     }
 
     /// The instance boots again.
-    pub fn boot(&mut self) {
+    pub fn boot(&mut self, now: Time) {
         self.boot += 1;
+        self.booted = now;
         Arc::make_mut(&mut self.settings).boot_id = Some(format!("boot {}", self.boot));
     }
 
     /// The daemon starts; its first event is still to come.
     pub fn start(&mut self, now: Time) {
+        let booted_at = Some(self.clock(self.booted));
+        if self.settings.booted_at != booted_at {
+            Arc::make_mut(&mut self.settings).booted_at = booted_at;
+        }
         self.machine = Some(Machine::new(self.settings.clone(), self.clock(now)));
         self.reference = Reference::new(self.settings.clone());
     }

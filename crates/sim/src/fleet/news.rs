@@ -23,6 +23,12 @@ impl Fleet {
             if let (Happening::TerminationRequested { .. }, Some(host)) = (&happening, about) {
                 self.catch_up(host);
             }
+            if let (Happening::ActionExpired { .. }, Some(host)) = (&happening, about)
+                && matches!(self.hosts[host].trouble, Trouble::Fails { .. })
+            {
+                // Whatever it had tried would have failed.
+                self.judge.lost(host, at);
+            }
             if let Some(host) = about.or(by) {
                 self.judge.observe(host, at, &happening);
             }

@@ -66,7 +66,8 @@ impl Fleet {
             Fault::Reboot => {
                 self.exit_agent(host);
                 self.kill(host);
-                self.hosts[host].boot();
+                let now = self.now;
+                self.hosts[host].boot(now);
                 let pause = self.delay(20_000, 90_000);
                 self.hosts[host].frozen_until = self.now + pause;
                 self.crash_others(host, pause);

@@ -183,7 +183,11 @@ impl Judge {
                 each.invariants.may_beat_early();
             }
             // From here on three tries fit before it expires.
-            Report::WaitBegan { .. } | Report::GroupChanged { .. } => each.calls_made.waits(),
+            Report::WaitBegan { .. } => each.calls_made.waits(),
+            Report::GroupChanged { .. } => {
+                each.calls_made.waits();
+                each.invariants.may_beat_early();
+            }
             Report::HookChosen { hook } => {
                 each.calls_made.waits();
                 // What is assumed of it may be less than what is read later.

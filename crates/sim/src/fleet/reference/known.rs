@@ -23,11 +23,16 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// Of each agent, what its own time sets.
+    pub fn own_deadlines(journal: &Journal) -> Vec<Option<Time>> {
+        journal.agents.iter().map(|agent| agent.stage.deadline()).collect()
+    }
+
     pub fn of(journal: &Journal) -> Self {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
         let hard = drain.and_then(|drain| drain.bound);
-        let soft = journal.agents.iter().map(|agent| agent.stage.deadline());
+        let soft = Kept::own_deadlines(journal).into_iter();
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),

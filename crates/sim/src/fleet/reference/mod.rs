@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use machine::action::Completion;
 use machine::effect::EffectId;
-use machine::event::{ImdsReading, TargetState};
+use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Journal;
 use machine::message::{Body, Message};
 use machine::settings::Settings;
@@ -43,6 +43,12 @@ pub(super) struct Reference {
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
     hook: Option<(String, Duration)>,
+    /// The clock has been set since the journal was written.
+    clock_set: bool,
+    /// The last question about hooks: an answer to one before may be about another group.
+    hooks_asked: Option<EffectId>,
+    /// The role lacks the permission to complete.
+    denied: bool,
     /// When the drain began.
     began: Time,
     /// When its last heartbeat was sent that succeeded.
@@ -72,6 +78,9 @@ impl Reference {
             spot: None,
             refused: false,
             hook: None,
+            clock_set: false,
+            hooks_asked: None,
+            denied: false,
             began: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
@@ -115,12 +124,13 @@ impl Reference {
             }
             Event::CompletionAnswered { id, result } => {
                 take(&mut self.calls, *id);
+                self.denied = result.as_ref().is_err_and(|error| error.kind == CallErrorKind::AccessDenied);
                 match result {
                     Ok(()) => self.completed = Completed::Yes,
                     Err(_) => self.completed = self.completed.or(Completed::Perhaps),
                 }
             }
-            Event::HooksDescribed { result: Ok(hooks), .. } => {
+            Event::HooksDescribed { id, result: Ok(hooks) } if self.hooks_asked == Some(*id) => {
                 let mut ours = hooks.iter().filter(|hook| hook.terminating);
                 let ours =
                     ours.find(|hook| self.settings.hook.as_ref().is_none_or(|name| *name == hook.name));
@@ -145,11 +155,13 @@ impl Reference {
             self.spent.extend(self.ending.drain(..));
         }
         self.kept = kept;
+        self.clock_set = false;
     }
 
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        self.corrects(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
             *deadline = deadline.map(|deadline| deadline.min(now + agent.drain_timeout));
@@ -173,6 +185,21 @@ impl Reference {
         }
         let hook = action.and_then(|action| action.hook.as_ref());
         self.hook = hook.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
+    }
+
+    /// Within one boot, a boot time that reads otherwise now says that the clock has been set: what the daemon had reckoned
+    /// by it moves along, and what is bound to AWS's times does not.
+    fn corrects(&mut self, journal: &Journal) {
+        let same_boot = journal.boot_id.is_some() && journal.boot_id == self.settings.boot_id;
+        let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at).filter(|_| same_boot) else {
+            return;
+        };
+        let set = |time: Time| Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()));
+        if before != after {
+            self.kept.deadlines = Kept::own_deadlines(journal).into_iter().map(|at| at.map(set)).collect();
+            self.kept.started = self.kept.started.map(set);
+            (self.clock_set, self.may_extend) = (true, true);
+        }
     }
 
     fn receives(&mut self, message: &Message) {

@@ -17,8 +17,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Others' messages are kept from them for so long at most.
 const GIVEN_BACK: Duration = Duration::from_secs(5);
 
-/// From one try of anything to the next; what lacks a permission aside.
+/// From one try of anything to the next.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// The same, of what lacks a permission.
+const DENIED_RETRY: Duration = Duration::from_secs(60);
 
 /// What is done once in a while: heartbeats go by their timeout, of which this part may pass.
 const BEAT: f64 = 0.68;
@@ -98,6 +101,7 @@ impl Reference {
                 self.asks_the_queue(now);
             }
             Effect::DeleteMessage { receipt, .. } => self.deletes(receipt),
+            Effect::DescribeHooks { id, .. } if self.drain != Phase::None => self.hooks_asked = Some(*id),
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
                 self.complain("Auto Scaling is asked, and nothing is under way");
             }
@@ -137,6 +141,8 @@ impl Reference {
         }
         if !self.kept.told {
             self.complain("the agent is told to drain, and the journal does not say so");
+        } else if self.clock_set && deadline.is_some_and(|own| order.deadline <= own) {
+            // Whether what AWS or EC2 had set was earlier is not known of that journal.
         } else if Some(order.deadline) != deadline && !self.kept.ended {
             self.complain(format!("the agent is told {}, and the journal says {deadline:?}", order.deadline));
         }
@@ -266,7 +272,8 @@ impl Reference {
             self.tells_deadline(now, agent);
         }
         let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete);
-        if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(RETRY) {
+        let pause = if self.denied { DENIED_RETRY } else { RETRY };
+        if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(pause) {
             self.complain("the action is not completed");
         }
         let beats = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
