@@ -191,14 +191,17 @@ impl Reference {
     /// by it moves along, and what is bound to AWS's times does not.
     fn corrects(&mut self, journal: &Journal) {
         let same_boot = journal.boot_id.is_some() && journal.boot_id == self.settings.boot_id;
-        let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at).filter(|_| same_boot) else {
+        let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at).filter(|_| same_boot)
+        else {
             return;
         };
-        let set = |time: Time| Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()));
+        let set = |time: Time| {
+            Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()))
+        };
         if before != after {
             self.kept.deadlines = Kept::own_deadlines(journal).into_iter().map(|at| at.map(set)).collect();
             self.kept.started = self.kept.started.map(set);
-            (self.clock_set, self.may_extend) = (true, true);
+            self.clock_set = true;
         }
     }
 
