@@ -246,14 +246,15 @@ impl Agent {
 
     /// The status that comes with an accepted drain. Agents that exist already answer all sorts of things there.
     fn accepted(&self, told: &str, body: &[u8]) -> Option<AgentStatus> {
-        let drained = || AgentStatus {
-            state: AgentState::Drained,
-            in_flight: Some(0),
+        let document = self.document(told, body).ok();
+        let draining = |in_flight| AgentStatus {
+            state: AgentState::Draining,
+            in_flight: Some(in_flight),
             gauges: Default::default(),
             detail: None,
         };
-        // An agent that says in so many words that it is not drained does not block, whatever the configuration says.
-        self.document(told, body).ok().or_else(|| self.drain_blocks.then(drained))
+        // Where a blocking agent names work in flight, its answer does not say that it has drained.
+        document.or_else(|| document::work_in_flight(body).filter(|_| self.drain_blocks).map(draining))
     }
 
     /// Reads a status document. The first that has something unusable is logged; an agent cannot fill the log with them.

@@ -65,6 +65,12 @@ pub fn read(body: &[u8]) -> Result<Document, String> {
     }
 }
 
+/// The work in flight that an answer names which is no status document.
+pub fn work_in_flight(body: &[u8]) -> Option<u64> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    answer.get("in_flight")?.as_u64().filter(|count| (1..=IN_FLIGHT_MAX).contains(count))
+}
+
 fn malformed(error: &serde_json::Error) -> String {
     format!("expected {EXPECTED}: {}", printable(&error.to_string(), CAUSE_MAX))
 }
