@@ -16,7 +16,7 @@
 //! - `imds`, `notice`: what says that the instance is going, and what takes it back.
 //! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
 //! - `agent`: what an agent is asked and when, with `agent/life` (where it stands, as one enum), `agent/order` (orders,
-//!   numbered) and `agent/news` (what people are told of it, and how often); `progress`: how far it is, for people.
+//!   numbered) and `agent/reports` (what people are told of it, and how often); `progress`: how far it is, for people.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
 //! - `course`: begins and ends drains; `recovery`: goes on with what the last run of the daemon had written down.
 //! - `queue`, `route`: when the queue is asked, and what becomes of each message; `news`: which of them are notices.

@@ -1,8 +1,8 @@
 //! One agent: what it is asked, what follows from its answers, and when it is asked next.
 
 mod life;
-mod news;
 mod order;
+mod reports;
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::time::Time;
 use super::timer::Timer;
 use super::turn::Turn;
 use life::Life;
-use news::News;
 use order::{OrderNumber, Orders};
+use reports::Reports;
 
 /// Between tries that failed.
 const RETRY: Backoff = Backoff::between_ms(200, 5_000);
@@ -55,7 +55,7 @@ pub(super) struct AgentTrack {
     next_at: Time,
     /// Failures in a row.
     failures: u32,
-    news: News,
+    reports: Reports,
 }
 
 /// A request under way.
@@ -87,7 +87,7 @@ impl AgentTrack {
             asked: None,
             next_at: Time::default(),
             failures: 0,
-            news: News::new(),
+            reports: Reports::new(),
         }
     }
 
@@ -105,7 +105,7 @@ impl AgentTrack {
             Some(Asked { what: Question::Drain(_) | Question::Status, .. }) | None => self.cancel(turn),
         }
         self.life.begin(turn.now + self.settings.drain_timeout);
-        self.news.begin(self.progress());
+        self.reports.begin(self.progress());
         self.ask_at(turn.now);
     }
 
@@ -115,14 +115,14 @@ impl AgentTrack {
             self.cancel(turn);
         }
         self.life.release();
-        self.news.begin(self.progress());
+        self.reports.begin(self.progress());
         self.ask_at(turn.now);
     }
 
     /// Goes on with what the last run of the daemon had begun.
     pub fn resume(&mut self, stage: AgentStage, now: Time, rebooted: bool) {
         self.life.resume(stage, now, self.settings.drain_timeout, rebooted);
-        self.news.begin(self.progress());
+        self.reports.begin(self.progress());
     }
 
     /// What outlives the daemon.
@@ -266,7 +266,7 @@ impl AgentTrack {
             AgentAnswer::Status { status, waited } => {
                 // Only this says that all is well: one that accepts and has no status is not asked without a pause.
                 self.failures = 0;
-                self.news.well();
+                self.reports.well();
                 self.on_status(turn, asked.at, status, waited);
             }
             AgentAnswer::Unreachable { why, gone } => self.on_unreachable(turn, why, gone),
@@ -310,7 +310,7 @@ impl AgentTrack {
             self.next_at = turn.now + RECHECK;
         }
         if self.life.deadline().is_some() {
-            self.news.stated(turn, &self.settings.name, &status);
+            self.reports.stated(turn, &self.settings.name, &status);
         }
         self.life.stated(status);
     }
@@ -351,20 +351,20 @@ impl AgentTrack {
     fn trouble(&mut self, turn: &mut Turn, why: String) {
         self.failures = self.failures.saturating_add(1);
         self.next_at = turn.after(RETRY, self.failures);
-        self.news.trouble(turn, &self.settings.name, why);
+        self.reports.trouble(turn, &self.settings.name, why);
     }
 
     fn tell_progress(&mut self, turn: &mut Turn) {
         // Of one that is returned to service nothing more is told.
         if self.life.deadline().is_some() {
-            self.news.progress(turn, &self.settings.name, self.progress());
+            self.reports.progress(turn, &self.settings.name, self.progress());
         }
     }
 
     /// The drain ends: how far the agent has come is told now.
     pub fn tell_last_progress(&mut self, turn: &mut Turn) {
         if self.life.deadline().is_some() {
-            self.news.last_progress(turn, &self.settings.name, self.progress());
+            self.reports.last_progress(turn, &self.settings.name, self.progress());
         }
     }
 

@@ -25,7 +25,7 @@ const SERVES_MAX: u32 = 2;
 
 /// What people have been told of one agent.
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct Reports {
     told: Progress,
     told_at: Time,
     changes: Budget,
@@ -36,9 +36,9 @@ pub(super) struct News {
     serves: u32,
 }
 
-impl News {
+impl Reports {
     pub fn new() -> Self {
-        News {
+        Reports {
             told: Progress::default(),
             told_at: Time::default(),
             changes: Budget::new(PROGRESS_MAX, PROGRESS_PERIOD),
