@@ -234,8 +234,11 @@ impl Action {
 
     /// Decides the next calls.
     pub fn decide(&mut self, turn: &mut Turn, situation: &mut Situation) {
-        if situation.expected {
-            self.wait.expect(turn.now);
+        if !situation.expected {
+            self.wait.unexpect();
+        } else if self.wait.expect(turn.now) {
+            // What was found out for an earlier notice, such as that the instance was in no group, may not hold for this one.
+            self.names.doubt();
         }
         self.names.ask(turn, self.inquiry.is_some(), self.intention().is_some());
         if !situation.expected || !self.is_possible() {

@@ -125,6 +125,14 @@ impl Names {
         self.lookup = Lookup::Impossible(why);
     }
 
+    /// Group and hook were right once, and are found out anew where they prove wrong.
+    pub fn doubt(&mut self) {
+        self.reconsider();
+        if let Some(group) = &mut self.group {
+            group.by = GroupSource::Before;
+        }
+    }
+
     /// There may be a hook to complete after all.
     pub fn reconsider(&mut self) {
         if self.impossible().is_some() {

@@ -80,10 +80,17 @@ impl Default for Wait {
 }
 
 impl Wait {
-    /// A notice says that there is, or will be, an action.
-    pub fn expect(&mut self, now: Time) {
-        if let Wait::Unexpected { absent_at } = *self {
-            *self = Wait::Expected { since: now, absent_at, described_at: None, refuted: None };
+    /// A notice says that there is, or will be, an action. Whether that is new.
+    pub fn expect(&mut self, now: Time) -> bool {
+        let Wait::Unexpected { absent_at } = *self else { return false };
+        *self = Wait::Expected { since: now, absent_at, described_at: None, refuted: None };
+        true
+    }
+
+    /// No notice says so any more.
+    pub fn unexpect(&mut self) {
+        if let Wait::Expected { absent_at, .. } = *self {
+            *self = Wait::Unexpected { absent_at };
         }
     }
 

@@ -156,6 +156,8 @@ impl Reference {
         }
         self.kept = kept;
         self.clock_set = false;
+        // By the clock of this life its time may have passed.
+        self.spot = None;
     }
 
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
@@ -198,7 +200,8 @@ impl Reference {
         let set = |time: Time| {
             Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()))
         };
-        if before != after {
+        // Clocks differ by less than a second anyhow.
+        if before.unix_ms().abs_diff(after.unix_ms()) >= 1_000 {
             self.kept.deadlines = Kept::own_deadlines(journal).into_iter().map(|at| at.map(set)).collect();
             self.kept.started = self.kept.started.map(set);
             self.clock_set = true;
