@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Output;
+use super::super::drain::Phase;
 use super::super::effect::{AgentRequest, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::{ActionRecord, Journal, Outcome};
@@ -15,8 +16,8 @@ use super::super::{Machine, Time};
 /// Effects of one event, at most: one per agent, call and message, and their reports.
 const EFFECTS_MAX: usize = 40;
 
-/// What sets an agent's deadline, as the journal has it: its own, the notices, the action.
-type Setters = (Option<Time>, Notices, ActionRecord);
+/// What sets an agent's deadline, as the journal has it: its own, the notices, the action, an operator who ends the drain.
+type Setters = (Option<Time>, Notices, ActionRecord, Phase);
 
 #[derive(Default)]
 pub struct Checker {
@@ -110,9 +111,11 @@ impl Checker {
                 let own = journal.agents[*agent].stage.deadline();
                 assert!(own.is_some_and(|own| order.deadline <= own), "told more than its own time");
                 let noticed = journal.notices.deadline(drain.started, now);
-                assert!(noticed.is_none_or(|at| order.deadline <= at), "told more time than a notice leaves");
+                // After the end nothing moves the deadline any more.
+                let fits = drain.phase.ended().is_some() || noticed.is_none_or(|at| order.deadline <= at);
+                assert!(fits, "told more time than a notice leaves");
                 // It moves later only where what had set it is gone or has changed.
-                let setters = (own, journal.notices.clone(), drain.action.clone());
+                let setters = (own, journal.notices.clone(), drain.action.clone(), drain.phase.clone());
                 let before = self.deadlines.insert(*agent, (order.deadline, setters.clone()));
                 let later = before.is_some_and(|(before, by)| before < order.deadline && by == setters);
                 assert!(!later, "the deadline moved later, and nothing has changed");
