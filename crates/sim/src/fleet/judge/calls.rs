@@ -19,6 +19,8 @@ const HEARTBEAT_PAUSE_PART: u32 = 10;
 /// Each call by itself.
 #[derive(Debug, Default)]
 pub(super) struct CallsMade {
+    /// The drain is over: a heartbeat only looks for a new action, and keeps none alive.
+    over: bool,
     rows: [Row; 6],
 }
 
@@ -36,6 +38,11 @@ impl CallsMade {
     /// The daemon starts, or a drain: what failed before may be tried at once.
     pub fn forget(&mut self) {
         *self = CallsMade::default();
+    }
+
+    /// The drain is over.
+    pub fn ends(&mut self) {
+        self.over = true;
     }
 
     /// There is a new intention to complete: it may be tried at once.
@@ -60,7 +67,7 @@ impl CallsMade {
             _ => return None,
         };
         let row = &mut self.rows[place];
-        let beat = timeout.filter(|_| place == 0).map(|timeout| timeout / HEARTBEAT_PAUSE_PART);
+        let beat = timeout.filter(|_| place == 0 && !self.over).map(|timeout| timeout / HEARTBEAT_PAUSE_PART);
         let pause = beat.unwrap_or_default().max(PAUSE);
         let gap = now.since(row.sent);
         let failures = row.failures.max(row.refusals);

@@ -201,6 +201,7 @@ impl Judge {
             }
             Report::Defect { what } => self.violations.push(format!("{now}: {}: defect: {what}", each.id)),
             Report::DrainEnded { outcome, .. } => {
+                each.calls_made.ends();
                 each.over = now;
                 match outcome {
                     Outcome::Drained => self.figures.drained += 1,

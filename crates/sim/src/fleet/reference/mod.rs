@@ -198,7 +198,9 @@ impl Reference {
         else {
             return;
         };
-        let set = |time: Time| Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()));
+        let set = |time: Time| {
+            Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()))
+        };
         if before.unix_ms().abs_diff(after.unix_ms()) >= CLOCK_DRIFT_MS {
             self.kept.deadlines = Kept::own_deadlines(journal).into_iter().map(|at| at.map(set)).collect();
             self.kept.started = self.kept.started.map(set);
