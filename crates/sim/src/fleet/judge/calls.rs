@@ -43,6 +43,7 @@ impl CallsMade {
     /// The drain is over.
     pub fn ends(&mut self) {
         self.over = true;
+        self.rows[0] = Row::default();
     }
 
     /// There is a new intention to complete: it may be tried at once.
@@ -53,6 +54,12 @@ impl CallsMade {
     /// The action waits, as is known now: what was tried before was only to find that out.
     pub fn waits(&mut self) {
         (self.rows[0], self.rows[1]) = (Row::default(), Row::default());
+    }
+
+    /// The group is another one: what was asked of the first says nothing of it.
+    pub fn moves(&mut self) {
+        self.waits();
+        self.rows[3] = Row::default();
     }
 
     /// A call is made. Says what is wrong with that.
