@@ -46,7 +46,7 @@ async fn moved_to_another_group() {
 /// other's daemon. (The other instance's action was kept alive and completed, with all its work in flight.)
 #[tokio::test]
 async fn token_of_another_instances_action() {
-    let mut config = WorldConfig { queue: Some("fleet-termination".to_owned()), ..world(3, 30) };
+    let mut config = WorldConfig { instances: 2, ..world(3, 30) };
     // Until Wait the queue is asked, and brings the message.
     config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
     let mut stage = Stage::new(20, config).await;
@@ -66,7 +66,7 @@ async fn token_of_another_instances_action() {
         .replace("c613620e-07e2-4ed2-a9e2-ef8258911ade", &token);
     stage
         .service
-        .world(|world, now| world.send_message(now, "fleet-termination", forged, Duration::ZERO))
+        .world(|world, now| world.send_message(now, "workers-termination", forged, Duration::ZERO))
         .expect("SQS takes it");
     let daemon = stage.daemon().await;
     stage.service.world(|world, now| world.terminate_instance(now, &ours, true).expect("it serves"));

@@ -68,7 +68,13 @@ impl Fleet {
             return None;
         }
         // Of an instance that was retained and let go, the daemon may take the second action for the first.
-        if this.clock_is_off || denied || this.false_alarm || this.released || this.is_astray {
+        if this.clock_is_off
+            || this.clock_ms != 0
+            || denied
+            || this.false_alarm
+            || this.released
+            || this.is_astray
+        {
             return None;
         }
         let told = this.told_at?;

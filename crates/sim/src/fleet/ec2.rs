@@ -14,7 +14,7 @@ use super::{Fleet, Step};
 const CAPACITY_WARNINGS: [Duration; 2] = [Duration::from_secs(120), Duration::from_secs(600)];
 
 /// What a message alone has told of maintenance is believed for so long after its time, and a moment.
-const BELIEVED: Duration = Duration::from_secs(3600 + 120);
+const BELIEVED: Duration = Duration::from_secs(3600 + 420);
 
 /// IMDS is asked for maintenance once a minute; a daemon may be down for longer.
 const NEWS: Duration = Duration::from_secs(180);

@@ -66,6 +66,7 @@ impl Step {
             | Step::Request { host, .. }
             | Step::Answer { host, .. }
             | Step::HeldOver { host, .. }
+            | Step::ClockSet { host }
             | Step::AgentStart { host } => Some(*host),
             Step::Thaw { .. }
             | Step::ScaleIn { .. }
@@ -76,7 +77,6 @@ impl Step {
             | Step::OtherHook { .. }
             | Step::HookAgain
             | Step::AgentCrash { .. }
-            | Step::ClockSet { .. }
             | Step::Attach { .. }
             | Step::MaintenanceChange { .. }
             | Step::MaintenanceDue { .. }

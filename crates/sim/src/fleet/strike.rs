@@ -68,6 +68,8 @@ impl Fleet {
                 self.kill(host);
                 let now = self.now;
                 self.hosts[host].boot(now);
+                // By which clock the last boot's times were reckoned is not known.
+                self.hosts[host].is_astray = true;
                 let pause = self.delay(20_000, 90_000);
                 self.hosts[host].frozen_until = self.now + pause;
                 self.crash_others(host, pause);

@@ -19,6 +19,8 @@ const HEARTBEAT_PAUSE_PART: u32 = 10;
 /// Each call by itself.
 #[derive(Debug, Default)]
 pub(super) struct CallsMade {
+    /// The drain is over: a heartbeat only looks for a new action, and keeps none alive.
+    over: bool,
     rows: [Row; 6],
 }
 
@@ -38,6 +40,12 @@ impl CallsMade {
         *self = CallsMade::default();
     }
 
+    /// The drain is over.
+    pub fn ends(&mut self) {
+        self.over = true;
+        self.rows[0] = Row::default();
+    }
+
     /// There is a new intention to complete: it may be tried at once.
     pub fn intends(&mut self) {
         self.rows[1] = Row::default();
@@ -46,6 +54,12 @@ impl CallsMade {
     /// The action waits, as is known now: what was tried before was only to find that out.
     pub fn waits(&mut self) {
         (self.rows[0], self.rows[1]) = (Row::default(), Row::default());
+    }
+
+    /// The group is another one: what was asked of the first says nothing of it.
+    pub fn moves(&mut self) {
+        self.waits();
+        self.rows[3] = Row::default();
     }
 
     /// A call is made. Says what is wrong with that.
@@ -60,7 +74,7 @@ impl CallsMade {
             _ => return None,
         };
         let row = &mut self.rows[place];
-        let beat = timeout.filter(|_| place == 0).map(|timeout| timeout / HEARTBEAT_PAUSE_PART);
+        let beat = timeout.filter(|_| place == 0 && !self.over).map(|timeout| timeout / HEARTBEAT_PAUSE_PART);
         let pause = beat.unwrap_or_default().max(PAUSE);
         let gap = now.since(row.sent);
         let failures = row.failures.max(row.refusals);

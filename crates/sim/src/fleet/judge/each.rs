@@ -54,6 +54,8 @@ pub(super) struct Each {
     pub said: Said,
     /// The calls of this life of the daemon.
     pub calls_made: CallsMade,
+    /// The heartbeat timeout that its daemon goes by, read or assumed.
+    pub chosen: Option<Duration>,
     /// Until when agents beside the world's have work.
     pub busy_until: Time,
     /// How the drain is about to end, by what this life of the daemon has read or decided.

@@ -185,11 +185,12 @@ impl Judge {
             // From here on three tries fit before it expires.
             Report::WaitBegan { .. } => each.calls_made.waits(),
             Report::GroupChanged { .. } => {
-                each.calls_made.waits();
+                each.calls_made.moves();
                 each.invariants.may_beat_early();
             }
             Report::HookChosen { hook } => {
                 each.calls_made.waits();
+                each.chosen = Some(hook.heartbeat_timeout);
                 // What is assumed of it may be less than what is read later.
                 if !hook.read {
                     each.invariants.many_drains(&each.id);
@@ -201,6 +202,7 @@ impl Judge {
             }
             Report::Defect { what } => self.violations.push(format!("{now}: {}: defect: {what}", each.id)),
             Report::DrainEnded { outcome, .. } => {
+                each.calls_made.ends();
                 each.over = now;
                 match outcome {
                     Outcome::Drained => self.figures.drained += 1,
@@ -220,7 +222,7 @@ impl Judge {
     pub fn decides(&mut self, host: usize, now: Time, effect: &Effect, disk: Option<&Journal>) {
         let each = &mut self.each[host];
         let waits = each.open.map(|(_, timeout)| timeout);
-        let timeout = each.invariants.believed().into_iter().chain(waits).min();
+        let timeout = each.invariants.believed().into_iter().chain(waits).chain(each.chosen).min();
         if let Some(what) = each.calls_made.sends(now, effect, timeout).filter(|_| self.counts_calls) {
             self.violations.push(format!("{now}: {} {what}", each.id));
         }

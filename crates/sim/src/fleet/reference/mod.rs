@@ -22,6 +22,9 @@ use machine::{Event, Time};
 
 use known::{Agent, Call, Completed, Kept, Phase};
 
+/// Clocks are corrected by less than this all the time.
+const CLOCK_DRIFT_MS: u64 = 1_000;
+
 /// What one life of one daemon may and must do.
 #[derive(Debug)]
 pub(super) struct Reference {
@@ -200,8 +203,7 @@ impl Reference {
         let set = |time: Time| {
             Time::from_unix_ms((time.unix_ms() + after.unix_ms()).saturating_sub(before.unix_ms()))
         };
-        // Clocks differ by less than a second anyhow.
-        if before.unix_ms().abs_diff(after.unix_ms()) >= 1_000 {
+        if before.unix_ms().abs_diff(after.unix_ms()) >= CLOCK_DRIFT_MS {
             self.kept.deadlines = Kept::own_deadlines(journal).into_iter().map(|at| at.map(set)).collect();
             self.kept.started = self.kept.started.map(set);
             self.clock_set = true;
