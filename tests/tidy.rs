@@ -114,7 +114,8 @@ fn every_module_is_named() {
             let layouts = pages.iter().map(|page| source::own_docs(&read(page)));
             if !layouts.chain([architecture.clone()]).any(|page| source::has_word(&page, module)) {
                 let pages = pages.join(" or ");
-                complaints.push(format!("{path}: name {module} at the top of {pages}, or in ARCHITECTURE.md"));
+                complaints
+                    .push(format!("{path}: name {module} at the top of {pages}, or in ARCHITECTURE.md"));
             }
         }
     }
