@@ -1,4 +1,5 @@
-//! Plain HTTP on reqwest, as IMDS and the agents are asked: no proxy, no redirects, no retries, capped answers.
+//! Plain HTTP on reqwest, as IMDS is asked: no proxy, no redirects, no retries, capped answers. Agents are reached by
+//! `agent::connection`.
 
 use std::error::Error;
 use std::io;

@@ -97,30 +97,43 @@ fn short_files() {
     none(complaints);
 }
 
-/// A newcomer finds each module by name: the upper two levels in ARCHITECTURE.md, deeper ones in the page of their
-/// folder or the one above it.
+/// A newcomer finds each module by name: in ARCHITECTURE.md, or at the top of the module that it is in or of the one above.
 #[test]
 fn every_module_is_named() {
+    let architecture = read("ARCHITECTURE.md");
     let mut complaints = Vec::new();
-    for path in files().iter().filter(|path| path.starts_with("src/") && path.ends_with(".rs")) {
-        let parts: Vec<&str> = path.trim_end_matches(".rs").split('/').collect();
-        for depth in 1..parts.len() {
-            let module = parts[depth];
-            if ["mod", "tests"].contains(&module) || parts[..depth].contains(&"tests") {
+    for path in files().iter().filter(|path| path.ends_with(".rs")) {
+        let Some(source) = source_folder(path) else { continue };
+        let parts: Vec<&str> = path[source.len() + 1..].trim_end_matches(".rs").split('/').collect();
+        for (depth, module) in parts.iter().enumerate() {
+            if ["lib", "main", "mod", "tests"].contains(module) || parts[..depth].contains(&"tests") {
                 continue;
             }
-            let mut pages = vec!["ARCHITECTURE.md".to_owned()];
-            if depth > 2 {
-                pages = vec![parts[..depth].join("/") + "/mod.rs", parts[..depth - 1].join("/") + "/mod.rs"];
-            }
-            let named = |page: &String| root().join(page).exists() && source::has_word(&read(page), module);
-            if !pages.iter().any(named) {
-                complaints.push(format!("{path}: {module} is not named in {}", pages.join(" or ")));
+            let above = (depth.saturating_sub(1)..=depth).map(|depth| &parts[..depth]);
+            let pages: Vec<String> = above.filter_map(|parts| module_file(source, parts)).collect();
+            let layouts = pages.iter().map(|page| source::own_docs(&read(page)));
+            if !layouts.chain([architecture.clone()]).any(|page| source::has_word(&page, module)) {
+                let pages = pages.join(" or ");
+                complaints
+                    .push(format!("{path}: name {module} at the top of {pages}, or in ARCHITECTURE.md"));
             }
         }
     }
     complaints.dedup();
     none(complaints);
+}
+
+/// The `src` folder that a file is in, of any of the packages.
+fn source_folder(path: &str) -> Option<&str> {
+    let src = if path.starts_with("src/") { Some(3) } else { path.find("/src/").map(|at| at + 4) };
+    src.map(|end| &path[..end]).filter(|folder| *folder == "src" || folder.starts_with("crates/"))
+}
+
+/// The file of a module, by its path below a `src` folder.
+fn module_file(source: &str, parts: &[&str]) -> Option<String> {
+    let module = [&[source], parts].concat().join("/");
+    let files = [format!("{module}/lib.rs"), format!("{module}/mod.rs"), format!("{module}.rs")];
+    files.into_iter().find(|file| root().join(file).is_file())
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! Ways to reach an agent. Each turns what comes back into the machine's words, and never fails.
+//!
+//! - [`http`]: the agent protocol, over TCP or a Unix socket; `connection`: one request at a time, none written twice.
+//! - [`token`]: the bearer token's file; [`user`]: who must have opened the socket.
 
 mod connection;
 pub mod http;

@@ -1,7 +1,7 @@
 //! The SDK's clients: credentials, Region, endpoints; how long they are kept, and when they are made anew.
 //!
 //! Built at the first notice: an idle instance needs none of it, and the TLS roots are read only when the first
-//! https request leaves. Retries are the machine's, time limits of whole calls the shell's.
+//! https request leaves. The machine retries, and `daemon::perform` limits whole calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -147,7 +147,7 @@ impl Clients {
             .http_client(connector::http_client(Arc::clone(&ways)))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).build())
-            // The shell limits whole calls, which stalls are part of.
+            // `daemon::perform` limits whole calls, stalls included.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new("drainhook") {
             loader = loader.app_name(name);

@@ -1,4 +1,5 @@
-//! The command line: one file or folder per command; `output` is what they share of standard output.
+//! The command line: one file or folder per command (`run`, `simulate`, `check`, `status`, `drain`, `extend`, `finish`,
+//! `config`). `output` is what they share of standard output.
 
 mod check;
 mod config;

@@ -1,8 +1,18 @@
-//! The thin shell around the machine: what the operating system gives the daemon, and one life of the machine after the
-//! other.
+//! The daemon around the machine: what the operating system gives it, and one life of the machine after the other.
 //!
 //! Stopping is crashing and starting is recovering: there is no shutdown but to wait for the journal, and no start
 //! but from it.
+//!
+//! # Layout
+//!
+//! - `life`: the loop around one machine. It ends when the daemon is stopped, or when the clock or the instance was wrong.
+//! - [`perform`]: performs effects, each with a time limit; `under_way`: gives each effect exactly one result.
+//! - [`journal`]: the journal's file and its one writer.
+//! - [`control`]: the control socket; [`client`]: its other end, for commands.
+//! - `identity`: which instance this is; `settings`: from the configuration to the machine's settings and the agents.
+//! - [`notify`]: what the service manager is told; `supervise`: restarts tasks that end.
+//! - [`alone`]: one agent's drain, without a daemon and without AWS.
+//! - `kill`: in debug builds, the points where tests kill the daemon.
 
 pub mod alone;
 pub mod client;

@@ -103,7 +103,7 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
             }
-            // The shell cancels what is under way, and nothing waits for this.
+            // `Life` cancels what is under way, and nothing waits for this.
             Effect::CancelRequest { id } => {
                 Event::AgentAnswered { id, answer: AgentAnswer::Busy("canceled".to_owned()) }
             }

@@ -1,4 +1,6 @@
 //! What leaves the daemon for people and their tools.
+//!
+//! - [`log`]: each report as a line on standard error; [`journald`]: the same as fields of journald's.
 
 pub mod journald;
 pub mod log;

@@ -84,6 +84,11 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
+/// What a Rust file says of itself at its top.
+pub fn own_docs(text: &str) -> String {
+    text.lines().take_while(|line| line.starts_with("//!")).map(|line| format!("{line}\n")).collect()
+}
+
 /// Whether the text has the word, not as a part of a longer one; `aws_` stands for every word that starts with it.
 pub fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';

@@ -81,7 +81,7 @@ pub fn rebalance(body: &str) -> Result<Time, Unexpected> {
     Time::from_rfc3339(&notice_time).ok_or_else(|| unexpected(expected, body, "the time is not RFC 3339"))
 }
 
-/// Reads `events/maintenance/scheduled`: a list, of which what is completed or cancelled is dropped.
+/// Reads `events/maintenance/scheduled`: a list, of which what is completed or canceled is dropped.
 pub fn maintenance(body: &str) -> Result<Vec<MaintenanceNotice>, Unexpected> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]

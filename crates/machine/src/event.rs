@@ -113,14 +113,14 @@ pub enum ImdsReading {
     Spot(Option<SpotNotice>),
     /// `events/recommendations/rebalance`: when it was given; `None` where there is none.
     Rebalance(Option<Time>),
-    /// `events/maintenance/scheduled`, without what is completed or cancelled.
+    /// `events/maintenance/scheduled`, without what is completed or canceled.
     Maintenance(Vec<MaintenanceNotice>),
     /// The target state could not be asked for, or nothing could: refused, timed out, disabled, or answered nonsense.
     Silent {
         /// What was tried and what came back.
         why: String,
     },
-    /// One of its answers was none. Nothing follows from it but that somebody is told.
+    /// A malformed answer. Reported and ignored.
     Malformed {
         /// What was tried, what was expected and what came back.
         why: String,
@@ -173,7 +173,7 @@ pub enum AgentAnswer {
     Status {
         /// The document.
         status: AgentStatus,
-        /// The agent honours `Prefer: wait` (it answered `Preference-Applied: wait`).
+        /// The agent honors `Prefer: wait` (it answered `Preference-Applied: wait`).
         waited: bool,
     },
     /// 2xx to the return to service.

@@ -72,7 +72,7 @@ pub struct AgentSettings {
     pub unreachable_grace: Duration,
     /// What it means that it exits in mid-drain.
     pub on_exit: OnExit,
-    /// How often it is asked, where it does not honour `Prefer: wait`.
+    /// How often it is asked, where it does not honor `Prefer: wait`.
     pub poll: Duration,
     /// Its drain request is answered when the work is done; it has no status to ask for.
     pub blocks: bool,

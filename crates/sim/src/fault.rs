@@ -39,7 +39,7 @@ pub enum Fault {
     /// The daemon is killed right before or right after something that it does.
     DaemonCrash,
     /// The journal is gone, cut off or another instance's when the daemon comes back: neither of the last two is used
-    /// (`shell/journal.rs`), so to the machine it is all one.
+    /// (`src/daemon/journal`), so to the machine it is all one.
     JournalLost,
     /// A write of the journal fails.
     JournalRefused,

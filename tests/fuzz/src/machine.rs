@@ -1,4 +1,4 @@
-//! The machine behind what is read: a shell without an outside.
+//! The machine behind what is read: a daemon without an outside.
 
 use std::time::Duration;
 

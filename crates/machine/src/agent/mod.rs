@@ -336,7 +336,7 @@ impl AgentTrack {
         self.trouble(turn, why);
     }
 
-    /// The answer is that to another kind of request: the shell does not do that.
+    /// The answer is that to another kind of request: the daemon does not do that.
     fn on_mismatch(&mut self, turn: &mut Turn) {
         turn.must(false, "an agent's answer is of the kind of the request");
         self.next_at = turn.after(RETRY, 1);

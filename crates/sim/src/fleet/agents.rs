@@ -13,7 +13,7 @@ use machine::{Event, Time};
 use super::plan::GRACE;
 use super::{Fleet, Step, network};
 
-/// As the shell limits requests.
+/// As `src/daemon/perform.rs` limits requests.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 

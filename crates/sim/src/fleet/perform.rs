@@ -11,7 +11,7 @@ use machine::{Event, Time};
 use super::calls::Kind;
 use super::{Fleet, Step, network};
 
-/// As the shell limits them.
+/// As `src/daemon/perform.rs` limits them.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A ReceiveMessage that waits.
 #[derive(Debug)]

@@ -12,7 +12,7 @@
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `agent`: the process that does the work; `process`: its starts and its ends
 //! - `roster`: instances by their ids; `hex`: the numbers in those
-//! - `happening`: what a world tells its observers
+//! - `happening`: what a world tells its observers; `activity`: a group's scaling activities
 
 mod action;
 mod activity;
