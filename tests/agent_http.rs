@@ -6,8 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use drainhook::agent::{Agent, Base, Endpoint, User};
-use drainhook::config::Method;
+use drainhook::agent::{Agent, Base, Endpoint};
+use drainhook::config::{Method, User};
 use machine::Time;
 use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::{AgentAnswer, AgentState};

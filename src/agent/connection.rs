@@ -16,7 +16,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use super::user::{ROOT, UNMAPPED, User};
+use crate::config::user::{ROOT, UNMAPPED, User};
 use crate::http::causes;
 
 /// How long a connection may take, the resolution of a name included.

@@ -11,8 +11,8 @@ use reqwest::Url;
 
 use super::connection::{Answer, Connection, ReadError, SendError, Target};
 use super::token;
-use super::user::User;
 use crate::config::Method;
+use crate::config::User;
 use formats::agent as document;
 use formats::text;
 use machine::effect::{AgentRequest, DrainOrder};

@@ -1,17 +1,13 @@
 //! The file with the bearer token that an agent asks for.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use hyper::header::HeaderValue;
 
 /// The longest token file that is read.
 pub const TOKEN_MAX: usize = 16 * 1024;
-
-/// Others may read it.
-const OTHERS_READ: u32 = 0o004;
 
 /// A bearer token. Debug output does not show it.
 pub struct Token(HeaderValue);
@@ -35,22 +31,6 @@ pub fn read(path: &Path) -> Result<Token, String> {
         .ok_or_else(|| told("holds no bearer token".to_owned()))?;
     value.set_sensitive(true);
     Ok(Token(value))
-}
-
-/// What is wrong with the permissions of a token file, if anything; nothing is said of a file that cannot be looked at.
-pub fn exposure(path: &Path) -> Option<String> {
-    let found = path.metadata().ok()?;
-    is_exposed(&found).then(|| {
-        format!(
-            "agent.token_file {} is readable by every user of this machine (mode {:04o}): run chmod o-r on it",
-            path.display(),
-            found.mode() & 0o7777
-        )
-    })
-}
-
-fn is_exposed(found: &Metadata) -> bool {
-    found.mode() & OTHERS_READ != 0
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

@@ -7,6 +7,7 @@
 //! * `layers`: the file, the environment and flags, read into settings with their origin
 //! * `build`: the settings, made into [`Config`]
 //! * [`problem`]: what can be wrong, in sentences
+//! * [`user`]: a user, by name or by id
 //! * `warning`: what is allowed and probably a mistake
 
 mod build;
@@ -15,6 +16,7 @@ mod layers;
 pub mod problem;
 #[cfg(test)]
 mod tests;
+pub mod user;
 pub mod value;
 mod warning;
 
@@ -26,8 +28,8 @@ use serde::{Serialize, Serializer};
 
 pub use self::layers::{Flag, environment};
 pub use self::problem::{ConfigError, Problem};
+pub use self::user::User;
 pub use self::warning::warnings;
-use crate::agent::User;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit, OnRebalance};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::agent::User;
+use super::user::User;
 use crate::clock::Scale;
 
 /// What a key takes.

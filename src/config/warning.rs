@@ -1,10 +1,14 @@
 //! What a configuration may say and probably should not: said at the start and by `drainhook check`.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use super::build::is_loopback;
 use super::{Address, Agent, Config, Method};
-use crate::agent::token;
+
+/// Others may read it.
+const OTHERS_READ: u32 = 0o004;
 
 /// Each as one sentence that says what to do. Looks at the permissions of token files.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -25,7 +29,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
 fn of_agent(agent: &Agent) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(path) = &agent.token_file {
-        warnings.extend(token::exposure(path));
+        warnings.extend(exposure(path));
         if let Some(host) = remote(agent) {
             warnings.push(format!(
                 "agent.token_file is sent to {host} in clear: use it with loopback or a Unix socket only"
@@ -70,4 +74,16 @@ fn remote(agent: &Agent) -> Option<String> {
             (!is_loopback(host)).then(|| host.to_owned())
         }
     }
+}
+
+/// What is wrong with the permissions of a token file, if anything; nothing is said of a file that cannot be looked at.
+fn exposure(path: &Path) -> Option<String> {
+    let found = path.metadata().ok()?;
+    (found.mode() & OTHERS_READ != 0).then(|| {
+        format!(
+            "agent.token_file {} is readable by every user of this machine (mode {:04o}): run chmod o-r on it",
+            path.display(),
+            found.mode() & 0o7777
+        )
+    })
 }

@@ -1,6 +1,7 @@
 //! What people are told: the machine's own words for logs, metrics and the simulator's timeline.
 
-use std::fmt;
+mod words;
+
 use std::time::Duration;
 
 use super::action::WaitSource;
@@ -360,115 +361,6 @@ impl Report {
             | Report::Retained
             | Report::AgentsReturned
             | Report::ImdsHeard => Loudness::Info,
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Report::Notice { change, source, reason, id, deadline } => {
-                let sentence = reason.sentence();
-                match change {
-                    NoticeChange::Appeared => write!(f, "notice from {source}: {sentence}")?,
-                    NoticeChange::Rescheduled => write!(f, "notice rescheduled by {source}: {sentence}")?,
-                    NoticeChange::Withdrawn => write!(f, "notice withdrawn: {sentence}")?,
-                    NoticeChange::Expired => write!(f, "notice expired: {sentence}")?,
-                }
-                if !id.is_empty() {
-                    write!(f, " ({id})")?;
-                }
-                match (change, deadline) {
-                    (NoticeChange::Appeared | NoticeChange::Rescheduled, Some(deadline)) => {
-                        write!(f, ", deadline {deadline}")
-                    }
-                    (NoticeChange::Appeared | NoticeChange::Rescheduled, None)
-                    | (NoticeChange::Withdrawn | NoticeChange::Expired, _) => Ok(()),
-                }
-            }
-            Report::NoticeIgnored { reason, at, why } => {
-                let why = match why {
-                    Disbelief::Passed => "that time has passed",
-                    Disbelief::TooFarAhead => "that is farther ahead than EC2 warns",
-                };
-                write!(f, "a message was ignored: it tells of {reason} at {at}, and {why}")
-            }
-            Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),
-            Report::DrainRecovered { started } => write!(f, "drain of {started} goes on after a restart"),
-            Report::AgentsTold { deadline: Some(deadline) } => {
-                write!(f, "agents are told to drain by {deadline}")
-            }
-            Report::AgentsTold { deadline: None } => f.write_str("agents are told to drain"),
-            Report::DeadlineMoved { deadline } => write!(f, "deadline is now {deadline}"),
-            Report::AgentProgress { agent, progress } => write!(f, "agent {agent}: {progress}"),
-            Report::AgentTrouble { agent, why, .. } => write!(f, "agent {agent}: {why}"),
-            Report::HookChosen { hook } => write!(
-                f,
-                "hook {}: heartbeat timeout {:?}, global timeout {:?}{}",
-                hook.name,
-                hook.heartbeat_timeout,
-                hook.global_timeout,
-                if hook.read { "" } else { " (assumed: it could not be read)" }
-            ),
-            Report::HookImpossible { why } => write!(f, "no lifecycle action to complete: {why}"),
-            Report::GroupChanged { before, now } => {
-                write!(f, "this instance is in group {now}, not in {before}: calls now name {now}")
-            }
-            Report::WaitBegan { since, by } => {
-                write!(f, "lifecycle action waits since {since} (from a {})", by.as_str())
-            }
-            Report::HeartbeatSent { expires: Some(expires) } => {
-                write!(f, "heartbeat accepted; the action expires at {expires}")
-            }
-            Report::HeartbeatSent { expires: None } => f.write_str("heartbeat accepted"),
-            Report::CallFailed { error, .. } => write!(f, "{error}"),
-            Report::Completing { outcome, result } => {
-                let agents = match outcome {
-                    Outcome::Drained => "the agents have drained",
-                    Outcome::Deadline => "the agents' time is up",
-                    Outcome::Failed => "the agents could not be drained",
-                    Outcome::Finished => "an operator ends the drain",
-                    Outcome::Withdrawn | Outcome::Overtaken => "the drain is over",
-                };
-                write!(f, "{agents}: completing with {result}")
-            }
-            Report::DrainEnded { outcome, result: Some(result), took, heartbeats, .. } => write!(
-                f,
-                "drain ended: {outcome}, completed with {result} after {:.1} s and {heartbeats} heartbeat{}",
-                took.as_secs_f64(),
-                if *heartbeats == 1 { "" } else { "s" }
-            ),
-            Report::DrainEnded { outcome, result: None, took, .. } => {
-                write!(f, "drain ended: {outcome} after {:.1} s; nothing was completed", took.as_secs_f64())
-            }
-            Report::StaleMessage => f.write_str("a message spoke of an action that is over: ignored"),
-            Report::StrangeMessage { why } => write!(f, "a message of the queue was given back: {why}"),
-            Report::Retained => f.write_str("Auto Scaling retains the instance; watching for its release"),
-            Report::AgentsReturned => f.write_str("the instance stays: agents are told to serve again"),
-            Report::ImdsSilent { why, queue: true } => {
-                write!(f, "IMDS has been silent for a minute, listening to the queue: {why}")
-            }
-            Report::ImdsSilent { why, queue: false } => write!(
-                f,
-                "IMDS has been silent for a minute and there is no queue, so no notice can be heard: {why}; check \
-                 the instance's metadata options, or set queue.url"
-            ),
-            Report::ImdsMissing { queue: true } => f.write_str(
-                "IMDS has no autoscaling/target-lifecycle-state (404): listening to the queue for terminations instead",
-            ),
-            Report::ImdsMissing { queue: false } => f.write_str(
-                "IMDS has no autoscaling/target-lifecycle-state (404) and there is no queue, so no termination can be \
-                 heard: set queue.url, or check that this instance is in an Auto Scaling group",
-            ),
-            Report::ImdsHeard => f.write_str("IMDS answers again"),
-            Report::ImdsMalformed { why } => write!(f, "an answer of IMDS was ignored: {why}"),
-            Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
-            Report::JournalFailed { why, .. } => {
-                write!(f, "journal not written, so a restart now would not know how things stand: {why}")
-            }
-            Report::Defect { what } => {
-                write!(f, "defect in drainhook, please report it: this does not hold: {what}")
-            }
         }
     }
 }

@@ -96,7 +96,11 @@ impl Fleet {
         self.judge.may_extend(host);
         if let Some(before) = before {
             let heard = if before.by_message { BELIEVED + before.not_before.since(self.now) } else { NEWS };
-            self.hosts[host].before_move = Some((before.not_before, self.now + heard));
+            let (at, until) = (before.not_before, self.now + heard);
+            // What was moved before that may be believed as well: messages overtake each other.
+            let earlier = self.hosts[host].before_move.filter(|(_, until)| *until > self.now);
+            let (at, until) = earlier.map_or((at, until), |(first, last)| (at.min(first), until.max(last)));
+            self.hosts[host].before_move = Some((at, until));
         }
         if let Some(due) = next {
             self.at(due.not_before, Step::MaintenanceDue { host, number: due.number });

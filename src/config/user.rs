@@ -1,4 +1,4 @@
-//! The user that an agent runs as.
+//! A user, by name or by id: whom an agent runs as.
 
 use std::fmt;
 use std::io::{self, Read};
