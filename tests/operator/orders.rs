@@ -56,7 +56,9 @@ async fn finish_of_an_operators_drain() {
     run(&variables, &["finish", "--result", "CONTINUE"])
         .await
         .done("there is no lifecycle action to complete");
-    assert_eq!(daemon.status().await.outcome.map(|outcome| outcome.as_str()), Some("deadline"));
+    assert_eq!(daemon.status().await.outcome.map(|outcome| outcome.as_str()), Some("finished"));
+    let user = rustix::process::getuid().as_raw();
+    daemon.logged(&["drain_ended", "finished by ", &format!("uid {user}")]).await;
     assert_eq!(stage.count(completed), 0);
 }
 
@@ -72,6 +74,6 @@ async fn before_wait() {
     run(&variables, &["status"]).await.done("about to drain\n");
     run(&variables, &["extend", "5m"]).await.failed("there is nothing to extend yet");
     let ran = run(&variables, &["finish", "--result", "CONTINUE"]).await;
-    ran.done("as soon as it waits (Terminating:Wait)");
+    ran.done("as soon as it reaches Terminating:Wait");
     assert_eq!(stage.count(told) + stage.count(completed), 0);
 }

@@ -73,14 +73,20 @@ impl fmt::Display for Report {
                 };
                 write!(f, "{agents}: completing with {result}")
             }
-            Report::DrainEnded { outcome, result: Some(result), took, heartbeats, .. } => write!(
-                f,
-                "drain ended: {outcome}, completed with {result} after {:.1} s and {heartbeats} heartbeat{}",
-                took.as_secs_f64(),
-                if *heartbeats == 1 { "" } else { "s" }
-            ),
-            Report::DrainEnded { outcome, result: None, took, .. } => {
-                write!(f, "drain ended: {outcome} after {:.1} s; nothing was completed", took.as_secs_f64())
+            Report::DrainEnded { outcome, result, by, took, heartbeats, .. } => {
+                write!(f, "drain ended: {outcome}")?;
+                if let Some(by) = by {
+                    write!(f, " by {by}")?;
+                }
+                let took = took.as_secs_f64();
+                match result {
+                    Some(result) => write!(
+                        f,
+                        ", completed with {result} after {took:.1} s and {heartbeats} heartbeat{}",
+                        if *heartbeats == 1 { "" } else { "s" }
+                    ),
+                    None => write!(f, " after {took:.1} s; nothing was completed"),
+                }
             }
             Report::StaleMessage => f.write_str("a message spoke of an action that is over: ignored"),
             Report::StrangeMessage { why } => write!(f, "a message of the queue was given back: {why}"),

@@ -24,6 +24,41 @@ fn beats(bench: &Bench) -> Vec<Time> {
     bench.times(is_heartbeat)
 }
 
+/// A proxy answers every heartbeat at once, and none is believed; or none gets through for as long as the agent works. (77
+/// calls in 40 s were seen.) Three quick tries, then at most ten in a timeout, and never two within a second.
+#[test]
+fn heartbeats_that_never_succeed() {
+    let kinds = [
+        CallErrorKind::Unanswered,
+        CallErrorKind::Unsent,
+        CallErrorKind::Credentials,
+        CallErrorKind::Throttled,
+    ];
+    for kind in kinds {
+        let mut bench = Bench::waiting(settings());
+        bench.reports(0, AgentState::Draining, 1);
+        let end = bench.now + secs(600);
+        while bench.now < end {
+            if bench.is_beating() {
+                bench.beat(Err(kind));
+            } else if bench.asks(0).is_some() {
+                bench.reports(0, AgentState::Draining, 1);
+            } else {
+                bench.wake();
+            }
+        }
+        let sent = beats(&bench);
+        let second = sent.windows(2).all(|pair| pair[1].since(pair[0]) >= secs(1));
+        assert!(second, "{kind:?}: two within a second: {sent:?}");
+        let first = sent.first().expect("one was due");
+        let later = sent.iter().filter(|at| at.since(*first) > secs(60)).count();
+        assert!(
+            (10..=14).contains(&later),
+            "{kind:?}: {later} tries, in some four hundred seconds of a timeout of 300"
+        );
+    }
+}
+
 #[test]
 fn heartbeat_count_of_half_an_hour() {
     let mut bench = Bench::waiting(settings());

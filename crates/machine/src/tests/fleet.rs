@@ -132,6 +132,25 @@ fn look_that_was_not_answered() {
     assert!(bench.is_beating(), "looked at again soon: a released instance may wait for 30 s only");
 }
 
+/// A retained instance is released, and the heartbeats that watch for it are throttled. They say nothing of whether it
+/// waits: the action counts from the last answer of Auto Scaling, and the next try comes soon.
+#[test]
+fn throttled_probes_are_no_looks() {
+    let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Retained");
+    bench.run(15);
+    bench.beat(no());
+    let looked = *bench.times(is_heartbeat).last().expect("the probe");
+    bench.run(60);
+    bench.beat(Err(CallErrorKind::Throttled));
+    bench.run(5);
+    assert!(bench.is_beating(), "tried again soon");
+    bench.beat(Ok(()));
+    assert_eq!(bench.machine.status().wait_since, Some(looked), "a throttled call has seen nothing");
+}
+
 #[test]
 fn agent_that_exits_at_once() {
     let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
