@@ -53,7 +53,7 @@ fn heartbeats_that_never_succeed() {
         let first = sent.first().expect("one was due");
         let later = sent.iter().filter(|at| at.since(*first) > secs(60)).count();
         assert!(
-            (10..=14).contains(&later),
+            (6..=13).contains(&later),
             "{kind:?}: {later} tries, in some four hundred seconds of a timeout of 300"
         );
     }
