@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use crate::support::command::run;
-use crate::support::daemon::{Daemon, Stage, Variables, completed, in_time, told, worked};
+use crate::support::daemon::{Daemon, Stage, Variables, completed, eventually, in_time, told, worked};
 use crate::{stuck_world, world};
 
 const DRAIN: &str = r#"{"command":"drain"}"#;
@@ -158,6 +158,7 @@ async fn second_daemon_while_the_first_is_busy() {
     assert_eq!(second.exit().await.code(), Some(1));
     drop(waiting);
     first.signal(Signal::CONT);
+    eventually("a place in its backlog", || connect_at_once(socket).is_ok()).await;
     assert_eq!(first.status().await.state, State::Serving);
 }
 

@@ -23,7 +23,7 @@ async fn drained_and_back() {
     ran.done("drain started\ndraining");
     assert!(ran.out.ends_with("drain ended: drained\n"), "{ran:?}");
     run(&variables, &["drain"]).await.done("drained already");
-    run(&variables, &["drain", "--cancel"]).await.done("the agents are told to serve again");
+    run(&variables, &["drain", "--cancel"]).await.done("the agents return to service");
     stage.until("a DELETE", returned).await;
     assert_eq!((stage.count(completed), stage.count(told)), (0, 1));
     assert_eq!(daemon.status().await.outcome, None);

@@ -24,7 +24,7 @@ async fn extension() {
     assert_eq!(deadlines[1].since(deadlines[0]), Duration::from_secs(300));
     assert_eq!(ran.out, format!("deadline is now {}\n", deadlines[1]), "{ran:?}");
     // 48 hours are more than the hook can be kept alive for.
-    run(&variables, &["extend", "48h"]).await.done(", which AWS sets and nobody can move");
+    run(&variables, &["extend", "48h"]).await.done(", which AWS sets and an extension cannot move");
     run(&variables, &["extend", "49h"]).await.failed("cannot extend by");
 }
 

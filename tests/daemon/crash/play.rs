@@ -66,8 +66,8 @@ impl Drain {
     /// The action has 18 s to live, in real time: enough on a machine that is busy with something else.
     fn speed(self) -> u32 {
         match self {
-            // It takes 2 s to the heartbeat that would find Wait, and leave the message alone.
-            Drain::Queue => 30,
+            // It takes 4 s to the heartbeat that would find Wait, and leave the message alone.
+            Drain::Queue => 15,
             Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => 100,
         }
     }

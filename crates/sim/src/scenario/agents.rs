@@ -36,7 +36,7 @@ pub(super) static REFUSES: Scenario = Scenario {
         E::Completed(&[Abandon]),
         E::CompletedAfter(Moment::Noticed, secs(60)),
         E::Lost(4),
-        E::Warned("Connection refused"),
+        E::Warned("connection refused"),
         E::Messages { sent: 1, deleted: 1 },
         E::Outcomes(&[Failed]),
     ],
