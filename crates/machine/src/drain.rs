@@ -178,9 +178,9 @@ impl Drain {
             told_bound: bound,
             standing: intention.map(|intention| intention.outcome),
         };
-        if let Some(ended) = drain.ended() {
-            drain.watch = drain.may_stay(ended, notices).then(|| Watch::new(now));
-        }
+        // An instance that outlives the daemon after its action may run another action that the journal does not have.
+        let stays = |ended: Ended| ended.ended_an_action() || drain.may_stay(ended, notices);
+        drain.watch = drain.ended().filter(|ended| stays(*ended)).map(|_| Watch::new(now));
         drain
     }
 

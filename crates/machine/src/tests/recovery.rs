@@ -181,3 +181,27 @@ fn finished_token() {
     bench.receive(vec![message("late", Body::Lifecycle(lifecycle("token-1", sent)))]);
     assert_eq!(bench.drains_started(), 1);
 }
+
+/// The action is completed, and the group keeps the instance: it serves again and is terminated again. The disk refuses
+/// the journal all the while, and the daemon is killed. The next one reads that the notice has been dealt with. It looks
+/// at the instance, and finds the new action.
+#[test]
+fn second_termination_that_the_journal_lacks() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.disk = Disk::Refuses;
+    for _ in 0..5 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    bench.target(TargetState::Terminated);
+    assert_eq!(bench.drains_started(), 2);
+    bench.disk = Disk::Writes;
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    bench.run(15);
+    bench.beat(Ok(()));
+    assert_eq!(bench.drains_started(), 3);
+}
