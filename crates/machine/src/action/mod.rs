@@ -307,10 +307,7 @@ impl Action {
             self.adopt(turn, hook::assume(settings, &message.hook));
         }
         if self.wait.is_waiting() {
-            if !self.names.proven {
-                self.wait.told_again(message.sent);
-            }
-            return;
+            return self.wait.told_again(turn.now, message.sent);
         }
         let sent = message.sent.unwrap_or(turn.now);
         let absent = self.wait.absent_at().unwrap_or_default();

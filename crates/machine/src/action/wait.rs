@@ -107,10 +107,13 @@ impl Wait {
         }
     }
 
-    /// Another message tells of it. Until a call has succeeded, the newest is believed.
-    pub fn told_again(&mut self, sent: Option<Time>) {
-        if let Wait::Waiting { by: WaitSource::Message { sent: known }, .. } = self {
-            *known = (*known).max(sent);
+    /// Another message tells of it. The newest is believed: an older one told of an earlier action.
+    pub fn told_again(&mut self, now: Time, sent: Option<Time>) {
+        if let Wait::Waiting { since, by: WaitSource::Message { sent: known }, .. } = self
+            && let Some(at) = sent.filter(|_| sent > *known)
+        {
+            *known = sent;
+            *since = at.min(now).max(*since);
         }
     }
 

@@ -210,3 +210,18 @@ fn answer_older_than_the_question() {
     assert!(bench.deleted().is_empty(), "the message was taken for an old one");
     assert!(bench.open.iter().any(is_describe), "it is asked again");
 }
+
+/// The queue still has the message of an action that was over hours ago, and hands it out before that of the action that
+/// waits now. The daemon has never seen the instance in service. The old message must not make the new action old: the
+/// global timeout would cut the agent off.
+#[test]
+fn message_of_hours_ago_before_that_of_now() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    let old = lifecycle("token-0", START - secs(29_000));
+    let new = lifecycle("token-1", START);
+    bench.receive(vec![message("r0", Body::Lifecycle(old)), message("r1", Body::Lifecycle(new))]);
+    bench.beat(Ok(()));
+    assert_eq!(bench.machine.status().deadline, Some(START + secs(3600)));
+}
