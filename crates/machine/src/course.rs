@@ -27,11 +27,8 @@ pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
 
 fn begin(machine: &mut Machine, reason: Reason) {
     machine.turn.forget_denials();
-    // What Auto Scaling said in the last drain is fresher than what was found at the start.
-    let known = machine.drain.take().and_then(|drain| drain.action.group().map(str::to_owned));
-    let group = known.or_else(|| machine.settings.group.clone());
-    machine.drain =
-        Some(Drain::new(machine.turn.now, group, machine.imds.in_service_at, &mut machine.journal));
+    let (group, absent_at) = (machine.group.clone(), machine.imds.in_service_at);
+    machine.drain = Some(Drain::new(machine.turn.now, group, absent_at, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
 }
 

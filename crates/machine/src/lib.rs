@@ -92,6 +92,9 @@ pub struct Machine {
     imds: ImdsTrack,
     notices: Notices,
     served: bool,
+    /// The group that the instance is in, as it was last known. None after a detachment: the instance may be attached to
+    /// another group.
+    group: Option<String>,
     agents: Vec<AgentTrack>,
     drain: Option<Drain>,
     queue: QueueTrack,
@@ -112,6 +115,7 @@ impl Machine {
             imds: ImdsTrack::new(now),
             notices: Notices::default(),
             served: false,
+            group: settings.group.clone(),
             agents: agents.map(|(place, agent)| AgentTrack::new(place, agent)).collect(),
             drain: None,
             queue: QueueTrack::default(),
@@ -245,6 +249,9 @@ impl Machine {
         id: effect::EffectId,
         result: Result<Option<event::DescribedInstance>, event::CallError>,
     ) {
+        if let Ok(Some(instance)) = &result {
+            self.group = Some(instance.group.clone());
+        }
         let Some(drain) = &mut self.drain else { return };
         let deaf = self.imds.is_deaf();
         if let Some(watch) = &mut drain.watch
@@ -296,6 +303,9 @@ impl Machine {
         self.withdraw_target();
         if self.notices.expire(&mut self.turn) {
             self.journal.touch();
+        }
+        if self.notices.has_detachment() {
+            self.group = None;
         }
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         course::begin_or_leave(self, &in_force);

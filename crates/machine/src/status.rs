@@ -138,7 +138,7 @@ impl Machine {
                 .collect(),
             group: action
                 .and_then(|action| action.group().map(str::to_owned))
-                .or_else(|| self.settings.group.clone()),
+                .or_else(|| self.group.clone()),
             hook: action.and_then(|action| action.hook()).map(|hook| hook.name.clone()),
             hook_problem: action.and_then(|action| action.impossible().map(str::to_owned)),
             wait_since: action.and_then(|action| action.waits_since()),

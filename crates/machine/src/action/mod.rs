@@ -240,8 +240,11 @@ impl Action {
             // What was found out for an earlier notice, such as that the instance was in no group, may not hold for this one.
             self.names.doubt();
         }
+        if !situation.expected {
+            return;
+        }
         self.names.ask(turn, self.inquiry.is_some(), self.intention().is_some());
-        if !situation.expected || !self.is_possible() {
+        if !self.is_possible() {
             return;
         }
         let Some(timeout) = self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) else { return };

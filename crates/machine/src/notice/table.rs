@@ -180,6 +180,11 @@ impl Notices {
         self.0.iter().any(|row| row.source == Source::Imds && Category::TargetState.covers(row.reason))
     }
 
+    /// Whether the instance is detached from its group.
+    pub(crate) fn has_detachment(&self) -> bool {
+        self.0.iter().any(|row| row.reason == Reason::Detachment)
+    }
+
     /// Whether an operator asks for a drain.
     pub(crate) fn has_operator(&self) -> bool {
         self.0.iter().any(|row| row.reason == Reason::Operator)
