@@ -31,7 +31,7 @@ async fn only_the_queue_to_hear_of_a_termination() {
     config.imds.mode = ImdsMode::WithoutTargetState;
     let mut stage = Stage::new(20, config).await;
     let daemon = stage.daemon().await;
-    daemon.logged(&["WARN", "imds_missing", "listening to the queue"]).await;
+    daemon.logged(&["WARN", "imds_missing", "polling the queue"]).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
 }

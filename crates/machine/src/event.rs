@@ -14,7 +14,7 @@ use super::timer::Timer;
 
 /// One input of [`Machine::handle`](super::Machine::handle).
 ///
-/// The events that carry an `id` are the results of the effect of that id. A result that nobody waits for any more
+/// The events that carry an `id` are the results of the effect of that id. A result that is no longer awaited
 /// changes nothing.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -85,7 +85,7 @@ pub enum Event {
     MessagesReceived {
         /// The receive.
         id: EffectId,
-        /// Up to ten messages, anybody's.
+        /// Up to ten messages, of any instance.
         result: Result<Vec<Message>, CallError>,
     },
     /// The result of `SetVisibility`.

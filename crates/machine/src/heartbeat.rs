@@ -8,13 +8,13 @@ use super::time::Time;
 use super::turn::Turn;
 
 /// The longest wait between tries of a heartbeat while Wait is not known to have begun.
-const PROBE_MOST: Duration = Duration::from_secs(60);
+const PROBE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest margin that is kept before the action's global timeout.
-const GLOBAL_MARGIN_MOST: Duration = Duration::from_secs(60);
+const GLOBAL_MARGIN_MAX: Duration = Duration::from_secs(60);
 
-/// When a permission is missing, tries are for the moment when somebody has added it.
-const DENIED_RETRY_MOST: Duration = Duration::from_secs(60);
+/// The longest wait between tries while a permission is missing: an operator may add it.
+const DENIED_RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// From a heartbeat to the next: a little over half the timeout, so that there is never more than one per half timeout
 /// even where one was delayed on its way; and up to 0.6 of it, so that a fleet spreads out.
@@ -33,10 +33,10 @@ pub(super) fn retry(timeout: Duration) -> Backoff {
     Backoff { first: timeout / 100, most: timeout / 50 }
 }
 
-/// So many tries fit before the action expires, at the pace of [`retry`] and [`throttled_retry`].
+/// This many tries fit before the action expires, at the pace of [`retry`] and [`throttled_retry`].
 pub(super) const QUICK_TRIES: u32 = 3;
 
-/// From one try to the next, whatever came of it.
+/// The shortest time from one try to the next, after any result.
 pub(super) const SPACING: Duration = Duration::from_secs(1);
 
 /// Between tries once the quick ones have failed: ten in a timeout, for as long as it takes.
@@ -53,12 +53,12 @@ pub(super) fn throttled_retry(timeout: Duration) -> Backoff {
 
 /// Between attempts while the permission is missing.
 pub(super) fn denied_retry(timeout: Duration) -> Duration {
-    (timeout / 3).min(DENIED_RETRY_MOST)
+    (timeout / 3).min(DENIED_RETRY_MAX)
 }
 
 /// Between attempts while Wait is not known to have begun: the first one to succeed is the news.
 pub(super) fn probe_interval(timeout: Duration) -> Duration {
-    (timeout / 3).min(PROBE_MOST)
+    (timeout / 3).min(PROBE_MAX)
 }
 
 /// When the action expires: a timeout after the last heartbeat that succeeded was sent, and never after the hook's
@@ -70,7 +70,7 @@ pub(super) fn expiry(hook: &HookFacts, wait_since: Time, last_sent: Option<Time>
 
 /// After this, no heartbeat helps and the completion might come too late.
 pub(super) fn global_deadline(hook: &HookFacts, wait_since: Time) -> Time {
-    wait_since + hook.global_timeout - GLOBAL_MARGIN_MOST.min(hook.global_timeout / 10)
+    wait_since + hook.global_timeout - GLOBAL_MARGIN_MAX.min(hook.global_timeout / 10)
 }
 
 #[cfg(test)]

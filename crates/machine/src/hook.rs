@@ -13,7 +13,7 @@ const HEARTBEAT_TIMEOUT_ASSUMED: Duration = Duration::from_secs(30);
 /// `GlobalTimeout` is a hundred heartbeat timeouts, and 48 hours at most (PutLifecycleHook's documentation).
 const GLOBAL_TIMEOUT_MOST: Duration = Duration::from_secs(172_800);
 
-/// A timeout of nothing, which AWS does not allow, would mean heartbeats without a pause.
+/// AWS allows no shorter one. A timeout of zero would mean heartbeats without a pause.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(1);
 
 /// How the hooks of another controller are named.
@@ -56,17 +56,17 @@ pub fn owner_by_name(hook: &str) -> Option<&'static str> {
 pub enum Owner {
     /// It notifies our queue.
     Us,
-    /// Nothing says. A hook that notifies nothing is told of by EventBridge, and one that notifies a topic by whoever
-    /// subscribes to it: we may be that.
+    /// Unknown. EventBridge tells of a hook that notifies nothing, and a topic's subscribers hear of a hook that notifies
+    /// it: either may be us.
     Unknown,
     /// A controller that is known by its hook's name.
     Controller(&'static str),
-    /// Whoever reads the queue that it notifies, which is not ours.
+    /// The reader of the queue that it notifies, which is not ours.
     Queue(String),
 }
 
 impl Owner {
-    /// Whether it is certainly not ours to complete.
+    /// Whether another controller completes it.
     pub fn is_foreign(&self) -> bool {
         match self {
             Owner::Us | Owner::Unknown => false,
@@ -109,7 +109,7 @@ fn queue_of(arn: &str) -> Option<String> {
 /// Chooses from what DescribeLifecycleHooks shows: the configured hook, else the only terminating one that notifies our
 /// queue, else the only one that is not known to be another controller's.
 ///
-/// The error says why there is none to choose, and what to do.
+/// The error says why no hook can be chosen, and what to do.
 pub fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFacts, String> {
     let terminating: Vec<&Hook> = hooks.iter().filter(|hook| hook.terminating).collect();
     if terminating.is_empty() {

@@ -73,14 +73,14 @@ use timer::Timer;
 use turn::Turn;
 use watch::Seen;
 
-/// What one event has come to.
+/// What follows from one event.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// What is to be done, in this order.
+    /// What to do, in this order.
     pub effects: Vec<Effect>,
     /// What people are told, in this order. Reports are true whether or not an effect has been performed yet.
     pub reports: Vec<Report>,
-    /// What the operator who asked is told: always there after [`Event::Operator`], and only then.
+    /// The answer to the operator. Always there after [`Event::Operator`], and only then.
     pub answer: Option<operator::Answer>,
 }
 

@@ -97,7 +97,7 @@ pub enum ActionToFinish {
     Waits,
     /// It is not known to wait, and is completed as soon as it does.
     ToCome,
-    /// There is none to complete.
+    /// No action is expected.
     None,
     /// None of the group's hooks can be completed; says why.
     Impossible(String),

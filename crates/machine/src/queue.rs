@@ -17,34 +17,34 @@ use super::turn::{Attempts, Turn};
 /// SQS's longest `WaitTimeSeconds`.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// SQS hides a message for 12 hours after its receipt at most; a minute less, as the call takes time too.
-const HIDDEN_MOST: Duration = Duration::from_secs(12 * 3600 - 60);
+/// SQS hides a message for at most 12 hours after its receipt. A minute less, because the call takes time.
+const HIDDEN_MAX: Duration = Duration::from_secs(12 * 3600 - 60);
 
-/// For how long a message is hidden at least: time to leave it alone.
-const HIDDEN_LEAST: Duration = Duration::from_secs(1);
+/// The shortest time that our own message is hidden.
+const HIDDEN_MIN: Duration = Duration::from_secs(1);
 
 /// SQS takes ten entries in one batch.
 const BATCH_MAX: usize = 10;
 
-/// A message that is given back is hidden for a second, and for up to one more for each minute of its age; at most for
-/// so many more.
+/// A message that is given back stays hidden for a second, plus up to a second for each minute of its age. This bounds
+/// the addition.
 const GIVEN_BACK_MORE_MAX: u64 = 4;
 
-/// Where a whole fleet asks the queue for want of IMDS, a message goes from hand to hand until it is this old, and is not
-/// hidden at all.
+/// Without IMDS a whole fleet polls the queue. A message younger than this is given back without a visibility timeout, so
+/// that it changes hands quickly.
 const PASSED_ON_MINUTES: u64 = 1;
 
 /// After a receive that brought only others' messages.
 const MISS: Backoff = Backoff::between_ms(250, 4_000);
 
-/// So many of others' messages are looked through, full batches of them one after the other: ours may stand behind
-/// them, and the first ones become visible again while one waits.
+/// This many messages of others are read in full batches without a pause: ours may stand behind them, and the first ones
+/// become visible again during a pause.
 const SEEN_MAX: usize = 60;
 
-/// After so many of them in a drain: where so many leave at once, a heartbeat will say sooner what our message would.
+/// The pause after that many in a drain: in a mass scale-in, a heartbeat finds Wait before our message does.
 const CROWD: Backoff = Backoff::between_ms(240_000, 240_000);
 
-/// From receive to receive, where a queue does not hold them as it is asked to.
+/// The shortest time between receives, for a queue that does not long-poll.
 const RECEIVE_SPACING: Duration = Duration::from_millis(250);
 
 /// After a receive that failed.
@@ -53,13 +53,13 @@ const RECEIVE_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
 /// Between tries to delete.
 const DELETE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
-/// After so many tries the queue's retention has to remove the message.
+/// After this many tries the queue's retention has to remove the message.
 const DELETE_TRIES_MAX: u32 = 6;
 
-/// Messages that wait to be hidden; more can only come from a queue that repeats our messages without end.
+/// Messages that wait to be hidden. Only a queue that repeats our messages without end has more.
 const HIDES_MAX: usize = 64;
 
-/// Deletions that wait; more can only come from a queue that repeats our messages without end.
+/// Deletions that wait. Only a queue that repeats our messages without end has more.
 const DELETES_MAX: usize = 64;
 
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ pub(super) struct QueueTrack {
     hides: Vec<(String, Revision)>,
     /// How many messages the next receive asks for, where that is fewer than a batch.
     fewer: Option<usize>,
-    /// What has been said of messages that nobody here should get.
+    /// What has been reported of messages that do not belong in this queue.
     pub strange: Told,
     delete: Attempts,
     /// Receipts, each with the revision of the journal that must be out first.
@@ -87,8 +87,8 @@ impl QueueTrack {
             self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL, most });
         }
         let due: Vec<_> = self.hides.extract_if(.., |(_, revision)| journal.is_released(*revision)).collect();
-        let hidden = deadline.map_or(HIDDEN_MOST, |deadline| deadline.since(turn.now)).min(HIDDEN_MOST);
-        set_visibility(turn, due.into_iter().map(|(receipt, _)| receipt), hidden.max(HIDDEN_LEAST));
+        let hidden = deadline.map_or(HIDDEN_MAX, |deadline| deadline.since(turn.now)).min(HIDDEN_MAX);
+        set_visibility(turn, due.into_iter().map(|(receipt, _)| receipt), hidden.max(HIDDEN_MIN));
         if let Some((receipt, revision)) = self.deletes.front()
             && journal.is_released(*revision)
             && self.delete.ready(turn, Timer::Delete)
@@ -98,7 +98,7 @@ impl QueueTrack {
         }
     }
 
-    /// The messages of a receive, to be looked at even where nobody waits for it any more.
+    /// The messages of a receive. They are used even if the receive is no longer awaited.
     pub fn on_received(
         &mut self,
         turn: &mut Turn,
@@ -128,9 +128,9 @@ impl QueueTrack {
         }
     }
 
-    /// Gives others' messages back, soon but not at once, so that whoever they are for shall not have to race us; and
-    /// later where they are old, since nobody seems to wait for those. How often one was received says nothing: where
-    /// many instances leave at once, all look at each other's messages.
+    /// Gives others' messages back. They stay hidden for a moment, so that their owners do not race this instance, and
+    /// longer if they are old, because their owners are likely gone. The receive count says nothing: in a mass scale-in,
+    /// every instance receives the messages of all.
     pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize, draining: bool) {
         if others.is_empty() {
             (self.misses, self.seen) = (0, 0);
@@ -167,11 +167,11 @@ impl QueueTrack {
     /// Gives messages back that were taken for ours.
     pub fn give_back_receipts(&mut self, turn: &mut Turn, receipts: Vec<String>) {
         self.hides.retain(|(hidden, _)| !receipts.contains(hidden));
-        set_visibility(turn, receipts.into_iter(), HIDDEN_LEAST);
+        set_visibility(turn, receipts.into_iter(), HIDDEN_MIN);
     }
 
-    /// Hides our own message until the deadline, for nobody else needs to see it, once it is written down: one that is
-    /// hidden and forgotten would never be deleted.
+    /// Hides our own message until the deadline, once it is journaled: a hidden message that is forgotten would never be
+    /// deleted.
     pub fn hide(&mut self, receipt: String, revision: Revision) {
         if self.hides.len() < HIDES_MAX {
             self.hides.push((receipt, revision));

@@ -34,13 +34,11 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
         new.for_each(|agent| agent.begin(&mut machine.turn));
     }
     let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
-    match ended {
-        Some(_) => drain.receipts.iter().for_each(|receipt| {
-            machine.queue.delete(receipt.clone(), Revision::default());
-        }),
-        None => drain.receipts.iter().for_each(|receipt| {
-            machine.queue.hide(receipt.clone(), Revision::default());
-        }),
+    for receipt in drain.receipts.iter().cloned() {
+        match ended {
+            Some(_) => machine.queue.delete(receipt, Revision::default()),
+            None => machine.queue.hide(receipt, Revision::default()),
+        }
     }
     machine.drain = Some(drain);
     if ended.is_none() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::action::WaitSource;
 use super::effect::CompletionResult;
-use super::event::CallError;
+use super::event::{CallError, CallErrorKind};
 use super::journal::{HookFacts, Outcome};
 use super::notice::{Reason, Source};
 use super::operator::Operator;
@@ -136,7 +136,7 @@ pub enum Report {
     },
     /// A message spoke of an action that is long over.
     StaleMessage,
-    /// A message of the queue is one that nobody here should get; it was given back. Told once for each kind.
+    /// A message that does not belong in this queue was given back. Reported once for each kind.
     StrangeMessage {
         /// What is wrong with it.
         why: String,
@@ -159,7 +159,7 @@ pub enum Report {
     },
     /// IMDS answers again.
     ImdsHeard,
-    /// An answer of IMDS was none; told once for each kind.
+    /// A malformed response from IMDS. Reported once for each kind.
     ImdsMalformed {
         /// What was tried, what was expected and what came back.
         why: String,
@@ -227,9 +227,9 @@ pub enum Call {
 /// How loud a report is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
-    /// Somebody should act.
+    /// An operator should act.
     Error,
-    /// Somebody may have to act if it goes on.
+    /// An operator may have to act if it goes on.
     Warn,
     /// The story of a drain.
     Info,
@@ -276,7 +276,7 @@ impl Report {
         }
     }
 
-    /// Whether something went wrong, so that whoever asks why a drain is stuck should hear of it.
+    /// Whether something went wrong that may explain a stuck drain. `drainhook status` shows the last one.
     pub fn is_error(&self) -> bool {
         match self {
             Report::AgentTrouble { .. }
@@ -328,7 +328,7 @@ impl Report {
             }
             Report::CallFailed { error, expected, .. } => match error.kind {
                 _ if *expected => Loudness::Debug,
-                super::event::CallErrorKind::AccessDenied => Loudness::Error,
+                CallErrorKind::AccessDenied => Loudness::Error,
                 _ => Loudness::Warn,
             },
             Report::AgentTrouble { news: true, .. }

@@ -1,4 +1,4 @@
-//! What becomes of each message of the shared queue.
+//! Decides what to do with each message of the shared queue.
 
 use super::Machine;
 use super::course;
@@ -16,7 +16,7 @@ enum Owner {
     Held,
     /// Ours, and it has done its work.
     Spent,
-    /// Somebody else's, or nobody's.
+    /// Not ours.
     Other,
 }
 
@@ -61,7 +61,7 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
     }
 }
 
-/// A message that should not be in this queue is told of, once, and given back.
+/// A message that does not belong in this queue is reported once and given back.
 fn stranger(machine: &mut Machine, why: String) -> Owner {
     if machine.queue.strange.is_news(&why) {
         machine.turn.report(Report::StrangeMessage { why });
@@ -102,7 +102,7 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     Owner::Held
 }
 
-/// A message of a hook that is not ours is somebody else's. Until the hooks are known, it may be ours.
+/// Whether a message of this hook is ours. Until the hooks are known, it may be.
 fn is_our_hook(machine: &Machine, hook: &str) -> bool {
     if let Some(configured) = &machine.settings.hook {
         return configured == hook;

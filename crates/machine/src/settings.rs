@@ -8,7 +8,7 @@ use super::effect::CompletionResult;
 use super::journal::Outcome;
 use super::time::Time;
 
-/// The machine's settings: the configuration, and who we are.
+/// The machine's settings: the configuration and this instance.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This instance.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub on_deadline: CompletionResult,
     /// The result to report for `failed`.
     pub on_failed: CompletionResult,
-    /// What a rebalance recommendation comes to.
+    /// What to do about a rebalance recommendation.
     pub on_rebalance: OnRebalance,
 }
 
@@ -89,7 +89,7 @@ pub enum DrainAt {
     Wait,
 }
 
-/// What a rebalance recommendation comes to.
+/// What to do about a rebalance recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRebalance {

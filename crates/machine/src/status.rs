@@ -35,7 +35,7 @@ pub struct Status {
     pub group: Option<String>,
     /// The hook to complete.
     pub hook: Option<String>,
-    /// Why there is none.
+    /// Why no hook can be completed.
     pub hook_problem: Option<String>,
     /// Since when the action waits.
     pub wait_since: Option<Time>,
@@ -136,9 +136,7 @@ impl Machine {
                     gauges: agent.status().map(|status| status.gauges.clone()).unwrap_or_default(),
                 })
                 .collect(),
-            group: action
-                .and_then(|action| action.group().map(str::to_owned))
-                .or_else(|| self.group.clone()),
+            group: action.and_then(|action| action.group().map(str::to_owned)).or_else(|| self.group.clone()),
             hook: action.and_then(|action| action.hook()).map(|hook| hook.name.clone()),
             hook_problem: action.and_then(|action| action.impossible().map(str::to_owned)),
             wait_since: action.and_then(|action| action.waits_since()),

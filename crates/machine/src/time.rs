@@ -49,7 +49,7 @@ impl Correction {
         Correction { ms: ms(after).saturating_sub(ms(before)) }
     }
 
-    /// Whether it is less than clocks differ by anyhow.
+    /// Whether it is smaller than the usual difference between clocks.
     pub fn is_negligible(self) -> bool {
         self.ms.unsigned_abs() < 1_000
     }

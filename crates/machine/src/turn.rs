@@ -143,7 +143,7 @@ impl Turn {
         self.report(Report::CallFailed { call, error, expected: expected || known });
     }
 
-    /// A drain begins: whoever looks at it has not heard of the last one.
+    /// A drain begins: its log names missing permissions anew.
     pub fn forget_denials(&mut self) {
         self.denied.clear();
     }

@@ -33,7 +33,7 @@ use heartbeats::Heartbeats;
 use inquiry::{Inquiry, Known, Verdict};
 use names::{GroupNews, HookNews, Names};
 
-/// Between calls that lack a permission: the next try is for when somebody has added it.
+/// Between calls that lack a permission: an operator may add it.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
 /// To the next question, where a call under way has to be answered first.
@@ -49,7 +49,7 @@ pub(super) enum Over {
     Completed(Outcome, CompletionResult),
     /// Without us.
     Overtaken,
-    /// There was none: the message that told of it was an old one.
+    /// It never existed: the message was that of an older action.
     Stale,
 }
 
@@ -125,7 +125,7 @@ impl Action {
         }
     }
 
-    /// There was no such action: the names are kept, what was thought of it is not.
+    /// There was no such action. Keeps the names and drops the rest.
     pub fn renew(&mut self, now: Time, recorded: Revision) {
         let Names { group, hook, .. } = std::mem::take(&mut self.names);
         *self = Action {
@@ -361,7 +361,7 @@ impl Action {
                 let since = self.wait.earliest().unwrap_or(sent);
                 self.begin_wait(turn, since, WaitSource::Heartbeat);
             }
-            self.wait.beaten(turn.now, sent);
+            self.wait.beaten(sent);
             self.names.proven = true;
             // It is active: whatever has found none before was wrong.
             self.inquiry = None;

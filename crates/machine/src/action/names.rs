@@ -52,7 +52,7 @@ enum Lookup {
     Unread,
     /// They have been read: the names of all terminating ones.
     Read(Vec<String>),
-    /// None can be completed; says why.
+    /// No hook can be completed; says why.
     Impossible(String),
 }
 
@@ -76,7 +76,7 @@ pub(super) enum HookNews {
     None,
     /// This one is ours.
     Ours(HookFacts),
-    /// There is none to complete; says why.
+    /// No hook can be completed; says why.
     NoneToComplete(String),
 }
 

@@ -117,11 +117,8 @@ impl Wait {
         }
     }
 
-    /// A heartbeat that was sent then has succeeded, so it waits and will for another timeout.
-    pub fn beaten(&mut self, now: Time, sent: Time) {
-        if !self.is_waiting() {
-            self.begin(now, self.earliest().unwrap_or(sent), WaitSource::Heartbeat);
-        }
+    /// A heartbeat that was sent then has succeeded, so it waits for another timeout from then.
+    pub fn beaten(&mut self, sent: Time) {
         if let Wait::Waiting { last_beat, .. } = self {
             *last_beat = Some(sent);
         }

@@ -179,8 +179,7 @@ impl NoticesV1 {
             let name = format!("action {}", action.token.as_deref().unwrap_or("without a token"));
             row(Source::Queue, action.reason, action.token.as_deref().unwrap_or(NO_TOKEN), &name)
         });
-        // Nor does it say who told of these. As news from a message, either they are confirmed by IMDS, or denied, or they
-        // expire.
+        // Nor does it say who told of these. As news from a message, IMDS confirms or denies them, or they expire.
         let spot = spot.map(|spot| {
             let since = if spot.action == SpotAction::Hibernate { spot.at } else { Time::default() };
             Notice {

@@ -5,8 +5,9 @@
 //!
 //! 1. IMDS hands in what it lists now, one [`Category`] at a time. What it no longer lists is gone.
 //! 2. IMDS outranks messages. A row that it lists too becomes its own, and a spot interruption or a recommendation that
-//!    it does not list is gone, whoever told of it.
-//! 3. What only a message told of expires, because no later message has to come.
+//!    it does not list is gone, from any source.
+//! 3. A row that only a message told of expires, because AWS need not send another message. The row of a lifecycle action
+//!    does not: it ends with the action.
 //!
 //! Whether a row is in force, and which deadline it sets, follows from the row and the time, whenever it is asked.
 //! Nothing is remembered of a deadline that a row no longer sets.

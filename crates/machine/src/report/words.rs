@@ -32,10 +32,10 @@ impl fmt::Display for Report {
                     Disbelief::Passed => "that time has passed",
                     Disbelief::TooFarAhead => "that is farther ahead than EC2 warns",
                 };
-                write!(f, "a message was ignored: it tells of {reason} at {at}, and {why}")
+                write!(f, "ignored a message about {reason} at {at}: {why}")
             }
             Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),
-            Report::DrainRecovered { started } => write!(f, "drain of {started} goes on after a restart"),
+            Report::DrainRecovered { started } => write!(f, "drain of {started} continues after a restart"),
             Report::AgentsTold { deadline: Some(deadline) } => {
                 write!(f, "agents are told to drain by {deadline}")
             }
@@ -88,33 +88,33 @@ impl fmt::Display for Report {
                     None => write!(f, " after {took:.1} s; nothing was completed"),
                 }
             }
-            Report::StaleMessage => f.write_str("a message spoke of an action that is over: ignored"),
-            Report::StrangeMessage { why } => write!(f, "a message of the queue was given back: {why}"),
+            Report::StaleMessage => f.write_str("ignored a message about an action that is over"),
+            Report::StrangeMessage { why } => write!(f, "gave a message back to the queue: {why}"),
             Report::Retained => f.write_str("Auto Scaling retains the instance; watching for its release"),
             Report::AgentsReturned => f.write_str("the instance stays: agents are told to serve again"),
             Report::ImdsSilent { why, queue: true } => {
-                write!(f, "IMDS has been silent for a minute, listening to the queue: {why}")
+                write!(f, "IMDS has been silent for a minute; polling the queue instead: {why}")
             }
             Report::ImdsSilent { why, queue: false } => write!(
                 f,
-                "IMDS has been silent for a minute and there is no queue, so no notice can be heard: {why}; check \
+                "IMDS has been silent for a minute and there is no queue, so the daemon receives no notices: {why}; check \
                  the instance's metadata options, or set queue.url"
             ),
             Report::ImdsMissing { queue: true } => f.write_str(
-                "IMDS has no autoscaling/target-lifecycle-state (404): listening to the queue for terminations instead",
+                "IMDS has no autoscaling/target-lifecycle-state (404): polling the queue for terminations instead",
             ),
             Report::ImdsMissing { queue: false } => f.write_str(
-                "IMDS has no autoscaling/target-lifecycle-state (404) and there is no queue, so no termination can be \
-                 heard: set queue.url, or check that this instance is in an Auto Scaling group",
+                "IMDS has no autoscaling/target-lifecycle-state (404) and there is no queue, so the daemon hears of no \
+                 termination: set queue.url, or check that this instance is in an Auto Scaling group",
             ),
             Report::ImdsHeard => f.write_str("IMDS answers again"),
-            Report::ImdsMalformed { why } => write!(f, "an answer of IMDS was ignored: {why}"),
+            Report::ImdsMalformed { why } => write!(f, "ignored a malformed response from IMDS: {why}"),
             Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
             Report::JournalFailed { why, .. } => {
-                write!(f, "journal not written, so a restart now would not know how things stand: {why}")
+                write!(f, "journal not written; a restart now would not know the state of the drain: {why}")
             }
             Report::Defect { what } => {
-                write!(f, "defect in drainhook, please report it: this does not hold: {what}")
+                write!(f, "defect in drainhook, please report it: broken assertion: {what}")
             }
         }
     }
