@@ -265,6 +265,8 @@ async fn blocking_agent_that_answers_with_work_in_flight() {
         r#"{"state":"draining"}"#,
         r#"{"state":"serving","in_flight":3}"#,
         r#"{"in_flight":3}"#,
+        r#"{"in_flight":3.0}"#,
+        r#"{"in_flight":3,"gauges":{"x":NaN}}"#,
     ] {
         let mut stage = Stage::new(20, idle_world()).await;
         let (done, is_done) = watch::channel(false);

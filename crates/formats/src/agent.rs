@@ -1,5 +1,6 @@
 //! Reads the status document of an agent. Pure. Only `state` decides: what else is unusable is dropped and named.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -65,10 +66,14 @@ pub fn read(body: &[u8]) -> Result<Document, String> {
     }
 }
 
-/// The work in flight that an answer names which is no status document.
+/// The work in flight that an answer names which is not a status document. Half a task counts as one.
 pub fn work_in_flight(body: &[u8]) -> Option<u64> {
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    answer.get("in_flight")?.as_u64().filter(|count| (1..=IN_FLIGHT_MAX).contains(count))
+    let text = String::from_utf8_lossy(body);
+    let text = without_nan(&text).map_or(text, Cow::Owned);
+    let answer: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let count = answer.get("in_flight")?.as_number()?;
+    let count = whole(count).or_else(|| whole(&Number::from_f64(count.as_f64()?.ceil())?))?;
+    (count > 0).then_some(count)
 }
 
 fn malformed(error: &serde_json::Error) -> String {
@@ -359,6 +364,29 @@ mod tests {
             assert_eq!(status(&body).state, AgentState::Drained, "{body}");
             assert!(ignored(&body).contains(said), "{body}: {}", ignored(&body));
             assert_eq!(ignored(&body).is_empty(), said.is_empty(), "{body}: {}", ignored(&body));
+        }
+    }
+
+    #[test]
+    fn answers_that_only_name_work() {
+        for (body, expected) in [
+            (&br#"{"in_flight":3}"#[..], Some(3)),
+            (br#"{"in_flight":3.0}"#, Some(3)),
+            (br#"{"in_flight":0.5}"#, Some(1)),
+            (br#"{"in_flight":3,"gauges":{"x":NaN}}"#, Some(3)),
+            (b"{\"in_flight\":3,\"detail\":\"gel\xf6scht\"}", Some(3)),
+            (br#"{"in_flight":0}"#, None),
+            (br#"{"in_flight":0.0}"#, None),
+            (br#"{"in_flight":-0.5}"#, None),
+            (br#"{"in_flight":-1}"#, None),
+            (br#"{"in_flight":1e308}"#, None),
+            (br#"{"in_flight":"3"}"#, None),
+            (br#"{"in_flight":NaN}"#, None),
+            (br#"{"drained":true}"#, None),
+            (b"drained", None),
+            (b"", None),
+        ] {
+            assert_eq!(work_in_flight(body), expected, "{}", String::from_utf8_lossy(body));
         }
     }
 
