@@ -159,8 +159,6 @@ impl Reference {
         }
         self.kept = kept;
         self.clock_set = false;
-        // By the clock of this life its time may have passed.
-        self.spot = None;
     }
 
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
