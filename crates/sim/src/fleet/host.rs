@@ -26,8 +26,8 @@ pub(super) struct Host {
     /// What this life of the daemon may and must do.
     pub reference: Reference,
     pub disk: Option<Box<Journal>>,
-    /// The disk has refused what the machine wrote last, so it says what was so before.
-    pub disk_is_stale: bool,
+    /// What the machine wrote last, where the disk has refused it and says what was so before.
+    pub unwritten: Option<Box<Journal>>,
     /// By so many milliseconds its clock is ahead.
     pub clock_ms: i64,
     /// Counts the boots.
@@ -113,7 +113,7 @@ impl Host {
             settings,
             machine: None,
             disk: None,
-            disk_is_stale: false,
+            unwritten: None,
             clock_ms: 0,
             boot: 0,
             booted: super::plan::START,
@@ -197,7 +197,7 @@ impl Host {
 
     /// What the machine has reason to believe is on the disk.
     pub fn written(&self) -> Option<&Journal> {
-        self.disk.as_deref().filter(|_| !self.disk_is_stale)
+        self.disk.as_deref().filter(|_| self.unwritten.is_none())
     }
 
     /// Whether this answers a request that was given up.

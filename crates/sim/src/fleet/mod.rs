@@ -41,6 +41,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use machine::journal::Journal;
 use machine::report::Report;
 use machine::settings::Settings;
 use machine::{Effect, Event, Time};
@@ -282,15 +283,14 @@ impl Fleet {
             return;
         }
         self.start_with_faults(host);
-        self.resume(host);
+        self.resume(host, self.hosts[host].disk.clone());
     }
 
-    /// The daemon begins a life, from what is on its disk.
-    fn resume(&mut self, host: usize) {
+    /// The daemon begins a life, from that journal.
+    fn resume(&mut self, host: usize, journal: Option<Box<Journal>>) {
         let now = self.now;
         self.hosts[host].start(now);
-        self.judge.started(host, now, self.hosts[host].disk.as_deref());
-        let journal = self.hosts[host].disk.clone();
+        self.judge.started(host, now, journal.as_deref());
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);
     }

@@ -75,7 +75,8 @@ impl Fleet {
         self.after(until, Step::ClockSet { host });
     }
 
-    /// The clock is set right. The daemon sees that, and starts again within its process, from its journal.
+    /// The clock is set right. The daemon sees that, and starts again within its process, from the last journal
+    /// that it made, whether or not it is on the disk.
     pub(super) fn set_clock(&mut self, host: usize) {
         if self.hosts[host].gone {
             return;
@@ -87,7 +88,8 @@ impl Fleet {
         if self.hosts[host].machine.is_some() {
             self.hosts[host].stop();
             self.judge.stopped(host);
-            self.resume(host);
+            let this = &self.hosts[host];
+            self.resume(host, this.unwritten.clone().or_else(|| this.disk.clone()));
         }
     }
 }

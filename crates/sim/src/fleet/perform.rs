@@ -64,15 +64,15 @@ impl Fleet {
     /// The result of an effect, and how long it takes to come back. `None` where it comes later, or never.
     fn perform(&mut self, host: usize, effect: Effect) -> Option<(Duration, Event)> {
         let (delay, event) = match effect {
-            Effect::WriteJournal { id, .. }
+            Effect::WriteJournal { id, journal }
                 if self.hosts[host].disk_refuses || self.strikes(Fault::JournalRefused) =>
             {
-                self.hosts[host].disk_is_stale = true;
+                self.hosts[host].unwritten = Some(journal);
                 (Duration::ZERO, Event::JournalFailed { id, why: "the disk refuses it".to_owned() })
             }
             Effect::WriteJournal { id, journal } => {
                 self.hosts[host].disk = Some(journal);
-                self.hosts[host].disk_is_stale = false;
+                self.hosts[host].unwritten = None;
                 (Duration::ZERO, Event::JournalWritten { id })
             }
             // It had left when it was canceled, or it had not.

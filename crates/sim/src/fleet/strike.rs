@@ -173,14 +173,13 @@ impl Fleet {
 
     /// What the daemon finds when it comes back: its journal, or none; and its clock.
     pub(super) fn start_with_faults(&mut self, host: usize) {
-        let stale = self.hosts[host].disk_is_stale;
+        let stale = self.hosts[host].unwritten.take().is_some();
         let lost = self.hosts[host].disk.is_some() && self.strikes(Fault::JournalLost);
         if lost {
             self.tell(host, || "the journal is lost".to_owned());
             self.hosts[host].disk = None;
         }
         if lost || stale {
-            self.hosts[host].disk_is_stale = false;
             self.hosts[host].forgetful = true;
             self.hosts[host].has_forgotten = true;
             self.hosts[host].is_astray = true;
