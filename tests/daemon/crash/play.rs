@@ -234,8 +234,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
         Drain::Withdrawn => {
             set_agent(stage, AgentMode::Fails(503));
             set_target(stage, "Standby");
-            disk.says("the hook", |journal| action(journal).is_some_and(|action| action.hook.is_some()))
-                .await;
+            disk.says("the drain", |journal| journal.drain.is_some()).await;
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
             disk.says("draining", |journal| journal.agents.iter().all(is_draining)).await;
