@@ -111,6 +111,25 @@ async fn wrong_values() {
     }
 }
 
+/// Keys that are right alone, and wrong beside another one.
+#[tokio::test]
+async fn keys_that_contradict() {
+    let cases = [
+        (
+            "[agent]\nurl = \"http://127.0.0.1:8080\"\nuser = \"worker\"\n",
+            ["`agent.user`", "set `agent.unix`"],
+        ),
+        (
+            "[agent]\nunix = \"/run/one.sock\"\n[control]\nsocket = \"/run/one.sock\"\n",
+            ["`agent.unix` and `control.socket`", "/run/one.sock"],
+        ),
+    ];
+    for (text, expected) in cases {
+        let told = told_of(text).await;
+        assert!(expected.iter().all(|word| told.contains(word)), "{expected:?}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn not_toml() {
     let cases: [(&[u8], &str); 6] = [
