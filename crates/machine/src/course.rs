@@ -1,6 +1,7 @@
 //! Begins and ends drains: at a new notice, at the last one's end, when the action is over.
 
 use super::Machine;
+use super::action::GroupSource;
 use super::agent::AgentTrack;
 use super::drain::Drain;
 use super::effect::CompletionResult;
@@ -35,12 +36,28 @@ fn begin(machine: &mut Machine, reason: Reason) {
 /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
 pub(super) fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     let known = machine.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
-    let reason = Reason::AutoscalingTermination;
-    let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, machine.turn.now);
-    machine.notices.tell_action(&mut machine.turn, told);
+    let reason = tell_of_termination(machine);
     machine.turn.forget_denials();
     machine.drain = Some(Drain::released(known, since, beat, &mut machine.turn, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
+}
+
+/// Auto Scaling says that another group takes the instance away: what was done for the first one's action, or by the word
+/// of a message that named a group which it is not in, says nothing of this one.
+pub(super) fn begin_in_other_group(machine: &mut Machine) {
+    let reason = tell_of_termination(machine);
+    begin(machine, reason);
+    if let (Some(drain), Some(group)) = (&mut machine.drain, &machine.group) {
+        drain.action.learn_group(&mut machine.turn, group, GroupSource::AutoScaling);
+    }
+}
+
+/// Auto Scaling itself has told of a termination.
+fn tell_of_termination(machine: &mut Machine) -> Reason {
+    let reason = Reason::AutoscalingTermination;
+    let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, machine.turn.now);
+    machine.notices.tell_action(&mut machine.turn, told);
+    reason
 }
 
 /// No notice is in force any more: the instance stays.

@@ -257,7 +257,7 @@ impl Machine {
         if let Some(watch) = &mut drain.watch
             && watch.awaits_description(id)
         {
-            let seen = watch.on_instance(&mut self.turn, id, &result, deaf);
+            let seen = watch.on_instance(&mut self.turn, id, drain.action.group(), &result, deaf);
             return self.on_seen(seen);
         }
         // Auto Scaling and IMDS agree that it serves: what comes after that is a new notice.
@@ -278,6 +278,7 @@ impl Machine {
                 self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
                 self.notices.withdraw_action(&mut self.turn);
             }
+            Some(Seen::OtherGroup) => course::begin_in_other_group(self),
             Some(Seen::NewAction { since, beat }) => course::begin_released(self, since, beat),
         }
     }

@@ -28,6 +28,8 @@ const LOOK_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 pub(super) enum Seen {
     /// The instance serves again.
     InService,
+    /// Another group than the one whose action is over takes the instance away.
+    OtherGroup,
     /// A new action waits.
     NewAction {
         /// The last try that found none: it waits since then at the earliest.
@@ -90,11 +92,12 @@ impl Watch {
         self.probe.awaits(id)
     }
 
-    /// Takes in what Auto Scaling says of the instance.
+    /// Takes in what Auto Scaling says of the instance. `group` is the one whose action is over.
     pub fn on_instance(
         &mut self,
         turn: &mut Turn,
         id: EffectId,
+        group: Option<&str>,
         result: &Result<Option<DescribedInstance>, CallError>,
         deaf: bool,
     ) -> Option<Seen> {
@@ -123,6 +126,9 @@ impl Watch {
             turn.report(Report::Retained);
         }
         self.waits = matches!(standing, Standing::TooEarly | Standing::Waiting);
+        if self.waits && group.is_some_and(|group| group != instance.group) {
+            return Some(Seen::OtherGroup);
+        }
         // At rest in the warm pool; IMDS tells when it leaves.
         self.over = !deaf
             && !self.retained

@@ -123,6 +123,8 @@ pub struct Bench {
     pub hooks: Option<Result<Vec<Hook>, CallError>>,
     /// What DescribeAutoScalingInstances says of the instance; `None`: no answer.
     pub state: Option<&'static str>,
+    /// The group that it says the instance is in.
+    pub group: &'static str,
     /// Everything that was asked for.
     pub log: Vec<(Time, Effect)>,
     /// Everything that people were told.
@@ -145,6 +147,7 @@ impl Bench {
             journal: None,
             hooks: Some(Ok(vec![hook("drain", 300)])),
             state: Some("Terminating"),
+            group: "workers",
             log: Vec::new(),
             reports: Vec::new(),
             answers: Vec::new(),
@@ -221,7 +224,7 @@ impl Bench {
             }
             Effect::DescribeInstance { id } => self.state.map(|state| {
                 let instance =
-                    DescribedInstance { group: "workers".to_owned(), lifecycle_state: state.to_owned() };
+                    DescribedInstance { group: self.group.to_owned(), lifecycle_state: state.to_owned() };
                 Event::InstanceDescribed { id: *id, result: Ok(Some(instance)) }
             }),
             Effect::AskAgent { .. }

@@ -1,6 +1,6 @@
 //! The daemon is killed at every stage of a drain, and goes on with it.
 
-use super::super::effect::CompletionResult;
+use super::super::effect::{CompletionResult, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{Body, LifecycleMessage};
@@ -204,4 +204,24 @@ fn second_termination_that_the_journal_lacks() {
     bench.run(15);
     bench.beat(Ok(()));
     assert_eq!(bench.drains_started(), 3);
+}
+
+/// The action of one group is over. The daemon starts again and looks at the instance: another group takes it away, and
+/// that group's action waits. That is a drain of its own, with calls that name the other group.
+#[test]
+fn termination_by_another_group_than_the_last_drains() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    bench.group = "others";
+    bench.run(15);
+    assert_eq!(bench.drains_started(), 2);
+    assert_eq!(bench.machine.status().group.as_deref(), Some("others"));
+    assert_eq!(
+        bench.count(|effect| matches!(effect, Effect::DescribeHooks { group, .. } if group == "others")),
+        1
+    );
 }

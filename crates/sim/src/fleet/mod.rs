@@ -309,10 +309,13 @@ impl Fleet {
     /// Hands an event to a machine, after the last of the polls that it has skipped.
     fn feed(&mut self, host: usize, event: Event) {
         self.catch_up(host);
+        // IMDS is asked about interruptions every few seconds, also where the fleet skips polls.
         let tells =
             matches!(event, Event::MessagesReceived { .. }) && self.plan.faults.is_on(Fault::FalseMessage);
+        if tells && self.now >= self.hosts[host].imds_silent_until {
+            self.tell_news(host);
+        }
         self.hand_in(host, self.now, event);
-        // IMDS is asked about interruptions every few seconds.
         if tells {
             let next = self.hosts[host].next_poll(self.now, POLL);
             self.plan_poll(host, next);

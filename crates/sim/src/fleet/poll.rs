@@ -62,7 +62,7 @@ impl Fleet {
     }
 
     /// What IMDS says of interruptions and maintenance, where a run has anything that it could contradict.
-    fn tell_news(&mut self, host: usize) {
+    pub(super) fn tell_news(&mut self, host: usize) {
         let on = |fault| self.plan.faults.is_on(fault);
         let (alarms, maintenance) = (on(Fault::FalseMessage), on(Fault::Maintenance));
         if alarms && self.hosts[host].spot.is_none() {
