@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self as configuration, Config, Flag, Loaded};
 use crate::daemon::client;
-use crate::daemon::control::{Answer, Request};
+use crate::daemon::control::Request;
 use output::put_line;
 
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
@@ -105,13 +105,11 @@ async fn order(source: &Source, request: Request) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match client::ask(&loaded.config.control.socket, request).await {
-        Ok(Answer::Done(what)) => {
+    match client::order(&loaded.config.control.socket, request).await {
+        Ok(what) => {
             put_line(&what);
             ExitCode::SUCCESS
         }
-        Ok(Answer::Refused(why)) => failed(&why),
-        Ok(Answer::Status(_)) => failed(&"the daemon has answered something else than what it was asked"),
         Err(error) => failed(&error),
     }
 }

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use super::output::{put, put_line, whole};
 use super::{Source, failed};
 use crate::clock::Clock;
-use crate::daemon::client::{self, AskError};
-use crate::daemon::control::{Answer, Request};
+use crate::daemon::client;
 use machine::Time;
 use machine::notice::Reason;
 use machine::status::{AgentLine, State, Status};
@@ -26,7 +25,7 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(loaded) => loaded.config,
         Err(code) => return code,
     };
-    match ask(&config.control.socket).await {
+    match client::status(&config.control.socket).await {
         Ok(status) if args.json => match serde_json::to_string(&status) {
             Ok(line) => put_line(&line),
             Err(error) => return failed(&error),
@@ -35,16 +34,6 @@ pub async fn run(args: Args) -> ExitCode {
         Err(error) => return failed(&error),
     }
     ExitCode::SUCCESS
-}
-
-/// Asks the daemon how things stand.
-pub async fn ask(socket: &std::path::Path) -> Result<Status, AskError> {
-    match client::ask(socket, Request::Status).await? {
-        Answer::Status(status) => Ok(*status),
-        Answer::Done(text) | Answer::Refused(text) => {
-            Err(AskError::Broken(socket.to_owned(), std::io::Error::other(text)))
-        }
-    }
 }
 
 /// A line on where the instance stands, and a row for each thing that is known.

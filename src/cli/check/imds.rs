@@ -51,7 +51,8 @@ async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part
     }
     match &role {
         Ok(Some(role)) => found.push_str(&format!(", role {role}")),
-        Ok(None) | Err(_) => found.push_str(", no role"),
+        Ok(None) => found.push_str(", no role"),
+        Err(error) => found.push_str(&format!(", role unknown ({error})")),
     }
     let mut part = Part::ok("IMDS", found);
     if let Some(id) = config.instance.id.as_ref().filter(|id| **id != identity.instance_id) {

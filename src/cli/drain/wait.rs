@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::output::put_line;
-use crate::cli::status::{ask, headline};
+use crate::cli::status::headline;
 use crate::cli::{Source, failed};
 use crate::daemon::client;
-use crate::daemon::control::{Answer, Request};
+use crate::daemon::control::Request;
 use machine::journal::Outcome;
 use machine::status::{State, Status};
 
@@ -26,12 +26,8 @@ pub async fn run(source: &Source) -> ExitCode {
         Err(code) => return code,
     };
     let socket = &config.control.socket;
-    match client::ask(socket, Request::Drain).await {
-        Ok(Answer::Done(what)) => put_line(&what),
-        Ok(Answer::Refused(why)) => return failed(&why),
-        Ok(Answer::Status(_)) => {
-            return failed(&"the daemon has answered something else than what it was asked");
-        }
+    match client::order(socket, Request::Drain).await {
+        Ok(what) => put_line(&what),
         Err(error) => return failed(&error),
     }
     follow(socket).await
@@ -41,7 +37,7 @@ async fn follow(socket: &Path) -> ExitCode {
     let mut in_vain = 0;
     let mut told = String::new();
     loop {
-        match ask(socket).await {
+        match client::status(socket).await {
             Ok(status) => {
                 if in_vain > 0 {
                     eprintln!("drainhook: the daemon answers again");
