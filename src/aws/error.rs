@@ -1,7 +1,6 @@
 //! What follows from a failed call to AWS: the one place that classifies them.
 
 use std::error::Error;
-use std::iter::successors;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -9,7 +8,7 @@ use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::connector::Failure;
-use crate::http::causes;
+use crate::http::{causes, find};
 use formats::text::printable;
 use machine::event::{CallError, CallErrorKind};
 
@@ -71,7 +70,7 @@ const NO_CREDENTIALS: (CallErrorKind, &str) = (
 
 /// Whether no credentials could be had. The causes further down may be anything: credentials come over HTTP too.
 fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
-    successors(Some(error), |&error| error.source()).any(|cause| cause.is::<CredentialsError>())
+    find::<CredentialsError>(error).is_some()
 }
 
 fn is_of_sdk(error: &ConnectorError) -> bool {

@@ -46,9 +46,7 @@ pub enum AskError {
     #[error("the daemon has not answered on {0}: {1}; its log may say why (journalctl -u drainhook)")]
     Broken(PathBuf, io::Error),
     /// Something else answered, or another version.
-    #[error(
-        "unexpected answer on {0}: {1}; is it an older daemon? restart it (systemctl restart drainhook)"
-    )]
+    #[error("unexpected answer on {0}: {1}; is it an older daemon? restart it (systemctl restart drainhook)")]
     Malformed(PathBuf, serde_json::Error),
 }
 
