@@ -10,9 +10,8 @@ use aws_sdk_sqs::types::{
 
 use super::clients::Clients;
 use super::error::classify;
-use formats::imds::is_text;
 use formats::message;
-use formats::text::printable;
+use formats::text::{is_text, printable};
 use machine::Time;
 use machine::event::{CallError, CallErrorKind};
 use machine::message::Message;

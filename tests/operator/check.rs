@@ -111,10 +111,8 @@ async fn agents_that_cannot_be_connected_to() {
 #[tokio::test]
 async fn tokens_and_fields() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let server = Server::start(|_| {
-        crate::support::ok(r#"{"state":"serving","gauges":{"p99":"fast"}}"#)
-    })
-    .await;
+    let server =
+        Server::start(|_| crate::support::ok(r#"{"state":"serving","gauges":{"p99":"fast"}}"#)).await;
     let token = stage.folder.path().join("token");
     std::fs::write(&token, "open-sesame").expect("written");
     let file = token.display().to_string();
