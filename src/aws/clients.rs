@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 pub use super::connector::RESPONSE_MAX;
 use super::connector::{self, Ways};
+use super::error::unsent;
 use super::{queue_url, roots};
 use crate::http::causes;
 use machine::event::{CallError, CallErrorKind};
@@ -139,15 +140,14 @@ impl Clients {
         let config = loader.load().await;
         // The SDK reads neither.
         ways.trust(roots::bundle(setting(&config, "AWS_CA_BUNDLE", "ca_bundle")));
-        let unsent = |message| CallError { kind: CallErrorKind::Unsent, message };
         match config.region().map(AsRef::as_ref) {
             Some(region) if is_region(region) => Ok(Clients::from_config(config, settings)),
             Some(region) => Err(unsent(format!(
                 "{region:?} is not an AWS Region; expected one such as eu-west-1: check AWS_REGION"
             ))),
-            None => Err(unsent(
-                "no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION".to_owned(),
-            )),
+            None => {
+                Err(unsent("no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION"))
+            }
         }
     }
 

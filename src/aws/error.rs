@@ -1,6 +1,7 @@
 //! What follows from a failed call to AWS: the one place that classifies them.
 
 use std::error::Error;
+use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -61,6 +62,26 @@ where
     };
     let cause = causes(error);
     CallError { kind, message: format!("{}: {cause}; {advice}", call) }
+}
+
+/// A call that cannot be sent.
+pub fn unsent(message: impl Into<String>) -> CallError {
+    CallError { kind: CallErrorKind::Unsent, message: message.into() }
+}
+
+/// One call, within its time limit.
+pub async fn within<T>(
+    limit: Duration,
+    call: &str,
+    result: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(limit, result).await.unwrap_or_else(|_| {
+        let message = format!(
+            "{call}: no answer within {limit:?}; can the instance reach the service's endpoint (a NAT gateway, or a VPC \
+             endpoint)?"
+        );
+        Err(CallError { kind: CallErrorKind::Unanswered, message })
+    })
 }
 
 const NO_CREDENTIALS: (CallErrorKind, &str) = (

@@ -72,7 +72,7 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
 async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part, Option<String>) {
     let known = config.lifecycle.group.clone().or_else(|| identity.group.clone());
     if identity.instance_id.is_empty() {
-        return (Part::skipped("group", "not asked: nobody says which instance this is"), known);
+        return (Part::skipped("group", "not asked: the instance id is unknown"), known);
     }
     let call = clients.describe_instance(&identity.instance_id);
     match within("autoscaling:DescribeAutoScalingInstances", call).await {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::daemon::identity;
 use machine::event::TargetState;
 
-const NOT_HEARD: &str = "no notice can be heard: mend that, or set queue.url";
+const NOT_HEARD: &str = "no notice can reach the daemon: fix that, or set queue.url";
 
 /// Asks for all that the daemon needs of it. An instance whose id nobody knows has an empty one.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
@@ -37,7 +37,7 @@ fn silent(config: &Config, error: &ImdsError, known: bool) -> Part {
         ),
         None => part.failed(format!("without IMDS and without a queue, {NOT_HEARD}")),
     };
-    if known { part } else { part.failed("nobody says which instance this is: set instance.id") }
+    if known { part } else { part.failed("the instance id is unknown: set instance.id") }
 }
 
 async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part {

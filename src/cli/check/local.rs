@@ -63,7 +63,7 @@ pub async fn journal(config: &Config, instance_id: &str) -> Part {
         Ok(Some(journal)) => whose(part, &journal, instance_id),
         Ok(None) => part,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            part.warning(format!("the journal in it is of no use and will be set aside: {error}"))
+            part.warning(format!("the journal in it cannot be used and will be set aside: {error}"))
         }
         // A folder that cannot be written has said enough.
         Err(_) if part.state == State::Failed => part,
@@ -94,7 +94,7 @@ fn probe(folder: &Path) -> Part {
         return match rustix::fs::access(&above, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => part,
             Err(error) => part.warning(format!(
-                "{}: {error}; whoever starts the daemon has to make it, as systemd does (StateDirectory)",
+                "{}: {error}; create it before the daemon starts, as systemd does (StateDirectory)",
                 above.display()
             )),
         };

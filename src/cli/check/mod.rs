@@ -17,14 +17,14 @@ mod queue;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::Source;
 use super::output::{put, put_line};
-use crate::aws::local::simulation;
+use super::{Source, simulated};
+use crate::aws;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::daemon::settings;
 pub use local::agents;
-use machine::event::{CallError, CallErrorKind};
+use machine::event::CallError;
 use part::table;
 pub use part::{Part, State};
 
@@ -87,8 +87,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     let (daemon, agents, (journal, imds, remote)) =
         tokio::join!(local::daemon(config), local::agents(config), remote);
     let mut configuration = local::configuration(loaded);
-    let simulation = config.simulation.clock.map(|_| simulation(|name| std::env::var(name).ok()));
-    if let Some(Err(why)) = simulation {
+    if let Err(why) = simulated(config) {
         configuration = configuration.failed(why);
     }
     let mut parts = vec![configuration, journal, daemon, imds];
@@ -98,12 +97,6 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
 }
 
 /// One call, within its time limit.
-async fn within<T>(action: &str, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
-    tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| {
-        let message = format!(
-            "{action}: no answer within {CALL_LIMIT:?}; can the instance reach the service's endpoint (a NAT gateway, or \
-             a VPC endpoint)?"
-        );
-        Err(CallError { kind: CallErrorKind::Unanswered, message })
-    })
+async fn within<T>(call: &str, result: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    aws::within(CALL_LIMIT, call, result).await
 }

@@ -54,13 +54,13 @@ async fn follow(socket: &Path) -> ExitCode {
             }
             Err(error) if in_vain == LOOKS_IN_VAIN_MAX => {
                 return failed(&format!(
-                    "given up, though the drain may go on: when the daemon is started, it does; {error}"
+                    "stopped waiting; the drain continues when the daemon restarts; {error}"
                 ));
             }
             Err(error) => {
                 if in_vain == 0 {
                     eprintln!(
-                        "drainhook: {error}; if it is being restarted it goes on with the drain: waiting"
+                        "drainhook: {error}; waiting for the daemon, which continues the drain when it restarts"
                     );
                 }
                 in_vain += 1;
@@ -78,10 +78,10 @@ fn end(status: &Status) -> Option<ExitCode> {
         (State::Ended, _) => {
             let why = status.last_error.as_ref().map_or("", |error| error.what.as_str());
             let why = if why.is_empty() { String::new() } else { format!("; the last error was: {why}") };
-            Some(failed(&format!("the agents have not drained{why}")))
+            Some(failed(&format!("the agents did not drain{why}")))
         }
-        (State::Serving | State::Returning, _) => Some(failed(
-            &"no drain is under way any more: it was cancelled, or the daemon has lost its journal",
-        )),
+        (State::Serving | State::Returning, _) => {
+            Some(failed(&"the drain is no longer under way: it was canceled, or the daemon lost its journal"))
+        }
     }
 }
