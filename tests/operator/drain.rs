@@ -64,7 +64,7 @@ async fn restart_while_somebody_waits() {
     stage.until("a POST", told).await;
     daemon.kill().await;
     // It may have been killed with a question of theirs before it.
-    waiting.logged(&["if it is being restarted", "waiting"]).await;
+    waiting.logged(&["waiting for the daemon"]).await;
     let daemon = stage.daemon().await;
     waiting.logged(&["the daemon answers again"]).await;
     assert_eq!(waiting.exit().await.code(), Some(0), "{}", waiting.log());
