@@ -65,7 +65,7 @@ impl Ways {
 
     /// Names the bundle. No https request leaves before.
     pub fn trust(&self, bundle: Option<PathBuf>) {
-        // It is named once, by whoever made this.
+        // `Clients::connect` names it once.
         let _ = self.bundle.set(bundle);
     }
 }

@@ -68,7 +68,7 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
     (parts, hooks)
 }
 
-/// Which group the instance is in, and whether everybody agrees.
+/// The group that the instance is in, by Auto Scaling, IMDS and the configuration.
 async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part, Option<String>) {
     let known = config.lifecycle.group.clone().or_else(|| identity.group.clone());
     if identity.instance_id.is_empty() {

@@ -9,7 +9,7 @@ use machine::event::TargetState;
 
 const NOT_HEARD: &str = "no notice can reach the daemon: fix that, or set queue.url";
 
-/// Asks for all that the daemon needs of it. An instance whose id nobody knows has an empty one.
+/// Asks for all that the daemon needs of it. The id is empty where it is unknown.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
     let found = match Imds::new(Settings::from_env(), clock) {
         Ok(mut imds) => imds.identity().await.map(|identity| (imds, identity)),

@@ -215,7 +215,7 @@ enum SimulateError {
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]
     Daemon(std::io::Error),
-    #[error("the daemon has ended by itself ({status}); its log:\n{log}")]
+    #[error("the daemon exited unexpectedly ({status}); its log:\n{log}")]
     DaemonEnded { status: std::process::ExitStatus, log: String },
     #[error("interrupted")]
     Interrupted,

@@ -78,7 +78,7 @@ async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request
     }
 }
 
-/// Refuses a call that nobody is allowed. A batch needs the permission of what it does many times; IAM writes actions
+/// Refuses a call that is denied to everyone. A batch needs the permission of what it does many times; IAM writes actions
 /// of SQS in small letters.
 fn permit(shared: &Shared, operation: &str, input: &Value, request: &Request) -> Result<(), ApiError> {
     let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
