@@ -10,7 +10,7 @@ use sim::world::{ActionResult, AgentMode, Happening, HookSpec, ImdsMode, WorldCo
 
 use crate::support::command::{Ran, run};
 use crate::support::daemon::{Stage, Variables, completed, told, worked};
-use crate::support::{Server, answer, nobody, tls};
+use crate::support::{Request, Server, answer, nobody, ok, tls};
 use crate::{named, stuck_world, world};
 
 /// What credentials are where IMDS gives none.
@@ -154,6 +154,19 @@ async fn imds() {
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_imds_mode(now, &instance, ImdsMode::WithoutTargetState));
     expect(&stage, &[], "IMDS", "failed", "set queue.url").await;
+}
+
+/// IMDS answers nonsense for the role. That is no instance without a role.
+#[tokio::test]
+async fn a_role_that_is_unknown() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let imds = stage.service.endpoints(&stage.instance()).expect("it listens").imds;
+    let is_role = |request: &Request| request.line() == "GET /latest/meta-data/iam/security-credentials/";
+    let imds = Server::before(&imds, move |request| is_role(request).then(|| ok("<html>"))).await;
+    let settings = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url.as_str()), KEYS[0], KEYS[1]];
+    let ran = expect(&stage, &settings, "IMDS", "ok", "").await;
+    let found = row(&ran, "IMDS")["found"].to_string();
+    assert!(found.contains("role unknown (") && found.contains("expected the name of a role"), "{found}");
 }
 
 #[tokio::test]
