@@ -52,9 +52,17 @@ pub(crate) async fn read_capped(mut response: Response, max: usize) -> Result<Ve
     Ok(body)
 }
 
+/// The first cause of this type, the error itself included. An I/O error hides the one that it wraps from `source`.
+pub(crate) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|cause| {
+        let wrapped = || cause.downcast_ref::<io::Error>()?.get_ref();
+        cause.downcast_ref().or_else(|| find(wrapped()?))
+    })
+}
+
 /// The first I/O error among the causes of an error.
-pub(crate) fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+pub(crate) fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    find::<io::Error>(error).map(io::Error::kind)
 }
 
 /// An error with its causes, without the URL: whoever tells it has told that already.
@@ -72,6 +80,7 @@ pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     printable(&causes.join(": "), CAUSES_MAX)
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// An error and its causes.
+pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     successors(Some(error), |&error| error.source())
 }

@@ -229,5 +229,5 @@ fn daemon_that_dies() {
     assert_eq!(output.status.code(), Some(1));
     // Its log is shown, for whoever wants to know why.
     let told = stderr(&output);
-    assert!(told.contains("the daemon has ended by itself") && told.contains("watching"), "{told}");
+    assert!(told.contains("the daemon exited unexpectedly") && told.contains("watching"), "{told}");
 }

@@ -292,6 +292,13 @@ async fn queue_calls() {
     let missing =
         clients.sqs.receive_message().queue_url(format!("{}x", url)).send().await.expect_err("no such queue");
     assert!(missing.as_service_error().expect("AWS answered").is_queue_does_not_exist());
+    for many in [-1, 0, 11] {
+        let refused = clients.sqs.receive_message().queue_url(&url).max_number_of_messages(many).send().await;
+        let expected = format!(
+            "Value {many} for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."
+        );
+        assert_eq!(message(refused.expect_err("out of range")).1, expected);
+    }
     let too_long = clients.sqs.receive_message().queue_url(&url).wait_time_seconds(21).send().await;
     assert_eq!(
         message(too_long.expect_err("out of range")).1,

@@ -6,15 +6,14 @@ use aws_sdk_autoscaling::types::LifecycleHook;
 
 use super::clients::Clients;
 use super::error::classify;
-use formats::imds::{NAME_MAX, STATE_MAX, is_text};
+use formats::imds::{NAME_MAX, STATE_MAX};
+use formats::text::is_text;
 use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use machine::hook::global_timeout;
 
 /// What Auto Scaling uses for a hook without one.
 const HEARTBEAT_TIMEOUT_DEFAULT_S: i32 = 3600;
-
-/// The longest global timeout, in seconds: 48 hours. A shorter one is 100 heartbeat timeouts.
-const GLOBAL_TIMEOUT_MAX_S: i32 = 172_800;
 
 impl Clients {
     /// RecordLifecycleActionHeartbeat: the action then expires one heartbeat timeout from now.
@@ -90,8 +89,7 @@ impl Whose<'_> {
 fn read_hook(call: &str, hook: &LifecycleHook) -> Result<Hook, CallError> {
     let name = hook.lifecycle_hook_name().filter(|name| is_text(name, NAME_MAX));
     let name = name.ok_or_else(|| incomplete(call, "a hook without a name"))?;
-    let heartbeat_s = hook.heartbeat_timeout().unwrap_or(HEARTBEAT_TIMEOUT_DEFAULT_S);
-    let global_s = hook.global_timeout().unwrap_or(heartbeat_s.saturating_mul(100).min(GLOBAL_TIMEOUT_MAX_S));
+    let heartbeat_timeout = seconds(hook.heartbeat_timeout().unwrap_or(HEARTBEAT_TIMEOUT_DEFAULT_S));
     let default_result = match hook.default_result() {
         Some("CONTINUE") => CompletionResult::Continue,
         // ABANDON is what AWS uses where none was given.
@@ -100,8 +98,8 @@ fn read_hook(call: &str, hook: &LifecycleHook) -> Result<Hook, CallError> {
     Ok(Hook {
         name: name.to_owned(),
         terminating: hook.lifecycle_transition() == Some("autoscaling:EC2_INSTANCE_TERMINATING"),
-        heartbeat_timeout: seconds(heartbeat_s),
-        global_timeout: seconds(global_s),
+        heartbeat_timeout,
+        global_timeout: hook.global_timeout().map_or_else(|| global_timeout(heartbeat_timeout), seconds),
         default_result,
         notification_target: hook.notification_target_arn().map(str::to_owned),
     })

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 pub use super::connector::RESPONSE_MAX;
 use super::connector::{self, Ways};
+use super::error::unsent;
 use super::{queue_url, roots};
 use crate::http::causes;
 use machine::event::{CallError, CallErrorKind};
@@ -93,7 +94,7 @@ impl KeptClients {
                 Ok(Some(clients)) => clients,
                 Ok(None) | Err(_) => return Ok(Arc::clone(&old.clients)),
             },
-            None => self.connect().await?,
+            None => Clients::connect(&self.settings).await?,
         };
         let clients = Arc::new(clients);
         *kept = Some(Kept { clients: Arc::clone(&clients), refused: false, drains });
@@ -102,27 +103,9 @@ impl KeptClients {
 
     /// New clients, if they find credentials.
     async fn with_credentials(&self) -> Option<Clients> {
-        let clients = self.connect().await.ok()?;
+        let clients = Clients::connect(&self.settings).await.ok()?;
         clients.access_key_id().await.is_ok().then_some(clients)
     }
-
-    async fn connect(&self) -> Result<Clients, CallError> {
-        let clients = Clients::connect(&self.settings).await;
-        // Without a Region nothing can ever be sent: it is looked for again at the next call.
-        match clients.region() {
-            Some(region) if is_region(region) => Ok(clients),
-            Some(region) => Err(unsent(&format!(
-                "{region:?} is not an AWS Region; expected one such as eu-west-1: check AWS_REGION"
-            ))),
-            None => {
-                Err(unsent("no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION"))
-            }
-        }
-    }
-}
-
-fn unsent(message: &str) -> CallError {
-    CallError { kind: CallErrorKind::Unsent, message: message.to_owned() }
 }
 
 /// Whether a text can be a part of a service's host name.
@@ -141,7 +124,9 @@ pub struct Clients {
 
 impl Clients {
     /// Finds Region, endpoints and credentials' source as every AWS SDK program does. It may ask IMDS for the Region.
-    pub async fn connect(settings: &Settings) -> Self {
+    ///
+    /// Without a Region nothing can ever be sent: that is an error, and the next call looks for one again.
+    pub async fn connect(settings: &Settings) -> Result<Self, CallError> {
         let ways = Ways::from_env(&settings.allow_http);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(connector::http_client(Arc::clone(&ways)))
@@ -155,7 +140,15 @@ impl Clients {
         let config = loader.load().await;
         // The SDK reads neither.
         ways.trust(roots::bundle(setting(&config, "AWS_CA_BUNDLE", "ca_bundle")));
-        Clients::from_config(config, settings)
+        match config.region().map(AsRef::as_ref) {
+            Some(region) if is_region(region) => Ok(Clients::from_config(config, settings)),
+            Some(region) => Err(unsent(format!(
+                "{region:?} is not an AWS Region; expected one such as eu-west-1: check AWS_REGION"
+            ))),
+            None => {
+                Err(unsent("no AWS Region was found: neither AWS_REGION nor IMDS names one; set AWS_REGION"))
+            }
+        }
     }
 
     /// Clients for a configuration made elsewhere. It should have [`http_client`] as its HTTP client.

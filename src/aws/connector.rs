@@ -5,7 +5,6 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::iter::successors;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -26,11 +25,11 @@ use hyper_util::client::legacy;
 use reqwest::Url;
 use tokio::sync::OnceCell;
 
-use super::local::PlainHttp;
+use super::local::{PlainHttp, PlainHttpRefused};
 use super::proxy::{self, Proxy};
 use super::roots;
 use super::success::{self, Expected, Success};
-use crate::http::causes;
+use crate::http::{causes, chain, find, io_kind};
 
 /// The longest answer that is read: a message of the queue, 1 MiB, however JSON escapes it. Where ten together are more,
 /// the machine asks for fewer.
@@ -66,7 +65,7 @@ impl Ways {
 
     /// Names the bundle. No https request leaves before.
     pub fn trust(&self, bundle: Option<PathBuf>) {
-        // It is named once, by whoever made this.
+        // `Clients::connect` names it once.
         let _ = self.bundle.set(bundle);
     }
 }
@@ -233,44 +232,70 @@ fn explain(error: &(dyn Error + 'static), is_proxied: bool) -> (String, &'static
     if !unsent {
         return (causes(error), "it may have taken effect", false);
     }
-    let chain = || successors(Some(error), |&error| error.source());
-    let io = chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).next();
-    let told = causes(error).to_ascii_lowercase();
-    let (why, advice) = if told.contains("timed out") || told.contains("timeout") {
-        ("no connection in time".to_owned(), UNREACHED)
-    } else if told.contains("plain http") {
-        (causes_from(error, "plain HTTP"), NOT_SENT)
-    } else if told.contains("dns") || told.contains("lookup address") || told.contains("resolve") {
-        (causes(error), "it was not sent; check the Region, the endpoint, and the instance's DNS resolver")
-    } else if told.contains("certificate") {
-        (
-            causes(error),
-            "it was not sent; where a proxy inspects TLS, set AWS_CA_BUNDLE to a file with its CA certificate",
-        )
-    } else if is_proxied {
-        (
-            causes(error),
-            "it was not sent; check HTTPS_PROXY and NO_PROXY, and that the proxy lets this host through",
-        )
-    } else {
-        match io {
-            Some(io::ErrorKind::ConnectionRefused) => (
-                "connection refused".to_owned(),
-                "it was not sent; nothing is listening there: check the endpoint",
-            ),
-            _ => (causes(error), UNREACHED),
+    if let Some(refused) = find::<PlainHttpRefused>(error) {
+        return (refused.to_string(), NOT_SENT, true);
+    }
+    let (why, advice) = match find::<rustls::Error>(error) {
+        Some(tls) => (causes(tls), advice_on_tls(tls)),
+        None => {
+            let why = reason(error);
+            let advice = if is_proxied { advice_on_proxy(&why) } else { advice_on_way(error) };
+            (why, advice)
         }
     };
     (why, advice, true)
 }
 
-const UNREACHED: &str = "it was not sent; check the way to it: a NAT gateway or a VPC endpoint, the security groups, a proxy \
-                         (HTTPS_PROXY)";
+/// What happened, without what says nothing to people.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let told = causes(error);
+    let in_lowercase = told.to_ascii_lowercase();
+    if in_lowercase.contains("timed out") || in_lowercase.contains("timeout") {
+        return "no connection in time".to_owned();
+    }
+    match io_kind(error) {
+        Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+        _ => told,
+    }
+}
 
-/// The causes from the first that starts so: what the HTTP client puts around them says nothing.
-fn causes_from(error: &(dyn Error + 'static), start: &str) -> String {
-    let mut chain = successors(Some(error), |&error| error.source());
-    chain
-        .find(|cause| cause.to_string().starts_with(start))
-        .map_or_else(|| causes(error), ToString::to_string)
+fn advice_on_tls(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+    match error {
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            "it was not sent; another server answered in its place: check the endpoint, where its name leads, and the proxy"
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            "it was not sent; where a proxy inspects TLS, set AWS_CA_BUNDLE to a file with its CA certificate"
+        }
+        _ => "it was not sent; check that the endpoint and the proxy speak TLS",
+    }
+}
+
+/// The proxy resolves the name of the endpoint and connects to it; this machine does so for the proxy alone. The HTTP
+/// client keeps the type of its errors about proxies to itself.
+fn advice_on_proxy(why: &str) -> &'static str {
+    if why.contains("tunnel error: unsuccessful") {
+        "it was not sent; the proxy refused: let it connect to this host, or add the host to NO_PROXY"
+    } else if why.contains("tunnel error: proxy authorization required") {
+        "it was not sent; the proxy wants other credentials: check the user and the password in HTTPS_PROXY"
+    } else {
+        "it was not sent; check HTTPS_PROXY and NO_PROXY, and that the proxy can be reached"
+    }
+}
+
+fn advice_on_way(error: &(dyn Error + 'static)) -> &'static str {
+    // The HTTP client keeps the type of this error to itself.
+    if chain(error).any(|cause| cause.to_string() == "dns error") {
+        return "it was not sent; check the Region, the endpoint, and the instance's DNS resolver";
+    }
+    match io_kind(error) {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            "it was not sent; nothing is listening there: check the endpoint"
+        }
+        _ => {
+            "it was not sent; check the way to it: a NAT gateway or a VPC endpoint, the security groups, a proxy \
+             (HTTPS_PROXY)"
+        }
+    }
 }

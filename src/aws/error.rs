@@ -1,7 +1,7 @@
 //! What follows from a failed call to AWS: the one place that classifies them.
 
 use std::error::Error;
-use std::iter::successors;
+use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::connector::Failure;
-use crate::http::causes;
+use crate::http::{causes, find};
 use formats::text::printable;
 use machine::event::{CallError, CallErrorKind};
 
@@ -64,6 +64,26 @@ where
     CallError { kind, message: format!("{}: {cause}; {advice}", call) }
 }
 
+/// A call that cannot be sent.
+pub fn unsent(message: impl Into<String>) -> CallError {
+    CallError { kind: CallErrorKind::Unsent, message: message.into() }
+}
+
+/// One call, within its time limit.
+pub async fn within<T>(
+    limit: Duration,
+    call: &str,
+    result: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(limit, result).await.unwrap_or_else(|_| {
+        let message = format!(
+            "{call}: no answer within {limit:?}; can the instance reach the service's endpoint (a NAT gateway, or a VPC \
+             endpoint)?"
+        );
+        Err(CallError { kind: CallErrorKind::Unanswered, message })
+    })
+}
+
 const NO_CREDENTIALS: (CallErrorKind, &str) = (
     CallErrorKind::Credentials,
     "it was not sent; give the instance a role (an instance profile), and let the daemon reach IMDS",
@@ -71,7 +91,7 @@ const NO_CREDENTIALS: (CallErrorKind, &str) = (
 
 /// Whether no credentials could be had. The causes further down may be anything: credentials come over HTTP too.
 fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
-    successors(Some(error), |&error| error.source()).any(|cause| cause.is::<CredentialsError>())
+    find::<CredentialsError>(error).is_some()
 }
 
 fn is_of_sdk(error: &ConnectorError) -> bool {

@@ -80,7 +80,7 @@ pub enum ImdsError {
         /// Why.
         why: String,
     },
-    /// Nobody listens there.
+    /// Nothing is listening there.
     #[error("{tried}: connection refused; is this an EC2 instance?")]
     Refused {
         /// The request.

@@ -18,3 +18,5 @@ mod queue_url;
 mod roots;
 pub mod sqs;
 mod success;
+
+pub(crate) use error::{unsent, within};

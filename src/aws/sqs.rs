@@ -10,9 +10,8 @@ use aws_sdk_sqs::types::{
 
 use super::clients::Clients;
 use super::error::classify;
-use formats::imds::is_text;
 use formats::message;
-use formats::text::printable;
+use formats::text::{is_text, printable};
 use machine::Time;
 use machine::event::{CallError, CallErrorKind};
 use machine::message::Message;
@@ -36,7 +35,8 @@ pub const RECEIPT_MAX: usize = 2048;
 const REASON_MAX: usize = 100;
 
 impl Clients {
-    /// ReceiveMessage, of `most` messages at most. Once it is sent it must be awaited: its messages are hidden whether or not anybody reads them.
+    /// ReceiveMessage, of `most` messages at most. Once sent, it must be awaited: SQS hides its messages even if the answer
+    /// is not read.
     pub async fn receive(
         &self,
         queue_url: &str,
@@ -145,7 +145,7 @@ fn read(message: SqsMessage) -> Option<Message> {
     })
 }
 
-/// Rounded up: a message that comes back too early costs everybody a receive.
+/// Rounded up: a message that comes back too early costs every instance a receive.
 fn whole_seconds(duration: Duration, max: Duration) -> i32 {
     let seconds = duration.min(max).as_millis().div_ceil(1000);
     i32::try_from(seconds).unwrap_or(i32::MAX)

@@ -3,10 +3,7 @@
 //! An answer in XML names the call in its outermost element. Some answers of SQS have no document: those show by
 //! their header that they are AWS's. `x-amzn-RequestId` is not relied on, because some proxies strip it.
 
-use formats::text::printable;
-
-/// How much of an answer that is not AWS's is told, in characters.
-const START_MAX: usize = 60;
+use formats::text::quote;
 
 /// What a call's success looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,26 +45,29 @@ pub(super) struct Success<'a> {
 pub(super) fn flaw(expected: &Expected, success: &Success<'_>) -> Option<String> {
     let text = String::from_utf8_lossy(success.body);
     let text = text.trim();
-    let start = || printable(text, START_MAX);
-    let not_aws = "so it was not AWS that answered; check the proxy and the endpoint";
+    let got = || quote(text.as_bytes());
+    let advice = "something other than AWS answered; check the proxy and the endpoint";
     match expected {
         Expected::Xml { root } if root_name(text) != Some(root) => {
-            Some(format!("answered 200 with {:?} in place of a {root}, {not_aws}", start()))
+            Some(format!("a success with {} in place of a {root}: {advice}", got()))
         }
-        Expected::Json if !is_json(success, text) => Some(format!(
-            "answered 200 without a request id and with {:?} in place of JSON, {not_aws}",
-            start()
-        )),
+        Expected::Json if !is_json(success, text) => {
+            let unmarked = if is_marked(success) { "" } else { " without the headers of SQS" };
+            Some(format!("a success{unmarked} with {} in place of a JSON object: {advice}", got()))
+        }
         // The SDK would take it for a shorter list.
         Expected::Xml { .. } | Expected::Json | Expected::Anything => {
-            is_cut(text).then(|| "answered 200 with XML whose end is missing".to_owned())
+            is_cut(text).then(|| "a success with XML whose end is missing".to_owned())
         }
     }
 }
 
 fn is_json(success: &Success<'_>, text: &str) -> bool {
-    let is_marked = success.has_request_id || success.content_type.starts_with("application/x-amz-json");
-    is_marked && (text.is_empty() || text.starts_with('{'))
+    is_marked(success) && (text.is_empty() || text.starts_with('{'))
+}
+
+fn is_marked(success: &Success<'_>) -> bool {
+    success.has_request_id || success.content_type.starts_with("application/x-amz-json")
 }
 
 /// The name of the outermost element.
@@ -143,5 +143,19 @@ mod tests {
             let success = Success { has_request_id, content_type, body: body.as_bytes() };
             assert_eq!(flaw(expected, &success).is_none(), is_aws, "{expected:?} {content_type} {body}");
         }
+    }
+
+    /// The quoted start is escaped once, and the reason says what is missing.
+    #[test]
+    fn what_is_told() {
+        let told = |has_request_id, body: &str| {
+            let success = Success { has_request_id, content_type: "text/html", body: body.as_bytes() };
+            flaw(&Expected::Json, &success).expect("a flaw")
+        };
+        let page = "<a b='c'>\u{1b}";
+        let quoted = r#"with "<a b='c'>\u{1b}" in place of a JSON object: "#;
+        assert!(told(true, page).starts_with(&format!("a success {quoted}")), "{}", told(true, page));
+        let unmarked = format!("a success without the headers of SQS {quoted}");
+        assert!(told(false, page).starts_with(&unmarked), "{}", told(false, page));
     }
 }

@@ -16,9 +16,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::aws::local;
 use crate::config::{self as configuration, Config, Flag, Loaded};
 use crate::daemon::client;
-use crate::daemon::control::{Answer, Request};
+use crate::daemon::control::Request;
 use output::put_line;
 
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
@@ -41,9 +42,9 @@ enum Command {
     Run(run::Args),
     /// Play a scale-in on this machine: simulated AWS, sample agent, the real daemon
     Simulate(simulate::Args),
-    /// Say what is configured and whether each part answers
+    /// Check what is configured and whether each part answers
     Check(check::Args),
-    /// Say what the daemon of this machine is doing now
+    /// Show what the daemon of this machine is doing now
     Status(status::Args),
     /// Drain by hand
     Drain(drain::Args),
@@ -97,6 +98,23 @@ impl Source {
             ExitCode::from(EX_CONFIG)
         })
     }
+
+    /// The same for a command that drains: it may go by a simulated clock in a simulation only.
+    fn load_to_drain(&self, flags: &[Flag]) -> Result<Config, ExitCode> {
+        let config = self.load(flags)?.config;
+        match simulated(&config) {
+            Ok(()) => Ok(config),
+            Err(why) => {
+                eprintln!("drainhook: {why}");
+                Err(ExitCode::from(EX_CONFIG))
+            }
+        }
+    }
+}
+
+/// Refuses a simulated clock unless IMDS and AWS are simulated, too.
+fn simulated(config: &Config) -> Result<(), String> {
+    config.simulation.clock.map_or(Ok(()), |_| local::simulation(|name| std::env::var(name).ok()))
 }
 
 /// Asks the daemon to do something, and says what it has done.
@@ -105,13 +123,11 @@ async fn order(source: &Source, request: Request) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match client::ask(&loaded.config.control.socket, request).await {
-        Ok(Answer::Done(what)) => {
+    match client::order(&loaded.config.control.socket, request).await {
+        Ok(what) => {
             put_line(&what);
             ExitCode::SUCCESS
         }
-        Ok(Answer::Refused(why)) => failed(&why),
-        Ok(Answer::Status(_)) => failed(&"the daemon has answered something else than what it was asked"),
         Err(error) => failed(&error),
     }
 }

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{EX_CONFIG, Source, failed};
-use crate::aws::local;
+use super::{Source, failed};
 use crate::daemon;
 use crate::telemetry::log;
 
@@ -14,15 +13,10 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    let config = match args.source.load(&[]) {
-        Ok(loaded) => loaded.config,
+    let config = match args.source.load_to_drain(&[]) {
+        Ok(config) => config,
         Err(code) => return code,
     };
-    let variable = |name: &str| std::env::var(name).ok();
-    if let Some(Err(why)) = config.simulation.clock.map(|_| local::simulation(variable)) {
-        eprintln!("drainhook: {why}");
-        return ExitCode::from(EX_CONFIG);
-    }
     log::start(&config.log);
     match daemon::run(config).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use super::output::{put, put_line, whole};
 use super::{Source, failed};
 use crate::clock::Clock;
-use crate::daemon::client::{self, AskError};
-use crate::daemon::control::{Answer, Request};
+use crate::daemon::client;
 use machine::Time;
 use machine::notice::Reason;
 use machine::status::{AgentLine, State, Status};
@@ -26,7 +25,7 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(loaded) => loaded.config,
         Err(code) => return code,
     };
-    match ask(&config.control.socket).await {
+    match client::status(&config.control.socket).await {
         Ok(status) if args.json => match serde_json::to_string(&status) {
             Ok(line) => put_line(&line),
             Err(error) => return failed(&error),
@@ -35,16 +34,6 @@ pub async fn run(args: Args) -> ExitCode {
         Err(error) => return failed(&error),
     }
     ExitCode::SUCCESS
-}
-
-/// Asks the daemon how things stand.
-pub async fn ask(socket: &std::path::Path) -> Result<Status, AskError> {
-    match client::ask(socket, Request::Status).await? {
-        Answer::Status(status) => Ok(*status),
-        Answer::Done(text) | Answer::Refused(text) => {
-            Err(AskError::Broken(socket.to_owned(), std::io::Error::other(text)))
-        }
-    }
 }
 
 /// A line on where the instance stands, and a row for each thing that is known.
@@ -64,7 +53,7 @@ fn summary(status: &Status, now: Time) -> String {
     }
     row("hook", hook(status, now));
     row("heartbeats", heartbeats(status, now));
-    row("IMDS", status.imds_silent.then(|| "has been silent for a minute or more".to_owned()));
+    row("IMDS", status.imds_silent.then(|| "no answer for a minute or more".to_owned()));
     row("waits for", Some(waits_for(status)));
     row(
         "last error",
@@ -103,17 +92,17 @@ fn waits_for(status: &Status) -> String {
         State::Completing if status.wait_since.is_none() => {
             "Terminating:Wait: the lifecycle action is completed then".to_owned()
         }
-        State::Completing => "Auto Scaling to take the completion".to_owned(),
+        State::Completing => "Auto Scaling to accept the completion".to_owned(),
         State::Ended if status.reason == Some(Reason::Operator) => {
             "drainhook drain --cancel, or the end of the instance".to_owned()
         }
         State::Ended => "the end of the instance, or the end of the notice".to_owned(),
-        State::Returning => format!("{} to take the way back (DELETE)", names()),
+        State::Returning => format!("{} to acknowledge DELETE /drain", names()),
     }
 }
 
 fn agent_line(agent: &AgentLine) -> String {
-    let state = if agent.state == "unknown" { "has not answered yet" } else { &agent.state };
+    let state = if agent.state == "unknown" { "no answer yet" } else { &agent.state };
     let in_flight = agent.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
     let detail = agent.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
     format!("{}: {state}{in_flight}{detail}", agent.name)
@@ -247,8 +236,11 @@ i-0123456789abcdef0 of group workers: draining, 3 in flight
             (Status { state: State::Noticed, ..before_wait() }, "the agents are told then"),
             (Status { agents: drained(), hook: None, ..draining() }, "the name of the lifecycle hook"),
             (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
-            (Status { state: State::Completing, agents: drained(), ..draining() }, "to take the completion"),
-            (Status { state: State::Returning, ..serving() }, "worker to take the way back"),
+            (
+                Status { state: State::Completing, agents: drained(), ..draining() },
+                "to accept the completion",
+            ),
+            (Status { state: State::Returning, ..serving() }, "worker to acknowledge DELETE /drain"),
             (
                 Status { state: State::Ended, reason: Some(Reason::Operator), ..draining() },
                 "drainhook drain --cancel",
@@ -258,7 +250,7 @@ i-0123456789abcdef0 of group workers: draining, 3 in flight
                 Status { hook_problem: Some("two hooks".to_owned()), ..draining() },
                 "none to complete: two hooks",
             ),
-            (Status { imds_silent: true, ..serving() }, "IMDS        has been silent"),
+            (Status { imds_silent: true, ..serving() }, "IMDS        no answer for"),
         ];
         for (status, expected) in cases {
             let text = summary(&status, NOW);

@@ -73,6 +73,14 @@ pub struct Flag {
     pub text: String,
 }
 
+impl Flag {
+    /// `--agent`: a URL, or the absolute path of a Unix socket.
+    pub fn agent(address: String) -> Self {
+        let name = if address.starts_with('/') { "unix" } else { "url" };
+        Flag { section: "agent", name, flag: "--agent", text: address }
+    }
+}
+
 /// A value that somebody set.
 #[derive(Debug, Clone)]
 pub(super) struct Given {

@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 
 use super::control::{Answer, Request};
 use formats::text::printable;
+use machine::status::Status;
 
 /// How long the daemon may take to answer, in real time: it does so between two effects.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -37,20 +38,42 @@ pub enum AskError {
     Denied(PathBuf),
     /// The daemon that made the socket is gone.
     #[error("connection refused: no daemon is listening on {0}; start it (systemctl start drainhook)")]
-    NobodyListens(PathBuf),
+    NotListening(PathBuf),
+    /// The daemon refused the request, or is not ready for it. Its words.
+    #[error("{0}")]
+    Refused(String),
     /// The connection could not be made, or broke.
     #[error("the daemon has not answered on {0}: {1}; its log may say why (journalctl -u drainhook)")]
     Broken(PathBuf, io::Error),
     /// Something else answered, or another version.
-    #[error(
-        "{0} has answered what no daemon of this version answers: {1}; is it an older daemon? restart it \
-         (systemctl restart drainhook)"
-    )]
+    #[error("unexpected answer on {0}: {1}; is it an older daemon? restart it (systemctl restart drainhook)")]
     Malformed(PathBuf, serde_json::Error),
 }
 
+/// Asks the daemon how things stand.
+pub async fn status(socket: &Path) -> Result<Status, AskError> {
+    match ask(socket, Request::Status).await? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Refused(why) => Err(AskError::Refused(why)),
+        Answer::Done(_) => Err(mismatched(socket)),
+    }
+}
+
+/// Asks the daemon to do something, and returns what it has done.
+pub async fn order(socket: &Path, request: Request) -> Result<String, AskError> {
+    match ask(socket, request).await? {
+        Answer::Done(what) => Ok(what),
+        Answer::Refused(why) => Err(AskError::Refused(why)),
+        Answer::Status(_) => Err(mismatched(socket)),
+    }
+}
+
+fn mismatched(socket: &Path) -> AskError {
+    AskError::Malformed(socket.to_owned(), serde::de::Error::custom("the answer to another request"))
+}
+
 /// Sends one request, and waits for its answer.
-pub async fn ask(socket: &Path, request: Request) -> Result<Answer, AskError> {
+async fn ask(socket: &Path, request: Request) -> Result<Answer, AskError> {
     let path = || socket.to_owned();
     let exchange = async {
         let mut stream = UnixStream::connect(socket).await?;
@@ -68,7 +91,7 @@ pub async fn ask(socket: &Path, request: Request) -> Result<Answer, AskError> {
             return Err(match error.kind() {
                 io::ErrorKind::NotFound => AskError::NoSocket(path()),
                 io::ErrorKind::PermissionDenied => AskError::Denied(path()),
-                io::ErrorKind::ConnectionRefused => AskError::NobodyListens(path()),
+                io::ErrorKind::ConnectionRefused => AskError::NotListening(path()),
                 _ => AskError::Broken(path(), error),
             });
         }

@@ -7,9 +7,10 @@ use super::journal::Writer;
 use crate::agent::http::Agent;
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::KeptClients;
+use crate::aws::{unsent, within};
 use crate::clock::Clock;
 use machine::effect::{AgentRequest, EffectId};
-use machine::event::{AgentAnswer, CallError, CallErrorKind};
+use machine::event::{AgentAnswer, CallError};
 use machine::journal::Journal;
 use machine::{Effect, Event};
 
@@ -18,7 +19,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The least that a heartbeat is given: under a simulator's clock, the machine's own limit can be too short for any
 /// real network.
-const HEARTBEAT_LIMIT_LEAST: Duration = Duration::from_secs(1);
+const HEARTBEAT_LIMIT_MIN: Duration = Duration::from_secs(1);
 
 /// A receive may last as long as the queue may hold it, and so much longer.
 const RECEIVE_GRACE: Duration = Duration::from_secs(10);
@@ -63,7 +64,7 @@ impl Performer {
             Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
             Effect::Heartbeat { id, action, limit } => {
-                let limit = self.clock.real(limit).clamp(HEARTBEAT_LIMIT_LEAST, CALL_LIMIT);
+                let limit = self.clock.real(limit).clamp(HEARTBEAT_LIMIT_MIN, CALL_LIMIT);
                 let call = self
                     .aws
                     .call(|aws| async move { aws.heartbeat(&action, Whose::Instance(instance_id)).await });
@@ -135,23 +136,4 @@ impl Performer {
         };
         Event::AgentAnswered { id, answer: agent.ask(&request, &self.instance_id, limit).await }
     }
-}
-
-async fn within<T>(
-    limit: Duration,
-    what: &str,
-    call: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, CallError> {
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(CallError {
-            kind: CallErrorKind::Unanswered,
-            message: format!(
-                "{what}: no answer within {limit:?}; can the instance reach the service's endpoint?"
-            ),
-        })
-    })
-}
-
-fn unsent(message: &str) -> CallError {
-    CallError { kind: CallErrorKind::Unsent, message: message.to_owned() }
 }

@@ -16,6 +16,9 @@ use super::xml::{leaf, list, node, optional};
 
 pub(super) const NAMESPACE: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
 const HEARTBEAT_TIMEOUT_SECS: u64 = 3600;
+const GROUPS_PAGE_MAX: usize = 100;
+const INSTANCES_PAGE_MAX: usize = 50;
+const ACTIVITIES_PAGE_MAX: usize = 100;
 
 /// What a call answers inside its `…Result` element. `None` where it has none.
 type Output = Option<String>;
@@ -60,9 +63,7 @@ pub(super) fn envelope(params: &Params, output: &Output, id: &str) -> String {
 
 fn create_group(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let name = params.required("AutoScalingGroupName")?.to_owned();
-    params.required("MinSize")?;
-    params.required("MaxSize")?;
-    let min = params.parsed("MinSize")?.unwrap_or_default();
+    let (min, max) = (params.number("MinSize")?, params.number("MaxSize")?);
     let prefixes = params.structures("LifecycleHookSpecificationList", "LifecycleHookName");
     let hooks = prefixes.iter().map(|prefix| hook(params, prefix, None)).collect::<Result<_, _>>()?;
     let retention = "InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon";
@@ -71,7 +72,7 @@ fn create_group(world: &mut World, now: Time, params: &Params) -> Result<Output,
     let spec = GroupSpec {
         name,
         min,
-        max: params.parsed("MaxSize")?.unwrap_or_default(),
+        max,
         desired: params.parsed("DesiredCapacity")?.unwrap_or(min),
         load_balanced: load_balancers.iter().any(|prefix| params.any(prefix)),
         retain_on_abandon: params.optional(retention) == Some("retain"),
@@ -81,10 +82,9 @@ fn create_group(world: &mut World, now: Time, params: &Params) -> Result<Output,
 }
 
 fn set_desired_capacity(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
-    params.required("DesiredCapacity")?;
-    let desired = params.parsed("DesiredCapacity")?;
+    let desired = params.number("DesiredCapacity")?;
     let group = params.required("AutoScalingGroupName")?;
-    world.set_desired_capacity(now, group, desired.unwrap_or_default()).map(|()| None)
+    world.set_desired_capacity(now, group, desired).map(|()| None)
 }
 
 fn put_hook(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
@@ -180,8 +180,7 @@ fn action_result(params: &Params, name: &str) -> Result<ActionResult, ApiError> 
 
 fn terminate_instance(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let id = params.required("InstanceId")?;
-    params.required("ShouldDecrementDesiredCapacity")?;
-    let decrement = params.parsed("ShouldDecrementDesiredCapacity")?.unwrap_or_default();
+    let decrement = params.number("ShouldDecrementDesiredCapacity")?;
     let activity = world.terminate_instance(now, id, decrement)?;
     Ok(Some(activity.map(|activity| node("Activity", [write_activity(&activity)])).unwrap_or_default()))
 }
@@ -189,7 +188,7 @@ fn terminate_instance(world: &mut World, now: Time, params: &Params) -> Result<O
 fn describe_groups(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let groups = world.describe_groups(now, &params.list("AutoScalingGroupNames"))?;
     let (region, account) = (world.config().region.clone(), world.config().account.clone());
-    let (page, next) = page(&groups, params, 100)?;
+    let (page, next) = page(&groups, params, GROUPS_PAGE_MAX)?;
     let write = |group: &GroupView| write_group(group, &region, &account);
     Ok(Some(list("AutoScalingGroups", page.iter().map(write)) + &next))
 }
@@ -234,7 +233,7 @@ fn write_group(group: &GroupView, region: &str, account: &str) -> String {
 
 fn describe_instances(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let instances = world.describe_instances(now, &params.list("InstanceIds"))?;
-    let (page, next) = page(&instances, params, 50)?;
+    let (page, next) = page(&instances, params, INSTANCES_PAGE_MAX)?;
     // Groups show `Healthy` and this call `HEALTHY`: so it was recorded.
     let write = |instance: &InstanceView| {
         leaf("AutoScalingGroupName", &instance.group) + &write_instance(instance, "HEALTHY")
@@ -258,7 +257,7 @@ fn describe_activities(world: &mut World, now: Time, params: &Params) -> Result<
     let mut activities = world.describe_activities(now, params.optional("AutoScalingGroupName"))?;
     let ids = params.list("ActivityIds");
     activities.retain(|activity| ids.is_empty() || ids.contains(&activity.id));
-    let (page, next) = page(&activities, params, 100)?;
+    let (page, next) = page(&activities, params, ACTIVITIES_PAGE_MAX)?;
     Ok(Some(list("Activities", page.iter().map(write_activity)) + &next))
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
     answer.header("x-amzn-requestid", id)
 }
 
-/// Refuses a call of Auto Scaling that nobody is allowed. Describing calls know no resources.
+/// Refuses a call of Auto Scaling that is denied to everyone. Describing calls have no resource.
 fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), ApiError> {
     let call = params.optional("Action").unwrap_or_default();
     let action = format!("autoscaling:{call}");
@@ -72,12 +72,12 @@ pub fn permissions() -> Vec<String> {
     autoscaling.chain(sqs.map(|(call, _)| format!("sqs:{call}"))).collect()
 }
 
-/// Whether an IAM action is one that nobody is allowed.
+/// Whether an IAM action is denied to everyone.
 pub(super) fn denied(shared: &Shared, action: &str) -> bool {
     shared.with(|world, _| world.config().denied.iter().any(|denied| denied == action))
 }
 
-/// The ARN of an instance's role, or of whoever is none.
+/// The ARN of an instance's role, or of a user where the caller is no instance.
 pub(super) fn caller_arn(shared: &Shared, instance: Option<&str>) -> String {
     let account = shared.with(|world, _| world.config().account.clone());
     match instance {

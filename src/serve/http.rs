@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -15,6 +16,9 @@ use tokio::task::JoinSet;
 
 /// SQS takes messages of up to 1 MiB, which JSON can make longer.
 const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// How long to wait after a connection could not be accepted, in real time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A request whose body has been read.
 #[derive(Debug)]
@@ -63,11 +67,12 @@ where
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // An accept fails when the process is short of file descriptors; the others go on meanwhile.
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve_connection(stream, handler.clone()));
-                } else {
-                    tokio::task::yield_now().await;
+                match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(serve_connection(stream, handler.clone()));
+                    }
+                    // Short of file descriptors, most likely, and it would fail again at once.
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 }
             }
             Some(_) = connections.join_next() => {}

@@ -34,6 +34,12 @@ impl Params {
         })
     }
 
+    /// A number or a truth value that must be there.
+    pub(super) fn number<T: FromStr + Default>(&self, name: &str) -> Result<T, ApiError> {
+        self.required(name)?;
+        Ok(self.parsed(name)?.unwrap_or_default())
+    }
+
     /// A number or a truth value.
     pub(super) fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.optional(name) else { return Ok(None) };

@@ -123,7 +123,7 @@ impl Service {
 }
 
 impl Shared {
-    /// Brings the world up to now, hands it to `visit`, and tells everybody if it has changed.
+    /// Brings the world up to now, hands it to `visit`, and notifies all subscribers if it has changed.
     pub(super) fn with<T>(&self, visit: impl FnOnce(&mut World, Time) -> T) -> T {
         // A visitor that panicked has left a world that is still worth looking at.
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);

@@ -99,7 +99,7 @@ async fn answers_without_the_request_ids_header() {
     stage.until_ended_well(&[]).await;
     let heartbeats = aws.count(is_heartbeat);
     assert!((1..=10).contains(&heartbeats), "{heartbeats} heartbeats in 12 minutes");
-    assert!(!daemon.log().contains("it was not AWS"), "{}", daemon.log());
+    assert!(!daemon.log().contains("other than AWS"), "{}", daemon.log());
 }
 
 /// The environment names an endpoint for Auto Scaling and none for SQS, as with a VPC endpoint or a queue of another

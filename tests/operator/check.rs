@@ -10,6 +10,7 @@ use sim::world::{ActionResult, AgentMode, Happening, HookSpec, ImdsMode, WorldCo
 
 use crate::support::command::{Ran, run};
 use crate::support::daemon::{Stage, Variables, completed, told, worked};
+use crate::support::{Request, Server, answer, nobody, ok, tls};
 use crate::{named, stuck_world, world};
 
 /// What credentials are where IMDS gives none.
@@ -79,7 +80,7 @@ async fn agents() {
     expect(&stage, &[], "agent", "failed", "docs/agent-protocol.md").await;
     set(AgentMode::Fails(500));
     expect(&stage, &[], "agent", "failed", "accepts connections, but").await;
-    let unused = crate::support::nobody().await;
+    let unused = nobody().await;
     let down =
         expect(&stage, &[("DRAINHOOK_AGENT__URL", &unused)], "agent", "failed", "start the agent").await;
     let found = row(&down, "agent")["found"].to_string();
@@ -110,10 +111,8 @@ async fn agents_that_cannot_be_connected_to() {
 #[tokio::test]
 async fn tokens_and_fields() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let server = crate::support::Server::start(|_| {
-        crate::support::ok(r#"{"state":"serving","gauges":{"p99":"fast"}}"#)
-    })
-    .await;
+    let server =
+        Server::start(|_| crate::support::ok(r#"{"state":"serving","gauges":{"p99":"fast"}}"#)).await;
     let token = stage.folder.path().join("token");
     std::fs::write(&token, "open-sesame").expect("written");
     let file = token.display().to_string();
@@ -129,7 +128,7 @@ async fn tokens_and_fields() {
 /// `GET` on the path of the drain would drain such an agent.
 #[tokio::test]
 async fn an_agent_that_get_drains() {
-    let server = crate::support::Server::start(|_| crate::support::ok("{}")).await;
+    let server = Server::start(|_| crate::support::ok("{}")).await;
     let stage = Stage::new(1, world(3, 30)).await;
     let settings = [("DRAINHOOK_AGENT__URL", server.url.as_str()), ("DRAINHOOK_AGENT__METHOD", "GET")];
     expect(&stage, &settings, "agent", "skipped", "").await;
@@ -157,6 +156,19 @@ async fn imds() {
     expect(&stage, &[], "IMDS", "failed", "set queue.url").await;
 }
 
+/// IMDS answers nonsense for the role. That is no instance without a role.
+#[tokio::test]
+async fn a_role_that_is_unknown() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let imds = stage.service.endpoints(&stage.instance()).expect("it listens").imds;
+    let is_role = |request: &Request| request.line() == "GET /latest/meta-data/iam/security-credentials/";
+    let imds = Server::before(&imds, move |request| is_role(request).then(|| ok("<html>"))).await;
+    let settings = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url.as_str()), KEYS[0], KEYS[1]];
+    let ran = expect(&stage, &settings, "IMDS", "ok", "").await;
+    let found = row(&ran, "IMDS")["found"].to_string();
+    assert!(found.contains("role unknown (") && found.contains("expected the name of a role"), "{found}");
+}
+
 #[tokio::test]
 async fn another_instances_id() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -168,7 +180,7 @@ async fn another_instances_id() {
 #[tokio::test]
 async fn no_region_and_no_credentials() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let unused = crate::support::nobody().await;
+    let unused = nobody().await;
     let settings = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", unused.as_str()), KEYS[0], KEYS[1]];
     let mut variables = variables(&stage, &settings);
     variables.remove("AWS_REGION");
@@ -180,13 +192,50 @@ async fn no_region_and_no_credentials() {
 
     let settings = [("AWS_EC2_METADATA_DISABLED", "true")];
     expect(&stage, &settings, "credentials", "failed", "an instance profile").await;
+    // The daemon refuses it, too.
+    let settings = [("AWS_REGION", "eu west 1")];
+    expect(&stage, &settings, "credentials", "failed", "is not an AWS Region").await;
+}
+
+/// Another server than AWS answers there: its certificate is for another name.
+#[tokio::test]
+async fn a_certificate_for_another_name() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let aws = format!("https://127.0.0.2:{}", tls::at("127.0.0.2", stage.service.aws_url()).await);
+    let settings = [("AWS_ENDPOINT_URL", aws.as_str()), ("AWS_CA_BUNDLE", tls::AUTHORITY)];
+    let ran = expect(&stage, &settings, "group", "warning", "another server answered in its place").await;
+    let advice = row(&ran, "group")["advice"].to_string();
+    assert!(advice.contains(&aws) && !advice.contains("DNS resolver"), "{advice}");
+}
+
+/// The proxy refuses, wants credentials, has no address, or is not there. The endpoint is not at fault.
+#[tokio::test]
+async fn proxies() {
+    let stage = Stage::new(1, world(3, 30)).await;
+    let refuses = Server::start(|_| answer(403, &[], "")).await.url;
+    let wants_credentials = Server::start(|_| answer(407, &[], "")).await.url;
+    for (proxy, expected) in [
+        (refuses, "the proxy refused: let it connect to this host"),
+        (wants_credentials, "the proxy wants other credentials"),
+        ("http://proxy.invalid:3128".to_owned(), "that the proxy can be reached"),
+        (nobody().await, "connection refused; it was not sent; check HTTPS_PROXY"),
+    ] {
+        let settings = [
+            ("AWS_ENDPOINT_URL", "https://aws.test:8443"),
+            ("AWS_CA_BUNDLE", tls::AUTHORITY),
+            ("HTTPS_PROXY", &proxy),
+        ];
+        let ran = expect(&stage, &settings, "group", "warning", expected).await;
+        let advice = row(&ran, "group")["advice"].to_string();
+        assert!(advice.contains("https://aws.test:8443 through the proxy"), "{advice}");
+    }
 }
 
 /// Nothing can be asked by https, and the table says what to install.
 #[tokio::test]
 async fn no_root_certificates() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let aws = crate::support::nobody().await.replace("http:", "https:");
+    let aws = nobody().await.replace("http:", "https:");
     let settings = [
         ("AWS_ENDPOINT_URL", aws.as_str()),
         ("SSL_CERT_FILE", "/dev/null"),

@@ -35,7 +35,7 @@ async fn not_drained_in_time() {
     let _daemon = stage.daemon_with(&[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "90s")]).await;
     let variables = stage.variables(&stage.instance());
     let ran = run(&variables, &["drain", "--wait"]).await;
-    ran.failed("the agents have not drained");
+    ran.failed("the agents did not drain");
     assert!(ran.out.ends_with("drain ended: deadline\n"), "{ran:?}");
     // What did not succeed is tried anew.
     run(&variables, &["drain"]).await.done("drain started");
@@ -50,7 +50,7 @@ async fn withdrawn_while_somebody_waits() {
     let mut waiting = waiter(&variables);
     stage.until("work that is done", worked).await;
     run(&variables, &["drain", "--cancel"]).await.done("canceled");
-    waiting.logged(&["no drain is under way any more"]).await;
+    waiting.logged(&["the drain is no longer under way"]).await;
     assert_eq!(waiting.exit().await.code(), Some(1));
 }
 
@@ -64,7 +64,7 @@ async fn restart_while_somebody_waits() {
     stage.until("a POST", told).await;
     daemon.kill().await;
     // It may have been killed with a question of theirs before it.
-    waiting.logged(&["if it is being restarted", "waiting"]).await;
+    waiting.logged(&["waiting for the daemon"]).await;
     let daemon = stage.daemon().await;
     waiting.logged(&["the daemon answers again"]).await;
     assert_eq!(waiting.exit().await.code(), Some(0), "{}", waiting.log());
@@ -76,15 +76,31 @@ fn waiter(variables: &Variables) -> Daemon {
     Daemon::spawn_as(command.args(["drain", "--wait"]), variables)
 }
 
-/// Nothing but the simulated time: no daemon, no AWS.
+/// Nothing but the simulated time, which is refused beside the real AWS: no daemon, and nothing listens at AWS's
+/// endpoints.
 fn alone(stage: &Stage) -> Variables {
-    let variables = stage.variables(&stage.instance());
-    let clock = "DRAINHOOK_SIMULATION__CLOCK";
-    variables.into_iter().filter(|(name, _)| *name == clock).collect()
+    let mut variables = stage.variables(&stage.instance());
+    variables.retain(|name, _| *name == "DRAINHOOK_SIMULATION__CLOCK");
+    for endpoint in ["AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"] {
+        variables.insert(endpoint, "http://127.0.0.1:1".to_owned());
+    }
+    variables
 }
 
 fn agent(stage: &Stage) -> String {
     stage.service.endpoints(&stage.instance()).expect("it listens").agent
+}
+
+/// A simulated clock beside the real AWS would end the drain too soon.
+#[tokio::test]
+async fn a_simulated_clock_beside_the_real_aws() {
+    let mut stage = Stage::new(10, world(3, 10)).await;
+    let mut variables = alone(&stage);
+    variables.remove("AWS_ENDPOINT_URL");
+    let ran = run(&variables, &["drain", "--agent", &agent(&stage)]).await;
+    assert_eq!(ran.code, Some(78), "{ran:?}");
+    assert!(ran.err.contains("AWS_ENDPOINT_URL is not set"), "{ran:?}");
+    assert_eq!(stage.count(told), 0);
 }
 
 #[tokio::test]
@@ -115,7 +131,7 @@ async fn agent_that_does_not_drain() {
     let agent = agent(&stage);
     let variables = alone(&stage);
     let late = run(&variables, &["drain", "--agent", &agent, "--timeout", "90s"]).await;
-    late.failed("the agent has not drained in time");
+    late.failed("the agent did not drain by its deadline");
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_agent_mode(now, &instance, AgentMode::Fails(404)));
     let grace = ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "10s".to_owned());

@@ -43,6 +43,13 @@ async fn a_daemon_without_an_instance() {
     for args in [["status"], ["drain"]] {
         run(&variables, &args).await.failed("IMDS has not yet said which instance this is");
     }
+    let ran = run(&variables, &["check", "--json"]).await;
+    let row = crate::check::row(&ran, "daemon");
+    assert_eq!(
+        (row["state"].as_str(), row["found"].as_str()),
+        (Some("failed"), Some("running, but not ready"))
+    );
+    assert!(row["advice"].to_string().contains("IMDS has not yet said"), "{row}");
 }
 
 /// Something listens there that says nothing, or nonsense.

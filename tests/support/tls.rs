@@ -17,12 +17,17 @@ const KEY: &[u8] = include_bytes!("../fixtures/tls/server-key.pem");
 /// Listens with TLS, and passes everything on to `target`, a URL. Returns the port. Its task ends with the test's
 /// runtime.
 pub async fn before(target: &str) -> u16 {
+    at("127.0.0.1", target).await
+}
+
+/// The same at an address of the caller's. The certificate is for `localhost` and 127.0.0.1.
+pub async fn at(address: &str, target: &str) -> u16 {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
     let config = ServerConfig::builder().with_no_client_auth();
     let config = config.with_single_cert(vec![certificate], key).expect("they belong together");
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let listener = TcpListener::bind((address, 0)).await.expect("loopback");
     let port = listener.local_addr().expect("bound").port();
     let target = target.trim_start_matches("http://").to_owned();
     tokio::spawn(async move {

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::text::{printable, quote};
+use crate::text::{is_text, printable, quote};
 use machine::Time;
 use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 use machine::message::SpotAction;
@@ -18,6 +18,12 @@ pub const EVENTS_MAX: usize = 100;
 
 /// The longest name of a group or a hook, in characters.
 pub const NAME_MAX: usize = 255;
+
+/// The hexadecimal digits of an instance id: 8 until 2016, and 17 since.
+const ID_DIGITS_MIN: usize = 8;
+
+/// See [`ID_DIGITS_MIN`].
+const ID_DIGITS_MAX: usize = 17;
 
 /// How much of serde's account of an error is told, in characters.
 const CAUSE_MAX: usize = 120;
@@ -118,7 +124,9 @@ pub fn maintenance(body: &str) -> Result<Vec<MaintenanceNotice>, Unexpected> {
 pub fn instance_id(body: &str) -> Result<String, Unexpected> {
     let id = body.trim();
     let hex = id.strip_prefix("i-").unwrap_or_default();
-    if (8..=17).contains(&hex.len()) && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if (ID_DIGITS_MIN..=ID_DIGITS_MAX).contains(&hex.len())
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return Ok(id.to_owned());
     }
     Err(Unexpected { expected: "an instance id, such as i-0123456789abcdef0", got: quote(body.as_bytes()) })
@@ -157,13 +165,6 @@ fn json<'a, T: Deserialize<'a>>(body: &'a str, expected: &'static str) -> Result
 
 fn unexpected(expected: &'static str, body: &str, cause: &str) -> Unexpected {
     Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), printable(cause, CAUSE_MAX)) }
-}
-
-/// Whether a text is one that AWS gives as a name, an id or a state: 1 to `max` characters, all of them printable.
-///
-/// Names go into the journal, the log and other calls, so there is no place for any that only pretends to be one.
-pub fn is_text(text: &str, max: usize) -> bool {
-    (1..=max).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 
 /// Reads a time as AWS Health and IMDS's maintenance events write it: `Sun, 27 Jan 2022 13:19:03 GMT`.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::imds::{NAME_MAX, is_text, time_from};
-use crate::text::{printable, quote, shorten};
+use crate::imds::{NAME_MAX, time_from};
+use crate::text::{is_text, printable, quote, shorten};
 use machine::Time;
 use machine::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition};
 
@@ -118,7 +118,6 @@ struct Action {
     lifecycle_transition: Option<String>,
     destination: Option<String>,
     action: Option<String>,
-    notification_metadata: Option<String>,
 }
 
 impl Action {
@@ -137,7 +136,6 @@ impl Action {
             transition,
             to_warm_pool: self.destination.as_deref() == Some("WarmPool"),
             replaces_root_volume: self.action.as_deref() == Some("ReplaceRootVolume"),
-            metadata: self.notification_metadata,
             sent,
         })
     }

@@ -61,6 +61,13 @@ pub fn printable(text: &str, max: usize) -> String {
     printable
 }
 
+/// Whether a text is one that AWS gives as a name, an id or a state: 1 to `max` characters, all of them printable.
+///
+/// Names go into the journal, the log and other calls, so there is no place for any that only pretends to be one.
+pub fn is_text(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.chars().count()) && !text.contains(char::is_control)
+}
+
 /// Cuts a text, and says so.
 pub fn shorten(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {

@@ -10,11 +10,11 @@ use super::settings::Settings;
 /// What is assumed where a hook cannot be read and the configuration does not say: the least that AWS allows.
 const HEARTBEAT_TIMEOUT_ASSUMED: Duration = Duration::from_secs(30);
 
-/// `GlobalTimeout` is a hundred heartbeat timeouts, and 48 hours at most (PutLifecycleHook's documentation).
-const GLOBAL_TIMEOUT_MOST: Duration = Duration::from_secs(172_800);
+/// The longest `GlobalTimeout` (PutLifecycleHook's documentation).
+const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(172_800);
 
 /// AWS allows no shorter one. A timeout of zero would mean heartbeats without a pause.
-const TIMEOUT_LEAST: Duration = Duration::from_secs(1);
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// How the hooks of another controller are named.
 enum Named {
@@ -129,8 +129,8 @@ pub fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFa
     };
     Ok(HookFacts {
         name: chosen.name.clone(),
-        heartbeat_timeout: chosen.heartbeat_timeout.max(TIMEOUT_LEAST),
-        global_timeout: chosen.global_timeout.max(TIMEOUT_LEAST),
+        heartbeat_timeout: chosen.heartbeat_timeout.max(TIMEOUT_MIN),
+        global_timeout: chosen.global_timeout.max(TIMEOUT_MIN),
         read: true,
         has_others: terminating.len() > 1,
     })
@@ -166,14 +166,18 @@ fn names(hooks: &[&Hook]) -> String {
     hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// `GlobalTimeout` of a hook with this heartbeat timeout: a hundred of them, and 48 hours at most.
+pub fn global_timeout(heartbeat_timeout: Duration) -> Duration {
+    heartbeat_timeout.saturating_mul(100).min(GLOBAL_TIMEOUT_MAX)
+}
+
 /// The hook of that name, with the timeouts that are safe to assume.
 pub fn assume(settings: &Settings, name: &str) -> HookFacts {
-    let heartbeat_timeout =
-        settings.heartbeat_timeout.unwrap_or(HEARTBEAT_TIMEOUT_ASSUMED).max(TIMEOUT_LEAST);
+    let heartbeat_timeout = settings.heartbeat_timeout.unwrap_or(HEARTBEAT_TIMEOUT_ASSUMED).max(TIMEOUT_MIN);
     HookFacts {
         name: name.to_owned(),
         heartbeat_timeout,
-        global_timeout: (heartbeat_timeout * 100).min(GLOBAL_TIMEOUT_MOST),
+        global_timeout: global_timeout(heartbeat_timeout),
         read: false,
         has_others: false,
     }

@@ -49,8 +49,6 @@ pub struct LifecycleMessage {
     pub to_warm_pool: bool,
     /// `Action` is `ReplaceRootVolume`: the instance is kept.
     pub replaces_root_volume: bool,
-    /// `NotificationMetadata`, where the hook has one.
-    pub metadata: Option<String>,
     /// When the message says that it was sent.
     pub sent: Option<Time>,
 }

@@ -86,6 +86,6 @@ fn main() -> ExitCode {
         println!("{failed} of {count} seeds violate something: {total:?}");
         return ExitCode::FAILURE;
     }
-    println!("{count} seeds: nothing was violated");
+    println!("{count} seeds: no violations");
     ExitCode::SUCCESS
 }

@@ -9,7 +9,7 @@ use super::part::Part;
 use super::policy::{self, Sender};
 use crate::cli::output::whole;
 
-/// A message that nobody claims is received again and again by every instance of the group that drains.
+/// Every draining instance of the group receives an unclaimed message again and again.
 const RETENTION_MAX: Duration = Duration::from_secs(86_400);
 
 /// IMDS may be silent for a minute before the queue is listened to, and a daemon may be restarted.
@@ -28,7 +28,7 @@ pub fn judge(all: &BTreeMap<String, String>, targets: Option<&[&str]>) -> Part {
     if let Some(retention) = seconds("MessageRetentionPeriod") {
         if retention > RETENTION_MAX {
             part = part.warning(format!(
-                "it keeps what nobody claims for {}, and every draining instance receives it again and again: set \
+                "it keeps unclaimed messages for {}, and every draining instance receives them again and again: set \
                  MessageRetentionPeriod to {} or less",
                 whole(retention),
                 whole(RETENTION_MAX)
@@ -98,7 +98,7 @@ fn told_by(senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> String {
     if is_direct(targets, arn) {
         names.push("the hook itself");
     }
-    if names.is_empty() { "fed by nobody".to_owned() } else { format!("fed by {}", names.join(" and ")) }
+    if names.is_empty() { "no sender".to_owned() } else { format!("fed by {}", names.join(" and ")) }
 }
 
 fn is_direct(targets: Option<&[&str]>, arn: &str) -> bool {
@@ -212,8 +212,8 @@ mod tests {
         assert_eq!(with("", Some(&[ARN])).0, State::Ok, "the hook sends to it");
         assert!(with("", Some(&[ARN])).1.ends_with("fed by the hook itself"));
         assert_eq!(with("", None).0, State::Warning, "the hook may send to it");
-        let nobody = with("", Some(&[]));
-        assert_eq!((nobody.0, nobody.1.ends_with("fed by nobody")), (State::Failed, true));
+        let none = with("", Some(&[]));
+        assert_eq!((none.0, none.1.ends_with("no sender")), (State::Failed, true));
         let others = with(&policy("s3.amazonaws.com"), Some(&["arn:aws:sns:eu-west-1:123456789012:t"]));
         assert_eq!(others.0, State::Failed);
         assert!(others.1.ends_with("fed by s3.amazonaws.com"), "{others:?}");

@@ -1,31 +1,34 @@
 //! Credentials, the group, the hook, and the permissions of the calls about its action.
 
-use super::part::Part;
+use super::part::{Part, State};
 use super::{CALL_LIMIT, hook, within};
 use crate::aws::autoscaling::Whose;
-use crate::aws::clients::Clients;
+use crate::aws::clients::{Clients, Settings};
 use crate::aws::imds::Identity;
 use crate::config::Config;
 use crate::daemon::settings;
 use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, Hook};
 
-/// Nothing was found out about Region and credentials.
-pub fn no_clients() -> Vec<Part> {
-    let part = Part::ok("credentials", format!("no Region within {CALL_LIMIT:?}"));
-    vec![
-        part.failed("set AWS_REGION, or let IMDS answer"),
-        Part::skipped("Auto Scaling", "cannot be asked without Region and credentials"),
-    ]
+/// Region and credentials, as every SDK program finds them. The clients are `None` without them.
+pub async fn credentials(settings: &Settings) -> (Part, Option<Clients>) {
+    // Finding the Region may ask IMDS.
+    let clients = match tokio::time::timeout(CALL_LIMIT, Clients::connect(settings)).await {
+        Ok(Ok(clients)) => clients,
+        Ok(Err(error)) => return (Part::ok("credentials", "no Region").failed(error.message), None),
+        Err(_) => {
+            let part = Part::ok("credentials", format!("no Region within {CALL_LIMIT:?}"));
+            return (part.failed("set AWS_REGION, or let IMDS answer"), None);
+        }
+    };
+    let part = signed(&clients).await;
+    let clients = (part.state != State::Failed).then_some(clients);
+    (part, clients)
 }
 
-/// Region and credentials, as every SDK program finds them.
-pub async fn credentials(clients: &Clients) -> Part {
-    let Some(region) = clients.region() else {
-        return Part::ok("credentials", "no Region")
-            .failed("neither AWS_REGION nor IMDS names a Region: set AWS_REGION");
-    };
+async fn signed(clients: &Clients) -> Part {
     let found = tokio::time::timeout(CALL_LIMIT, clients.access_key_id()).await;
+    let region = clients.region().unwrap_or_default();
     let part = |found: &str| Part::ok("credentials", format!("Region {region}, {found}"));
     let advice = "give the instance a role (an instance profile), and let it reach IMDS";
     match found {
@@ -65,11 +68,11 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
     (parts, hooks)
 }
 
-/// Which group the instance is in, and whether everybody agrees.
+/// The group that the instance is in, by Auto Scaling, IMDS and the configuration.
 async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part, Option<String>) {
     let known = config.lifecycle.group.clone().or_else(|| identity.group.clone());
     if identity.instance_id.is_empty() {
-        return (Part::skipped("group", "not asked: nobody says which instance this is"), known);
+        return (Part::skipped("group", "not asked: the instance id is unknown"), known);
     }
     let call = clients.describe_instance(&identity.instance_id);
     match within("autoscaling:DescribeAutoScalingInstances", call).await {
@@ -148,7 +151,6 @@ fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::check::part::State;
 
     #[test]
     fn permissions_by_the_answer() {

@@ -10,7 +10,7 @@ use machine::hook::{self, Owner};
 use machine::settings::Settings;
 
 /// The least that PutLifecycleHook takes. Below it three tries of a heartbeat would not fit.
-const HEARTBEAT_TIMEOUT_LEAST: Duration = Duration::from_secs(30);
+const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 
 /// Judges the hook that the daemon would choose, by what DescribeLifecycleHooks shows.
 pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
@@ -59,10 +59,10 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
             whole(needed)
         ));
     }
-    if heartbeat < HEARTBEAT_TIMEOUT_LEAST {
+    if heartbeat < HEARTBEAT_TIMEOUT_MIN {
         part = part.warning(format!(
             "its heartbeat timeout is so short that one slow call can let it expire: make it {} or more",
-            whole(HEARTBEAT_TIMEOUT_LEAST)
+            whole(HEARTBEAT_TIMEOUT_MIN)
         ));
     }
     if default == CompletionResult::Abandon && terminating.count() > 1 {
@@ -133,7 +133,7 @@ mod tests {
             name: name.to_owned(),
             terminating: true,
             heartbeat_timeout: secs(heartbeat_s),
-            global_timeout: secs((heartbeat_s * 100).min(172_800)),
+            global_timeout: hook::global_timeout(secs(heartbeat_s)),
             default_result: CompletionResult::Abandon,
             notification_target: None,
         }

@@ -7,9 +7,9 @@ use crate::config::Config;
 use crate::daemon::identity;
 use machine::event::TargetState;
 
-const NOT_HEARD: &str = "no notice can be heard: mend that, or set queue.url";
+const NOT_HEARD: &str = "no notice can reach the daemon: fix that, or set queue.url";
 
-/// Asks for all that the daemon needs of it. An instance whose id nobody knows has an empty one.
+/// Asks for all that the daemon needs of it. The id is empty where it is unknown.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
     let found = match Imds::new(Settings::from_env(), clock) {
         Ok(mut imds) => imds.identity().await.map(|identity| (imds, identity)),
@@ -37,7 +37,7 @@ fn silent(config: &Config, error: &ImdsError, known: bool) -> Part {
         ),
         None => part.failed(format!("without IMDS and without a queue, {NOT_HEARD}")),
     };
-    if known { part } else { part.failed("nobody says which instance this is: set instance.id") }
+    if known { part } else { part.failed("the instance id is unknown: set instance.id") }
 }
 
 async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part {
@@ -51,7 +51,8 @@ async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part
     }
     match &role {
         Ok(Some(role)) => found.push_str(&format!(", role {role}")),
-        Ok(None) | Err(_) => found.push_str(", no role"),
+        Ok(None) => found.push_str(", no role"),
+        Err(error) => found.push_str(&format!(", role unknown ({error})")),
     }
     let mut part = Part::ok("IMDS", found);
     if let Some(id) = config.instance.id.as_ref().filter(|id| **id != identity.instance_id) {

@@ -8,10 +8,10 @@ use rustix::fs::Access;
 
 use super::part::{Part, State};
 use crate::agent::http::Agent;
-use crate::cli::status::{self, headline};
+use crate::cli::status::headline;
 use crate::config::Method;
 use crate::config::{self, Config, Loaded, Origin};
-use crate::daemon::client::AskError;
+use crate::daemon::client::{self, AskError};
 use crate::daemon::journal::{self, JournalFile};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
@@ -48,19 +48,22 @@ pub fn configuration(loaded: &Loaded) -> Part {
 /// The journal's folder: whether it can be written, and whose journal is in it.
 pub async fn journal(config: &Config, instance_id: &str) -> Part {
     let folder = config.journal.dir.clone();
-    let probed = folder.clone();
-    let writing = tokio::task::spawn_blocking(move || probe(&probed));
-    let part = match tokio::time::timeout(DISK_LIMIT, writing).await {
-        Ok(Ok(part)) => part,
-        Ok(Err(panic)) => Part::ok("journal", folder.display().to_string()).failed(panic.to_string()),
-        Err(_) => Part::ok("journal", format!("{}: no answer within {DISK_LIMIT:?}", folder.display()))
-            .failed("the disk hangs: a restart in mid-drain would start the drain anew"),
+    let path = folder.display().to_string();
+    // A disk that hangs holds up a thread of its own, not the other checks.
+    let looking = tokio::task::spawn_blocking(move || (probe(&folder), JournalFile::peek(&folder)));
+    let (part, found) = match tokio::time::timeout(DISK_LIMIT, looking).await {
+        Ok(Ok(looked)) => looked,
+        Ok(Err(panic)) => return Part::ok("journal", path).failed(panic.to_string()),
+        Err(_) => {
+            return Part::ok("journal", format!("{path}: no answer within {DISK_LIMIT:?}"))
+                .failed("the disk hangs: a restart in mid-drain would start the drain anew");
+        }
     };
-    match JournalFile::peek(&folder) {
+    match found {
         Ok(Some(journal)) => whose(part, &journal, instance_id),
         Ok(None) => part,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            part.warning(format!("the journal in it is of no use and will be set aside: {error}"))
+            part.warning(format!("the journal in it cannot be used and will be set aside: {error}"))
         }
         // A folder that cannot be written has said enough.
         Err(_) if part.state == State::Failed => part,
@@ -91,7 +94,7 @@ fn probe(folder: &Path) -> Part {
         return match rustix::fs::access(&above, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => part,
             Err(error) => part.warning(format!(
-                "{}: {error}; whoever starts the daemon has to make it, as systemd does (StateDirectory)",
+                "{}: {error}; create it before the daemon starts, as systemd does (StateDirectory)",
                 above.display()
             )),
         };
@@ -132,7 +135,7 @@ fn write(folder: &Path) -> io::Result<u64> {
 
 /// The daemon, by its control socket.
 pub async fn daemon(config: &Config) -> Part {
-    match status::ask(&config.control.socket).await {
+    match client::status(&config.control.socket).await {
         Ok(status) => {
             let part = Part::ok("daemon", format!("running: {}", headline(&status)));
             match status.last_error {
@@ -144,7 +147,13 @@ pub async fn daemon(config: &Config) -> Part {
             Part::skipped("daemon", "it cannot be asked").warning(error.to_string())
         }
         // No drain would happen.
-        Err(error) => Part::ok("daemon", "not running").failed(error.to_string()),
+        Err(error @ (AskError::NoSocket(_) | AskError::NotListening(_))) => {
+            Part::ok("daemon", "not running").failed(error.to_string())
+        }
+        Err(AskError::Refused(why)) => Part::ok("daemon", "running, but not ready").failed(why),
+        Err(error @ (AskError::Broken(..) | AskError::Malformed(..))) => {
+            Part::ok("daemon", "no status").failed(error.to_string())
+        }
     }
 }
 
@@ -192,7 +201,7 @@ fn judge(name: &str, answer: AgentAnswer) -> Part {
             let work = status.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
             let part = Part::ok("agent", format!("{name}: {word}{work}"));
             if idle {
-                part.warning("it takes no work, as it should in a drain; otherwise DELETE at the same URL returns it to service")
+                part.warning("it takes no work, as it should in a drain; otherwise DELETE at agent.drain_path returns it to service")
             } else {
                 part
             }

@@ -17,20 +17,22 @@ mod queue;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::Source;
 use super::output::{put, put_line};
-use crate::aws::clients::Clients;
-use crate::aws::local::simulation;
+use super::{Source, simulated};
+use crate::aws;
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::daemon::settings;
 pub use local::agents;
-use machine::event::{CallError, CallErrorKind};
+use machine::event::CallError;
 use part::table;
 pub use part::{Part, State};
 
 /// What a call to AWS may take, in real time.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a service of AWS was skipped.
+const NOT_ASKED: &str = "cannot be asked without Region and credentials";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -69,33 +71,23 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     let remote = async {
         let (imds, identity) = imds::look(config, clock).await;
         let journal = local::journal(config, &identity.instance_id).await;
-        let Some(clients) = connect(config).await else {
-            return (journal, imds, autoscaling::no_clients());
-        };
-        let mut parts = vec![autoscaling::credentials(&clients).await];
-        let reachable = parts[0].state != State::Failed;
-        let hooks = if reachable {
-            let (found, hooks) = autoscaling::look(config, &identity, &clients).await;
+        let (credentials, clients) = autoscaling::credentials(&settings::aws(config)).await;
+        let mut parts = vec![credentials];
+        let mut hooks = None;
+        if let Some(clients) = &clients {
+            let (found, read) = autoscaling::look(config, &identity, clients).await;
             parts.extend(found);
-            hooks
+            hooks = read;
         } else {
-            parts.push(Part::skipped("Auto Scaling", "cannot be asked without Region and credentials"));
-            None
-        };
-        match &config.queue.url {
-            None => parts.push(Part::skipped("queue", "none is configured")),
-            Some(_) if !reachable => {
-                parts.push(Part::skipped("queue", "cannot be asked without Region and credentials"));
-            }
-            Some(url) => parts.extend(queue::look(&clients, url, hooks.as_deref()).await),
+            parts.push(Part::skipped("Auto Scaling", NOT_ASKED));
         }
+        parts.extend(queue::look(clients.as_ref(), config.queue.url.as_deref(), hooks.as_deref()).await);
         (journal, imds, parts)
     };
     let (daemon, agents, (journal, imds, remote)) =
         tokio::join!(local::daemon(config), local::agents(config), remote);
     let mut configuration = local::configuration(loaded);
-    let simulation = config.simulation.clock.map(|_| simulation(|name| std::env::var(name).ok()));
-    if let Some(Err(why)) = simulation {
+    if let Err(why) = simulated(config) {
         configuration = configuration.failed(why);
     }
     let mut parts = vec![configuration, journal, daemon, imds];
@@ -104,19 +96,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     parts
 }
 
-/// Finding Region and credentials' source may ask IMDS.
-async fn connect(config: &Config) -> Option<Clients> {
-    let settings = settings::aws(config);
-    tokio::time::timeout(CALL_LIMIT, Clients::connect(&settings)).await.ok()
-}
-
 /// One call, within its time limit.
-async fn within<T>(action: &str, call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
-    tokio::time::timeout(CALL_LIMIT, call).await.unwrap_or_else(|_| {
-        let message = format!(
-            "{action}: no answer within {CALL_LIMIT:?}; can the instance reach the service's endpoint (a NAT gateway, or \
-             a VPC endpoint)?"
-        );
-        Err(CallError { kind: CallErrorKind::Unanswered, message })
-    })
+async fn within<T>(call: &str, result: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    aws::within(CALL_LIMIT, call, result).await
 }

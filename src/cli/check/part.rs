@@ -10,7 +10,7 @@ pub enum State {
     Skipped,
     /// It does what it should.
     Ok,
-    /// It works, and somebody should know something about it.
+    /// It works, and the operator should know about a risk.
     Warning,
     /// A drain would go wrong.
     Failed,
@@ -51,7 +51,7 @@ impl Part {
         Part { state: State::Skipped, ..Part::ok(part, why) }
     }
 
-    /// Something that somebody should know.
+    /// Something that the operator should know.
     #[must_use]
     pub fn warning(self, advice: impl Into<String>) -> Self {
         self.with(State::Warning, advice.into())

@@ -1,6 +1,6 @@
-//! Whom a queue's policy lets send. Pure.
+//! Who may send by a queue's policy. Pure.
 //!
-//! Conditions of statements that allow are not weighed: they name rules and accounts that nobody here knows.
+//! Conditions of statements that allow are not weighed: they name rules and accounts that are unknown here.
 //! Statements that deny count only without conditions.
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub enum Sender {
     EventBridge,
     /// A topic of SNS.
     Sns,
-    /// Everybody, but for conditions.
+    /// Everyone, but for conditions.
     Anyone,
     /// Another service, or an account.
     Other(String),
@@ -33,13 +33,13 @@ impl Sender {
         match self {
             Sender::EventBridge => "EventBridge",
             Sender::Sns => "SNS",
-            Sender::Anyone => "anybody whom its policy's conditions let",
+            Sender::Anyone => "anyone whom the policy's conditions permit",
             Sender::Other(name) => name,
         }
     }
 }
 
-/// Whom a policy, written as JSON, lets send to the queue of this ARN. One that cannot be read lets nobody.
+/// The senders that a policy in JSON permits for the queue of this ARN. An unreadable policy permits no sender.
 pub fn senders(policy: &str, queue_arn: &str) -> Vec<Sender> {
     let policy: Value = serde_json::from_str(policy).unwrap_or_default();
     let statements: Vec<&Value> = one_or_many(&policy["Statement"]).collect();

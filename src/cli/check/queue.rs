@@ -1,7 +1,7 @@
 //! The termination queue: its settings, and what the role may do with it.
 
 use super::part::Part;
-use super::{attributes, within};
+use super::{NOT_ASKED, attributes, within};
 use crate::aws::clients::Clients;
 use machine::event::{CallError, CallErrorKind, Hook};
 
@@ -11,8 +11,13 @@ const NO_RECEIPT: &str = "drainhook-check";
 /// How SQS says that, once it has seen that the caller may ask.
 const NO_SUCH_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
-/// The queue's settings and the permissions on it.
-pub async fn look(clients: &Clients, url: &str, hooks: Option<&[Hook]>) -> Vec<Part> {
+/// The queue's settings and the permissions on it. There are no clients without Region and credentials.
+pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[Hook]>) -> Vec<Part> {
+    let (clients, url) = match (clients, url) {
+        (Some(clients), Some(url)) => (clients, url),
+        (None, Some(_)) => return vec![Part::skipped("queue", NOT_ASKED)],
+        (_, None) => return vec![Part::skipped("queue", "none is configured")],
+    };
     let asked = within("sqs:GetQueueAttributes", clients.queue_attributes(url)).await;
     let waiting = asked.as_ref().ok().and_then(|all| all.get("ApproximateNumberOfMessages")?.parse().ok());
     let settings = match &asked {

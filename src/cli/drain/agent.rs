@@ -11,21 +11,20 @@ use machine::report::Report;
 
 /// Drains, tells what happens, and says whether it went well.
 pub async fn run(source: &Source, address: String, timeout: Option<String>) -> ExitCode {
-    let name = if address.starts_with('/') { "unix" } else { "url" };
-    let mut flags = vec![Flag { section: "agent", name, flag: "--agent", text: address }];
+    let mut flags = vec![Flag::agent(address)];
     flags.extend(timeout.map(|text| Flag {
         section: "agent",
         name: "drain_timeout",
         flag: "--timeout",
         text,
     }));
-    let config = match source.load(&flags) {
-        Ok(loaded) => loaded.config,
+    let config = match source.load_to_drain(&flags) {
+        Ok(config) => config,
         Err(code) => return code,
     };
     match alone::drain(&config, tell).await {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
-        Ok(Outcome::Deadline) => failed(&"the agent has not drained in time"),
+        Ok(Outcome::Deadline) => failed(&"the agent did not drain by its deadline"),
         Ok(Outcome::Failed) => failed(&"the agent could not be drained"),
         Ok(outcome @ (Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken)) => {
             failed(&format!("the drain has ended: {outcome}"))

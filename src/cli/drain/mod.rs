@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long)]
     wait: bool,
 
-    /// Take an earlier `drain` back: the agents serve again
+    /// Cancel an earlier `drain`: the agents serve again
     #[arg(long, conflicts_with_all = ["wait", "agent"])]
     cancel: bool,
 

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::output::put_line;
-use crate::cli::status::{ask, headline};
+use crate::cli::status::headline;
 use crate::cli::{Source, failed};
 use crate::daemon::client;
-use crate::daemon::control::{Answer, Request};
+use crate::daemon::control::Request;
 use machine::journal::Outcome;
 use machine::status::{State, Status};
 
@@ -26,12 +26,8 @@ pub async fn run(source: &Source) -> ExitCode {
         Err(code) => return code,
     };
     let socket = &config.control.socket;
-    match client::ask(socket, Request::Drain).await {
-        Ok(Answer::Done(what)) => put_line(&what),
-        Ok(Answer::Refused(why)) => return failed(&why),
-        Ok(Answer::Status(_)) => {
-            return failed(&"the daemon has answered something else than what it was asked");
-        }
+    match client::order(socket, Request::Drain).await {
+        Ok(what) => put_line(&what),
         Err(error) => return failed(&error),
     }
     follow(socket).await
@@ -41,7 +37,7 @@ async fn follow(socket: &Path) -> ExitCode {
     let mut in_vain = 0;
     let mut told = String::new();
     loop {
-        match ask(socket).await {
+        match client::status(socket).await {
             Ok(status) => {
                 if in_vain > 0 {
                     eprintln!("drainhook: the daemon answers again");
@@ -58,13 +54,13 @@ async fn follow(socket: &Path) -> ExitCode {
             }
             Err(error) if in_vain == LOOKS_IN_VAIN_MAX => {
                 return failed(&format!(
-                    "given up, though the drain may go on: when the daemon is started, it does; {error}"
+                    "stopped waiting; the drain continues when the daemon restarts; {error}"
                 ));
             }
             Err(error) => {
                 if in_vain == 0 {
                     eprintln!(
-                        "drainhook: {error}; if it is being restarted it goes on with the drain: waiting"
+                        "drainhook: {error}; waiting for the daemon, which continues the drain when it restarts"
                     );
                 }
                 in_vain += 1;
@@ -82,10 +78,10 @@ fn end(status: &Status) -> Option<ExitCode> {
         (State::Ended, _) => {
             let why = status.last_error.as_ref().map_or("", |error| error.what.as_str());
             let why = if why.is_empty() { String::new() } else { format!("; the last error was: {why}") };
-            Some(failed(&format!("the agents have not drained{why}")))
+            Some(failed(&format!("the agents did not drain{why}")))
         }
-        (State::Serving | State::Returning, _) => Some(failed(
-            &"no drain is under way any more: it was cancelled, or the daemon has lost its journal",
-        )),
+        (State::Serving | State::Returning, _) => {
+            Some(failed(&"the drain is no longer under way: it was canceled, or the daemon lost its journal"))
+        }
     }
 }

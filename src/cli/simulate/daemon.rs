@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// How long the daemon may take to be up, or to leave, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How much of its log is shown when it has ended by itself.
+/// How much of its log is shown when it exits unexpectedly.
 const LOG_SHOWN_MAX: usize = 16_000;
 
 /// A line of a daemon's log that belongs to the story.

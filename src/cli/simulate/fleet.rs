@@ -43,7 +43,7 @@ pub struct Runs {
     pub json: bool,
 }
 
-/// Runs each seed; stops at the first that violates something, and makes that one smaller.
+/// Runs each seed; stops at the first that violates an invariant, and makes that run smaller.
 pub fn play(runs: &Runs) -> ExitCode {
     let mut total = Figures::default();
     for seed in runs.seeds.0..runs.seeds.0.saturating_add(runs.seeds.1) {
@@ -92,7 +92,7 @@ fn summary(runs: &Runs, figures: &Figures) -> String {
     let Figures { kills, heartbeats, calls, throttled, receives, misdelivered, expired, work_lost, .. } =
         figures;
     format!(
-        "{seeds}: nothing was violated\n\
+        "{seeds}: no violations\n\
          instances           {instances}, {terminated} of them taken away\n\
          drains              {drained} drained, {deadline} at their deadline, {failed} failed, {overtaken} overtaken, \
          {withdrawn} withdrawn\n\
@@ -106,17 +106,17 @@ fn summary(runs: &Runs, figures: &Figures) -> String {
 
 /// Says what was violated, in the smallest run that could be found, and how to see that run again.
 fn tell_failure(runs: &Runs, failed: &Plan, outcome: &Outcome) {
-    eprintln!("seed {} violates what must hold:", failed.seed);
+    eprintln!("seed {} violates the invariants:", failed.seed);
     outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
     let (plan, outcome) = shrink(failed);
-    eprintln!("\na smaller run does too:");
+    eprintln!("\na smaller run violates them, too:");
     outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
     let first = outcome.violations.first().map(String::as_str).unwrap_or_default();
     let instance = instance_in(first).unwrap_or_default();
     let lines = lines_before(&outcome.trace, first, instance);
     eprintln!("\nthe last of {} lines about {instance} before that:", lines.len());
     lines.iter().skip(lines.len().saturating_sub(TRACE_MAX)).for_each(|line| eprintln!("  {line}"));
-    eprintln!("\nto see all of it: {}", replay(runs, &plan));
+    eprintln!("\nto see the whole trace: {}", replay(runs, &plan));
 }
 
 /// What happened to an instance up to its violation; what happened again and again is there once.

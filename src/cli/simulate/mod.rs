@@ -62,22 +62,22 @@ pub struct Args {
     #[arg(long)]
     serve: bool,
 
-    /// With --serve, an IAM action that nobody is allowed, such as sqs:ReceiveMessage; may be given again and again
+    /// With --serve, an IAM action that is denied to everyone, such as sqs:ReceiveMessage. Repeatable
     #[arg(long, value_name = "ACTION", requires = "serve", value_parser = permission)]
     deny: Vec<String>,
 
-    /// With --serve, how many calls to Auto Scaling per second are let through, for all clients together; more are
-    /// throttled, with 0 all of them [default: no limit]
+    /// With --serve, the calls to Auto Scaling per second that pass, for all clients together; more are throttled, and
+    /// with 0 all of them [default: no limit]
     #[arg(long, value_name = "CALLS", requires = "serve")]
     throttle: Option<u32>,
 
-    /// Run so many instances in virtual time, and hold what they do against what must hold whatever goes wrong; with
-    /// --serve, how many the served group has
+    /// Run a fleet of this size in virtual time, and check every run against the invariants. With --serve: the size of
+    /// the served group
     #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "agent"],
           value_parser = clap::value_parser!(u32).range(1..=INSTANCES_MAX))]
     instances: Option<u32>,
 
-    /// What goes wrong with them
+    /// The faults that are injected
     #[arg(
         long,
         value_name = "PROFILE",
@@ -87,16 +87,16 @@ pub struct Args {
     )]
     faults: fleet::Profile,
 
-    /// A kind of fault that does not happen; may be given again and again
+    /// A kind of fault that is left out. Repeatable
     #[arg(long, value_name = "FAULT", requires = "instances", conflicts_with = "serve", value_parser = fault)]
     without: Vec<Fault>,
 
-    /// How many hours of virtual time
+    /// The hours of virtual time
     #[arg(long, value_name = "HOURS", default_value_t = 1.0, requires = "instances", conflicts_with = "serve",
           value_parser = hours)]
     hours: f64,
 
-    /// How many seeds, one run each, from --seed on; the first that violates something ends it
+    /// The number of runs, with one seed each from --seed on; stop at the first that violates an invariant
     #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "instances", conflicts_with = "serve",
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -215,7 +215,7 @@ enum SimulateError {
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]
     Daemon(std::io::Error),
-    #[error("the daemon has ended by itself ({status}); its log:\n{log}")]
+    #[error("the daemon exited unexpectedly ({status}); its log:\n{log}")]
     DaemonEnded { status: std::process::ExitStatus, log: String },
     #[error("interrupted")]
     Interrupted,

@@ -17,12 +17,12 @@ pub struct OwnAgent {
 impl OwnAgent {
     /// Looks whether it answers at this URL or socket. The other settings of an agent may stand in the environment.
     pub async fn find(address: String) -> Result<Self, ExitCode> {
-        let name = if address.starts_with('/') { "unix" } else { "url" };
         let given = |(name, _): &(String, String)| {
             name.starts_with("DRAINHOOK_AGENT__") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
         };
         let mut variables: Vec<_> = config::environment().filter(given).collect();
-        let flag = Flag { section: "agent", name, flag: "--agent", text: address.clone() };
+        let flag = Flag::agent(address);
+        let variable = (format!("DRAINHOOK_AGENT__{}", flag.name.to_uppercase()), flag.text.clone());
         // Whatever this machine's own daemon is configured to do has nothing to do with the simulated one.
         let loaded = Config::load(Some(Path::new("/dev/null")), variables.iter().cloned(), &[flag]);
         let loaded = loaded.map_err(|error| {
@@ -38,7 +38,7 @@ impl OwnAgent {
                 }
             }
         }
-        variables.push((format!("DRAINHOOK_AGENT__{}", name.to_uppercase()), address));
+        variables.push(variable);
         Ok(OwnAgent { variables })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sim::world::{ApiError, ReceivedMessage};
 
 use super::super::service::Shared;
-use super::{VISIBILITY_SECS_MAX, WAIT_SECS_MAX, missing, names, number, queue, text, wants};
+use super::{VISIBILITY_SECS_MAX, WAIT_SECS_MAX, invalid, missing, names, number, queue, text, wants};
 
 const DELAY_SECS_MAX: u64 = 900;
 const BATCH_LEN_MAX: usize = 10;
@@ -30,7 +30,14 @@ pub(super) async fn receive_message(
     by: Option<&str>,
 ) -> Result<Value, ApiError> {
     let queue = queue(input)?;
-    let max = input["MaxNumberOfMessages"].as_u64().unwrap_or(1) as usize;
+    let max = match &input["MaxNumberOfMessages"] {
+        Value::Null => 1,
+        // The world refuses what is out of range; nothing else is a number.
+        value => value
+            .as_u64()
+            .and_then(|max| usize::try_from(max).ok())
+            .ok_or_else(|| invalid(value, "MaxNumberOfMessages", "Must be between 1 and 10, if provided."))?,
+    };
     let visibility = number(input, "VisibilityTimeout", VISIBILITY_SECS_MAX)?.map(Duration::from_secs);
     let wait = match number(input, "WaitTimeSeconds", WAIT_SECS_MAX)? {
         Some(seconds) => Duration::from_secs(seconds),

@@ -78,7 +78,7 @@ async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request
     }
 }
 
-/// Refuses a call that nobody is allowed. A batch needs the permission of what it does many times; IAM writes actions
+/// Refuses a call that is denied to everyone. A batch needs the permission of what it does many times; IAM writes actions
 /// of SQS in small letters.
 fn permit(shared: &Shared, operation: &str, input: &Value, request: &Request) -> Result<(), ApiError> {
     let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
@@ -114,13 +114,14 @@ fn number(input: &Value, name: &str, max: u64) -> Result<Option<u64>, ApiError> 
         return Ok(None);
     }
     let number = value.as_u64().filter(|number| *number <= max);
-    number.map(Some).ok_or_else(|| {
-        // As clients have reported it for WaitTimeSeconds.
-        let why = format!(
-            "Value {value} for parameter {name} is invalid. Reason: Must be >= 0 and <= {max}, if provided."
-        );
-        ApiError::sender("InvalidParameterValue", why)
-    })
+    // As clients have reported it for WaitTimeSeconds.
+    let rule = format!("Must be >= 0 and <= {max}, if provided.");
+    number.map(Some).ok_or_else(|| invalid(value, name, &rule))
+}
+
+fn invalid(value: &Value, name: &str, rule: &str) -> ApiError {
+    let why = format!("Value {value} for parameter {name} is invalid. Reason: {rule}");
+    ApiError::sender("InvalidParameterValue", why)
 }
 
 fn names<'a>(input: &'a Value, field: &str) -> Vec<&'a str> {

@@ -10,6 +10,8 @@ use super::super::service::Shared;
 use super::{VISIBILITY_SECS_MAX, WAIT_SECS_MAX, names, number, queue, text, wants};
 
 const QUEUES_LISTED_MAX: u64 = 1000;
+const RETENTION_SECS_MIN: u64 = 60;
+const RETENTION_SECS_MAX: u64 = 1_209_600;
 
 pub(super) fn create_queue(shared: &Shared, input: &Value) -> Result<Value, ApiError> {
     let name = text(input, "QueueName")?;
@@ -59,7 +61,11 @@ fn queue_spec(input: &Value, defaults: QueueSpec) -> Result<QueueSpec, ApiError>
     };
     Ok(QueueSpec {
         visibility: attribute("VisibilityTimeout", defaults.visibility, 0..=VISIBILITY_SECS_MAX)?,
-        retention: attribute("MessageRetentionPeriod", defaults.retention, 60..=1_209_600)?,
+        retention: attribute(
+            "MessageRetentionPeriod",
+            defaults.retention,
+            RETENTION_SECS_MIN..=RETENTION_SECS_MAX,
+        )?,
         wait: attribute("ReceiveMessageWaitTimeSeconds", defaults.wait, 0..=WAIT_SECS_MAX)?,
         policy: document("Policy", defaults.policy),
         redrive: document("RedrivePolicy", defaults.redrive),

@@ -79,7 +79,6 @@ pub fn lifecycle(token: &str, sent: Time) -> LifecycleMessage {
         transition: Transition::Terminating,
         to_warm_pool: false,
         replaces_root_volume: false,
-        metadata: None,
         sent: Some(sent),
     }
 }
