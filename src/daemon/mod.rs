@@ -42,7 +42,7 @@ use crate::config::{self, Config};
 use crate::source::imds::{self, Polls};
 use control::{Answer, Asked, ControlError};
 use identity::{Known, Source};
-use journal::{Unusable, Writer};
+use journal::{LoadError, Unusable, Writer};
 use life::{End, Inputs, Life, Restarts};
 use machine::event::ImdsReading;
 use machine::journal::Journal;
@@ -53,9 +53,6 @@ use supervise::{Supervised, supervise};
 
 /// Readings that wait for the loop.
 const READINGS_MAX: usize = 16;
-
-/// How long the disk may take to give the journal of the last run.
-const LOAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// IMDS answers within this time where it answers at all.
 const FIRST_MOMENTS: Duration = Duration::from_secs(2);
@@ -163,19 +160,16 @@ async fn live(
 
 /// What the last run on this instance has left, if it can be used.
 async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Journal> {
-    let (file, instance_id) = (writer.file().clone(), instance_id.to_owned());
-    let loading = tokio::task::spawn_blocking(move || file.load(&instance_id));
     let folder = config.journal.dir.display();
-    match tokio::time::timeout(LOAD_LIMIT, loading).await {
-        Ok(Ok(Ok(journal))) => return journal,
-        Ok(Ok(Err(Unusable::Refused(refused)))) => tracing::error!(
+    match writer.load(instance_id).await {
+        Ok(journal) => return journal,
+        Err(LoadError::Unusable(Unusable::Refused(refused))) => tracing::error!(
             "no journal is kept in {folder}, so a restart in mid-drain would start the drain anew: {refused}"
         ),
-        Ok(Ok(Err(unusable))) => tracing::warn!("{unusable}"),
-        Ok(Err(panic)) => tracing::error!("reading the journal in {folder}: {panic}; please report this"),
-        Err(_) => tracing::error!(
-            "the journal in {folder} was not read within {LOAD_LIMIT:?}: the disk hangs; a drain under way starts anew"
-        ),
+        Err(LoadError::Unusable(unusable)) => tracing::warn!("{unusable}"),
+        Err(error @ (LoadError::Slow | LoadError::Panicked)) => {
+            tracing::error!("{folder}: {error}; a drain under way starts over");
+        }
     }
     None
 }

@@ -1,7 +1,7 @@
 //! The journal on disk: one file, replaced whole, durable before anything depends on it.
 //!
 //! - `folder`: the folder, and what may stand in it.
-//! - `writer`: who writes, one write after the other.
+//! - `writer`: reads and writes it, one at a time.
 
 mod folder;
 mod writer;
@@ -15,7 +15,7 @@ use machine::journal::Journal;
 
 pub use folder::Refused;
 use folder::{Eyes, Folder, Unread};
-pub use writer::{WriteError, Writer};
+pub use writer::{LoadError, WriteError, Writer};
 
 /// How much of an instance's id is quoted, in characters.
 const CAUSE_MAX: usize = 120;
@@ -119,6 +119,8 @@ impl JournalFile {
                 return Err(Unusable::Unsafe { set_aside: set_aside(&folder)?, why });
             }
         };
+        #[cfg(debug_assertions)]
+        super::kill::hold_load();
         let journal = match decode(&bytes) {
             Ok(journal) => journal,
             Err(why) => return Err(Unusable::Damaged { set_aside: set_aside(&folder)?, why }),

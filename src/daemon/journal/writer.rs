@@ -1,8 +1,8 @@
-//! The one writer of the journal.
+//! The one place that reads and writes the journal.
 //!
-//! Writes are made one after the other, in the order of the decisions that they hold. A write that takes too long is no
-//! longer waited for, but it still has its turn: the next one begins when it is over, so that an older journal never
-//! replaces a later one.
+//! One read or write at a time, and writes in the order of the decisions that they hold. The daemon stops waiting for one
+//! that takes too long, but it keeps its turn and the next one begins after it. So an older journal never replaces a
+//! later one, and a slow read never sets a later one aside.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,28 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{JournalFile, Unwritten};
+use super::{JournalFile, Unusable, Unwritten};
 use machine::journal::Journal;
 
 /// A write and two syncs. A disk that takes longer must not hold up a drain.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest wait for the journal of the last run.
+const LOAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the journal of the last run is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The journal or its folder cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// The disk hangs.
+    #[error("the disk took longer than {LOAD_LIMIT:?} to read the journal")]
+    Slow,
+    /// A defect.
+    #[error("reading the journal panicked: please report this")]
+    Panicked,
+}
 
 /// Why a journal is not on disk.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +47,13 @@ pub enum WriteError {
     Panicked,
 }
 
-/// Writes the journal. Its copies share one file and one turn.
+/// Reads and writes the journal. Its copies share one file.
 #[derive(Debug, Clone)]
 pub struct Writer(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    file: JournalFile,
+    file: Mutex<JournalFile>,
     state: Mutex<State>,
 }
 
@@ -59,17 +76,26 @@ struct Order {
 impl Writer {
     /// The writer of the journal in that folder. The folder is looked at anew for each write.
     pub fn new(folder: PathBuf) -> Self {
-        Writer(Arc::new(Shared { file: JournalFile::at(folder), state: Mutex::default() }))
-    }
-
-    /// The file that it writes.
-    pub fn file(&self) -> &JournalFile {
-        &self.0.file
+        Writer(Arc::new(Shared {
+            file: Mutex::new(JournalFile::at(folder)),
+            state: Mutex::default(),
+        }))
     }
 
     /// The last journal that was handed in.
     pub fn latest(&self) -> Option<Journal> {
         self.0.state().latest.as_deref().cloned()
+    }
+
+    /// What the last run on this instance wrote, if anything. Waits within a limit.
+    pub async fn load(&self, instance_id: &str) -> Result<Option<Journal>, LoadError> {
+        let (shared, instance_id) = (Arc::clone(&self.0), instance_id.to_owned());
+        let loading = tokio::task::spawn_blocking(move || shared.file().load(&instance_id));
+        match tokio::time::timeout(LOAD_LIMIT, loading).await {
+            Ok(Ok(loaded)) => Ok(loaded?),
+            Ok(Err(_)) => Err(LoadError::Panicked),
+            Err(_) => Err(LoadError::Slow),
+        }
     }
 
     /// Writes the journal, and waits for it within a limit.
@@ -105,11 +131,16 @@ impl Shared {
         let turn = Turn(&self);
         let mut next = Some(first);
         while let Some(order) = next {
-            let result = self.file.write(&order.journal);
+            let result = self.file().write(&order.journal);
             // The result may have been waited for too long.
             let _ = order.result.send(result);
             next = turn.next();
         }
+    }
+
+    /// One read or write at a time. `JournalFile` has no state that a panic could leave half-done.
+    fn file(&self) -> MutexGuard<'_, JournalFile> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing is left half-done under the lock, so a panic in another thread has not spoiled it.
