@@ -82,6 +82,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     // What is wrong in the configuration is said before anything else is done.
     settings::agents(&config)?;
+    for warning in config::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
     let clock = Clock::start(config.simulation.clock);
     let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock)?;
     let (mut requests, _control) = control(&config).await?;
@@ -115,9 +118,6 @@ async fn live(
     let writer = Writer::new(config.journal.dir.clone());
     let mut restarts = Restarts::default();
     let mut asked = None;
-    for warning in config::warnings(config) {
-        tracing::warn!("{warning}");
-    }
     loop {
         let clock = Clock::start(config.simulation.clock);
         let Identity { instance_id, group, .. } = &known.identity;
@@ -150,7 +150,9 @@ async fn live(
             End::Stopped => return Ok(()),
             End::ClockSet { asked: open } => asked = open,
             End::Identified(identity) => {
-                identity::contradicted(known.source, instance_id, &identity.instance_id);
+                if identity.instance_id != *instance_id {
+                    identity::contradicted(known.source, instance_id, &identity.instance_id);
+                }
                 known = Known { identity, source: Source::Imds };
                 asked = None;
             }

@@ -177,6 +177,26 @@ async fn writer_that_panics() {
     stage.until_ended_well(&[]).await;
 }
 
+/// The disk hangs at the first write. The daemon is told to stop and waits for that write, which then fails: the log says
+/// so.
+#[tokio::test]
+async fn last_write_that_fails() {
+    let stage = Stage::new(20, world(2, 20)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "HOLD WriteJournal serving\n").expect("written");
+    std::fs::create_dir(new_journal(&variables)).expect("a fresh path");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let mut daemon = Daemon::start(&variables).await;
+    let has = |line: &str| std::fs::read_to_string(&orders).is_ok_and(|all| all.contains(line));
+    eventually("the first write", || has("before WriteJournal serving")).await;
+    daemon.terminate();
+    daemon.told("STOPPING=1").await;
+    order(&orders, "RELEASE WriteJournal serving");
+    assert!(daemon.exit().await.success());
+    daemon.logged(&["WARN", "journal_failed", "Is a directory"]).await;
+}
+
 fn order(orders: &Path, line: &str) {
     use std::io::Write;
     let mut file = std::fs::OpenOptions::new().append(true).open(orders).expect("it is there");

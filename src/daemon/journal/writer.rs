@@ -76,10 +76,7 @@ struct Order {
 impl Writer {
     /// The writer of the journal in that folder. The folder is looked at anew for each write.
     pub fn new(folder: PathBuf) -> Self {
-        Writer(Arc::new(Shared {
-            file: Mutex::new(JournalFile::at(folder)),
-            state: Mutex::default(),
-        }))
+        Writer(Arc::new(Shared { file: Mutex::new(JournalFile::at(folder)), state: Mutex::default() }))
     }
 
     /// The last journal that was handed in.
