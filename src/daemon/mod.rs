@@ -169,7 +169,7 @@ async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Jou
             "no journal is kept in {folder}, so a restart in mid-drain would start the drain anew: {refused}"
         ),
         Err(LoadError::Unusable(unusable)) => tracing::warn!("{unusable}"),
-        Err(error @ (LoadError::Slow | LoadError::Panicked)) => {
+        Err(error @ (LoadError::Slow | LoadError::NoThread(_) | LoadError::Panicked)) => {
             tracing::error!("{folder}: {error}; a drain under way starts over");
         }
     }

@@ -4,8 +4,10 @@
 //! that takes too long, but it keeps its turn and the next one begins after it. So an older journal never replaces a
 //! later one, and a slow read never sets a later one aside.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -28,6 +30,9 @@ pub enum LoadError {
     /// The disk hangs.
     #[error("the disk took longer than {LOAD_LIMIT:?} to read the journal")]
     Slow,
+    /// The system has no thread for it.
+    #[error("cannot start a thread to read the journal: {0}")]
+    NoThread(io::Error),
     /// A defect.
     #[error("reading the journal panicked: please report this")]
     Panicked,
@@ -42,6 +47,9 @@ pub enum WriteError {
     /// The disk still has not taken it, or an earlier one. It may yet.
     #[error("the disk took longer than {WRITE_LIMIT:?}")]
     Slow,
+    /// The system has no thread for it.
+    #[error("cannot start a thread to write the journal: {0}")]
+    NoThread(io::Error),
     /// A defect.
     #[error("the writer of the journal panicked: please report this")]
     Panicked,
@@ -87,8 +95,11 @@ impl Writer {
     /// What the last run on this instance wrote, if anything. Waits within a limit.
     pub async fn load(&self, instance_id: &str) -> Result<Option<Journal>, LoadError> {
         let (shared, instance_id) = (Arc::clone(&self.0), instance_id.to_owned());
-        let loading = tokio::task::spawn_blocking(move || shared.file().load(&instance_id));
-        match tokio::time::timeout(LOAD_LIMIT, loading).await {
+        let (sender, result) = oneshot::channel();
+        // The result may have been waited for too long.
+        let load = move || drop(sender.send(shared.file().load(&instance_id)));
+        start_thread(load).map_err(LoadError::NoThread)?;
+        match tokio::time::timeout(LOAD_LIMIT, result).await {
             Ok(Ok(loaded)) => Ok(loaded?),
             Ok(Err(_)) => Err(LoadError::Panicked),
             Err(_) => Err(LoadError::Slow),
@@ -100,8 +111,10 @@ impl Writer {
         let (sender, result) = oneshot::channel();
         if let Some(order) = self.0.submit(Order { journal: Arc::new(journal), result: sender }) {
             let shared = Arc::clone(&self.0);
-            // On a thread of its own: a disk that hangs must not stop the heartbeats.
-            tokio::task::spawn_blocking(move || shared.write_all(order));
+            if let Err(error) = start_thread(move || shared.write_all(order)) {
+                self.0.give_turn_up();
+                return Err(WriteError::NoThread(error));
+            }
         }
         match tokio::time::timeout(WRITE_LIMIT, result).await {
             Ok(Ok(result)) => Ok(result?),
@@ -135,6 +148,13 @@ impl Shared {
         }
     }
 
+    /// No thread writes any more, and what was to be written next is not.
+    fn give_turn_up(&self) {
+        let mut state = self.state();
+        state.is_writing = false;
+        state.next = None;
+    }
+
     /// One read or write at a time. `JournalFile` has no state that a panic could leave half-done.
     fn file(&self) -> MutexGuard<'_, JournalFile> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
@@ -162,9 +182,12 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let mut state = self.0.state();
-            state.is_writing = false;
-            state.next = None;
+            self.0.give_turn_up();
         }
     }
+}
+
+/// Starts a thread: a disk that hangs must not stop the heartbeats. tokio's own panics where it cannot start one.
+fn start_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name("journal".to_owned()).spawn(work).map(drop)
 }
