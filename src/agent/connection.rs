@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use crate::config::user::{ROOT, UNMAPPED, User};
-use crate::http::causes;
+use crate::http::{self, ReadError, causes};
 
 /// How long a connection may take, the resolution of a name included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -177,20 +177,6 @@ pub enum SendError {
     Broken(#[from] hyper::Error),
 }
 
-/// Why the body of an answer could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It is longer than its cap.
-    #[error("the answer is longer than {max} bytes")]
-    TooLong {
-        /// The cap.
-        max: usize,
-    },
-    /// The connection broke.
-    #[error("{}", causes(.0))]
-    Broken(#[from] hyper::Error),
-}
-
 /// What reaches one agent.
 #[derive(Debug)]
 pub struct Connection {
@@ -330,19 +316,8 @@ impl<'a> Answer<'a> {
     }
 
     /// Reads the body to its end, or up to `max` bytes, and keeps the connection for the next request.
-    pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError> {
-        let too_long = ReadError::TooLong { max };
-        if self.body.size_hint().lower() > max as u64 {
-            return Err(too_long);
-        }
-        let mut read = Vec::new();
-        while let Some(frame) = self.body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            if read.len() + data.len() > max {
-                return Err(too_long);
-            }
-            read.extend_from_slice(&data);
-        }
+    pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError<hyper::Error>> {
+        let read = http::read_capped(&mut self.body, max).await?;
         self.keep();
         Ok(read)
     }

@@ -21,6 +21,7 @@ pub mod value;
 mod warning;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,12 +108,33 @@ pub enum Method {
 }
 
 /// Where an agent is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
     /// An `http://` URL, loopback or allowed by name, without a slash at its end.
     Url(String),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The host of a URL, without brackets, where it is not this machine.
+    pub fn remote_host(&self) -> Option<String> {
+        let Address::Url(url) = self else { return None };
+        let url = reqwest::Url::parse(url).ok()?;
+        let host = url.host_str()?.trim_matches(['[', ']']);
+        let is_loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        (!is_loopback).then(|| host.to_owned())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Url(url) => f.write_str(url),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// The termination queue.

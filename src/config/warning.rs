@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::build::is_loopback;
 use super::{Address, Agent, Config, Method};
 
 /// Others may read it.
@@ -13,9 +12,9 @@ const OTHERS_READ: u32 = 0o004;
 /// Each as one sentence that says what to do. Looks at the permissions of token files.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings: Vec<String> = config.agents.iter().flat_map(of_agent).collect();
-    let mut places: BTreeMap<(String, &str), &str> = BTreeMap::new();
+    let mut places: BTreeMap<(&Address, &str), &str> = BTreeMap::new();
     for agent in &config.agents {
-        let place = (address(agent), agent.drain_path.as_str());
+        let place = (&agent.address, agent.drain_path.as_str());
         if let Some(other) = places.insert(place, &agent.name) {
             warnings.push(format!(
                 "the agents {other} and {} have the same address and drain_path, so one agent is told twice: remove one",
@@ -30,7 +29,7 @@ fn of_agent(agent: &Agent) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(path) = &agent.token_file {
         warnings.extend(exposure(path));
-        if let Some(host) = remote(agent) {
+        if let Some(host) = agent.address.remote_host() {
             warnings.push(format!(
                 "agent.token_file is sent to {host} in clear: use it with loopback or a Unix socket only"
             ));
@@ -55,25 +54,6 @@ fn of_agent(agent: &Agent) -> Vec<String> {
         );
     }
     warnings
-}
-
-fn address(agent: &Agent) -> String {
-    match &agent.address {
-        Address::Url(url) => url.clone(),
-        Address::Unix(path) => path.display().to_string(),
-    }
-}
-
-/// The host of an agent that is not on this machine.
-fn remote(agent: &Agent) -> Option<String> {
-    match &agent.address {
-        Address::Unix(_) => None,
-        Address::Url(url) => {
-            let url = reqwest::Url::parse(url).ok()?;
-            let host = url.host_str()?.trim_matches(['[', ']']);
-            (!is_loopback(host)).then(|| host.to_owned())
-        }
-    }
 }
 
 /// What is wrong with the permissions of a token file, if anything; nothing is said of a file that cannot be looked at.

@@ -58,10 +58,9 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::ReceiveMessages { .. }
                     | Effect::SetVisibility { .. }
                     | Effect::DeleteMessage { .. } => {}
-                    Effect::AskAgent { .. } => {
+                    Effect::AskAgent { .. } | Effect::CancelRequest { .. } => {
                         under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));
                     }
-                    Effect::CancelRequest { id } => under_way.cancel(id),
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::notify::Notify;
 use crate::aws::imds::{Identity, Imds};
 use crate::clock::Clock;
+use formats::imds::is_instance_id;
 
 /// On Nitro instances the asset tag of the board is the instance's id (EC2 user guide, "Identify EC2 instances").
 const DMI_ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
@@ -100,5 +101,5 @@ pub fn contradicted(source: Source, assumed: &str, by_imds: &str) {
 pub fn from_firmware() -> Option<String> {
     let tag = std::fs::read_to_string(DMI_ASSET_TAG).ok()?;
     let tag = tag.trim();
-    tag.starts_with("i-").then(|| tag.to_owned())
+    is_instance_id(tag).then(|| tag.to_owned())
 }

@@ -223,15 +223,7 @@ impl<'a> Life<'a> {
     /// Has an effect performed, or gives one up.
     fn perform(&mut self, effect: Effect) {
         tracing::trace!(?effect, "perform");
-        if let Effect::CancelRequest { id } = effect {
-            #[cfg(debug_assertions)]
-            let point = super::kill::Point::before(&effect);
-            self.under_way.cancel(id);
-            #[cfg(debug_assertions)]
-            point.after();
-        } else {
-            self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
-        }
+        self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
     }
 
     fn answer(&mut self, (by, request, reply): Asked) {

@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::agent::http::EndpointError;
+use crate::agent::{Agent, EndpointError};
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::{Identity, Imds, ImdsError};
 use crate::clock::Clock;
@@ -81,7 +81,7 @@ pub enum RunError {
 pub async fn run(config: Config) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     // What is wrong in the configuration is said before anything else is done.
-    settings::agents(&config)?;
+    let agents = settings::agents(&config)?;
     for warning in config::warnings(&config) {
         tracing::warn!("{warning}");
     }
@@ -102,7 +102,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     if let Some(doubt) = &known.identity.doubt {
         tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");
     }
-    live(&config, known, &imds, &mut signals, &mut requests, &mut notify).await
+    live(&config, known, &agents, &imds, &mut signals, &mut requests, &mut notify).await;
+    Ok(())
 }
 
 /// One life of the machine after the other, until the daemon is told to stop. The signals, the control socket and the
@@ -110,11 +111,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 async fn live(
     config: &Config,
     mut known: Known,
+    agents: &Arc<[Agent]>,
     imds: &Imds,
     signals: &mut Signals,
     requests: &mut mpsc::Receiver<Asked>,
     notify: &mut Notify,
-) -> Result<(), RunError> {
+) {
     let writer = Writer::new(config.journal.dir.clone());
     let mut restarts = Restarts::default();
     let mut asked = None;
@@ -130,7 +132,7 @@ async fn live(
         let performer = Performer {
             instance_id: instance_id.clone(),
             clock,
-            agents: settings::agents(config)?,
+            agents: Arc::clone(agents),
             queue_url: config.queue.url.clone(),
             journal: Some(writer.clone()),
             aws: KeptClients::new(settings::aws(config)),
@@ -147,7 +149,7 @@ async fn live(
         life.feed(Event::Started { journal: journal.map(Box::new) });
         let inputs = Inputs { signals, readings, identities, requests: &mut *requests, asked };
         match life.run(inputs, &mut restarts).await {
-            End::Stopped => return Ok(()),
+            End::Stopped => return,
             End::ClockSet { asked: open } => asked = open,
             End::Identified(identity) => {
                 if identity.instance_id != *instance_id {

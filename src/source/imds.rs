@@ -39,12 +39,8 @@ impl Default for Polls {
 /// The readings are not taken any more.
 struct Closed;
 
-/// Polls at once and then again and again, until the readings are not taken any more.
-pub async fn run(imds: Imds, clock: Clock, polls: Polls, sender: Sender<ImdsReading>) {
-    poll(imds, clock, polls, sender, None).await;
-}
-
-/// The same, and once IMDS answers says who this instance is: for where IMDS could not be asked before.
+/// Polls at once and then again and again, until the readings are not taken any more. Where IMDS could not be asked before,
+/// `identities` is told once who this instance is.
 pub async fn poll(
     imds: Imds,
     clock: Clock,

@@ -9,6 +9,7 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use formats::imds::NAME_MAX;
 use formats::journal::{JOURNAL_MAX, decode, encode};
 use formats::text::printable;
 use machine::journal::Journal;
@@ -16,9 +17,6 @@ use machine::journal::Journal;
 pub use folder::Refused;
 use folder::{Eyes, Folder, Unread};
 pub use writer::{LoadError, WriteError, Writer};
-
-/// How much of an instance's id is quoted, in characters.
-const CAUSE_MAX: usize = 120;
 
 /// The file in its folder.
 const NAME: &str = "journal.json";
@@ -126,7 +124,7 @@ impl JournalFile {
             Err(why) => return Err(Unusable::Damaged { set_aside: set_aside(&folder)?, why }),
         };
         if journal.instance_id != instance_id {
-            return Err(Unusable::Foreign { instance_id: printable(&journal.instance_id, CAUSE_MAX) });
+            return Err(Unusable::Foreign { instance_id: printable(&journal.instance_id, NAME_MAX) });
         }
         Ok(Some(journal))
     }
