@@ -2,7 +2,7 @@
 //!
 //! Time is the wall clock at start plus `CLOCK_BOOTTIME` since: it counts through hibernation, and a wall clock that is set
 //! in mid-drain moves no deadline of our own. The deadlines of AWS are instants of the right wall clock, so a clock says
-//! when the system's has been set: who reads it then begins anew with another one. Under the simulator it can run faster
+//! when the system's has been set: the daemon then restarts with another one. Under the simulator it can run faster
 //! than real time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

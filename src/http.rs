@@ -62,7 +62,7 @@ pub(crate) fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
     chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
 }
 
-/// An error with its causes, without the URL: whoever tells it has told that already.
+/// An error with its causes, without the URL, which the caller adds.
 pub(crate) fn why(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();

@@ -69,7 +69,7 @@ pub struct Config {
 /// One agent: where it is, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// What logs and metrics call it; no two agents share one.
+    /// What logs call it; no two agents share one.
     pub name: String,
     /// Where it is.
     pub address: Address,
@@ -79,7 +79,7 @@ pub struct Agent {
     pub unreachable_grace: Duration,
     /// What it means that it went away while it was draining.
     pub on_exit: OnExit,
-    /// How often its status is asked for where it ignores `Prefer: wait`.
+    /// How often it is polled if it ignores `Prefer: wait`.
     pub poll: Duration,
     /// Where it is told to drain; appended to the URL.
     pub drain_path: String,
@@ -149,7 +149,7 @@ pub struct Queue {
 pub struct Lifecycle {
     /// The termination hook; else the group's only one that no other controller owns.
     pub hook: Option<String>,
-    /// The Auto Scaling group; else found out.
+    /// The Auto Scaling group; else detected.
     pub group: Option<String>,
     /// When draining starts.
     pub drain_at: DrainAt,
@@ -159,7 +159,7 @@ pub struct Lifecycle {
     pub on_deadline: CompletionResult,
     /// The result reported when an agent could not be drained.
     pub on_failed: CompletionResult,
-    /// What a rebalance recommendation comes to.
+    /// What to do at a rebalance recommendation.
     pub on_rebalance: OnRebalance,
     /// The hook's heartbeat timeout where the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
@@ -260,7 +260,7 @@ pub struct Setting {
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// It was not set.
     Default,
     /// A line of the file, from 1.
     File(PathBuf, usize),

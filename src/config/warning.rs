@@ -17,7 +17,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
         let place = (&agent.address, agent.drain_path.as_str());
         if let Some(other) = places.insert(place, &agent.name) {
             warnings.push(format!(
-                "the agents {other} and {} have the same address and drain_path, so one agent is told twice: remove one",
+                "the agents {other} and {} have the same address and drain_path, so one agent is drained twice: remove one of them",
                 agent.name
             ));
         }
@@ -31,25 +31,25 @@ fn of_agent(agent: &Agent) -> Vec<String> {
         warnings.extend(exposure(path));
         if let Some(host) = agent.address.remote_host() {
             warnings.push(format!(
-                "agent.token_file is sent to {host} in clear: use it with loopback or a Unix socket only"
+                "the token in agent.token_file is sent to {host} in clear text: use it only with loopback or a Unix socket"
             ));
         }
     }
     if agent.drain_blocks && agent.status_path != agent.drain_path {
         warnings.push(
-            "agent.status_path is not asked for, since agent.drain_blocks is set: remove one of them"
+            "agent.status_path has no effect because agent.drain_blocks is set: remove one of them"
                 .to_owned(),
         );
     }
     if !agent.drain_blocks && agent.method == Method::Get && agent.status_path == agent.drain_path {
         warnings.push(format!(
-            "GET {} both drains the agent and asks for its status: set agent.status_path, or agent.drain_blocks",
+            "GET {} both drains the agent and requests its status: set agent.status_path or agent.drain_blocks",
             agent.drain_path
         ));
     }
     if agent.unreachable_grace >= agent.drain_timeout {
         warnings.push(
-            "agent.unreachable_grace is not shorter than agent.drain_timeout, so it never passes: shorten it"
+            "agent.unreachable_grace is not shorter than agent.drain_timeout, so it never takes effect: shorten it"
                 .to_owned(),
         );
     }

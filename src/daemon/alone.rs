@@ -46,7 +46,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
             }
             for effect in output.effects {
                 match effect {
-                    // Nobody goes on with this drain: whoever asked has to ask again.
+                    // This drain is not resumed: after a crash, the operator starts it again.
                     Effect::WriteJournal { id, .. } => events.push_back(Event::JournalWritten { id }),
                     // In no group there is no hook, and no call to make.
                     Effect::DescribeInstance { id } => {

@@ -122,7 +122,7 @@ pub async fn listen(path: &Path) -> Result<Listener, ControlError> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(failed(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "there is a file that is no socket",
+                "a file that is not a socket is there",
             )));
         }
         Ok(_) if is_alive(path).await.map_err(failed)? => return Err(ControlError::Taken(name())),
@@ -175,8 +175,8 @@ pub async fn serve(listener: Listener, requests: mpsc::Sender<Asked>) {
                 });
             }
             Err(error) => {
-                // Out of file descriptors, most likely: others need the time more.
-                tracing::warn!(%error, "control socket");
+                // Most likely out of file descriptors.
+                tracing::warn!(%error, "cannot accept a connection on the control socket");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -231,7 +231,7 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
     let mut by = Operator { uid: peer.uid, name: None };
     if let Some(command) = request.command() {
         by.name = user::name_of(peer.uid);
-        tracing::info!(%by, pid = peer.pid, ?command, "an operator asks");
+        tracing::info!(%by, pid = peer.pid, ?command, "an operator sent a command");
     }
     let (sender, answer) = oneshot::channel();
     let stopping = || Answer::Refused("the daemon is stopping".to_owned());

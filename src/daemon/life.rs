@@ -83,8 +83,8 @@ impl Restarts {
         }
         if !std::mem::replace(&mut self.said, true) {
             tracing::warn!(
-                "the system's clock was set more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}: deadlines of \
-                 AWS are judged by an earlier setting until it stays"
+                "the system's clock was set more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; AWS \
+                 deadlines follow an earlier setting until it is stable"
             );
         }
         false
@@ -143,7 +143,7 @@ impl<'a> Life<'a> {
             match happened {
                 Happened::Stop => {
                     self.notify.stopping();
-                    tracing::info!("stopping; a drain under way goes on when the daemon is started again");
+                    tracing::info!("stopping; a drain under way continues when the daemon restarts");
                     self.settle(None).await;
                     return End::Stopped;
                 }
@@ -267,7 +267,7 @@ impl<'a> Life<'a> {
             }
         };
         if tokio::time::timeout(LEAVE_LIMIT, journal).await.is_err() {
-            tracing::warn!("left before the journal was on disk: the disk is slow");
+            tracing::warn!("stopped before the journal was on disk: the disk is slow");
         }
     }
 }
@@ -279,9 +279,7 @@ fn say_set(set: WallClockSet) {
         WallClockSet::Ahead(by) => ("ahead", whole(by)),
         WallClockSet::Back(by) => ("back", whole(by)),
     };
-    tracing::warn!(
-        "the system's clock was set {way} by {by}: the daemon begins anew with it, from its journal"
-    );
+    tracing::warn!("the system's clock was set {way} by {by}; restarting from the journal with the new time");
 }
 
 /// Hands a report to every sink: the log, so far.

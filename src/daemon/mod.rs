@@ -57,8 +57,9 @@ const READINGS_MAX: usize = 16;
 /// IMDS answers within this time where it answers at all.
 const FIRST_MOMENTS: Duration = Duration::from_secs(2);
 
-/// What operators are told until the daemon knows where it is.
-const NOT_YET: &str = "the daemon has just started, and IMDS has not yet said which instance this is";
+/// What operators are told until the daemon knows its instance id.
+const NOT_YET: &str =
+    "the daemon has just started and does not know its instance id yet: IMDS has not answered";
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +67,7 @@ pub enum RunError {
     /// The configuration names an agent that cannot be one.
     #[error(transparent)]
     Agent(#[from] EndpointError),
-    /// The metadata service's endpoint, from the environment, is none.
+    /// No client for the metadata service can be built.
     #[error(transparent)]
     Imds(#[from] ImdsError),
     /// Another daemon serves this instance.
@@ -100,7 +101,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         }
     };
     if let Some(doubt) = &known.identity.doubt {
-        tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");
+        tracing::warn!("IMDS did not name the group; asking Auto Scaling instead: {doubt}");
     }
     live(&config, known, &agents, &imds, &mut signals, &mut requests, &mut notify).await;
     Ok(())
@@ -168,7 +169,7 @@ async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Jou
     match writer.load(instance_id).await {
         Ok(journal) => return journal,
         Err(LoadError::Unusable(Unusable::Refused(refused))) => tracing::error!(
-            "no journal is kept in {folder}, so a restart in mid-drain would start the drain anew: {refused}"
+            "no journal is kept in {folder}, so a restart in mid-drain would start the drain over: {refused}"
         ),
         Err(LoadError::Unusable(unusable)) => tracing::warn!("{unusable}"),
         Err(error @ (LoadError::Slow | LoadError::NoThread(_) | LoadError::Panicked)) => {

@@ -40,7 +40,7 @@ impl UnderWay {
                 Ok(event) => (id, event),
                 Err(panic) => {
                     let why = format!("performing it panicked: {panic}");
-                    tracing::error!("a defect of drainhook: {why}; please report it");
+                    tracing::error!("a defect in drainhook: {why}; please report it");
                     (id, failed(id, why))
                 }
             }

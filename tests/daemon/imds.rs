@@ -42,7 +42,7 @@ async fn stop_in_silence() {
     variables.insert("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "1h".to_owned());
     let mut daemon = Daemon::spawn(&variables);
     daemon.told("READY=1").await;
-    daemon.logged(&["WARN", "agent.unreachable_grace", "never passes"]).await;
+    daemon.logged(&["WARN", "agent.unreachable_grace", "never takes effect"]).await;
     daemon.terminate();
     daemon.told("STOPPING=1").await;
     assert!(daemon.exit().await.success());
