@@ -20,7 +20,7 @@ use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest answer that is read.
-pub const ANSWER_MAX: usize = 64 * 1024;
+const ANSWER_MAX: usize = 64 * 1024;
 
 /// How long an agent is asked to hold a status request, in seconds.
 pub const PREFER_WAIT_MAX_S: u64 = 20;

@@ -45,19 +45,19 @@ impl Key {
 }
 
 /// Finds a key by its section and name.
-pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.section == section && key.name == name)
 }
 
 /// The section names, each once, in the order of the list.
-pub fn sections() -> Vec<&'static str> {
+pub(super) fn sections() -> Vec<&'static str> {
     let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
     sections
 }
 
 /// The candidate that a mistyped word most likely meant, where one is near enough.
-pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if typed.len() > TYPED_MAX {
         return None;
     }
@@ -69,7 +69,7 @@ pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Op
 }
 
 /// The key that was probably meant by one that there is not: a slip in the section is likelier than one in the name.
-pub fn suggest(section: &str, name: &str) -> Option<&'static Key> {
+pub(super) fn suggest(section: &str, name: &str) -> Option<&'static Key> {
     let section = nearest(section, sections().into_iter());
     let names = |of: Option<&'static str>| {
         let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));

@@ -6,11 +6,11 @@
 //! # Layout
 //!
 //! - `life`: the loop around one machine. It ends when the daemon is stopped, or when the clock or the instance was wrong.
-//! - [`perform`]: performs effects, each with a time limit; `under_way`: gives each effect exactly one result.
+//! - `perform`: performs effects, each with a time limit; `under_way`: gives each effect exactly one result.
 //! - [`journal`]: the journal's file and its one writer.
 //! - [`control`]: the control socket; [`client`]: its other end, for commands.
 //! - `identity`: which instance this is; `settings`: from the configuration to the machine's settings and the agents.
-//! - [`notify`]: what the service manager is told; `supervise`: restarts tasks that end.
+//! - `notify`: what the service manager is told; `supervise`: restarts tasks that end.
 //! - [`alone`]: one agent's drain, without a daemon and without AWS.
 //! - `kill`: in debug builds, the points where tests kill the daemon.
 
@@ -22,8 +22,8 @@ pub mod journal;
 #[cfg(debug_assertions)]
 mod kill;
 mod life;
-pub mod notify;
-pub mod perform;
+mod notify;
+mod perform;
 pub(crate) mod settings;
 mod supervise;
 mod under_way;
