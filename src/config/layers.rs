@@ -73,7 +73,7 @@ pub struct Flag {
     pub text: String,
 }
 
-/// A value that was set.
+/// A value that somebody set.
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     /// As it was written, without quotes.

@@ -37,14 +37,14 @@ pub enum AskError {
     Denied(PathBuf),
     /// The daemon that made the socket is gone.
     #[error("connection refused: no daemon is listening on {0}; start it (systemctl start drainhook)")]
-    Refused(PathBuf),
+    NobodyListens(PathBuf),
     /// The connection could not be made, or broke.
     #[error("the daemon has not answered on {0}: {1}; its log may say why (journalctl -u drainhook)")]
     Broken(PathBuf, io::Error),
     /// Something else answered, or another version.
     #[error(
-        "the answer on {0} is not one of this version: {1}; is it an older daemon? restart it (systemctl restart \
-         drainhook)"
+        "{0} has answered what no daemon of this version answers: {1}; is it an older daemon? restart it \
+         (systemctl restart drainhook)"
     )]
     Malformed(PathBuf, serde_json::Error),
 }
@@ -68,7 +68,7 @@ pub async fn ask(socket: &Path, request: Request) -> Result<Answer, AskError> {
             return Err(match error.kind() {
                 io::ErrorKind::NotFound => AskError::NoSocket(path()),
                 io::ErrorKind::PermissionDenied => AskError::Denied(path()),
-                io::ErrorKind::ConnectionRefused => AskError::Refused(path()),
+                io::ErrorKind::ConnectionRefused => AskError::NobodyListens(path()),
                 _ => AskError::Broken(path(), error),
             });
         }
