@@ -2,7 +2,7 @@
 //!
 //! Time is the wall clock at start plus `CLOCK_BOOTTIME` since: it counts through hibernation, and a wall clock that is set
 //! in mid-drain moves no deadline of our own. The deadlines of AWS are instants of the right wall clock, so a clock says
-//! when the system's has been set: who reads it then begins anew with another one. Under the simulator it can run faster
+//! when the system's has been set: the daemon then restarts with another one. Under the simulator it can run faster
 //! than real time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,7 +49,7 @@ const SET_MIN: Duration = Duration::from_secs(2);
 
 /// The system's wall clock was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Correction {
+pub enum WallClockSet {
     /// It was slow, and was set ahead by so much.
     Ahead(Duration),
     /// It was fast, and was set back by so much.
@@ -73,21 +73,17 @@ impl Clock {
 
     /// The time.
     pub fn now(&self) -> Time {
-        let real = self.real_now();
-        match self.scale {
-            Some(Scale { epoch, speed }) => epoch + real.since(epoch) * speed,
-            None => real,
-        }
+        self.scaled(self.real_now())
     }
 
     /// How the system's wall clock has been set since this one was started, if it has been.
-    pub fn correction(&self) -> Option<Correction> {
+    pub fn wall_clock_set(&self) -> Option<WallClockSet> {
         let (believed, wall) = (self.real_now(), wall());
         let (ahead, back) = (wall.since(believed), believed.since(wall));
         if ahead > SET_MIN {
-            Some(Correction::Ahead(ahead))
+            Some(WallClockSet::Ahead(ahead))
         } else if back > SET_MIN {
-            Some(Correction::Back(back))
+            Some(WallClockSet::Back(back))
         } else {
             None
         }
@@ -95,11 +91,16 @@ impl Clock {
 
     /// When the instance was booted, by this clock. Two clocks of one boot differ by as much as this differs.
     pub fn booted_at(&self) -> Time {
-        let real = self.wall_at_start - self.boottime_at_start;
-        match self.scale {
-            Some(Scale { epoch, speed }) if real < epoch => epoch - epoch.since(real) * speed,
-            Some(Scale { epoch, speed }) => epoch + real.since(epoch) * speed,
-            None => real,
+        self.scaled(self.wall_at_start - self.boottime_at_start)
+    }
+
+    /// What this clock shows at an instant of real time.
+    fn scaled(&self, real: Time) -> Time {
+        let Some(Scale { epoch, speed }) = self.scale else { return real };
+        if real < epoch {
+            epoch - epoch.since(real).saturating_mul(speed)
+        } else {
+            epoch + real.since(epoch).saturating_mul(speed)
         }
     }
 
@@ -171,12 +172,16 @@ mod tests {
     fn wall_clock_that_was_set() {
         let now = wall();
         let wrong = Duration::from_secs(360);
-        assert_eq!(clock(now, None).correction(), None);
+        assert_eq!(clock(now, None).wall_clock_set(), None);
         // Slewing, and the time between two readings.
-        assert_eq!(clock(now + Duration::from_secs(1), None).correction(), None);
+        assert_eq!(clock(now + Duration::from_secs(1), None).wall_clock_set(), None);
         let near = |by: Duration| by >= wrong - SET_MIN && by <= wrong + SET_MIN;
-        assert!(matches!(clock(now - wrong, None).correction(), Some(Correction::Ahead(by)) if near(by)));
-        assert!(matches!(clock(now + wrong, None).correction(), Some(Correction::Back(by)) if near(by)));
+        assert!(
+            matches!(clock(now - wrong, None).wall_clock_set(), Some(WallClockSet::Ahead(by)) if near(by))
+        );
+        assert!(
+            matches!(clock(now + wrong, None).wall_clock_set(), Some(WallClockSet::Back(by)) if near(by))
+        );
     }
 
     #[test]
@@ -189,6 +194,19 @@ mod tests {
         assert!((359..=360).contains(&apart(None)), "{}", apart(None));
         let scaled = apart(Some(Scale { epoch: now, speed: 2 }));
         assert!((719..=720).contains(&scaled), "{scaled}");
+    }
+
+    #[test]
+    fn scaled_time_saturates() {
+        let now = wall();
+        let scaled = |epoch, at| clock(now, Some(Scale { epoch, speed: u32::MAX })).scaled(at);
+        let end = Time::from_unix_ms(u64::MAX);
+        assert_eq!(scaled(Time::from_unix_ms(0), end), end);
+        assert_eq!(scaled(end, Time::from_unix_ms(0)), Time::from_unix_ms(0));
+        assert_eq!(
+            scaled(now, now - Duration::from_millis(1)),
+            now - Duration::from_millis(u64::from(u32::MAX))
+        );
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Plain HTTP on reqwest, as IMDS is asked: no proxy, no redirects, no retries, capped answers. Agents are reached by
-//! `agent::connection`.
+//! Plain HTTP on reqwest, as IMDS is asked: no proxy, no redirects, no retries. Capped answers, of agents too, which are
+//! reached by `agent::connection`.
 
 use std::error::Error;
 use std::io;
 use std::iter::successors;
 
-use reqwest::{ClientBuilder, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes};
+use reqwest::ClientBuilder;
 
 use formats::text::printable;
 
@@ -14,7 +16,7 @@ const CAUSES_MAX: usize = 500;
 
 /// Why the body of an answer could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub(crate) enum ReadError<E: Error + 'static> {
     /// It is longer than its cap.
     #[error("the answer is longer than {max} bytes")]
     TooLong {
@@ -22,8 +24,8 @@ pub(crate) enum ReadError {
         max: usize,
     },
     /// The connection broke, or time ran out.
-    #[error("{}", why(.0))]
-    Broken(#[from] reqwest::Error),
+    #[error("{}", causes(.0))]
+    Broken(E),
 }
 
 /// A client that sends each request once, to where it was told to, on at most one idle connection.
@@ -37,19 +39,22 @@ pub(crate) fn client() -> ClientBuilder {
 }
 
 /// Reads a body to its end, or up to `max` bytes.
-pub(crate) async fn read_capped(mut response: Response, max: usize) -> Result<Vec<u8>, ReadError> {
-    let too_long = ReadError::TooLong { max };
-    if response.content_length().is_some_and(|length| length > max as u64) {
-        return Err(too_long);
+pub(crate) async fn read_capped<B>(body: &mut B, max: usize) -> Result<Vec<u8>, ReadError<B::Error>>
+where
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
+{
+    if body.size_hint().lower() > max as u64 {
+        return Err(ReadError::TooLong { max });
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > max {
-            return Err(too_long);
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
+        if read.len() + data.len() > max {
+            return Err(ReadError::TooLong { max });
         }
-        body.extend_from_slice(&chunk);
+        read.extend_from_slice(&data);
     }
-    Ok(body)
+    Ok(read)
 }
 
 /// The first cause of this type, the error itself included. An I/O error hides the one that it wraps from `source`.
@@ -65,7 +70,7 @@ pub(crate) fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     find::<io::Error>(error).map(io::Error::kind)
 }
 
-/// An error with its causes, without the URL: whoever tells it has told that already.
+/// An error with its causes, without the URL, which the caller adds.
 pub(crate) fn why(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();

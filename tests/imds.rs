@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drainhook::aws::imds::{Imds, ImdsError, Settings};
 use drainhook::clock::{Clock, Scale};
-use drainhook::source::imds::{Polls, run};
+use drainhook::source::imds::{Polls, poll};
 use machine::event::{ImdsReading, TargetState};
 use support::{Reply, Request, Server, answer, nobody, ok};
 use tokio::sync::mpsc;
@@ -208,7 +208,8 @@ fn source(url: &str, polls: Polls) -> mpsc::Receiver<ImdsReading> {
     let clock = Clock::start(Some(Scale { epoch: Clock::start(None).now(), speed: 1000 }));
     let settings = Settings { endpoint: url.to_owned(), ..Settings::default() };
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(run(Imds::new(settings, clock).expect("a client"), clock, polls, sender));
+    let imds = Imds::new(settings, clock).expect("a client");
+    tokio::spawn(poll(imds, clock, polls, sender, None));
     receiver
 }
 
@@ -284,5 +285,5 @@ async fn source_ends_with_its_reader() {
     let settings = Settings { endpoint: server.url.clone(), ..Settings::default() };
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
-    run(Imds::new(settings, clock).expect("a client"), clock, Polls::default(), sender).await;
+    poll(Imds::new(settings, clock).expect("a client"), clock, Polls::default(), sender, None).await;
 }

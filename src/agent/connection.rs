@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use crate::config::user::{ROOT, UNMAPPED, User};
-use crate::http::causes;
+use crate::http::{self, ReadError, causes};
 
 /// How long a connection may take, the resolution of a name included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -105,10 +105,12 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The limit passed first.
-    #[error("cannot connect to {at} within {CONNECT_LIMIT:?}")]
+    #[error("cannot connect to {at} within {limit:?}")]
     TimedOut {
         /// Where.
         at: String,
+        /// The limit of the connection, or of one of the host's addresses.
+        limit: Duration,
     },
     /// The socket was opened by another user than `agent.user`; nothing was sent.
     #[error("{at} belongs to user id {uid}, but agent.user is {user}; nothing was sent{}", unmapped(.uid))]
@@ -175,20 +177,6 @@ pub enum SendError {
     Broken(#[from] hyper::Error),
 }
 
-/// Why the body of an answer could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It is longer than its cap.
-    #[error("the answer is longer than {max} bytes")]
-    TooLong {
-        /// The cap.
-        max: usize,
-    },
-    /// The connection broke.
-    #[error("{}", causes(.0))]
-    Broken(#[from] hyper::Error),
-}
-
 /// What reaches one agent.
 #[derive(Debug)]
 pub struct Connection {
@@ -246,7 +234,9 @@ impl Connection {
             }
         };
         let in_time = tokio::time::timeout(CONNECT_LIMIT, connecting).await;
-        in_time.unwrap_or_else(|_| Err(ConnectError::TimedOut { at: at.to_string() }.into()))
+        in_time.unwrap_or_else(|_| {
+            Err(ConnectError::TimedOut { at: at.to_string(), limit: CONNECT_LIMIT }.into())
+        })
     }
 }
 
@@ -254,25 +244,31 @@ async fn connect_tcp(at: &Target, host: &str, port: u16) -> Result<TcpStream, Co
     let unresolved = |source| ConnectError::Resolve { at: at.to_string(), source };
     let addresses: Vec<SocketAddr> =
         lookup_host((host, port)).await.map_err(unresolved)?.take(ADDRESSES_MAX).collect();
+    let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    connect_first(at, &addresses).await.map_err(|failed| failed.unwrap_or_else(none))
+}
+
+/// The first connection that is made. Each address has an equal share of the time: one that swallows packets leaves the
+/// others theirs.
+async fn connect_first(at: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Option<ConnectError>> {
     let mut failed = None;
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+        let limit = CONNECT_LIMIT / addresses.len() as u32;
+        let error = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 // Otherwise an acknowledgment may be waited for. A socket that refuses this works all the same.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Err(error) => {
-                let error = ConnectError::new(at, error);
-                // Only where every address refuses is the agent gone.
-                if failed.as_ref().is_none_or(ConnectError::is_gone) {
-                    failed = Some(error);
-                }
-            }
+            Ok(Err(error)) => ConnectError::new(at, error),
+            Err(_) => ConnectError::TimedOut { at: at.to_string(), limit },
+        };
+        // Only where every address refuses is the agent gone.
+        if failed.as_ref().is_none_or(ConnectError::is_gone) {
+            failed = Some(error);
         }
     }
-    let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    Err(failed.unwrap_or_else(none))
+    Err(failed)
 }
 
 /// Whether the socket was opened by the user that it should be, or by root: systemd opens the sockets of
@@ -320,19 +316,8 @@ impl<'a> Answer<'a> {
     }
 
     /// Reads the body to its end, or up to `max` bytes, and keeps the connection for the next request.
-    pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError> {
-        let too_long = ReadError::TooLong { max };
-        if self.body.size_hint().lower() > max as u64 {
-            return Err(too_long);
-        }
-        let mut read = Vec::new();
-        while let Some(frame) = self.body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            if read.len() + data.len() > max {
-                return Err(too_long);
-            }
-            read.extend_from_slice(&data);
-        }
+    pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError<hyper::Error>> {
+        let read = http::read_capped(&mut self.body, max).await?;
         self.keep();
         Ok(read)
     }
@@ -349,5 +334,28 @@ impl<'a> Answer<'a> {
 
     fn keep(self) {
         *self.home.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.sender);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpSocket;
+
+    /// The first address of a host takes connections and answers none, as behind a firewall that drops packets. The agent
+    /// listens on the second one.
+    #[tokio::test]
+    async fn address_that_swallows_packets() {
+        let full = TcpSocket::new_v4().expect("a socket");
+        full.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let full = full.listen(0).expect("listens");
+        let swallows = full.local_addr().expect("bound");
+        let _fills_the_backlog = TcpStream::connect(swallows).await.expect("there is one place");
+        let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let addresses = [swallows, agent.local_addr().expect("bound")];
+        let at = Target::tcp("worker.internal", 8080);
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, connect_first(&at, &addresses));
+        let stream = connecting.await.expect("in time").expect("connected");
+        assert_eq!(stream.peer_addr().expect("connected"), addresses[1]);
     }
 }

@@ -9,17 +9,18 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Builder;
 use reqwest::Url;
 
-use super::connection::{Answer, Connection, ReadError, SendError, Target};
+use super::connection::{Answer, Connection, SendError, Target};
 use super::token;
 use crate::config::Method;
 use crate::config::User;
+use crate::http::ReadError;
 use formats::agent as document;
 use formats::text;
 use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest answer that is read.
-pub const ANSWER_MAX: usize = 64 * 1024;
+const ANSWER_MAX: usize = 64 * 1024;
 
 /// How long an agent is asked to hold a status request, in seconds.
 pub const PREFER_WAIT_MAX_S: u64 = 20;
@@ -124,6 +125,11 @@ impl Agent {
         Ok(Agent { connection, drain, status, method, drain_blocks, token_file, ignored: Mutex::new(None) })
     }
 
+    /// Whether it answers a drain request only when it has drained.
+    pub fn blocks(&self) -> bool {
+        self.drain_blocks
+    }
+
     /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it
     /// is a process that is waited for.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
@@ -165,7 +171,7 @@ impl Agent {
 
     fn authorized(&self, built: Builder, body: String) -> Result<Request<String>, String> {
         let built = match &self.token_file {
-            Some(path) => built.header(AUTHORIZATION, token::read(path)?.into_header()),
+            Some(path) => built.header(AUTHORIZATION, token::authorization(path)?),
             None => built,
         };
         built.body(body).map_err(|error| error.to_string())

@@ -1,10 +1,10 @@
 //! Ways to reach an agent. Each turns what comes back into the machine's words, and never fails.
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket; `connection`: one request at a time, none written twice.
-//! - [`token`]: the bearer token's file.
+//! - `token`: the bearer token's file.
 
 mod connection;
 pub mod http;
-pub mod token;
+mod token;
 
 pub use http::{Agent, Base, Endpoint, EndpointError};

@@ -7,20 +7,11 @@ use std::path::Path;
 use hyper::header::HeaderValue;
 
 /// The longest token file that is read.
-pub const TOKEN_MAX: usize = 16 * 1024;
+const TOKEN_MAX: usize = 16 * 1024;
 
-/// A bearer token. Debug output does not show it.
-pub struct Token(HeaderValue);
-
-impl Token {
-    /// The value of `Authorization`.
-    pub fn into_header(self) -> HeaderValue {
-        self.0
-    }
-}
-
-/// Reads the token, in place: a thread for it would cost more than the read. The error names the file.
-pub fn read(path: &Path) -> Result<Token, String> {
+/// Reads the token into a value of `Authorization`, in place: a thread for it would cost more than the read. The error
+/// names the file.
+pub fn authorization(path: &Path) -> Result<HeaderValue, String> {
     let told = |why: String| format!("token_file {}: {why}", path.display());
     let text = read_text(path).map_err(|error| told(error.to_string()))?;
     let token = text.trim();
@@ -29,8 +20,9 @@ pub fn read(path: &Path) -> Result<Token, String> {
         .then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok())
         .flatten()
         .ok_or_else(|| told("holds no bearer token".to_owned()))?;
+    // Debug output does not show it.
     value.set_sensitive(true);
-    Ok(Token(value))
+    Ok(value)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

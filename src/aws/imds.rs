@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Body, Client, Method, Response, StatusCode};
 
 use crate::clock::Clock;
 use crate::http::{self, ReadError};
@@ -305,7 +305,7 @@ impl Imds {
     }
 
     async fn body(&self, method: &Method, path: &str, response: Response) -> Result<Vec<u8>, ImdsError> {
-        http::read_capped(response, ANSWER_MAX).await.map_err(|error| match error {
+        http::read_capped(&mut Body::from(response), ANSWER_MAX).await.map_err(|error| match error {
             ReadError::TooLong { .. } => ImdsError::TooLong { tried: self.tried(method, path) },
             ReadError::Broken(error) => self.failure(method, path, &error),
         })

@@ -1,7 +1,6 @@
 //! Makes the settings into the configuration, and checks what no key can check alone.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -78,13 +77,9 @@ fn agent(table: &Table<'_>) -> Agent {
         Some(path) => Address::Unix(path),
         None => Address::Url(table.required("url")),
     };
-    let address_text = match &address {
-        Address::Url(url) => url.clone(),
-        Address::Unix(path) => path.display().to_string(),
-    };
     let drain_path: String = table.required("drain_path");
     Agent {
-        name: table.optional("name").unwrap_or(address_text),
+        name: table.optional("name").unwrap_or_else(|| address.to_string()),
         address,
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
@@ -135,13 +130,12 @@ fn check_address(layers: &Layers, agent: usize, address: &Address) -> Option<Pro
             Some(Problem::TwoAddresses { url: url.origin.clone(), unix: unix.origin.clone() })
         }
         (Address::Unix(_), _, _) => None,
-        (Address::Url(text), url, _) => {
-            let parsed = reqwest::Url::parse(text).ok()?;
-            let host = parsed.host_str()?.trim_matches(['[', ']']);
+        (Address::Url(_), url, _) => {
+            let host = address.remote_host()?;
             let allowed = given("allow_host")
-                .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(host));
+                .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
             let origin = url.map_or(Origin::Default, |url| url.origin.clone());
-            (!is_loopback(host) && !allowed).then(|| Problem::RemoteHost { origin, host: host.to_owned() })
+            (!allowed).then_some(Problem::RemoteHost { origin, host })
         }
     }
 }
@@ -158,11 +152,6 @@ fn check_socket(layers: &Layers, agent: usize, address: &Address) -> Option<Prob
             (own == *socket).then_some(Problem::OwnSocket { socket: own })
         }
     }
-}
-
-/// Whether a host of a URL, without brackets, is this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// Every key with its effective value and where that came from.

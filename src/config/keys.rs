@@ -1,4 +1,4 @@
-//! Every configuration key, once: what it is called, what it takes, what it is worth where nobody sets it.
+//! Every configuration key, once: its name, what it takes, its default.
 //!
 //! The check for unknown keys, the coercion of values, `drainhook config` and the table in README.md all read
 //! this one list.
@@ -17,13 +17,13 @@ pub struct Key {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// What it is worth where nobody sets it.
+    /// Its value where it is not set.
     pub default: WhenUnset,
     /// What it means, in one line of Markdown.
     pub help: &'static str,
 }
 
-/// What a key is worth where nobody sets it.
+/// The value of a key that is not set.
 #[derive(Debug, Clone, Copy)]
 pub enum WhenUnset {
     /// This value.
@@ -45,19 +45,19 @@ impl Key {
 }
 
 /// Finds a key by its section and name.
-pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.section == section && key.name == name)
 }
 
 /// The section names, each once, in the order of the list.
-pub fn sections() -> Vec<&'static str> {
+pub(super) fn sections() -> Vec<&'static str> {
     let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
     sections
 }
 
 /// The candidate that a mistyped word most likely meant, where one is near enough.
-pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if typed.len() > TYPED_MAX {
         return None;
     }
@@ -69,7 +69,7 @@ pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Op
 }
 
 /// The key that was probably meant by one that there is not: a slip in the section is likelier than one in the name.
-pub fn suggest(section: &str, name: &str) -> Option<&'static Key> {
+pub(super) fn suggest(section: &str, name: &str) -> Option<&'static Key> {
     let section = nearest(section, sections().into_iter());
     let names = |of: Option<&'static str>| {
         let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));
@@ -129,36 +129,36 @@ const fn key(
 pub const KEYS: &[Key] = {
     use WhenUnset::{Is, Then};
     &[
-        key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "Where the agent is; it may have a path of its own."),
-        key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, in place of `url`."),
+        key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
+        key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, instead of `url`."),
         key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. Any other but root is sent nothing."),
-        key("agent", "name", Kind::Text, Then("its address"), "What logs and metrics call this agent."),
+        key("agent", "name", Kind::Text, Then("its address"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
         key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable before the drain counts as failed."),
-        key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means that the agent went away while it was draining."),
-        key("agent", "poll", POLL, Is("1s"), "How often its status is asked for where it ignores `Prefer: wait`."),
-        key("agent", "drain_path", Kind::HttpPath, Is("/drain"), "Where the agent is told to drain, under its URL."),
-        key("agent", "status_path", Kind::HttpPath, Then("`drain_path`"), "Where the agent says how far it is, under its URL."),
-        key("agent", "method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method that tells the agent to drain."),
-        key("agent", "drain_blocks", Kind::Flag, Is("false"), "Whether the agent answers that request only when its work is done."),
-        key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent asks for."),
-        key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host that `url` may name though it is not loopback."),
+        key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
+        key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`."),
+        key("agent", "drain_path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
+        key("agent", "status_path", Kind::HttpPath, Then("`drain_path`"), "The path of the status request, under the agent's URL."),
+        key("agent", "method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method of the drain request."),
+        key("agent", "drain_blocks", Kind::Flag, Is("false"), "Whether the agent answers the drain request only when its work is done."),
+        key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
+        key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
         key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),
         key("lifecycle", "hook", Kind::HookName, Then("the group's only terminating hook that no other controller owns"), "The termination hook to complete."),
-        key("lifecycle", "group", Kind::GroupName, Then("found by itself"), "The Auto Scaling group of this instance."),
+        key("lifecycle", "group", Kind::GroupName, Then("detected"), "The Auto Scaling group of this instance."),
         key("lifecycle", "drain_at", Kind::Choice(&["notice", "wait"]), Is("notice"), "When draining starts: at the first notice, or when the load balancer is done and the hook waits."),
         key("lifecycle", "on_drained", RESULT, Is("CONTINUE"), "The result reported when the agent has drained."),
         key("lifecycle", "on_deadline", RESULT, Is("CONTINUE"), "The result reported when the time is up."),
         key("lifecycle", "on_failed", RESULT, Is("CONTINUE"), "The result reported when the agent could not be drained."),
-        key("lifecycle", "on_rebalance", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What a rebalance recommendation means. Set `drain` where Capacity Rebalancing is on: only then does Auto Scaling replace the instance."),
-        key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only where the hook cannot be read."),
-        key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is asked."),
-        key("aws", "allow_http", Kind::Hosts, Then("this machine and its link only"), "Hosts that AWS may be reached at by plain HTTP, such as a LocalStack in another container."),
-        key("instance", "id", Kind::InstanceId, Then("found by itself"), "This instance's id, used only while the metadata service does not answer."),
-        key("control", "socket", Kind::SocketPath, Is("/run/drainhook/drainhook.sock"), "The socket that `drainhook status` and its like talk to."),
-        key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "Where a drain under way is written down."),
-        key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "How log lines look; `auto` is text on a terminal, journald's own fields where standard error goes there, else JSON."),
-        key("log", "level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Is("info"), "What is logged."),
+        key("lifecycle", "on_rebalance", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What to do at a rebalance recommendation. Set `drain` if Capacity Rebalancing is on: only then does Auto Scaling replace the instance."),
+        key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only if the hook cannot be read."),
+        key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is polled."),
+        key("aws", "allow_http", Kind::Hosts, Then("loopback and link-local only"), "Hosts that may stand in for AWS over plain HTTP, such as LocalStack in another container."),
+        key("instance", "id", Kind::InstanceId, Then("detected"), "This instance's id, used only while the metadata service does not answer."),
+        key("control", "socket", Kind::SocketPath, Is("/run/drainhook/drainhook.sock"), "The socket of `drainhook status`, `drain`, `extend` and `finish`."),
+        key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "The folder of the journal, which records a drain under way."),
+        key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "The format of log lines. `auto` is text on a terminal, journald's own fields if standard error goes to journald, else JSON."),
+        key("log", "level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Is("info"), "The least severe level that is logged."),
         key(SIMULATION, "clock", Kind::Scale, Then("real time"), "How simulated time runs. Set by `drainhook simulate`."),
     ]
 };

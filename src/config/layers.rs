@@ -247,7 +247,7 @@ impl Layers {
 }
 
 /// The section and the name of a key, as its variable has them without the prefix. One underscore where there should be
-/// two is a mistake that must be told; all else without two (such as `DRAINHOOK_VERSION`) is somebody else's.
+/// two is a mistake that must be told; all else without two (such as `DRAINHOOK_VERSION`) belongs to another program.
 fn section_and_name(rest: &str) -> Option<(&str, &str)> {
     let one_underscore = || {
         let meant = |key: &&Key| format!("{}_{}", key.section, key.name).eq_ignore_ascii_case(rest);
@@ -273,7 +273,7 @@ fn with_article(type_name: &str) -> String {
 struct SourceFile<'a> {
     path: &'a Path,
     text: &'a str,
-    /// Where its lines end: to count them anew for each key would take the square of the file's length.
+    /// Where its lines end: to count them again for each key would take the square of the file's length.
     line_ends: Vec<usize>,
 }
 

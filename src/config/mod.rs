@@ -21,6 +21,7 @@ pub mod value;
 mod warning;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ pub struct Config {
 /// One agent: where it is, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// What logs and metrics call it; no two agents share one.
+    /// What logs call it; no two agents share one.
     pub name: String,
     /// Where it is.
     pub address: Address,
@@ -78,7 +79,7 @@ pub struct Agent {
     pub unreachable_grace: Duration,
     /// What it means that it went away while it was draining.
     pub on_exit: OnExit,
-    /// How often its status is asked for where it ignores `Prefer: wait`.
+    /// How often it is polled if it ignores `Prefer: wait`.
     pub poll: Duration,
     /// Where it is told to drain; appended to the URL.
     pub drain_path: String,
@@ -107,12 +108,33 @@ pub enum Method {
 }
 
 /// Where an agent is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
     /// An `http://` URL, loopback or allowed by name, without a slash at its end.
     Url(String),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The host of a URL, without brackets, where it is not this machine.
+    pub fn remote_host(&self) -> Option<String> {
+        let Address::Url(url) = self else { return None };
+        let url = reqwest::Url::parse(url).ok()?;
+        let host = url.host_str()?.trim_matches(['[', ']']);
+        let is_loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        (!is_loopback).then(|| host.to_owned())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Url(url) => f.write_str(url),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// The termination queue.
@@ -127,7 +149,7 @@ pub struct Queue {
 pub struct Lifecycle {
     /// The termination hook; else the group's only one that no other controller owns.
     pub hook: Option<String>,
-    /// The Auto Scaling group; else found out.
+    /// The Auto Scaling group; else detected.
     pub group: Option<String>,
     /// When draining starts.
     pub drain_at: DrainAt,
@@ -137,7 +159,7 @@ pub struct Lifecycle {
     pub on_deadline: CompletionResult,
     /// The result reported when an agent could not be drained.
     pub on_failed: CompletionResult,
-    /// What a rebalance recommendation comes to.
+    /// What to do at a rebalance recommendation.
     pub on_rebalance: OnRebalance,
     /// The hook's heartbeat timeout where the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
@@ -238,7 +260,7 @@ pub struct Setting {
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// It was not set.
     Default,
     /// A line of the file, from 1.
     File(PathBuf, usize),

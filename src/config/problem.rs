@@ -109,7 +109,7 @@ pub enum Problem {
         origin: Origin,
     },
     /// An agent's socket that is the daemon's own.
-    #[error("`agent.unix` and `control.socket` are both {socket}; the daemon would ask itself", socket = .socket.display())]
+    #[error("`agent.unix` and `control.socket` are both {socket}; give the agent a socket of its own", socket = .socket.display())]
     OwnSocket {
         /// The socket.
         socket: PathBuf,
@@ -137,8 +137,8 @@ pub enum Problem {
         /// The variable or the flag.
         origin: Origin,
     },
-    /// There are more than anybody reads.
-    #[error("there are more problems than these {PROBLEMS_MAX}; mend these first")]
+    /// There are more than an operator reads at once.
+    #[error("there are more problems than these {PROBLEMS_MAX}; fix these first")]
     More,
 }
 

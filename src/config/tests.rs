@@ -377,7 +377,7 @@ fn no_more_problems_than_anybody_reads() {
     assert!(!text.contains("more problems"), "{text}");
     let text = problems(&format!("[agent]\n{}", keys(500)), &[]);
     assert_eq!(text.lines().count(), 51);
-    assert!(text.ends_with("there are more problems than these 50; mend these first"), "{text}");
+    assert!(text.ends_with("there are more problems than these 50; fix these first"), "{text}");
 }
 
 #[test]

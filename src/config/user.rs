@@ -1,8 +1,11 @@
 //! A user, by name or by id: whom an agent runs as.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::str::FromStr;
+
+use formats::text::printable;
 
 /// The one user that is taken for any other.
 pub const ROOT: u32 = 0;
@@ -56,13 +59,10 @@ impl User {
         match self {
             User::Id(id) => Ok(*id),
             User::Name(name) => {
-                let mut text = Vec::new();
-                std::fs::File::open(PASSWD)
-                    .and_then(|file| file.take(PASSWD_MAX).read_to_end(&mut text))
-                    .map_err(|error| {
-                        io::Error::new(error.kind(), format!("cannot be looked up: {PASSWD}: {error}"))
-                    })?;
-                id_in(&String::from_utf8_lossy(&text), name).ok_or_else(|| {
+                let passwd = passwd().map_err(|error| {
+                    io::Error::new(error.kind(), format!("cannot be looked up: {PASSWD}: {error}"))
+                })?;
+                id_in(&passwd, name).ok_or_else(|| {
                     io::Error::new(
                         io::ErrorKind::NotFound,
                         format!("is not in {PASSWD}: write its user id instead"),
@@ -74,9 +74,28 @@ impl User {
 }
 
 fn id_in(passwd: &str, name: &str) -> Option<u32> {
-    let mut entries = passwd.lines().map(|line| line.split(':'));
-    let mut entry = entries.find_map(|mut entry| (entry.next() == Some(name)).then_some(entry))?;
-    entry.nth(1)?.parse().ok()
+    entries(passwd).find(|(known, _)| *known == name).map(|(_, id)| id)
+}
+
+/// What this machine calls a user; `None` where it has no name for that id, or where the sandbox hides the user.
+pub fn name_of(id: u32) -> Option<String> {
+    let passwd = passwd().ok()?;
+    let entry = entries(&passwd).find(|(_, known)| *known == id && id != UNMAPPED);
+    entry.map(|(name, _)| printable(name, NAME_MAX))
+}
+
+fn passwd() -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(PASSWD)?.take(PASSWD_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Names and ids.
+fn entries(passwd: &str) -> impl Iterator<Item = (&str, u32)> {
+    passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        Some((fields.next()?, fields.nth(1)?.parse().ok()?))
+    })
 }
 
 #[cfg(test)]
@@ -90,6 +109,13 @@ mod tests {
         for bad in ["4294967296", "-1", "two words", "a:b", "../x", &"u".repeat(33)] {
             assert_eq!(bad.parse::<User>(), Err(()), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_ids() {
+        assert_eq!(name_of(0).as_deref(), Some("root"));
+        assert_eq!(name_of(UNMAPPED), None, "nobody in particular");
+        assert_eq!(name_of(4_000_000_000), None);
     }
 
     #[test]

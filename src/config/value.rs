@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::user::User;
 use crate::clock::Scale;
+use formats::imds::is_instance_id;
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy)]
@@ -215,11 +216,6 @@ fn is_http_path(text: &str) -> bool {
 
 fn is_hook_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/')
-}
-
-fn is_instance_id(text: &str) -> bool {
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(is_hex))
 }
 
 /// `` `a`, `b` or `c` ``.

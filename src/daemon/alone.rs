@@ -46,7 +46,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
             }
             for effect in output.effects {
                 match effect {
-                    // Nobody goes on with this drain: whoever asked has to ask again.
+                    // This drain is not resumed: after a crash, the operator starts it again.
                     Effect::WriteJournal { id, .. } => events.push_back(Event::JournalWritten { id }),
                     // In no group there is no hook, and no call to make.
                     Effect::DescribeInstance { id } => {
@@ -58,10 +58,9 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::ReceiveMessages { .. }
                     | Effect::SetVisibility { .. }
                     | Effect::DeleteMessage { .. } => {}
-                    Effect::AskAgent { .. } => {
+                    Effect::AskAgent { .. } | Effect::CancelRequest { .. } => {
                         under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));
                     }
-                    Effect::CancelRequest { id } => under_way.cancel(id),
                 }
             }
         }

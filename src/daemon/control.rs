@@ -3,8 +3,7 @@
 //! Whoever may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group. The log
 //! says who has asked for what.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use formats::text::printable;
+use crate::config::user;
+use formats::text::cause;
 use machine::effect::CompletionResult;
 use machine::operator::{Command, Operator};
 use machine::status::Status;
@@ -26,23 +26,11 @@ use machine::status::Status;
 /// Bytes in a request, its newline included.
 const LINE_MAX: u64 = 4096;
 
-/// How much of serde's account of an error is told, in characters.
-const CAUSE_MAX: usize = 120;
-
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 16;
 
 /// Requests that wait for the loop.
 pub const REQUESTS_MAX: usize = 16;
-
-/// How much of the list of users is read, in bytes.
-const PASSWD_MAX: u64 = 1024 * 1024;
-
-/// How much of a user's name is told, in characters.
-const USER_MAX: usize = 64;
-
-/// Linux gives this number to users that a namespace does not show (`PrivateUsers=` of the unit).
-const HIDDEN_USER: u32 = 65_534;
 
 /// How long a connection may say nothing, or not read what it is told, in real time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
@@ -134,7 +122,7 @@ pub async fn listen(path: &Path) -> Result<Listener, ControlError> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(failed(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "there is a file that is no socket",
+                "a file that is not a socket is there",
             )));
         }
         Ok(_) if is_alive(path).await.map_err(failed)? => return Err(ControlError::Taken(name())),
@@ -187,8 +175,8 @@ pub async fn serve(listener: Listener, requests: mpsc::Sender<Asked>) {
                 });
             }
             Err(error) => {
-                // Out of file descriptors, most likely: others need the time more.
-                tracing::warn!(%error, "control socket");
+                // Most likely out of file descriptors.
+                tracing::warn!(%error, "cannot accept a connection on the control socket");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -242,8 +230,8 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
     };
     let mut by = Operator { uid: peer.uid, name: None };
     if let Some(command) = request.command() {
-        by.name = user_name(peer.uid);
-        tracing::info!(%by, pid = peer.pid, ?command, "an operator asks");
+        by.name = user::name_of(peer.uid);
+        tracing::info!(%by, pid = peer.pid, ?command, "an operator sent a command");
     }
     let (sender, answer) = oneshot::channel();
     let stopping = || Answer::Refused("the daemon is stopping".to_owned());
@@ -253,24 +241,12 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
     answer.await.unwrap_or_else(|_| stopping())
 }
 
-/// What this machine's list of users calls one; `None` where it does not, or where the sandbox hides the user.
-fn user_name(uid: u32) -> Option<String> {
-    let mut users = String::new();
-    File::open("/etc/passwd").ok()?.take(PASSWD_MAX).read_to_string(&mut users).ok()?;
-    let named = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
-    });
-    named.filter(|_| uid != HIDDEN_USER).map(|name| printable(name, USER_MAX))
-}
-
 fn read(line: &[u8]) -> Result<Request, String> {
     // Serde would read a request from a list, too.
     if line.trim_ascii_start().starts_with(b"[") {
         return Err("a list".to_owned());
     }
-    serde_json::from_slice(line).map_err(|error| printable(&error.to_string(), CAUSE_MAX))
+    serde_json::from_slice(line).map_err(|error| cause(&error))
 }
 
 #[cfg(test)]
@@ -300,13 +276,6 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("answered");
         text
-    }
-
-    #[test]
-    fn users_by_number() {
-        assert_eq!(user_name(0).as_deref(), Some("root"));
-        assert_eq!(user_name(HIDDEN_USER), None, "nobody in particular");
-        assert_eq!(user_name(4_000_000_000), None);
     }
 
     #[test]

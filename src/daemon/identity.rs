@@ -1,10 +1,11 @@
-//! Who we are, before anything else can be known.
+//! Which instance this is, before anything else can be known.
 
 use std::time::Duration;
 
 use super::notify::Notify;
 use crate::aws::imds::{Identity, Imds};
 use crate::clock::Clock;
+use formats::imds::is_instance_id;
 
 /// On Nitro instances the asset tag of the board is the instance's id (EC2 user guide, "Identify EC2 instances").
 const DMI_ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
@@ -15,16 +16,16 @@ const IMDS_PATIENCE: Duration = Duration::from_secs(60);
 /// Between tries.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Who this instance is, and who says so.
+/// Which instance this is, and which source says so.
 #[derive(Debug)]
 pub struct Known {
-    /// Who it is.
+    /// Which instance this is.
     pub identity: Identity,
-    /// Who says so.
+    /// Which source says so.
     pub source: Source,
 }
 
-/// Who says which instance this is. What is not IMDS is believed only until IMDS answers.
+/// What says which instance this is. Any other than IMDS is used only until IMDS answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The metadata service.
@@ -35,7 +36,7 @@ pub enum Source {
     Firmware,
 }
 
-/// Finds out who this instance is: from IMDS, or else from the configuration or the firmware's tables. Goes on until it
+/// Finds out which instance this is: from IMDS, or else from the configuration or the firmware's tables. Retries until it
 /// knows.
 pub async fn find(configured: Option<&str>, imds: &mut Imds, clock: Clock, notify: &mut Notify) -> Known {
     let started = clock.now();
@@ -51,27 +52,25 @@ pub async fn find(configured: Option<&str>, imds: &mut Imds, clock: Clock, notif
                 return Known { identity, source: Source::Imds };
             }
             (Err(error), Some(id)) => {
-                tracing::warn!(
-                    "IMDS does not answer ({error}), so instance.id says which instance this is: {id}"
-                );
+                tracing::warn!("IMDS does not answer ({error}); using instance.id {id} until it does");
                 return without_group(id.to_owned(), Source::Configuration);
             }
             (Err(error), None) => error,
         };
         if !std::mem::replace(&mut asked_before, true) {
-            tracing::info!("IMDS does not say yet which instance this is, trying on: {error}");
+            tracing::info!("IMDS has not named this instance yet; retrying: {error}");
         }
         if clock.now().since(started) >= IMDS_PATIENCE && !said {
             if let Some(instance_id) = from_firmware() {
                 tracing::warn!(
                     instance_id,
-                    "IMDS does not answer ({error}); the firmware names this instance"
+                    "IMDS does not answer ({error}); using the instance id in the firmware until it does"
                 );
                 return without_group(instance_id, Source::Firmware);
             }
             tracing::error!(
-                "cannot find out which instance this is: {error}; check the instance's metadata options, or set \
-                 instance.id; trying on"
+                "cannot identify this instance: {error}; check the instance's metadata options, or set \
+                 instance.id; retrying"
             );
             said = true;
         }
@@ -83,22 +82,24 @@ fn without_group(instance_id: String, source: Source) -> Known {
     Known { identity: Identity { instance_id, group: None, doubt: None }, source }
 }
 
-/// Says that IMDS names another instance than the one that was assumed, and that it is believed.
+/// Logs that IMDS names another instance than the one that was assumed.
 pub fn contradicted(source: Source, assumed: &str, by_imds: &str) {
     match source {
         Source::Configuration => tracing::error!(
-            "instance.id is {assumed}, but IMDS says that this instance is {by_imds}, and is believed; remove \
-             instance.id (was it left in an image?)"
+            "instance.id is {assumed}, but IMDS says that this instance is {by_imds}; using IMDS; remove instance.id \
+             (was it left in an image?)"
         ),
         Source::Imds | Source::Firmware => {
-            tracing::error!("this instance was taken for {assumed}, but IMDS says that it is {by_imds}");
+            tracing::error!(
+                "the firmware names this instance {assumed}, but IMDS says that it is {by_imds}; using IMDS"
+            );
         }
     }
 }
 
-/// What the firmware calls this instance.
+/// The instance id in the firmware's tables.
 pub fn from_firmware() -> Option<String> {
     let tag = std::fs::read_to_string(DMI_ASSET_TAG).ok()?;
     let tag = tag.trim();
-    tag.starts_with("i-").then(|| tag.to_owned())
+    is_instance_id(tag).then(|| tag.to_owned())
 }

@@ -6,7 +6,8 @@
 //!
 //! Two more orders are for what no signal can do. They are obeyed only where they stand, and add no points:
 //! `HOLD WriteJournal drain` keeps such a write from starting until `RELEASE WriteJournal drain` is there too, as a disk
-//! does that hangs; each write that has ended is then added as `wrote drain`. `PANIC imds` makes that task panic once.
+//! does that hangs; each write that has ended is then added as `wrote drain`. `HOLD LoadJournal` does the same to the read
+//! at the start. `PANIC imds` makes that task panic once.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -39,8 +40,16 @@ pub fn within_write(journal: &Journal) {
 /// A write of the journal begins: holds it for as long as an order says so.
 pub fn hold_write(journal: &Journal) {
     panic_if_ordered("journal");
-    let held = format!("HOLD WriteJournal {}", stage(journal));
-    let released = format!("RELEASE WriteJournal {}", stage(journal));
+    hold(&format!("WriteJournal {}", stage(journal)));
+}
+
+/// The journal has been read, and nothing has been made of it: holds that for as long as an order says so.
+pub fn hold_load() {
+    hold("LoadJournal");
+}
+
+fn hold(what: &str) {
+    let (held, released) = (format!("HOLD {what}"), format!("RELEASE {what}"));
     while orders().is_some_and(|orders| has(&orders, &held) && !has(&orders, &released)) {
         std::thread::sleep(HOLD_LOOK);
     }

@@ -15,7 +15,7 @@ use super::notify::Notify;
 use super::perform::Performer;
 use super::under_way::UnderWay;
 use crate::aws::imds::Identity;
-use crate::clock::{self, Clock, Correction};
+use crate::clock::{self, Clock, WallClockSet};
 use crate::config::value::Written;
 use crate::telemetry::log;
 use machine::event::ImdsReading;
@@ -58,7 +58,7 @@ pub enum End {
         /// What an operator has asked meanwhile.
         asked: Option<Asked>,
     },
-    /// IMDS says that this is another instance.
+    /// IMDS says that this is another instance, or names the group, which was not known.
     Identified(Identity),
 }
 
@@ -83,8 +83,8 @@ impl Restarts {
         }
         if !std::mem::replace(&mut self.said, true) {
             tracing::warn!(
-                "the system's clock was set more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}: deadlines of \
-                 AWS are judged by an earlier setting until it stays"
+                "the system's clock was set more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; AWS \
+                 deadlines follow an earlier setting until it is stable"
             );
         }
         false
@@ -126,10 +126,10 @@ impl<'a> Life<'a> {
             self.notify.alive();
             // Before anything is judged by a clock that is wrong.
             if !matches!(happened, Happened::Stop)
-                && let Some(correction) = self.clock.correction()
+                && let Some(set) = self.clock.wall_clock_set()
                 && restarts.permit()
             {
-                say_set(correction);
+                say_set(set);
                 let (asked, performed) = match happened {
                     Happened::Asked(asked) => (Some(asked), None),
                     Happened::Performed(event) => (None, Some(event)),
@@ -143,15 +143,16 @@ impl<'a> Life<'a> {
             match happened {
                 Happened::Stop => {
                     self.notify.stopping();
-                    tracing::info!("stopping; a drain under way goes on when the daemon is started again");
+                    tracing::info!("stopping; a drain under way continues when the daemon restarts");
                     self.settle(None).await;
                     return End::Stopped;
                 }
-                Happened::Identified(identity) if identity.instance_id != self.performer.instance_id => {
-                    self.settle(None).await;
-                    return End::Identified(identity);
+                Happened::Identified(identity) => {
+                    if self.is_news(&identity) {
+                        self.settle(None).await;
+                        return End::Identified(identity);
+                    }
                 }
-                Happened::Identified(_) => {}
                 Happened::Read(reading) => {
                     self.feed(Event::Imds(reading));
                 }
@@ -162,6 +163,12 @@ impl<'a> Life<'a> {
                 Happened::Nap => self.wake(),
             }
         }
+    }
+
+    /// Whether this life was started without what this says: another instance, or a group that is not known yet.
+    fn is_news(&mut self, identity: &Identity) -> bool {
+        identity.instance_id != self.performer.instance_id
+            || identity.group.is_some() && self.machine.status().group.is_none()
     }
 
     async fn wait(&mut self, inputs: &mut Inputs<'_>) -> Happened {
@@ -216,15 +223,7 @@ impl<'a> Life<'a> {
     /// Has an effect performed, or gives one up.
     fn perform(&mut self, effect: Effect) {
         tracing::trace!(?effect, "perform");
-        if let Effect::CancelRequest { id } = effect {
-            #[cfg(debug_assertions)]
-            let point = super::kill::Point::before(&effect);
-            self.under_way.cancel(id);
-            #[cfg(debug_assertions)]
-            point.after();
-        } else {
-            self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
-        }
+        self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
     }
 
     fn answer(&mut self, (by, request, reply): Asked) {
@@ -246,8 +245,13 @@ impl<'a> Life<'a> {
             loop {
                 if let Some(event @ (Event::JournalWritten { .. } | Event::JournalFailed { .. })) = performed
                 {
+                    let drain = self.machine.drain_id();
+                    let Output { effects, reports, .. } = self.machine.handle(self.clock.now(), event);
+                    for report in reports.iter().filter(|one| matches!(one, Report::JournalFailed { .. })) {
+                        tell(report, drain.as_deref());
+                    }
                     // Only the journal's next write is still performed.
-                    for effect in self.machine.handle(self.clock.now(), event).effects {
+                    for effect in effects {
                         if let Effect::WriteJournal { .. } = effect {
                             self.perform(effect);
                         }
@@ -263,21 +267,19 @@ impl<'a> Life<'a> {
             }
         };
         if tokio::time::timeout(LEAVE_LIMIT, journal).await.is_err() {
-            tracing::warn!("left before the journal was on disk: the disk is slow");
+            tracing::warn!("stopped before the journal was on disk: the disk is slow");
         }
     }
 }
 
-fn say_set(correction: Correction) {
+fn say_set(set: WallClockSet) {
     // Whole seconds: the figure is for people.
     let whole = |by: Duration| Written(Duration::from_secs((by + Duration::from_millis(500)).as_secs()));
-    let (way, by) = match correction {
-        Correction::Ahead(by) => ("ahead", whole(by)),
-        Correction::Back(by) => ("back", whole(by)),
+    let (way, by) = match set {
+        WallClockSet::Ahead(by) => ("ahead", whole(by)),
+        WallClockSet::Back(by) => ("back", whole(by)),
     };
-    tracing::warn!(
-        "the system's clock was set {way} by {by}: the daemon begins anew with it, from its journal"
-    );
+    tracing::warn!("the system's clock was set {way} by {by}; restarting from the journal with the new time");
 }
 
 /// Hands a report to every sink: the log, so far.

@@ -6,11 +6,11 @@
 //! # Layout
 //!
 //! - `life`: the loop around one machine. It ends when the daemon is stopped, or when the clock or the instance was wrong.
-//! - [`perform`]: performs effects, each with a time limit; `under_way`: gives each effect exactly one result.
+//! - `perform`: performs effects, each with a time limit; `under_way`: gives each effect exactly one result.
 //! - [`journal`]: the journal's file and its one writer.
 //! - [`control`]: the control socket; [`client`]: its other end, for commands.
 //! - `identity`: which instance this is; `settings`: from the configuration to the machine's settings and the agents.
-//! - [`notify`]: what the service manager is told; `supervise`: restarts tasks that end.
+//! - `notify`: what the service manager is told; `supervise`: restarts tasks that end.
 //! - [`alone`]: one agent's drain, without a daemon and without AWS.
 //! - `kill`: in debug builds, the points where tests kill the daemon.
 
@@ -22,8 +22,8 @@ pub mod journal;
 #[cfg(debug_assertions)]
 mod kill;
 mod life;
-pub mod notify;
-pub mod perform;
+mod notify;
+mod perform;
 pub(crate) mod settings;
 mod supervise;
 mod under_way;
@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::agent::http::EndpointError;
+use crate::agent::{Agent, EndpointError};
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::{Identity, Imds, ImdsError};
 use crate::clock::Clock;
@@ -42,7 +42,7 @@ use crate::config::{self, Config};
 use crate::source::imds::{self, Polls};
 use control::{Answer, Asked, ControlError};
 use identity::{Known, Source};
-use journal::{Unusable, Writer};
+use journal::{LoadError, Unusable, Writer};
 use life::{End, Inputs, Life, Restarts};
 use machine::event::ImdsReading;
 use machine::journal::Journal;
@@ -54,14 +54,12 @@ use supervise::{Supervised, supervise};
 /// Readings that wait for the loop.
 const READINGS_MAX: usize = 16;
 
-/// How long the disk may take to give the journal of the last run.
-const LOAD_LIMIT: Duration = Duration::from_secs(5);
-
 /// IMDS answers within this time where it answers at all.
 const FIRST_MOMENTS: Duration = Duration::from_secs(2);
 
-/// What operators are told until the daemon knows where it is.
-const NOT_YET: &str = "the daemon has just started, and IMDS has not yet said which instance this is";
+/// What operators are told until the daemon knows its instance id.
+const NOT_YET: &str =
+    "the daemon has just started and does not know its instance id yet: IMDS has not answered";
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +67,7 @@ pub enum RunError {
     /// The configuration names an agent that cannot be one.
     #[error(transparent)]
     Agent(#[from] EndpointError),
-    /// The metadata service's endpoint, from the environment, is none.
+    /// No client for the metadata service can be built.
     #[error(transparent)]
     Imds(#[from] ImdsError),
     /// Another daemon serves this instance.
@@ -84,7 +82,10 @@ pub enum RunError {
 pub async fn run(config: Config) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     // What is wrong in the configuration is said before anything else is done.
-    settings::agents(&config)?;
+    let agents = settings::agents(&config)?;
+    for warning in config::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
     let clock = Clock::start(config.simulation.clock);
     let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock)?;
     let (mut requests, _control) = control(&config).await?;
@@ -100,9 +101,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         }
     };
     if let Some(doubt) = &known.identity.doubt {
-        tracing::warn!("IMDS does not name the group, so Auto Scaling is asked for it: {doubt}");
+        tracing::warn!("IMDS did not name the group; asking Auto Scaling instead: {doubt}");
     }
-    live(&config, known, &imds, &mut signals, &mut requests, &mut notify).await
+    live(&config, known, &agents, &imds, &mut signals, &mut requests, &mut notify).await;
+    Ok(())
 }
 
 /// One life of the machine after the other, until the daemon is told to stop. The signals, the control socket and the
@@ -110,17 +112,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 async fn live(
     config: &Config,
     mut known: Known,
+    agents: &Arc<[Agent]>,
     imds: &Imds,
     signals: &mut Signals,
     requests: &mut mpsc::Receiver<Asked>,
     notify: &mut Notify,
-) -> Result<(), RunError> {
+) {
     let writer = Writer::new(config.journal.dir.clone());
     let mut restarts = Restarts::default();
     let mut asked = None;
-    for warning in config::warnings(config) {
-        tracing::warn!("{warning}");
-    }
     loop {
         let clock = Clock::start(config.simulation.clock);
         let Identity { instance_id, group, .. } = &known.identity;
@@ -133,7 +133,7 @@ async fn live(
         let performer = Performer {
             instance_id: instance_id.clone(),
             clock,
-            agents: settings::agents(config)?,
+            agents: Arc::clone(agents),
             queue_url: config.queue.url.clone(),
             journal: Some(writer.clone()),
             aws: KeptClients::new(settings::aws(config)),
@@ -150,10 +150,12 @@ async fn live(
         life.feed(Event::Started { journal: journal.map(Box::new) });
         let inputs = Inputs { signals, readings, identities, requests: &mut *requests, asked };
         match life.run(inputs, &mut restarts).await {
-            End::Stopped => return Ok(()),
+            End::Stopped => return,
             End::ClockSet { asked: open } => asked = open,
             End::Identified(identity) => {
-                identity::contradicted(known.source, instance_id, &identity.instance_id);
+                if identity.instance_id != *instance_id {
+                    identity::contradicted(known.source, instance_id, &identity.instance_id);
+                }
                 known = Known { identity, source: Source::Imds };
                 asked = None;
             }
@@ -163,19 +165,16 @@ async fn live(
 
 /// What the last run on this instance has left, if it can be used.
 async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Journal> {
-    let (file, instance_id) = (writer.file().clone(), instance_id.to_owned());
-    let loading = tokio::task::spawn_blocking(move || file.load(&instance_id));
     let folder = config.journal.dir.display();
-    match tokio::time::timeout(LOAD_LIMIT, loading).await {
-        Ok(Ok(Ok(journal))) => return journal,
-        Ok(Ok(Err(Unusable::Refused(refused)))) => tracing::error!(
-            "no journal is kept in {folder}, so a restart in mid-drain would start the drain anew: {refused}"
+    match writer.load(instance_id).await {
+        Ok(journal) => return journal,
+        Err(LoadError::Unusable(Unusable::Refused(refused))) => tracing::error!(
+            "no journal is kept in {folder}, so a restart in mid-drain would start the drain over: {refused}"
         ),
-        Ok(Ok(Err(unusable))) => tracing::warn!("{unusable}"),
-        Ok(Err(panic)) => tracing::error!("reading the journal in {folder}: {panic}; please report this"),
-        Err(_) => tracing::error!(
-            "the journal in {folder} was not read within {LOAD_LIMIT:?}: the disk hangs; a drain under way starts anew"
-        ),
+        Err(LoadError::Unusable(unusable)) => tracing::warn!("{unusable}"),
+        Err(error @ (LoadError::Slow | LoadError::NoThread(_) | LoadError::Panicked)) => {
+            tracing::error!("{folder}: {error}; a drain under way starts over");
+        }
     }
     None
 }

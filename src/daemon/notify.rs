@@ -10,7 +10,7 @@ use sd_notify::NotifyState;
 use machine::Time;
 use machine::status::{State, Status};
 
-/// Talks to the service manager; without one, to nobody.
+/// Notifies the service manager, if there is one.
 ///
 /// It never waits: a manager that does not read must not hold up a drain.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Notify {
     /// Finds the service manager by `NOTIFY_SOCKET`.
     pub fn from_env() -> Self {
         let socket = connect().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the service manager cannot be told anything");
+            tracing::warn!(%error, "cannot reach the service manager");
             None
         });
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
@@ -63,7 +63,7 @@ impl Notify {
         let Some(socket) = &self.socket else { return true };
         let sent = socket.send(state.to_string().as_bytes());
         if let Err(error) = &sent {
-            tracing::debug!(%error, "the service manager could not be told");
+            tracing::debug!(%error, "cannot notify the service manager");
         }
         sent.is_ok()
     }

@@ -37,8 +37,8 @@ pub struct Performer {
     pub instance_id: String,
     /// Paces what is measured by the machine's clock.
     pub clock: Clock,
-    /// The agents, in the order of the configuration; and whether each answers only when it has drained.
-    pub agents: Vec<(Agent, bool)>,
+    /// The agents, in the order of the configuration.
+    pub agents: Arc<[Agent]>,
     /// The termination queue.
     pub queue_url: Option<String>,
     /// Where the journal goes, where one is kept.
@@ -104,7 +104,7 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
             }
-            // `Life` cancels what is under way, and nothing waits for this.
+            // `UnderWay` cancels what is under way, and nothing waits for this.
             Effect::CancelRequest { id } => {
                 Event::AgentAnswered { id, answer: AgentAnswer::Busy("canceled".to_owned()) }
             }
@@ -126,9 +126,9 @@ impl Performer {
     }
 
     async fn ask_agent(&self, id: EffectId, agent: usize, request: AgentRequest) -> Event {
-        let (agent, blocks) = &self.agents[agent];
+        let agent = &self.agents[agent];
         let limit = match &request {
-            AgentRequest::Drain(order) if *blocks => {
+            AgentRequest::Drain(order) if agent.blocks() => {
                 self.clock.real(order.deadline.since(self.clock.now())) + AGENT_LIMIT
             }
             AgentRequest::Drain(_) | AgentRequest::Return => AGENT_LIMIT,

@@ -1,5 +1,7 @@
 //! From the configuration to what the machine and the adapters want to know.
 
+use std::sync::Arc;
+
 use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
@@ -58,9 +60,9 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
     }
 }
 
-/// The agents, each with whether it answers only when it has drained.
-pub fn agents(config: &Config) -> Result<Vec<(Agent, bool)>, EndpointError> {
-    config.agents.iter().map(|agent| Ok((Agent::new(endpoint(agent))?, agent.drain_blocks))).collect()
+/// The agents, in the order of the configuration.
+pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
+    config.agents.iter().map(|agent| Agent::new(endpoint(agent))).collect()
 }
 
 /// Where and how an agent is reached.

@@ -20,11 +20,19 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Has an effect performed by what makes a result of it.
+    /// Has an effect performed by what makes a result of it, or cancels one that is under way.
     pub fn start<F>(&mut self, effect: Effect, perform: impl FnOnce(Effect) -> F)
     where
         F: Future<Output = Event> + Send + 'static,
     {
+        if let Effect::CancelRequest { id } = effect {
+            #[cfg(debug_assertions)]
+            let point = super::kill::Point::before(&effect);
+            self.cancel(id);
+            #[cfg(debug_assertions)]
+            point.after();
+            return;
+        }
         let (id, failed) = failure(&effect);
         let performing = perform(effect);
         let task = async move {
@@ -32,7 +40,7 @@ impl UnderWay {
                 Ok(event) => (id, event),
                 Err(panic) => {
                     let why = format!("performing it panicked: {panic}");
-                    tracing::error!("a defect of drainhook: {why}; please report it");
+                    tracing::error!("a defect in drainhook: {why}; please report it");
                     (id, failed(id, why))
                 }
             }
@@ -41,7 +49,7 @@ impl UnderWay {
     }
 
     /// Stops an effect. It has no result any more, not even one that is there already.
-    pub fn cancel(&mut self, id: EffectId) {
+    fn cancel(&mut self, id: EffectId) {
         if let Some(handle) = self.handles.remove(&id) {
             handle.abort();
         }

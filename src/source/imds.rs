@@ -39,12 +39,8 @@ impl Default for Polls {
 /// The readings are not taken any more.
 struct Closed;
 
-/// Polls at once and then again and again, until the readings are not taken any more.
-pub async fn run(imds: Imds, clock: Clock, polls: Polls, sender: Sender<ImdsReading>) {
-    poll(imds, clock, polls, sender, None).await;
-}
-
-/// The same, and once IMDS answers says who this instance is: for where IMDS could not be asked before.
+/// Polls at once and then again and again, until the readings are not taken any more. Where IMDS could not be asked before,
+/// `identities` is told once who this instance is.
 pub async fn poll(
     imds: Imds,
     clock: Clock,
@@ -87,19 +83,19 @@ impl Poller {
         let start = self.clock.now();
         self.identify().await;
         let target = self.imds.target_state().await;
-        let nobody_there = target.as_ref().is_err_and(ImdsError::concerns_all_paths);
+        let silent = target.as_ref().is_err_and(ImdsError::concerns_all_paths);
         self.silences = if target.is_ok() { 0 } else { self.silences.saturating_add(1) };
         match target {
             Ok(target) => self.send(ImdsReading::TargetState(target)).await?,
             Err(error) => {
                 let why = error.to_string();
-                if !nobody_there {
+                if !silent {
                     self.send(ImdsReading::Malformed { why: why.clone() }).await?;
                 }
                 self.send(ImdsReading::Silent { why }).await?;
             }
         }
-        if !nobody_there {
+        if !silent {
             self.less_often(start).await?;
         }
         Ok(match self.silences {

@@ -51,7 +51,7 @@ impl Journald {
 
 impl<S: Subscriber> Layer<S> for Journald {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // There is nobody who could be told that the log cannot be written.
+        // A log that cannot be written has no place to say so.
         let _ = self.socket.send_to(entry(event).as_bytes(), SOCKET);
     }
 }

@@ -17,8 +17,8 @@ use machine::report::{Loudness, Progress, Report};
 /// So much can be written at once to a pipe that takes more at all (PIPE_BUF on Linux), without a wait.
 const CHUNK_MAX: usize = 4096;
 
-/// Standard error, which is never waited for: whoever reads the log and hangs must not hold up a drain. What cannot
-/// be written at once is dropped.
+/// Standard error, which is never waited for: a reader of the log that hangs must not hold up a drain. What cannot be
+/// written at once is dropped.
 struct Unwaiting;
 
 impl Write for Unwaiting {
@@ -39,7 +39,7 @@ fn takes_more(stderr: &io::Stderr) -> bool {
     rustix::event::poll(&mut polled, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
 }
 
-/// Starts logging. Only our own lines: the libraries' are for whoever debugs the libraries.
+/// Starts logging. Below `warn`, only the daemon's own lines.
 pub fn start(log: &Log) {
     let filter = Targets::new().with_target("drainhook", log.level).with_default(Level::WARN);
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Unwaiting).with_target(false);

@@ -89,7 +89,7 @@ async fn nonsense_at_start() {
     let daemon = Daemon::start(&variables).await;
     assert!(bad.are_used_up(&[TOKEN, INSTANCE_ID]));
     assert_eq!(daemon.status().await.instance_id, stage.instance());
-    daemon.logged(&["ERROR", "cannot find out which instance this is", "trying on"]).await;
+    daemon.logged(&["ERROR", "cannot identify this instance", "retrying"]).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
     assert_plain(&daemon);

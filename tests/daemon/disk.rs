@@ -137,6 +137,30 @@ async fn write_that_hangs_and_goes_on() {
     assert!(left.phase.ended().is_some(), "an older write has replaced a later one: {left:?}");
 }
 
+/// The disk hangs while a damaged journal is read, for longer than the daemon waits. What the daemon writes meanwhile is
+/// not what the late read sets aside.
+#[tokio::test]
+async fn read_that_hangs_and_goes_on() {
+    let stage = Stage::new(20, world(2, 20)).await;
+    let instance = stage.instance();
+    let mut variables = stage.variables(&instance);
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "HOLD LoadJournal\n").expect("written");
+    std::fs::write(journal(&variables), "damaged").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["ERROR", "the disk", "read"]).await;
+    // A write was made, or the daemon has stopped waiting for it.
+    let has = |line: &str| std::fs::read_to_string(&orders).is_ok_and(|all| all.contains(line));
+    eventually("the first write", || has("after WriteJournal serving")).await;
+    order(&orders, "RELEASE LoadJournal");
+    let damaged = journal(&variables).with_file_name("journal.damaged.json");
+    eventually("a journal set aside", || damaged.exists()).await;
+    assert_eq!(std::fs::read(&damaged).expect("there"), b"damaged");
+    eventually("a journal", || journal(&variables).exists()).await;
+    assert!(written(&variables, &instance).is_some());
+}
+
 /// The thread that writes the journal panics. That write has failed, and the next one is tried as after any failure.
 #[tokio::test]
 async fn writer_that_panics() {
@@ -151,6 +175,26 @@ async fn writer_that_panics() {
     eventually("a journal", || written(&variables, &instance).is_some()).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
+}
+
+/// The disk hangs at the first write. The daemon is told to stop and waits for that write, which then fails: the log says
+/// so.
+#[tokio::test]
+async fn last_write_that_fails() {
+    let stage = Stage::new(20, world(2, 20)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "HOLD WriteJournal serving\n").expect("written");
+    std::fs::create_dir(new_journal(&variables)).expect("a fresh path");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let mut daemon = Daemon::start(&variables).await;
+    let has = |line: &str| std::fs::read_to_string(&orders).is_ok_and(|all| all.contains(line));
+    eventually("the first write", || has("before WriteJournal serving")).await;
+    daemon.terminate();
+    daemon.told("STOPPING=1").await;
+    order(&orders, "RELEASE WriteJournal serving");
+    assert!(daemon.exit().await.success());
+    daemon.logged(&["WARN", "journal_failed", "Is a directory"]).await;
 }
 
 fn order(orders: &Path, line: &str) {

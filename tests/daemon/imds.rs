@@ -32,14 +32,17 @@ async fn silence_at_start() {
     stage.until_ended_well(&[]).await;
 }
 
-/// It is still finding out which instance it is on, and is told to stop.
+/// It is still finding out which instance it is on, and is told to stop. It has warned of a mistake in the configuration.
 #[tokio::test]
 async fn stop_in_silence() {
     let mut config = world(3, 30);
     config.imds.mode = ImdsMode::Hangs;
     let stage = Stage::new(20, config).await;
-    let mut daemon = Daemon::spawn(&stage.variables(&stage.instance()));
+    let mut variables = stage.variables(&stage.instance());
+    variables.insert("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "1h".to_owned());
+    let mut daemon = Daemon::spawn(&variables);
     daemon.told("READY=1").await;
+    daemon.logged(&["WARN", "agent.unreachable_grace", "never takes effect"]).await;
     daemon.terminate();
     daemon.told("STOPPING=1").await;
     assert!(daemon.exit().await.success());
@@ -175,6 +178,22 @@ async fn configured_id_that_imds_contradicts_later() {
     daemon.logged(&["ERROR", "instance.id", OTHER, &stage.instance(), "remove instance.id"]).await;
     let instance = stage.instance();
     daemon.until_status("the right instance", |status| status.instance_id == instance).await;
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+}
+
+/// `instance.id` is right, and the metadata service answers only later: it names the group, too.
+#[tokio::test]
+async fn group_that_imds_names_later() {
+    let mut config = world(3, 30);
+    config.imds.mode = ImdsMode::Refuses;
+    let mut stage = Stage::new(20, config).await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_INSTANCE__ID", &stage.instance())]).await;
+    daemon.logged(&["WARN", "IMDS does not answer", "instance.id"]).await;
+    assert_eq!(daemon.status().await.group, None);
+    set(&stage, ImdsMode::Answers);
+    daemon.until_status("the group", |status| status.group.is_some()).await;
+    assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
     stage.scale_in();
     stage.until_ended_well(&[]).await;
 }

@@ -41,7 +41,7 @@ async fn a_daemon_without_an_instance() {
     let mut daemon = Daemon::spawn(&variables);
     daemon.told("READY=1").await;
     for args in [["status"], ["drain"]] {
-        run(&variables, &args).await.failed("IMDS has not yet said which instance this is");
+        run(&variables, &args).await.failed("does not know its instance id yet");
     }
     let ran = run(&variables, &["check", "--json"]).await;
     let row = crate::check::row(&ran, "daemon");

@@ -9,7 +9,7 @@ use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Number};
 
-use crate::text::printable;
+use crate::text::{cause, printable};
 use machine::event::{AgentState, AgentStatus};
 
 /// How many gauges are passed on; the rest are dropped, since no drain should hang on them.
@@ -20,9 +20,6 @@ pub const GAUGE_NAME_MAX: usize = 64;
 
 /// How much of `detail` is passed on, in characters.
 pub const DETAIL_MAX: usize = 200;
-
-/// How much of serde's account of an error is told, in characters.
-const CAUSE_MAX: usize = 120;
 
 /// How much of an unusable value is told, in characters.
 const VALUE_MAX: usize = 30;
@@ -77,7 +74,7 @@ pub fn work_in_flight(body: &[u8]) -> Option<u64> {
 }
 
 fn malformed(error: &serde_json::Error) -> String {
-    format!("expected {EXPECTED}: {}", printable(&error.to_string(), CAUSE_MAX))
+    format!("expected {EXPECTED}: {}", cause(error))
 }
 
 /// The fields of a document; the optional ones as they are written.

@@ -3,9 +3,11 @@
 //! An answer that is not what its path gives (a proxy's page, an empty body, garbage) is an error, never a state:
 //! a drain must not begin because something else answered.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 
-use crate::text::{is_text, printable, quote};
+use crate::text::{cause, is_text, quote};
 use machine::Time;
 use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 use machine::message::SpotAction;
@@ -18,15 +20,6 @@ pub const EVENTS_MAX: usize = 100;
 
 /// The longest name of a group or a hook, in characters.
 pub const NAME_MAX: usize = 255;
-
-/// The hexadecimal digits of an instance id: 8 until 2016, and 17 since.
-const ID_DIGITS_MIN: usize = 8;
-
-/// See [`ID_DIGITS_MIN`].
-const ID_DIGITS_MAX: usize = 17;
-
-/// How much of serde's account of an error is told, in characters.
-const CAUSE_MAX: usize = 120;
 
 /// An answer that is not what its path gives.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,13 +116,16 @@ pub fn maintenance(body: &str) -> Result<Vec<MaintenanceNotice>, Unexpected> {
 /// Reads `instance-id`.
 pub fn instance_id(body: &str) -> Result<String, Unexpected> {
     let id = body.trim();
-    let hex = id.strip_prefix("i-").unwrap_or_default();
-    if (ID_DIGITS_MIN..=ID_DIGITS_MAX).contains(&hex.len())
-        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-    {
+    if is_instance_id(id) {
         return Ok(id.to_owned());
     }
     Err(Unexpected { expected: "an instance id, such as i-0123456789abcdef0", got: quote(body.as_bytes()) })
+}
+
+/// Whether a text is an instance id: `i-` and 17 hexadecimal digits, or 8 as before 2016.
+pub fn is_instance_id(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(is_hex))
 }
 
 /// Reads `tags/instance/aws:autoscaling:groupName`. Names of groups may hold spaces, and almost anything else.
@@ -160,11 +156,11 @@ fn object<'a, T: Deserialize<'a>>(body: &'a str, expected: &'static str) -> Resu
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a str, expected: &'static str) -> Result<T, Unexpected> {
-    serde_json::from_str(body).map_err(|error| unexpected(expected, body, &error.to_string()))
+    serde_json::from_str(body).map_err(|error| unexpected(expected, body, error))
 }
 
-fn unexpected(expected: &'static str, body: &str, cause: &str) -> Unexpected {
-    Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), printable(cause, CAUSE_MAX)) }
+fn unexpected(expected: &'static str, body: &str, why: impl Display) -> Unexpected {
+    Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), cause(&why)) }
 }
 
 /// Reads a time as AWS Health and IMDS's maintenance events write it: `Sun, 27 Jan 2022 13:19:03 GMT`.

@@ -7,13 +7,10 @@ use machine::journal::{Journal, VERSION, v1};
 use md5::{Digest, Md5};
 use serde::Deserialize;
 
-use crate::text::printable;
+use crate::text::cause;
 
 /// The longest journal that is read, in bytes. A real one has a few kilobytes.
 pub const JOURNAL_MAX: u64 = 1024 * 1024;
-
-/// How much of serde's account of an error is quoted, in characters.
-const CAUSE_MAX: usize = 120;
 
 /// The file's content.
 pub fn encode(journal: &Journal) -> serde_json::Result<String> {
@@ -43,7 +40,7 @@ struct Version {
 }
 
 fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| printable(&error.to_string(), CAUSE_MAX))
+    serde_json::from_slice(text).map_err(|error| cause(&error))
 }
 
 /// The first line, if the second is its checksum and nothing follows.

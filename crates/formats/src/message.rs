@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::imds::{NAME_MAX, time_from};
-use crate::text::{is_text, printable, quote, shorten};
+use crate::imds::{NAME_MAX, is_instance_id, time_from};
+use crate::text::{cause, is_text, quote, shorten};
 use machine::Time;
 use machine::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition};
 
@@ -21,9 +21,6 @@ pub const INSTANCES_MAX: usize = 100;
 
 /// The longest token of a lifecycle action that is read. AWS's own have 36 characters.
 pub const TOKEN_MAX: usize = 64;
-
-/// How much of serde's account of an error is told, in characters.
-const CAUSE_MAX: usize = 120;
 
 /// How much of a message's own words is repeated in a reason, in characters.
 const WORD_MAX: usize = 64;
@@ -279,7 +276,7 @@ fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
 /// The instance id of a bare id or of an instance's ARN.
 fn instance_id(text: &str) -> Option<String> {
     let id = text.rsplit_once("instance/").map_or(text, |(_, id)| id);
-    (id.starts_with("i-") && is_text(id, NAME_MAX)).then(|| id.to_owned())
+    is_instance_id(id).then(|| id.to_owned())
 }
 
 fn required(field: Option<String>, name: &str) -> Result<String, String> {
@@ -302,7 +299,7 @@ fn text(value: String, name: &str, max: usize) -> Result<String, String> {
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, String> {
     serde_json::from_str(body).map_err(|error| {
         let what = if error.is_data() { "not as expected" } else { "not JSON" };
-        format!("{what}: {}", printable(&error.to_string(), CAUSE_MAX))
+        format!("{what}: {}", cause(&error))
     })
 }
 

@@ -1,5 +1,7 @@
 //! Texts from outside, made fit for a log line, an error and a terminal. Pure.
 
+use std::fmt;
+
 /// How much of an answer is quoted in an error, in characters.
 const QUOTE_MAX: usize = 80;
 
@@ -11,6 +13,14 @@ pub fn quote(body: &[u8]) -> String {
     // Four bytes hold any character, and a cut one becomes a replacement character.
     let start = &body[..body.len().min(4 * (QUOTE_MAX + 1))];
     format!("{:?}", shorten(&String::from_utf8_lossy(start), QUOTE_MAX))
+}
+
+/// How much of a parser's account of an error is told, in characters.
+const CAUSE_MAX: usize = 120;
+
+/// What a parser says of an error, fit for a log line: it may quote what it read.
+pub fn cause(error: &impl fmt::Display) -> String {
+    printable(&error.to_string(), CAUSE_MAX)
 }
 
 /// Characters that turn the direction of a text, end a line, or are not seen: Unicode 17's general categories Cf, Zl and

@@ -61,6 +61,12 @@ pub(super) fn probe_interval(timeout: Duration) -> Duration {
     (timeout / 3).min(PROBE_MAX)
 }
 
+/// Between probes that were denied or rejected. A backoff draws from its upper half.
+pub(super) fn probe_retry(timeout: Duration) -> Backoff {
+    let pause = probe_interval(timeout) * 2;
+    Backoff { first: pause, most: pause }
+}
+
 /// When the action expires: a timeout after the last heartbeat that succeeded was sent, and never after the hook's
 /// global timeout.
 pub(super) fn expiry(hook: &HookFacts, wait_since: Time, last_sent: Option<Time>) -> Time {

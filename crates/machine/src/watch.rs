@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::effect::{ActionName, Effect, EffectId};
 use super::event::{CallError, CallErrorKind, DescribedInstance};
-use super::heartbeat;
+use super::heartbeat::{self, QUICK_TRIES};
 use super::journal::ActionRecord;
 use super::report::{Call, Report};
 use super::standing::Standing;
@@ -154,15 +154,23 @@ impl Watch {
                 self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
             }
             CallErrorKind::AccessDenied | CallErrorKind::Rejected => {
-                self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
+                self.probe.failed(turn, slowed(&self.probe, timeout, heartbeat::probe_retry(timeout)));
             }
             CallErrorKind::Throttled
             | CallErrorKind::Credentials
             | CallErrorKind::Unsent
-            | CallErrorKind::Unanswered => self.probe.failed(turn, LOOK_RETRY),
+            | CallErrorKind::Unanswered => {
+                self.probe.failed(turn, slowed(&self.probe, timeout, LOOK_RETRY));
+            }
         }
         let expected = error.kind == CallErrorKind::NoActiveAction;
         turn.call_failed(Call::Heartbeat, error, expected);
         None
     }
+}
+
+/// The pause after a probe that failed: the one given, and no shorter one than every heartbeat keeps once three have failed.
+fn slowed(probe: &Attempts, timeout: Duration, pause: Backoff) -> Backoff {
+    let slow = heartbeat::slow_retry(timeout);
+    if probe.failures + 1 < QUICK_TRIES || pause.first > slow.first { pause } else { slow }
 }

@@ -1,7 +1,7 @@
 //! The journal on disk: one file, replaced whole, durable before anything depends on it.
 //!
 //! - `folder`: the folder, and what may stand in it.
-//! - `writer`: who writes, one write after the other.
+//! - `writer`: reads and writes it, one at a time.
 
 mod folder;
 mod writer;
@@ -9,16 +9,14 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use formats::imds::NAME_MAX;
 use formats::journal::{JOURNAL_MAX, decode, encode};
 use formats::text::printable;
 use machine::journal::Journal;
 
 pub use folder::Refused;
 use folder::{Eyes, Folder, Unread};
-pub use writer::{WriteError, Writer};
-
-/// How much of an instance's id is quoted, in characters.
-const CAUSE_MAX: usize = 120;
+pub use writer::{LoadError, WriteError, Writer};
 
 /// The file in its folder.
 const NAME: &str = "journal.json";
@@ -119,12 +117,14 @@ impl JournalFile {
                 return Err(Unusable::Unsafe { set_aside: set_aside(&folder)?, why });
             }
         };
+        #[cfg(debug_assertions)]
+        super::kill::hold_load();
         let journal = match decode(&bytes) {
             Ok(journal) => journal,
             Err(why) => return Err(Unusable::Damaged { set_aside: set_aside(&folder)?, why }),
         };
         if journal.instance_id != instance_id {
-            return Err(Unusable::Foreign { instance_id: printable(&journal.instance_id, CAUSE_MAX) });
+            return Err(Unusable::Foreign { instance_id: printable(&journal.instance_id, NAME_MAX) });
         }
         Ok(Some(journal))
     }
