@@ -4,10 +4,11 @@
 //! so that a run without a death lists them. A line such as `SIGKILL 2 after Complete`, put there by a test, is an
 //! order: at the second `after Complete` the daemon sends itself that signal, before anybody hears of the result.
 //!
-//! Two more orders are for what no signal can do. They are obeyed only where they stand, and add no points:
+//! More orders are for what no signal can do. They are obeyed only where they stand, and add no points:
 //! `HOLD WriteJournal drain` keeps such a write from starting until `RELEASE WriteJournal drain` is there too, as a disk
 //! does that hangs; each write that has ended is then added as `wrote drain`. `HOLD LoadJournal` does the same to the read
-//! at the start. `PANIC imds` makes that task panic once.
+//! at the start. `PANIC imds` makes that task panic once. `DEFECT` lets the daemon believe once that the machine is broken,
+//! which a debug build does not survive otherwise.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -71,6 +72,17 @@ pub fn panic_if_ordered(task: &str) {
         append(&obeyed);
         panic!("ordered to panic: {task}");
     }
+}
+
+/// Whether an order says that the machine is to be taken for broken, once for each such order.
+pub fn is_defect_ordered() -> bool {
+    let Some(orders) = orders() else { return false };
+    let count = |line: &str| orders.lines().filter(|one| *one == line).count();
+    let ordered = count("DEFECT") > count("defect found");
+    if ordered {
+        append("defect found");
+    }
+    ordered
 }
 
 fn has(orders: &str, line: &str) -> bool {

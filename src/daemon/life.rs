@@ -1,6 +1,7 @@
 //! One life of the machine: the loop that takes events in, and has effects performed.
 //!
-//! A life ends when the daemon is told to stop, and when what it was started with proves wrong: the clock, or the instance.
+//! A life ends when the daemon is told to stop, when what it was started with proves wrong (the clock, or the instance),
+//! and when the machine finds itself broken.
 //! The next one begins within the same process, from the journal, as after a crash.
 
 use std::collections::VecDeque;
@@ -28,8 +29,8 @@ const DRAIN_NAP_MAX: Duration = Duration::from_secs(1);
 /// How long the end of a life may wait for the journal; the service manager is told a second.
 const LEAVE_LIMIT: Duration = Duration::from_millis(800);
 
-/// How often within [`RESTARTS_WINDOW`] a life ends for a clock that was set: one that is set every second must not keep
-/// the daemon from draining.
+/// How often within [`RESTARTS_WINDOW`] a life ends for a clock that was set or a defect: one that is there every second
+/// must not keep the daemon from draining.
 const RESTARTS_MAX: usize = 3;
 
 /// See [`RESTARTS_MAX`].
@@ -58,11 +59,13 @@ pub enum End {
         /// What an operator has asked meanwhile.
         asked: Option<Asked>,
     },
+    /// The machine has found something that must not be.
+    Defect,
     /// IMDS says that this is another instance, or names the group, which was not known.
     Identified(Identity),
 }
 
-/// When lives have ended for a clock that was set.
+/// When lives have ended for a clock that was set, or for a defect.
 #[derive(Debug, Default)]
 pub struct Restarts {
     /// By the time since boot, oldest first.
@@ -72,8 +75,8 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// Whether another life may end for a clock that was set; counts it.
-    fn permit(&mut self) -> bool {
+    /// Whether another life may end for this; counts it.
+    fn permit(&mut self, what: &str, otherwise: &str) -> bool {
         let now = clock::boottime();
         self.recent.retain(|at| now.saturating_sub(*at) < RESTARTS_WINDOW);
         if self.recent.len() < RESTARTS_MAX {
@@ -82,10 +85,7 @@ impl Restarts {
             return true;
         }
         if !std::mem::replace(&mut self.said, true) {
-            tracing::warn!(
-                "the system's clock was set more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; AWS \
-                 deadlines follow an earlier setting until it is stable"
-            );
+            tracing::warn!("{what} more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; {otherwise}");
         }
         false
     }
@@ -108,12 +108,14 @@ pub struct Life<'a> {
     performer: Arc<Performer>,
     under_way: UnderWay,
     notify: &'a mut Notify,
+    /// The machine has reported a defect.
+    is_broken: bool,
 }
 
 impl<'a> Life<'a> {
     /// The life of this machine.
     pub fn new(clock: Clock, machine: Machine, performer: Arc<Performer>, notify: &'a mut Notify) -> Self {
-        Life { clock, machine, performer, under_way: UnderWay::default(), notify }
+        Life { clock, machine, performer, under_way: UnderWay::default(), notify, is_broken: false }
     }
 
     /// Goes round and round.
@@ -127,7 +129,10 @@ impl<'a> Life<'a> {
             // Before anything is judged by a clock that is wrong.
             if !matches!(happened, Happened::Stop)
                 && let Some(set) = self.clock.wall_clock_set()
-                && restarts.permit()
+                && restarts.permit(
+                    "the system's clock was set",
+                    "AWS deadlines follow an earlier setting until it is stable",
+                )
             {
                 say_set(set);
                 let (asked, performed) = match happened {
@@ -161,6 +166,13 @@ impl<'a> Life<'a> {
                     self.feed(event);
                 }
                 Happened::Nap => self.wake(),
+            }
+            if std::mem::take(&mut self.is_broken)
+                && restarts.permit("a defect was found", "the daemon keeps running with it")
+            {
+                tracing::warn!("a defect was found: the daemon starts over from its journal");
+                self.settle(None).await;
+                return End::Defect;
             }
         }
     }
@@ -210,6 +222,11 @@ impl<'a> Life<'a> {
             self.performer.aws.drain_ended();
         }
         let drain = drain_after.or(drain_before);
+        self.is_broken |= reports.iter().any(|report| matches!(report, Report::Defect { .. }));
+        #[cfg(debug_assertions)]
+        {
+            self.is_broken |= super::kill::is_defect_ordered();
+        }
         for report in &reports {
             tell(report, drain.as_deref());
         }

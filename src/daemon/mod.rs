@@ -152,6 +152,7 @@ async fn live(
         match life.run(inputs, &mut restarts).await {
             End::Stopped => return,
             End::ClockSet { asked: open } => asked = open,
+            End::Defect => asked = None,
             End::Identified(identity) => {
                 if identity.instance_id != *instance_id {
                     identity::contradicted(known.source, instance_id, &identity.instance_id);

@@ -1,4 +1,6 @@
-//! Parts of the daemon panic: a defect of its own, or of a library. It says so, and the drain goes on.
+//! The daemon has a defect of its own, or one of a library. It says so, and the drain goes on.
+
+use std::io::Write;
 
 use crate::support::daemon::{Daemon, Stage};
 use crate::world;
@@ -18,5 +20,25 @@ async fn effects_that_panic() {
     for effect in effects {
         daemon.logged(&["ERROR", "performing it panicked", &format!("ordered to panic: {effect}")]).await;
     }
+    assert!(daemon.runs());
+}
+
+/// The machine finds itself broken in mid-drain. The daemon says so and starts over within its process, from its journal,
+/// and that drain ends well.
+#[tokio::test]
+async fn defect_in_mid_drain() {
+    let mut stage = Stage::new(50, world(3, 60)).await;
+    let mut variables = stage.variables(&stage.instance());
+    let orders = stage.folder.path().join("orders");
+    std::fs::write(&orders, "").expect("written");
+    variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
+    let mut daemon = Daemon::start(&variables).await;
+    stage.scale_in();
+    daemon.logged(&["agents_told"]).await;
+    let mut file = std::fs::OpenOptions::new().append(true).open(&orders).expect("it is there");
+    writeln!(file, "DEFECT").expect("written");
+    daemon.logged(&["WARN", "a defect was found", "from its journal"]).await;
+    daemon.logged(&["drain_recovered"]).await;
+    stage.until_ended_well(&[]).await;
     assert!(daemon.runs());
 }

@@ -13,8 +13,9 @@ const PROBE_MAX: Duration = Duration::from_secs(60);
 /// The longest margin that is kept before the action's global timeout.
 const GLOBAL_MARGIN_MAX: Duration = Duration::from_secs(60);
 
-/// The longest wait between tries while a permission is missing: an operator may add it.
-const DENIED_RETRY_MAX: Duration = Duration::from_secs(60);
+/// The wait between tries while a permission is missing, where the timeout is neither short nor long: an operator may add
+/// it.
+const DENIED_RETRY: Duration = Duration::from_secs(60);
 
 /// From a heartbeat to the next: a little over half the timeout, so that there is never more than one per half timeout
 /// even where one was delayed on its way; and up to 0.6 of it, so that a fleet spreads out.
@@ -51,9 +52,9 @@ pub(super) fn throttled_retry(timeout: Duration) -> Backoff {
     Backoff { first: timeout / 50, most: timeout / 15 }
 }
 
-/// Between attempts while the permission is missing.
+/// Between attempts while the permission is missing: three in a timeout at least, and ten at most.
 pub(super) fn denied_retry(timeout: Duration) -> Duration {
-    (timeout / 3).min(DENIED_RETRY_MAX)
+    (timeout / 3).min(DENIED_RETRY.max(timeout / 10))
 }
 
 /// Between attempts while Wait is not known to have begun: the first one to succeed is the news.

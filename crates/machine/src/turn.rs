@@ -125,7 +125,8 @@ impl Turn {
         self.output.reports.push(report);
     }
 
-    /// Asserts what must hold. Where it does not, debug builds panic, and release builds report it once and go on.
+    /// Asserts what must hold. Where it does not, debug builds panic. Release builds report it once; whoever runs the machine
+    /// then starts a new one from the journal.
     pub fn must(&mut self, holds: bool, what: &'static str) {
         if !holds && let Some(report) = self.defects.found(what) {
             self.report(report);
