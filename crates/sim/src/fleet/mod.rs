@@ -219,10 +219,11 @@ impl Fleet {
 
     fn end(&mut self) {
         for host in 0..self.hosts.len() {
-            self.check_others(host);
             let end = self.now.max(self.plan.end());
             if self.hosts[host].believes_until.is_some_and(|until| until > end) {
                 self.judge.believes_message(host);
+            } else {
+                self.check_others(host);
             }
         }
         self.judge.end(&self.world, self.now.max(self.plan.end()));
