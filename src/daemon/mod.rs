@@ -59,7 +59,7 @@ const FIRST_MOMENTS: Duration = Duration::from_secs(2);
 
 /// What operators are told until the daemon knows its instance id.
 const NOT_YET: &str =
-    "the daemon has just started and does not know its instance id yet: IMDS has not answered";
+    "the daemon does not know its instance id yet: IMDS has not answered, and it keeps asking";
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
