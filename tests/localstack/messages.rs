@@ -100,6 +100,7 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     variables.insert("AWS_ENDPOINT_URL_SQS", way.url.clone());
     variables.insert("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain".to_owned());
     let daemon = Daemon::start(&variables).await;
+    daemon.logged(&["imds_missing"]).await;
     // IMDS would deny what the messages tell.
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_imds_mode(now, &instance, ImdsMode::Refuses));
