@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -64,7 +64,7 @@ pub(super) struct Shared {
 impl Service {
     /// Makes a world at the clock's time and serves it. Everything listens when this returns.
     pub async fn start(config: WorldConfig, clock: Clock, addresses: Addresses) -> io::Result<Self> {
-        let listener = bind(addresses.aws).await?;
+        let listener = bind(addresses.aws)?.listen(BACKLOG)?;
         let shared = Arc::new(Shared {
             world: Mutex::new(World::new(config, clock.now())),
             endpoints: Mutex::default(),
@@ -191,7 +191,19 @@ struct Open {
 struct Listener {
     /// Where it listened first; it keeps to that address.
     address: Option<SocketAddr>,
-    task: Option<JoinSet<()>>,
+    state: Listening,
+}
+
+/// Whether a listener listens.
+#[derive(Default)]
+enum Listening {
+    /// It has no address yet.
+    #[default]
+    Unbound,
+    /// It refuses connections. The socket keeps the port from others.
+    Closed(TcpSocket),
+    /// It listens.
+    Open(JoinSet<()>),
 }
 
 impl Listeners {
@@ -251,30 +263,46 @@ impl Listener {
         H: Fn(http::Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = http::Answer> + Send + 'static,
     {
-        match (self.address, &mut self.task, open) {
-            (Some(address), Some(_), true) | (Some(address), None, false) => return Ok(address),
-            (Some(address), Some(task), false) => {
-                // Waits until the socket is closed, so that it can be opened again.
-                task.shutdown().await;
-                self.task = None;
+        let address = self.address.unwrap_or(wanted);
+        let socket = match (std::mem::take(&mut self.state), open) {
+            (state @ Listening::Open(_), true) | (state @ Listening::Closed(_), false) => {
+                self.state = state;
                 return Ok(address);
             }
-            (_, _, _) => {}
-        }
-        let listener = bind(self.address.unwrap_or(wanted)).await?;
-        let address = listener.local_addr()?;
+            (Listening::Closed(socket), true) => socket,
+            (Listening::Open(mut task), false) => {
+                // Waits until the socket is closed, so that it can be bound again.
+                task.shutdown().await;
+                bind(address)?
+            }
+            (Listening::Unbound, _) => bind(address)?,
+        };
+        let address = socket.local_addr()?;
         self.address = Some(address);
-        self.task = open.then(|| {
+        self.state = if open {
+            let listener = socket.listen(BACKLOG)?;
             let mut task = JoinSet::new();
             task.spawn(http::serve(listener, handler));
-            task
-        });
+            Listening::Open(task)
+        } else {
+            Listening::Closed(socket)
+        };
         Ok(address)
     }
 }
 
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-    TcpListener::bind(address).await.map_err(named)
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As TcpListener does: connections that were closed a moment ago do not hold the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }
