@@ -64,6 +64,8 @@ pub(super) struct Reference {
     ending: Vec<String>,
     /// Receipts of messages that are not ours, and have only just come.
     others: Vec<String>,
+    /// The intention to complete was formed in this life.
+    decided: bool,
     /// A completion may have taken effect.
     completed: Completed,
     complaints: Vec<String>,
@@ -90,6 +92,7 @@ impl Reference {
             spent: BTreeSet::new(),
             ending: Vec::new(),
             others: Vec::new(),
+            decided: false,
             completed: Completed::No,
             complaints: Vec::new(),
             settings,

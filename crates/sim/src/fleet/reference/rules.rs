@@ -164,18 +164,18 @@ impl Reference {
         if intention.result != result || self.settings.result_for(intention.outcome) != result {
             self.complain(format!("completed with {result} as {}", intention.outcome));
         }
-        // What the last life had written down stands until the agent has been heard.
-        if !self.agents.iter().any(|agent| agent.heard) {
+        // What the last life wrote down stands until the agent has been heard.
+        let stands = |agent: &Agent| !self.decided && !agent.heard;
+        if self.agents.iter().all(stands) {
             return;
         }
         let mut agents = self.agents.iter().zip(&self.settings.agents);
         let done = match intention.outcome {
             Outcome::Drained => {
-                // Of one that has not been heard, what was written down still stands.
-                agents.all(|(agent, _)| !agent.heard || agent.state == Some(AgentState::Drained))
+                agents.all(|(agent, _)| stands(agent) || agent.state == Some(AgentState::Drained))
             }
             Outcome::Failed => {
-                agents.any(|(agent, settings)| !agent.heard || agent.has_failed(now, settings))
+                agents.any(|(agent, settings)| stands(agent) || agent.has_failed(now, settings))
             }
             Outcome::Deadline => self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now),
             Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => false,
@@ -212,7 +212,9 @@ impl Reference {
                 self.drain = Phase::UnderWay;
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
+                self.decided = false;
             }
+            Report::Completing { .. } => self.decided = true,
             Report::DrainEnded { outcome, result, .. } => {
                 self.drain = Phase::Ended;
                 self.ending = self.receipts.keys().cloned().collect();
