@@ -161,7 +161,14 @@ impl Reference {
         let Some(intention) = self.kept.intention else {
             return self.complain("a completion, and the journal does not say so");
         };
-        if intention.result != result || self.settings.result_for(intention.outcome) != result {
+        let configured = match intention.outcome {
+            Outcome::Drained => self.settings.on_drained,
+            Outcome::Failed => self.settings.on_failed,
+            Outcome::Deadline | Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => {
+                self.settings.on_deadline
+            }
+        };
+        if intention.result != result || configured != result {
             self.complain(format!("completed with {result} as {}", intention.outcome));
         }
         // What the last life wrote down stands until the agent has been heard.
