@@ -16,7 +16,7 @@ use machine::action::Completion;
 use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Journal;
-use machine::message::{Body, Message};
+use machine::message::{Body, InstanceNews, Message};
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -42,6 +42,8 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
+    /// A message has just said that maintenance is over or canceled: what a message before it had said may come again.
+    closed: bool,
     /// The disk has refused the last write.
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
@@ -81,6 +83,7 @@ impl Reference {
             agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
+            closed: false,
             refused: false,
             hook: None,
             clock_set: false,
@@ -101,6 +104,7 @@ impl Reference {
 
     /// What the machine is about to be told.
     pub fn hears(&mut self, now: Time, event: &Event) {
+        self.closed = false;
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
@@ -222,6 +226,7 @@ impl Reference {
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
+                self.closed |= matches!(news.news, InstanceNews::Maintenance { closed: true, .. });
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
             }

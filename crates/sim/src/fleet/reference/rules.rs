@@ -117,7 +117,8 @@ impl Reference {
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
-        let unchanged = before.notices == next.notices && !before.waits && !next.waits;
+        let stands = before.dues.iter().all(|due| next.dues.contains(due));
+        let unchanged = stands && !self.closed && before.action == next.action;
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("the deadline in the journal moves later, and nothing that sets it has changed");
         }
