@@ -156,11 +156,21 @@ impl Fleet {
     pub(super) fn put_hook(&mut self) {
         let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..plan::TIMEOUTS.len())]);
         let hook = HookSpec::terminating(plan::HOOK, timeout);
-        self.judge.hook_changed(false);
+        self.hook_changed(false);
         if self.world.put_hook(self.now, plan::GROUP, hook).is_err() {
             self.after(Duration::from_secs(5), Step::HookAgain);
         }
         self.digest(None);
+    }
+
+    /// The group's hook is another one from now on, or none.
+    pub(super) fn hook_changed(&mut self, is_gone: bool) {
+        for host in 0..self.hosts.len() {
+            let instance = self.world.instance(&self.hosts[host].id);
+            if instance.is_some_and(|instance| instance.group == plan::GROUP) {
+                self.judge.hook_changed(host, is_gone);
+            }
+        }
     }
 
     /// Nothing goes wrong any more, and nothing that has gone wrong goes on.

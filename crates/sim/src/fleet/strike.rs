@@ -94,7 +94,7 @@ impl Fleet {
             Fault::StrayMessage => self.send_stray(),
             Fault::HookEdited => self.put_hook(),
             Fault::HookDeleted => {
-                self.judge.hook_changed(true);
+                self.hook_changed(true);
                 let _ = self.world.delete_hook(self.now, plan::GROUP, plan::HOOK);
                 self.digest(None);
                 let pause = self.delay(30_000, 600_000);
