@@ -71,8 +71,8 @@ pub(super) struct Host {
     pub believes_until: Option<Time>,
     /// EC2 takes its capacity back then, as a message has said.
     pub capacity: Option<Time>,
-    /// A message has spoken of an interruption that is still to come, and is none.
-    pub false_alarm: bool,
+    /// Until when a message may be believed that tells of an interruption which does not come.
+    pub false_alarm: Option<Time>,
     /// When Auto Scaling decided to take it away.
     pub asked_for: Option<Time>,
     /// When the global timeout of its last action ends that action, at the earliest by what its daemon may know.
@@ -136,7 +136,7 @@ impl Host {
             told_of_maintenance: false,
             believes_until: None,
             capacity: None,
-            false_alarm: false,
+            false_alarm: None,
             asked_for: None,
             action_ends: None,
             has_forgotten: false,

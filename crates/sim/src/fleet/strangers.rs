@@ -11,6 +11,9 @@ use super::{Fleet, ec2, plan};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// A spot interruption comes two minutes after its warning, and is believed for five minutes more.
+const FALSE_ALARM: Duration = Duration::from_secs(7 * 60);
+
 impl Fleet {
     /// Somebody puts a message of no use into the queue: another program, a console that tries it out, a rule or a group
     /// beside ours. It stays there until its retention ends.
@@ -45,10 +48,7 @@ impl Fleet {
         let body = match self.rng.u8(..9) {
             0 => ec2::spot(&id, now - years),
             1 => ec2::spot(&id, now - a_while),
-            2 => {
-                self.hosts[host].false_alarm = true;
-                ec2::spot(&id, now + a_while)
-            }
+            2 => self.false_alarm(host, now + a_while),
             3 => ec2::capacity(&id, now - a_while, now - a_while / 2),
             4 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &self.token_of_another(host)),
             5 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", "elsewhere", NOBODYS),
@@ -56,16 +56,20 @@ impl Fleet {
                 let Some(token) = self.hosts[host].tokens.first().cloned() else { return };
                 lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &token)
             }
-            7 => {
-                // Nothing but IMDS denies it.
-                self.hosts[host].false_alarm = true;
-                ec2::spot(&id, now)
-            }
+            // Nothing but IMDS denies it.
+            7 => self.false_alarm(host, now),
             _ => ec2::health(&id, "arn:aws:health:eu-west-1::event/EC2/OLD/1", now - years, false),
         };
         self.judge.many_drains(host);
         self.judge.costs(host);
         self.send_about(host, body);
+    }
+
+    /// The warning of a spot interruption that does not come.
+    fn false_alarm(&mut self, host: usize, sent: Time) -> String {
+        let until = Some(sent + FALSE_ALARM);
+        self.hosts[host].false_alarm = until.max(self.hosts[host].false_alarm);
+        ec2::spot(&self.hosts[host].id, sent)
     }
 
     /// The token of an action that waits, of another instance.
