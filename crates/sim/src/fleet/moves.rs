@@ -87,6 +87,9 @@ impl Fleet {
         if self.hosts[host].machine.is_some() {
             self.hosts[host].stop();
             self.judge.stopped(host);
+            if self.hosts[host].disk_is_stale {
+                self.forget(host);
+            }
             self.resume(host);
         }
     }

@@ -173,18 +173,13 @@ impl Fleet {
 
     /// What the daemon finds when it comes back: its journal, or none; and its clock.
     pub(super) fn start_with_faults(&mut self, host: usize) {
-        let stale = self.hosts[host].disk_is_stale;
         let lost = self.hosts[host].disk.is_some() && self.strikes(Fault::JournalLost);
         if lost {
             self.tell(host, || "the journal is lost".to_owned());
             self.hosts[host].disk = None;
         }
-        if lost || stale {
-            self.hosts[host].disk_is_stale = false;
-            self.hosts[host].forgetful = true;
-            self.hosts[host].has_forgotten = true;
-            self.hosts[host].is_astray = true;
-            self.judge.forgot(host);
+        if lost || self.hosts[host].disk_is_stale {
+            self.forget(host);
         }
         if self.strikes(Fault::ClockJump) {
             let ahead_ms = self.rng.i64(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS);
@@ -197,7 +192,15 @@ impl Fleet {
         }
     }
 
-    /// Somebody says something of an instance that is not true.
+    /// The daemon begins a life without what the one before had written last.
+    pub(super) fn forget(&mut self, host: usize) {
+        let this = &mut self.hosts[host];
+        this.disk_is_stale = false;
+        (this.forgetful, this.has_forgotten, this.is_astray) = (true, true, true);
+        self.judge.forgot(host);
+    }
+
+    /// A message says something of an instance that is not true.
     pub(super) fn tell_lies(&mut self, host: usize) {
         if self.strikes(Fault::FalseMessage) {
             let pause = self.delay(0, 70_000);
