@@ -15,7 +15,7 @@ use std::time::Duration;
 use machine::action::Completion;
 use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
-use machine::journal::Journal;
+use machine::journal::{Journal, Outcome};
 use machine::message::{Body, InstanceNews, Message};
 use machine::settings::Settings;
 use machine::{Event, Time};
@@ -66,8 +66,8 @@ pub(super) struct Reference {
     ending: Vec<String>,
     /// Receipts of messages that are not ours, and have only just come.
     others: Vec<String>,
-    /// The intention to complete was formed in this life.
-    decided: bool,
+    /// How the drain has ended, as the last life wrote down: that stands until the agent has been heard.
+    standing: Option<Outcome>,
     /// A completion may have taken effect.
     completed: Completed,
     complaints: Vec<String>,
@@ -95,7 +95,7 @@ impl Reference {
             spent: BTreeSet::new(),
             ending: Vec::new(),
             others: Vec::new(),
-            decided: false,
+            standing: None,
             completed: Completed::No,
             complaints: Vec::new(),
             settings,
@@ -171,6 +171,7 @@ impl Reference {
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {

@@ -172,8 +172,7 @@ impl Reference {
         if intention.result != result || configured != result {
             self.complain(format!("completed with {result} as {}", intention.outcome));
         }
-        // What the last life wrote down stands until the agent has been heard.
-        let stands = |agent: &Agent| !self.decided && !agent.heard;
+        let stands = |agent: &Agent| self.standing == Some(intention.outcome) && !agent.heard;
         if self.agents.iter().all(stands) {
             return;
         }
@@ -220,9 +219,8 @@ impl Reference {
                 self.drain = Phase::UnderWay;
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
-                self.decided = false;
+                self.standing = None;
             }
-            Report::Completing { .. } => self.decided = true,
             Report::DrainEnded { outcome, result, .. } => {
                 self.drain = Phase::Ended;
                 self.ending = self.receipts.keys().cloned().collect();
