@@ -48,6 +48,8 @@ pub(super) struct Reference {
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
     hook: Option<(String, Duration)>,
+    /// The groups that it may be in: those that something has named since it was last detached.
+    groups: BTreeSet<String>,
     /// The clock has been set since the journal was written.
     clock_set: bool,
     /// The last question about hooks: an answer to one before may be about another group.
@@ -86,6 +88,7 @@ impl Reference {
             closed: false,
             refused: false,
             hook: None,
+            groups: settings.group.iter().cloned().collect(),
             clock_set: false,
             hooks_asked: None,
             denied: false,
@@ -107,7 +110,13 @@ impl Reference {
         self.closed = false;
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
-            Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
+            Event::Imds(ImdsReading::TargetState(Some(state))) => {
+                self.heard = Some((now, state.clone()));
+                // A drain that was under way before goes on with the names that it has.
+                if *state == TargetState::Detached && self.drain != Phase::UnderWay {
+                    self.groups.clear();
+                }
+            }
             // Where the clock is wrong, the time may have passed when it is told: then it is not known when.
             Event::Imds(ImdsReading::Spot(spot)) => {
                 let at = spot.map(|spot| spot.at);
@@ -146,10 +155,11 @@ impl Reference {
                     ours.find(|hook| self.settings.hook.as_ref().is_none_or(|name| *name == hook.name));
                 self.hook = ours.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
             }
-            Event::InstanceDescribed { result: Ok(Some(instance)), .. }
-                if !instance.lifecycle_state.ends_with(":Wait") =>
-            {
-                self.beat = None;
+            Event::InstanceDescribed { result: Ok(Some(instance)), .. } => {
+                self.groups.insert(instance.group.clone());
+                if !instance.lifecycle_state.ends_with(":Wait") {
+                    self.beat = None;
+                }
             }
             Event::MessagesReceived { id, result } => {
                 take(&mut self.calls, *id);
@@ -194,6 +204,7 @@ impl Reference {
                 self.spent.insert(receipt.clone());
             }
         }
+        self.groups.extend(action.and_then(|action| action.group.as_ref()).map(|group| group.name.clone()));
         let hook = action.and_then(|action| action.hook.as_ref());
         self.hook = hook.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
     }
@@ -224,6 +235,7 @@ impl Reference {
                     self.spent.insert(receipt.clone());
                 }
                 self.receipts.insert(receipt, body.token.clone());
+                self.groups.insert(body.group.clone());
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {

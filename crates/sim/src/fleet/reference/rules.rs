@@ -150,10 +150,13 @@ impl Reference {
         }
     }
 
-    /// An action is named by what is configured.
+    /// An action is named by the hook that is configured, and by a group that the instance may be in.
     fn names(&mut self, action: &ActionName, call: &str) {
         if self.settings.hook.as_ref().is_some_and(|hook| *hook != action.hook) {
             self.complain(format!("a {call} of {}, which is not our hook", action.hook));
+        }
+        if !self.groups.contains(&action.group) {
+            self.complain(format!("a {call} in {}, and the instance was detached from it", action.group));
         }
     }
 
