@@ -70,6 +70,9 @@ pub(super) struct Reference {
     others: Vec<String>,
     /// How the drain has ended, as the last life wrote down: that stands until the agent has been heard.
     standing: Option<Outcome>,
+    /// The life began when an action of the instance was over, and Auto Scaling has not been asked since whether another
+    /// one runs.
+    unseen: bool,
     /// A completion may have taken effect.
     completed: Completed,
     complaints: Vec<String>,
@@ -99,6 +102,7 @@ impl Reference {
             ending: Vec::new(),
             others: Vec::new(),
             standing: None,
+            unseen: false,
             completed: Completed::No,
             complaints: Vec::new(),
             settings,
@@ -193,6 +197,9 @@ impl Reference {
             Some(drain) if drain.phase.ended().is_some() => Phase::Ended,
             Some(_) => Phase::UnderWay,
         };
+        let ended = drain.and_then(|drain| drain.phase.ended());
+        self.unseen =
+            ended.is_some_and(|ended| ended.result.is_some() || ended.outcome == Outcome::Overtaken);
         let action = drain.map(|drain| &drain.action);
         if action.is_some_and(|action| action.completion != Completion::Open) {
             self.completed = Completed::Perhaps;

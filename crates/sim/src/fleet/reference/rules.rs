@@ -105,8 +105,8 @@ impl Reference {
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
                 self.complain("Auto Scaling is asked, and nothing is under way");
             }
-            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {
-            }
+            Effect::DescribeInstance { .. } => self.unseen = false,
+            Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
         }
     }
 
@@ -222,7 +222,7 @@ impl Reference {
                 self.drain = Phase::UnderWay;
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
-                self.standing = None;
+                (self.standing, self.unseen) = (None, false);
             }
             Report::DrainEnded { outcome, result, .. } => {
                 self.drain = Phase::Ended;
@@ -270,6 +270,9 @@ impl Reference {
         let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
         if self.refused && self.writes.is_empty() && !soon(RETRY) {
             self.complain("what the disk has refused is not written again");
+        }
+        if self.unseen && self.drain == Phase::Ended && !soon(RETRY) {
+            self.complain("an instance whose action was over is not looked at");
         }
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
