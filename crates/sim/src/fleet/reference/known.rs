@@ -1,7 +1,7 @@
 //! What the reference goes by: the journal, and what the agent has said.
 
 use machine::Time;
-use machine::action::Wait;
+use machine::action::{Wait, WaitSource};
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Reason};
@@ -27,6 +27,14 @@ impl Kept {
     /// Of each agent, what its own time sets.
     pub fn own_deadlines(journal: &Journal) -> Vec<Option<Time>> {
         journal.agents.iter().map(|agent| agent.stage.deadline()).collect()
+    }
+
+    /// The action waits since then, as a message says that was sent then.
+    pub fn waits_by_message(&self) -> Option<(Time, Time)> {
+        match self.action.as_ref()?.1 {
+            Wait::Waiting { since, by: WaitSource::Message { sent }, .. } => Some((since, sent?)),
+            Wait::Waiting { .. } | Wait::Expected { .. } | Wait::Unexpected { .. } => None,
+        }
     }
 
     pub fn of(journal: &Journal) -> Self {

@@ -62,6 +62,8 @@ pub(super) struct Reference {
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, and of which action each tells.
     receipts: BTreeMap<String, Option<String>>,
+    /// When the newest of our messages was sent, of those that were not sent in our future.
+    newest: Option<Time>,
     /// Receipts of our messages that came when our action was over.
     spent: BTreeSet<String>,
     /// Receipts of our messages that came before the drain ended, of which the journal does not say that yet.
@@ -98,6 +100,7 @@ impl Reference {
             began: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
+            newest: None,
             spent: BTreeSet::new(),
             ending: Vec::new(),
             others: Vec::new(),
@@ -167,7 +170,7 @@ impl Reference {
             }
             Event::MessagesReceived { id, result } => {
                 take(&mut self.calls, *id);
-                result.iter().flatten().for_each(|message| self.receives(message));
+                result.iter().flatten().for_each(|message| self.receives(now, message));
             }
             _ => {}
         }
@@ -234,7 +237,7 @@ impl Reference {
         }
     }
 
-    fn receives(&mut self, message: &Message) {
+    fn receives(&mut self, now: Time, message: &Message) {
         let receipt = message.receipt.clone();
         match &*message.body {
             Body::Lifecycle(body) if body.instance_id == self.settings.instance_id => {
@@ -243,6 +246,7 @@ impl Reference {
                 }
                 self.receipts.insert(receipt, body.token.clone());
                 self.groups.insert(body.group.clone());
+                self.newest = self.newest.max(body.sent.filter(|sent| *sent <= now));
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {

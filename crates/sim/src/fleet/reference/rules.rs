@@ -119,6 +119,11 @@ impl Reference {
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
         let stands = before.dues.iter().all(|due| next.dues.contains(due));
         let unchanged = stands && !self.closed && before.action == next.action;
+        let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
+        let older = told.is_some_and(|(since, sent)| since < sent && self.newest == Some(sent));
+        if older {
+            self.complain("the action waits since before the message that tells of it was sent");
+        }
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("the deadline in the journal moves later, and nothing that sets it has changed");
         }
