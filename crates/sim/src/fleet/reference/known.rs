@@ -21,6 +21,8 @@ pub(super) struct Kept {
     pub dues: Vec<(Reason, String, Due)>,
     /// and the hook's timeouts, from when the action began.
     pub action: Option<(Option<HookFacts>, Wait)>,
+    /// and, where heartbeats are denied, when the action expires. Whether they were is not in the journal.
+    pub denied: bool,
 }
 
 impl Kept {
@@ -52,6 +54,7 @@ impl Kept {
             tokens: journal.finished.clone(),
             dues: timed.map(|row| (row.reason, row.id.clone(), row.due)).collect(),
             action: action.map(|action| (action.hook.clone(), action.wait)),
+            denied: action.is_some_and(|action| action.wait.is_waiting()),
         }
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Reference {
     hooks_asked: Option<EffectId>,
     /// The role lacks the permission to complete.
     denied: bool,
+    /// It lacks the permission to send heartbeats.
+    beats_denied: bool,
     /// When the drain began.
     began: Time,
     /// When its last heartbeat was sent that succeeded.
@@ -97,6 +99,7 @@ impl Reference {
             clock_set: false,
             hooks_asked: None,
             denied: false,
+            beats_denied: false,
             began: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
@@ -142,6 +145,10 @@ impl Reference {
             }
             Event::HeartbeatAnswered { id, result } => {
                 let sent = take(&mut self.calls, *id);
+                match result {
+                    Ok(()) => self.beats_denied = false,
+                    Err(error) => self.beats_denied |= error.kind == CallErrorKind::AccessDenied,
+                }
                 if let (Some(Call::Heartbeat(sent)), Ok(())) = (sent, result)
                     && sent >= self.began
                 {

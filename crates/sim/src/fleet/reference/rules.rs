@@ -111,14 +111,14 @@ impl Reference {
     }
 
     fn writes_down(&mut self, id: EffectId, journal: &Journal) {
-        let next = Kept::of(journal);
+        let next = Kept { denied: self.beats_denied, ..Kept::of(journal) };
         let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
         let same_drain = before.started == next.started && before.told && !before.ended;
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
         let stands = before.dues.iter().all(|due| next.dues.contains(due));
-        let unchanged = stands && !self.closed && before.action == next.action;
+        let unchanged = stands && !self.closed && !before.denied && before.action == next.action;
         let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
         let older = told.is_some_and(|(since, sent)| since < sent && self.newest == Some(sent));
         if older {
