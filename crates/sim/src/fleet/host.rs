@@ -46,9 +46,9 @@ pub(super) struct Host {
     pub phase: Duration,
     /// The last target state that the daemon has heard in this life.
     pub heard: Option<TargetState>,
-    /// IMDS has denied that there is a target state, and said nothing since: to whoever it had told none, that is news.
+    /// IMDS has denied that there is a target state, and said nothing since: to a daemon that had heard none, that is news.
     pub denied: bool,
-    /// Requests to agents that this life of the daemon has given up: their answers reach nobody.
+    /// Requests to agents that this life of the daemon has given up: their answers are dropped.
     pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
     pub held: Vec<Held>,
@@ -85,7 +85,7 @@ pub(super) struct Host {
     pub tokens: Vec<String>,
     /// When its agents were told to drain in the drain under way, by true time.
     pub told_at: Option<Time>,
-    /// Its clock has jumped, and nobody has set it right.
+    /// Its clock has jumped, and has not been set right.
     pub clock_is_off: bool,
     /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
     pub forgetful: bool,

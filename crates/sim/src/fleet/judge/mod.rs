@@ -317,7 +317,8 @@ impl Judge {
         }
     }
 
-    /// The end of a run: whoever was taken away is gone, or where it was taken to; whoever serves, serves.
+    /// The end of a run: an instance that was taken away is gone, or where it was taken to. The agent of one in service
+    /// serves.
     pub fn end(&mut self, world: &World, now: Time) {
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);

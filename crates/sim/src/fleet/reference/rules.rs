@@ -200,7 +200,7 @@ impl Reference {
         }
     }
 
-    /// The queue is shared: it is asked when it has something to tell that nobody else does.
+    /// The queue is shared: it is asked when it may tell what no other source does.
     fn asks_the_queue(&mut self, now: Time) {
         let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
         let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
