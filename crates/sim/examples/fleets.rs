@@ -2,6 +2,7 @@
 //! builds this with one deliberate defect after the other. For people there is `drainhook simulate --instances`.
 //!
 //! - `--with FAULT`: a kind of fault that the rough profile leaves out; `--without FAULT`: one that it has.
+//! - `--pending`: names the kinds of fault that the machine does not withstand yet, and runs nothing.
 //! - `--all`: goes on after a violation, and counts; `--shrink`: makes the first one smaller; `--trace`: tells all.
 
 use std::process::ExitCode;
@@ -48,6 +49,10 @@ fn read() -> Option<Options> {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == "--pending") {
+        Fault::PENDING.iter().for_each(|fault| println!("{}", fault.name()));
+        return ExitCode::SUCCESS;
+    }
     let Some(Options { numbers, span, faults, all, shrink: smaller, trace }) = read() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);

@@ -171,9 +171,7 @@ impl Invariants {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
                 }
                 Some(_) => {}
-                None => {
-                    self.violated(at, format!("message {message} was deleted, and is nobody's to delete"))
-                }
+                None => self.violated(at, format!("message {message} was deleted, and tells of no instance")),
             },
             Happening::AgentDrainRequested { instance, deadline: Some(deadline), .. } => {
                 let before = self.forget_deadline(instance);
@@ -333,7 +331,11 @@ mod tests {
         assert_eq!(violations(&[(0, wait()), (9, completed()), (9, completed())]), 1, "twice");
         assert_eq!(violations(&[(0, wait()), (9, completed()), (10, beat())]), 1, "after the end");
         assert_eq!(violations(&[(0, wait()), (9, deleted(Some(instance())))]), 1, "too early");
-        assert_eq!(violations(&[(0, wait()), (9, completed()), (9, deleted(None))]), 1, "nobody's");
+        assert_eq!(
+            violations(&[(0, wait()), (9, completed()), (9, deleted(None))]),
+            1,
+            "a stranger's message"
+        );
         assert_eq!(violations(&[(0, wait()), (300, expired())]), 1, "expired");
         assert_eq!(violations(&[(0, wait()), (9, refused()), (300, expired())]), 1, "refused long before");
     }
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_that_nobody_could_prevent() {
+    fn expiry_while_calls_are_refused_or_the_daemon_is_down() {
         assert_eq!(violations(&[(0, wait()), (200, refused()), (300, expired())]), 0, "refused");
         let mut invariants = Invariants::default();
         invariants.observe(at(0), &wait());

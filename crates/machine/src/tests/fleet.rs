@@ -27,9 +27,9 @@ fn described(bench: &mut Bench, id: super::super::effect::EffectId, state: &str)
     bench.event(Event::InstanceDescribed { id, result: Ok(Some(instance)) });
 }
 
+/// A completion goes unanswered. The next one finds no action, and Auto Scaling says that the instance waits.
 #[test]
-fn token_of_an_earlier_action() {
-    // The message of an earlier way into the pool comes again, and the completion by its token went unanswered.
+fn completion_that_finds_no_action_while_the_instance_waits() {
     let mut bench = Bench::waiting(settings());
     bench.drained();
     bench.complete(Err(CallErrorKind::Unanswered));
@@ -40,15 +40,16 @@ fn token_of_an_earlier_action() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
+/// Heartbeats find no action, and Auto Scaling says that the instance waits. It answers late.
 #[test]
-fn late_answer_to_the_old_token() {
+fn heartbeat_that_finds_no_action_while_the_instance_waits() {
     let mut bench = Bench::waiting(settings());
     bench.state = None;
     bench.run(200);
     bench.beat(no());
     let question = describing(&bench).expect("why is asked");
     bench.run(30);
-    assert!(bench.is_beating(), "tried again while nobody answers why");
+    assert!(bench.is_beating(), "tried again while the question is not answered");
     described(&mut bench, question, "Terminating:Wait");
     bench.beat(no());
     assert!(bench.machine.status().hook.is_some());
@@ -206,7 +207,7 @@ fn answer_to_a_completion_is_waited_for() {
 }
 
 #[test]
-fn message_of_an_earlier_action_before_wait() {
+fn message_before_wait_and_a_heartbeat_that_finds_no_action() {
     let mut bench = Bench::terminating(settings());
     let sent = bench.now;
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);

@@ -1,6 +1,7 @@
 //! What must hold whatever happens (design, §7), checked from outside: by what goes in and what comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::super::Output;
 use super::super::drain::Phase;
@@ -8,13 +9,16 @@ use super::super::effect::{AgentRequest, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::{ActionRecord, Journal, Outcome};
 use super::super::message::Body;
-use super::super::notice::Notices;
+use super::super::notice::{Due, Notice, NoticeState, Notices, Reason};
 use super::super::operator::Command;
 use super::super::report::Report;
 use super::super::{Machine, Time};
 
 /// Effects of one event, at most: one per agent, call and message, and their reports.
 const EFFECTS_MAX: usize = 40;
+
+/// So long before EC2 takes an instance back its agents are to be done.
+const INTERRUPTION_MARGIN: Duration = Duration::from_secs(10);
 
 /// What sets an agent's deadline, as the journal has it: its own, the notices, the action, an operator who ends the drain.
 type Setters = (Option<Time>, Notices, ActionRecord, Phase);
@@ -110,9 +114,10 @@ impl Checker {
                 let drain = journal.drain.as_ref().expect("told of a drain that is not written down");
                 let own = journal.agents[*agent].stage.deadline();
                 assert!(own.is_some_and(|own| order.deadline <= own), "told more than its own time");
-                let noticed = journal.notices.deadline(drain.started, now);
+                let mut noticed =
+                    journal.notices.rows().iter().filter_map(|row| leaves(row, drain.started, now));
                 // After the end nothing moves the deadline any more.
-                let fits = drain.phase.ended().is_some() || noticed.is_none_or(|at| order.deadline <= at);
+                let fits = drain.phase.ended().is_some() || noticed.all(|at| order.deadline <= at);
                 assert!(fits, "told more time than a notice leaves");
                 // It moves later only where what had set it is gone or has changed.
                 let setters = (own, journal.notices.clone(), drain.action.clone(), drain.phase.clone());
@@ -235,5 +240,19 @@ impl Checker {
             self.drained.values_mut().for_each(|drained| *drained = true);
         }
         self.answered = self.disk.clone();
+    }
+}
+
+/// Until when a notice leaves the agents time in a drain that started then. A time that had passed when the notice was told,
+/// or when the drain started, sets no deadline.
+fn leaves(row: &Notice, started: Time, now: Time) -> Option<Time> {
+    let known = row.since.max(started);
+    let is_held = matches!(row.state, NoticeState::Held { until } if until > now);
+    let taken_back = matches!(row.reason, Reason::SpotInterruption | Reason::CapacityInterruption);
+    match row.due {
+        Due::At(at) if !is_held && at > known && taken_back => Some((at - INTERRUPTION_MARGIN).max(known)),
+        Due::At(at) if !is_held && at > known => Some(at),
+        Due::Begun if !is_held => Some(known),
+        Due::At(_) | Due::Begun | Due::Unknown => None,
     }
 }

@@ -373,3 +373,27 @@ fn receive_that_cannot_be_read() {
     most.push(asked_for(&bench));
     assert_eq!(most, [10, 10, 10, 1, 2, 4, 8, 10]);
 }
+
+/// Auto Scaling has named the group of a terminating instance. Then a message names this instance and another group, and
+/// is received twice. It is reported once and given back each time. Nothing else follows from it.
+#[test]
+fn message_of_another_group_than_auto_scaling_names() {
+    let mut bench = Bench::terminating(Settings { group: None, ..settings() });
+    assert_eq!(bench.machine.status().group.as_deref(), Some("workers"));
+    let forged = LifecycleMessage { group: "elsewhere".to_owned(), ..lifecycle("token-1", bench.now) };
+    for receipt in ["r1", "r2"] {
+        bench.receive(vec![message(receipt, Body::Lifecycle(forged.clone()))]);
+        while !bench.is_receiving() {
+            bench.wake();
+        }
+    }
+    assert_eq!(complaints(&bench), 1);
+    let given: Vec<String> = bench.hidden().into_iter().map(|(receipt, _)| receipt).collect();
+    assert_eq!(given, ["r1", "r2"]);
+    assert!(bench.hidden().iter().all(|(_, seconds)| *seconds <= 5), "{:?}", bench.hidden());
+    assert!(bench.deleted().is_empty());
+    assert_eq!(bench.reported(|report| matches!(report, Report::GroupChanged { .. })), 0);
+    assert_eq!(bench.machine.status().group.as_deref(), Some("workers"));
+    assert_eq!(bench.machine.status().wait_since, None);
+    assert!(bench.machine.is_draining(), "IMDS tells of the termination by itself");
+}

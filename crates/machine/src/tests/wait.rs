@@ -95,7 +95,7 @@ fn wait_by_completion() {
 }
 
 #[test]
-fn stale_token_while_in_service() {
+fn old_message_while_in_service() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.state = Some("InService");
@@ -113,7 +113,7 @@ fn stale_token_while_in_service() {
 }
 
 #[test]
-fn stale_token_while_waiting() {
+fn old_message_while_waiting() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 5);
     bench.state = Some("Terminating:Wait");
@@ -128,7 +128,7 @@ fn stale_token_while_waiting() {
 }
 
 #[test]
-fn stale_token_without_imds() {
+fn old_message_without_imds() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.state = Some("Terminating:Wait");

@@ -71,7 +71,7 @@ impl Fleet {
         if this.clock_is_off
             || this.clock_ms != 0
             || denied
-            || this.false_alarm
+            || this.false_alarm >= Some(self.now)
             || this.released
             || this.is_astray
         {
@@ -91,11 +91,16 @@ impl Fleet {
     fn check_reason(&mut self, host: usize, now: Time, reason: Reason) {
         let this = &self.hosts[host];
         let silent = now < this.imds_silent_until + SILENCE;
-        let interrupted = this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm);
+        let interrupted =
+            this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm >= Some(now));
+        // What stood still, or has an old journal, has not heard that it was canceled.
+        let unheard = this.frozen_until + SILENCE > now || !this.may_complain();
+        let believed = this.before_move.map(|(_, until)| until).max(this.believes_until);
+        let planned = this.maintenance.is_some() || unheard || believed >= Some(now);
         let wrong = match reason {
             Reason::SpotInterruption => !interrupted,
             Reason::CapacityInterruption => this.capacity.is_none(),
-            Reason::ScheduledMaintenance => this.maintenances == 0,
+            Reason::ScheduledMaintenance => !planned,
             _ => false,
         };
         if wrong && !this.clock_is_off && this.clock_ms == 0 {

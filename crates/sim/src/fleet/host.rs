@@ -46,9 +46,9 @@ pub(super) struct Host {
     pub phase: Duration,
     /// The last target state that the daemon has heard in this life.
     pub heard: Option<TargetState>,
-    /// IMDS has denied that there is a target state, and said nothing since: to whoever it had told none, that is news.
+    /// IMDS has denied that there is a target state, and said nothing since: to a daemon that had heard none, that is news.
     pub denied: bool,
-    /// Requests to agents that this life of the daemon has given up: their answers reach nobody.
+    /// Requests to agents that this life of the daemon has given up: their answers are dropped.
     pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
     pub held: Vec<Held>,
@@ -71,8 +71,8 @@ pub(super) struct Host {
     pub believes_until: Option<Time>,
     /// EC2 takes its capacity back then, as a message has said.
     pub capacity: Option<Time>,
-    /// A message has spoken of an interruption that is still to come, and is none.
-    pub false_alarm: bool,
+    /// Until when a message may be believed that tells of an interruption which does not come.
+    pub false_alarm: Option<Time>,
     /// When Auto Scaling decided to take it away.
     pub asked_for: Option<Time>,
     /// When the global timeout of its last action ends that action, at the earliest by what its daemon may know.
@@ -85,7 +85,7 @@ pub(super) struct Host {
     pub tokens: Vec<String>,
     /// When its agents were told to drain in the drain under way, by true time.
     pub told_at: Option<Time>,
-    /// Its clock has jumped, and nobody has set it right.
+    /// Its clock has jumped, and has not been set right.
     pub clock_is_off: bool,
     /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
     pub forgetful: bool,
@@ -136,7 +136,7 @@ impl Host {
             told_of_maintenance: false,
             believes_until: None,
             capacity: None,
-            false_alarm: false,
+            false_alarm: None,
             asked_for: None,
             action_ends: None,
             has_forgotten: false,

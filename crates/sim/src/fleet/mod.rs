@@ -9,7 +9,7 @@
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
 //! - `perform`: effects; `calls`: what goes wrong with calls to AWS; `agents`: what agents answer, and how
-//! - `strike`: what goes wrong by itself; `strangers`: messages that nobody may act on; `ec2`: maintenance and capacity
+//! - `strike`: what goes wrong by itself; `strangers`: messages that no daemon may act on; `ec2`: maintenance and capacity
 //!   that is taken back; `moves`: from one group to another
 //! - `deadline`: which deadlines are in force
 //! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts
@@ -116,7 +116,7 @@ impl Fleet {
 
     fn in_world(plan: Plan, setup: Setup, rng: fastrand::Rng) -> Self {
         let Setup { mut world, settings, manner } = setup;
-        // Nobody judges by it.
+        // No check goes by it.
         world.tells_hand_outs = plan.trace;
         let counts_calls = plan.faults.is_on(Fault::HeartbeatDoubted) || plan.faults.is_on(Fault::CallsFail);
         let mut fleet = Fleet {
@@ -169,7 +169,7 @@ impl Fleet {
     fn begin(&mut self, host: usize) {
         self.at(self.now + self.hosts[host].phase, Step::Start { host });
         let leaves_at = self.plan.leaves_at(&mut self.rng);
-        // Whoever comes later stays: its drain would outlast the run.
+        // An instance that comes later stays: its drain would outlast the run.
         if let Some(at) = leaves_at.filter(|_| self.now < self.plan.faults_end()) {
             self.at(at, Step::ScaleIn { host });
         }

@@ -81,7 +81,7 @@ impl Fleet {
                     self.hosts[host].stop();
                     self.hosts[host].gone = true;
                 }
-                // Whoever takes it into service sees to it that its agent runs.
+                // The agent of an instance that enters service runs.
                 (Happening::InstanceInService { .. }, Some(host)) if !self.agent_answers(host) => {
                     self.after(Duration::from_secs(1), Step::AgentStart { host });
                 }
@@ -121,7 +121,7 @@ impl Fleet {
         self.resize += by;
     }
 
-    /// What is throttled is left: somebody may do it later, or nobody.
+    /// A call that is throttled is not tried again.
     pub(super) fn resize(&mut self) {
         let by = std::mem::take(&mut self.resize);
         if let Some(desired) = self.world.desired_capacity(plan::GROUP) {
@@ -131,7 +131,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// Somebody has looked at an instance that was kept, and lets it go.
+    /// An operator releases an instance that was kept.
     pub(super) fn release(&mut self, host: usize) {
         let id = self.hosts[host].id.clone();
         if self.world.terminate_instance(self.now, &id, false).is_err() && !self.hosts[host].gone {
@@ -140,7 +140,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// What waits for another hook is completed by somebody, if it still waits.
+    /// Another program completes the other hook's action, if it still waits.
     pub(super) fn complete_other_hook(&mut self, host: usize) {
         let action = ActionRef {
             hook: "others".to_owned(),
@@ -156,11 +156,21 @@ impl Fleet {
     pub(super) fn put_hook(&mut self) {
         let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..plan::TIMEOUTS.len())]);
         let hook = HookSpec::terminating(plan::HOOK, timeout);
-        self.judge.hook_changed(false);
+        self.hook_changed(false);
         if self.world.put_hook(self.now, plan::GROUP, hook).is_err() {
             self.after(Duration::from_secs(5), Step::HookAgain);
         }
         self.digest(None);
+    }
+
+    /// The group's hook is another one from now on, or none.
+    pub(super) fn hook_changed(&mut self, is_gone: bool) {
+        for host in 0..self.hosts.len() {
+            let instance = self.world.instance(&self.hosts[host].id);
+            if instance.is_some_and(|instance| instance.group == plan::GROUP) {
+                self.judge.hook_changed(host, is_gone);
+            }
+        }
     }
 
     /// Nothing goes wrong any more, and nothing that has gone wrong goes on.

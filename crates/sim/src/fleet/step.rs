@@ -14,7 +14,7 @@ pub(super) enum Step {
     Poll { host: usize, poll: u32 },
     /// It wants to be woken.
     Wake { host: usize, life: u32 },
-    /// What it asked for reaches whoever performs it.
+    /// What it asked for is performed.
     Request { host: usize, life: u32, effect: Box<Effect> },
     /// The result reaches it.
     Answer { host: usize, life: u32, event: Box<Event> },
@@ -34,7 +34,7 @@ pub(super) enum Step {
     Release { host: usize },
     /// EC2 takes a spot instance back.
     TakeBack { host: usize },
-    /// Another hook's action is completed, by whoever that is.
+    /// Another program completes another hook's action.
     OtherHook { host: usize },
     /// The hook that was deleted is made again.
     HookAgain,
@@ -48,7 +48,7 @@ pub(super) enum Step {
     MaintenanceChange { host: usize, number: u32 },
     /// The time of the maintenance of that number has come.
     MaintenanceDue { host: usize, number: u32 },
-    /// Somebody sends a message about an instance that is not true.
+    /// A message says something of an instance that is not true.
     FalseMessage { host: usize },
     /// A fault that comes by itself.
     Strike { host: usize, fault: Fault },

@@ -11,8 +11,11 @@ use super::{Fleet, ec2, plan};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// A spot interruption comes two minutes after its warning, and is believed for five minutes more.
+const FALSE_ALARM: Duration = Duration::from_secs(7 * 60);
+
 impl Fleet {
-    /// Somebody puts a message of no use into the queue: another program, a console that tries it out, a rule or a group
+    /// A message of no use is put into the queue, by another program, a console that tries it out, a rule or a group
     /// beside ours. It stays there until its retention ends.
     pub(super) fn send_stray(&mut self) {
         let Some(queue) = self.world.config().queue.clone() else { return };
@@ -22,9 +25,9 @@ impl Fleet {
             0 => "hello".to_owned(),
             1 => json!({ "Event": "autoscaling:TEST_NOTIFICATION", "AutoScalingGroupName": plan::GROUP })
                 .to_string(),
-            2 => lifecycle(&ours, "EC2_INSTANCE_LAUNCHING", plan::GROUP, NOBODYS),
-            3 => lifecycle("i-0123456789abcdef", "EC2_INSTANCE_TERMINATING", plan::GROUP, NOBODYS),
-            // To all who are named in it, and so nobody's to delete.
+            2 => lifecycle(&ours, "EC2_INSTANCE_LAUNCHING", plan::GROUP, NO_TOKEN),
+            3 => lifecycle("i-0123456789abcdef", "EC2_INSTANCE_TERMINATING", plan::GROUP, NO_TOKEN),
+            // It names two instances, so neither may delete it.
             _ => json!({
                 "detail-type": "EC2 Instance Rebalance Recommendation",
                 "source": "aws.ec2",
@@ -45,27 +48,28 @@ impl Fleet {
         let body = match self.rng.u8(..9) {
             0 => ec2::spot(&id, now - years),
             1 => ec2::spot(&id, now - a_while),
-            2 => {
-                self.hosts[host].false_alarm = true;
-                ec2::spot(&id, now + a_while)
-            }
+            2 => self.false_alarm(host, now + a_while),
             3 => ec2::capacity(&id, now - a_while, now - a_while / 2),
             4 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &self.token_of_another(host)),
-            5 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", "elsewhere", NOBODYS),
+            5 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", "elsewhere", NO_TOKEN),
             6 => {
                 let Some(token) = self.hosts[host].tokens.first().cloned() else { return };
                 lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &token)
             }
-            7 => {
-                // Nothing but IMDS denies it.
-                self.hosts[host].false_alarm = true;
-                ec2::spot(&id, now)
-            }
+            // Nothing but IMDS denies it.
+            7 => self.false_alarm(host, now),
             _ => ec2::health(&id, "arn:aws:health:eu-west-1::event/EC2/OLD/1", now - years, false),
         };
         self.judge.many_drains(host);
         self.judge.costs(host);
         self.send_about(host, body);
+    }
+
+    /// The warning of a spot interruption that does not come.
+    fn false_alarm(&mut self, host: usize, sent: Time) -> String {
+        let until = Some(sent + FALSE_ALARM);
+        self.hosts[host].false_alarm = until.max(self.hosts[host].false_alarm);
+        ec2::spot(&self.hosts[host].id, sent)
     }
 
     /// The token of an action that waits, of another instance.
@@ -76,11 +80,11 @@ impl Fleet {
             let instance = self.world.instance(&self.hosts[place].id)?;
             instance.actions.first().map(|action| action.token.clone())
         };
-        order.filter(|place| *place != host).find_map(open).unwrap_or_else(|| NOBODYS.to_owned())
+        order.filter(|place| *place != host).find_map(open).unwrap_or_else(|| NO_TOKEN.to_owned())
     }
 }
 
-const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
+const NO_TOKEN: &str = "00000000-0000-4000-8000-000000000000";
 
 /// The notification of a hook for an instance.
 fn lifecycle(instance: &str, transition: &str, group: &str, token: &str) -> String {

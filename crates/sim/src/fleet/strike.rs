@@ -94,7 +94,7 @@ impl Fleet {
             Fault::StrayMessage => self.send_stray(),
             Fault::HookEdited => self.put_hook(),
             Fault::HookDeleted => {
-                self.judge.hook_changed(true);
+                self.hook_changed(true);
                 let _ = self.world.delete_hook(self.now, plan::GROUP, plan::HOOK);
                 self.digest(None);
                 let pause = self.delay(30_000, 600_000);
@@ -180,10 +180,7 @@ impl Fleet {
             self.hosts[host].disk = None;
         }
         if lost || stale {
-            self.hosts[host].forgetful = true;
-            self.hosts[host].has_forgotten = true;
-            self.hosts[host].is_astray = true;
-            self.judge.forgot(host);
+            self.forget(host);
         }
         if self.strikes(Fault::ClockJump) {
             let ahead_ms = self.rng.i64(-CLOCK_JUMP_MS..=CLOCK_JUMP_MS);
@@ -196,7 +193,14 @@ impl Fleet {
         }
     }
 
-    /// Somebody says something of an instance that is not true.
+    /// The daemon begins a life without what the one before had written last.
+    fn forget(&mut self, host: usize) {
+        let this = &mut self.hosts[host];
+        (this.forgetful, this.has_forgotten, this.is_astray) = (true, true, true);
+        self.judge.forgot(host);
+    }
+
+    /// A message says something of an instance that is not true.
     pub(super) fn tell_lies(&mut self, host: usize) {
         if self.strikes(Fault::FalseMessage) {
             let pause = self.delay(0, 70_000);

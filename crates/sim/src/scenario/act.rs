@@ -42,13 +42,13 @@ pub enum Deed {
     FreeStuckWork,
     /// The metadata service misbehaves, or behaves again.
     Imds(ImdsMode),
-    /// Somebody else uses up all of the account's calls to Auto Scaling.
+    /// Another caller uses up the account's request limit for Auto Scaling.
     UseUpCalls,
-    /// Somebody else leaves some of them.
+    /// The other caller stops.
     LeaveCalls,
     /// DeleteLifecycleHook.
     DeleteHook(&'static str),
-    /// CompleteLifecycleAction with CONTINUE, by somebody else.
+    /// CompleteLifecycleAction with CONTINUE, by another caller.
     Complete(&'static str),
     /// SetDesiredCapacity, to one more.
     ScaleOut,
@@ -101,12 +101,14 @@ impl fmt::Display for Deed {
             Deed::Imds(ImdsMode::Disabled) => f.write_str("IMDS answers 403"),
             Deed::Imds(ImdsMode::Refuses) => f.write_str("IMDS refuses connections"),
             Deed::Imds(ImdsMode::Hangs) => f.write_str("IMDS does not answer"),
-            Deed::UseUpCalls => f.write_str("somebody else uses up the account's calls: all are throttled"),
-            Deed::LeaveCalls => f.write_str("calls are let through again"),
-            Deed::DeleteHook(hook) => write!(f, "somebody deletes the hook {hook}"),
-            Deed::Complete(hook) => write!(f, "somebody else completes the action of the hook {hook}"),
+            Deed::UseUpCalls => {
+                f.write_str("another caller uses up the account's request limit: every call is throttled")
+            }
+            Deed::LeaveCalls => f.write_str("calls succeed again"),
+            Deed::DeleteHook(hook) => write!(f, "an operator deletes the hook {hook}"),
+            Deed::Complete(hook) => write!(f, "another caller completes the action of the hook {hook}"),
             Deed::ScaleOut => f.write_str("scale-out"),
-            Deed::Release => f.write_str("somebody releases the retained instance"),
+            Deed::Release => f.write_str("an operator releases the retained instance"),
         }
     }
 }

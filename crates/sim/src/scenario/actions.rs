@@ -38,7 +38,7 @@ pub(super) static THROTTLED: Scenario = Scenario {
 
 pub(super) static TWO_HOOKS: Scenario = Scenario {
     name: "two-hooks",
-    about: "another hook waits for somebody else: ours is completed, the other's message is left alone",
+    about: "a second hook, for another program: ours is completed, the other's message is left alone",
     speed: 30,
     settings: &[("DRAINHOOK_LIFECYCLE__HOOK", "drain")],
     acts: &[Act { after: secs(15), moment: Moment::Drained, deed: Deed::Complete("logs") }],
@@ -77,7 +77,7 @@ pub(super) static HOOK_DELETED: Scenario = Scenario {
 
 pub(super) static OVERTAKEN: Scenario = Scenario {
     name: "overtaken",
-    about: "somebody completes the action in the console: the daemon finds out, and completes nothing",
+    about: "an operator completes the action in the console: the daemon finds out, and completes nothing",
     speed: 40,
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::Complete("drain") }],
     expectations: &[

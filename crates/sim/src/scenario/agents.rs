@@ -29,7 +29,7 @@ pub(super) static HANGS: Scenario = Scenario {
 
 pub(super) static REFUSES: Scenario = Scenario {
     name: "agent-refuses",
-    about: "nobody listens where the agent should be: after the grace, completed as failed, here with ABANDON",
+    about: "the agent refuses connections: after the grace, completed as failed, here with ABANDON",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "60s"), ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON")],
     expectations: &[

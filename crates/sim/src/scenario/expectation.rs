@@ -13,9 +13,9 @@ use machine::journal::Outcome;
 pub enum Expectation {
     /// The actions were completed with these results, one after the other, and none expired.
     Completed(&'static [ActionResult]),
-    /// Nobody completed the action, and this default result was taken.
+    /// The action expired with this default result.
     Expired(ActionResult),
-    /// Nobody completed the action: its hook was deleted.
+    /// The action was not completed: its hook was deleted.
     Released,
     /// The (last) completion did not come before the agent was drained.
     CompletedDrained,
@@ -129,9 +129,9 @@ impl fmt::Display for Expectation {
                 write!(f, "the lifecycle action is completed, with {}", results.join(" and then with "))
             }
             Expectation::Expired(result) => {
-                write!(f, "nobody completes the action: it expires, and its default is {}", result.as_str())
+                write!(f, "the action expires, with its default result {}", result.as_str())
             }
-            Expectation::Released => f.write_str("the action ends with its hook, and nobody completes it"),
+            Expectation::Released => f.write_str("the action ends with its hook, without a completion"),
             Expectation::CompletedDrained => f.write_str("and not before the agent is drained"),
             Expectation::CompletedAtDeadline => f.write_str("at the deadline that the agent was told"),
             Expectation::CompletedAfter(moment, Duration::ZERO) => {

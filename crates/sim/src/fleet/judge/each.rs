@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What was asked while faults lasted may still run into its limit: so long does an agent's answer take at most.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Whoever is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
+/// An instance that is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
 const FLICKER: Duration = Duration::from_secs(8);
 
 /// Who has lost its journal knows of its way into the pool by a message alone, which IMDS may lag behind for a minute.
@@ -151,7 +151,7 @@ impl Each {
                         self.misled = false;
                         self.invariants.believes(hook.heartbeat_timeout);
                     }
-                    // Whoever was told that there is no hook waits for none.
+                    // A daemon that was told that there is no hook waits for none.
                     None => {
                         self.misled = true;
                         self.invariants.many_drains(&self.id);

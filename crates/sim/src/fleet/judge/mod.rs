@@ -148,11 +148,13 @@ impl Judge {
         self.many_drains(host);
     }
 
-    /// The hook is another one from now on, or none: what daemons have read of it is not so any more.
-    pub fn hook_changed(&mut self, is_gone: bool) {
-        for host in 0..self.each.len() {
-            self.each[host].troubles += 1;
-            self.each[host].hookless |= is_gone && self.each[host].leaving.is_some();
+    /// The hook of an instance's group is another one from now on, or none: what its daemon has read of it for a termination
+    /// that is under way is not so any more.
+    pub fn hook_changed(&mut self, host: usize, is_gone: bool) {
+        let each = &mut self.each[host];
+        if each.leaving.is_some() {
+            each.troubles += 1;
+            each.hookless |= is_gone;
             self.many_drains(host);
         }
     }
@@ -315,7 +317,8 @@ impl Judge {
         }
     }
 
-    /// The end of a run: whoever was taken away is gone, or where it was taken to; whoever serves, serves.
+    /// The end of a run: an instance that was taken away is gone, or where it was taken to. The agent of one in service
+    /// serves.
     pub fn end(&mut self, world: &World, now: Time) {
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);

@@ -1,9 +1,10 @@
 //! What the reference goes by: the journal, and what the agent has said.
 
 use machine::Time;
+use machine::action::{Wait, WaitSource};
 use machine::event::{AgentAnswer, AgentState};
-use machine::journal::{Intention, Journal};
-use machine::notice::Notices;
+use machine::journal::{HookFacts, Intention, Journal};
+use machine::notice::{Due, Reason};
 use machine::settings::{AgentSettings, OnExit};
 
 /// What the journal says of the things that are done by it.
@@ -16,10 +17,12 @@ pub(super) struct Kept {
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    /// What sets deadlines, beside the agents' own time: a notice that goes or changes takes its deadline with it,
-    pub notices: Notices,
-    /// and so does what is found out about an action that waits.
-    pub waits: bool,
+    /// What sets deadlines, beside the agents' own time: the times that notices name,
+    pub dues: Vec<(Reason, String, Due)>,
+    /// and the hook's timeouts, from when the action began.
+    pub action: Option<(Option<HookFacts>, Wait)>,
+    /// and, where heartbeats are denied, when the action expires. Whether they were is not in the journal.
+    pub denied: bool,
 }
 
 impl Kept {
@@ -28,11 +31,20 @@ impl Kept {
         journal.agents.iter().map(|agent| agent.stage.deadline()).collect()
     }
 
+    /// The action waits since then, as a message says that was sent then.
+    pub fn waits_by_message(&self) -> Option<(Time, Time)> {
+        match self.action.as_ref()?.1 {
+            Wait::Waiting { since, by: WaitSource::Message { sent }, .. } => Some((since, sent?)),
+            Wait::Waiting { .. } | Wait::Expected { .. } | Wait::Unexpected { .. } => None,
+        }
+    }
+
     pub fn of(journal: &Journal) -> Self {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
         let hard = drain.and_then(|drain| drain.bound);
         let soft = Kept::own_deadlines(journal).into_iter();
+        let timed = journal.notices.rows().iter().filter(|row| row.due != Due::Unknown);
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),
@@ -40,8 +52,9 @@ impl Kept {
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
-            notices: journal.notices.clone(),
-            waits: action.is_some_and(|action| action.wait.since().is_some()),
+            dues: timed.map(|row| (row.reason, row.id.clone(), row.due)).collect(),
+            action: action.map(|action| (action.hook.clone(), action.wait)),
+            denied: action.is_some_and(|action| action.wait.is_waiting()),
         }
     }
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use machine::action::Completion;
 use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
-use machine::journal::Journal;
-use machine::message::{Body, Message};
+use machine::journal::{Journal, Outcome};
+use machine::message::{Body, InstanceNews, Message};
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -42,28 +42,41 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
+    /// A message has just said that maintenance is over or canceled: what a message before it had said may come again.
+    closed: bool,
     /// The disk has refused the last write.
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
     hook: Option<(String, Duration)>,
+    /// The groups that it may be in: those that something has named since it was last detached.
+    groups: BTreeSet<String>,
     /// The clock has been set since the journal was written.
     clock_set: bool,
     /// The last question about hooks: an answer to one before may be about another group.
     hooks_asked: Option<EffectId>,
     /// The role lacks the permission to complete.
     denied: bool,
+    /// It lacks the permission to send heartbeats.
+    beats_denied: bool,
     /// When the drain began.
     began: Time,
     /// When its last heartbeat was sent that succeeded.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, and of which action each tells.
     receipts: BTreeMap<String, Option<String>>,
+    /// When the newest of our messages was sent, of those that were not sent in our future.
+    newest: Option<Time>,
     /// Receipts of our messages that came when our action was over.
     spent: BTreeSet<String>,
     /// Receipts of our messages that came before the drain ended, of which the journal does not say that yet.
     ending: Vec<String>,
     /// Receipts of messages that are not ours, and have only just come.
     others: Vec<String>,
+    /// How the drain has ended, as the last life wrote down: that stands until the agent has been heard.
+    standing: Option<Outcome>,
+    /// The life began when an action of the instance was over, and Auto Scaling has not been asked since whether another
+    /// one runs.
+    unseen: bool,
     /// A completion may have taken effect.
     completed: Completed,
     complaints: Vec<String>,
@@ -79,17 +92,23 @@ impl Reference {
             agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
+            closed: false,
             refused: false,
             hook: None,
+            groups: settings.group.iter().cloned().collect(),
             clock_set: false,
             hooks_asked: None,
             denied: false,
+            beats_denied: false,
             began: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
+            newest: None,
             spent: BTreeSet::new(),
             ending: Vec::new(),
             others: Vec::new(),
+            standing: None,
+            unseen: false,
             completed: Completed::No,
             complaints: Vec::new(),
             settings,
@@ -98,9 +117,16 @@ impl Reference {
 
     /// What the machine is about to be told.
     pub fn hears(&mut self, now: Time, event: &Event) {
+        self.closed = false;
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
-            Event::Imds(ImdsReading::TargetState(Some(state))) => self.heard = Some((now, state.clone())),
+            Event::Imds(ImdsReading::TargetState(Some(state))) => {
+                self.heard = Some((now, state.clone()));
+                // A drain that was under way before goes on with the names that it has.
+                if *state == TargetState::Detached && self.drain != Phase::UnderWay {
+                    self.groups.clear();
+                }
+            }
             // Where the clock is wrong, the time may have passed when it is told: then it is not known when.
             Event::Imds(ImdsReading::Spot(spot)) => {
                 let at = spot.map(|spot| spot.at);
@@ -119,6 +145,10 @@ impl Reference {
             }
             Event::HeartbeatAnswered { id, result } => {
                 let sent = take(&mut self.calls, *id);
+                match result {
+                    Ok(()) => self.beats_denied = false,
+                    Err(error) => self.beats_denied |= error.kind == CallErrorKind::AccessDenied,
+                }
                 if let (Some(Call::Heartbeat(sent)), Ok(())) = (sent, result)
                     && sent >= self.began
                 {
@@ -139,14 +169,15 @@ impl Reference {
                     ours.find(|hook| self.settings.hook.as_ref().is_none_or(|name| *name == hook.name));
                 self.hook = ours.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
             }
-            Event::InstanceDescribed { result: Ok(Some(instance)), .. }
-                if !instance.lifecycle_state.ends_with(":Wait") =>
-            {
-                self.beat = None;
+            Event::InstanceDescribed { result: Ok(Some(instance)), .. } => {
+                self.groups.insert(instance.group.clone());
+                if !instance.lifecycle_state.ends_with(":Wait") {
+                    self.beat = None;
+                }
             }
             Event::MessagesReceived { id, result } => {
                 take(&mut self.calls, *id);
-                result.iter().flatten().for_each(|message| self.receives(message));
+                result.iter().flatten().for_each(|message| self.receives(now, message));
             }
             _ => {}
         }
@@ -164,6 +195,7 @@ impl Reference {
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
@@ -175,6 +207,9 @@ impl Reference {
             Some(drain) if drain.phase.ended().is_some() => Phase::Ended,
             Some(_) => Phase::UnderWay,
         };
+        let ended = drain.and_then(|drain| drain.phase.ended());
+        self.unseen =
+            ended.is_some_and(|ended| ended.result.is_some() || ended.outcome == Outcome::Overtaken);
         let action = drain.map(|drain| &drain.action);
         if action.is_some_and(|action| action.completion != Completion::Open) {
             self.completed = Completed::Perhaps;
@@ -186,6 +221,7 @@ impl Reference {
                 self.spent.insert(receipt.clone());
             }
         }
+        self.groups.extend(action.and_then(|action| action.group.as_ref()).map(|group| group.name.clone()));
         let hook = action.and_then(|action| action.hook.as_ref());
         self.hook = hook.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
     }
@@ -208,7 +244,7 @@ impl Reference {
         }
     }
 
-    fn receives(&mut self, message: &Message) {
+    fn receives(&mut self, now: Time, message: &Message) {
         let receipt = message.receipt.clone();
         match &*message.body {
             Body::Lifecycle(body) if body.instance_id == self.settings.instance_id => {
@@ -216,9 +252,12 @@ impl Reference {
                     self.spent.insert(receipt.clone());
                 }
                 self.receipts.insert(receipt, body.token.clone());
+                self.groups.insert(body.group.clone());
+                self.newest = self.newest.max(body.sent.filter(|sent| *sent <= now));
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
+                self.closed |= matches!(news.news, InstanceNews::Maintenance { closed: true, .. });
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
             }

@@ -105,19 +105,25 @@ impl Reference {
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
                 self.complain("Auto Scaling is asked, and nothing is under way");
             }
-            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {
-            }
+            Effect::DescribeInstance { .. } => self.unseen = false,
+            Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
         }
     }
 
     fn writes_down(&mut self, id: EffectId, journal: &Journal) {
-        let next = Kept::of(journal);
+        let next = Kept { denied: self.beats_denied, ..Kept::of(journal) };
         let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
         let same_drain = before.started == next.started && before.told && !before.ended;
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
-        let unchanged = before.notices == next.notices && !before.waits && !next.waits;
+        let stands = before.dues.iter().all(|due| next.dues.contains(due));
+        let unchanged = stands && !self.closed && !before.denied && before.action == next.action;
+        let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
+        let older = told.is_some_and(|(since, sent)| since < sent && self.newest == Some(sent));
+        if older {
+            self.complain("the action waits since before the message that tells of it was sent");
+        }
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("the deadline in the journal moves later, and nothing that sets it has changed");
         }
@@ -149,10 +155,13 @@ impl Reference {
         }
     }
 
-    /// An action is named by what is configured.
+    /// An action is named by the hook that is configured, and by a group that the instance may be in.
     fn names(&mut self, action: &ActionName, call: &str) {
         if self.settings.hook.as_ref().is_some_and(|hook| *hook != action.hook) {
             self.complain(format!("a {call} of {}, which is not our hook", action.hook));
+        }
+        if !self.groups.contains(&action.group) {
+            self.complain(format!("a {call} in {}, and the instance was detached from it", action.group));
         }
     }
 
@@ -161,21 +170,27 @@ impl Reference {
         let Some(intention) = self.kept.intention else {
             return self.complain("a completion, and the journal does not say so");
         };
-        if intention.result != result || self.settings.result_for(intention.outcome) != result {
+        let configured = match intention.outcome {
+            Outcome::Drained => self.settings.on_drained,
+            Outcome::Failed => self.settings.on_failed,
+            Outcome::Deadline | Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => {
+                self.settings.on_deadline
+            }
+        };
+        if intention.result != result || configured != result {
             self.complain(format!("completed with {result} as {}", intention.outcome));
         }
-        // What the last life had written down stands until the agent has been heard.
-        if !self.agents.iter().any(|agent| agent.heard) {
+        let stands = |agent: &Agent| self.standing == Some(intention.outcome) && !agent.heard;
+        if self.agents.iter().all(stands) {
             return;
         }
         let mut agents = self.agents.iter().zip(&self.settings.agents);
         let done = match intention.outcome {
             Outcome::Drained => {
-                // Of one that has not been heard, what was written down still stands.
-                agents.all(|(agent, _)| !agent.heard || agent.state == Some(AgentState::Drained))
+                agents.all(|(agent, _)| stands(agent) || agent.state == Some(AgentState::Drained))
             }
             Outcome::Failed => {
-                agents.any(|(agent, settings)| !agent.heard || agent.has_failed(now, settings))
+                agents.any(|(agent, settings)| stands(agent) || agent.has_failed(now, settings))
             }
             Outcome::Deadline => self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now),
             Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => false,
@@ -185,7 +200,7 @@ impl Reference {
         }
     }
 
-    /// The queue is shared: it is asked when it has something to tell that nobody else does.
+    /// The queue is shared: it is asked when it may tell what no other source does.
     fn asks_the_queue(&mut self, now: Time) {
         let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
         let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
@@ -212,6 +227,7 @@ impl Reference {
                 self.drain = Phase::UnderWay;
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
+                (self.standing, self.unseen) = (None, false);
             }
             Report::DrainEnded { outcome, result, .. } => {
                 self.drain = Phase::Ended;
@@ -259,6 +275,9 @@ impl Reference {
         let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
         if self.refused && self.writes.is_empty() && !soon(RETRY) {
             self.complain("what the disk has refused is not written again");
+        }
+        if self.unseen && self.drain == Phase::Ended && !soon(RETRY) {
+            self.complain("an instance whose action was over is not looked at");
         }
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
