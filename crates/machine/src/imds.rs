@@ -23,7 +23,7 @@ const LAG: Duration = Duration::from_secs(60);
 
 /// Three polls of the categories that are polled every 5 s. So long IMDS has to deny what a message tells; and after so
 /// long without an answer it is not waited for.
-const DENIAL: Duration = Duration::from_secs(15);
+pub(super) const DENIAL: Duration = Duration::from_secs(15);
 
 /// Whether IMDS can be heard, by its answers to the question for the target state.
 #[derive(Debug)]

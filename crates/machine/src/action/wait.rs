@@ -221,8 +221,11 @@ impl Wait {
                 move_by(absent_at);
                 move_by(described_at);
             }
-            Wait::Waiting { since, known_at, by: _, last_beat } => {
-                *since = by.apply(*since);
+            Wait::Waiting { since, known_at, by: source, last_beat } => {
+                let sent = if let WaitSource::Message { sent } = source { *sent } else { None };
+                if sent != Some(*since) {
+                    *since = by.apply(*since).max(sent.unwrap_or_default());
+                }
                 *known_at = by.apply(*known_at);
                 move_by(last_beat);
             }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Category, Notice, NoticeState, Reason, Source};
+use crate::imds::DENIAL;
 use crate::report::{NoticeChange, Report};
 use crate::settings::Settings;
 use crate::time::{Correction, Time};
@@ -33,9 +34,15 @@ impl Notices {
         &self.0
     }
 
-    /// Goes on with what the last run of the daemon knew. Its clock may have been ahead of this one.
+    /// Goes on with what the last run of the daemon knew. Its clock may have been ahead of this one, and IMDS has not been
+    /// asked since.
     pub(crate) fn recovered(mut self, now: Time) -> Self {
-        self.0.iter_mut().for_each(|row| row.since = row.since.min(now));
+        for row in &mut self.0 {
+            row.since = row.since.min(now);
+            if let NoticeState::Held { until } = &mut row.state {
+                *until = now + DENIAL;
+            }
+        }
         self
     }
 

@@ -264,6 +264,20 @@ fn spot_message_that_imds_does_not_deny() {
     assert_eq!(bench.orders(0).last().unwrap().deadline, at - secs(10));
 }
 
+/// A forged warning, and the daemon is killed before IMDS has denied it. It comes back when the time for that is over, and
+/// hears IMDS first all the same.
+#[test]
+fn spot_message_of_before_a_restart_that_imds_denies() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run_spot(5, None);
+    bench.receive(vec![news("r1", spot_news(bench.now + secs(120)))]);
+    bench.now = bench.now + secs(20);
+    bench.crash();
+    bench.run_spot(60, None);
+    assert_eq!(bench.drains_started(), 0);
+}
+
 /// IMDS lists what the message told a poll later: from then on IMDS decides, and takes it back.
 #[test]
 fn spot_message_that_imds_confirms() {

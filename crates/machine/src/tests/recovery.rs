@@ -206,6 +206,21 @@ fn second_termination_that_the_journal_lacks() {
     assert_eq!(bench.drains_started(), 3);
 }
 
+/// The clock was six seconds ahead and is set right. A message has dated the action, by AWS's clock: that stays.
+#[test]
+fn message_that_dates_the_action_of_a_corrected_clock() {
+    let booted = Bench::new(settings()).now - secs(3600);
+    let mut bench = Bench::terminating(Settings { booted_at: Some(booted), ..settings() });
+    bench.run(10);
+    let sent = bench.now - secs(8);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
+    assert_eq!(bench.machine.status().wait_since, Some(sent));
+    bench.settings.booted_at = Some(booted - secs(6));
+    bench.now = bench.now - secs(6);
+    bench.crash();
+    assert_eq!(bench.machine.status().wait_since, Some(sent));
+}
+
 /// The action of one group is over. The daemon starts again and looks at the instance: another group takes it away, and
 /// that group's action waits. That is a drain of its own, with calls that name the other group.
 #[test]
