@@ -49,7 +49,7 @@ async fn a_daemon_without_an_instance() {
         (row["state"].as_str(), row["found"].as_str()),
         (Some("failed"), Some("running, but not ready"))
     );
-    assert!(row["advice"].to_string().contains("IMDS has not yet said"), "{row}");
+    assert!(row["advice"].to_string().contains("does not know its instance id yet"), "{row}");
 }
 
 /// Something listens there that says nothing, or nonsense.
