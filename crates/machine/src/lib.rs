@@ -258,6 +258,12 @@ impl Machine {
             && watch.awaits_description(id)
         {
             let seen = watch.on_instance(&mut self.turn, id, drain.action.group(), &result, deaf);
+            if watch.is_retained()
+                && let Ok(Some(instance)) = &result
+            {
+                drain.action.is_released_by(&instance.group);
+                self.journal.touch();
+            }
             return self.on_seen(seen);
         }
         // Auto Scaling and IMDS agree that it serves: what comes after that is a new notice.

@@ -82,6 +82,11 @@ impl Watch {
         }
     }
 
+    /// Whether Auto Scaling keeps the instance for salvage.
+    pub fn is_retained(&self) -> bool {
+        self.retained
+    }
+
     /// Whether the look of this id is waited for.
     pub fn awaits_description(&self, id: EffectId) -> bool {
         self.describe.awaits(id)

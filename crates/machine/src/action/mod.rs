@@ -101,6 +101,11 @@ impl Action {
         }
     }
 
+    /// Auto Scaling says that this group keeps the retained instance: its release is an action of this group's hook.
+    pub fn is_released_by(&mut self, group: &str) {
+        self.names.group = Some(Group { name: group.to_owned(), by: GroupSource::AutoScaling });
+    }
+
     /// The action of an instance that was retained and is released: a heartbeat that was sent at `beat` has told of it,
     /// and it waits since `since` at the earliest.
     pub fn released(

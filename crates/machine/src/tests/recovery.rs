@@ -240,3 +240,23 @@ fn termination_by_another_group_than_the_last_drains() {
         1
     );
 }
+
+/// The action of one group is over, and Auto Scaling keeps the instance, which is in another group by now. Its release is
+/// looked for with calls that name that group.
+#[test]
+fn retained_by_another_group_than_the_last_drains() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Retained");
+    bench.group = "others";
+    bench.run(15);
+    let named =
+        |effect: &Effect| matches!(effect, Effect::Heartbeat { action, .. } if action.group == "others");
+    assert_eq!(bench.count(named), 1);
+    bench.beat(Ok(()));
+    assert_eq!(bench.drains_started(), 2);
+    assert_eq!(bench.machine.status().group.as_deref(), Some("others"));
+}

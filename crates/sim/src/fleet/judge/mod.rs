@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::world::{AgentState as AgentIs, Happening, LifecycleState, World};
 use machine::effect::Effect;
 use machine::journal::{Journal, Outcome};
-use machine::report::Report;
+use machine::notice::Source;
+use machine::report::{NoticeChange, Report};
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -183,6 +184,10 @@ impl Judge {
                 each.calls_made.forget();
                 each.invariants.believes(TIMEOUT_LEAST);
                 each.invariants.may_beat_early();
+            }
+            // An action that is found after a drain has ended is drained for anew.
+            Report::Notice { source: Source::AutoScaling, change: NoticeChange::Appeared, .. } => {
+                each.invariants.many_drains(&each.id);
             }
             // From here on three tries fit before it expires.
             Report::WaitBegan { .. } => each.calls_made.waits(),
