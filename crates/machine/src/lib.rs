@@ -59,6 +59,7 @@ pub use event::Event;
 pub use time::{Correction, Time};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use action::{Over, Situation};
 use agent::{AgentTrack, Want};
@@ -72,6 +73,9 @@ use settings::Settings;
 use timer::Timer;
 use turn::Turn;
 use watch::Seen;
+
+/// IMDS is asked every few seconds. A machine that has heard nothing for so long has stood still, and asks first.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// What follows from one event.
 #[derive(Debug, Default)]
@@ -130,6 +134,12 @@ impl Machine {
     pub fn handle(&mut self, now: Time, event: Event) -> Output {
         // A clock that goes back would make what is due undue; it stands still instead.
         let now = now.max(self.turn.now);
+        if now.since(self.turn.now) > STANDSTILL {
+            self.notices.hold_anew(now);
+        }
+        if self.notices.believe(now) {
+            self.journal.touch();
+        }
         self.turn.begin(now);
         self.absorb(event);
         self.decide();

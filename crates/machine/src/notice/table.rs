@@ -39,11 +39,25 @@ impl Notices {
     pub(crate) fn recovered(mut self, now: Time) -> Self {
         for row in &mut self.0 {
             row.since = row.since.min(now);
+        }
+        self.hold_anew(now);
+        self
+    }
+
+    /// IMDS was not asked for a while: it has its time once more to deny what is held.
+    pub(crate) fn hold_anew(&mut self, now: Time) {
+        for row in &mut self.0 {
             if let NoticeState::Held { until } = &mut row.state {
                 *until = now + DENIAL;
             }
         }
-        self
+    }
+
+    /// What IMDS has not denied in its time is believed. Returns whether there was any.
+    pub(crate) fn believe(&mut self, now: Time) -> bool {
+        let over =
+            self.0.iter_mut().filter(|row| matches!(row.state, NoticeState::Held { until } if until <= now));
+        over.map(|row| row.state = NoticeState::Open).count() > 0
     }
 
     /// IMDS lists these now in that category.

@@ -278,6 +278,42 @@ fn spot_message_of_before_a_restart_that_imds_denies() {
     assert_eq!(bench.drains_started(), 0);
 }
 
+/// A forged warning, and the instance hibernates before IMDS has denied it. It wakes when the time for that is over, and
+/// hears IMDS first all the same.
+#[test]
+fn spot_message_of_before_a_standstill_that_imds_denies() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run_spot(5, None);
+    bench.receive(vec![news("r1", spot_news(bench.now + secs(120)))]);
+    bench.now = bench.now + secs(60);
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run_spot(60, None);
+    assert_eq!(bench.drains_started(), 0);
+}
+
+/// A warning has been believed, since IMDS is silent. The instance stands still, or the daemon starts again: the drain goes
+/// on.
+#[test]
+fn spot_message_that_was_believed() {
+    for restarts in [false, true] {
+        let mut bench = Bench::new(settings());
+        bench.event(Event::Imds(ImdsReading::TargetState(None)));
+        bench.run_spot(5, None);
+        bench.receive(vec![news("r1", spot_news(bench.now + secs(120)))]);
+        bench.run(20);
+        assert_eq!(bench.drains_started(), 1);
+        bench.reports(0, AgentState::Draining, 1);
+        bench.now = bench.now + secs(40);
+        if restarts {
+            bench.crash();
+        }
+        bench.run(5);
+        assert!(bench.machine.is_draining(), "restarts: {restarts}");
+        assert_eq!(bench.ended(), None);
+    }
+}
+
 /// IMDS lists what the message told a poll later: from then on IMDS decides, and takes it back.
 #[test]
 fn spot_message_that_imds_confirms() {
