@@ -66,7 +66,7 @@ use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
-use notice::{Category, Notices, Reason};
+use notice::{Category, NoticeState, Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -361,7 +361,9 @@ impl Machine {
         }
         self.imds.settle();
         self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
-        if self.drain.as_ref().is_some_and(|drain| !drain.is_under_way()) {
+        // An action that an earlier drain has dealt with does not keep this one.
+        let past = self.notices.action().is_some_and(|action| action.state == NoticeState::Settled);
+        if past || self.drain.as_ref().is_some_and(|drain| !drain.is_under_way()) {
             self.notices.withdraw_action(&mut self.turn);
         }
     }

@@ -272,3 +272,24 @@ fn released_by_message() {
     bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
     assert_eq!(bench.drains_started(), 2);
 }
+
+/// A message told of an action, which was completed while IMDS was silent. The instance serves again, and maintenance comes
+/// within a minute. Once IMDS has said for long enough that the instance serves, that action is of the past: when the
+/// maintenance is canceled, nothing keeps the drain going. (It tried to complete for ever, on an instance in service.)
+#[test]
+fn action_of_the_past_does_not_keep_a_drain() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    bench.target(TargetState::InService);
+    bench.maintenance(Some(bench.now + secs(60)));
+    assert_eq!(bench.drains_started(), 2);
+    in_service(&mut bench, 30);
+    bench.maintenance(None);
+    in_service(&mut bench, 90);
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert!(!bench.machine.is_draining());
+}

@@ -90,7 +90,8 @@ impl Fleet {
     /// A drain begins for something that is so.
     fn check_reason(&mut self, host: usize, now: Time, reason: Reason) {
         let this = &self.hosts[host];
-        let silent = now < this.imds_silent_until + SILENCE;
+        // What stood still has not heard IMDS either.
+        let silent = now < this.imds_silent_until.max(this.frozen_until) + SILENCE;
         let interrupted =
             this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm >= Some(now));
         // What stood still, or has an old journal, has not heard that it was canceled.
