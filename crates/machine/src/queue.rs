@@ -197,11 +197,13 @@ impl QueueTrack {
         if let Err(error) = result {
             self.delete.failed(turn, DELETE_RETRY);
             turn.call_failed(Call::Delete, error, false);
-            if self.delete.failures < DELETE_TRIES_MAX {
+            // Each message has as many tries. What failed for one will fail for the next, so the pause stays.
+            if !self.delete.failures.is_multiple_of(DELETE_TRIES_MAX) {
                 return None;
             }
+        } else {
+            self.delete.succeeded(turn.now);
         }
-        self.delete.succeeded(turn.now);
         self.deletes.pop_front().map(|(receipt, _)| receipt)
     }
 }
