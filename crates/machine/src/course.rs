@@ -6,10 +6,11 @@ use super::agent::AgentTrack;
 use super::drain::Drain;
 use super::effect::CompletionResult;
 use super::journal::{Ended, FINISHED_MAX, Outcome};
-use super::notice::{Notice, Reason, Source};
+use super::notice::{Category, Notice, Reason, Source};
 use super::report::Report;
 use super::route::NO_TOKEN;
 use super::time::Time;
+use super::watch::Seen;
 
 /// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
 pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
@@ -33,8 +34,21 @@ fn begin(machine: &mut Machine, reason: Reason) {
     machine.turn.report(Report::DrainStarted { reason });
 }
 
+/// What was seen of an instance whose action is over.
+pub(super) fn on_seen(machine: &mut Machine, seen: Option<Seen>) {
+    match seen {
+        None => {}
+        Some(Seen::InService) => {
+            machine.notices.list(&mut machine.turn, Category::TargetState, Vec::new());
+            machine.notices.withdraw_action(&mut machine.turn);
+        }
+        Some(Seen::OtherGroup) => begin_in_other_group(machine),
+        Some(Seen::NewAction { since, beat }) => begin_released(machine, since, beat),
+    }
+}
+
 /// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
-pub(super) fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
+fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     let known = machine.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
     let reason = tell_of_termination(machine);
     machine.turn.forget_denials();
@@ -44,7 +58,7 @@ pub(super) fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
 
 /// Auto Scaling says that another group takes the instance away: what was done for the first one's action, or by the word
 /// of a message that named a group which it is not in, says nothing of this one.
-pub(super) fn begin_in_other_group(machine: &mut Machine) {
+fn begin_in_other_group(machine: &mut Machine) {
     let reason = tell_of_termination(machine);
     begin(machine, reason);
     if let (Some(drain), Some(group)) = (&mut machine.drain, &machine.group) {

@@ -238,7 +238,7 @@ impl Machine {
             && watch.awaits_heartbeat(id)
         {
             let seen = watch.on_heartbeat(&mut self.turn, id, hook.heartbeat_timeout, result);
-            return self.on_seen(seen);
+            return course::on_seen(self, seen);
         }
         if drain.action.on_heartbeat(&mut self.turn, id, result) {
             self.journal.touch();
@@ -271,10 +271,10 @@ impl Machine {
             if watch.is_retained()
                 && let Ok(Some(instance)) = &result
             {
-                drain.action.is_released_by(&instance.group);
+                drain.action.found_in_group(&instance.group);
                 self.journal.touch();
             }
-            return self.on_seen(seen);
+            return course::on_seen(self, seen);
         }
         // Auto Scaling and IMDS agree that it serves: what comes after that is a new notice.
         let serves = self.imds.is_back(&self.notices)
@@ -283,19 +283,7 @@ impl Machine {
         self.journal.touch();
         self.on_over(over);
         if serves && !self.is_draining() {
-            self.on_seen(Some(Seen::InService));
-        }
-    }
-
-    fn on_seen(&mut self, seen: Option<Seen>) {
-        match seen {
-            None => {}
-            Some(Seen::InService) => {
-                self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
-                self.notices.withdraw_action(&mut self.turn);
-            }
-            Some(Seen::OtherGroup) => course::begin_in_other_group(self),
-            Some(Seen::NewAction { since, beat }) => course::begin_released(self, since, beat),
+            course::on_seen(self, Some(Seen::InService));
         }
     }
 

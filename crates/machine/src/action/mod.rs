@@ -102,7 +102,7 @@ impl Action {
     }
 
     /// Auto Scaling says that this group keeps the retained instance: its release is an action of this group's hook.
-    pub fn is_released_by(&mut self, group: &str) {
+    pub fn found_in_group(&mut self, group: &str) {
         self.names.group = Some(Group { name: group.to_owned(), by: GroupSource::AutoScaling });
     }
 

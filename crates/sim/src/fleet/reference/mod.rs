@@ -70,6 +70,8 @@ pub(super) struct Reference {
     spent: BTreeSet<String>,
     /// Receipts of our messages that came before the drain ended, of which the journal does not say that yet.
     ending: Vec<String>,
+    /// When that drain began.
+    ending_began: Time,
     /// Receipts of messages that are not ours, and have only just come.
     others: Vec<String>,
     /// How the drain has ended, as the last life wrote down: that stands until the agent has been heard.
@@ -106,6 +108,7 @@ impl Reference {
             newest: None,
             spent: BTreeSet::new(),
             ending: Vec::new(),
+            ending_began: Time::default(),
             others: Vec::new(),
             standing: None,
             unseen: false,
@@ -185,7 +188,8 @@ impl Reference {
 
     /// When a drain has ended, what its messages told of is over, and may be deleted in the next drain, too.
     fn keeps(&mut self, kept: Kept) {
-        if kept.ended || kept.started.is_none() {
+        // A journal of a later drain says it too.
+        if kept.ended || kept.started.is_none_or(|started| started > self.ending_began) {
             self.spent.extend(self.ending.drain(..));
         }
         self.kept = kept;

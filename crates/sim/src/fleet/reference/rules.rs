@@ -232,6 +232,7 @@ impl Reference {
             Report::DrainEnded { outcome, result, .. } => {
                 self.drain = Phase::Ended;
                 self.ending = self.receipts.keys().cloned().collect();
+                self.ending_began = self.began;
                 let wrong = match (outcome, result) {
                     (Outcome::Overtaken, _) => self.completed == Completed::Yes,
                     (_, Some(_)) => self.completed == Completed::No,
