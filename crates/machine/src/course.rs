@@ -6,7 +6,7 @@ use super::agent::AgentTrack;
 use super::drain::Drain;
 use super::effect::CompletionResult;
 use super::journal::{Ended, FINISHED_MAX, Outcome};
-use super::notice::{Category, Notice, Reason, Source};
+use super::notice::{Category, Notice, NoticeState, Reason, Source};
 use super::report::Report;
 use super::route::NO_TOKEN;
 use super::time::Time;
@@ -32,6 +32,26 @@ fn begin(machine: &mut Machine, reason: Reason) {
     let (group, absent_at) = (machine.group.clone(), machine.imds.in_service_at);
     machine.drain = Some(Drain::new(machine.turn.now, group, absent_at, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
+}
+
+/// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
+/// action that counts.
+pub(super) fn withdraw_target(machine: &mut Machine) {
+    let waits = machine.drain.as_ref().is_some_and(Drain::awaits_completion);
+    if waits || !machine.imds.is_back(&machine.notices) {
+        return;
+    }
+    // An action that an earlier drain has dealt with does not keep this one. Any other does, until Auto Scaling says
+    // too that the instance is in service.
+    let past = machine.notices.action().is_some_and(|action| action.state == NoticeState::Settled);
+    let stands = machine.is_draining() && !past && machine.notices.action().is_some();
+    if !stands || machine.notices.has_target() {
+        machine.imds.settle();
+    }
+    machine.notices.list(&mut machine.turn, Category::TargetState, Vec::new());
+    if machine.drain.is_some() && !stands {
+        machine.notices.withdraw_action(&mut machine.turn);
+    }
 }
 
 /// What was seen of an instance whose action is over.

@@ -66,7 +66,7 @@ use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
-use notice::{Category, NoticeState, Notices, Reason};
+use notice::{Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -282,7 +282,7 @@ impl Machine {
         let over = drain.action.on_instance(&mut self.turn, id, result);
         self.journal.touch();
         self.on_over(over);
-        if serves && !self.is_draining() {
+        if serves {
             course::on_seen(self, Some(Seen::InService));
         }
     }
@@ -305,7 +305,7 @@ impl Machine {
         // Whether IMDS can be heard comes first: it says whether the notices are whole.
         self.imds.decide(&mut self.turn, self.settings.queue);
         // Then what is in force, and with it whether there is a drain.
-        self.withdraw_target();
+        course::withdraw_target(self);
         if self.notices.expire(&mut self.turn) {
             self.journal.touch();
         }
@@ -338,22 +338,6 @@ impl Machine {
             drain: drain.as_ref().map(Drain::record),
             finished: finished.clone(),
         });
-    }
-
-    /// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
-    /// action that counts.
-    fn withdraw_target(&mut self) {
-        let waits = self.drain.as_ref().is_some_and(Drain::awaits_completion);
-        if waits || !self.imds.is_back(&self.notices) {
-            return;
-        }
-        self.imds.settle();
-        self.notices.list(&mut self.turn, Category::TargetState, Vec::new());
-        // An action that an earlier drain has dealt with does not keep this one.
-        let past = self.notices.action().is_some_and(|action| action.state == NoticeState::Settled);
-        if past || self.drain.as_ref().is_some_and(|drain| !drain.is_under_way()) {
-            self.notices.withdraw_action(&mut self.turn);
-        }
     }
 
     /// Moves the drain on: the deadline, the moment to tell the agents, the action, the end.

@@ -30,8 +30,8 @@ pub struct Invariants {
     early: u32,
     /// The last call that was refused.
     refused_at: Option<Time>,
-    /// A call was throttled, and may have been the question about the hook: until it is answered, the daemon goes by
-    /// timeouts that it assumes, and one of them may be its deadline.
+    /// The question about the hook may have failed: a call was throttled, or the daemon was started again. Until it is
+    /// answered, the daemon goes by timeouts that it assumes, and one of them may be its deadline.
     assumes: bool,
     /// In words, with their times.
     pub violations: Vec<String>,
@@ -87,6 +87,8 @@ impl Invariants {
         self.down = false;
         self.may_beat_early();
         self.restarted_at = Some(at);
+        // It asks for the hook once more, and may not be answered.
+        self.assumes = true;
     }
 
     /// The instance has stood still: besides, a heartbeat that was under way arrives only now.
@@ -109,6 +111,11 @@ impl Invariants {
     /// The daemon may send one heartbeat at once: what it has sent before does not count, or is not known to have arrived.
     pub fn may_beat_early(&mut self) {
         self.early = self.early.max(1);
+    }
+
+    /// The group is another one to the daemon: a heartbeat that is under way counts for nothing, and the next comes at once.
+    pub fn group_changed(&mut self) {
+        self.early = self.early.max(2);
     }
 
     /// The daemon has read its hook, and goes by this heartbeat timeout from now on; a heartbeat that is under way has

@@ -293,3 +293,36 @@ fn action_of_the_past_does_not_keep_a_drain() {
     assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
     assert!(!bench.machine.is_draining());
 }
+
+/// The message of an action that is over comes once more, while IMDS still has its target state. Auto Scaling says that the
+/// instance is in service, so the action is forgotten; then the message comes again. From then on IMDS, too, says that the
+/// instance is in service, and after its lag that is believed. (It tried to complete for ever.)
+#[test]
+fn message_of_an_action_that_is_over() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = Some("InService");
+    let told = lifecycle("token-1", bench.now);
+    bench.receive(vec![message("r1", Body::Lifecycle(told.clone()))]);
+    bench.drained();
+    let refuse = |bench: &mut Bench| {
+        if bench.completing().is_some() {
+            bench.complete(Err(CallErrorKind::NoActiveAction));
+        }
+        if bench.is_beating() {
+            bench.beat(Err(CallErrorKind::NoActiveAction));
+        }
+    };
+    for _ in 0..30 {
+        refuse(&mut bench);
+        bench.run(1);
+    }
+    if bench.is_receiving() {
+        bench.receive(vec![message("r2", Body::Lifecycle(told))]);
+    }
+    for _ in 0..180 {
+        refuse(&mut bench);
+        in_service(&mut bench, 0);
+    }
+    assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
+    assert!(is_returning(&bench));
+}

@@ -74,6 +74,7 @@ impl Fleet {
             || this.false_alarm >= Some(self.now)
             || this.released
             || this.is_astray
+            || (this.has_forgotten && this.has_old_message)
         {
             return None;
         }

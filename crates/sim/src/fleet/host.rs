@@ -79,7 +79,9 @@ pub(super) struct Host {
     pub action_ends: Option<Time>,
     /// It has begun a life with a journal that was not its last one, or with none.
     pub has_forgotten: bool,
-    /// The same, and no drain has begun since.
+    /// The message of its first action has come again: without a journal, the daemon dates any action by it.
+    pub has_old_message: bool,
+    /// It has forgotten, and no drain has begun since.
     pub is_astray: bool,
     /// Tokens of its actions, the last one included.
     pub tokens: Vec<String>,
@@ -140,6 +142,7 @@ impl Host {
             asked_for: None,
             action_ends: None,
             has_forgotten: false,
+            has_old_message: false,
             is_astray: false,
             tokens: Vec::new(),
             told_at: None,

@@ -54,6 +54,7 @@ impl Fleet {
             5 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", "elsewhere", NO_TOKEN),
             6 => {
                 let Some(token) = self.hosts[host].tokens.first().cloned() else { return };
+                self.hosts[host].has_old_message = true;
                 lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &token)
             }
             // Nothing but IMDS denies it.

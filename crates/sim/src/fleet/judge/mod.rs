@@ -193,7 +193,7 @@ impl Judge {
             Report::WaitBegan { .. } => each.calls_made.waits(),
             Report::GroupChanged { .. } => {
                 each.calls_made.moves();
-                each.invariants.may_beat_early();
+                each.invariants.group_changed();
             }
             Report::HookChosen { hook } => {
                 each.calls_made.waits();

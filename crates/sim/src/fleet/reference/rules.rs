@@ -5,7 +5,7 @@ use std::time::Duration;
 use machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
 use machine::event::{AgentState, TargetState};
 use machine::journal::{Journal, Outcome};
-use machine::report::Report;
+use machine::report::{NoticeChange, Report};
 use machine::{Output, Time};
 
 use super::Reference;
@@ -229,6 +229,8 @@ impl Reference {
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
                 (self.standing, self.unseen) = (None, false);
             }
+            // It stays, or what was told of it was not so.
+            Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
             Report::DrainEnded { outcome, result, .. } => {
                 self.drain = Phase::Ended;
                 self.ending = self.receipts.keys().cloned().collect();
