@@ -40,11 +40,9 @@ pub(super) const QUICK_TRIES: u32 = 3;
 /// The shortest time from one try to the next, after any result.
 pub(super) const SPACING: Duration = Duration::from_secs(1);
 
-/// Between tries once the quick ones have failed: ten in a timeout, for as long as it takes.
-pub(super) fn slow_retry(timeout: Duration) -> Backoff {
-    let pause = timeout / 10;
-    // A backoff draws from its upper half.
-    Backoff { first: pause * 2, most: pause * 2 }
+/// Between tries once the quick ones have failed: eight to ten in a timeout, for as long as it takes.
+pub(super) fn slow_pause(timeout: Duration, turn: &mut Turn) -> Duration {
+    turn.between(timeout / 10, timeout / 8)
 }
 
 /// Between attempts that were throttled: they are answered at once, so longer waits still leave room for three.

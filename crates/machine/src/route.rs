@@ -85,7 +85,6 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);
     let told = Notice::new(Source::Queue, Reason::of_message(message), token, machine.turn.now);
-    let is_new = machine.notices.action().is_none_or(|known| !known.is(&told));
     machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
     course::begin_or_leave(machine, &in_force);
@@ -96,10 +95,6 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
         let why =
             format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
         return stranger(machine, why);
-    }
-    if is_new {
-        // What IMDS said before this action began says nothing of it.
-        machine.imds.settle();
     }
     drain.keep(receipt, message);
     drain.action.on_message(&mut machine.turn, &machine.settings, message);

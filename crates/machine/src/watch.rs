@@ -159,23 +159,26 @@ impl Watch {
                 self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
             }
             CallErrorKind::AccessDenied | CallErrorKind::Rejected => {
-                self.probe.failed(turn, slowed(&self.probe, timeout, heartbeat::probe_retry(timeout)));
+                self.failed(turn, timeout, heartbeat::probe_retry(timeout));
             }
             CallErrorKind::Throttled
             | CallErrorKind::Credentials
             | CallErrorKind::Unsent
             | CallErrorKind::Unanswered => {
-                self.probe.failed(turn, slowed(&self.probe, timeout, LOOK_RETRY));
+                self.failed(turn, timeout, LOOK_RETRY);
             }
         }
         let expected = error.kind == CallErrorKind::NoActiveAction;
         turn.call_failed(Call::Heartbeat, error, expected);
         None
     }
-}
 
-/// The pause after a probe that failed: the one given, and no shorter one than every heartbeat keeps once three have failed.
-fn slowed(probe: &Attempts, timeout: Duration, pause: Backoff) -> Backoff {
-    let slow = heartbeat::slow_retry(timeout);
-    if probe.failures + 1 < QUICK_TRIES || pause.first > slow.first { pause } else { slow }
+    /// A probe has failed. Once three have, it keeps the pause that every heartbeat keeps.
+    fn failed(&mut self, turn: &mut Turn, timeout: Duration, pause: Backoff) {
+        self.probe.failed(turn, pause);
+        if self.probe.failures >= QUICK_TRIES {
+            let slow = turn.now + heartbeat::slow_pause(timeout, turn);
+            self.probe.next_at = self.probe.next_at.max(slow);
+        }
+    }
 }

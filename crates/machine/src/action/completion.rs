@@ -6,6 +6,7 @@ use super::DENIED_RETRY;
 use crate::backoff::Backoff;
 use crate::effect::{ActionName, CompletionResult, Effect, EffectId};
 use crate::event::CallErrorKind;
+use crate::heartbeat::{QUICK_TRIES, SPACING};
 use crate::journal::{Intention, JournalTrack, Revision};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -120,9 +121,9 @@ impl Completions {
         true
     }
 
-    /// The next one is due now.
+    /// The next one is due now, or in a moment where some have failed.
     pub fn due_now(&mut self, now: Time) {
-        self.attempts.next_at = now;
+        self.attempts.next_at = if self.attempts.failures < QUICK_TRIES { now } else { now + SPACING };
     }
 
     /// The next one is due now, and nothing that failed before counts.

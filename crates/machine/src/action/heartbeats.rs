@@ -139,8 +139,10 @@ impl Heartbeats {
             }
         };
         let tries = self.attempts.failures + 1;
-        let pause = if tries < QUICK_TRIES { quick } else { heartbeat::slow_retry(timeout) };
-        self.attempts.failed(turn, pause);
+        self.attempts.failed(turn, quick);
+        if tries >= QUICK_TRIES {
+            self.attempts.next_at = turn.now + heartbeat::slow_pause(timeout, turn);
+        }
         self.attempts.next_at = self.attempts.next_at.max(sent + SPACING);
     }
 }
