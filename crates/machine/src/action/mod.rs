@@ -349,7 +349,8 @@ impl Action {
             HookNews::None => return false,
             HookNews::Ours(facts) => self.adopt(turn, facts),
             // A hook that has proven itself and is gone now was deleted: its action is asked about, not forgotten.
-            HookNews::NoneToComplete(_) if self.names.proven || self.intention().is_some() => {}
+            HookNews::NoneToComplete(_)
+                if self.names.hook.is_some() && (self.names.proven || self.intention().is_some()) => {}
             HookNews::NoneToComplete(why) => self.give_up(turn, why),
         }
         true

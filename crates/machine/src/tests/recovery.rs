@@ -260,3 +260,22 @@ fn retained_by_another_group_than_the_last_drains() {
     assert_eq!(bench.drains_started(), 2);
     assert_eq!(bench.machine.status().group.as_deref(), Some("others"));
 }
+
+/// The daemon is killed with a completion under way, by the hook of a group that the instance is not in. The next one knows
+/// the right group, which has no hook for it: there is nothing to ask about and nothing to complete, so the drain ends. (It
+/// stood still for ever, with the agent drained.)
+#[test]
+fn unanswered_completion_without_a_hook() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    assert!(bench.completing().is_some());
+    let mut journal = bench.journal.take().expect("written");
+    journal.drain.as_mut().expect("under way").action.hook = None;
+    bench.journal = Some(journal);
+    bench.hooks = Some(Ok(Vec::new()));
+    bench.crash();
+    bench.run(1);
+    bench.drained();
+    bench.run(5);
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
