@@ -12,7 +12,7 @@ use machine::Time;
 use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::{AgentAnswer, AgentState};
 use machine::notice::Reason;
-use support::{Reply, Server, answer, nobody, ok, socket_path};
+use support::{Reply, Server, answer, closed_port, ok, socket_path};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const OTHER_USER: u32 = 1000;
@@ -237,7 +237,7 @@ async fn unix_socket() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let (kind, text) = kind(&ask(Endpoint::new(Base::Tcp(nobody().await)), &order()).await);
+    let (kind, text) = kind(&ask(Endpoint::new(Base::Tcp(closed_port().await)), &order()).await);
     assert_eq!(kind, "gone");
     assert!(text.contains("connection refused: nothing is listening on 127.0.0.1:"), "{text}");
 }

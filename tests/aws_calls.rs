@@ -13,7 +13,7 @@ use machine::Time;
 use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 use machine::message::Body;
-use support::{Reply, Server, answer, nobody, ok};
+use support::{Reply, Server, answer, closed_port, ok};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 const TOKEN: &str = "c613620e-07e2-4ed2-a9e2-ef8258911ade";
@@ -137,8 +137,8 @@ async fn auto_scaling_errors() {
 
 #[tokio::test]
 async fn nobody_answers() {
-    let url = nobody().await;
-    let error = clients(&url).heartbeat(&action(), OURS).await.expect_err("nobody there");
+    let url = closed_port().await;
+    let error = clients(&url).heartbeat(&action(), OURS).await.expect_err("the port is closed");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
     let expected = format!(
         "autoscaling:RecordLifecycleActionHeartbeat: {url}: connection refused; it was not sent; nothing is listening \
@@ -399,6 +399,6 @@ async fn in_an_environment_of_its_own() {
     let clients = Clients::connect(&Settings::default()).await.expect("a Region");
     assert_eq!(clients.region(), Some("eu-north-1"));
     clients.heartbeat(&action(), OURS).await.expect("answered");
-    let error = clients.delete(QUEUE, "receipt").await.expect_err("nobody there");
+    let error = clients.delete(QUEUE, "receipt").await.expect_err("the port is closed");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
 }

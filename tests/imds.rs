@@ -9,7 +9,7 @@ use drainhook::aws::imds::{Imds, ImdsError, Settings};
 use drainhook::clock::{Clock, Scale};
 use drainhook::source::imds::{Polls, poll};
 use machine::event::{ImdsReading, TargetState};
-use support::{Reply, Request, Server, answer, nobody, ok};
+use support::{Reply, Request, Server, answer, closed_port, ok};
 use tokio::sync::mpsc;
 
 const TOKEN_LINE: &str = "PUT /latest/api/token";
@@ -176,7 +176,7 @@ fn dripping() -> Reply {
 
 #[tokio::test]
 async fn connections_that_fail() {
-    let error = imds(&nobody().await).target_state().await.expect_err("nobody there");
+    let error = imds(&closed_port().await).target_state().await.expect_err("the port is closed");
     assert!(matches!(error, ImdsError::Refused { .. }), "{error}");
     assert!(matches!(failure(Reply::Close).await, ImdsError::Broken { .. }));
     let cut = Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nInSer".to_vec());

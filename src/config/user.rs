@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn names_of_ids() {
         assert_eq!(name_of(0).as_deref(), Some("root"));
-        assert_eq!(name_of(UNMAPPED), None, "nobody in particular");
+        assert_eq!(name_of(UNMAPPED), None, "a namespace hides this user");
         assert_eq!(name_of(4_000_000_000), None);
     }
 

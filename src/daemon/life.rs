@@ -59,7 +59,7 @@ pub enum End {
         /// What an operator has asked meanwhile.
         asked: Option<Asked>,
     },
-    /// The machine has found something that must not be.
+    /// The machine has found a broken assertion.
     Defect,
     /// IMDS says that this is another instance, or names the group, which was not known.
     Identified(Identity),
@@ -76,7 +76,7 @@ pub struct Restarts {
 
 impl Restarts {
     /// Whether another life may end for this; counts it.
-    fn permit(&mut self, what: &str, otherwise: &str) -> bool {
+    fn permit(&mut self, what: &str, consequence: &str) -> bool {
         let now = clock::boottime();
         self.recent.retain(|at| now.saturating_sub(*at) < RESTARTS_WINDOW);
         if self.recent.len() < RESTARTS_MAX {
@@ -85,7 +85,9 @@ impl Restarts {
             return true;
         }
         if !std::mem::replace(&mut self.said, true) {
-            tracing::warn!("{what} more than {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; {otherwise}");
+            tracing::warn!(
+                "{what}, and the daemon has already restarted {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; {consequence}"
+            );
         }
         false
     }

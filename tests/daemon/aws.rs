@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::support::daemon::{Daemon, Stage, completed, drained, in_time, message_deleted, told, worked};
-use crate::support::{Reply, Request, Server, answer, nobody, tls};
+use crate::support::{Reply, Request, Server, answer, closed_port, tls};
 use crate::{stuck_world, world};
 
 fn is_of_sqs(request: &Request) -> bool {
@@ -74,7 +74,7 @@ async fn credentials_that_are_rewritten_in_mid_drain() {
 #[tokio::test]
 async fn no_root_certificates() {
     let mut stage = Stage::new(20, world(3, 30)).await;
-    let aws = nobody().await.replace("http:", "https:");
+    let aws = closed_port().await.replace("http:", "https:");
     let settings = [
         ("AWS_ENDPOINT_URL", aws.as_str()),
         ("SSL_CERT_FILE", "/dev/null"),
@@ -111,7 +111,7 @@ async fn the_host_of_the_queues_url() {
     let aws = variables.remove("AWS_ENDPOINT_URL").expect("it is set");
     variables.insert("AWS_ENDPOINT_URL_AUTO_SCALING", aws);
     // Not even a wrong endpoint may cost this test a connection to the real one.
-    variables.insert("HTTPS_PROXY", nobody().await);
+    variables.insert("HTTPS_PROXY", closed_port().await);
     let _daemon = Daemon::start(&variables).await;
     stage.scale_in();
     stage.until("the end of the message", message_deleted).await;
@@ -162,7 +162,7 @@ const OTHER_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtur
 async fn an_endpoint_with_its_port_in_no_proxy() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let host = format!("localhost:{}", tls::before(stage.service.aws_url()).await);
-    let (aws, proxy) = (format!("https://{host}"), nobody().await);
+    let (aws, proxy) = (format!("https://{host}"), closed_port().await);
     let settings = [
         ("AWS_ENDPOINT_URL", aws.as_str()),
         ("AWS_CA_BUNDLE", tls::AUTHORITY),

@@ -11,7 +11,7 @@ use crate::cloud::{Cloud, Queue, in_cloud};
 use crate::held_world;
 use crate::support::daemon::{Daemon, Stage, Variables, drained};
 use crate::support::world::world;
-use crate::support::{Reply, Request, Server, answer, nobody};
+use crate::support::{Reply, Request, Server, answer, closed_port};
 
 /// The queue and the simulator, each behind a server that does something else with requests while there is trouble.
 struct Way {
@@ -156,7 +156,7 @@ async fn no_such_host() {
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn nobody_listens() {
-    drain_without(nobody().await, &["sqs:ReceiveMessage", "refused", "it was not sent"]).await;
+    drain_without(closed_port().await, &["sqs:ReceiveMessage", "refused", "it was not sent"]).await;
 }
 
 /// The role's credentials expire every twelve seconds, and the drain lasts longer: its heartbeat and its completion are

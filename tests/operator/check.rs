@@ -10,7 +10,7 @@ use sim::world::{ActionResult, AgentMode, Happening, HookSpec, ImdsMode, WorldCo
 
 use crate::support::command::{Ran, run};
 use crate::support::daemon::{Stage, Variables, completed, told, worked};
-use crate::support::{Request, Server, answer, nobody, ok, tls};
+use crate::support::{Request, Server, answer, closed_port, ok, tls};
 use crate::{named, stuck_world, world};
 
 /// What credentials are where IMDS gives none.
@@ -80,7 +80,7 @@ async fn agents() {
     expect(&stage, &[], "agent", "failed", "docs/agent-protocol.md").await;
     set(AgentMode::Fails(500));
     expect(&stage, &[], "agent", "failed", "accepts connections, but").await;
-    let unused = nobody().await;
+    let unused = closed_port().await;
     let down =
         expect(&stage, &[("DRAINHOOK_AGENT__URL", &unused)], "agent", "failed", "start the agent").await;
     let found = row(&down, "agent")["found"].to_string();
@@ -180,7 +180,7 @@ async fn another_instances_id() {
 #[tokio::test]
 async fn no_region_and_no_credentials() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let unused = nobody().await;
+    let unused = closed_port().await;
     let settings = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", unused.as_str()), KEYS[0], KEYS[1]];
     let mut variables = variables(&stage, &settings);
     variables.remove("AWS_REGION");
@@ -218,7 +218,7 @@ async fn proxies() {
         (refuses, "the proxy refused: let it connect to this host"),
         (wants_credentials, "the proxy wants other credentials"),
         ("http://proxy.invalid:3128".to_owned(), "that the proxy can be reached"),
-        (nobody().await, "connection refused; it was not sent; check HTTPS_PROXY"),
+        (closed_port().await, "connection refused; it was not sent; check HTTPS_PROXY"),
     ] {
         let settings = [
             ("AWS_ENDPOINT_URL", "https://aws.test:8443"),
@@ -235,7 +235,7 @@ async fn proxies() {
 #[tokio::test]
 async fn no_root_certificates() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let aws = nobody().await.replace("http:", "https:");
+    let aws = closed_port().await.replace("http:", "https:");
     let settings = [
         ("AWS_ENDPOINT_URL", aws.as_str()),
         ("SSL_CERT_FILE", "/dev/null"),

@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use crate::support::command::run;
 use crate::support::daemon::{Daemon, Stage, Variables, completed, told, worked};
-use crate::support::{Server, nobody, ok, socket_path};
+use crate::support::{Server, closed_port, ok, socket_path};
 use crate::{stuck_world, world};
 
 fn returned(happening: &Happening) -> bool {
@@ -139,7 +139,7 @@ async fn agent_that_does_not_drain() {
     let ran = run(&variables, &["drain", "--agent", &agent]).await;
     ran.failed("the agent could not be drained");
     assert!(ran.err.contains("answered 404"), "{ran:?}");
-    let unused = nobody().await;
+    let unused = closed_port().await;
     let ran = run(&variables, &["drain", "--agent", &unused]).await;
     ran.failed("the agent could not be drained");
     assert!(ran.err.contains("connection refused: nothing is listening on 127.0.0.1:"), "{ran:?}");

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::watch;
 
 /// What the server does with one request.
@@ -193,10 +193,13 @@ impl Server {
     }
 }
 
-/// A URL where nobody listens.
-pub async fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    format!("http://{}", listener.local_addr().expect("bound"))
+/// A URL that refuses connections. The port is kept from others until the test's process ends.
+pub async fn closed_port() -> String {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("loopback");
+    let url = format!("http://{}", socket.local_addr().expect("bound"));
+    std::mem::forget(socket);
+    url
 }
 
 /// A path for a socket, in a directory that goes with the test.

@@ -43,8 +43,8 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     }
     // An action that an earlier drain has dealt with does not keep this one. Any other does, until Auto Scaling says
     // too that the instance is in service.
-    let past = machine.notices.action().is_some_and(|action| action.state == NoticeState::Settled);
-    let stands = machine.is_draining() && !past && machine.notices.action().is_some();
+    let open = machine.notices.action().is_some_and(|action| action.state != NoticeState::Settled);
+    let stands = machine.is_draining() && open;
     if !stands || machine.notices.has_target() {
         machine.imds.settle();
     }
@@ -76,8 +76,8 @@ fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     machine.turn.report(Report::DrainStarted { reason });
 }
 
-/// Auto Scaling says that another group takes the instance away: what was done for the first one's action, or by the word
-/// of a message that named a group which it is not in, says nothing of this one.
+/// Auto Scaling says that another group takes the instance away. The drain that has ended was for an action of the first
+/// group, or of a group that only a message named.
 fn begin_in_other_group(machine: &mut Machine) {
     let reason = tell_of_termination(machine);
     begin(machine, reason);
@@ -86,7 +86,7 @@ fn begin_in_other_group(machine: &mut Machine) {
     }
 }
 
-/// Auto Scaling itself has told of a termination.
+/// Adds the notice of a termination that Auto Scaling itself has told of.
 fn tell_of_termination(machine: &mut Machine) -> Reason {
     let reason = Reason::AutoscalingTermination;
     let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, machine.turn.now);

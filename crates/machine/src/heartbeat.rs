@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::journal::HookFacts;
 use super::time::Time;
-use super::turn::Turn;
+use super::turn::{Attempts, Turn};
 
 /// The longest wait between tries of a heartbeat while Wait is not known to have begun.
 const PROBE_MAX: Duration = Duration::from_secs(60);
@@ -40,9 +40,13 @@ pub(super) const QUICK_TRIES: u32 = 3;
 /// The shortest time from one try to the next, after any result.
 pub(super) const SPACING: Duration = Duration::from_secs(1);
 
-/// Between tries once the quick ones have failed: eight to ten in a timeout, for as long as it takes.
-pub(super) fn slow_pause(timeout: Duration, turn: &mut Turn) -> Duration {
-    turn.between(timeout / 10, timeout / 8)
+/// One has failed. Once the quick tries have, there are eight to ten in a timeout, for as long as it takes.
+pub(super) fn failed(attempts: &mut Attempts, turn: &mut Turn, timeout: Duration, quick: Backoff) {
+    attempts.failed(turn, quick);
+    if attempts.failures >= QUICK_TRIES {
+        let slow = turn.now + turn.between(timeout / 10, timeout / 8);
+        attempts.next_at = attempts.next_at.max(slow);
+    }
 }
 
 /// Between attempts that were throttled: they are answered at once, so longer waits still leave room for three.

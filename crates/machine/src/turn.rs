@@ -125,8 +125,8 @@ impl Turn {
         self.output.reports.push(report);
     }
 
-    /// Asserts what must hold. Where it does not, debug builds panic. Release builds report it once; whoever runs the machine
-    /// then starts a new one from the journal.
+    /// Asserts what must hold. Where it does not, debug builds panic. Release builds report it once, and the
+    /// daemon then starts a new machine from the journal.
     pub fn must(&mut self, holds: bool, what: &'static str) {
         if !holds && let Some(report) = self.defects.found(what) {
             self.report(report);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::effect::{ActionName, Effect, EffectId};
 use super::event::{CallError, CallErrorKind, DescribedInstance};
-use super::heartbeat::{self, QUICK_TRIES};
+use super::heartbeat;
 use super::journal::ActionRecord;
 use super::report::{Call, Report};
 use super::standing::Standing;
@@ -159,26 +159,15 @@ impl Watch {
                 self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
             }
             CallErrorKind::AccessDenied | CallErrorKind::Rejected => {
-                self.failed(turn, timeout, heartbeat::probe_retry(timeout));
+                heartbeat::failed(&mut self.probe, turn, timeout, heartbeat::probe_retry(timeout));
             }
             CallErrorKind::Throttled
             | CallErrorKind::Credentials
             | CallErrorKind::Unsent
-            | CallErrorKind::Unanswered => {
-                self.failed(turn, timeout, LOOK_RETRY);
-            }
+            | CallErrorKind::Unanswered => heartbeat::failed(&mut self.probe, turn, timeout, LOOK_RETRY),
         }
         let expected = error.kind == CallErrorKind::NoActiveAction;
         turn.call_failed(Call::Heartbeat, error, expected);
         None
-    }
-
-    /// A probe has failed. Once three have, it keeps the pause that every heartbeat keeps.
-    fn failed(&mut self, turn: &mut Turn, timeout: Duration, pause: Backoff) {
-        self.probe.failed(turn, pause);
-        if self.probe.failures >= QUICK_TRIES {
-            let slow = turn.now + heartbeat::slow_pause(timeout, turn);
-            self.probe.next_at = self.probe.next_at.max(slow);
-        }
     }
 }

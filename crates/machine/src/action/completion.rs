@@ -121,7 +121,7 @@ impl Completions {
         true
     }
 
-    /// The next one is due now, or in a moment where some have failed.
+    /// The next one is due now, or after a second if three have failed.
     pub fn due_now(&mut self, now: Time) {
         self.attempts.next_at = if self.attempts.failures < QUICK_TRIES { now } else { now + SPACING };
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::effect::{ActionName, Effect, EffectId};
 use crate::event::CallErrorKind;
-use crate::heartbeat::{self, QUICK_TRIES, SPACING};
+use crate::heartbeat::{self, SPACING};
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
@@ -138,11 +138,7 @@ impl Heartbeats {
                 heartbeat::retry(timeout)
             }
         };
-        let tries = self.attempts.failures + 1;
-        self.attempts.failed(turn, quick);
-        if tries >= QUICK_TRIES {
-            self.attempts.next_at = turn.now + heartbeat::slow_pause(timeout, turn);
-        }
+        heartbeat::failed(&mut self.attempts, turn, timeout, quick);
         self.attempts.next_at = self.attempts.next_at.max(sent + SPACING);
     }
 }

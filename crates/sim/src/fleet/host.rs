@@ -79,7 +79,7 @@ pub(super) struct Host {
     pub action_ends: Option<Time>,
     /// It has begun a life with a journal that was not its last one, or with none.
     pub has_forgotten: bool,
-    /// The message of its first action has come again: without a journal, the daemon dates any action by it.
+    /// The message of its first action has come again. A daemon that has lost its journal dates any action by it.
     pub has_old_message: bool,
     /// It has forgotten, and no drain has begun since.
     pub is_astray: bool,
