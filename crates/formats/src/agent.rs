@@ -63,14 +63,14 @@ pub fn read(body: &[u8]) -> Result<Document, String> {
     }
 }
 
-/// The work in flight that an answer names which is not a status document. Half a task counts as one.
+/// The work in flight that an answer names which is not a status document. Half a task counts as one, and a number that is
+/// too large as the largest.
 pub fn work_in_flight(body: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(body);
     let text = without_nan(&text).map_or(text, Cow::Owned);
     let answer: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let count = answer.get("in_flight")?.as_number()?;
-    let count = whole(count).or_else(|| whole(&Number::from_f64(count.as_f64()?.ceil())?))?;
-    (count > 0).then_some(count)
+    let count = answer.get("in_flight")?.as_f64()?;
+    (count > 0.0).then(|| (count.ceil() as u64).min(IN_FLIGHT_MAX))
 }
 
 fn malformed(error: &serde_json::Error) -> String {

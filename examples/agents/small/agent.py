@@ -6,7 +6,7 @@ in_flight = 0
 def work():
     global in_flight
     while True:
-        in_flight = 1          # said first: nobody shall read "drained" while a task begins
+        in_flight = 1          # said first: "drained" is never read while a task begins
         if draining.is_set():
             break
         time.sleep(5)          # a task

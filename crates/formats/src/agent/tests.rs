@@ -94,7 +94,7 @@ fn answers_that_only_name_work() {
         (br#"{"in_flight":0.0}"#, None),
         (br#"{"in_flight":-0.5}"#, None),
         (br#"{"in_flight":-1}"#, None),
-        (br#"{"in_flight":1e308}"#, None),
+        (br#"{"in_flight":1e308}"#, Some(IN_FLIGHT_MAX)),
         (br#"{"in_flight":"3"}"#, None),
         (br#"{"in_flight":NaN}"#, None),
         (br#"{"drained":true}"#, None),
