@@ -137,7 +137,7 @@ async fn clock_that_is_set_again_and_again() {
         play.set_offset(minutes * 60_000);
         assert_eq!(daemon.status().await.state, State::Draining);
     }
-    daemon.logged(&["WARN", "clock", "more than 3 times"]).await;
+    daemon.logged(&["WARN", "clock", "already restarted 3 times"]).await;
     assert!(daemon.runs());
     assert!(play.stage.count(|one| matches!(one, Happening::AgentReturned { .. })) == 0);
 }
