@@ -180,7 +180,8 @@ impl Drain {
         };
         // An instance that outlives the daemon after its action may run another action that the journal does not have.
         let stays = |ended: Ended| ended.ended_an_action() || drain.may_stay(ended, notices);
-        drain.watch = drain.ended().filter(|ended| stays(*ended)).map(|_| Watch::new(now));
+        drain.watch =
+            drain.ended().filter(|ended| stays(*ended)).map(|ended| Watch::new(now, ended.at.min(now)));
         drain
     }
 
@@ -258,7 +259,10 @@ impl Drain {
     /// It ends.
     pub fn end(&mut self, ended: Ended, notices: &Notices, journal: &mut JournalTrack) -> Revision {
         self.phase = Phase::Ended { since: self.told(), ended };
-        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at));
+        // That it is over without us may be wrong, where no heartbeat's success was believed: then the same action is found.
+        let same = self.action.waits_since().filter(|_| ended.outcome == Outcome::Overtaken);
+        let none_before = same.unwrap_or(ended.at);
+        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at, none_before));
         self.recorded = journal.touch();
         self.recorded
     }

@@ -40,13 +40,21 @@ pub(super) const QUICK_TRIES: u32 = 3;
 /// The shortest time from one try to the next, after any result.
 pub(super) const SPACING: Duration = Duration::from_secs(1);
 
-/// One has failed. Once the quick tries have, there are eight to ten in a timeout, for as long as it takes.
-pub(super) fn failed(attempts: &mut Attempts, turn: &mut Turn, timeout: Duration, quick: Backoff) {
+/// One that was sent then has failed. Once the quick tries have, there are eight to ten in a timeout, for as long as it
+/// takes.
+pub(super) fn failed(
+    attempts: &mut Attempts,
+    turn: &mut Turn,
+    sent: Time,
+    timeout: Duration,
+    quick: Backoff,
+) {
     attempts.failed(turn, quick);
+    let mut earliest = sent + SPACING;
     if attempts.failures >= QUICK_TRIES {
-        let slow = turn.now + turn.between(timeout / 10, timeout / 8);
-        attempts.next_at = attempts.next_at.max(slow);
+        earliest = earliest.max(turn.now + turn.between(timeout / 10, timeout / 8));
     }
+    attempts.next_at = attempts.next_at.max(earliest);
 }
 
 /// Between attempts that were throttled: they are answered at once, so longer waits still leave room for three.

@@ -43,7 +43,8 @@ pub(super) enum Seen {
 pub(super) struct Watch {
     describe: Attempts,
     probe: Attempts,
-    last_look: Time,
+    /// An action that is found to wait has begun after this.
+    none_before: Time,
     retained: bool,
     /// Auto Scaling waits, or is about to: for another hook or, where the instance was retained before, for ours.
     waits: bool,
@@ -51,13 +52,14 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub fn new(now: Time) -> Self {
+    /// Looks from now on, for an action that cannot have begun before `none_before`.
+    pub fn new(now: Time, none_before: Time) -> Self {
         let mut describe = Attempts::default();
         describe.succeeded(now + FIRST_LOOK);
         Watch {
             describe,
             probe: Attempts::default(),
-            last_look: now,
+            none_before,
             retained: false,
             waits: false,
             over: false,
@@ -127,7 +129,7 @@ impl Watch {
         let standing = Standing::of(Some(instance));
         if standing == Standing::Retained && !self.retained {
             self.retained = true;
-            self.last_look = turn.now;
+            self.none_before = turn.now;
             turn.report(Report::Retained);
         }
         self.waits = matches!(standing, Standing::TooEarly | Standing::Waiting);
@@ -151,20 +153,22 @@ impl Watch {
     ) -> Option<Seen> {
         let sent = self.probe.take(id)?;
         let Err(error) = result else {
-            return Some(Seen::NewAction { since: self.last_look, beat: sent });
+            return Some(Seen::NewAction { since: self.none_before, beat: sent });
         };
         match error.kind {
             CallErrorKind::NoActiveAction => {
-                self.last_look = sent;
+                self.none_before = sent;
                 self.probe.succeeded(sent + heartbeat::probe_interval(timeout));
             }
             CallErrorKind::AccessDenied | CallErrorKind::Rejected => {
-                heartbeat::failed(&mut self.probe, turn, timeout, heartbeat::probe_retry(timeout));
+                heartbeat::failed(&mut self.probe, turn, sent, timeout, heartbeat::probe_retry(timeout));
             }
             CallErrorKind::Throttled
             | CallErrorKind::Credentials
             | CallErrorKind::Unsent
-            | CallErrorKind::Unanswered => heartbeat::failed(&mut self.probe, turn, timeout, LOOK_RETRY),
+            | CallErrorKind::Unanswered => {
+                heartbeat::failed(&mut self.probe, turn, sent, timeout, heartbeat::retry(timeout));
+            }
         }
         let expected = error.kind == CallErrorKind::NoActiveAction;
         turn.call_failed(Call::Heartbeat, error, expected);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::effect::{ActionName, Effect, EffectId};
 use crate::event::CallErrorKind;
-use crate::heartbeat::{self, SPACING};
+use crate::heartbeat;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
@@ -138,7 +138,6 @@ impl Heartbeats {
                 heartbeat::retry(timeout)
             }
         };
-        heartbeat::failed(&mut self.attempts, turn, timeout, quick);
-        self.attempts.next_at = self.attempts.next_at.max(sent + SPACING);
+        heartbeat::failed(&mut self.attempts, turn, sent, timeout, quick);
     }
 }

@@ -261,6 +261,26 @@ fn retained_by_another_group_than_the_last_drains() {
     assert_eq!(bench.machine.status().group.as_deref(), Some("others"));
 }
 
+/// Heartbeats keep the action alive, and none of their answers comes back. The daemon is restarted, and takes the action for
+/// one that has expired; then a heartbeat's success comes back. It may be the same action: its global timeout counts from
+/// when that began to wait. (It counted from the restart, and the action expired in mid-drain.)
+#[test]
+fn action_that_was_alive_all_along() {
+    let mut bench = Bench::waiting(settings());
+    let since = bench.machine.status().wait_since.expect("waits");
+    bench.reports(0, AgentState::Draining, 1);
+    bench.crash();
+    bench.now = bench.now + secs(3 * 300);
+    bench.crash();
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken));
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    bench.run(15);
+    bench.beat(Ok(()));
+    assert_eq!(bench.drains_started(), 2);
+    assert_eq!(bench.machine.status().wait_since, Some(since));
+}
+
 /// The daemon is killed with a completion under way, by the hook of a group that the instance is not in. The next one knows
 /// the right group, which has no hook for it: there is nothing to ask about and nothing to complete, so the drain ends. (It
 /// stood still for ever, with the agent drained.)
