@@ -17,13 +17,13 @@ pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
     if machine.notices.reopen(&machine.settings, machine.turn.now) {
         machine.journal.touch();
     }
-    let fresh = machine.notices.is_open(&machine.settings, machine.turn.now);
+    let fresh = machine.notices.open(&machine.settings, machine.turn.now);
     let under_way = machine.drain.as_ref().map(Drain::is_under_way);
-    match (under_way, in_force.first()) {
-        (None, Some(reason)) => begin(machine, *reason),
-        (Some(false), Some(reason)) if fresh => begin(machine, *reason),
-        (Some(_), None) => leave(machine),
-        (None, None) | (Some(_), Some(_)) => {}
+    match (under_way, in_force.first(), fresh) {
+        (None, Some(reason), fresh) => begin(machine, fresh.unwrap_or(*reason)),
+        (Some(false), Some(_), Some(fresh)) => begin(machine, fresh),
+        (Some(_), None, _) => leave(machine),
+        (None, None, _) | (Some(_), Some(_), _) => {}
     }
 }
 

@@ -276,11 +276,13 @@ impl Machine {
             }
             return course::on_seen(self, seen);
         }
-        // Auto Scaling and IMDS agree that it serves: what comes after that is a new notice.
-        let serves = self.imds.is_back(&self.notices)
-            && matches!(&result, Ok(Some(instance)) if instance.lifecycle_state == "InService");
+        let serves = matches!(&result, Ok(Some(instance)) if instance.lifecycle_state == "InService");
         let over = drain.action.on_instance(&mut self.turn, id, result);
         self.journal.touch();
+        // Auto Scaling says that it serves, and IMDS agrees or, where the action is over, does not deny it: what comes after
+        // that is a new notice.
+        let past = over.is_some() && !self.notices.has_target();
+        let serves = serves && (past || self.imds.is_back(&self.notices));
         self.on_over(over);
         if serves {
             course::on_seen(self, Some(Seen::InService));

@@ -208,7 +208,8 @@ impl Wait {
     /// is not this one.
     pub fn global_deadline(&self, hook: &HookFacts) -> Option<Time> {
         let Wait::Waiting { since, known_at, .. } = self else { return None };
-        Some(heartbeat::global_deadline(hook, *since)).filter(|deadline| deadline > known_at)
+        let is_over = *since + hook.global_timeout <= *known_at;
+        (!is_over).then(|| heartbeat::global_deadline(hook, *since))
     }
 
     /// The clock was corrected: moves what was reckoned by it. When a message was sent is AWS's time.

@@ -164,13 +164,14 @@ impl Notices {
         }
     }
 
-    /// Whether anything in force has not been dealt with.
-    pub(crate) fn is_open(&self, settings: &Settings, now: Time) -> bool {
-        self.0.iter().any(|row| {
+    /// The gravest reason in force that has not been dealt with.
+    pub(crate) fn open(&self, settings: &Settings, now: Time) -> Option<Reason> {
+        let open = self.0.iter().filter(|row| {
             row.state != NoticeState::Settled
                 && is_in_force(row, settings, now)
                 && !self.repeats_a_message(row)
-        })
+        });
+        open.map(|row| row.reason).min_by_key(|reason| reason.rank())
     }
 
     /// Of an action that a message told of, the target state says nothing new: IMDS that was silent and answers again

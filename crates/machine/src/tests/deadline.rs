@@ -20,6 +20,31 @@ fn drain_timeout() {
     assert_eq!(bench.ended(), Some(Outcome::Deadline));
 }
 
+/// Heartbeats have kept the action alive for almost as long as its hook allows, and none of their answers came back until
+/// now. It ends within the margin that is kept before that: there is no time left. (It was taken for another action, and
+/// expired in mid-drain.)
+#[test]
+fn action_that_is_found_at_its_end() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::InService);
+    let absent = bench.now;
+    bench.target(TargetState::Terminated);
+    bench.reports(0, AgentState::Draining, 1);
+    while bench.now < absent + secs(30 * 100 - 50) {
+        bench.run(1);
+        if bench.is_beating() {
+            bench.beat(Err(CallErrorKind::Unanswered));
+        }
+    }
+    while !bench.is_beating() {
+        bench.run(1);
+    }
+    bench.beat(Ok(()));
+    assert!(bench.completing().is_some());
+}
+
 /// EC2 takes the instance back sooner than it said, and then later. The agent hears of each time.
 #[test]
 fn deadline_goes_by_what_is_so_now() {

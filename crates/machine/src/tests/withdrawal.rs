@@ -322,6 +322,26 @@ fn action_of_the_past_does_not_keep_a_drain() {
     assert!(!bench.machine.is_draining());
 }
 
+/// A message tells of an action that is over. No completion is answered; then Auto Scaling says that the instance is in
+/// service. A minute later it is terminated: that is a drain of its own. (The notice was taken for that of the action which
+/// was over, and the new one expired.)
+#[test]
+fn terminated_soon_after_an_action_that_was_over() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now - secs(600))))]);
+    bench.drained();
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("InService");
+    bench.run(2);
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.run(2);
+    assert!(!bench.machine.is_draining());
+    in_service(&mut bench, 30);
+    bench.target(TargetState::Terminated);
+    assert_eq!(bench.drains_started(), 2);
+}
+
 /// The message of an action that is over comes once more, while IMDS still has its target state. Auto Scaling says that the
 /// instance is in service, so the action is forgotten; then the message comes again. From then on IMDS, too, says that the
 /// instance is in service, and after its lag that is believed. (It tried to complete for ever.)

@@ -43,7 +43,7 @@ impl CallsMade {
     /// The drain is over.
     pub fn ends(&mut self) {
         self.over = true;
-        self.rows[0] = Row::default();
+        (self.rows[0], self.rows[2]) = (Row::default(), Row::default());
     }
 
     /// There is a new intention to complete: it may be tried at once.
