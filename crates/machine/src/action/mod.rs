@@ -115,15 +115,14 @@ impl Action {
         turn: &mut Turn,
         recorded: Revision,
     ) -> Self {
-        let ActionRecord { group, hook, .. } = known;
+        let ActionRecord { group, hook, wait, .. } = known;
         let mut heartbeats = Heartbeats::default();
         if let Some(hook) = &hook {
             heartbeats.success(turn, beat, hook.heartbeat_timeout);
         }
-        let by = WaitSource::Heartbeat;
         Action {
             names: Names::known(group, hook, true),
-            wait: Wait::Waiting { since, known_at: turn.now, by, last_beat: Some(beat) },
+            wait: wait.found(since, turn.now, beat),
             heartbeats,
             completions: Completions::new(Completion::Open, recorded),
             inquiry: None,

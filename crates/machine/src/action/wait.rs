@@ -99,6 +99,16 @@ impl Wait {
         *self = Wait::Waiting { since, known_at: now, by, last_beat: None };
     }
 
+    /// After what was taken for its end, a heartbeat that was sent at `beat` has found one that waits. Since when it waits is
+    /// still AWS's time, where it is this one and a message has told of it.
+    pub fn found(self, since: Time, now: Time, beat: Time) -> Self {
+        let by = match self {
+            Wait::Waiting { since: known, by, .. } if known == since => by,
+            Wait::Waiting { .. } | Wait::Unexpected { .. } | Wait::Expected { .. } => WaitSource::Heartbeat,
+        };
+        Wait::Waiting { since, known_at: now, by, last_beat: Some(beat) }
+    }
+
     /// A message had told of it, and Auto Scaling confirms that the instance waits: what is refused from now on is refused
     /// for another reason.
     pub fn confirm(&mut self, now: Time) {
