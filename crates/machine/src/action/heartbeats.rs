@@ -61,6 +61,11 @@ impl Heartbeats {
         self.attempts.next_at = self.attempts.next_at.min(at);
     }
 
+    /// The first one is to be planned again.
+    pub fn unplan(&mut self) {
+        self.attempts.next_at = Time::default();
+    }
+
     /// When the next one is due.
     pub fn next_at(&self) -> Time {
         self.attempts.next_at

@@ -27,6 +27,7 @@ use crate::report::{Call, Report};
 use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::time::Time;
+use crate::timer::Timer;
 use crate::turn::Turn;
 use completion::Completions;
 use heartbeats::Heartbeats;
@@ -209,7 +210,7 @@ impl Action {
 
     /// The end that the hook sets; without permission for heartbeats that is the action's expiry.
     pub fn deadline(&self) -> Option<Time> {
-        let hook = self.names.hook.as_ref()?;
+        let hook = self.names.timed_hook()?;
         let global = self.wait.global_deadline(hook)?;
         let expiry = self.expires().filter(|_| self.heartbeats.is_denied());
         let expiry = expiry.map(|expires| expires - heartbeat::attempt_limit(hook.heartbeat_timeout));
@@ -247,7 +248,9 @@ impl Action {
         if !situation.expected {
             return;
         }
-        self.names.ask(turn, self.inquiry.is_some(), self.intention().is_some());
+        self.know_hook(turn, situation.settings);
+        let needs_timeouts = self.needs_timeouts(turn);
+        self.names.ask(turn, self.inquiry.is_some(), needs_timeouts);
         if !self.is_possible() {
             return;
         }
@@ -260,6 +263,30 @@ impl Action {
             Some(intention) => self.completions.send(turn, self.names.action(), intention.result),
             None => self.send_heartbeat(turn, timeout),
         }
+    }
+
+    /// A hook that the configuration names is known before it is read. Until then the shortest timeouts are assumed.
+    fn know_hook(&mut self, turn: &mut Turn, settings: &Settings) {
+        if let Some(name) = &settings.hook
+            && self.names.hook.is_none()
+            && self.names.group.is_some()
+            && self.is_possible()
+        {
+            self.adopt(turn, hook::assume(settings, name));
+        }
+        if let Some(hook) = &self.names.hook {
+            self.plan_first_heartbeat(hook.heartbeat_timeout);
+        }
+    }
+
+    /// Whether the hook's timeouts matter now: a heartbeat is due soon, by the timeout that is assumed. What was read for an
+    /// earlier action, or by an earlier run of the daemon, may be wrong by now.
+    fn needs_timeouts(&self, turn: &mut Turn) -> bool {
+        let Some(hook) = self.names.hook.as_ref().filter(|_| self.intention().is_none()) else {
+            return false;
+        };
+        let soon = self.heartbeats.next_at() - heartbeat::attempt_limit(hook.heartbeat_timeout);
+        hook.read || turn.due(soon, Timer::Describe)
     }
 
     fn intend(&mut self, turn: &mut Turn, situation: &mut Situation) {
@@ -275,16 +302,19 @@ impl Action {
     }
 
     fn send_heartbeat(&mut self, turn: &mut Turn, timeout: Duration) {
-        if self.names.group.is_none() {
-            return;
+        if self.names.group.is_some() {
+            self.heartbeats.send(turn, self.names.action(), timeout);
         }
-        if self.heartbeats.is_unplanned() && !self.wait.is_waiting() {
+    }
+
+    fn plan_first_heartbeat(&mut self, timeout: Duration) {
+        if self.heartbeats.is_unplanned()
+            && let Wait::Expected { since, absent_at, .. } = self.wait
+        {
             // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
-            let probe = heartbeat::probe_interval(timeout);
-            let absent = self.wait.absent_at().map(|at| at + probe);
-            self.heartbeats.due_now(absent.or(self.wait.earliest()).unwrap_or(turn.now));
+            let absent = absent_at.map(|at| at + heartbeat::probe_interval(timeout));
+            self.heartbeats.due_now(absent.unwrap_or(since));
         }
-        self.heartbeats.send(turn, self.names.action(), timeout);
     }
 
     /// A message or Auto Scaling names the group. `false`: a better source says otherwise.
@@ -349,7 +379,7 @@ impl Action {
             HookNews::Ours(facts) => self.adopt(turn, facts),
             // A hook that has proven itself and is gone now was deleted: its action is asked about, not forgotten.
             HookNews::NoneToComplete(_)
-                if self.names.hook.is_some() && (self.names.proven || self.intention().is_some()) => {}
+                if self.names.has_existed() && (self.names.proven || self.intention().is_some()) => {}
             HookNews::NoneToComplete(why) => self.give_up(turn, why),
         }
         true
@@ -494,6 +524,9 @@ impl Action {
         }
         turn.report(Report::HookChosen { hook: facts.clone() });
         // A heartbeat that was planned by another timeout, or by none, is planned anew.
+        if self.names.hook.as_ref().is_some_and(|hook| !hook.read) && !self.wait.is_waiting() {
+            self.heartbeats.unplan();
+        }
         match self.wait {
             Wait::Waiting { since, last_beat, .. } => {
                 self.heartbeats.plan(turn, last_beat.unwrap_or(since), facts.heartbeat_timeout);

@@ -115,6 +115,16 @@ impl Names {
         self.describe_hooks.failures > 0
     }
 
+    /// The hook, once its timeouts are known, or will not be.
+    pub fn timed_hook(&self) -> Option<&HookFacts> {
+        self.hook.as_ref().filter(|hook| hook.read || self.is_unreadable())
+    }
+
+    /// Whether our hook is known to have been one of the group's.
+    pub fn has_existed(&self) -> bool {
+        self.hook.as_ref().is_some_and(|hook| hook.read || self.proven)
+    }
+
     /// Why no hook can be completed, where that is so.
     pub fn impossible(&self) -> Option<&str> {
         if let Lookup::Impossible(why) = &self.lookup { Some(why) } else { None }
@@ -175,15 +185,19 @@ impl Names {
         GroupNews::Moved(before.name)
     }
 
-    /// Asks for the instance where the group is not known or something is to be found out, and for the group's hooks.
-    pub fn ask(&mut self, turn: &mut Turn, inquires: bool, completes: bool) {
+    /// Asks for the instance where the group is not known or something is to be found out, and for the group's hooks where
+    /// ours is not known or its timeouts matter.
+    pub fn ask(&mut self, turn: &mut Turn, inquires: bool, needs_timeouts: bool) {
+        let reads = self.lookup == Lookup::Unread && (self.hook.is_none() || inquires || needs_timeouts);
+        // What the group's hooks are helps to tell what became of ours.
+        let first_hooks = reads && self.group.is_some() && !self.is_unreadable();
         let unknown = self.group.is_none() && self.impossible().is_none();
-        if (unknown || inquires || self.doubts_group()) && self.describe_instance.ready(turn, Timer::Describe)
+        if (unknown || (inquires && !first_hooks) || self.doubts_group())
+            && self.describe_instance.ready(turn, Timer::Describe)
         {
             self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
         }
-        if self.lookup == Lookup::Unread
-            && !(completes && self.hook.is_some())
+        if reads
             && let Some(group) = &self.group
             && self.describe_hooks.ready(turn, Timer::Describe)
         {

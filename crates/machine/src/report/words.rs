@@ -49,7 +49,7 @@ impl fmt::Display for Report {
                 hook.name,
                 hook.heartbeat_timeout,
                 hook.global_timeout,
-                if hook.read { "" } else { " (assumed: it could not be read)" }
+                if hook.read { "" } else { " (assumed until it is read)" }
             ),
             Report::HookImpossible { why } => write!(f, "no lifecycle action to complete: {why}"),
             Report::GroupChanged { before, now } => {

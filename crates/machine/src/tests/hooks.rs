@@ -1,8 +1,11 @@
 //! Groups in which other controllers have terminating hooks of their own.
 
-use super::super::event::{CallErrorKind, Hook, TargetState};
+use super::super::Effect;
+use super::super::event::{AgentState, CallErrorKind, Hook, TargetState};
 use super::super::hook::{Owner, choose, owner, owner_by_name};
+use super::super::journal::Outcome;
 use super::super::message::{Body, LifecycleMessage};
+use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
 
@@ -85,4 +88,65 @@ fn message_of_another_controller() {
     bench.receive(vec![message("r2", Body::Lifecycle(ours))]);
     bench.run(5);
     assert_eq!(bench.machine.status().hook.as_deref(), Some("drain"));
+}
+
+fn named() -> Settings {
+    Settings { hook: Some("drain".to_owned()), ..settings() }
+}
+
+fn is_reading(effect: &Effect) -> bool {
+    matches!(effect, Effect::DescribeHooks { .. })
+}
+
+/// The configuration names the hook, and the agent drains in ten seconds: the completion is the only call.
+#[test]
+fn short_drain_costs_one_call() {
+    let mut bench = Bench::waiting(named());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run(10);
+    bench.drained();
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    assert_eq!(bench.count(|effect| is_describe(effect) || is_heartbeat(effect)), 0);
+}
+
+/// The drain takes longer than the shortest timeout would allow without a heartbeat: the hook is read once, and the first
+/// heartbeat goes by its own timeout. No deadline is set by what was assumed.
+#[test]
+fn hook_is_read_when_its_timeout_matters() {
+    let mut bench = Bench::waiting(named());
+    let since = bench.machine.status().wait_since.expect("waits");
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run(200);
+    assert_eq!(bench.count(is_reading), 1);
+    let beats = bench.times(is_heartbeat);
+    assert!((156..=180).contains(&beats[0].since(since).as_secs()), "{beats:?}");
+    assert_eq!(bench.reported(|report| matches!(report, Report::DeadlineMoved { .. })), 0);
+}
+
+/// The configuration names a hook that its group does not have. That is found out when a heartbeat is due soon, or when the
+/// completion is refused.
+#[test]
+fn named_hook_that_is_missing() {
+    let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
+    bench.drained();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.run(5);
+    assert_eq!(bench.reported(|report| matches!(report, Report::HookImpossible { .. })), 1);
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// The same, and the daemon may not read hooks: the first heartbeat goes by the timeout that is safe to assume.
+#[test]
+fn named_hook_that_cannot_be_read() {
+    let mut bench = Bench::new(named());
+    bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
+    bench.target(TargetState::InService);
+    bench.target(TargetState::Terminated);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+    let since = bench.now;
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run(30);
+    let beats = bench.times(is_heartbeat);
+    assert!((15..=18).contains(&beats[0].since(since).as_secs()), "{beats:?}");
 }

@@ -79,6 +79,8 @@ fn finish_without_an_action() {
 
     let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
     bench.reports(0, AgentState::Draining, 1);
+    // The hook that the configuration names is read when a heartbeat is due soon.
+    bench.run(10);
     let answer = ask(&mut bench, Command::Finish(CompletionResult::Continue));
     assert!(answer.contains("no such terminating hook"), "{answer}");
 }

@@ -1,7 +1,7 @@
 //! What the reference goes by: the journal, and what the agent has said.
 
 use machine::Time;
-use machine::action::{Wait, WaitSource};
+use machine::action::{Group, Wait, WaitSource};
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Reason};
@@ -20,7 +20,7 @@ pub(super) struct Kept {
     /// What sets deadlines, beside the agents' own time: the times that notices name,
     pub dues: Vec<(Reason, String, Due)>,
     /// and the hook's timeouts, from when the action began.
-    pub action: Option<(Option<HookFacts>, Wait)>,
+    pub action: Option<(Option<Group>, Option<HookFacts>, Wait)>,
     /// and, where heartbeats are denied, when the action expires. Whether they were is not in the journal.
     pub denied: bool,
 }
@@ -33,7 +33,7 @@ impl Kept {
 
     /// The action waits since then, as a message says that was sent then.
     pub fn waits_by_message(&self) -> Option<(Time, Time)> {
-        match self.action.as_ref()?.1 {
+        match self.action.as_ref()?.2 {
             Wait::Waiting { since, by: WaitSource::Message { sent }, .. } => Some((since, sent?)),
             Wait::Waiting { .. } | Wait::Expected { .. } | Wait::Unexpected { .. } => None,
         }
@@ -53,7 +53,7 @@ impl Kept {
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
             dues: timed.map(|row| (row.reason, row.id.clone(), row.due)).collect(),
-            action: action.map(|action| (action.hook.clone(), action.wait)),
+            action: action.map(|action| (action.group.clone(), action.hook.clone(), action.wait)),
             denied: action.is_some_and(|action| action.wait.is_waiting()),
         }
     }
