@@ -4,8 +4,7 @@
 //! Serving ── order ──> Ordered ── accepts ──> Draining ── says so, exits, answers ──> Drained
 //!    ^                    ^ └── says that it serves ──┘  <── accepts another order ──────┘
 //!    │                    └── listens again ── Unreachable, CannotDrain, Resumed: from any of these, and back
-//!    │<── returned ── Returning <── release, from any state but Serving
-//!    └── asked ── Reminded <── returned, where an order was not acknowledged
+//!    └── returned ── Returning <── release, from any state but Serving
 //! ```
 //!
 //! **Invariant:** only what the agent says, or its exit where that is its way to say it, makes it `Drained`.
@@ -56,12 +55,7 @@ enum State {
     /// It was told to drain in the last run of the daemon, and has not been heard in this one.
     Resumed { allowance: Allowance, seen: Seen },
     /// The instance stays. It may have been told to drain, and has not acknowledged that it serves again.
-    Returning {
-        /// An order was not acknowledged: it may reach the agent after the return.
-        late_order: bool,
-    },
-    /// It has acknowledged that it serves, and is told once more: a late order may have reached it after that.
-    Reminded,
+    Returning,
 }
 
 /// How an agent has let know that it has drained.
@@ -119,39 +113,21 @@ impl Life {
                 let seen = if rebooted { Seen::Serving } else { Seen::Draining };
                 State::Resumed { allowance: clamp(allowance), seen }
             }
-            AgentStage::Returning => State::Returning { late_order: false },
+            AgentStage::Returning => State::Returning,
         };
     }
 
-    /// The instance stays. `late_order`: an order may reach the agent after its return.
-    pub fn release(&mut self, late_order: bool) {
+    /// The instance stays.
+    pub fn release(&mut self) {
         if !matches!(self.0, State::Serving) {
-            self.0 = State::Returning { late_order };
+            self.0 = State::Returning;
         }
     }
 
-    /// The agent has acknowledged that it serves again.
+    /// The agent has acknowledged that it serves again, or offers no way back: it then serves when it is restarted.
     pub fn returned(&mut self, turn: &mut Turn) {
-        turn.must(self.is_returning(), "only an agent that is to serve again is returned");
-        self.0 = match self.0 {
-            State::Returning { late_order: true } => State::Reminded,
-            _ => State::Serving,
-        };
-    }
-
-    /// Whatever the agent answers, it is not told any more that it serves: it offers no way back, or was told twice.
-    pub fn left(&mut self, turn: &mut Turn) {
-        turn.must(self.is_returning(), "only an agent that is to serve again is left alone");
+        turn.must(matches!(self.0, State::Returning), "only an agent that is to serve again is returned");
         self.0 = State::Serving;
-    }
-
-    fn is_returning(&self) -> bool {
-        matches!(self.0, State::Returning { .. } | State::Reminded)
-    }
-
-    /// The agent is told once more that it serves.
-    pub fn is_reminded(&self) -> bool {
-        matches!(self.0, State::Reminded)
     }
 
     /// The agent has accepted an order. It has not drained until it says so again, whatever it said before.
@@ -166,8 +142,7 @@ impl Life {
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
             | State::Resumed { .. }
-            | State::Returning { .. }
-            | State::Reminded => None,
+            | State::Returning => None,
         };
         self.0 = State::Draining { allowance, under: Some(order), status };
     }
@@ -223,11 +198,7 @@ impl Life {
                 let (allowance, heard) = (*allowance, Heard::InLastRun);
                 self.0 = State::Unreachable { allowance, since: now, seen, heard };
             }
-            State::Serving
-            | State::Unreachable { .. }
-            | State::CannotDrain { .. }
-            | State::Returning { .. }
-            | State::Reminded => {}
+            State::Serving | State::Unreachable { .. } | State::CannotDrain { .. } | State::Returning => {}
         }
     }
 
@@ -255,7 +226,7 @@ impl Life {
                 allowance.deadline = allowance.deadline + by;
                 allowance.extended += by;
             }
-            State::Serving | State::Returning { .. } | State::Reminded => {}
+            State::Serving | State::Returning => {}
         }
     }
 
@@ -268,7 +239,7 @@ impl Life {
             | State::Unreachable { allowance, .. }
             | State::CannotDrain { allowance, .. }
             | State::Resumed { allowance, .. } => Some(*allowance),
-            State::Serving | State::Returning { .. } | State::Reminded => None,
+            State::Serving | State::Returning => None,
         }
     }
 
@@ -283,9 +254,7 @@ impl Life {
             State::Unreachable { seen, .. }
             | State::CannotDrain { seen, .. }
             | State::Resumed { seen, .. } => *seen,
-            State::Serving | State::Ordered { .. } | State::Returning { .. } | State::Reminded => {
-                Seen::Serving
-            }
+            State::Serving | State::Ordered { .. } | State::Returning => Seen::Serving,
         }
     }
 
@@ -303,8 +272,7 @@ impl Life {
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
             | State::Resumed { .. }
-            | State::Returning { .. }
-            | State::Reminded => None,
+            | State::Returning => None,
         }
     }
 
@@ -337,8 +305,7 @@ impl Life {
             | State::Draining { .. }
             | State::Unreachable { heard: Heard::InThisRun, .. }
             | State::CannotDrain { .. }
-            | State::Returning { .. }
-            | State::Reminded => false,
+            | State::Returning => false,
         }
     }
 
@@ -352,8 +319,7 @@ impl Life {
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
             | State::Resumed { .. }
-            | State::Returning { .. }
-            | State::Reminded => None,
+            | State::Returning => None,
         }
     }
 
@@ -368,14 +334,14 @@ impl Life {
             State::Drained { .. } => AgentPhase::Drained,
             State::Unreachable { .. } => AgentPhase::Unreachable,
             State::CannotDrain { .. } => AgentPhase::CannotDrain,
-            State::Returning { .. } | State::Reminded => AgentPhase::Returning,
+            State::Returning => AgentPhase::Returning,
         }
     }
 
     /// What outlives the daemon.
     pub fn stage(&self) -> AgentStage {
         match (&self.0, self.allowance(), self.seen()) {
-            (State::Returning { .. } | State::Reminded, ..) => AgentStage::Returning,
+            (State::Returning, ..) => AgentStage::Returning,
             (_, Some(allowance), Seen::Serving) => AgentStage::Ordered(allowance),
             (_, Some(allowance), Seen::Draining) => AgentStage::Draining(allowance),
             (_, None, _) => AgentStage::Serving,

@@ -31,9 +31,6 @@ const RECHECK: Duration = Duration::from_secs(10);
 /// Between questions to an agent that holds its answer until there is news.
 const HELD_POLL: Duration = Duration::from_millis(50);
 
-/// To the reminder of an agent that has been returned to service: a late order has reached it by then, if it ever does.
-const REMINDER: Duration = Duration::from_secs(10);
-
 /// What an agent is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Want {
@@ -114,12 +111,10 @@ impl AgentTrack {
 
     /// The drain is over or withdrawn, and the instance stays.
     pub fn release(&mut self, turn: &mut Turn) {
-        let being_told = matches!(self.asked, Some(Asked { what: Question::Drain(_), .. }));
-        let late_order = being_told || self.life.accepted_order() < self.orders.latest();
         if self.is_outdated_by(Question::Return) {
             self.cancel(turn);
         }
-        self.life.release(late_order);
+        self.life.release();
         self.reports.begin(self.progress());
         self.ask_at(turn.now);
     }
@@ -251,19 +246,11 @@ impl AgentTrack {
     }
 
     fn on_return_answered(&mut self, turn: &mut Turn, answer: AgentAnswer) {
-        if self.life.is_reminded() {
-            // One that is away by now has been restarted, and serves.
-            return self.life.left(turn);
-        }
         match answer {
-            AgentAnswer::Returned => {
-                self.life.returned(turn);
-                self.ask_at(turn.now + REMINDER);
-            }
-            // It serves when it is restarted.
+            AgentAnswer::Returned => self.life.returned(turn),
             AgentAnswer::Unsupported(why) => {
                 self.trouble(turn, why);
-                self.life.left(turn);
+                self.life.returned(turn);
             }
             AgentAnswer::Unreachable { why, gone: _ }
             | AgentAnswer::CannotDrain(why)

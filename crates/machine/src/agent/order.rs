@@ -22,11 +22,6 @@ impl Orders {
         }
     }
 
-    /// The number of the latest, once one was given.
-    pub fn latest(&self) -> Option<OrderNumber> {
-        self.latest.map(|(number, _)| number)
-    }
-
     fn give(&mut self, number: OrderNumber, order: DrainOrder) -> OrderNumber {
         self.latest = Some((number, order));
         number

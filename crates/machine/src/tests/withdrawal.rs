@@ -1,10 +1,10 @@
 //! The instance stays: agents are told to serve again.
 
-use super::super::effect::{AgentRequest, CompletionResult, Effect};
+use super::super::effect::{AgentRequest, CompletionResult};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{Body, InstanceNews, SpotAction};
-use super::super::settings::{AgentSettings, Settings};
+use super::super::settings::Settings;
 use super::bench::*;
 
 fn in_service(bench: &mut Bench, seconds: u64) {
@@ -170,34 +170,6 @@ fn return_refused() {
     bench.says(0, AgentAnswer::Unsupported("no such method".to_owned()));
     bench.run(60);
     assert!(!is_returning(&bench));
-}
-
-fn returns(bench: &mut Bench) -> usize {
-    in_service(bench, 3);
-    bench.says(0, AgentAnswer::Returned);
-    for _ in 0..60 {
-        bench.run(1);
-        if is_returning(bench) {
-            bench.says(0, AgentAnswer::Unreachable { why: "refused".to_owned(), gone: true });
-        }
-    }
-    bench.count(|effect| matches!(effect, Effect::AskAgent { request: AgentRequest::Return, .. }))
-}
-
-/// The drain is withdrawn while a blocking agent is being told of it, and the request is canceled. It reaches the agent
-/// after the return all the same. (The agent stayed drained, in service.) So it is told once more that it serves.
-#[test]
-fn order_that_arrives_after_the_return() {
-    let worker = AgentSettings { blocks: true, ..agent("worker") };
-    let mut bench = Bench::terminating(Settings { agents: vec![worker], ..settings() });
-    assert_eq!(returns(&mut bench), 2);
-}
-
-#[test]
-fn one_return_for_an_order_that_was_acknowledged() {
-    let mut bench = Bench::terminating(settings());
-    bench.reports(0, AgentState::Draining, 1);
-    assert_eq!(returns(&mut bench), 1);
 }
 
 #[test]
