@@ -311,6 +311,27 @@ fn confirmed_wait_after_failed_heartbeats() {
     assert!(bench.is_beating());
 }
 
+/// A message tells of an action while IMDS is silent, and the drain for it ends. Two minutes later IMDS answers again: the
+/// instance is in service. It lags behind no message for so long. Seconds later the group takes the instance away, and that
+/// is a new drain.
+#[test]
+fn back_in_service_long_after_the_message() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.run(120);
+    for _ in 0..4 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    let returned = |report: &Report| matches!(report, Report::AgentsReturned);
+    assert_eq!(bench.reported(returned), 1, "it serves again");
+    bench.target(TargetState::Terminated);
+    assert_eq!(bench.drains_started(), 2);
+}
+
 #[test]
 fn completions_that_find_nothing() {
     let mut bench = Bench::waiting(settings());
