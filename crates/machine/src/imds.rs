@@ -170,10 +170,11 @@ impl ImdsTrack {
     }
 
     /// Whether `InService` has been read for long enough to withdraw what IMDS had said before; or, where it had said
-    /// nothing, what a message had told while IMDS lagged behind.
+    /// nothing, what a message had told. IMDS may lag behind a message, and no longer than [`LAG`].
     pub fn is_back(&self, notices: &Notices) -> bool {
         let (Some(since), Some(last)) = (self.in_service_since, self.in_service_at) else { return false };
-        last.since(since) >= if notices.has_target() { WITHDRAWAL } else { LAG }
+        let told = notices.action().filter(|_| !notices.has_target()).map(|action| action.since);
+        last.since(since) >= WITHDRAWAL && told.is_none_or(|told| last.since(told) >= LAG)
     }
 
     /// The withdrawal has been acted on.

@@ -1,5 +1,7 @@
 //! What has been decided about completing the action, and what may have come of it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::DENIED_RETRY;
@@ -12,8 +14,11 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
 
-/// Between completions that did not work.
-const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
+/// Between completions that did not work: a tenth of the heartbeat timeout at most, so that several fit into it.
+fn retry(timeout: Duration) -> Backoff {
+    let (first, most) = (Duration::from_secs(1), Duration::from_secs(10));
+    Backoff { first, most: (timeout / 10).clamp(first, most) }
+}
 
 /// The life of a completion.
 ///
@@ -152,11 +157,17 @@ impl Completions {
     }
 
     /// One has failed.
-    pub fn failure(&mut self, turn: &mut Turn, journal: &mut JournalTrack, kind: CallErrorKind) {
+    pub fn failure(
+        &mut self,
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+        timeout: Duration,
+        kind: CallErrorKind,
+    ) {
         if kind == CallErrorKind::Unanswered && self.state.lost() {
             journal.touch();
         }
-        self.attempts.failed(turn, RETRY);
+        self.attempts.failed(turn, retry(timeout));
         if kind == CallErrorKind::AccessDenied {
             self.attempts.next_at = turn.now + DENIED_RETRY;
         }

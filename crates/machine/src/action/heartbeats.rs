@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::effect::{ActionName, Effect, EffectId};
 use crate::event::CallErrorKind;
-use crate::heartbeat;
+use crate::heartbeat::{self, QUICK_TRIES, SPACING};
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
@@ -51,9 +51,11 @@ impl Heartbeats {
         self.first = FirstBeat::AtOnce;
     }
 
-    /// The next one is due now.
+    /// The next one is due now, unless three have failed: it is then due soon anyway.
     pub fn due_now(&mut self, now: Time) {
-        self.attempts.next_at = now;
+        if self.attempts.failures < QUICK_TRIES {
+            self.attempts.next_at = now;
+        }
     }
 
     /// The next one is due then at the latest.

@@ -31,6 +31,9 @@ const RECHECK: Duration = Duration::from_secs(10);
 /// Between questions to an agent that holds its answer until there is news.
 const HELD_POLL: Duration = Duration::from_millis(50);
 
+/// An order that was sent so long ago has reached the agent, or will not.
+const ORDER_ON_ITS_WAY: Duration = Duration::from_secs(1);
+
 /// What an agent is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Want {
@@ -111,12 +114,12 @@ impl AgentTrack {
 
     /// The drain is over or withdrawn, and the instance stays.
     pub fn release(&mut self, turn: &mut Turn) {
+        self.ask_at(turn.now);
         if self.is_outdated_by(Question::Return) {
             self.cancel(turn);
         }
         self.life.release();
         self.reports.begin(self.progress());
-        self.ask_at(turn.now);
     }
 
     /// Goes on with what the last run of the daemon had begun.
@@ -219,11 +222,15 @@ impl AgentTrack {
         }
     }
 
-    /// Gives up what is being asked: its answer never counts for what is asked next.
+    /// Gives up what is being asked: its answer never counts for what is asked next. An order that has only just left may
+    /// still reach the agent, and must not do so after what is asked next.
     fn cancel(&mut self, turn: &mut Turn) {
         if let Some(asked) = self.asked.take() {
             turn.cancel(asked.id);
-            self.next_at = turn.now;
+            self.next_at = match asked.what {
+                Question::Drain(_) => turn.now.max(asked.at + ORDER_ON_ITS_WAY),
+                Question::Status | Question::Return | Question::Overtaken => turn.now,
+            };
         }
     }
 

@@ -276,6 +276,7 @@ fn blocking_agent_that_answers_early() {
 #[test]
 fn answer_to_a_canceled_request() {
     let mut bench = Bench::waiting(blocking());
+    bench.run(1);
     bench.operator(Command::Extend(secs(60)));
     assert_eq!(bench.orders(0).len(), 2, "the agent hears of the new deadline");
     let canceled = *bench.canceled.last().expect("the first request");
@@ -283,6 +284,19 @@ fn answer_to_a_canceled_request() {
     assert!(bench.completing().is_none(), "the answer is to another request");
     bench.says(0, AgentAnswer::Accepted(None));
     assert!(bench.completing().is_some());
+}
+
+/// A blocking agent is told to drain, and in the same moment the notice is withdrawn. The order is given up, and yet it may
+/// be on its way. The agent is told to serve again a second later, so that this reaches it last.
+#[test]
+fn return_after_an_order_that_is_on_its_way() {
+    let mut bench = Bench::new(blocking());
+    bench.operator(Command::Drain);
+    bench.operator(Command::Cancel);
+    assert_eq!(bench.canceled.len(), 1, "the order");
+    assert_eq!(bench.asks(0), None, "the order may come after what is asked now");
+    bench.run(1);
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
 }
 
 /// An agent has drained before Wait, and nothing listens for a while. Then it accepts the repeated order without a body,

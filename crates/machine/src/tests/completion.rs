@@ -118,9 +118,12 @@ fn completion_too_early() {
     assert!(asked <= 3, "too early is believed for a while: {asked}");
 }
 
-#[test]
-fn throttled_backoff() {
-    let mut bench = Bench::waiting(settings());
+/// From completion to completion, in milliseconds, while they are throttled.
+fn throttled(timeout_s: u64) -> Vec<u128> {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", timeout_s)]));
+    bench.target(TargetState::Terminated);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
     bench.drained();
     for _ in 0..8 {
         while bench.completing().is_none() {
@@ -129,9 +132,17 @@ fn throttled_backoff() {
         bench.complete(Err(CallErrorKind::Throttled));
     }
     let sent = bench.times(is_complete);
-    let gaps: Vec<_> = sent.windows(2).map(|pair| pair[1].since(pair[0]).as_millis()).collect();
+    sent.windows(2).map(|pair| pair[1].since(pair[0]).as_millis()).collect()
+}
+
+/// A fleet that is throttled spreads out; and where the heartbeat timeout is short, several tries fit into it all the same.
+#[test]
+fn throttled_backoff() {
+    let gaps = throttled(300);
     assert!((500..=1_000).contains(&gaps[0]), "{gaps:?}");
     assert!(gaps[5..].iter().all(|gap| (5_000..=10_000).contains(gap)), "{gaps:?}");
+    let gaps = throttled(30);
+    assert!(gaps[5..].iter().all(|gap| (1_500..=3_000).contains(gap)), "{gaps:?}");
 }
 
 #[test]

@@ -273,6 +273,67 @@ fn back_in_service_after_a_drain_that_imds_never_told_of() {
     assert_eq!(bench.reported(returned), 1, "it serves again");
 }
 
+/// Heartbeats are not answered, the agent drains, and the completion finds no action. Then the agent is restarted with new
+/// work. Auto Scaling says that the instance waits, as a message had said. That is no reason for a heartbeat right after
+/// the last one.
+#[test]
+fn confirmed_wait_after_failed_heartbeats() {
+    let mut bench = Bench::waiting(settings());
+    bench.state = None;
+    let sent = |bench: &Bench| bench.times(is_heartbeat);
+    while sent(&bench).len() < 4 {
+        bench.reports(0, AgentState::Draining, 1);
+        while bench.asks(0).is_none() {
+            bench.wake();
+            if bench.is_beating() {
+                bench.beat(Err(CallErrorKind::Unanswered));
+            }
+        }
+    }
+    bench.drained();
+    bench.complete(no());
+    let question = describing(&bench).expect("why is asked");
+    bench.run(10);
+    bench.complete(no());
+    bench.reports(0, AgentState::Serving, 1);
+    while !bench.is_beating() {
+        bench.wake();
+    }
+    bench.beat(Err(CallErrorKind::Unanswered));
+    bench.open.retain(|effect| !is_describe(effect));
+    let unanswered = Err(error(CallErrorKind::Unanswered));
+    bench.event(Event::InstanceDescribed { id: question, result: unanswered });
+    bench.run(2);
+    let question = describing(&bench).expect("asked again");
+    let before = sent(&bench);
+    described(&mut bench, question, "Terminating:Wait");
+    bench.run(20);
+    assert_eq!(sent(&bench), before, "after three failures a tenth of the timeout passes from try to try");
+    bench.run(20);
+    assert!(bench.is_beating());
+}
+
+/// A message tells of an action while IMDS is silent, and the drain for it ends. Two minutes later IMDS answers again: the
+/// instance is in service. It lags behind no message for so long. Seconds later the group takes the instance away, and that
+/// is a new drain.
+#[test]
+fn back_in_service_long_after_the_message() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.run(120);
+    for _ in 0..4 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    let returned = |report: &Report| matches!(report, Report::AgentsReturned);
+    assert_eq!(bench.reported(returned), 1, "it serves again");
+    bench.target(TargetState::Terminated);
+    assert_eq!(bench.drains_started(), 2);
+}
+
 #[test]
 fn completions_that_find_nothing() {
     let mut bench = Bench::waiting(settings());

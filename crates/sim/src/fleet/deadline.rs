@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use machine::Time;
 use machine::journal::Outcome;
 use machine::notice::Reason;
 use machine::report::Report;
+use machine::{Event, Time};
 
 use super::calls::Trouble;
 use super::{Fleet, plan};
@@ -47,7 +47,15 @@ impl Fleet {
         let Some(action) = instance.actions.iter().find(|action| action.hook == plan::HOOK) else { return };
         let whole = action.global_expiry.since(action.began);
         let began = self.hosts[host].asked_for.unwrap_or(action.began);
-        self.hosts[host].action_ends = Some(began + whole - GLOBAL_MARGIN.min(whole / 10) - UNHEARD);
+        self.hosts[host].action = Some((began, whole));
+    }
+
+    /// AWS tells a daemon of its hook. The action goes by the hook as it was when it began; the daemon goes by what it reads.
+    pub(super) fn tell_hook(&mut self, host: usize, event: &Event) {
+        let Event::HooksDescribed { result: Ok(hooks), .. } = event else { return };
+        let Some(hook) = hooks.iter().find(|hook| hook.name == plan::HOOK) else { return };
+        let told = &mut self.hosts[host].hook_told;
+        *told = Some(told.map_or(hook.global_timeout, |before| before.min(hook.global_timeout)));
     }
 
     /// A drain that ends at a deadline ends at one that is in force.
@@ -85,7 +93,11 @@ impl Fleet {
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
         let now = self.now;
         let moved = this.before_move.filter(|(_, until)| *until > now).map(|(at, _)| at - GLOBAL_MARGIN);
-        taken.chain(moved).chain(this.action_ends).chain(maintenance).chain([own]).min()
+        let action = this.action.map(|(began, whole)| {
+            let whole = this.hook_told.map_or(whole, |told| told.min(whole));
+            began + whole - GLOBAL_MARGIN.min(whole / 10) - UNHEARD
+        });
+        taken.chain(moved).chain(action).chain(maintenance).chain([own]).min()
     }
 
     /// A drain begins for something that is so.

@@ -75,8 +75,10 @@ pub(super) struct Host {
     pub false_alarm: Option<Time>,
     /// When Auto Scaling decided to take it away.
     pub asked_for: Option<Time>,
-    /// When the global timeout of its last action ends that action, at the earliest by what its daemon may know.
-    pub action_ends: Option<Time>,
+    /// Its last action: when it began, at the earliest by what its daemon may know, and its global timeout.
+    pub action: Option<(Time, Duration)>,
+    /// The shortest global timeout of its hook that its daemon has been told.
+    pub hook_told: Option<Duration>,
     /// It has begun a life with a journal that was not its last one, or with none.
     pub has_forgotten: bool,
     /// The message of its first action has come again. A daemon that has lost its journal dates any action by it.
@@ -140,7 +142,8 @@ impl Host {
             capacity: None,
             false_alarm: None,
             asked_for: None,
-            action_ends: None,
+            action: None,
+            hook_told: None,
             has_forgotten: false,
             has_old_message: false,
             is_astray: false,

@@ -328,6 +328,7 @@ impl Fleet {
     fn hand_in(&mut self, host: usize, now: Time, event: Event) {
         self.tell_of(now, host, || format!("<- {event:?}"));
         self.judge.hears(host, now, &event);
+        self.tell_hook(host, &event);
         if let Some(ledger) = &mut self.ledger {
             ledger.hears(&self.hosts[host].id, &event);
         }

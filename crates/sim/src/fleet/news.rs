@@ -43,7 +43,7 @@ impl Fleet {
             match (&happening, about) {
                 (Happening::TerminationRequested { .. }, Some(host)) => {
                     self.hosts[host].asked_for = Some(at);
-                    self.hosts[host].action_ends = None;
+                    self.hosts[host].action = None;
                     self.trouble_calls(host);
                     self.tell_lies(host);
                 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::invariant::Invariants;
 use crate::world::Happening;
-use machine::event::{ImdsReading, TargetState};
+use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Outcome;
 use machine::message::{Body, Message};
 use machine::{Event, Time};
@@ -37,7 +37,7 @@ const FORGETFUL_FLICKER: Duration = Duration::from_secs(68);
 /// For so long must `InService` be heard before a notice is taken back.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
 
-/// The same, where a message alone has told of it: IMDS may lag behind.
+/// Where a message alone has told of it, also so long after the message: IMDS may lag behind.
 const LAG: Duration = Duration::from_secs(60);
 
 /// A call that is refused so long after an action has begun was not sent too early.
@@ -74,8 +74,8 @@ pub(super) struct Each {
     pub forgetful: bool,
     /// Since when it is in service.
     pub served: Time,
-    /// For so long must its daemon hear that to believe it.
-    pub proof: Duration,
+    /// For so long after a message has told that it goes, its daemon need not believe that it is in service.
+    pub lag: Duration,
     /// Since when its daemon has heard nothing else.
     pub heard_since: Option<Time>,
     /// When its daemon last had reason to believe that.
@@ -88,6 +88,13 @@ pub(super) struct Each {
     pub hookless: bool,
     /// It has been told, by IMDS or by a message, that it goes.
     pub informed: bool,
+    /// When a message was the first to tell it so.
+    pub told: Time,
+    /// A heartbeat was not answered, and none has been since: it may have kept the action alive.
+    pub doubts: bool,
+    /// Its daemon has taken the action that waits for one that must have expired, by the heartbeats that were answered. When
+    /// it finds that the action waits, it does not know since when.
+    pub lost_track: bool,
     /// By so much its clock is ahead of AWS's.
     pub ahead: Duration,
     /// By so much it is behind.
@@ -104,7 +111,7 @@ impl Each {
     pub fn new(id: String, blocks: &[bool]) -> Self {
         let mut invariants = Invariants::default().with_transit(TRANSIT);
         invariants.stopped();
-        Each { id, invariants, said: Said::new(blocks), proof: WITHDRAWAL, ..Each::default() }
+        Each { id, invariants, said: Said::new(blocks), ..Each::default() }
     }
 
     /// What a machine is told.
@@ -112,8 +119,8 @@ impl Each {
         match event {
             Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))) => {
                 let since = *self.heard_since.get_or_insert(now);
-                if now >= since + self.proof {
-                    (self.believed, self.proof) = (now, WITHDRAWAL);
+                if now >= since + WITHDRAWAL && now >= self.told + self.lag {
+                    (self.believed, self.lag, self.informed) = (now, Duration::ZERO, false);
                 }
             }
             Event::Imds(ImdsReading::TargetState(state)) => {
@@ -125,7 +132,7 @@ impl Each {
                     Some(_) => true,
                 };
                 if tells {
-                    (self.informed, self.proof) = (true, WITHDRAWAL);
+                    (self.informed, self.lag) = (true, Duration::ZERO);
                 }
             }
             Event::Imds(ImdsReading::Silent { .. }) => self.heard_since = None,
@@ -135,7 +142,7 @@ impl Each {
                     Body::Instance(_) | Body::Test | Body::Unreadable(_) => false,
                 });
                 if tells && !self.informed {
-                    (self.informed, self.proof) = (true, LAG);
+                    (self.informed, self.lag, self.told) = (true, LAG, now);
                 }
             }
             Event::Started { journal: Some(journal) } => {
@@ -158,6 +165,10 @@ impl Each {
                     }
                 }
             }
+            Event::HeartbeatAnswered { result, .. } => match result {
+                Ok(()) => self.doubts = false,
+                Err(error) => self.doubts |= error.kind == CallErrorKind::Unanswered,
+            },
             _ => {}
         }
         if let Event::AgentAnswered { id, answer } = event {
@@ -185,7 +196,8 @@ impl Each {
 
     /// Auto Scaling has decided to take it away.
     pub fn goes(&mut self, at: Time) {
-        let unheard = self.believed <= self.served;
+        // What a message has told of before, and IMDS has not refuted for long enough, is this termination to its daemon.
+        let unheard = self.believed <= self.served.max(self.told);
         let least = if self.forgetful { FORGETFUL_FLICKER } else { FLICKER };
         let shortly = at.since(self.served.max(self.up)) < least;
         self.flickered = self.invariants.is_down() || shortly || unheard;

@@ -211,6 +211,7 @@ impl Judge {
             Report::DrainEnded { outcome, .. } => {
                 each.calls_made.ends();
                 each.over = now;
+                each.lost_track |= *outcome == Outcome::Overtaken && each.doubts && each.open.is_some();
                 match outcome {
                     Outcome::Drained => self.figures.drained += 1,
                     Outcome::Deadline => self.figures.deadline += 1,
@@ -282,7 +283,9 @@ impl Judge {
         let expires = matches!(happening, Happening::ActionExpired { .. });
         // Without its journal, a daemon does not know since when the action waits.
         let ends = matches!(happening, Happening::ActionExpired { global: true, .. });
-        if (ends && each.forgetful) || expires && (each.knows_nothing() || each.is_behind()) {
+        if (ends && (each.forgetful || each.lost_track))
+            || expires && (each.knows_nothing() || each.is_behind())
+        {
             each.invariants.refused(at);
         }
         if !(matches!(happening, Happening::MessageDeleted { .. }) && each.is_confused()) {
@@ -294,7 +297,10 @@ impl Judge {
                 each.hookless = false;
             }
             Happening::TerminationRequested { .. } => each.goes(at),
-            Happening::WaitBegan { expires, .. } => each.open = Some((at, expires.since(at))),
+            Happening::WaitBegan { expires, .. } => {
+                each.open = Some((at, expires.since(at)));
+                (each.doubts, each.lost_track) = (false, false);
+            }
             Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
             // It may come back.
             Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
