@@ -14,10 +14,10 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
 
-/// Between completions that did not work: a tenth of the heartbeat timeout at most, so that several fit into it.
+/// Between completions that did not work: a sixth of the heartbeat timeout at most, so that several fit into it.
 fn retry(timeout: Duration) -> Backoff {
     let (first, most) = (Duration::from_secs(1), Duration::from_secs(10));
-    Backoff { first, most: (timeout / 10).clamp(first, most) }
+    Backoff { first, most: (timeout / 6).clamp(first, most) }
 }
 
 /// The life of a completion.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::effect::{ActionName, Effect, EffectId};
 use crate::event::CallErrorKind;
-use crate::heartbeat::{self, QUICK_TRIES, SPACING};
+use crate::heartbeat::{self, QUICK_TRIES};
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};

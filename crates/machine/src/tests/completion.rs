@@ -142,7 +142,7 @@ fn throttled_backoff() {
     assert!((500..=1_000).contains(&gaps[0]), "{gaps:?}");
     assert!(gaps[5..].iter().all(|gap| (5_000..=10_000).contains(gap)), "{gaps:?}");
     let gaps = throttled(30);
-    assert!(gaps[5..].iter().all(|gap| (1_500..=3_000).contains(gap)), "{gaps:?}");
+    assert!(gaps[5..].iter().all(|gap| (2_500..=5_000).contains(gap)), "{gaps:?}");
 }
 
 #[test]
