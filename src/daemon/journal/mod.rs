@@ -249,6 +249,7 @@ mod tests {
                 known_at: time,
                 by: WaitSource::Message { sent: Some(time) },
                 last_beat: Some(time),
+                expected_at: None,
             },
             completion: Completion::Intended(intention),
         };

@@ -44,6 +44,8 @@ pub enum Wait {
         by: WaitSource,
         /// When the last heartbeat that succeeded was sent: the action's expiry counts from it.
         last_beat: Option<Time>,
+        /// Since when it was expected, where that is known: nothing of ours has kept it alive before.
+        expected_at: Option<Time>,
     },
 }
 
@@ -96,7 +98,12 @@ impl Wait {
 
     /// It waits, since then at the earliest.
     pub fn begin(&mut self, now: Time, since: Time, by: WaitSource) {
-        *self = Wait::Waiting { since, known_at: now, by, last_beat: None };
+        let expected_at = match *self {
+            Wait::Expected { since, .. } => Some(since),
+            Wait::Unexpected { .. } => Some(now),
+            Wait::Waiting { expected_at, .. } => expected_at,
+        };
+        *self = Wait::Waiting { since, known_at: now, by, last_beat: None, expected_at };
     }
 
     /// After what was taken for its end, a heartbeat that was sent at `beat` has found one that waits. Since when it waits is
@@ -106,7 +113,7 @@ impl Wait {
             Wait::Waiting { since: known, by, .. } if known == since => by,
             Wait::Waiting { .. } | Wait::Unexpected { .. } | Wait::Expected { .. } => WaitSource::Heartbeat,
         };
-        Wait::Waiting { since, known_at: now, by, last_beat: Some(beat) }
+        Wait::Waiting { since, known_at: now, by, last_beat: Some(beat), expected_at: None }
     }
 
     /// A message had told of it, and Auto Scaling confirms that the instance waits: what is refused from now on is refused
@@ -210,16 +217,25 @@ impl Wait {
 
     /// When it expires without another heartbeat.
     pub fn expires(&self, hook: &HookFacts) -> Option<Time> {
-        let Wait::Waiting { since, last_beat, .. } = self else { return None };
-        Some(heartbeat::expiry(hook, *since, *last_beat))
+        let Wait::Waiting { last_beat, .. } = self else { return None };
+        Some(heartbeat::expiry(hook, self.alive_since(hook)?, *last_beat))
     }
 
     /// After this no heartbeat helps. `None` for an action that had timed out before it was heard of: it is over, or it
     /// is not this one.
     pub fn global_deadline(&self, hook: &HookFacts) -> Option<Time> {
-        let Wait::Waiting { since, known_at, .. } = self else { return None };
-        let is_over = *since + hook.global_timeout <= *known_at;
-        (!is_over).then(|| heartbeat::global_deadline(hook, *since))
+        let Wait::Waiting { known_at, .. } = self else { return None };
+        let since = self.alive_since(hook)?;
+        let is_over = since + hook.global_timeout <= *known_at;
+        (!is_over).then(|| heartbeat::global_deadline(hook, since))
+    }
+
+    /// Since when it waits at the earliest, if it is alive: an old message may date it too early. What nothing has kept
+    /// alive cannot have waited for longer than its timeout.
+    fn alive_since(&self, hook: &HookFacts) -> Option<Time> {
+        let Wait::Waiting { since, expected_at, .. } = self else { return None };
+        let floor = expected_at.map(|at| at - hook.heartbeat_timeout);
+        Some(floor.unwrap_or_default().max(*since))
     }
 
     /// The clock was corrected: moves what was reckoned by it. When a message was sent is AWS's time.
@@ -232,13 +248,14 @@ impl Wait {
                 move_by(absent_at);
                 move_by(described_at);
             }
-            Wait::Waiting { since, known_at, by: source, last_beat } => {
+            Wait::Waiting { since, known_at, by: source, last_beat, expected_at } => {
                 let sent = if let WaitSource::Message { sent } = source { *sent } else { None };
                 if sent != Some(*since) {
                     *since = by.apply(*since).max(sent.unwrap_or_default());
                 }
                 *known_at = by.apply(*known_at);
                 move_by(last_beat);
+                move_by(expected_at);
             }
         }
     }
@@ -252,11 +269,12 @@ impl Wait {
                 described_at: None,
                 refuted: None,
             },
-            Wait::Waiting { since, known_at, by, last_beat } => Wait::Waiting {
+            Wait::Waiting { since, known_at, by, last_beat, expected_at } => Wait::Waiting {
                 since: since.min(now),
                 known_at: known_at.min(now),
                 by,
                 last_beat: last_beat.map(|sent| sent.min(now)),
+                expected_at: expected_at.map(|at| at.min(now)),
             },
         }
     }

@@ -265,6 +265,7 @@ impl From<ActionV1> for ActionRecord {
             known_at: since,
             by: if action.proven { WaitSource::Heartbeat } else { WaitSource::Message { sent: None } },
             last_beat: action.last_beat,
+            expected_at: None,
         };
         ActionRecord {
             group: action.group.map(|name| Group { name, by: GroupSource::Before }),

@@ -3,7 +3,7 @@
 use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
-use super::super::message::SpotAction;
+use super::super::message::{Body, SpotAction};
 use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
@@ -43,6 +43,27 @@ fn action_that_is_found_at_its_end() {
     }
     bench.beat(Ok(()));
     assert!(bench.completing().is_some());
+}
+
+/// A daemon that knows nothing from before hears of its action by a message of an hour ago: that of an earlier action, or of
+/// one that nothing has kept alive. What waits now has not waited for longer than its timeout, so there is time. (The global
+/// timeout was counted from the message, and work was cut off at once.)
+#[test]
+fn message_of_an_hour_ago() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now - secs(3000 - 30))))]);
+    let began = bench.now;
+    bench.reports(0, AgentState::Draining, 1);
+    bench.run(1);
+    assert!(bench.completing().is_none());
+    let deadline = bench.machine.status().deadline.expect("draining");
+    assert_eq!(
+        deadline,
+        began - secs(30) + secs(3000 - 60),
+        "a timeout before it was expected, and a margin"
+    );
 }
 
 /// EC2 takes the instance back sooner than it said, and then later. The agent hears of each time.
