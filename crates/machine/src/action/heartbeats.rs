@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Wait;
 use crate::effect::{ActionName, Effect, EffectId};
 use crate::event::CallErrorKind;
 use crate::heartbeat::{self, QUICK_TRIES};
@@ -58,24 +59,9 @@ impl Heartbeats {
         }
     }
 
-    /// The next one is due then at the latest.
-    pub fn due_by(&mut self, at: Time) {
-        self.attempts.next_at = self.attempts.next_at.min(at);
-    }
-
-    /// The first one is to be planned again.
-    pub fn unplan(&mut self) {
-        self.attempts.next_at = Time::default();
-    }
-
     /// When the next one is due.
     pub fn next_at(&self) -> Time {
         self.attempts.next_at
-    }
-
-    /// Whether none has been planned or tried yet.
-    pub fn is_unplanned(&self) -> bool {
-        self.attempts.next_at == Time::default()
     }
 
     /// Plans the next one after one that was sent then, or after the beginning of Wait.
@@ -85,6 +71,36 @@ impl Heartbeats {
             FirstBeat::AtOnce => turn.now,
             FirstBeat::Planned => next_at,
         });
+    }
+
+    /// Plans the first one of an action that is not known to wait.
+    pub fn plan_first(&mut self, wait: &Wait, timeout: Duration) {
+        if self.attempts.next_at == Time::default()
+            && let Wait::Expected { since, absent_at, .. } = wait
+        {
+            // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
+            let absent = absent_at.map(|at| at + heartbeat::probe_interval(timeout));
+            self.attempts.next_at = absent.unwrap_or(*since);
+        }
+    }
+
+    /// The timeout is known now: what was planned by another one, which may have been `assumed`, is planned anew.
+    pub fn plan_anew(&mut self, turn: &mut Turn, wait: &Wait, timeout: Duration, assumed: bool) {
+        match wait {
+            Wait::Waiting { since, last_beat, .. } => self.plan(turn, last_beat.unwrap_or(*since), timeout),
+            Wait::Unexpected { .. } | Wait::Expected { .. } if assumed => {
+                self.attempts.next_at = Time::default();
+            }
+            Wait::Unexpected { .. } | Wait::Expected { .. } => {
+                let at = turn.now + heartbeat::probe_interval(timeout);
+                self.attempts.next_at = self.attempts.next_at.min(at);
+            }
+        }
+    }
+
+    /// Whether the next one is due within the time that one try may take.
+    pub fn is_near(&self, turn: &mut Turn, timeout: Duration) -> bool {
+        turn.due(self.attempts.next_at - heartbeat::attempt_limit(timeout), Timer::Describe)
     }
 
     /// Plans the next one for then.

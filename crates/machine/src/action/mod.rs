@@ -27,7 +27,6 @@ use crate::report::{Call, Report};
 use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::time::Time;
-use crate::timer::Timer;
 use crate::turn::Turn;
 use completion::Completions;
 use heartbeats::Heartbeats;
@@ -275,7 +274,7 @@ impl Action {
             self.adopt(turn, hook::assume(settings, name));
         }
         if let Some(hook) = &self.names.hook {
-            self.plan_first_heartbeat(hook.heartbeat_timeout);
+            self.heartbeats.plan_first(&self.wait, hook.heartbeat_timeout);
         }
     }
 
@@ -285,8 +284,7 @@ impl Action {
         let Some(hook) = self.names.hook.as_ref().filter(|_| self.intention().is_none()) else {
             return false;
         };
-        let soon = self.heartbeats.next_at() - heartbeat::attempt_limit(hook.heartbeat_timeout);
-        hook.read || turn.due(soon, Timer::Describe)
+        hook.read || self.heartbeats.is_near(turn, hook.heartbeat_timeout)
     }
 
     fn intend(&mut self, turn: &mut Turn, situation: &mut Situation) {
@@ -304,16 +302,6 @@ impl Action {
     fn send_heartbeat(&mut self, turn: &mut Turn, timeout: Duration) {
         if self.names.group.is_some() {
             self.heartbeats.send(turn, self.names.action(), timeout);
-        }
-    }
-
-    fn plan_first_heartbeat(&mut self, timeout: Duration) {
-        if self.heartbeats.is_unplanned()
-            && let Wait::Expected { since, absent_at, .. } = self.wait
-        {
-            // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
-            let absent = absent_at.map(|at| at + heartbeat::probe_interval(timeout));
-            self.heartbeats.due_now(absent.unwrap_or(since));
         }
     }
 
@@ -524,18 +512,8 @@ impl Action {
             return;
         }
         turn.report(Report::HookChosen { hook: facts.clone() });
-        // A heartbeat that was planned by another timeout, or by none, is planned anew.
-        if self.names.hook.as_ref().is_some_and(|hook| !hook.read) && !self.wait.is_waiting() {
-            self.heartbeats.unplan();
-        }
-        match self.wait {
-            Wait::Waiting { since, last_beat, .. } => {
-                self.heartbeats.plan(turn, last_beat.unwrap_or(since), facts.heartbeat_timeout);
-            }
-            Wait::Unexpected { .. } | Wait::Expected { .. } => {
-                self.heartbeats.due_by(turn.now + heartbeat::probe_interval(facts.heartbeat_timeout));
-            }
-        }
+        let assumed = self.names.hook.as_ref().is_some_and(|hook| !hook.read);
+        self.heartbeats.plan_anew(turn, &self.wait, facts.heartbeat_timeout, assumed);
         self.names.hook = Some(facts);
     }
 
