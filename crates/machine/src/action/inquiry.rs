@@ -30,8 +30,8 @@ enum Weight {
 pub(super) struct Known {
     /// A heartbeat has succeeded by our names.
     pub proven: bool,
-    /// Our hook is one of the group's.
-    pub listed: bool,
+    /// Whether our hook is one of the group's, as far as that is known or will be.
+    pub listed: Option<bool>,
     /// Only a message says that it waits.
     pub hearsay: bool,
     /// A completion that may have taken effect.
@@ -90,9 +90,10 @@ impl Inquiry {
             (Standing::Waiting, Weight::Inconclusive) => Verdict::Waits,
             (Standing::Waiting, Weight::Conclusive) if known.hearsay && !known.proven => Verdict::Confirmed,
             // Our action is over; another hook's still waits.
-            (Standing::Waiting, Weight::Conclusive) if ours || known.listed => {
+            (Standing::Waiting, Weight::Conclusive) if ours || known.listed == Some(true) => {
                 Verdict::Over(Over::by(known.unanswered))
             }
+            (Standing::Waiting, Weight::Conclusive) if known.listed.is_none() => Verdict::Pending,
             (Standing::Waiting, Weight::Conclusive) => Verdict::WrongHook,
         }
     }

@@ -19,7 +19,7 @@ use crate::turn::{Attempts, Turn};
 /// Between questions that were not answered.
 const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
-/// After so many failures in a row, a question counts as one that will not be answered.
+/// After so many failures in a row, or a denial, a question counts as one that will not be answered.
 const BLIND_AFTER: u32 = 3;
 
 /// Which group the instance is in. A fresher fact replaces an older one of the same rank or a lower one: an instance can
@@ -150,10 +150,13 @@ impl Names {
         }
     }
 
-    /// Whether our hook is one of the group's.
-    pub fn is_listed(&self) -> bool {
-        let Lookup::Read(names) = &self.lookup else { return false };
-        self.hook.as_ref().is_some_and(|hook| names.contains(&hook.name))
+    /// Whether our hook is one of the group's. `None`: that has not been read, and may be yet.
+    pub fn is_listed(&self) -> Option<bool> {
+        match &self.lookup {
+            Lookup::Read(names) => Some(self.hook.as_ref().is_some_and(|hook| names.contains(&hook.name))),
+            Lookup::Unread if self.describe_hooks.failures < BLIND_AFTER => None,
+            Lookup::Unread | Lookup::Impossible(_) => Some(false),
+        }
     }
 
     /// The terminating hooks that were read, for people.
@@ -280,6 +283,7 @@ fn failed(attempts: &mut Attempts, turn: &mut Turn, call: Call, error: CallError
     attempts.failed(turn, DESCRIBE_RETRY);
     if error.kind == CallErrorKind::AccessDenied {
         attempts.next_at = turn.now + DENIED_RETRY;
+        attempts.failures = attempts.failures.max(BLIND_AFTER);
     }
     turn.call_failed(call, error, false);
 }

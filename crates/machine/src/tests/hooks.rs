@@ -136,6 +136,25 @@ fn named_hook_that_is_missing() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
+/// A heartbeat by the name of the configuration is refused although the instance waits, and reading the hooks fails once.
+/// Only once they are read is it known whether the name is wrong. (It was taken for wrong at once, and the next action of
+/// the drain expired.)
+#[test]
+fn named_hook_that_is_not_read_at_first() {
+    let mut bench = Bench::new(named());
+    bench.hooks = Some(Err(error(CallErrorKind::Unsent)));
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    bench.run(1);
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    bench.run(1);
+    assert_eq!(bench.reported(|report| matches!(report, Report::HookImpossible { .. })), 0);
+    bench.hooks = Some(Ok(vec![hook("others", 300)]));
+    bench.run(5);
+    assert_eq!(bench.reported(|report| matches!(report, Report::HookImpossible { .. })), 1);
+}
+
 /// The same, and the daemon may not read hooks: the first heartbeat goes by the timeout that is safe to assume.
 #[test]
 fn named_hook_that_cannot_be_read() {
