@@ -175,7 +175,7 @@ impl Machine {
                 let before = (self.served, self.notices.clone());
                 let queue = self.settings.queue;
                 self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, queue, reading);
-                if before != (self.served, self.notices.clone()) {
+                if (before.0, &before.1) != (self.served, &self.notices) {
                     self.journal.touch();
                 }
             }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::schedule::Due;
 use machine::effect::EffectId;
-use machine::event::{SpotNotice, TargetState};
+use machine::event::{ImdsReading, SpotNotice, TargetState};
 use machine::journal::Journal;
+use machine::notice::Category;
 use machine::settings::Settings;
 use machine::{Event, Machine, Time};
 
@@ -42,6 +43,10 @@ pub(super) struct Host {
     pub wake: Option<Due>,
     /// It is in service and idle: since then, polls that would hear so once more are skipped, until something happens.
     pub rests: Option<Time>,
+    /// The last poll that its daemon was told of changed nothing, and its machine has handled no other event since.
+    pub steady: bool,
+    /// The last poll since then, where it said the same once more: the machine handles it right before its next event.
+    pub skipped: Option<Time>,
     /// Where in each second it polls.
     pub phase: Duration,
     /// The last target state that the daemon has heard in this life.
@@ -125,6 +130,8 @@ impl Host {
             poll: 0,
             wake: None,
             rests: None,
+            steady: false,
+            skipped: None,
             phase,
             heard: None,
             denied: false,
@@ -194,6 +201,7 @@ impl Host {
         self.poll += 1;
         self.wake = None;
         self.rests = None;
+        (self.steady, self.skipped) = (false, None);
         self.heard = None;
         self.denied = false;
         self.canceled.clear();
@@ -226,6 +234,25 @@ impl Host {
         let idle = self.machine.as_ref().is_some_and(Machine::is_idle);
         let news = self.spot.is_some() || self.maintenance.is_some();
         idle && self.heard == Some(TargetState::InService) && !news
+    }
+
+    /// Whether the machine knows what IMDS says, and hearing it once more changes nothing: then the poll is skipped.
+    pub fn knows(&self, reading: &ImdsReading, now: Time) -> bool {
+        let ImdsReading::TargetState(Some(state)) = reading else { return false };
+        // After a freeze, a poll may come before a wake-up that is overdue.
+        let due = self.wake.is_some_and(|(at, _)| at <= now);
+        let same = self.steady && !due && self.heard.as_ref() == Some(state);
+        let withdraws = *state == TargetState::InService && self.may_withdraw();
+        same && !withdraws && !self.forgetful && self.spot.is_none()
+    }
+
+    /// Whether `InService`, once it has been heard for long enough, may withdraw a notice.
+    fn may_withdraw(&self) -> bool {
+        let writes = self.machine.as_ref().is_some_and(Machine::is_writing);
+        let Some(journal) = self.unwritten.as_ref().or(self.disk.as_ref()).filter(|_| !writes) else {
+            return true;
+        };
+        journal.notices.rows().iter().any(|row| Category::TargetState.covers(row.reason))
     }
 
     /// The last of the polls before `now` that it has skipped.

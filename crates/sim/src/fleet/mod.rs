@@ -297,6 +297,8 @@ impl Fleet {
     }
 
     fn wake(&mut self, host: usize) {
+        // Before the plan is cleared: the machine must not plan this wake-up again for a poll of the past.
+        self.catch_up(host);
         self.hosts[host].wake = None;
         let due = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
         match due {
@@ -333,9 +335,14 @@ impl Fleet {
             ledger.hears(&self.hosts[host].id, &event);
         }
         let clock = self.hosts[host].clock(now);
-        let Host { machine: Some(machine), reference, life, .. } = &mut self.hosts[host] else { return };
+        let Host { machine: Some(machine), reference, life, steady, .. } = &mut self.hosts[host] else {
+            return;
+        };
         reference.hears(clock, &event);
+        *steady &= matches!(event, Event::Imds(_));
+        let before = machine.next_wake();
         let output = machine.handle(clock, event);
+        *steady &= output.effects.is_empty() && output.reports.is_empty() && before == machine.next_wake();
         let wake = machine.next_wake().map(|(at, _)| at);
         for complaint in reference.decides(clock, &output, wake) {
             self.judge.complains(host, now, &complaint);
@@ -372,8 +379,14 @@ impl Fleet {
         self.hosts[host].wake = Some(self.at(at, Step::Wake { host, life }));
     }
 
+    /// Plans the next poll, and has the machine hear it even where it says the same as the last one.
     fn plan_poll(&mut self, host: usize, at: Time) {
         self.catch_up(host);
+        self.hosts[host].steady = false;
+        self.poll_at(host, at);
+    }
+
+    fn poll_at(&mut self, host: usize, at: Time) {
         self.hosts[host].poll += 1;
         self.hosts[host].rests = None;
         let poll = self.hosts[host].poll;

@@ -26,6 +26,17 @@ impl Fleet {
         }
         let reading = self.reading(host);
         let silent = self.now < self.hosts[host].imds_silent_until;
+        if self.hosts[host].knows(&reading, self.now) {
+            self.hosts[host].skipped = Some(self.now);
+        } else {
+            self.hear(host, reading, silent);
+        }
+        self.plan_next_poll(host, silent);
+    }
+
+    /// Hands in all that IMDS tells in one poll.
+    fn hear(&mut self, host: usize, reading: ImdsReading, silent: bool) {
+        self.catch_up(host);
         if let ImdsReading::TargetState(heard) = &reading {
             self.hosts[host].heard.clone_from(heard);
             self.hosts[host].denied = heard.is_none();
@@ -37,6 +48,7 @@ impl Fleet {
         if silent || self.hosts[host].forgetful {
             self.judge.deaf(host, self.now, self.hosts[host].is_draining());
         }
+        self.hosts[host].steady = true;
         self.feed(host, Event::Imds(reading));
         if let Some(spot) = self.hosts[host].spot.filter(|_| !silent) {
             self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
@@ -44,6 +56,9 @@ impl Fleet {
         if !silent {
             self.tell_news(host);
         }
+    }
+
+    fn plan_next_poll(&mut self, host: usize, silent: bool) {
         let dull = !silent && self.has_no_news(host);
         if dull && self.hosts[host].is_idle() {
             self.hosts[host].rests = Some(self.now);
@@ -58,7 +73,7 @@ impl Fleet {
         if silent {
             next = next.min(self.hosts[host].next_poll(self.hosts[host].imds_silent_until, POLL));
         }
-        self.plan_poll(host, next);
+        self.poll_at(host, next);
     }
 
     /// What IMDS says of interruptions and maintenance, where a run has anything that it could contradict.
@@ -75,8 +90,13 @@ impl Fleet {
         }
     }
 
-    /// Makes up for the last of the polls that a daemon at rest has skipped.
+    /// Makes up for the last of the polls that were skipped.
     pub(super) fn catch_up(&mut self, host: usize) {
+        if let Some(at) = self.hosts[host].skipped.take() {
+            let heard = self.hosts[host].heard.clone();
+            self.hand_in(host, at, Event::Imds(ImdsReading::TargetState(heard)));
+            debug_assert!(self.hosts[host].steady, "a skipped poll of {} had news", self.hosts[host].id);
+        }
         if let Some(at) = self.hosts[host].last_skipped(self.now) {
             self.hosts[host].rests = Some(at);
             self.hand_in(host, at, Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))));

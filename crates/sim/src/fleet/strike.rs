@@ -209,6 +209,7 @@ impl Fleet {
     }
 
     pub(super) fn kill(&mut self, host: usize) {
+        self.catch_up(host);
         self.tell(host, || "the daemon is killed".to_owned());
         self.hosts[host].stop();
         self.judge.killed(host);
