@@ -47,14 +47,20 @@ fn drain_at_wait_does_not_hold_back_a_spot_interruption() {
 
 #[test]
 fn drain_at_wait_where_no_hook_can_be_read() {
-    let mut bench = Bench::new(Settings { drain_at: DrainAt::Wait, queue: false, ..settings() });
-    bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
-    bench.target(TargetState::InService);
-    bench.run(1);
-    bench.target(TargetState::Terminated);
-    assert!(bench.orders(0).is_empty());
-    bench.run(180);
-    assert_eq!(bench.orders(0).len(), 1, "Wait will never be known: better early than never");
+    let told_after = |kind| {
+        let mut bench = Bench::new(Settings { drain_at: DrainAt::Wait, queue: false, ..settings() });
+        bench.hooks = Some(Err(error(kind)));
+        bench.target(TargetState::InService);
+        bench.run(1);
+        bench.target(TargetState::Terminated);
+        let noticed = bench.now;
+        bench.run(180);
+        let told = bench.times(|effect| matches!(effect, Effect::AskAgent { .. }));
+        told.first().map(|told| told.since(noticed).as_secs())
+    };
+    // Wait will never be known: better early than never.
+    assert_eq!(told_after(CallErrorKind::AccessDenied), Some(0));
+    assert!(told_after(CallErrorKind::Unanswered).is_some_and(|seconds| (1..=20).contains(&seconds)));
 }
 
 #[test]
