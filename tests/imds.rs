@@ -17,7 +17,7 @@ const STATE_LINE: &str = "GET /latest/meta-data/autoscaling/target-lifecycle-sta
 
 fn imds_with(url: &str, total_limit: Duration) -> Imds {
     let settings = Settings { endpoint: url.to_owned(), total_limit, ..Settings::default() };
-    Imds::new(settings, Clock::start(None)).expect("a client")
+    Imds::new(settings, Clock::start(None))
 }
 
 fn imds(url: &str) -> Imds {
@@ -113,7 +113,7 @@ async fn token_is_replaced_before_it_expires() {
     // Six hours pass in about two tenths of a second.
     let clock = Clock::start(Some(Scale { epoch: now, speed: 100_000 }));
     let settings = Settings { endpoint: server.url.clone(), ..Settings::default() };
-    let mut imds = Imds::new(settings, clock).expect("a client");
+    let mut imds = Imds::new(settings, clock);
     while server.lines().iter().filter(|line| *line == TOKEN_LINE).count() < 2 {
         imds.target_state().await.expect("an answer");
     }
@@ -198,9 +198,31 @@ async fn connections_that_fail() {
 async fn switched_off() {
     let server = server(|_| ok("InService")).await;
     let settings = Settings { endpoint: server.url.clone(), switched_off: true, ..Settings::default() };
-    let mut imds = Imds::new(settings, Clock::start(None)).expect("a client");
+    let mut imds = Imds::new(settings, Clock::start(None));
     assert!(matches!(imds.target_state().await, Err(ImdsError::SwitchedOff)));
     assert_eq!(server.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn endpoints_that_are_none() {
+    for endpoint in ["", "169.254.169.254", "https://169.254.169.254", "http://", "http://a b"] {
+        let error = imds(endpoint).target_state().await.expect_err("there is nothing to ask");
+        assert!(matches!(error, ImdsError::Endpoint { .. }), "{endpoint}: {error}");
+        assert!(error.to_string().contains("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn endpoint_with_a_path() {
+    let server = Server::start(|request| match request.line() {
+        "PUT /imds/latest/api/token" => ok("T0K3N"),
+        "GET /imds/latest/meta-data/autoscaling/target-lifecycle-state" => ok("InService"),
+        other => panic!("{other}"),
+    })
+    .await;
+    let mut imds = imds(&format!("{}/imds/", server.url));
+    assert_eq!(imds.target_state().await.expect("an answer"), Some(TargetState::InService));
+    assert_eq!(server.requests()[0].header("host"), server.url.strip_prefix("http://"));
 }
 
 /// A source on a fast clock, and the readings that it sends.
@@ -208,7 +230,7 @@ fn source(url: &str, polls: Polls) -> mpsc::Receiver<ImdsReading> {
     let clock = Clock::start(Some(Scale { epoch: Clock::start(None).now(), speed: 1000 }));
     let settings = Settings { endpoint: url.to_owned(), ..Settings::default() };
     let (sender, receiver) = mpsc::channel(1);
-    let imds = Imds::new(settings, clock).expect("a client");
+    let imds = Imds::new(settings, clock);
     tokio::spawn(poll(imds, clock, polls, sender, None));
     receiver
 }
@@ -285,5 +307,5 @@ async fn source_ends_with_its_reader() {
     let settings = Settings { endpoint: server.url.clone(), ..Settings::default() };
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
-    poll(Imds::new(settings, clock).expect("a client"), clock, Polls::default(), sender, None).await;
+    poll(Imds::new(settings, clock), clock, Polls::default(), sender, None).await;
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Builder;
-use reqwest::Url;
+use url::Url;
 
-use super::connection::{Answer, Connection, SendError, Target};
 use super::token;
 use crate::config::Method;
 use crate::config::User;
-use crate::http::ReadError;
+use crate::http::connection::{Answer, Connection, SendError, Target};
+use crate::http::{ReadError, host};
 use formats::agent as document;
 use formats::text;
 use machine::effect::{AgentRequest, DrainOrder};
@@ -21,6 +21,9 @@ use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest answer that is read.
 const ANSWER_MAX: usize = 64 * 1024;
+
+/// How long a connection may take, the resolution of a name included.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an agent is asked to hold a status request, in seconds.
 pub const PREFER_WAIT_MAX_S: u64 = 20;
@@ -121,7 +124,7 @@ impl Agent {
         let target = socket.unwrap_or_else(|| {
             Target::tcp(drain.host_str().unwrap_or_default(), drain.port_or_known_default().unwrap_or(80))
         });
-        let connection = Connection::new(target);
+        let connection = Connection::new(target, CONNECT_LIMIT);
         Ok(Agent { connection, drain, status, method, drain_blocks, token_file, ignored: Mutex::new(None) })
     }
 
@@ -178,8 +181,6 @@ impl Agent {
     }
 
     fn request(&self, method: &str, url: &Url) -> Asked {
-        let host = url.host_str().unwrap_or_default();
-        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let path =
             url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         let told = match self.connection.target() {
@@ -188,7 +189,7 @@ impl Agent {
         };
         Asked {
             told,
-            built: Request::builder().method(method).uri(path).header(HOST, host),
+            built: Request::builder().method(method).uri(path).header(HOST, host(url)),
             body: String::new(),
         }
     }

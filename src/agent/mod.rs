@@ -1,9 +1,8 @@
 //! Ways to reach an agent. Each turns what comes back into the machine's words, and never fails.
 //!
-//! - [`http`]: the agent protocol, over TCP or a Unix socket; `connection`: one request at a time, none written twice.
+//! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - `token`: the bearer token's file.
 
-mod connection;
 pub mod http;
 mod token;
 

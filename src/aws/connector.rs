@@ -22,8 +22,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy;
-use reqwest::Url;
 use tokio::sync::OnceCell;
+use url::Url;
 
 use super::local::{PlainHttp, PlainHttpRefused};
 use super::proxy::{self, Proxy};

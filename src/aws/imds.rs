@@ -1,13 +1,15 @@
 //! The instance metadata service, version 2 only. Every question is asked once.
 
 use std::env;
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Body, Client, Method, Response, StatusCode};
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use url::Url;
 
 use crate::clock::Clock;
+use crate::http::connection::{ConnectError, Connection, SendError, Target};
 use crate::http::{self, ReadError};
 use formats::imds::{self as answer, Unexpected};
 use formats::text;
@@ -74,11 +76,11 @@ pub enum ImdsError {
     /// The environment forbids it.
     #[error("IMDS is not asked: AWS_EC2_METADATA_DISABLED is true")]
     SwitchedOff,
-    /// The client cannot be built. Never seen.
-    #[error("no HTTP client for IMDS: {why}")]
-    Client {
-        /// Why.
-        why: String,
+    /// The environment names an endpoint that cannot be one.
+    #[error("{endpoint:?} is not of the form http://HOST:PORT; check AWS_EC2_METADATA_SERVICE_ENDPOINT")]
+    Endpoint {
+        /// The endpoint.
+        endpoint: String,
     },
     /// Nothing is listening there.
     #[error("{tried}: connection refused; is this an EC2 instance?")]
@@ -141,7 +143,7 @@ impl ImdsError {
     pub fn concerns_all_paths(&self) -> bool {
         match self {
             ImdsError::SwitchedOff
-            | ImdsError::Client { .. }
+            | ImdsError::Endpoint { .. }
             | ImdsError::Refused { .. }
             | ImdsError::TimedOut { .. }
             | ImdsError::Broken { .. }
@@ -166,10 +168,38 @@ pub struct Identity {
 /// A client that keeps one connection and one token.
 #[derive(Debug, Clone)]
 pub struct Imds {
-    http: Client,
+    /// `None` where the settings' endpoint cannot be one.
+    endpoint: Option<Arc<Endpoint>>,
     settings: Settings,
     clock: Clock,
     token: Option<Token>,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    connection: Connection,
+    host: String,
+    /// The path that all others are under, without a slash at its end.
+    base: String,
+}
+
+impl Endpoint {
+    fn new(settings: &Settings) -> Option<Self> {
+        let url = Url::parse(&settings.endpoint).ok().filter(|url| url.scheme() == "http")?;
+        let target = Target::tcp(url.host_str()?, url.port_or_known_default()?);
+        let connection = Connection::new(target, settings.connect_limit);
+        Some(Endpoint {
+            connection,
+            host: http::host(&url),
+            base: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// An answer of IMDS. The body is read only where it is of use: of 200, and of 404 to keep the connection.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -180,10 +210,8 @@ struct Token {
 
 impl Imds {
     /// A client. It asks nothing yet. The clock says when a token has to be replaced.
-    pub fn new(settings: Settings, clock: Clock) -> Result<Self, ImdsError> {
-        let builder = http::client().connect_timeout(settings.connect_limit).timeout(settings.total_limit);
-        let http = builder.build().map_err(|error| ImdsError::Client { why: http::why(&error) })?;
-        Ok(Imds { http, settings, clock, token: None })
+    pub fn new(settings: Settings, clock: Clock) -> Self {
+        Imds { endpoint: Endpoint::new(&settings).map(Arc::new), settings, clock, token: None }
     }
 
     /// Who this instance is.
@@ -231,8 +259,7 @@ impl Imds {
         path: &str,
         parse: impl Fn(&str) -> Result<T, Unexpected>,
     ) -> Result<Option<T>, ImdsError> {
-        let Some(response) = self.ask(path).await? else { return Ok(None) };
-        let body = self.body(&Method::GET, path, response).await?;
+        let Some(body) = self.ask(path).await? else { return Ok(None) };
         let parsed = match std::str::from_utf8(&body) {
             Ok(text) => parse(text),
             Err(_) => Err(Unexpected { expected: "text in UTF-8", got: text::quote(&body) }),
@@ -243,36 +270,31 @@ impl Imds {
     }
 
     /// Asks for a path with a token that is good, and once more with a new one if IMDS does not think so.
-    async fn ask(&mut self, path: &str) -> Result<Option<Response>, ImdsError> {
+    async fn ask(&mut self, path: &str) -> Result<Option<Vec<u8>>, ImdsError> {
         let known = self.token.take().filter(|token| self.clock.now() < token.replace_at);
         let token = match known {
             Some(token) => token,
             None => self.new_token().await?,
         };
-        let sent = self.send(path, &token).await;
+        let sent = self.get(path, &token).await;
         self.token = Some(token);
-        let mut response = sent?;
-        if response.status() == StatusCode::UNAUTHORIZED {
+        let mut answer = sent?;
+        if answer.status == StatusCode::UNAUTHORIZED {
             self.token = None;
             let token = self.new_token().await?;
-            let sent = self.send(path, &token).await;
+            let sent = self.get(path, &token).await;
             self.token = Some(token);
-            response = sent?;
+            answer = sent?;
         }
-        match response.status() {
-            StatusCode::OK => Ok(Some(response)),
-            StatusCode::NOT_FOUND => {
-                // Read, so that the connection is kept; what it says does not matter.
-                self.body(&Method::GET, path, response).await?;
-                Ok(None)
-            }
+        match answer.status {
+            StatusCode::OK => Ok(Some(answer.body)),
+            StatusCode::NOT_FOUND => Ok(None),
             status => Err(self.refusal(&Method::GET, path, status)),
         }
     }
 
-    async fn send(&self, path: &str, token: &Token) -> Result<Response, ImdsError> {
-        let request = self.http.get(self.url(path)).header(TOKEN_HEADER, &token.header);
-        request.send().await.map_err(|error| self.failure(&Method::GET, path, &error))
+    async fn get(&self, path: &str, token: &Token) -> Result<Answer, ImdsError> {
+        self.send(&Method::GET, path, TOKEN_HEADER, token.header.clone()).await
     }
 
     async fn new_token(&self) -> Result<Token, ImdsError> {
@@ -282,12 +304,11 @@ impl Imds {
         let put = Method::PUT;
         // The token's life is counted from before it was asked for.
         let replace_at = self.clock.now() + (TOKEN_TTL - TOKEN_MARGIN);
-        let request = self.http.put(self.url(TOKEN_PATH)).header(TTL_HEADER, TOKEN_TTL.as_secs());
-        let response = request.send().await.map_err(|error| self.failure(&put, TOKEN_PATH, &error))?;
-        if response.status() != StatusCode::OK {
-            return Err(self.refusal(&put, TOKEN_PATH, response.status()));
+        let ttl = HeaderValue::from(TOKEN_TTL.as_secs());
+        let Answer { status, body } = self.send(&put, TOKEN_PATH, TTL_HEADER, ttl).await?;
+        if status != StatusCode::OK {
+            return Err(self.refusal(&put, TOKEN_PATH, status));
         }
-        let body = self.body(&put, TOKEN_PATH, response).await?;
         let visible = (1..=TOKEN_MAX).contains(&body.len()) && body.iter().all(u8::is_ascii_graphic);
         match HeaderValue::from_bytes(&body) {
             Ok(mut header) if visible => {
@@ -304,11 +325,36 @@ impl Imds {
         }
     }
 
-    async fn body(&self, method: &Method, path: &str, response: Response) -> Result<Vec<u8>, ImdsError> {
-        http::read_capped(&mut Body::from(response), ANSWER_MAX).await.map_err(|error| match error {
-            ReadError::TooLong { .. } => ImdsError::TooLong { tried: self.tried(method, path) },
-            ReadError::Broken(error) => self.failure(method, path, &error),
-        })
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        name: HeaderName,
+        value: HeaderValue,
+    ) -> Result<Answer, ImdsError> {
+        let tried = || self.tried(method, path);
+        let Some(Endpoint { connection, host, base }) = self.endpoint.as_deref() else {
+            return Err(ImdsError::Endpoint { endpoint: self.settings.endpoint.clone() });
+        };
+        let request = Request::builder().method(method).uri(format!("{base}{path}")).header(HOST, host);
+        let request = request.header(name, value).body(String::new());
+        let request =
+            request.map_err(|error| ImdsError::Broken { tried: tried(), why: error.to_string() })?;
+        let exchange = async {
+            let answer = connection.send(request).await.map_err(|error| failure(tried(), error))?;
+            let status = answer.status;
+            let body = match status {
+                StatusCode::OK | StatusCode::NOT_FOUND => answer.read_capped(ANSWER_MAX).await,
+                _ => Ok(Vec::new()),
+            };
+            let body = body.map_err(|error| match error {
+                ReadError::TooLong { .. } => ImdsError::TooLong { tried: tried() },
+                ReadError::Broken(error) => failure(tried(), error.into()),
+            })?;
+            Ok(Answer { status, body })
+        };
+        let in_time = tokio::time::timeout(self.settings.total_limit, exchange).await;
+        in_time.unwrap_or_else(|_| Err(ImdsError::TimedOut { tried: tried() }))
     }
 
     fn refusal(&self, method: &Method, path: &str, status: StatusCode) -> ImdsError {
@@ -320,22 +366,15 @@ impl Imds {
         }
     }
 
-    fn failure(&self, method: &Method, path: &str, error: &reqwest::Error) -> ImdsError {
-        let tried = self.tried(method, path);
-        if error.is_timeout() {
-            return ImdsError::TimedOut { tried };
-        }
-        match http::io_kind(error) {
-            Some(io::ErrorKind::ConnectionRefused) => ImdsError::Refused { tried },
-            _ => ImdsError::Broken { tried, why: http::why(error) },
-        }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.settings.endpoint.trim_end_matches('/'))
-    }
-
     fn tried(&self, method: &Method, path: &str) -> String {
-        format!("{method} {}", self.url(path))
+        format!("{method} {}{path}", self.settings.endpoint.trim_end_matches('/'))
+    }
+}
+
+fn failure(tried: String, error: SendError) -> ImdsError {
+    match error {
+        SendError::Connect(ConnectError::Refused { .. }) => ImdsError::Refused { tried },
+        SendError::Connect(ConnectError::TimedOut { .. }) => ImdsError::TimedOut { tried },
+        SendError::Connect(_) | SendError::Broken(_) => ImdsError::Broken { tried, why: error.to_string() },
     }
 }

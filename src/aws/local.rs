@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
-use reqwest::Url;
+use url::Url;
 
 /// Whether an address is loopback, link-local, or of the instance's own services: IMDS and the credentials of
 /// containers are at `fd00:ec2::/32` over IPv6.

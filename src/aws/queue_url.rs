@@ -2,7 +2,7 @@
 //!
 //! The SDK ignores the host of a queue's URL. The SDKs for Java, JavaScript, Ruby and PHP use it.
 
-use reqwest::Url;
+use url::Url;
 
 /// What a queue's URL says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -120,7 +120,7 @@ impl Address {
     /// The host of a URL, without brackets, where it is not this machine.
     pub fn remote_host(&self) -> Option<String> {
         let Address::Url(url) = self else { return None };
-        let url = reqwest::Url::parse(url).ok()?;
+        let url = url::Url::parse(url).ok()?;
         let host = url.host_str()?.trim_matches(['[', ']']);
         let is_loopback =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());

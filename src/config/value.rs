@@ -165,7 +165,7 @@ impl Kind {
 
 /// Checks an agent's URL and gives it back without a slash at its end, so that a path can be appended.
 fn agent_url(text: &str) -> Result<String, &'static str> {
-    let url = reqwest::Url::parse(text).map_err(|_| "it is not a URL")?;
+    let url = url::Url::parse(text).map_err(|_| "it is not a URL")?;
     match url.scheme() {
         "http" => {}
         "https" => {
@@ -187,7 +187,7 @@ fn agent_url(text: &str) -> Result<String, &'static str> {
 
 /// Whether the URL's path looks like `/account/name`, or like LocalStack's `/queue/region/account/name`.
 fn is_queue_url(text: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(text) else { return false };
+    let Ok(url) = url::Url::parse(text) else { return false };
     let parts: Vec<&str> = url.path().trim_start_matches('/').split('/').collect();
     let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     matches!(url.scheme(), "http" | "https")
@@ -203,7 +203,7 @@ fn is_queue_url(text: &str) -> bool {
 /// Each is a host as a URL has it, without scheme, port and path.
 fn hosts(text: &str) -> Option<Vec<String>> {
     let host = |host: &str| {
-        let url = reqwest::Url::parse(&format!("http://{host}/")).ok()?;
+        let url = url::Url::parse(&format!("http://{host}/")).ok()?;
         let is_host = url.host_str().is_some_and(|found| found.eq_ignore_ascii_case(host));
         is_host.then(|| host.to_owned())
     };

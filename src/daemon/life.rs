@@ -241,7 +241,7 @@ impl<'a> Life<'a> {
 
     /// Has an effect performed, or gives one up.
     fn perform(&mut self, effect: Effect) {
-        tracing::trace!(?effect, "perform");
+        tracing::debug!(?effect, "perform");
         self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
     }
 

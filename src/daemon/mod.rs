@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::agent::{Agent, EndpointError};
 use crate::aws::clients::KeptClients;
-use crate::aws::imds::{Identity, Imds, ImdsError};
+use crate::aws::imds::{Identity, Imds};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::source::imds::{self, Polls};
@@ -67,9 +67,6 @@ pub enum RunError {
     /// The configuration names an agent that cannot be one.
     #[error(transparent)]
     Agent(#[from] EndpointError),
-    /// No client for the metadata service can be built.
-    #[error(transparent)]
-    Imds(#[from] ImdsError),
     /// Another daemon serves this instance.
     #[error(transparent)]
     Control(ControlError),
@@ -87,7 +84,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         tracing::warn!("{warning}");
     }
     let clock = Clock::start(config.simulation.clock);
-    let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock)?;
+    let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock);
     let (mut requests, _control) = control(&config).await?;
     let mut notify = Notify::from_env();
     notify.alive();

@@ -11,12 +11,9 @@ const NOT_HEARD: &str = "no notice can reach the daemon: fix that, or set queue.
 
 /// Asks for all that the daemon needs of it. The id is empty where it is unknown.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
-    let found = match Imds::new(Settings::from_env(), clock) {
-        Ok(mut imds) => imds.identity().await.map(|identity| (imds, identity)),
-        Err(error) => Err(error),
-    };
-    match found {
-        Ok((mut imds, identity)) => {
+    let mut imds = Imds::new(Settings::from_env(), clock);
+    match imds.identity().await {
+        Ok(identity) => {
             let part = answered(config, &mut imds, &identity).await;
             (part, identity)
         }

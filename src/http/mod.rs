@@ -1,5 +1,8 @@
-//! Plain HTTP on reqwest, as IMDS is asked: no proxy, no redirects, no retries. Capped answers, of agents too, which are
-//! reached by `agent::connection`.
+//! Plain HTTP, as agents and IMDS are asked: no proxy, no redirects, no retries. Capped answers, and errors in a line.
+//!
+//! - [`connection`]: one request at a time, none written twice.
+
+pub(crate) mod connection;
 
 use std::error::Error;
 use std::io;
@@ -7,7 +10,7 @@ use std::iter::successors;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes};
-use reqwest::ClientBuilder;
+use url::Url;
 
 use formats::text::printable;
 
@@ -28,14 +31,10 @@ pub(crate) enum ReadError<E: Error + 'static> {
     Broken(E),
 }
 
-/// A client that sends each request once, to where it was told to, on at most one idle connection.
-pub(crate) fn client() -> ClientBuilder {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .http1_only()
-        .pool_max_idle_per_host(1)
+/// The `Host` header of a request to a URL.
+pub(crate) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Reads a body to its end, or up to `max` bytes.
@@ -68,15 +67,6 @@ pub(crate) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
 /// The first I/O error among the causes of an error.
 pub(crate) fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     find::<io::Error>(error).map(io::Error::kind)
-}
-
-/// An error with its causes, without the URL, which the caller adds.
-pub(crate) fn why(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    // reqwest's own first line says no more than "error sending request for url (…)".
-    error.source().map_or_else(|| error.to_string(), causes)
 }
 
 /// An error and its causes, in a line.

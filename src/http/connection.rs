@@ -1,5 +1,5 @@
-//! Connects to an agent, over TCP or a Unix socket, and sends one request at a time. A connection is kept for the next
-//! request; no request is ever written twice.
+//! Connects to an agent or to IMDS, over TCP or a Unix socket, and sends one request at a time. A connection is kept for
+//! the next request; no request is ever written twice.
 
 use std::fmt;
 use std::io;
@@ -16,16 +16,13 @@ use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
+use super::{ReadError, causes, read_capped};
 use crate::config::user::{ROOT, UNMAPPED, User};
-use crate::http::{self, ReadError, causes};
-
-/// How long a connection may take, the resolution of a name included.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The addresses of a host that are tried.
 const ADDRESSES_MAX: usize = 4;
 
-/// Where an agent listens.
+/// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A host and a port. `localhost` is 127.0.0.1 and is never resolved.
@@ -177,17 +174,18 @@ pub enum SendError {
     Broken(#[from] hyper::Error),
 }
 
-/// What reaches one agent.
+/// What reaches one server.
 #[derive(Debug)]
 pub struct Connection {
     target: Target,
+    connect_limit: Duration,
     kept: Mutex<Option<SendRequest<String>>>,
 }
 
 impl Connection {
-    /// A connection that is made with the first request.
-    pub fn new(target: Target) -> Self {
-        Connection { target, kept: Mutex::new(None) }
+    /// A connection that is made with the first request, within this limit. The limit includes the resolution of a name.
+    pub fn new(target: Target, connect_limit: Duration) -> Self {
+        Connection { target, connect_limit, kept: Mutex::new(None) }
     }
 
     /// Where it goes.
@@ -203,7 +201,7 @@ impl Connection {
         {
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(Answer::new(self, sender, response)),
-                // The agent had closed the connection, and nothing was written to it.
+                // The server had closed the connection, and nothing was written to it.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(error.into_error().into()),
@@ -216,11 +214,11 @@ impl Connection {
     }
 
     async fn connect(&self) -> Result<SendRequest<String>, SendError> {
-        let at = &self.target;
+        let (at, limit) = (&self.target, self.connect_limit);
         let connecting = async {
             match at {
                 Target::Tcp { host, port } => {
-                    let stream = connect_tcp(at, host, *port).await?;
+                    let stream = connect_tcp(at, host, *port, limit).await?;
                     Ok(handshake(stream).await?)
                 }
                 Target::Unix { path, user } => {
@@ -233,27 +231,29 @@ impl Connection {
                 }
             }
         };
-        let in_time = tokio::time::timeout(CONNECT_LIMIT, connecting).await;
-        in_time.unwrap_or_else(|_| {
-            Err(ConnectError::TimedOut { at: at.to_string(), limit: CONNECT_LIMIT }.into())
-        })
+        let in_time = tokio::time::timeout(limit, connecting).await;
+        in_time.unwrap_or_else(|_| Err(ConnectError::TimedOut { at: at.to_string(), limit }.into()))
     }
 }
 
-async fn connect_tcp(at: &Target, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+async fn connect_tcp(at: &Target, host: &str, port: u16, limit: Duration) -> Result<TcpStream, ConnectError> {
     let unresolved = |source| ConnectError::Resolve { at: at.to_string(), source };
     let addresses: Vec<SocketAddr> =
         lookup_host((host, port)).await.map_err(unresolved)?.take(ADDRESSES_MAX).collect();
     let none = || unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    connect_first(at, &addresses).await.map_err(|failed| failed.unwrap_or_else(none))
+    connect_first(at, &addresses, limit).await.map_err(|failed| failed.unwrap_or_else(none))
 }
 
 /// The first connection that is made. Each address has an equal share of the time: one that swallows packets leaves the
 /// others theirs.
-async fn connect_first(at: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Option<ConnectError>> {
+async fn connect_first(
+    at: &Target,
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> Result<TcpStream, Option<ConnectError>> {
     let mut failed = None;
     for address in addresses {
-        let limit = CONNECT_LIMIT / addresses.len() as u32;
+        let limit = limit / addresses.len() as u32;
         let error = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // Otherwise an acknowledgment may be waited for. A socket that refuses this works all the same.
@@ -290,7 +290,7 @@ where
     S: Send + 'static,
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with its sender, or with the agent; an error is also the answer's.
+    // Ends with its sender, or with the server; an error is also the answer's.
     tokio::spawn(async move {
         let _ = connection.await;
     });
@@ -317,7 +317,7 @@ impl<'a> Answer<'a> {
 
     /// Reads the body to its end, or up to `max` bytes, and keeps the connection for the next request.
     pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError<hyper::Error>> {
-        let read = http::read_capped(&mut self.body, max).await?;
+        let read = read_capped(&mut self.body, max).await?;
         self.keep();
         Ok(read)
     }
@@ -354,7 +354,8 @@ mod tests {
         let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let addresses = [swallows, agent.local_addr().expect("bound")];
         let at = Target::tcp("worker.internal", 8080);
-        let connecting = tokio::time::timeout(CONNECT_LIMIT, connect_first(&at, &addresses));
+        let limit = Duration::from_secs(5);
+        let connecting = tokio::time::timeout(limit, connect_first(&at, &addresses, limit));
         let stream = connecting.await.expect("in time").expect("connected");
         assert_eq!(stream.peer_addr().expect("connected"), addresses[1]);
     }
