@@ -1,7 +1,5 @@
 //! What has been decided about completing the action, and what may have come of it.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::DENIED_RETRY;
@@ -14,11 +12,8 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
 
-/// Between completions that did not work: a sixth of the heartbeat timeout at most, so that several fit into it.
-fn retry(timeout: Duration) -> Backoff {
-    let (first, most) = (Duration::from_secs(1), Duration::from_secs(10));
-    Backoff { first, most: (timeout / 6).clamp(first, most) }
-}
+/// Between completions that did not work.
+const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
 /// The life of a completion.
 ///
@@ -157,17 +152,11 @@ impl Completions {
     }
 
     /// One has failed.
-    pub fn failure(
-        &mut self,
-        turn: &mut Turn,
-        journal: &mut JournalTrack,
-        timeout: Duration,
-        kind: CallErrorKind,
-    ) {
+    pub fn failure(&mut self, turn: &mut Turn, journal: &mut JournalTrack, kind: CallErrorKind) {
         if kind == CallErrorKind::Unanswered && self.state.lost() {
             journal.touch();
         }
-        self.attempts.failed(turn, retry(timeout));
+        self.attempts.failed(turn, RETRY);
         if kind == CallErrorKind::AccessDenied {
             self.attempts.next_at = turn.now + DENIED_RETRY;
         }

@@ -417,8 +417,7 @@ impl Action {
         let sent = self.completions.take(id)?;
         let intention = self.intention()?;
         let Err(error) = result else { return Some(Over::Completed(intention.outcome, intention.result)) };
-        let timeout = self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout);
-        self.completions.failure(turn, journal, timeout.unwrap_or_default(), error.kind);
+        self.completions.failure(turn, journal, error.kind);
         if matches!(error.kind, CallErrorKind::NoActiveAction | CallErrorKind::Rejected) {
             self.inquire(Call::Complete, sent, turn.now, error.kind);
         }

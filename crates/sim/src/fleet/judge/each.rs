@@ -236,10 +236,8 @@ impl Each {
     pub fn too_many_calls(&mut self, at: Time) -> Option<String> {
         let left = self.leaving.take()?;
         let (took, idle) = (at.since(left), self.idle.unwrap_or(at).max(self.busy_until.min(at)).max(left));
-        // Completions are tried more often where the heartbeat timeout is short.
-        let retry = self.chosen.map_or(RETRY, |timeout| RETRY.min(timeout / 12));
         let by_time =
-            idle.since(left).as_secs() / CALL_PERIOD.as_secs() + at.since(idle).as_secs() / retry.as_secs();
+            idle.since(left).as_secs() / CALL_PERIOD.as_secs() + at.since(idle).as_secs() / RETRY.as_secs();
         let allowed =
             CALLS_MAX + CALLS_BY_TROUBLE * self.troubles + u32::try_from(by_time).unwrap_or(u32::MAX);
         let (calls, troubles) = (self.calls, self.troubles);
