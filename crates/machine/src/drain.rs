@@ -1,7 +1,5 @@
 //! One drain: from the first notice until its action is over or, where there is none, until its agents are done.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, GroupSource};
@@ -15,7 +13,7 @@ use crate::report::Report;
 use crate::settings::{DrainAt, Settings};
 use crate::time::{Correction, Time};
 use crate::turn::Turn;
-use crate::watch::{FIRST_LOOK, LOOK, Watch};
+use crate::watch::Watch;
 
 /// Receipts that one drain keeps; SQS may deliver one message many times.
 const RECEIPTS_MAX: usize = 32;
@@ -181,9 +179,9 @@ impl Drain {
             standing: intention.map(|intention| intention.outcome),
         };
         // An instance that outlives the daemon after its action may run another action that the journal does not have.
-        let stays = |ended: &Ended| ended.ended_an_action() || drain.first_look(*ended, notices).is_some();
+        let stays = |ended: &Ended| ended.ended_an_action() || drain.may_stay(*ended, notices);
         let ended = drain.ended().filter(stays);
-        drain.watch = ended.map(|ended| Watch::new(now + FIRST_LOOK, drain.none_before(ended).min(now)));
+        drain.watch = ended.map(|ended| Watch::new(now, drain.none_before(ended).min(now)));
         drain
     }
 
@@ -261,8 +259,7 @@ impl Drain {
     /// It ends.
     pub fn end(&mut self, ended: Ended, notices: &Notices, journal: &mut JournalTrack) -> Revision {
         self.phase = Phase::Ended { since: self.told(), ended };
-        let first_look = self.first_look(ended, notices);
-        self.watch = first_look.map(|look| Watch::new(ended.at + look, self.none_before(ended)));
+        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at, self.none_before(ended)));
         self.recorded = journal.touch();
         self.recorded
     }
@@ -340,19 +337,17 @@ impl Drain {
         same.unwrap_or(ended.at)
     }
 
-    /// When to look at the instance first, where it may stay after its action is over.
-    fn first_look(&self, ended: Ended, notices: &Notices) -> Option<Duration> {
+    /// Whether the instance may stay after its action is over. Of a group whose hooks were not read it is not known whether
+    /// another one keeps the instance.
+    fn may_stay(&self, ended: Ended, notices: &Notices) -> bool {
         let kept = matches!(
             notices.action().map(|action| action.reason),
             Some(Reason::WarmPool | Reason::RootVolumeReplacement)
         );
-        let stays = kept
-            || self.action.hook().is_some_and(|hook| hook.has_others)
+        let others = self.action.hook().is_some_and(|hook| hook.has_others || !hook.read);
+        kept || others
             || ended.result == Some(CompletionResult::Abandon)
-            || ended.outcome == Outcome::Overtaken;
-        // Of a group whose hooks were not read it is not known whether another one keeps the instance.
-        let unread = self.action.hook().is_some_and(|hook| !hook.read);
-        stays.then_some(FIRST_LOOK).or(unread.then_some(LOOK))
+            || ended.outcome == Outcome::Overtaken
     }
 
     /// Whether the agents are to be told now.

@@ -14,11 +14,11 @@ use super::time::Time;
 use super::timer::Timer;
 use super::turn::{Attempts, Once, Turn};
 
-/// From the end of the action to the first look, where the instance is likely to stay for a while.
-pub(super) const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// From the end of the action to the first look.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
-/// From look to look; and to the first, where the instance has most likely gone by then.
-pub(super) const LOOK: Duration = Duration::from_secs(60);
+/// From look to look.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Between looks that were not answered.
 const LOOK_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
@@ -52,10 +52,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks from then on, for an action that cannot have begun before `none_before`.
-    pub fn new(first_look: Time, none_before: Time) -> Self {
+    /// Looks from now on, for an action that cannot have begun before `none_before`.
+    pub fn new(now: Time, none_before: Time) -> Self {
         let mut describe = Attempts::default();
-        describe.succeeded(first_look);
+        describe.succeeded(now + FIRST_LOOK);
         Watch {
             describe,
             probe: Attempts::default(),

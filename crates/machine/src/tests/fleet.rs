@@ -120,6 +120,17 @@ fn retained_by_another_hook() {
     }
 }
 
+/// The drain was so short that the hooks were not read. There may be another one.
+#[test]
+fn retained_by_a_hook_that_was_not_read() {
+    let mut bench = Bench::waiting(Settings { hook: Some("drain".to_owned()), ..settings() });
+    bench.state = Some("Terminating:Wait");
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.run(15);
+    assert!(bench.is_beating());
+}
+
 #[test]
 fn look_that_was_not_answered() {
     let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
