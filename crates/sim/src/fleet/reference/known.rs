@@ -17,8 +17,8 @@ pub(super) struct Kept {
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    /// What sets deadlines, beside the agents' own time: the times that notices name, and since when,
-    pub dues: Vec<(Reason, String, Time, Due)>,
+    /// What sets deadlines, beside the agents' own time: the times that notices name,
+    pub dues: Vec<(Reason, String, Due)>,
     /// and the hook's timeouts, from when the action began.
     pub action: Option<(Option<Group>, Option<HookFacts>, Wait)>,
     /// and, where heartbeats are denied, when the action expires. Whether they were is not in the journal.
@@ -52,7 +52,7 @@ impl Kept {
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
             tokens: journal.finished.clone(),
-            dues: timed.map(|row| (row.reason, row.id.clone(), row.since, row.due)).collect(),
+            dues: timed.map(|row| (row.reason, row.id.clone(), row.due)).collect(),
             action: action.map(|action| (action.group.clone(), action.hook.clone(), action.wait)),
             denied: action.is_some_and(|action| action.wait.is_waiting()),
         }

@@ -42,7 +42,8 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
-    /// A message has just said that maintenance is over or canceled: what a message before it had said may come again.
+    /// Since the last write, a message has said that maintenance is over or canceled: what a message before it had said may
+    /// come again.
     closed: bool,
     /// The disk has refused the last write.
     refused: bool,
@@ -120,7 +121,6 @@ impl Reference {
 
     /// What the machine is about to be told.
     pub fn hears(&mut self, now: Time, event: &Event) {
-        self.closed = false;
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => {

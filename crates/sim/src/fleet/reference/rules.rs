@@ -130,6 +130,7 @@ impl Reference {
         if journal.instance_id != self.settings.instance_id {
             self.complain("the journal names another instance");
         }
+        self.closed = false;
         self.writes.push((id, next));
     }
 
