@@ -158,7 +158,7 @@ pub const KEYS: &[Key] = {
         key("control", "socket", Kind::SocketPath, Is("/run/drainhook/drainhook.sock"), "The socket of `drainhook status`, `drain`, `extend` and `finish`."),
         key("journal", "dir", Kind::Path, Is("/var/lib/drainhook"), "The folder of the journal, which records a drain under way."),
         key("log", "format", Kind::Choice(&["auto", "json", "text"]), Is("auto"), "The format of log lines. `auto` is text on a terminal, journald's own fields if standard error goes to journald, else JSON."),
-        key("log", "level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Is("info"), "The least severe level that is logged."),
+        key("log", "level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), Is("info"), "The least severe level that is logged. Packages log nothing at `trace` that they do not log at `debug`."),
         key(SIMULATION, "clock", Kind::Scale, Then("real time"), "How simulated time runs. Set by `drainhook simulate`."),
     ]
 };

@@ -231,7 +231,8 @@ impl Wait {
     }
 
     /// Since when it waits at the earliest, if it is alive: an old message may date it too early. What nothing has kept
-    /// alive cannot have waited for longer than its timeout.
+    /// alive cannot have waited for longer than its timeout. (A daemon that has lost its journal in mid-drain does not know
+    /// that its last run kept it alive. Its action may then end by the hook's global timeout, and not by a deadline.)
     fn alive_since(&self, hook: &HookFacts) -> Option<Time> {
         let Wait::Waiting { since, expected_at, .. } = self else { return None };
         let floor = expected_at.map(|at| at - hook.heartbeat_timeout);
