@@ -181,7 +181,7 @@ impl Drain {
         // An instance that outlives the daemon after its action may run another action that the journal does not have.
         let stays = |ended: &Ended| ended.ended_an_action() || drain.may_stay(*ended, notices);
         let ended = drain.ended().filter(stays);
-        drain.watch = ended.map(|ended| Watch::new(now, drain.none_before(ended).min(now)));
+        drain.watch = ended.map(|ended| Watch::new(now, ended.at.min(now)));
         drain
     }
 
@@ -259,7 +259,7 @@ impl Drain {
     /// It ends.
     pub fn end(&mut self, ended: Ended, notices: &Notices, journal: &mut JournalTrack) -> Revision {
         self.phase = Phase::Ended { since: self.told(), ended };
-        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at, self.none_before(ended)));
+        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at, ended.at));
         self.recorded = journal.touch();
         self.recorded
     }
@@ -328,13 +328,6 @@ impl Drain {
         self.told()?;
         let reason = reason.unwrap_or(Reason::AutoscalingTermination);
         Some(DrainOrder { reason, deadline: agent.deadline(self.told_bound)? })
-    }
-
-    /// When an action that waits now has begun at the earliest. That ours is over without us may be wrong, where no
-    /// heartbeat's success was believed: then it is ours that waits.
-    fn none_before(&self, ended: Ended) -> Time {
-        let same = self.action.waits_since().filter(|_| ended.outcome == Outcome::Overtaken);
-        same.unwrap_or(ended.at)
     }
 
     /// Whether the instance may stay after its action is over. Of a group whose hooks were not read it is not known whether

@@ -115,14 +115,14 @@ impl Action {
         turn: &mut Turn,
         recorded: Revision,
     ) -> Self {
-        let ActionRecord { group, hook, wait, .. } = known;
+        let ActionRecord { group, hook, .. } = known;
         let mut heartbeats = Heartbeats::default();
         if let Some(hook) = &hook {
             heartbeats.success(turn, beat, hook.heartbeat_timeout);
         }
         Action {
             names: Names::known(group, hook, true),
-            wait: wait.found(since, turn.now, beat),
+            wait: Wait::found(since, turn.now, beat),
             heartbeats,
             completions: Completions::new(Completion::Open, recorded),
             inquiry: None,

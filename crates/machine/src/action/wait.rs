@@ -106,13 +106,9 @@ impl Wait {
         *self = Wait::Waiting { since, known_at: now, by, last_beat: None, expected_at };
     }
 
-    /// After what was taken for its end, a heartbeat that was sent at `beat` has found one that waits. Since when it waits is
-    /// still AWS's time, where it is this one and a message has told of it.
-    pub fn found(self, since: Time, now: Time, beat: Time) -> Self {
-        let by = match self {
-            Wait::Waiting { since: known, by, .. } if known == since => by,
-            Wait::Waiting { .. } | Wait::Unexpected { .. } | Wait::Expected { .. } => WaitSource::Heartbeat,
-        };
+    /// After the end of another, a heartbeat that was sent at `beat` has found one that waits.
+    pub fn found(since: Time, now: Time, beat: Time) -> Self {
+        let by = WaitSource::Heartbeat;
         Wait::Waiting { since, known_at: now, by, last_beat: Some(beat), expected_at: None }
     }
 
