@@ -191,7 +191,7 @@ fn read_event(body: &str) -> Result<Body, String> {
         return event.detail.read(sent).map(Body::Lifecycle);
     }
     if event.detail.event_type_code.is_some() || event.source.as_deref() == Some("aws.health") {
-        return read_health(parse(body)?).map(Body::Instance);
+        return read_health(parse(body)?, sent).map(Body::Instance);
     }
     let detail_type = event.detail_type.unwrap_or_default();
     let DetailOutline { instance_id, instance_action, instance_termination_time, state, .. } = event.detail;
@@ -209,7 +209,7 @@ fn read_event(body: &str) -> Result<Body, String> {
         other => return Err(format!("an event of detail-type {}", word(other))),
     };
     let instance_ids = vec![required(instance_id, "detail.instance-id")?];
-    Ok(Body::Instance(InstanceMessage { instance_ids, news }))
+    Ok(Body::Instance(InstanceMessage { instance_ids, news, sent }))
 }
 
 fn spot_news(action: &str, sent: Option<Time>) -> Result<InstanceNews, String> {
@@ -242,7 +242,7 @@ struct Entity {
     entity_value: Option<String>,
 }
 
-fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
+fn read_health(event: Event<Health>, sent: Option<Time>) -> Result<InstanceMessage, String> {
     let Event { detail, resources, .. } = event;
     if let Some(service) = detail.service.filter(|service| service != "EC2") {
         return Err(format!("an AWS Health event of the service {}", word(&service)));
@@ -270,7 +270,7 @@ fn read_health(event: Event<Health>) -> Result<InstanceMessage, String> {
         ends: detail.end_time.as_deref().and_then(time_from),
         closed: detail.status_code.as_deref() == Some("closed"),
     };
-    Ok(InstanceMessage { instance_ids, news })
+    Ok(InstanceMessage { instance_ids, news, sent })
 }
 
 /// The instance id of a bare id or of an instance's ARN.

@@ -70,6 +70,8 @@ pub struct InstanceMessage {
     pub instance_ids: Vec<String>,
     /// What is going to happen to them.
     pub news: InstanceNews,
+    /// When the message says that it was sent (`time`).
+    pub sent: Option<Time>,
 }
 
 /// What an event says of an instance.

@@ -43,12 +43,17 @@ pub(super) const MAINTENANCE_EXPIRY: Duration = Duration::from_secs(3600);
 /// Maintenance without a window is forgotten after so long.
 pub(super) const MAINTENANCE_UNDATED_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
+/// The longest that a message lies in a queue (SQS API, `MessageRetentionPeriod`): after so long none comes that is older.
+const RETENTION_MAX: Duration = Duration::from_secs(14 * 86_400);
+
 impl Machine {
-    /// A message tells this of the instance; SQS took it at `sent`.
+    /// A message that was sent then tells this of the instance.
     pub(super) fn on_news(&mut self, news: &InstanceNews, sent: Option<Time>) {
         let now = self.turn.now;
         let told_at = sent.unwrap_or(now);
-        let told = |reason, id: &str| Notice::new(Source::Queue, reason, id, now);
+        // No message comes from the future: what was sent now by our clock is newer than what came before.
+        let sent = Some(told_at.min(now));
+        let told = |reason, id: &str| Notice { sent, ..Notice::new(Source::Queue, reason, id, now) };
         match news {
             InstanceNews::SpotInterruption { action, at } => {
                 let at = at.unwrap_or(told_at + WARNING);
@@ -78,10 +83,7 @@ impl Machine {
                 };
                 self.tell_news(at, REBALANCE_EXPIRY, REBALANCE_AHEAD_MAX, told);
             }
-            InstanceNews::Maintenance { event_id, closed: true, .. } => {
-                self.notices.withdraw_message(&mut self.turn, Reason::ScheduledMaintenance, event_id);
-            }
-            InstanceNews::Maintenance { event_id, not_before, ends, closed: false, code: _ } => {
+            InstanceNews::Maintenance { event_id, not_before, ends, closed, code: _ } => {
                 let (end, expiry) = match (*not_before).max(*ends) {
                     Some(end) => (end, MAINTENANCE_EXPIRY),
                     None => (told_at, MAINTENANCE_UNDATED_EXPIRY),
@@ -91,7 +93,11 @@ impl Machine {
                     expires: Some(end + expiry),
                     ..told(Reason::ScheduledMaintenance, event_id)
                 };
-                self.tell_news(end, expiry, MAINTENANCE_AHEAD_MAX, told);
+                if *closed {
+                    self.notices.close(&mut self.turn, Notice { expires: Some(now + RETENTION_MAX), ..told });
+                } else {
+                    self.tell_news(end, expiry, MAINTENANCE_AHEAD_MAX, told);
+                }
             }
             InstanceNews::StateChange(_) => {}
         }

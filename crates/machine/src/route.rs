@@ -44,7 +44,7 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
         Body::Lifecycle(lifecycle) => on_lifecycle_message(machine, &message.receipt, lifecycle),
         Body::Instance(news) if news.instance_ids.contains(&machine.settings.instance_id) => {
             let before = machine.notices.clone();
-            machine.on_news(&news.news, message.sent);
+            machine.on_news(&news.news, news.sent.or(message.sent));
             if machine.notices != before {
                 machine.journal.touch();
             }

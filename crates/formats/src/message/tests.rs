@@ -79,7 +79,7 @@ fn instance_shapes() {
         (fixture!("health-closed"), &one, retirement(true)),
     ];
     for (body, instance_ids, news) in cases {
-        let expected = InstanceMessage { instance_ids: instance_ids.clone(), news };
+        let expected = InstanceMessage { instance_ids: instance_ids.clone(), news, sent: Some(noon) };
         assert_eq!(read(body), Body::Instance(expected), "{body}");
     }
 }

@@ -1,12 +1,14 @@
 //! Notices: what says that the instance is going.
 //!
-//! They are one table, [`Notices`]. Each row is one notice: who told of it, why the instance goes, and when. Three rules
+//! They are one table, [`Notices`]. Each row is one notice: who told of it, why the instance goes, and when. Four rules
 //! keep the table:
 //!
 //! 1. IMDS hands in what it lists now, one [`Category`] at a time. What it no longer lists is gone.
 //! 2. IMDS outranks messages. A row that it lists too becomes its own, and a spot interruption or a recommendation that
 //!    it does not list is gone, from any source.
-//! 3. A row that only a message told of expires, because AWS need not send another message. The row of a lifecycle action
+//! 3. Messages overtake each other: of two that tell of the same, the one that was sent later counts. What a message says
+//!    is over stays in the table as closed, so that an older one does not bring it back.
+//! 4. A row that only a message told of expires, because AWS need not send another message. The row of a lifecycle action
 //!    does not: it ends with the action.
 //!
 //! Whether a row is in force, and which deadline it sets, follows from the row and the time, whenever it is asked.
@@ -44,6 +46,10 @@ pub struct Notice {
     pub id: String,
     /// Since when it has stood as it does here.
     pub since: Time,
+    /// When the message was sent that tells of it: what was sent before changes nothing. `None`: no message does, or they
+    /// all say the same, as those of a lifecycle action.
+    #[serde(default)]
+    pub sent: Option<Time>,
     /// When EC2 acts.
     pub due: Due,
     /// When it is dropped. `None`: its source tells when it is gone.
@@ -91,13 +97,15 @@ pub enum NoticeState {
     Open,
     /// A drain that it was part of has ended. It starts no second one.
     Settled,
+    /// A message says that it is over, or called off. Nothing follows from it.
+    Closed,
 }
 
 impl Notice {
     /// A notice that counts from now on, of which nothing more is known.
     pub fn new(source: Source, reason: Reason, id: impl Into<String>, now: Time) -> Self {
         let (due, expires, state) = (Due::Unknown, None, NoticeState::Open);
-        Notice { source, reason, id: id.into(), since: now, due, expires, state }
+        Notice { source, reason, id: id.into(), since: now, sent: None, due, expires, state }
     }
 
     /// Whether both are the same notice, told once more.
@@ -110,6 +118,7 @@ impl Notice {
         let held = match self.state {
             NoticeState::Held { until } => until,
             NoticeState::Open | NoticeState::Settled => Time::default(),
+            NoticeState::Closed => return None,
         };
         match (self.reason, self.due) {
             (Reason::RebalanceRecommendation, _) if settings.on_rebalance == OnRebalance::Ignore => None,
@@ -130,6 +139,12 @@ impl Notice {
             Due::At(at) if at <= earliest => None,
             Due::At(at) => Some((at - margin(self.reason)).max(earliest)),
         }
+    }
+
+    /// Whether that row knows better: it is IMDS's, and this comes with a message; or its message was sent later.
+    fn is_outdated_by(&self, row: &Notice) -> bool {
+        let by_imds = row.source == Source::Imds && self.source != Source::Imds;
+        by_imds || self.sent.zip(row.sent).is_some_and(|(own, newer)| own < newer)
     }
 
     /// Whether it tells of a lifecycle action itself, not only of what the group is about to do.

@@ -73,15 +73,18 @@ impl Notices {
     /// A notice is told, for the first time or once more.
     pub(crate) fn tell(&mut self, turn: &mut Turn, told: Notice) {
         let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
-            let like = |row: &&Notice| row.source == told.source && row.reason == told.reason;
-            if self.0.iter().filter(like).count() < ROWS_MAX {
+            if self.has_room(&told) {
                 report(turn, NoticeChange::Appeared, &told);
                 self.0.push(told);
             }
             return;
         };
-        if row.source == Source::Imds && told.source != Source::Imds {
-            // A message is older than what IMDS says now.
+        if told.is_outdated_by(row) {
+            return;
+        }
+        if row.state == NoticeState::Closed {
+            report(turn, NoticeChange::Appeared, &told);
+            *row = told;
             return;
         }
         let rescheduled = row.due != told.due;
@@ -113,11 +116,32 @@ impl Notices {
         self.remove(turn, NoticeChange::Withdrawn, |row| row.reason == Reason::Operator)
     }
 
-    /// The message that told of this notice says that it is over.
-    pub(crate) fn withdraw_message(&mut self, turn: &mut Turn, reason: Reason, id: &str) {
-        self.remove(turn, NoticeChange::Withdrawn, |row| {
-            row.source == Source::Queue && row.reason == reason && row.id == id
-        });
+    /// A message says that this notice is over. A message that was sent before may still come.
+    pub(crate) fn close(&mut self, turn: &mut Turn, told: Notice) {
+        let told = Notice { state: NoticeState::Closed, ..told };
+        let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
+            if self.has_room(&told) {
+                self.0.push(told);
+            }
+            return;
+        };
+        if told.is_outdated_by(row) {
+            return;
+        }
+        if row.state != NoticeState::Closed {
+            report(turn, NoticeChange::Withdrawn, row);
+        }
+        *row = told;
+    }
+
+    /// Makes room for a row. What is closed gives way.
+    fn has_room(&mut self, told: &Notice) -> bool {
+        let like = |row: &Notice| row.source == told.source && row.reason == told.reason;
+        if self.0.iter().filter(|row| like(row)).count() < ROWS_MAX {
+            return true;
+        }
+        let closed = self.0.iter().position(|row| like(row) && row.state == NoticeState::Closed);
+        closed.map(|place| self.0.remove(place)).is_some()
     }
 
     /// Drops what has expired. Returns whether anything has.
@@ -131,7 +155,8 @@ impl Notices {
 
     fn remove(&mut self, turn: &mut Turn, change: NoticeChange, gone: impl Fn(&Notice) -> bool) -> bool {
         let gone: Vec<Notice> = self.0.extract_if(.., |row| gone(row)).collect();
-        gone.iter().for_each(|row| report(turn, change, row));
+        let known = gone.iter().filter(|row| row.state != NoticeState::Closed);
+        known.for_each(|row| report(turn, change, row));
         !gone.is_empty()
     }
 
@@ -182,9 +207,12 @@ impl Notices {
 
     /// The earliest deadline that a notice sets for a drain that started then.
     pub(crate) fn deadline(&self, started: Time, now: Time) -> Option<Time> {
-        let held = |row: &&Notice| matches!(row.state, NoticeState::Held { until } if until > now);
-        let counting = self.0.iter().filter(|row| !held(row));
-        counting.filter_map(|row| row.deadline(started)).min()
+        let counts = |row: &&Notice| match row.state {
+            NoticeState::Held { until } => until <= now,
+            NoticeState::Open | NoticeState::Settled => true,
+            NoticeState::Closed => false,
+        };
+        self.0.iter().filter(counts).filter_map(|row| row.deadline(started)).min()
     }
 
     /// Whether the group runs, or will run, a lifecycle action.

@@ -90,7 +90,12 @@ pub fn message(receipt: &str, body: Body) -> Message {
 /// A message that tells this of the instance.
 pub fn news(receipt: &str, news: InstanceNews) -> Message {
     let instance_ids = vec![INSTANCE.to_owned()];
-    message(receipt, Body::Instance(InstanceMessage { instance_ids, news }))
+    message(receipt, Body::Instance(InstanceMessage { instance_ids, news, sent: None }))
+}
+
+/// The same, in a message that was sent then.
+pub fn news_sent(receipt: &str, sent: Time, told: InstanceNews) -> Message {
+    Message { sent: Some(sent), ..news(receipt, told) }
 }
 
 /// Maintenance at that time, as AWS Health tells of it.
@@ -102,6 +107,14 @@ pub fn health(not_before: Time) -> InstanceNews {
         ends: None,
         closed: false,
     }
+}
+
+/// That maintenance is over, or called off.
+pub fn health_closed(not_before: Time) -> InstanceNews {
+    let InstanceNews::Maintenance { event_id, code, not_before, ends, .. } = health(not_before) else {
+        unreachable!()
+    };
+    InstanceNews::Maintenance { event_id, code, not_before, ends, closed: true }
 }
 
 /// What becomes of journal writes.

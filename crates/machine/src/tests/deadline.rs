@@ -115,6 +115,43 @@ fn maintenance_canceled_in_mid_drain() {
     assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
 }
 
+/// Maintenance that a message told of is moved to tomorrow in mid-drain. The message that told of its first time comes once
+/// more, or only now. (It moved the maintenance back, and the agent lost its time.)
+#[test]
+fn older_message_after_maintenance_was_moved() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 3);
+    let (before, own) = (bench.now, bench.orders(0)[0].deadline);
+    let tomorrow = bench.now + secs(86_400);
+    bench.run(10);
+    bench.receive(vec![news_sent("r2", bench.now, health(tomorrow))]);
+    bench.receive(vec![news_sent("r1", before, health(before + secs(120)))]);
+    bench.run(1);
+    assert_eq!(bench.orders(0).last().unwrap().deadline, own);
+    bench.run(200);
+    assert!(bench.completing().is_none());
+}
+
+/// Maintenance is called off, and the message that told of it comes only then. An instance that serves is not drained for it,
+/// not even by a daemon that was restarted in between. Anew, it can be scheduled.
+#[test]
+fn older_message_after_maintenance_was_called_off() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let (before, soon) = (bench.now, bench.now + secs(120));
+    bench.run(10);
+    bench.receive(vec![news_sent("r2", bench.now, health_closed(soon))]);
+    bench.run(1);
+    bench.crash();
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![news_sent("r1", before, health(soon))]);
+    bench.run(10);
+    assert_eq!(bench.drains_started(), 0);
+    bench.receive(vec![news_sent("r3", bench.now, health(soon))]);
+    bench.run(10);
+    assert_eq!(bench.drains_started(), 1);
+}
+
 /// Maintenance begins while the agent drains for it. That it is still listed does not take its deadline back.
 #[test]
 fn maintenance_begins_in_mid_drain() {

@@ -306,7 +306,7 @@ fn spot_message() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let news = InstanceNews::SpotInterruption { action: SpotAction::Terminate, at: None };
-    let body = Body::Instance(InstanceMessage { instance_ids: vec![INSTANCE.to_owned()], news });
+    let body = Body::Instance(InstanceMessage { instance_ids: vec![INSTANCE.to_owned()], news, sent: None });
     bench.receive(vec![message("r-spot", body)]);
     assert_eq!(bench.orders(0)[0].deadline, bench.now + secs(110));
     assert_eq!(bench.deleted(), ["r-spot"]);
@@ -317,8 +317,8 @@ fn health_event_of_several_instances() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let ids = vec![INSTANCE.to_owned(), "i-other".to_owned()];
-    let body =
-        Body::Instance(InstanceMessage { instance_ids: ids, news: InstanceNews::Rebalance { at: None } });
+    let news = InstanceNews::Rebalance { at: None };
+    let body = Body::Instance(InstanceMessage { instance_ids: ids, news, sent: None });
     bench.receive(vec![message("r-both", body)]);
     assert_eq!(bench.drains_started(), 1);
     assert!(bench.deleted().is_empty(), "it is the other's too");

@@ -188,7 +188,7 @@ impl Run {
             _ => {
                 let news = InstanceNews::Rebalance { at: None };
                 let instance_ids = vec![INSTANCE.to_owned()];
-                ("spent".into(), Body::Instance(InstanceMessage { instance_ids, news }))
+                ("spent".into(), Body::Instance(InstanceMessage { instance_ids, news, sent: None }))
             }
         };
         message(&format!("{owner}/{}", self.receipts), body)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use machine::journal::Outcome;
+use machine::journal::{Journal, Outcome};
 use machine::notice::Reason;
 use machine::report::Report;
 use machine::{Event, Time};
@@ -39,6 +39,14 @@ impl Fleet {
             }
             _ => {}
         }
+    }
+
+    /// A daemon goes on with the drain of its journal, which may be an older one than that of its last life.
+    pub(super) fn goes_on(&mut self, host: usize, journal: Option<&Journal>) {
+        let drain = journal.and_then(|journal| journal.drain.as_ref());
+        let written = drain.and_then(|drain| drain.phase.told());
+        let told = &mut self.hosts[host].told_at;
+        *told = told.zip(written).map(|(told, written)| told.min(written));
     }
 
     /// An action of ours waits: from here its global timeout is a deadline, even when it is over and nobody knows.

@@ -291,6 +291,7 @@ impl Fleet {
     fn resume(&mut self, host: usize, journal: Option<Box<Journal>>) {
         let now = self.now;
         self.hosts[host].start(now);
+        self.goes_on(host, journal.as_deref());
         self.judge.started(host, now, journal.as_deref());
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);

@@ -6,7 +6,7 @@ use crate::invariant::Invariants;
 use crate::world::Happening;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Outcome;
-use machine::message::{Body, Message};
+use machine::message::{Body, Message, Transition};
 use machine::{Event, Time};
 
 use super::super::plan::HOOK;
@@ -138,7 +138,9 @@ impl Each {
             Event::Imds(ImdsReading::Silent { .. }) => self.heard_since = None,
             Event::MessagesReceived { result: Ok(messages), .. } => {
                 let tells = messages.iter().any(|message| match &*message.body {
-                    Body::Lifecycle(lifecycle) => lifecycle.instance_id == self.id,
+                    Body::Lifecycle(lifecycle) => {
+                        lifecycle.instance_id == self.id && lifecycle.transition == Transition::Terminating
+                    }
                     Body::Instance(_) | Body::Test | Body::Unreadable(_) => false,
                 });
                 if tells && !self.informed {

@@ -189,6 +189,10 @@ impl Judge {
             Report::Notice { source: Source::AutoScaling, change: NoticeChange::Appeared, .. } => {
                 each.invariants.many_drains(&each.id);
             }
+            // There was no such action: what failed says nothing of the next.
+            Report::Notice { reason, change: NoticeChange::Withdrawn, .. } if reason.has_action() => {
+                each.calls_made.waits();
+            }
             // From here on three tries fit before it expires.
             Report::WaitBegan { .. } => each.calls_made.waits(),
             Report::GroupChanged { .. } => {
@@ -304,7 +308,12 @@ impl Judge {
             Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
             // It may come back.
             Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
-            Happening::AgentStarted { .. } | Happening::AgentReturned { .. } => each.idle = None,
+            // It is drained once more, and its action completed once more.
+            Happening::AgentStarted { .. } => {
+                each.idle = None;
+                each.troubles += 1;
+            }
+            Happening::AgentReturned { .. } => each.idle = None,
             Happening::Heartbeat { .. } => self.figures.heartbeats += 1,
             Happening::Throttled => {
                 self.figures.throttled += 1;

@@ -17,6 +17,7 @@ use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::{Journal, Outcome};
 use machine::message::{Body, InstanceNews, Message};
+use machine::notice::{Due, Notice, NoticeState};
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -42,9 +43,9 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 takes the instance back.
     spot: Option<Time>,
-    /// Since the last write, a message has said that maintenance is over or canceled: what a message before it had said may
-    /// come again.
-    closed: bool,
+    /// What the newest message about each maintenance event has said: when it was sent, and when EC2 acts; `None`: that it is
+    /// over.
+    maintenance: BTreeMap<String, (Time, Option<Due>)>,
     /// The disk has refused the last write.
     refused: bool,
     /// The heartbeat timeout, once the hook has been read; and the hook's name.
@@ -95,7 +96,7 @@ impl Reference {
             agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
-            closed: false,
+            maintenance: BTreeMap::new(),
             refused: false,
             hook: None,
             groups: settings.group.iter().cloned().collect(),
@@ -199,6 +200,9 @@ impl Reference {
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        let told =
+            journal.notices.rows().iter().filter_map(|row| Some((row.id.clone(), (row.sent?, due(row)))));
+        self.maintenance = told.collect();
         self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
@@ -248,6 +252,16 @@ impl Reference {
         }
     }
 
+    /// Messages overtake each other: the one that was sent last counts.
+    fn hears_of_maintenance(&mut self, news: &InstanceNews, sent: Time) {
+        let InstanceNews::Maintenance { event_id, not_before, closed, .. } = news else { return };
+        let said = (!closed).then(|| not_before.map_or(Due::Unknown, Due::At));
+        let newest = self.maintenance.entry(event_id.clone()).or_insert((sent, said));
+        if sent >= newest.0 {
+            *newest = (sent, said);
+        }
+    }
+
     fn receives(&mut self, now: Time, message: &Message) {
         let receipt = message.receipt.clone();
         match &*message.body {
@@ -261,7 +275,8 @@ impl Reference {
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
-                self.closed |= matches!(news.news, InstanceNews::Maintenance { closed: true, .. });
+                let sent = news.sent.or(message.sent).unwrap_or(now).min(now);
+                self.hears_of_maintenance(&news.news, sent);
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
             }
@@ -270,6 +285,11 @@ impl Reference {
             }
         }
     }
+}
+
+/// When EC2 acts, by a row of maintenance; `None`: it is over.
+fn due(row: &Notice) -> Option<Due> {
+    (row.state != NoticeState::Closed).then_some(row.due)
 }
 
 /// What is under way by that name, which it is no longer. Little ever is at a time.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
 use machine::event::{AgentState, TargetState};
 use machine::journal::{Journal, Outcome};
+use machine::notice::Reason;
 use machine::report::{NoticeChange, Report};
 use machine::{Output, Time};
 
-use super::Reference;
 use super::known::{Agent, Call, Completed, Kept, Phase};
+use super::{Reference, due};
 
 /// After so long without a word of IMDS the queue may be asked, drain or no drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -118,7 +119,7 @@ impl Reference {
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
         let stands = before.dues.iter().all(|due| next.dues.contains(due));
-        let unchanged = stands && !self.closed && !before.denied && before.action == next.action;
+        let unchanged = stands && !before.denied && before.action == next.action;
         let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
         let older = told.is_some_and(|(since, sent)| since < sent && self.newest == Some(sent));
         if older {
@@ -127,10 +128,15 @@ impl Reference {
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("the deadline in the journal moves later, and nothing that sets it has changed");
         }
+        let told = journal.notices.rows().iter().filter(|row| row.reason == Reason::ScheduledMaintenance);
+        for row in told {
+            if self.maintenance.get(&row.id).is_some_and(|(_, newest)| *newest != due(row)) {
+                self.complain(format!("the journal says of {} what an older message has told", row.id));
+            }
+        }
         if journal.instance_id != self.settings.instance_id {
             self.complain("the journal names another instance");
         }
-        self.closed = false;
         self.writes.push((id, next));
     }
 
