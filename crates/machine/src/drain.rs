@@ -34,8 +34,8 @@ pub(super) struct Drain {
     recorded: Revision,
     /// The end that is set from outside, as the agents were last told.
     told_bound: Option<Time>,
-    /// The outcome that the last run of the daemon had written down. It stands until the agents that it speaks of have
-    /// been heard.
+    /// The outcome that the last run of the daemon had written down, where the agents' answers decide: it stands until those
+    /// that it speaks of have been heard.
     standing: Option<Outcome>,
 }
 
@@ -166,7 +166,9 @@ impl Drain {
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
         let DrainRecord { started, phase, bound, action, message, receipts } = record;
         let started = started.min(now);
-        let intention = action.completion.intention().filter(|_| !rebooted);
+        // A deadline that is still in force says so itself.
+        let last = action.completion.intention().filter(|_| !rebooted).map(|intention| intention.outcome);
+        let standing = last.filter(|outcome| *outcome != Outcome::Deadline);
         let mut drain = Drain {
             started,
             phase,
@@ -176,7 +178,7 @@ impl Drain {
             watch: None,
             recorded: Revision::default(),
             told_bound: bound,
-            standing: intention.map(|intention| intention.outcome),
+            standing,
         };
         // An instance that outlives the daemon after its action may run another action that the journal does not have.
         let stays = |ended: &Ended| ended.ended_an_action() || drain.may_stay(*ended, notices);
@@ -208,6 +210,11 @@ impl Drain {
     /// Whether it is under way: it has not ended.
     pub fn is_under_way(&self) -> bool {
         self.ended().is_none()
+    }
+
+    /// Whether calls to Auto Scaling look for its action, or are about to.
+    pub fn probes(&self, notices: &Notices) -> bool {
+        (notices.expects_action() || self.action.is_committed()) && self.action.can_be_called()
     }
 
     /// How it ended, once it has.

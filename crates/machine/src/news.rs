@@ -93,9 +93,12 @@ impl Machine {
                     expires: Some(end + expiry),
                     ..told(Reason::ScheduledMaintenance, event_id)
                 };
-                if *closed {
-                    self.notices.close(&mut self.turn, Notice { expires: Some(now + RETENTION_MAX), ..told });
-                } else {
+                // What has passed is over, too: an older message may name a time to come.
+                if *closed || end + expiry < now {
+                    let over = Notice { expires: Some(now + RETENTION_MAX), ..told.clone() };
+                    self.notices.close(&mut self.turn, over);
+                }
+                if !closed {
                     self.tell_news(end, expiry, MAINTENANCE_AHEAD_MAX, told);
                 }
             }

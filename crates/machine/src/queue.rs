@@ -41,7 +41,7 @@ const MISS: Backoff = Backoff::between_ms(250, 4_000);
 /// become visible again during a pause.
 const SEEN_MAX: usize = 60;
 
-/// The pause after that many in a drain: in a mass scale-in, a heartbeat finds Wait before our message does.
+/// The pause after that many while heartbeats look for Wait: in a mass scale-in they find it before our message does.
 const CROWD: Backoff = Backoff::between_ms(240_000, 240_000);
 
 /// The shortest time between receives, for a queue that does not long-poll.
@@ -61,6 +61,17 @@ const HIDES_MAX: usize = 64;
 
 /// Deletions that wait. Only a queue that repeats our messages without end has more.
 const DELETES_MAX: usize = 64;
+
+/// What only the queue may tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// That the instance goes: no drain is under way.
+    Notice,
+    /// That a lifecycle action is part of the drain that is under way.
+    Action,
+    /// Nothing: heartbeats or completions find the action of the drain.
+    Nothing,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct QueueTrack {
@@ -131,7 +142,7 @@ impl QueueTrack {
     /// Gives others' messages back. They stay hidden for a moment, so that their owners do not race this instance, and
     /// longer if they are old, because their owners are likely gone. The receive count says nothing: in a mass scale-in,
     /// every instance receives the messages of all.
-    pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize, draining: bool) {
+    pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize, need: Need) {
         if others.is_empty() {
             (self.misses, self.seen) = (0, 0);
             return;
@@ -140,7 +151,7 @@ impl QueueTrack {
             .iter()
             .map(|message| {
                 let minutes = message.sent.map_or(u64::MAX, |sent| turn.now.since(sent).as_secs() / 60);
-                let least = u64::from(draining || minutes >= PASSED_ON_MINUTES);
+                let least = u64::from(need != Need::Notice || minutes >= PASSED_ON_MINUTES);
                 let most = least + minutes.min(GIVEN_BACK_MORE_MAX);
                 let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
                 let seconds = turn.between(least, most).as_secs_f64();
@@ -156,7 +167,7 @@ impl QueueTrack {
         let crowded = self.seen >= SEEN_MAX;
         if crowded || others.len() < BATCH_MAX {
             self.misses = self.misses.saturating_add(1);
-            let pause = if crowded && draining { CROWD } else { MISS };
+            let pause = if crowded && need == Need::Nothing { CROWD } else { MISS };
             self.receive.next_at = turn.after(pause, self.misses);
         }
         if crowded {

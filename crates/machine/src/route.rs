@@ -5,6 +5,7 @@ use super::course;
 use super::hook::owner_by_name;
 use super::message::{Body, LifecycleMessage, Message, Transition};
 use super::notice::{Notice, Reason, Source};
+use super::queue::Need;
 use super::report::Report;
 
 /// The id of an action whose message has no token.
@@ -35,8 +36,12 @@ pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
             Owner::Other => others.push(message),
         }
     }
-    let draining = machine.is_draining();
-    machine.queue.give_back(&mut machine.turn, &others, own, draining);
+    let need = match machine.drain.as_ref().filter(|drain| drain.is_under_way()) {
+        None => Need::Notice,
+        Some(drain) if drain.probes(&machine.notices) => Need::Nothing,
+        Some(_) => Need::Action,
+    };
+    machine.queue.give_back(&mut machine.turn, &others, own, need);
 }
 
 fn owner(machine: &mut Machine, message: &Message) -> Owner {

@@ -231,6 +231,11 @@ impl Action {
         self.names.impossible().is_none()
     }
 
+    /// Whether enough is known of it to ask Auto Scaling for it.
+    pub fn can_be_called(&self) -> bool {
+        self.is_possible() && self.names.hook.is_some() && self.names.group.is_some()
+    }
+
     /// Whether an action of ours waits to be completed.
     pub fn awaits_completion(&self) -> bool {
         self.is_possible() && (self.wait.is_waiting() || !self.can_withdraw())

@@ -115,6 +115,24 @@ fn maintenance_canceled_in_mid_drain() {
     assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
 }
 
+/// Maintenance ends the drain, and the action does not wait yet. The daemon is restarted, and EC2 cancels the maintenance
+/// before its agent can be reached again. (What the last run had written down stood, and the action was completed.)
+#[test]
+fn maintenance_canceled_after_a_restart_at_the_deadline() {
+    let mut bench = Bench::terminating(settings());
+    bench.reports(0, AgentState::Draining, 1);
+    bench.maintenance(Some(bench.now + secs(60)));
+    bench.run_agent(61, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    assert!(bench.completing().is_some(), "the deadline has passed");
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.crash();
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.maintenance(None);
+    let refused = AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true };
+    bench.run_agent(5, refused);
+    assert!(bench.completing().is_none(), "the agent has its whole time again");
+}
+
 /// Maintenance that a message told of is moved to tomorrow in mid-drain. The message that told of its first time comes once
 /// more, or only now. (It moved the maintenance back, and the agent lost its time.)
 #[test]
@@ -130,6 +148,23 @@ fn older_message_after_maintenance_was_moved() {
     assert_eq!(bench.orders(0).last().unwrap().deadline, own);
     bench.run(200);
     assert!(bench.completing().is_none());
+}
+
+/// A message of yesterday says that maintenance was moved, to a time that has passed; the one before it, which comes only now,
+/// named a time to come.
+#[test]
+fn older_message_after_maintenance_that_has_passed() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    let (day, soon) = (secs(86_400), bench.now + secs(120));
+    bench.receive(vec![news_sent("r1", bench.now - day * 2, health(soon))]);
+    bench.run(1);
+    bench.receive(vec![news_sent("r2", bench.now - day, health(bench.now - secs(7200)))]);
+    bench.run(1);
+    assert!(!bench.machine.is_draining(), "it is over");
+    bench.receive(vec![news_sent("r1", bench.now - day * 2, health(soon))]);
+    bench.run(10);
+    assert_eq!(bench.drains_started(), 1);
 }
 
 /// Maintenance is called off, and the message that told of it comes only then. An instance that serves is not drained for it,

@@ -133,6 +133,18 @@ fn crowd() {
     }
 }
 
+/// A spot interruption is drained for while IMDS is silent, and nothing has said that the group ends the instance, too. No
+/// heartbeat looks for that: only its message can tell of it. (It was not looked for, for four minutes.)
+#[test]
+fn crowd_without_a_heartbeat() {
+    let mut bench = deaf();
+    let at = Some(bench.now + secs(600));
+    bench.receive(vec![news("r-spot", InstanceNews::CapacityInterruption { at })]);
+    assert_eq!(bench.drains_started(), 1);
+    let receives = receives_in_a_minute(bench, 10);
+    assert!((60..=160).contains(&receives), "{receives}");
+}
+
 /// In a fleet that has only the queue, a message of one instance may have to go through the hands of all.
 #[test]
 fn new_message_is_passed_on() {

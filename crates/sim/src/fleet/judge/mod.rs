@@ -19,6 +19,9 @@ use super::figures::Figures;
 use super::plan::{GRACE, HOOK};
 use each::Each;
 
+/// A hook's global timeout is so many heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
+const GLOBAL_TIMEOUTS: u32 = 100;
+
 /// The shortest heartbeat timeout.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 
@@ -194,7 +197,12 @@ impl Judge {
                 each.calls_made.waits();
             }
             // From here on three tries fit before it expires.
-            Report::WaitBegan { .. } => each.calls_made.waits(),
+            Report::WaitBegan { since, .. } => {
+                each.calls_made.waits();
+                // What seems to have timed out by then sets no deadline.
+                let whole = each.open.map(|(_, timeout)| timeout * GLOBAL_TIMEOUTS);
+                each.lost_track |= whole.is_some_and(|whole| *since + whole <= now);
+            }
             Report::GroupChanged { .. } => {
                 each.calls_made.moves();
                 each.invariants.group_changed();

@@ -26,6 +26,9 @@ use known::{Agent, Call, Completed, Kept, Phase};
 /// Clocks are corrected by less than this all the time.
 const CLOCK_DRIFT_MS: u64 = 1_000;
 
+/// So long after its time maintenance is over.
+const EXPIRY: Duration = Duration::from_secs(3600);
+
 /// What one life of one daemon may and must do.
 #[derive(Debug)]
 pub(super) struct Reference {
@@ -253,9 +256,10 @@ impl Reference {
     }
 
     /// Messages overtake each other: the one that was sent last counts.
-    fn hears_of_maintenance(&mut self, news: &InstanceNews, sent: Time) {
+    fn hears_of_maintenance(&mut self, now: Time, news: &InstanceNews, sent: Time) {
         let InstanceNews::Maintenance { event_id, not_before, closed, .. } = news else { return };
-        let said = (!closed).then(|| not_before.map_or(Due::Unknown, Due::At));
+        let over = *closed || not_before.is_some_and(|at| at + EXPIRY < now);
+        let said = (!over).then(|| not_before.map_or(Due::Unknown, Due::At));
         let newest = self.maintenance.entry(event_id.clone()).or_insert((sent, said));
         if sent >= newest.0 {
             *newest = (sent, said);
@@ -276,7 +280,7 @@ impl Reference {
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
                 let sent = news.sent.or(message.sent).unwrap_or(now).min(now);
-                self.hears_of_maintenance(&news.news, sent);
+                self.hears_of_maintenance(now, &news.news, sent);
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
             }
