@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::config::user;
+use crate::telemetry::debug;
 use formats::text::cause;
 use machine::effect::CompletionResult;
 use machine::operator::{Command, Operator};
@@ -169,7 +170,7 @@ pub async fn serve(listener: Listener, requests: mpsc::Sender<Asked>) {
                 let requests = requests.clone();
                 tokio::spawn(async move {
                     if let Err(error) = converse(stream, requests).await {
-                        tracing::debug!(%error, "control connection");
+                        debug::say(format_args!("control connection: {error}"));
                     }
                     drop(place);
                 });

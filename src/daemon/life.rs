@@ -18,7 +18,7 @@ use super::under_way::UnderWay;
 use crate::aws::imds::Identity;
 use crate::clock::{self, Clock, WallClockSet};
 use crate::config::value::Written;
-use crate::telemetry::log;
+use crate::telemetry::{debug, log};
 use machine::event::ImdsReading;
 use machine::report::Report;
 use machine::{Effect, Event, Machine, Output, operator};
@@ -241,7 +241,7 @@ impl<'a> Life<'a> {
 
     /// Has an effect performed, or gives one up.
     fn perform(&mut self, effect: Effect) {
-        tracing::debug!(?effect, "perform");
+        debug::say(format_args!("perform {effect:?}"));
         self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
     }
 

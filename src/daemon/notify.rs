@@ -10,6 +10,8 @@ use sd_notify::NotifyState;
 use machine::Time;
 use machine::status::{State, Status};
 
+use crate::telemetry::debug;
+
 /// Notifies the service manager, if there is one.
 ///
 /// It never waits: a manager that does not read must not hold up a drain.
@@ -63,7 +65,7 @@ impl Notify {
         let Some(socket) = &self.socket else { return true };
         let sent = socket.send(state.to_string().as_bytes());
         if let Err(error) = &sent {
-            tracing::debug!(%error, "cannot notify the service manager");
+            debug::say(format_args!("cannot notify the service manager: {error}"));
         }
         sent.is_ok()
     }

@@ -9,6 +9,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::debug::{self, Fields};
 use super::journald::Journald;
 use crate::config::{Log, LogFormat};
 use machine::journal::Outcome;
@@ -51,7 +52,7 @@ pub fn start(log: &Log) {
         Form::Text => registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init(),
     };
     if let Err(error) = started {
-        tracing::debug!(%error, "logging was started already");
+        debug::say(format_args!("logging was started already: {error}"));
     }
 }
 
@@ -88,7 +89,9 @@ pub fn tell(report: &Report, drain_id: Option<&str>) {
         Loudness::Warn => tracing::warn!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}"),
         Loudness::Info => tracing::info!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}"),
         Loudness::Debug => {
-            tracing::debug!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}")
+            let event = Some(event);
+            let fields = Fields { event, drain_id, outcome, agent, agent_state, in_flight };
+            debug::say_with(format_args!("{report}"), &fields)
         }
     }
 }

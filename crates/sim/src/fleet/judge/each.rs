@@ -158,6 +158,10 @@ impl Each {
                 match hook {
                     Some(hook) => {
                         self.misled = false;
+                        // What was planned by a longer one comes too late now.
+                        if self.invariants.believed() > Some(hook.heartbeat_timeout) {
+                            self.invariants.refused(now);
+                        }
                         self.invariants.believes(hook.heartbeat_timeout);
                     }
                     // A daemon that was told that there is no hook waits for none.

@@ -256,10 +256,9 @@ impl Reference {
     }
 
     /// Messages overtake each other: the one that was sent last counts.
-    fn hears_of_maintenance(&mut self, now: Time, news: &InstanceNews, sent: Time) {
+    fn hears_of_maintenance(&mut self, news: &InstanceNews, sent: Time) {
         let InstanceNews::Maintenance { event_id, not_before, closed, .. } = news else { return };
-        let over = *closed || not_before.is_some_and(|at| at + EXPIRY < now);
-        let said = (!over).then(|| not_before.map_or(Due::Unknown, Due::At));
+        let said = (!closed).then(|| not_before.map_or(Due::Unknown, Due::At));
         let newest = self.maintenance.entry(event_id.clone()).or_insert((sent, said));
         if sent >= newest.0 {
             *newest = (sent, said);
@@ -280,7 +279,7 @@ impl Reference {
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
                 let sent = news.sent.or(message.sent).unwrap_or(now).min(now);
-                self.hears_of_maintenance(now, &news.news, sent);
+                self.hears_of_maintenance(&news.news, sent);
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
             }
@@ -294,6 +293,11 @@ impl Reference {
 /// When EC2 acts, by a row of maintenance; `None`: it is over.
 fn due(row: &Notice) -> Option<Due> {
     (row.state != NoticeState::Closed).then_some(row.due)
+}
+
+/// What of that is still to come.
+fn to_come(due: Option<Due>, now: Time) -> Option<Due> {
+    due.filter(|due| !matches!(due, Due::At(at) if *at + EXPIRY < now))
 }
 
 /// What is under way by that name, which it is no longer. Little ever is at a time.

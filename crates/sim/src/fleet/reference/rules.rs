@@ -10,7 +10,7 @@ use machine::report::{NoticeChange, Report};
 use machine::{Output, Time};
 
 use super::known::{Agent, Call, Completed, Kept, Phase};
-use super::{Reference, due};
+use super::{Reference, due, to_come};
 
 /// After so long without a word of IMDS the queue may be asked, drain or no drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ impl Reference {
     /// What may be done.
     fn takes_in(&mut self, now: Time, effect: &Effect) {
         match effect {
-            Effect::WriteJournal { id, journal } => self.writes_down(*id, journal),
+            Effect::WriteJournal { id, journal } => self.writes_down(now, *id, journal),
             Effect::AskAgent { id, agent, request } => {
                 let busy = self.calls.iter().any(|(_, call)| *call == Call::Agent(*agent));
                 self.calls.push((*id, Call::Agent(*agent)));
@@ -111,7 +111,7 @@ impl Reference {
         }
     }
 
-    fn writes_down(&mut self, id: EffectId, journal: &Journal) {
+    fn writes_down(&mut self, now: Time, id: EffectId, journal: &Journal) {
         let next = Kept { denied: self.beats_denied, ..Kept::of(journal) };
         let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept);
         let same_drain = before.started == next.started && before.told && !before.ended;
@@ -130,7 +130,8 @@ impl Reference {
         }
         let told = journal.notices.rows().iter().filter(|row| row.reason == Reason::ScheduledMaintenance);
         for row in told {
-            if self.maintenance.get(&row.id).is_some_and(|(_, newest)| *newest != due(row)) {
+            let newest = self.maintenance.get(&row.id).map(|(_, newest)| to_come(*newest, now));
+            if newest.is_some_and(|newest| newest != to_come(due(row), now)) {
                 self.complain(format!("the journal says of {} what an older message has told", row.id));
             }
         }
