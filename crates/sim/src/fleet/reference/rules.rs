@@ -121,7 +121,8 @@ impl Reference {
         let stands = before.dues.iter().all(|due| next.dues.contains(due));
         let unchanged = stands && !before.denied && before.action == next.action;
         let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
-        let older = told.is_some_and(|(since, sent)| since < sent && self.newest == Some(sent));
+        let older =
+            told.is_some_and(|(since, sent)| !next.ended && since < sent && self.newest == Some(sent));
         if older {
             self.complain("the action waits since before the message that tells of it was sent");
         }
