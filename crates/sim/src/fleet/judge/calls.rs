@@ -56,6 +56,12 @@ impl CallsMade {
         (self.rows[0], self.rows[1]) = (Row::default(), Row::default());
     }
 
+    /// There was no such action: what was asked for it says nothing of the next.
+    pub fn renews(&mut self) {
+        self.moves();
+        self.rows[2] = Row::default();
+    }
+
     /// The group is another one: what was asked of the first says nothing of it.
     pub fn moves(&mut self) {
         self.waits();

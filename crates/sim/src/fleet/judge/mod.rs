@@ -194,7 +194,7 @@ impl Judge {
             }
             // There was no such action: what failed says nothing of the next.
             Report::Notice { reason, change: NoticeChange::Withdrawn, .. } if reason.has_action() => {
-                each.calls_made.waits();
+                each.calls_made.renews();
             }
             // From here on three tries fit before it expires.
             Report::WaitBegan { since, .. } => {

@@ -201,7 +201,10 @@ impl Reference {
             Outcome::Failed => {
                 agents.any(|(agent, settings)| stands(agent) || agent.has_failed(now, settings))
             }
-            Outcome::Deadline => self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now),
+            // After the clock was set, what AWS or EC2 had set is not known until the journal says so.
+            Outcome::Deadline => {
+                self.clock_set || self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now)
+            }
             Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => false,
         };
         if !done {
