@@ -79,7 +79,7 @@ fn configuration(page: &mut Roff) {
     }
 }
 
-/// What a key takes and what it is worth where nobody sets it, as a sentence.
+/// What a key takes and what it is worth where it is not set, as a sentence.
 fn takes(key: &Key) -> String {
     let default = match key.default {
         WhenUnset::Is(value) => format!("`{value}`"),

@@ -2,7 +2,7 @@
 #
 # AWS reports no such end: a termination whose hook timed out looks like any other. What it does report is each end of a
 # termination, and, where a trail records management events, each successful CompleteLifecycleAction. Two rules send those
-# to queues that nobody reads, because a queue's NumberOfMessagesSent is a count that alarms can compare.
+# to queues that are not read, because a queue's NumberOfMessagesSent is a count that alarms can compare.
 #
 # The comparison is coarse. A termination may fall into another window than its completion, and events and metrics are
 # best-effort, so a single difference says nothing: it takes two, and a fifth of all. It also counts what no completion

@@ -1,7 +1,7 @@
 # What an instance may do.
 #
 # IAM cannot bind a lifecycle action to one instance: CompleteLifecycleAction and RecordLifecycleActionHeartbeat know the
-# group as their resource, and no condition key has the instance that is named in the call. So whoever gets hold of one
+# group as their resource, and no condition key has the instance that is named in the call. So an attacker who gets one
 # instance's credentials can complete or prolong the actions of every instance of its group, and receive and delete the
 # group's messages. It ends at the group: give each group a role of its own. Tighter than that is only a broker that checks
 # who asks (sts:RoleSessionName is the instance's id) and calls Auto Scaling itself.

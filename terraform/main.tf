@@ -87,7 +87,7 @@ resource "aws_sqs_queue" "this" {
   count = local.queued ? 1 : 0
 
   name                              = "${local.name}-termination"
-  message_retention_seconds         = 3600 # removes what nobody claims: daemons never delete another's message
+  message_retention_seconds         = 3600 # removes what no daemon claims: daemons never delete another's message
   visibility_timeout_seconds        = 20   # what the daemon asks for with each receive, until it knows whose a message is
   receive_wait_time_seconds         = 20
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
@@ -101,7 +101,7 @@ resource "aws_sqs_queue" "dead_letter" {
   count = var.wiring == "sns" || length(local.patterns) > 0 ? 1 : 0
 
   name                              = "${local.name}-termination-dead-letter"
-  message_retention_seconds         = 1209600 # time for somebody to look
+  message_retention_seconds         = 1209600 # time for an operator to look
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn
   kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 300

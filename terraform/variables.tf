@@ -136,7 +136,7 @@ variable "agent" {
   default     = {}
   nullable    = false
 
-  # A daemon with a wrong configuration does not start, and nobody would drain the instance: better to be told here.
+  # A daemon with a wrong configuration does not start, and the instance would not be drained: better to be told here.
   validation {
     condition     = var.agent.url == null || var.agent.unix == null
     error_message = "The agent must have url or unix, not both."

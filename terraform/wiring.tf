@@ -8,7 +8,7 @@ locals {
       detail-type = ["EC2 Instance-terminate Lifecycle Action"]
       detail = {
         AutoScalingGroupName = [var.group_name]
-        LifecycleHookName    = [var.hook_name] # a message of another hook is nobody's here
+        LifecycleHookName    = [var.hook_name] # no daemon here takes another hook's message
       }
     }
     spot      = { source = ["aws.ec2"], detail-type = ["EC2 Spot Instance Interruption Warning"] }
@@ -24,8 +24,8 @@ locals {
   rule_arns  = [for rule in aws_cloudwatch_event_rule.this : rule.arn]
   topic_arns = aws_sns_topic.this[*].arn
 
-  # Who forges a message can drain an instance, so nobody else sends: neither through this policy nor, as identities of
-  # the account can have permissions of their own, past it. Operators of negation hold where a key is absent.
+  # Who forges a message can drain an instance, so no other principal sends: neither through this policy nor, as identities
+  # of the account can have permissions of their own, past it. Operators of negation hold where a key is absent.
   # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
   senders = concat(
     length(local.rule_arns) == 0 ? [] : [{

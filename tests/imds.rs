@@ -273,7 +273,7 @@ async fn source_survives_silence_and_comes_back() {
     let mut readings = source(&server.url, Polls::default());
     for _ in 0..5 {
         let reading = readings.recv().await.expect("a reading");
-        // One reading per round: where nobody answers, nothing else is asked for.
+        // One reading per round: where IMDS does not answer, nothing else is asked for.
         assert!(matches!(reading, ImdsReading::Silent { .. }), "{reading:?}");
     }
     assert_eq!(readings.recv().await, Some(ImdsReading::TargetState(Some(TargetState::InService))));

@@ -184,7 +184,7 @@ fn reader_that_goes() {
     assert!(output.status.success() && told.is_empty(), "{:?}\n{told}", output.status);
 }
 
-/// Nobody reads at all: each write fails.
+/// The output is not read at all: each write fails.
 #[test]
 fn closed_output() {
     for arguments in [["simulate", "--list"].as_slice(), &["simulate", "--list", "--json"]] {
@@ -212,7 +212,7 @@ fn started() -> (Child, Pid) {
     (child, daemon.unwrap_or_else(|| panic!("one child, not {children:?}")))
 }
 
-/// Whoever ends the simulation ends its daemon too.
+/// A user who ends the simulation ends its daemon too.
 #[test]
 fn interruption() {
     let (child, daemon) = started();
@@ -227,7 +227,7 @@ fn daemon_that_dies() {
     kill_process(daemon, Signal::KILL).expect("it is ours");
     let output = end(child);
     assert_eq!(output.status.code(), Some(1));
-    // Its log is shown, for whoever wants to know why.
+    // Its log is shown, for a user who wants to know why.
     let told = stderr(&output);
     assert!(told.contains("the daemon exited unexpectedly") && told.contains("watching"), "{told}");
 }

@@ -118,7 +118,7 @@ check_sandbox() {
     fi
 }
 
-# Owned by root and written by nobody else: who can write them is root.
+# Owned by root and writable only by root: a user who can write them is root.
 check_files() {
     local path wrong=''
     for path in /usr/bin/drainhook "$unit" /usr/lib/sysusers.d/drainhook.conf /etc/drainhook "$config" \
@@ -134,10 +134,10 @@ check_files() {
         wrong+="$state is not drainhook's; "
     fi
     if [[ -z $wrong ]]; then
-        ok files "owned by root, written by nobody else"
+        ok files "owned by root, writable only by root"
     else
         failed_check files "${wrong%; }" \
-            "give it back to its owner (chown), let nobody else write it (chmod go-w), or reinstall the package"
+            "give it back to its owner (chown), let only the owner write it (chmod go-w), or reinstall the package"
     fi
 }
 

@@ -81,7 +81,7 @@ impl Flag {
     }
 }
 
-/// A value that somebody set.
+/// A value that was set.
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     /// As it was written, without quotes.

@@ -1,7 +1,7 @@
 //! The control socket: JSON lines, one request and one answer each.
 //!
-//! Whoever may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group. The log
-//! says who has asked for what.
+//! A user who may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group. The
+//! log says who has asked for what.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -212,7 +212,7 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
         };
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
-        // Whoever asks and does not read keeps no place from others.
+        // A client that asks and does not read keeps no place from others.
         tokio::time::timeout(IDLE_LIMIT, writer.write_all(&text)).await.map_err(io::Error::other)??;
         if !ended {
             return Ok(());
@@ -288,7 +288,7 @@ mod tests {
                 tokio::spawn(async move { ask(&path, b"{\"command\":\"extend\",\"seconds\":90}\n").await });
             let (_, request, reply) = receiver.recv().await.expect("a request");
             assert_eq!(request.command(), Some(Command::Extend(Duration::from_secs(90))));
-            reply.send(Answer::Done("deadline is later".to_owned())).expect("somebody waits");
+            reply.send(Answer::Done("deadline is later".to_owned())).expect("the client waits");
             assert_eq!(asking.await.expect("answered"), "{\"done\":\"deadline is later\"}\n");
         });
     }

@@ -254,7 +254,7 @@ impl<'a> Life<'a> {
                 None => Answer::Refused("the machine has not answered: please report this".to_owned()),
             },
         };
-        // Whoever asked may have gone.
+        // The client may have gone.
         let _ = reply.send(answer);
     }
 

@@ -194,7 +194,7 @@ fn poller(
 async fn refuse(requests: &mut mpsc::Receiver<Asked>) -> std::convert::Infallible {
     tokio::time::sleep(FIRST_MOMENTS).await;
     while let Some((_, _, reply)) = requests.recv().await {
-        // Whoever asked may have gone.
+        // The client may have gone.
         let _ = reply.send(Answer::Refused(NOT_YET.to_owned()));
     }
     std::future::pending().await

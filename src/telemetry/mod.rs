@@ -1,7 +1,7 @@
 //! What leaves the daemon for people and their tools.
 //!
 //! - [`log`]: each report as a line on standard error; [`journald`]: the same as fields of journald's.
-//! - [`debug`]: lines for whoever looks closely.
+//! - [`debug`]: lines for operators who look closely.
 
 pub mod debug;
 pub mod journald;

@@ -54,7 +54,7 @@ run "everything" {
 
   assert {
     condition     = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.this), aws_cloudwatch_metric_alarm.unfinished) : alarm.alarm_actions == toset(var.alarm_actions)])
-    error_message = "an alarm tells nobody"
+    error_message = "an alarm lacks its actions"
   }
 
   assert {

@@ -42,12 +42,12 @@ run "defaults" {
 
   assert {
     condition     = keys(aws_cloudwatch_event_rule.this) == ["termination"]
-    error_message = "there are rules that nobody asked for"
+    error_message = "there are rules that were not asked for"
   }
 
   assert {
     condition     = length(aws_iam_policy.this) + length(aws_autoscaling_lifecycle_hook.launch) + length(aws_sqs_queue.counted) == 0
-    error_message = "there is something that nobody asked for"
+    error_message = "there is something that was not asked for"
   }
 }
 

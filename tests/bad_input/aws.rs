@@ -192,7 +192,7 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
             stage.service.world(|world, now| world.send_message(now, QUEUE, body.into(), Duration::ZERO));
         sent.expect("SQS takes it");
     };
-    send("somebody else's");
+    send("another instance's");
     answers.used_up(&OF_THE_QUEUE).await;
     open.store(false, Ordering::Relaxed);
     let instance = stage.instance();
@@ -210,7 +210,7 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     assert_plain(&daemon);
     assert!(daemon.runs());
     let queue = stage.service.world(|world, now| world.describe_queue(now, QUEUE)).expect("it exists");
-    assert_eq!(queue.visible + queue.hidden, 1, "somebody else's message is still there");
+    assert_eq!(queue.visible + queue.hidden, 1, "another instance's message is still there");
 }
 
 async fn assert_call_is_told(daemon: &Daemon, call: &str, bad: Vec<Bad>) {

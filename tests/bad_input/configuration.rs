@@ -11,7 +11,7 @@ use crate::{assert_told, world};
 
 const EX_CONFIG: i32 = 78;
 
-/// Nobody's number, on every Linux.
+/// The number of the user `nobody`, on every Linux.
 const NOBODY: u32 = 65_534;
 
 /// The standard error and the exit code of a daemon with this configuration file.
@@ -176,7 +176,7 @@ async fn file_of_somebody_else() {
     allow(&file, 0o000);
     let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
     if rustix::process::getuid().is_root() {
-        // Nobody may not look into every developer's folders.
+        // The user `nobody` may not look into every developer's folders.
         let copy = folder.path().join("drainhook");
         std::fs::copy(env!("CARGO_BIN_EXE_drainhook"), &copy).expect("copied");
         command = Command::new(copy);

@@ -60,6 +60,6 @@ async fn half_open_connections() {
     stage.until_ended_well(&[]).await;
     assert!(daemon.runs());
     drop(open);
-    // Whoever has a request is served when they are gone.
+    // A client that has a request is served when they are gone.
     in_time("an answer", daemon.status()).await;
 }

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::support::daemon::{Daemon, Stage, eventually, journal, written};
 use crate::{assert_told, world};
 
-/// It is set aside, told, and kept for whoever wants to look at it; the drain that comes begins anew.
+/// It is set aside, told, and kept for an operator to look at; the drain that comes begins anew.
 #[tokio::test]
 async fn garbage() {
     let mut stage = Stage::new(100, world(3, 30)).await;

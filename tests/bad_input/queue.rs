@@ -1,4 +1,4 @@
-//! Messages of the shared queue that nobody here should get.
+//! Messages of the shared queue that no daemon here should get.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ async fn sandbox() {
     assert_eq!(machine.sh("systemctl --failed --quiet --no-legend").await, "");
 }
 
-/// Whoever is in its group needs not be root, and nobody else may.
+/// A member of its group need not be root to use it, and no other user may.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn operators() {

@@ -60,7 +60,7 @@ impl Site {
         site
     }
 
-    /// A Debian as its installer leaves it, in a group without a queue, and the package in the folder of whoever is there.
+    /// A Debian as its installer leaves it, in a group without a queue, and the package in the operator's folder.
     pub async fn fresh() -> Self {
         let package = std::env::var("DRAINHOOK_BOOT_PACKAGE").expect("tests/boot/run sets it");
         let package = Path::new(&package);
@@ -87,7 +87,7 @@ impl Site {
         Site { machine, stage }
     }
 
-    /// Runs a command outside of the machine, with the AWS CLI of somebody who may do all.
+    /// Runs a command outside of the machine, with the AWS CLI of a user who may do all.
     pub async fn elsewhere(&self, script: &str) {
         let cli = std::env::var("DRAINHOOK_BOOT_AWS").expect("tests/boot/run sets it");
         let cli = Path::new(&cli).parent().expect("a folder").display();

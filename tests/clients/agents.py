@@ -103,7 +103,7 @@ class Site:
         once, and of it just the items before its checkpoint have been delivered, each once.
         """
         visible, hidden = self.messages()
-        assert hidden == 0, "a task is in nobody's hands, and hidden"
+        assert hidden == 0, "a task is held by no worker, and hidden"
         received = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
         in_queue = {}
         for message in received.get("Messages", []):

@@ -1,6 +1,6 @@
 """What is said between drainhook and an agent, held against docs/openapi.yaml.
 
-Strictly: a field that the document does not list is a complaint too, since whoever sends it has left it behind.
+Strictly: a field that the document does not list is a complaint too, since its sender has left the document behind.
 """
 
 import json

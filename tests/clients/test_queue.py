@@ -72,7 +72,7 @@ def test_purge(sqs, queue_url):
 
 
 def test_visibility_of_a_message_that_is_visible_again(sqs, queue_url):
-    """Its visibility timeout ran out, and nobody has received it since: nothing is refused, nothing changes."""
+    """Its visibility timeout ran out, and it has not been received since: nothing is refused, nothing changes."""
     sqs.send_message(QueueUrl=queue_url, MessageBody="x")
     (message,) = receive(sqs, queue_url, VisibilityTimeout=0)
     sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=600)

@@ -117,7 +117,7 @@ def test_exceptions_of_boto3(clients, ground):
 
 @pytest.fixture
 def strict_simulator():
-    """Lets no call to Auto Scaling through, and allows nobody some."""
+    """Lets no call to Auto Scaling through, and allows no caller some."""
     denied = [word for action in DENIED for word in ("--deny", action)]
     simulator = start_simulator("--throttle", "0", *denied)
     yield simulator

@@ -139,7 +139,7 @@ def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
         wait_for(lambda: polls() >= POLLS, f"the metadata service is polled {POLLS} times")
         assert daemon.process.poll() is None, "the daemon ended"
         assert aws.connections == 0
-        # Whoever builds an AWS client asks for the role's credentials.
+        # A daemon that builds an AWS client asks for the role's credentials.
         assert not [exchange.path for exchange in imds.exchanges if "/iam/" in exchange.path]
         assert agent.connections == 0
     finally:

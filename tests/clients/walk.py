@@ -136,7 +136,7 @@ class Boto:
 
 
 class Cli(Boto):
-    """The AWS CLI. Whoever starts it stops it."""
+    """The AWS CLI. The caller that starts it stops it."""
 
     def __init__(self, environment):
         super().__init__(None)

@@ -40,7 +40,7 @@ async fn chosen_hook() {
     assert_eq!(stage.count(message_deleted), 1, "the other hook's message is not ours");
 }
 
-/// Somebody completes the action by hand while the agent drains.
+/// An operator completes the action by hand while the agent drains.
 #[tokio::test]
 async fn overtaken() {
     let config = WorldConfig {

@@ -108,7 +108,7 @@ async fn nonsense() {
     stage.until_ended_well(&[]).await;
 }
 
-/// As many connections as are served at once ask and ask and never read an answer: they keep nobody out for ever.
+/// As many connections as are served at once ask and ask and never read an answer: they keep no client out for ever.
 #[tokio::test]
 async fn deaf_clients() {
     const DEAF: usize = 16;
@@ -124,7 +124,7 @@ async fn deaf_clients() {
     drop(deaf);
 }
 
-/// Sends questions until no more are taken: the daemon waits for somebody to read its answers.
+/// Sends questions until no more are taken: the daemon waits for the client to read its answers.
 async fn fill(stream: UnixStream) -> UnixStream {
     let questions = b"{\"command\":\"status\"}\n".repeat(1000);
     let full = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Whoever keeps the log must not be able to hold up a drain.
+//! The reader of the log must not be able to hold up a drain.
 
 use tokio::process::Command;
 

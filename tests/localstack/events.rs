@@ -57,7 +57,7 @@ async fn from_the_hook_to_the_queue() {
         stage.service.world(|world, now| world.put_hook(now, &group, hook)).expect("it can be reached");
         cloud.until_messages(&queue, 1).await;
         drain(&cloud, &queue, &mut stage).await;
-        // What AWS has sent to try the queue is nobody's: its retention removes it.
+        // No daemon takes what AWS has sent to try the queue: its retention removes it.
         cloud.until_messages(&queue, 1).await;
     })
     .await;

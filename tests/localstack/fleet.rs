@@ -24,7 +24,7 @@ const FLEET_PATIENCE: Duration = Duration::from_secs(1200);
 /// Longer than that: no action shall expire in between.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Messages on the queue that are for nobody in the fleet.
+/// Messages on the queue that are for no instance in the fleet.
 const FOREIGN: usize = 20;
 const GARBAGE: [&str; 5] = ["not JSON", "{}", "[]", "{\"detail\":{}}", "{\"Type\":\"Notification\"}"];
 
@@ -60,7 +60,7 @@ fn deletes(way: &Server) -> usize {
     way.count(|one| is(one, "DeleteMessage"))
 }
 
-/// A scale-in of one, of ten, and of fifty, between messages that are for nobody here; every event comes twice. What it
+/// A scale-in of one, of ten, and of fifty, between messages for no instance here; every event comes twice. What it
 /// costs is held against what it costs with the simulator's queue.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
@@ -174,16 +174,16 @@ async fn all_logged(members: &[Member], words: &str) {
     in_time.unwrap_or_else(|_| panic!("waited in vain for {words:?} in every log"));
 }
 
-/// Messages that are for nobody here.
+/// Messages that are for no instance here.
 fn strangers(group: &str) -> BTreeSet<String> {
     let terminate = include_str!("../fixtures/messages/eventbridge-terminate.json").replace("workers", group);
     let foreign = (0..FOREIGN).map(|n| terminate.replace("i-0123456789abcdef0", &format!("i-{n:017x}")));
     foreign.chain(GARBAGE.map(str::to_owned)).collect()
 }
 
-/// Waits until each of these has been received by somebody who is none of the fleet.
+/// Waits until each of these has been received by a client outside the fleet.
 async fn until_received(cloud: &Cloud, queue: &Queue, mut missing: BTreeSet<String>) {
-    in_time("what is for nobody here", async {
+    in_time("what is for no instance here", async {
         while !missing.is_empty() {
             let receive = cloud.sqs.receive_message().queue_url(&queue.url).visibility_timeout(60);
             let receive = receive.max_number_of_messages(10).wait_time_seconds(1);

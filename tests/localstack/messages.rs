@@ -158,7 +158,7 @@ async fn until_drains(name: &str, daemon: &Daemon, reason: Reason) {
     daemon.until_status(name, |status| status.reason == Some(reason) && status.state != State::Serving).await;
 }
 
-/// Somebody else receives it.
+/// Another client receives it.
 async fn until_received_again(cloud: &Cloud, name: &str, url: &str) {
     in_time(name, async {
         loop {

@@ -54,7 +54,7 @@ async fn withdrawn_while_somebody_waits() {
     assert_eq!(waiting.exit().await.code(), Some(1));
 }
 
-/// The daemon is killed and started again while somebody waits for the end of the drain.
+/// The daemon is killed and started again while an operator waits for the end of the drain.
 #[tokio::test]
 async fn restart_while_somebody_waits() {
     let mut stage = Stage::new(10, world(3, 20)).await;

@@ -17,7 +17,7 @@ CHECKSUM = "#sha256=" + "0f" * 32
 
 
 def run(*command, home):
-    """Runs Packer so that it calls nobody: no version check, no credentials."""
+    """Runs Packer so that it calls no server: no version check, no credentials."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "CHECKPOINT_DISABLE": "1"}
     return subprocess.run(
         ["packer", *command], env=environment, cwd=home, capture_output=True, text=True, timeout=60

@@ -33,7 +33,7 @@ pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     result.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-/// Waits for what nobody tells, such as the requests that a scripted server has seen.
+/// Waits for what is not announced, such as the requests that a scripted server has seen.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     in_time(what, async {
         while !holds() {
@@ -313,7 +313,7 @@ impl Daemon {
         in_time(&format!("{words:?} in the log"), self.logged_some_time(words)).await;
     }
 
-    /// The same, for whoever waits beside something that is sure to happen.
+    /// The same, for a caller that waits beside something that is sure to happen.
     pub async fn logged_some_time(&self, words: &[&str]) {
         let mut log = self.log.subscribe();
         let has = |log: &String| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
@@ -341,7 +341,7 @@ impl Daemon {
         in_time("its end", self.end()).await
     }
 
-    /// Its end, for whoever waits beside something that is sure to happen.
+    /// Its end, for a caller that waits beside something that is sure to happen.
     pub async fn end(&mut self) -> ExitStatus {
         self.child.wait().await.expect("it is ours")
     }
@@ -422,8 +422,8 @@ pub fn journal(variables: &Variables) -> PathBuf {
     Path::new(&variables["DRAINHOOK_JOURNAL__DIR"]).join("journal.json")
 }
 
-/// What another instance had written before an image was made of it. It says that an operator wants a drain: whoever
-/// believes it drains at once.
+/// What another instance had written before an image was made of it. It says that an operator wants a drain: a daemon
+/// that believes it drains at once.
 pub fn journal_of_an_image() -> Journal {
     Journal {
         version: VERSION,

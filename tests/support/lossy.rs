@@ -1,4 +1,4 @@
-//! A way to AWS on which the first answer to each kind of call is lost: AWS has acted, and nobody knows.
+//! A way to AWS on which the first answer to each kind of call is lost: AWS has acted, and the caller does not know.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -290,7 +290,7 @@ async fn pass_on(
     shared: &Shared,
     without: Option<&str>,
 ) -> std::io::Result<()> {
-    let upstream = shared.upstream.as_deref().expect("somebody behind");
+    let upstream = shared.upstream.as_deref().expect("a server behind");
     let mut behind = BufReader::new(TcpStream::connect(upstream).await?);
     behind.write_all(request.head.as_bytes()).await?;
     behind.write_all(request.body.as_bytes()).await?;

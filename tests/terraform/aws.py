@@ -55,6 +55,6 @@ if __name__ == "__main__":
     server.start()
     host, port = server.get_host_and_port()
     print(f"http://{host}:{port}", flush=True)
-    # Whoever started it ends it by closing its standard input.
+    # The caller ends it by closing its standard input.
     sys.stdin.read()
     server.stop()

@@ -1,7 +1,7 @@
 """What is in AWS after an apply, read back with boto3.
 
 moto carries what is put on EventBridge's bus to the queues of the rules that match, and what is published to a topic to
-its subscribers, whoever may send by their policies: test_policy.py has those. Auto Scaling puts no event there in moto,
+its subscribers, whatever their policies allow: test_policy.py has those. Auto Scaling puts no event there in moto,
 so tests do, and AWS takes none in its own name from anybody else.
 """
 
@@ -58,7 +58,7 @@ def test_hooks(applied: Applied) -> None:
 def test_termination_queue(applied: Applied, call: str) -> None:
     queue = applied.queue(applied.outputs[call]["queue_url"])
     assert queue["QueueArn"] == applied.outputs[call]["queue_arn"]
-    # What nobody claims is gone after an hour, and nothing else moves a message away.
+    # What no daemon claims is gone after an hour, and nothing else moves a message away.
     assert queue["MessageRetentionPeriod"] == "3600"
     assert "RedrivePolicy" not in queue
     assert queue["DelaySeconds"] == "0"

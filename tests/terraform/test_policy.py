@@ -50,7 +50,7 @@ def tags(action: str, instance: str, key: str) -> Request:
 
 
 def daemon_scene(applied: Applied, call: str) -> Scene:
-    """All that the daemon of a group does, and what whoever has its credentials may want to do."""
+    """All that the daemon of a group does, and what an attacker with its credentials may want to do."""
     group, inputs, outputs = group_arn(call), INPUTS[call], applied.outputs[call]
     requests = {
         "complete": asks("autoscaling:CompleteLifecycleAction", group),
@@ -120,7 +120,7 @@ def allowed(scene: Scene) -> set[str]:
 
 
 def test_every_call_of_the_daemon_is_known_here(applied: Applied) -> None:
-    """The list above is held against the source: whoever adds a call there has to permit it, and to add it here."""
+    """The list above is held against the source: a call that is added there has to be permitted, and added here."""
     named = re.compile(r'(?:let call = |classify\(|within\()"(\w+:\w+)"')
     files = [file for folder in ("aws", "cli/check") for file in (SOURCE / folder).rglob("*.rs")]
     called = {action for file in files if file.stem != "tests" for action in named.findall(file.read_text())}
@@ -199,7 +199,7 @@ def test_senders(applied: Applied) -> None:
 
 
 def hook_scene(applied: Applied, call: str) -> Scene:
-    """Whoever may want to be in the role that the hook sends with."""
+    """The principals that may want the role that the hook sends with."""
     role = hook_role(applied, call)
 
     def assumes(principal: str, group: str, account: str) -> Request:

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(printable("abc", 2), "ab…");
     }
 
-    /// A text holds one character of each kind that turns the direction of what follows, or that nobody sees.
+    /// A text holds one character of each kind that turns the direction of what follows, or that is invisible.
     #[test]
     fn invisible_characters_are_shown() {
         for c in [

@@ -32,7 +32,7 @@ class Drain:
 
     @contextlib.contextmanager
     def taking(self):
-        """Waits until work may be taken. No drain is over while somebody is in here: what comes must be seen to."""
+        """Waits until work may be taken. No drain is over while a thread is in here: what comes must be seen to."""
         with self._changed:
             self._changed.wait_for(lambda: self._state() == "serving")
             self._taking += 1
@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        with contextlib.suppress(ConnectionError):  # whoever asked may have gone
+        with contextlib.suppress(ConnectionError):  # the client may have gone
             self.end_headers()
             self.wfile.write(body)
 

@@ -128,7 +128,7 @@ class Worker:
                 save_checkpoint(task_id, delivered)
 
     def hide(self, receipt, seconds):
-        """Lets nobody else receive a message for so long; 0 gives it back."""
+        """Lets no other worker receive a message for so long; 0 gives it back."""
         self.sqs.change_message_visibility(QueueUrl=QUEUE_URL, ReceiptHandle=receipt, VisibilityTimeout=seconds)
 
     def extend_forever(self):

@@ -220,7 +220,7 @@ impl Worker {
         }
     }
 
-    /// Lets nobody else receive a message for so long; 0 gives it back.
+    /// Lets no other worker receive a message for so long; 0 gives it back.
     async fn hide(&self, receipt: &str, secs: i32) -> Result<(), WorkError> {
         let change = self.sqs.change_message_visibility().queue_url(&self.settings.queue);
         let change = change.receipt_handle(receipt).visibility_timeout(secs);

@@ -185,7 +185,7 @@ async fn read(stderr: ChildStderr, daemon: usize, log: Arc<Mutex<String>>, said:
         if let Ok(line) = serde_json::from_str::<LogLine>(&line)
             && line.is_of_the_story()
         {
-            // Nobody listens any more when the simulation is over.
+            // The receiver is gone when the simulation is over.
             let _ = said.send(Said { daemon, line }).await;
         }
     }

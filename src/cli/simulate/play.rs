@@ -67,7 +67,7 @@ pub async fn run(
         service,
         players,
     };
-    // The daemons are not left behind by whoever interrupts.
+    // A user who interrupts leaves no daemons behind.
     let result = tokio::select! {
         result = play.run() => result,
         _ = interrupt.recv() => Err(SimulateError::Interrupted),
@@ -289,7 +289,7 @@ impl Play {
     fn hear(&mut self, said: Said) {
         let Said { daemon, line } = said;
         let story = &mut self.players[daemon].story;
-        // Where the instance is gone, so is its daemon: that one finds nobody is no news.
+        // Where the instance is gone, so is its daemon: that its connections fail is no news.
         if story.terminated.is_some() && line.outcome.is_none() {
             return;
         }

@@ -12,7 +12,7 @@ use super::SimulateError;
 use super::environment::{self, Variables};
 use super::timeline::{Style, Timeline};
 
-/// Serves until interrupted, and shows what happens where somebody watches.
+/// Serves until interrupted, and shows on a terminal what happens.
 pub async fn run(world: WorldConfig, speed: u32, style: Style) -> Result<(), SimulateError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Serve)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Serve)?;

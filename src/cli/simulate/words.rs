@@ -7,7 +7,7 @@ use sim::world::Happening;
 /// How much of the answer to a refused call is shown, in characters.
 const WHY_SHOWN_MAX: usize = 100;
 
-/// A word for what happened, and what there is to say of it; `None` for what nobody watches for.
+/// A word for what happened, and what there is to say of it; `None` for what is not shown.
 pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> {
     let in_seconds = |time: &Time| format!("{} s", time.since(at).as_secs());
     Some(match happening {
@@ -57,7 +57,7 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }
-        // What was throttled is told by whoever made the call.
+        // What was throttled is told by the caller.
         Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
             return None;
         }

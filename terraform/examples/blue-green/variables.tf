@@ -24,7 +24,7 @@ variable "groups" {
 
   validation {
     condition     = sum([for group in var.groups : group.size]) > 0
-    error_message = "All groups have the size 0: nobody would work."
+    error_message = "All groups have the size 0: no instance would work."
   }
 }
 

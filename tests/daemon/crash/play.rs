@@ -333,7 +333,7 @@ fn hidden_for_long(stage: &Stage) -> bool {
 }
 
 /// From when on one heartbeat more is right: a daemon was started again, the call of a daemon that had died arrived after
-/// that, or an answer was lost, so that nobody could know that the heartbeat was heard.
+/// that, or an answer was lost, so that the daemon could not know that the heartbeat was heard.
 fn repeats(drain: Drain, stage: &Stage, restarts: &[Time]) -> Vec<Time> {
     let is_beat = |one: &Happening| matches!(one, Happening::Heartbeat { .. });
     let beats: Vec<Time> = stage.history.iter().filter(|(_, one)| is_beat(one)).map(|(at, _)| *at).collect();

@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     let (requests, answers) = COST.of(data.len(), || runtime.block_on(converse(data)));
     for answer in answers.lines() {
         match serde_json::from_str(answer).expect("an answer") {
-            Answer::Status(status) => panic!("nobody has said {status:?}"),
+            Answer::Status(status) => panic!("the loop has not said {status:?}"),
             Answer::Done(what) => {
                 assert_eq!(what, "done");
                 kinds.push("done");

@@ -161,7 +161,7 @@ fn missing_permission_is_said_once() {
     assert_eq!(errors(&bench), 1);
     bench.run(10);
     bench.complete(Ok(()));
-    // The next drain is somebody else's to look at.
+    // Another operator may look at the next drain.
     for _ in 0..4 {
         bench.target(TargetState::InService);
         bench.run(1);

@@ -116,7 +116,7 @@ fn retained_by_another_hook() {
         bench.drained();
         bench.complete(Ok(()));
         bench.run(15);
-        assert_eq!(bench.is_beating(), others, "whoever else abandons retains the instance");
+        assert_eq!(bench.is_beating(), others, "another hook's ABANDON retains the instance");
     }
 }
 
@@ -438,7 +438,7 @@ fn hook_that_was_made_again_before_wait() {
 
 #[test]
 fn hooks_are_asked_for_again_soon() {
-    // The shortest hook lives for 30 s: whoever waits longer than ten for its timeout may be too late.
+    // The shortest hook lives for 30 s: a daemon that waits longer than ten for its timeout may be too late.
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
     bench.target(TargetState::InService);

@@ -88,8 +88,11 @@ fn messages_of_others() {
     let given: Vec<String> = bench.hidden().into_iter().map(|(receipt, _)| receipt).collect();
     assert_eq!(given, ["r-other", "r-new", "r-test", "r-odd", "r-launch"], "in one batch");
     assert!(bench.hidden().iter().all(|(_, seconds)| (1..=5).contains(seconds)));
-    assert_eq!(bench.hidden()[1].1, 1, "whoever it is for waits for it");
-    assert!(bench.hidden().iter().any(|(_, seconds)| *seconds > 1), "nobody seems to wait for the others");
+    assert_eq!(bench.hidden()[1].1, 1, "its instance waits for it");
+    assert!(
+        bench.hidden().iter().any(|(_, seconds)| *seconds > 1),
+        "no instance seems to wait for the others"
+    );
     bench.drained();
     bench.complete(Ok(()));
     assert!(bench.deleted().is_empty());
@@ -156,7 +159,7 @@ fn new_message_is_passed_on() {
     bench.receive(vec![Message { sent: Some(sent), ..for_other("r-old") }]);
     let hidden = bench.hidden();
     assert_eq!(hidden[0], ("r-new".to_owned(), 0));
-    assert!((1..=5).contains(&hidden[1].1), "nobody seems to wait for it: {hidden:?}");
+    assert!((1..=5).contains(&hidden[1].1), "no instance seems to wait for it: {hidden:?}");
 }
 
 /// Messages that were given back are visible again after a second or more: ours must be found behind them before that.
@@ -218,7 +221,7 @@ fn own_message_hidden_once_it_is_written_down() {
     bench.journal_written();
     assert_eq!(bench.hidden(), [("r1".to_owned(), 3600)]);
     bench.crash();
-    assert_eq!(bench.hidden().len(), 2, "whether it was hidden, nobody knows");
+    assert_eq!(bench.hidden().len(), 2, "the daemon cannot know whether it was hidden");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn agent_that_exits_after_a_reboot() {
         bench.run(1);
         bench.settings.boot_id = Some(boot_id.to_owned());
         bench.crash();
-        bench.says(0, AgentAnswer::Unreachable { why: "nobody listens".to_owned(), gone: true });
+        bench.says(0, AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true });
         assert_eq!(bench.completing().is_some(), drained, "{boot_id}");
     }
 }

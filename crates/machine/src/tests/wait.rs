@@ -147,7 +147,7 @@ fn old_message_without_imds() {
 #[test]
 fn wrong_hook_named() {
     let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), queue: false, ..settings() });
-    // Nobody can say that there is no such hook.
+    // The daemon cannot find out that there is no such hook.
     bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
     bench.state = Some("Terminating:Wait");
     bench.target(TargetState::Terminated);

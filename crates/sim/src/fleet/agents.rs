@@ -210,7 +210,7 @@ impl Fleet {
         self.at(at, Step::HeldOver { host, life, id });
     }
 
-    /// Gives up a request to an agent: the agent may have got it, and its answer reaches nobody.
+    /// Gives up a request to an agent: the agent may have got it, and its answer is dropped.
     pub(super) fn cancel(&mut self, host: usize, id: EffectId) {
         let host = &mut self.hosts[host];
         host.canceled.push(id);

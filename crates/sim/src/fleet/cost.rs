@@ -43,7 +43,7 @@ pub struct ScaleIn {
 /// What it came to. Counts are per termination.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
-    /// ReceiveMessage calls that brought a message, whoever made them, and those of the instances that leave.
+    /// ReceiveMessage calls that brought a message to any instance, and those of the instances that leave.
     pub receives: f64,
     /// Messages that were received by another instance than the one that they are about.
     pub misdelivered: f64,

@@ -49,7 +49,7 @@ impl Fleet {
         *told = told.zip(written).map(|(told, written)| told.min(written));
     }
 
-    /// An action of ours waits: from here its global timeout is a deadline, even when it is over and nobody knows.
+    /// An action of ours waits: from here its global timeout is a deadline, even when it is over and the daemon is unaware.
     pub(super) fn waits(&mut self, host: usize) {
         let Some(instance) = self.world.instance(&self.hosts[host].id) else { return };
         let Some(action) = instance.actions.iter().find(|action| action.hook == plan::HOOK) else { return };

@@ -13,7 +13,7 @@ pub struct Figures {
     pub deadline: u64,
     /// With an agent that could not be drained.
     pub failed: u64,
-    /// By somebody else, or by their action's end.
+    /// By another caller, or by their action's end.
     pub overtaken: u64,
     /// Not at all: the notice was withdrawn.
     pub withdrawn: u64,

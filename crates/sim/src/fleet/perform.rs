@@ -24,7 +24,7 @@ pub(super) struct Receive {
 }
 
 impl Fleet {
-    /// How long an effect takes to reach whoever performs it.
+    /// How long an effect takes to reach AWS, the agent, or the disk.
     pub(super) fn way_to(&mut self, effect: &Effect) -> Duration {
         match effect {
             Effect::WriteJournal { .. } if self.strikes(Fault::JournalSlow) => self.delay(200, 5_000),
@@ -41,7 +41,7 @@ impl Fleet {
         }
     }
 
-    /// Performs an effect, unless the daemon is killed right before it; or right after it, and nobody hears.
+    /// Performs an effect, unless the daemon is killed right before it; or right after it, and misses the result.
     pub(super) fn request(&mut self, host: usize, effect: Effect) {
         if self.strikes(Fault::DaemonCrash) {
             if self.rng.bool() {
@@ -154,7 +154,7 @@ impl Fleet {
         Event::MessagesReceived { id, result: result.map(read) }
     }
 
-    /// Answers the receives that wait: whoever has waited longest has the messages, and nobody waits for ever.
+    /// Answers the receives that wait: the one that has waited longest has the messages, and none waits for ever.
     pub(super) fn serve_receives(&mut self) {
         while let Some(first) = self.receives.front() {
             let (host, life, id, most, until) = (first.host, first.life, first.id, first.most, first.until);

@@ -282,8 +282,8 @@ impl World {
     }
 }
 
-/// What a token is looked up by: numbers are compared faster than texts. What no world has made is nobody's number, or
-/// else is told apart when the texts are compared.
+/// What a token is looked up by: numbers are compared faster than texts. What no world has made is not found, or else is
+/// told apart when the texts are compared.
 fn number(token: &str) -> u128 {
     u128::from_str_radix(&token.replace('-', ""), 16).unwrap_or_default()
 }

@@ -74,7 +74,7 @@ pub enum AgentMode {
     Answers,
     /// Every request is answered with this status.
     Fails(u16),
-    /// Nobody listens.
+    /// Connections are refused.
     Refuses,
     /// Requests are never answered.
     Hangs,

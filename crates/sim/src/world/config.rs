@@ -46,7 +46,7 @@ pub struct WorldConfig {
     pub agent_exits: bool,
     /// The bucket that all Auto Scaling calls of the account share.
     pub throttle: Option<Throttle>,
-    /// IAM actions that nobody is allowed, such as `sqs:ReceiveMessage`.
+    /// IAM actions that no caller is allowed, such as `sqs:ReceiveMessage`.
     pub denied: Vec<String>,
     /// Whether the world tells of each time that a message is received or hidden. In a fleet that shares a queue there is
     /// more of that than of all the rest.
@@ -182,7 +182,7 @@ pub enum ImdsMode {
     WithoutTargetState,
     /// HttpEndpoint is disabled: every request is answered with 403.
     Disabled,
-    /// Nobody listens.
+    /// Connections are refused.
     Refuses,
     /// Requests vanish, as they do for a container behind a hop limit of 1.
     Hangs,

@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// Sends to a hook's target. To a topic of this world nobody subscribes.
+    /// Sends to a hook's target. A topic of this world has no subscribers.
     fn notify(&mut self, target: &str, body: String, about: Option<About>) {
         if self.config.delivery.outside {
             self.outgoing.push(Outgoing { target: Some(target.to_owned()), body });

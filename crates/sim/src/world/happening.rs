@@ -111,7 +111,7 @@ pub enum Happening {
         /// The instance that received it last, where that is known.
         held_by: Option<Arc<str>>,
     },
-    /// Retention ended for a message that nobody deleted.
+    /// Retention ended for a message that was not deleted.
     MessageExpired {
         /// The queue.
         queue: Arc<str>,

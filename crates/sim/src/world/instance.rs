@@ -82,7 +82,7 @@ pub(super) struct Instance {
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
-    /// Somebody has read its target state.
+    /// Its target state has been read.
     pub(super) watched: bool,
     /// The access keys of its role's credentials; the last one is current.
     pub(super) access_keys: Vec<String>,
@@ -104,7 +104,7 @@ pub struct InstanceView {
     pub state: LifecycleState,
     /// Its `target-lifecycle-state`.
     pub imds_target: &'static str,
-    /// Whether somebody has read its `target-lifecycle-state` yet.
+    /// Whether its `target-lifecycle-state` has been read yet.
     pub watched: bool,
     /// Whether its metadata service answers.
     pub imds_mode: ImdsMode,

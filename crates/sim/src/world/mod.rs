@@ -64,7 +64,7 @@ use queue::Queue;
 use role::AccessKey;
 use throttle::Bucket;
 
-/// Happenings that nobody takes are kept up to this number; then the oldest go.
+/// Happenings that are not taken are kept up to this number; then the oldest go.
 const HAPPENINGS_MAX: usize = 1_000_000;
 
 /// A simulated AWS account in one Region, with its instances and their agents.
@@ -153,7 +153,7 @@ impl World {
         self.now = self.now.max(now);
     }
 
-    /// When the world changes next if nobody calls it.
+    /// When the world changes next if it is not called.
     pub fn next_wake(&self) -> Option<Time> {
         self.wakes.next_at()
     }

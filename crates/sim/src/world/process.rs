@@ -6,7 +6,7 @@ use super::agent::{Agent, AgentMode};
 use super::{Happening, World};
 
 impl World {
-    /// The agent's process ends: nobody listens any more, and what it held is lost.
+    /// The agent's process ends: connections are refused, and what it held is lost.
     pub fn exit_agent(&mut self, now: Time, instance: &str) {
         self.advance(now);
         let now = self.now;

@@ -13,7 +13,7 @@ use super::message::Message;
 const QUEUE_NAME_LEN_MAX: usize = 80;
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// As long as a message can be hidden: what nobody claims by then, nobody will.
+/// As long as a message can be hidden: what no instance claims by then, none will.
 const TERMINATION_RETENTION: Duration = Duration::from_secs(43_200);
 
 /// What CreateQueue says of a queue.

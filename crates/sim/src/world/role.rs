@@ -29,7 +29,7 @@ impl World {
         self.access_keys.get(access_key).map(|key| key.instance.as_str())
     }
 
-    /// Refuses an access key that has expired. One that was not made here is somebody's own, and good.
+    /// Refuses an access key that has expired. One that was not made here is the caller's own, and good.
     pub fn check_access_key(&mut self, now: Time, access_key: &str) -> Result<(), ApiError> {
         self.advance(now);
         let Some(last) = self.config.imds.credentials_last else { return Ok(()) };

@@ -125,7 +125,7 @@ impl Each {
             }
             Event::Imds(ImdsReading::TargetState(state)) => {
                 self.heard_since = None;
-                // To whoever does not know that it has served, the pool is where it comes from.
+                // A daemon that does not know that it has served takes the pool for where it comes from.
                 let tells = match state {
                     None => false,
                     Some(TargetState::Warmed(_)) => !self.forgetful,

@@ -136,7 +136,7 @@ impl Judge {
         }
     }
 
-    /// IMDS says nothing: whoever is not at it for this very reason knows of no termination.
+    /// IMDS says nothing: a daemon that is not draining for a termination knows of none.
     pub fn deaf(&mut self, host: usize, now: Time, is_draining: bool) {
         let each = &mut self.each[host];
         if !(is_draining && each.informed) {
