@@ -177,6 +177,11 @@ impl ImdsTrack {
         last.since(since) >= WITHDRAWAL && told.is_none_or(|told| last.since(told) >= LAG)
     }
 
+    /// Since when `InService` has been read each time.
+    pub fn in_service_since(&self) -> Option<Time> {
+        self.in_service_since
+    }
+
     /// The withdrawal has been acted on.
     pub fn settle(&mut self) {
         self.in_service_since = None;

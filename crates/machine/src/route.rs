@@ -89,7 +89,9 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     }
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);
-    let told = Notice::new(Source::Queue, Reason::of_message(message), token, machine.turn.now);
+    let now = machine.turn.now;
+    let sent = message.sent.map(|sent| sent.min(now));
+    let told = Notice { sent, ..Notice::new(Source::Queue, Reason::of_message(message), token, now) };
     machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
     course::begin_or_leave(machine, &in_force);

@@ -74,6 +74,8 @@ pub(super) struct Action {
     completions: Completions,
     /// What `No active Lifecycle Action found` meant is not known yet.
     inquiry: Option<Inquiry>,
+    /// When Auto Scaling last said that the instance is in service.
+    in_service_at: Option<Time>,
 }
 
 impl Action {
@@ -98,6 +100,7 @@ impl Action {
             heartbeats: Heartbeats::at_once(now),
             completions: Completions::new(completion.recovered(), Revision::default()),
             inquiry: None,
+            in_service_at: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl Action {
             heartbeats,
             completions: Completions::new(Completion::Open, recorded),
             inquiry: None,
+            in_service_at: None,
         }
     }
 
@@ -169,6 +173,11 @@ impl Action {
     /// Since when the action waits at the earliest, where it is known to wait.
     pub fn waits_since(&self) -> Option<Time> {
         self.wait.since()
+    }
+
+    /// Whether Auto Scaling has said since then that the instance is in service.
+    pub fn was_in_service(&self, since: Time) -> bool {
+        self.in_service_at.is_some_and(|at| at >= since)
     }
 
     /// How many heartbeats succeeded.
@@ -456,6 +465,10 @@ impl Action {
             }
             None => {}
         }
+        let standing = Standing::of(instance.as_ref());
+        if standing == Standing::InService {
+            self.in_service_at = Some(turn.now);
+        }
         // What was seen before the question arose does not answer it.
         let inquiry = self.inquiry.take_if(|inquiry| inquiry.asked_at <= sent)?;
         let known = Known {
@@ -466,7 +479,7 @@ impl Action {
             completing: self.completions.is_pending(),
             beating_since: self.heartbeats.pending_since(),
         };
-        match inquiry.verdict(Standing::of(instance.as_ref()), known) {
+        match inquiry.verdict(standing, known) {
             Verdict::Over(over) => return Some(over),
             Verdict::Pending => {
                 self.inquiry = Some(inquiry);

@@ -46,8 +46,8 @@ pub struct Notice {
     pub id: String,
     /// Since when it has stood as it does here.
     pub since: Time,
-    /// When the message was sent that tells of it: what was sent before changes nothing. `None`: no message does, or they
-    /// all say the same, as those of a lifecycle action.
+    /// When the message was sent that tells of it: what was sent before changes nothing. `None`: that is not known, or no
+    /// message does.
     #[serde(default)]
     pub sent: Option<Time>,
     /// When EC2 acts.

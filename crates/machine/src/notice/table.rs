@@ -100,8 +100,11 @@ impl Notices {
         }
     }
 
-    /// A lifecycle action is known to exist. There is one at a time.
+    /// A lifecycle action is known to exist. There is one at a time: an older message told of an earlier one.
     pub(crate) fn tell_action(&mut self, turn: &mut Turn, told: Notice) {
+        if self.action().is_some_and(|row| told.is_outdated_by(row)) {
+            return;
+        }
         self.0.retain(|row| !row.is_action() || row.is(&told));
         self.tell(turn, told);
     }

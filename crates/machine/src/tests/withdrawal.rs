@@ -4,6 +4,7 @@ use super::super::effect::{AgentRequest, CompletionResult};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{Body, InstanceNews, SpotAction};
+use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
 
@@ -54,6 +55,41 @@ fn flap() {
     }
     assert!(bench.machine.is_draining());
     assert_eq!(bench.drains_started(), 1);
+}
+
+/// The instance stood still, and serves again. Messages of two actions that are over come back in turn: each replaced the
+/// notice of the other, which seemed to be told a moment ago. (The agent stayed drained for good.)
+#[test]
+fn two_old_messages_that_come_in_turn() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = Some("Terminating");
+    bench.reports(0, AgentState::Draining, 1);
+    let sent = [bench.now - secs(600), bench.now - secs(300)];
+    let copy = |place: usize, number: u64| {
+        message(&format!("r{number}"), Body::Lifecycle(lifecycle(&format!("token-{place}"), sent[place])))
+    };
+    for place in 0..2 {
+        while !bench.is_receiving() {
+            bench.wake();
+        }
+        bench.receive(vec![copy(place, 0)]);
+        while !bench.is_beating() {
+            bench.wake();
+        }
+        bench.beat(Err(CallErrorKind::NoActiveAction));
+    }
+    bench.state = Some("InService");
+    for second in 1..120 {
+        bench.target(TargetState::InService);
+        if bench.is_receiving() {
+            bench.receive(vec![copy(second as usize % 2, second)]);
+        }
+        if bench.is_beating() {
+            bench.beat(Err(CallErrorKind::NoActiveAction));
+        }
+        bench.run(1);
+    }
+    assert!(bench.reported(|report| matches!(report, Report::AgentsReturned)) > 0);
 }
 
 #[test]

@@ -127,6 +127,9 @@ impl Fleet {
     }
 
     fn send_health(&mut self, host: usize, due: Maintenance, closed: bool) {
+        if self.strikes(Fault::EventLost) {
+            return self.tell(host, || "the message about it is lost".to_owned());
+        }
         let body = health(&self.hosts[host].id, &due.id(), due.not_before, closed);
         self.send_about(host, body);
     }

@@ -31,6 +31,14 @@ impl Kept {
         journal.agents.iter().map(|agent| agent.stage.deadline()).collect()
     }
 
+    /// Since then the action waits, at the earliest, or a heartbeat has kept it alive.
+    pub fn alive_since(&self) -> Option<Time> {
+        match self.action.as_ref()?.2 {
+            Wait::Waiting { since, last_beat, .. } => Some(last_beat.map_or(since, |beat| beat.max(since))),
+            Wait::Expected { .. } | Wait::Unexpected { .. } => None,
+        }
+    }
+
     /// The action waits since then, as a message says that was sent then.
     pub fn waits_by_message(&self) -> Option<(Time, Time)> {
         match self.action.as_ref()?.2 {

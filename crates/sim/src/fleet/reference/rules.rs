@@ -312,8 +312,10 @@ impl Reference {
             self.complain("the action is not completed");
         }
         let beats = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
+        // The first one counts from the beginning of Wait, whenever that became known.
+        let waits = self.kept.alive_since().filter(|_| !self.beats_denied && !self.clock_set);
         let due =
-            self.hook.as_ref().zip(self.beat).map(|((_, timeout), beat)| {
+            self.hook.as_ref().zip(self.beat.or(waits)).map(|((_, timeout), beat)| {
                 (beat + timeout.mul_f64(BEAT)).max(now + *timeout / BEAT_RETRY_PART)
             });
         let late = due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
