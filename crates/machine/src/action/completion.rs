@@ -94,12 +94,14 @@ pub(super) struct Completions {
     /// The revision of the journal that has the intention as it is here, or its absence.
     recorded: Revision,
     attempts: Attempts,
+    /// The last one was refused for its credentials.
+    refused: bool,
 }
 
 impl Completions {
     /// None yet; calls wait for that revision of the journal.
     pub fn new(state: Completion, recorded: Revision) -> Self {
-        Completions { state, recorded, attempts: Attempts::default() }
+        Completions { state, recorded, attempts: Attempts::default(), refused: false }
     }
 
     /// Whether the journal has the intention as it is here, or its absence.
@@ -157,8 +159,13 @@ impl Completions {
             journal.touch();
         }
         self.attempts.failed(turn, RETRY);
+        let refused = std::mem::replace(&mut self.refused, kind == CallErrorKind::Credentials);
         if kind == CallErrorKind::AccessDenied {
             self.attempts.next_at = turn.now + DENIED_RETRY;
+        }
+        // The next call reads them anew: that it fails, too, is known when it has.
+        if kind == CallErrorKind::Credentials && !refused {
+            self.attempts.next_at = self.attempts.next_at.min(turn.now + SPACING);
         }
     }
 }

@@ -52,6 +52,30 @@ fn journal_retry() {
     assert!(bench.journal.as_ref().is_some_and(|journal| journal.drain.is_some()));
 }
 
+/// Completions have failed for a while when the credentials are replaced. The next call reads the new ones, and comes soon:
+/// the action of a short hook lasts for seconds. Without new ones the pauses go on.
+#[test]
+fn credentials_are_replaced_between_completions() {
+    let mut bench = Bench::waiting(settings());
+    bench.drained();
+    let fail = |bench: &mut Bench, kind| {
+        while bench.completing().is_none() {
+            bench.wake();
+        }
+        bench.complete(Err(kind));
+        let failed = bench.now;
+        while bench.completing().is_none() {
+            bench.wake();
+        }
+        bench.now.since(failed)
+    };
+    for _ in 0..5 {
+        fail(&mut bench, CallErrorKind::Throttled);
+    }
+    assert_eq!(fail(&mut bench, CallErrorKind::Credentials), secs(1));
+    assert!(fail(&mut bench, CallErrorKind::Credentials) >= secs(5));
+}
+
 #[test]
 fn unanswered_completion() {
     let mut bench = Bench::waiting(settings());
