@@ -214,7 +214,9 @@ impl Drain {
 
     /// Whether calls to Auto Scaling look for its action, or are about to.
     pub fn probes(&self, notices: &Notices) -> bool {
-        (notices.expects_action() || self.action.is_committed()) && self.action.can_be_called()
+        let action = &self.action;
+        let named = action.is_possible() && action.hook().is_some() && action.group().is_some();
+        named && (notices.expects_action() || action.is_committed())
     }
 
     /// How it ended, once it has.

@@ -74,8 +74,6 @@ pub(super) struct Action {
     completions: Completions,
     /// What `No active Lifecycle Action found` meant is not known yet.
     inquiry: Option<Inquiry>,
-    /// When Auto Scaling last said that the instance is in service.
-    in_service_at: Option<Time>,
 }
 
 impl Action {
@@ -100,7 +98,6 @@ impl Action {
             heartbeats: Heartbeats::at_once(now),
             completions: Completions::new(completion.recovered(), Revision::default()),
             inquiry: None,
-            in_service_at: None,
         }
     }
 
@@ -129,7 +126,6 @@ impl Action {
             heartbeats,
             completions: Completions::new(Completion::Open, recorded),
             inquiry: None,
-            in_service_at: None,
         }
     }
 
@@ -177,7 +173,7 @@ impl Action {
 
     /// Whether Auto Scaling has said since then that the instance is in service.
     pub fn was_in_service(&self, since: Time) -> bool {
-        self.in_service_at.is_some_and(|at| at >= since)
+        self.names.in_service_at.is_some_and(|at| at >= since)
     }
 
     /// How many heartbeats succeeded.
@@ -238,11 +234,6 @@ impl Action {
     /// Whether an action is the drain's to complete, or may turn out to be.
     pub fn is_possible(&self) -> bool {
         self.names.impossible().is_none()
-    }
-
-    /// Whether enough is known of it to ask Auto Scaling for it.
-    pub fn can_be_called(&self) -> bool {
-        self.is_possible() && self.names.hook.is_some() && self.names.group.is_some()
     }
 
     /// Whether an action of ours waits to be completed.
@@ -465,10 +456,6 @@ impl Action {
             }
             None => {}
         }
-        let standing = Standing::of(instance.as_ref());
-        if standing == Standing::InService {
-            self.in_service_at = Some(turn.now);
-        }
         // What was seen before the question arose does not answer it.
         let inquiry = self.inquiry.take_if(|inquiry| inquiry.asked_at <= sent)?;
         let known = Known {
@@ -479,7 +466,7 @@ impl Action {
             completing: self.completions.is_pending(),
             beating_since: self.heartbeats.pending_since(),
         };
-        match inquiry.verdict(standing, known) {
+        match inquiry.verdict(Standing::of(instance.as_ref()), known) {
             Verdict::Over(over) => return Some(over),
             Verdict::Pending => {
                 self.inquiry = Some(inquiry);

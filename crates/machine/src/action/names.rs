@@ -12,6 +12,7 @@ use crate::hook;
 use crate::journal::HookFacts;
 use crate::report::Call;
 use crate::settings::Settings;
+use crate::standing::Standing;
 use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Turn};
@@ -88,6 +89,8 @@ pub(super) struct Names {
     pub hook: Option<HookFacts>,
     /// A heartbeat has succeeded by these names.
     pub proven: bool,
+    /// When Auto Scaling last said that the instance is in service.
+    pub in_service_at: Option<Time>,
     lookup: Lookup,
     describe_instance: Attempts,
     describe_hooks: Attempts,
@@ -226,6 +229,9 @@ impl Names {
         match result {
             Ok(instance) => {
                 self.describe_instance.succeeded(turn.now);
+                if Standing::of(instance.as_ref()) == Standing::InService {
+                    self.in_service_at = Some(turn.now);
+                }
                 Some((sent, instance))
             }
             Err(error) => {
