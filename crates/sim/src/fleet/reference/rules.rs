@@ -259,8 +259,10 @@ impl Reference {
                     ));
                 }
             }
-            // The other group's hook is not known.
-            Report::GroupChanged { .. } => (self.hook, self.beat) = (None, None),
+            // The other group's hook is not known; or there is none to keep alive.
+            Report::GroupChanged { .. } | Report::HookImpossible { .. } => {
+                (self.hook, self.beat) = (None, None);
+            }
             Report::AgentsReturned => self.drain = Phase::None,
             // Nothing waits: whatever came until now told of what is over.
             Report::StaleMessage => self.spent.extend(self.receipts.keys().cloned()),
