@@ -148,6 +148,8 @@ impl Judge {
     pub fn clock_jumped(&mut self, host: usize, ahead_ms: i64) {
         let off = Duration::from_millis(ahead_ms.unsigned_abs());
         let each = &mut self.each[host];
+        // By a clock that was set, it may be off by as much since when the action waits.
+        each.lost_track = true;
         (each.ahead, each.behind) = if ahead_ms > 0 { (off, Duration::ZERO) } else { (Duration::ZERO, off) };
         self.many_drains(host);
     }
