@@ -171,7 +171,7 @@ impl Action {
         self.wait.since()
     }
 
-    /// Whether Auto Scaling has said since then that the instance is in service.
+    /// Whether Auto Scaling has said since then that the instance is in service, and nothing else after that.
     pub fn was_in_service(&self, since: Time) -> bool {
         self.names.in_service_at.is_some_and(|at| at >= since)
     }

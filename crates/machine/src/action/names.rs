@@ -89,7 +89,7 @@ pub(super) struct Names {
     pub hook: Option<HookFacts>,
     /// A heartbeat has succeeded by these names.
     pub proven: bool,
-    /// When Auto Scaling last said that the instance is in service.
+    /// When Auto Scaling said that the instance is in service, if that is what it said last.
     pub in_service_at: Option<Time>,
     lookup: Lookup,
     describe_instance: Attempts,
@@ -229,9 +229,8 @@ impl Names {
         match result {
             Ok(instance) => {
                 self.describe_instance.succeeded(turn.now);
-                if Standing::of(instance.as_ref()) == Standing::InService {
-                    self.in_service_at = Some(turn.now);
-                }
+                let in_service = Standing::of(instance.as_ref()) == Standing::InService;
+                self.in_service_at = in_service.then_some(turn.now);
                 Some((sent, instance))
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use super::super::effect::{AgentRequest, CompletionResult};
 use super::super::event::*;
 use super::super::journal::Outcome;
-use super::super::message::{Body, InstanceNews, SpotAction};
+use super::super::message::{Body, InstanceNews, Message, SpotAction};
 use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
@@ -62,34 +62,68 @@ fn flap() {
 #[test]
 fn two_old_messages_that_come_in_turn() {
     let mut bench = Bench::terminating(settings());
-    bench.state = Some("Terminating");
     bench.reports(0, AgentState::Draining, 1);
     let sent = [bench.now - secs(600), bench.now - secs(300)];
     let copy = |place: usize, number: u64| {
         message(&format!("r{number}"), Body::Lifecycle(lifecycle(&format!("token-{place}"), sent[place])))
     };
     for place in 0..2 {
-        while !bench.is_receiving() {
-            bench.wake();
-        }
-        bench.receive(vec![copy(place, 0)]);
-        while !bench.is_beating() {
-            bench.wake();
-        }
-        bench.beat(Err(CallErrorKind::NoActiveAction));
+        refute(&mut bench, copy(place, 0));
     }
     bench.state = Some("InService");
     for second in 1..120 {
-        bench.target(TargetState::InService);
         if bench.is_receiving() {
             bench.receive(vec![copy(second as usize % 2, second)]);
         }
+        in_service_and_refused(&mut bench, 1);
+    }
+    assert!(bench.reported(|report| matches!(report, Report::AgentsReturned)) > 0);
+}
+
+/// A message tells of an action, and Auto Scaling says that the instance does not wait: it told of an earlier one.
+fn refute(bench: &mut Bench, message: Message) {
+    bench.state = Some("Terminating");
+    while !bench.is_receiving() {
+        bench.wake();
+    }
+    bench.receive(vec![message]);
+    while !bench.is_beating() {
+        bench.wake();
+    }
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+}
+
+/// IMDS says `InService`, and no heartbeat finds an action.
+fn in_service_and_refused(bench: &mut Bench, seconds: u64) {
+    for _ in 0..seconds {
+        bench.target(TargetState::InService);
         if bench.is_beating() {
             bench.beat(Err(CallErrorKind::NoActiveAction));
         }
         bench.run(1);
     }
-    assert!(bench.reported(|report| matches!(report, Report::AgentsReturned)) > 0);
+}
+
+/// Auto Scaling said that the instance was in service, and says now that the group takes it away. IMDS lags behind: what
+/// Auto Scaling said last counts.
+#[test]
+fn in_service_once_and_taken_away_since() {
+    let mut bench = Bench::new(settings());
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.target(TargetState::Terminated);
+    bench.reports(0, AgentState::Draining, 1);
+    let told = |token: &str, sent| message(token, Body::Lifecycle(lifecycle(token, sent)));
+    let before = bench.now - secs(300);
+    refute(&mut bench, told("token-1", before));
+    bench.state = Some("InService");
+    while bench.count(is_describe) < 3 {
+        in_service_and_refused(&mut bench, 1);
+    }
+    // A newer message, which Auto Scaling answers by what it says now.
+    let now = bench.now;
+    refute(&mut bench, told("token-2", now));
+    in_service_and_refused(&mut bench, 300);
+    assert!(bench.machine.is_draining());
 }
 
 #[test]
