@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::daemon::in_time;
 
-/// What nspawn exits with when the system inside wants to be started again, and nspawn's caller shall do it.
+/// What nspawn exits with when the system inside is to be started again, by nspawn's caller.
 const REBOOT: i32 = 133;
 
 /// What a shell in the machine knows; nothing of the developer's.

@@ -44,9 +44,9 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     // An action that an earlier drain has dealt with does not keep this one. Any other does, until Auto Scaling says
     // too that the instance is in service.
     let open = machine.notices.action().is_some_and(|action| action.state != NoticeState::Settled);
-    let denied = machine.drain.as_ref().zip(machine.imds.in_service_since());
-    let denied = denied.is_some_and(|(drain, since)| drain.action.was_in_service(since));
-    let stands = machine.is_draining() && open && !denied;
+    let since = machine.imds.in_service_since();
+    let drain = machine.drain.as_ref().filter(|drain| drain.is_under_way());
+    let stands = open && drain.is_some_and(|drain| since.is_none_or(|at| !drain.action.was_in_service(at)));
     if !stands || machine.notices.has_target() {
         machine.imds.settle();
     }

@@ -212,11 +212,16 @@ impl Drain {
         self.ended().is_none()
     }
 
+    /// Whether the group runs an action for it, or will; or one must be seen to its end.
+    pub fn expects_action(&self, notices: &Notices) -> bool {
+        notices.expects_action() || self.action.is_committed()
+    }
+
     /// Whether calls to Auto Scaling look for its action, or are about to.
     pub fn probes(&self, notices: &Notices) -> bool {
         let action = &self.action;
         let named = action.is_possible() && action.hook().is_some() && action.group().is_some();
-        named && (notices.expects_action() || action.is_committed())
+        named && self.expects_action(notices)
     }
 
     /// How it ended, once it has.

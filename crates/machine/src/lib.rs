@@ -362,7 +362,7 @@ impl Machine {
             turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
         }
         let done = drain.outcome(agents, bound, turn);
-        let expected = notices.expects_action() || drain.action.is_committed();
+        let expected = drain.expects_action(notices);
         let forced = drain.finish().map(|finish| finish.result);
         drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
         if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {

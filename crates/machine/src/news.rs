@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Machine;
 use super::imds::spot_due;
 use super::message::InstanceNews;
-use super::notice::{Due, Notice, Reason, Source};
+use super::notice::{Due, Notice, NoticeState, Reason};
 use super::report::{Disbelief, Report};
 use super::time::Time;
 
@@ -51,9 +51,7 @@ impl Machine {
     pub(super) fn on_news(&mut self, news: &InstanceNews, sent: Option<Time>) {
         let now = self.turn.now;
         let told_at = sent.unwrap_or(now);
-        // No message comes from the future: what was sent now by our clock is newer than what came before.
-        let sent = Some(told_at.min(now));
-        let told = |reason, id: &str| Notice { sent, ..Notice::new(Source::Queue, reason, id, now) };
+        let told = |reason, id: &str| Notice::of_message(reason, id, sent, now);
         match news {
             InstanceNews::SpotInterruption { action, at } => {
                 let at = at.unwrap_or(told_at + WARNING);
@@ -95,8 +93,8 @@ impl Machine {
                 };
                 // What has passed is over, too: an older message may name a time to come.
                 if *closed || end + expiry < now {
-                    let over = Notice { expires: Some(now + RETENTION_MAX), ..told.clone() };
-                    self.notices.close(&mut self.turn, over);
+                    let (state, expires) = (NoticeState::Closed, Some(now + RETENTION_MAX));
+                    self.notices.tell(&mut self.turn, Notice { state, expires, ..told.clone() });
                 }
                 if !closed {
                     self.tell_news(end, expiry, MAINTENANCE_AHEAD_MAX, told);

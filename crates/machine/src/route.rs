@@ -4,7 +4,7 @@ use super::Machine;
 use super::course;
 use super::hook::owner_by_name;
 use super::message::{Body, LifecycleMessage, Message, Transition};
-use super::notice::{Notice, Reason, Source};
+use super::notice::{Notice, Reason};
 use super::queue::Need;
 use super::report::Report;
 
@@ -89,9 +89,7 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     }
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);
-    let now = machine.turn.now;
-    let sent = message.sent.map(|sent| sent.min(now));
-    let told = Notice { sent, ..Notice::new(Source::Queue, Reason::of_message(message), token, now) };
+    let told = Notice::of_message(Reason::of_message(message), token, message.sent, machine.turn.now);
     machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
     course::begin_or_leave(machine, &in_force);

@@ -159,13 +159,14 @@ impl Completions {
             journal.touch();
         }
         self.attempts.failed(turn, RETRY);
-        let refused = std::mem::replace(&mut self.refused, kind == CallErrorKind::Credentials);
-        if kind == CallErrorKind::AccessDenied {
-            self.attempts.next_at = turn.now + DENIED_RETRY;
-        }
-        // The next call reads them anew: that it fails, too, is known when it has.
-        if kind == CallErrorKind::Credentials && !refused {
-            self.attempts.next_at = self.attempts.next_at.min(turn.now + SPACING);
+        let refused_before = std::mem::replace(&mut self.refused, kind == CallErrorKind::Credentials);
+        match kind {
+            CallErrorKind::AccessDenied => self.attempts.next_at = turn.now + DENIED_RETRY,
+            // The next call reads them anew.
+            CallErrorKind::Credentials if !refused_before => {
+                self.attempts.next_at = self.attempts.next_at.min(turn.now + SPACING);
+            }
+            _ => {}
         }
     }
 }

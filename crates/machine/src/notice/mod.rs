@@ -108,6 +108,12 @@ impl Notice {
         Notice { source, reason, id: id.into(), since: now, sent: None, due, expires, state }
     }
 
+    /// The same, told by a message that was sent then. None comes from the future: by our clock it is sent now at the latest.
+    pub fn of_message(reason: Reason, id: impl Into<String>, sent: Option<Time>, now: Time) -> Self {
+        let sent = sent.map(|sent| sent.min(now));
+        Notice { sent, ..Notice::new(Source::Queue, reason, id, now) }
+    }
+
     /// Whether both are the same notice, told once more.
     pub fn is(&self, other: &Notice) -> bool {
         self.reason == other.reason && self.id == other.id
@@ -134,6 +140,7 @@ impl Notice {
     pub fn deadline(&self, started: Time) -> Option<Time> {
         let earliest = self.since.max(started);
         match self.due {
+            _ if self.state == NoticeState::Closed => None,
             Due::Unknown => None,
             Due::Begun => Some(earliest),
             Due::At(at) if at <= earliest => None,

@@ -73,7 +73,7 @@ impl Notices {
     /// A notice is told, for the first time or once more.
     pub(crate) fn tell(&mut self, turn: &mut Turn, told: Notice) {
         let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
-            if self.has_room(&told) {
+            if self.make_room(&told) {
                 report(turn, NoticeChange::Appeared, &told);
                 self.0.push(told);
             }
@@ -82,7 +82,8 @@ impl Notices {
         if told.is_outdated_by(row) {
             return;
         }
-        if row.state == NoticeState::Closed {
+        if told.state == NoticeState::Closed || row.state == NoticeState::Closed {
+            report(turn, NoticeChange::Withdrawn, row);
             report(turn, NoticeChange::Appeared, &told);
             *row = told;
             return;
@@ -119,26 +120,8 @@ impl Notices {
         self.remove(turn, NoticeChange::Withdrawn, |row| row.reason == Reason::Operator)
     }
 
-    /// A message says that this notice is over. A message that was sent before may still come.
-    pub(crate) fn close(&mut self, turn: &mut Turn, told: Notice) {
-        let told = Notice { state: NoticeState::Closed, ..told };
-        let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
-            if self.has_room(&told) {
-                self.0.push(told);
-            }
-            return;
-        };
-        if told.is_outdated_by(row) {
-            return;
-        }
-        if row.state != NoticeState::Closed {
-            report(turn, NoticeChange::Withdrawn, row);
-        }
-        *row = told;
-    }
-
-    /// Makes room for a row. What is closed gives way.
-    fn has_room(&mut self, told: &Notice) -> bool {
+    /// Makes room for a row, if that can be: what is closed gives way. Whether there is room.
+    fn make_room(&mut self, told: &Notice) -> bool {
         let like = |row: &Notice| row.source == told.source && row.reason == told.reason;
         if self.0.iter().filter(|row| like(row)).count() < ROWS_MAX {
             return true;
@@ -158,8 +141,7 @@ impl Notices {
 
     fn remove(&mut self, turn: &mut Turn, change: NoticeChange, gone: impl Fn(&Notice) -> bool) -> bool {
         let gone: Vec<Notice> = self.0.extract_if(.., |row| gone(row)).collect();
-        let known = gone.iter().filter(|row| row.state != NoticeState::Closed);
-        known.for_each(|row| report(turn, change, row));
+        gone.iter().for_each(|row| report(turn, change, row));
         !gone.is_empty()
     }
 
@@ -210,12 +192,9 @@ impl Notices {
 
     /// The earliest deadline that a notice sets for a drain that started then.
     pub(crate) fn deadline(&self, started: Time, now: Time) -> Option<Time> {
-        let counts = |row: &&Notice| match row.state {
-            NoticeState::Held { until } => until <= now,
-            NoticeState::Open | NoticeState::Settled => true,
-            NoticeState::Closed => false,
-        };
-        self.0.iter().filter(counts).filter_map(|row| row.deadline(started)).min()
+        let held = |row: &&Notice| matches!(row.state, NoticeState::Held { until } if until > now);
+        let counting = self.0.iter().filter(|row| !held(row));
+        counting.filter_map(|row| row.deadline(started)).min()
     }
 
     /// Whether the group runs, or will run, a lifecycle action.
@@ -254,7 +233,11 @@ fn is_in_force(row: &Notice, settings: &Settings, now: Time) -> bool {
     row.starts(settings).is_some_and(|at| at <= now)
 }
 
+/// Reports a change of a row. A closed one is no notice to an operator: that it comes or goes says nothing.
 fn report(turn: &mut Turn, change: NoticeChange, row: &Notice) {
+    if row.state == NoticeState::Closed {
+        return;
+    }
     turn.report(Report::Notice {
         change,
         source: row.source,

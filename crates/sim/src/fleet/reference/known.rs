@@ -4,7 +4,7 @@ use machine::Time;
 use machine::action::{Group, Wait, WaitSource};
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{HookFacts, Intention, Journal};
-use machine::notice::{Due, NoticeState, Reason};
+use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::settings::{AgentSettings, OnExit};
 
 /// What the journal says of the things that are done by it.
@@ -52,11 +52,8 @@ impl Kept {
         let action = drain.map(|drain| &drain.action);
         let hard = drain.and_then(|drain| drain.bound);
         let soft = Kept::own_deadlines(journal).into_iter();
-        let timed = journal
-            .notices
-            .rows()
-            .iter()
-            .filter(|row| row.due != Due::Unknown && row.state != NoticeState::Closed);
+        let sets = |row: &&Notice| row.due != Due::Unknown && row.state != NoticeState::Closed;
+        let timed = journal.notices.rows().iter().filter(sets);
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),

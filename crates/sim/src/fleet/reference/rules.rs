@@ -259,7 +259,7 @@ impl Reference {
                     ));
                 }
             }
-            // The other group's hook is not known; or there is none to keep alive.
+            // The other group's hook is not known, or no action is kept alive.
             Report::GroupChanged { .. } | Report::HookImpossible { .. } => {
                 (self.hook, self.beat) = (None, None);
             }
