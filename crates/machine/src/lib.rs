@@ -283,6 +283,7 @@ impl Machine {
         // that is a new notice.
         let past = over.is_some() && !self.notices.has_target();
         let serves = serves && (past || self.imds.is_back(&self.notices));
+        let over = over.or_else(|| drain.action.over_in_service().filter(|_| serves));
         self.on_over(over);
         if serves {
             course::on_seen(self, Some(Seen::InService));

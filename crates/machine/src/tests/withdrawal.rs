@@ -4,6 +4,7 @@ use super::super::effect::{AgentRequest, CompletionResult};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{Body, InstanceNews, Message, SpotAction};
+use super::super::notice::Reason;
 use super::super::report::Report;
 use super::super::settings::Settings;
 use super::bench::*;
@@ -415,4 +416,27 @@ fn message_of_an_action_that_is_over() {
     }
     assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
     assert!(is_returning(&bench));
+}
+
+/// An old message told of an action while maintenance drained the agent. Auto Scaling could not be asked for long, then says
+/// that the instance is in service, as IMDS does; it was asked just before the last heartbeat was refused. The drain goes on
+/// for the maintenance alone. (Its action was still said to wait, no heartbeat was sent for it, and its end bounded the
+/// drain.)
+#[test]
+fn action_that_is_over_in_a_drain_that_goes_on() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = None;
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now - secs(600))))]);
+    bench.maintenance(Some(bench.now + secs(900)));
+    assert!(bench.machine.status().wait_since.is_some());
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    in_service(&mut bench, 90);
+    assert!(bench.open.iter().any(is_describe));
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    bench.state = Some("InService");
+    bench.described();
+    assert!(bench.machine.is_draining());
+    assert_eq!(bench.machine.status().reason, Some(Reason::ScheduledMaintenance));
+    assert_eq!(bench.machine.status().wait_since, None);
+    assert_eq!(bench.deleted(), ["r1"]);
 }
