@@ -62,13 +62,14 @@ impl KeptClients {
         KeptClients { settings, kept: Mutex::default(), drains: AtomicU64::new(0) }
     }
 
-    /// Makes one call.
+    /// Makes one call. The SDK's futures are large, so each has its memory while it is awaited, and an effect that makes no
+    /// call needs none for it.
     pub async fn call<T, F>(&self, call: impl FnOnce(Arc<Clients>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let clients = self.clients().await?;
-        let result = call(Arc::clone(&clients)).await;
+        let clients = Box::pin(self.clients()).await?;
+        let result = Box::pin(call(Arc::clone(&clients))).await;
         if let Err(CallError { kind: CallErrorKind::Credentials, .. }) = &result {
             let mut kept = self.kept.lock().await;
             // Calls that were under way together are refused together, and the first may have been heard already.

@@ -62,7 +62,7 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
     let of_group = hooks.iter().flatten().find(|hook| hook.terminating);
     let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|hook| hook.name.clone()));
     parts.push(match name {
-        Some(hook) => permissions(clients, hook, group).await,
+        Some(hook) => Box::pin(permissions(clients, hook, group)).await,
         None => Part::skipped("permissions", "no hook is known to try them on"),
     });
     (parts, hooks)

@@ -49,7 +49,7 @@ pub async fn run(args: Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let parts = look(&loaded).await;
+    let parts = Box::pin(look(&loaded)).await;
     if args.json {
         for part in &parts {
             // Text only: it can always be written.

@@ -41,7 +41,7 @@ pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[
     if !reachable {
         return vec![settings];
     }
-    vec![settings, permissions(clients, url, waiting).await]
+    vec![settings, Box::pin(permissions(clients, url, waiting)).await]
 }
 
 /// What the daemon does with messages is tried with a receipt handle that no message has. A receive is tried only where
