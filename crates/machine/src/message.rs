@@ -19,6 +19,13 @@ pub struct Message {
     pub body: Arc<Body>,
 }
 
+impl Message {
+    /// When its news was told, by AWS's clocks alone: as the message itself says, and no later than SQS took it.
+    pub fn told_at(&self, said: Option<Time>) -> Option<Time> {
+        said.into_iter().chain(self.sent).min()
+    }
+}
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {

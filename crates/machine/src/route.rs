@@ -46,10 +46,10 @@ pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
 
 fn owner(machine: &mut Machine, message: &Message) -> Owner {
     match &*message.body {
-        Body::Lifecycle(lifecycle) => on_lifecycle_message(machine, &message.receipt, lifecycle),
+        Body::Lifecycle(lifecycle) => on_lifecycle_message(machine, message, lifecycle),
         Body::Instance(news) if news.instance_ids.contains(&machine.settings.instance_id) => {
             let before = machine.notices.clone();
-            machine.on_news(&news.news, news.sent.or(message.sent));
+            machine.on_news(&news.news, message.told_at(news.sent));
             if machine.notices != before {
                 machine.journal.touch();
             }
@@ -74,7 +74,7 @@ fn stranger(machine: &mut Machine, why: String) -> Owner {
     Owner::Other
 }
 
-fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &LifecycleMessage) -> Owner {
+fn on_lifecycle_message(machine: &mut Machine, envelope: &Message, message: &LifecycleMessage) -> Owner {
     if message.instance_id != machine.settings.instance_id || message.transition != Transition::Terminating {
         return Owner::Other;
     }
@@ -89,7 +89,8 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     }
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);
-    let told = Notice::of_message(Reason::of_message(message), token, message.sent, machine.turn.now);
+    let sent = envelope.told_at(message.sent);
+    let told = Notice::of_message(Reason::of_message(message), token, sent, machine.turn.now);
     machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
     course::begin_or_leave(machine, &in_force);
@@ -101,9 +102,9 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
             format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
         return stranger(machine, why);
     }
-    drain.keep(receipt, message);
+    drain.keep(&envelope.receipt, message);
     drain.action.on_message(&mut machine.turn, &machine.settings, message);
-    machine.queue.hide(receipt.to_owned(), machine.journal.touch());
+    machine.queue.hide(envelope.receipt.clone(), machine.journal.touch());
     Owner::Held
 }
 

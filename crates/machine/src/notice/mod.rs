@@ -108,9 +108,8 @@ impl Notice {
         Notice { source, reason, id: id.into(), since: now, sent: None, due, expires, state }
     }
 
-    /// The same, told by a message that was sent then. None comes from the future: by our clock it is sent now at the latest.
+    /// The same, told by a message that was sent then, by AWS's clock. Ours may be wrong, and says nothing of two messages.
     pub fn of_message(reason: Reason, id: impl Into<String>, sent: Option<Time>, now: Time) -> Self {
-        let sent = sent.map(|sent| sent.min(now));
         Notice { sent, ..Notice::new(Source::Queue, reason, id, now) }
     }
 

@@ -344,6 +344,30 @@ fn released_by_message() {
     assert_eq!(bench.drains_started(), 2);
 }
 
+/// A retained instance is released after its clock was set back by an hour. Both messages carry AWS's time, by which the
+/// second was sent later. (By the daemon's clock it was the older one: no drain began, and it was deleted.)
+#[test]
+fn released_after_the_clock_was_set_back() {
+    let booted = START - secs(3600);
+    let mut bench =
+        Bench::new(Settings { on_drained: CompletionResult::Abandon, booted_at: Some(booted), ..settings() });
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Retained");
+    bench.run(70);
+    let sent = bench.now;
+    bench.settings.booted_at = Some(booted - secs(3600));
+    bench.now = bench.now - secs(3600);
+    bench.crash();
+    bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    bench.run(1);
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
+    assert_eq!(bench.drains_started(), 2);
+    assert!(!bench.deleted().contains(&"r2".to_owned()));
+}
+
 /// A message told of an action, which was completed while IMDS was silent. The instance serves again, and maintenance comes
 /// within a minute. Once IMDS has said for long enough that the instance serves, that action is of the past: when the
 /// maintenance is canceled, nothing keeps the drain going. (It tried to complete for ever, on an instance in service.)

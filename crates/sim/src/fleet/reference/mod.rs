@@ -203,9 +203,9 @@ impl Reference {
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
-        let told =
-            journal.notices.rows().iter().filter_map(|row| Some((row.id.clone(), (row.sent?, due(row)))));
-        self.maintenance = told.collect();
+        // What has expired by the clock that the daemon has now is forgotten, also where that clock is wrong.
+        let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
+        self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
         self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
         // A deadline is taken as it is, but none is later than a whole drain from now.
@@ -278,7 +278,7 @@ impl Reference {
             }
             // What is done about it is the machine's: it names this instance.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
-                let sent = news.sent.or(message.sent).unwrap_or(now).min(now);
+                let sent = message.told_at(news.sent).unwrap_or(now);
                 self.hears_of_maintenance(&news.news, sent);
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
