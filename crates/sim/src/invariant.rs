@@ -113,8 +113,9 @@ impl Invariants {
         self.early = self.early.max(1);
     }
 
-    /// The group is another one to the daemon: a heartbeat that is under way counts for nothing, and the next comes at once.
-    pub fn group_changed(&mut self) {
+    /// A heartbeat that is under way counts for nothing to the daemon, and the next comes at once: the group is another one,
+    /// or a drain begins while the end of the last is watched.
+    pub fn counts_anew(&mut self) {
         self.early = self.early.max(2);
     }
 

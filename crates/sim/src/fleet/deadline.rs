@@ -84,7 +84,9 @@ impl Fleet {
             return None;
         }
         // Of an instance that was retained and let go, the daemon may take the second action for the first.
-        if this.clock_is_off
+        // A journal that could not be written says what stood before.
+        if this.disk_refuses
+            || this.clock_is_off
             || this.clock_ms != 0
             || denied
             || this.false_alarm >= Some(self.now)

@@ -188,7 +188,11 @@ impl Judge {
             Report::DrainStarted { .. } => {
                 each.calls_made.forget();
                 each.invariants.believes(TIMEOUT_LEAST);
-                each.invariants.may_beat_early();
+                if each.over == Time::default() {
+                    each.invariants.may_beat_early();
+                } else {
+                    each.invariants.counts_anew();
+                }
             }
             // An action that is found after a drain has ended is drained for anew.
             Report::Notice { source: Source::AutoScaling, change: NoticeChange::Appeared, .. } => {
@@ -207,7 +211,7 @@ impl Judge {
             }
             Report::GroupChanged { .. } => {
                 each.calls_made.moves();
-                each.invariants.group_changed();
+                each.invariants.counts_anew();
             }
             Report::HookChosen { hook } => {
                 each.calls_made.waits();
