@@ -162,7 +162,8 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     };
     config.imds.tags = false;
     config.imds.mode = ImdsMode::WithoutTargetState;
-    let mut stage = Stage::new(200, config).await;
+    // Twice as fast, a busy machine answered each deletion only when the message could be received again.
+    let mut stage = Stage::new(100, config).await;
     let answers = BadAnswers::new(move |call| bad(call).into_iter().map(|(reply, _)| reply).collect());
     answers.begin();
     let (open, done) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));

@@ -495,20 +495,9 @@ impl Action {
                 self.heartbeats.due_now(turn.now);
                 self.completions.due_now(turn.now);
             }
-            Verdict::WrongHook => self.doubt_hook(turn),
+            Verdict::WrongHook => self.give_up(turn, self.names.wrong_hook()),
         }
         None
-    }
-
-    /// The instance waits, and yet our hook's name finds no action: another hook's does.
-    fn doubt_hook(&mut self, turn: &mut Turn) {
-        let hook = self.names.hook.as_ref().map_or("", |hook| hook.name.as_str());
-        let why = format!(
-            "the instance waits, but not for hook {hook}: the group's terminating hooks are {}; set lifecycle.hook to the \
-             one that waits for this instance",
-            self.names.listed()
-        );
-        self.give_up(turn, why);
     }
 
     fn give_up(&mut self, turn: &mut Turn, why: String) {

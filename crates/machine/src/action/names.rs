@@ -163,7 +163,7 @@ impl Names {
     }
 
     /// The terminating hooks that were read, for people.
-    pub fn listed(&self) -> String {
+    fn listed(&self) -> String {
         match &self.lookup {
             Lookup::Read(names) if !names.is_empty() => names.join(", "),
             Lookup::Read(_) | Lookup::Unread | Lookup::Impossible(_) => "none".to_owned(),
@@ -238,6 +238,16 @@ impl Names {
                 None
             }
         }
+    }
+
+    /// Why the hook is not the one that waits: the instance waits, and yet the hook's name finds no action.
+    pub fn wrong_hook(&self) -> String {
+        let hook = self.hook.as_ref().map_or("", |hook| hook.name.as_str());
+        format!(
+            "the instance waits, but not for hook {hook}: the group's terminating hooks are {}; set lifecycle.hook to the \
+             one that waits for this instance",
+            self.listed()
+        )
     }
 
     /// Auto Scaling knows no such instance. Whether that is news.
