@@ -13,7 +13,7 @@ mod source;
 /// The longest source file, in lines: about 400.
 const LINES_MAX: usize = 420;
 /// Files that are longer because their subject is: one type, whose methods belong together.
-const LONGER: &[(&str, usize)] = &[("crates/machine/src/action/mod.rs", 530)];
+const LONGER: &[(&str, usize)] = &[("crates/machine/src/action/mod.rs", 524)];
 /// The longest file of tests.
 const TEST_LINES_MAX: usize = 500;
 

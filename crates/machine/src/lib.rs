@@ -279,13 +279,13 @@ impl Machine {
         let serves = matches!(&result, Ok(Some(instance)) if instance.lifecycle_state == "InService");
         let over = drain.action.on_instance(&mut self.turn, id, result);
         self.journal.touch();
-        // Auto Scaling says that it serves, and IMDS agrees or, where the action is over, does not deny it: what comes after
-        // that is a new notice.
+        // Auto Scaling says InService, and IMDS agrees or, if the action is over, does not deny it: what follows is a new
+        // notice.
         let past = over.is_some() && !self.notices.has_target();
         let serves = serves && (past || self.imds.is_back(&self.notices));
-        let over = over.or_else(|| drain.action.over_in_service().filter(|_| serves));
         self.on_over(over);
-        if serves {
+        // While an action waits, its own calls find out whether it is over.
+        if serves && !self.drain.as_ref().is_some_and(Drain::awaits_completion) {
             course::on_seen(self, Some(Seen::InService));
         }
     }

@@ -20,7 +20,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// When its news was told, by AWS's clocks alone: as the message itself says, and no later than SQS took it.
+    /// When the message was sent, by AWS's clocks only: `said` is its own time. It is no later than the time at which SQS
+    /// took the message.
     pub fn told_at(&self, said: Option<Time>) -> Option<Time> {
         said.into_iter().chain(self.sent).min()
     }

@@ -46,7 +46,11 @@ pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
 
 fn owner(machine: &mut Machine, message: &Message) -> Owner {
     match &*message.body {
-        Body::Lifecycle(lifecycle) => on_lifecycle_message(machine, message, lifecycle),
+        Body::Lifecycle(told) if told.instance_id == machine.settings.instance_id => {
+            let told = LifecycleMessage { sent: message.told_at(told.sent), ..told.clone() };
+            on_lifecycle_message(machine, &message.receipt, &told)
+        }
+        Body::Lifecycle(_) => Owner::Other,
         Body::Instance(news) if news.instance_ids.contains(&machine.settings.instance_id) => {
             let before = machine.notices.clone();
             machine.on_news(&news.news, message.told_at(news.sent));
@@ -74,11 +78,8 @@ fn stranger(machine: &mut Machine, why: String) -> Owner {
     Owner::Other
 }
 
-fn on_lifecycle_message(machine: &mut Machine, envelope: &Message, message: &LifecycleMessage) -> Owner {
-    if message.instance_id != machine.settings.instance_id || message.transition != Transition::Terminating {
-        return Owner::Other;
-    }
-    if !is_our_hook(machine, &message.hook) {
+fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &LifecycleMessage) -> Owner {
+    if message.transition != Transition::Terminating || !is_our_hook(machine, &message.hook) {
         return Owner::Other;
     }
     if message.token.as_ref().is_some_and(|token| machine.finished.contains(token)) {
@@ -89,8 +90,7 @@ fn on_lifecycle_message(machine: &mut Machine, envelope: &Message, message: &Lif
     }
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);
-    let sent = envelope.told_at(message.sent);
-    let told = Notice::of_message(Reason::of_message(message), token, sent, machine.turn.now);
+    let told = Notice::of_message(Reason::of_message(message), token, message.sent, machine.turn.now);
     machine.notices.tell_action(&mut machine.turn, told);
     let in_force = machine.notices.in_force(&machine.settings, &mut machine.turn);
     course::begin_or_leave(machine, &in_force);
@@ -102,9 +102,9 @@ fn on_lifecycle_message(machine: &mut Machine, envelope: &Message, message: &Lif
             format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
         return stranger(machine, why);
     }
-    drain.keep(&envelope.receipt, message);
+    drain.keep(receipt, message);
     drain.action.on_message(&mut machine.turn, &machine.settings, message);
-    machine.queue.hide(envelope.receipt.clone(), machine.journal.touch());
+    machine.queue.hide(receipt.to_owned(), machine.journal.touch());
     Owner::Held
 }
 

@@ -113,8 +113,8 @@ impl Invariants {
         self.early = self.early.max(1);
     }
 
-    /// A heartbeat that is under way counts for nothing to the daemon, and the next comes at once: the group is another one,
-    /// or a drain begins while the end of the last is watched.
+    /// The daemon ignores the answer to a heartbeat under way and sends another at once: its group has changed, or a drain
+    /// begins while it watches the end of the last.
     pub fn counts_anew(&mut self) {
         self.early = self.early.max(2);
     }

@@ -156,12 +156,6 @@ impl Action {
         self.names.group.as_ref().map(|group| group.name.as_str())
     }
 
-    /// How the action has ended if the instance is in service: what was known to wait, and was not completed by us.
-    pub fn over_in_service(&self) -> Option<Over> {
-        let over = if self.names.proven { Over::Overtaken } else { Over::Stale };
-        (self.wait.is_waiting() && self.can_withdraw()).then_some(over)
-    }
-
     /// The hook, where it is known.
     pub fn hook(&self) -> Option<&HookFacts> {
         self.names.hook.as_ref()

@@ -108,7 +108,7 @@ impl Notice {
         Notice { source, reason, id: id.into(), since: now, sent: None, due, expires, state }
     }
 
-    /// The same, told by a message that was sent then, by AWS's clock. Ours may be wrong, and says nothing of two messages.
+    /// A notice that a message told of. `sent` is AWS's time: the daemon's clock may be wrong, and does not order messages.
     pub fn of_message(reason: Reason, id: impl Into<String>, sent: Option<Time>, now: Time) -> Self {
         Notice { sent, ..Notice::new(Source::Queue, reason, id, now) }
     }

@@ -1,6 +1,6 @@
 //! The shared queue: when it is asked, and what becomes of each message.
 
-use super::super::effect::{CompletionResult, Effect};
+use super::super::effect::Effect;
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::*;
@@ -411,21 +411,4 @@ fn message_of_another_group_than_auto_scaling_names() {
     assert_eq!(bench.machine.status().group.as_deref(), Some("workers"));
     assert_eq!(bench.machine.status().wait_since, None);
     assert!(bench.machine.is_draining(), "IMDS tells of the termination by itself");
-}
-
-/// A message cannot have been sent after SQS took it. One that says so is no newer than those that come after it.
-#[test]
-fn message_that_says_it_comes_from_the_future() {
-    let mut bench = Bench::new(Settings { on_drained: CompletionResult::Abandon, ..settings() });
-    bench.event(Event::Imds(ImdsReading::TargetState(None)));
-    let taken = |receipt: &str, at, body| Message { sent: Some(at), ..message(receipt, body) };
-    let forged = Body::Lifecycle(lifecycle("token-1", bench.now + secs(86_400)));
-    bench.receive(vec![taken("r1", bench.now, forged)]);
-    bench.drained();
-    bench.complete(Ok(()));
-    bench.state = Some("Terminating:Retained");
-    bench.run(70);
-    let own = Body::Lifecycle(lifecycle("token-2", bench.now));
-    bench.receive(vec![taken("r2", bench.now, own)]);
-    assert_eq!(bench.drains_started(), 2);
 }

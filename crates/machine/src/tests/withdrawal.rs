@@ -7,6 +7,7 @@ use super::super::message::{Body, InstanceNews, Message, SpotAction};
 use super::super::notice::Reason;
 use super::super::report::Report;
 use super::super::settings::Settings;
+use super::super::time::Time;
 use super::bench::*;
 
 fn in_service(bench: &mut Bench, seconds: u64) {
@@ -330,40 +331,54 @@ fn retained_and_released() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-#[test]
-fn released_by_message() {
-    let mut bench = Bench::new(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+/// An instance that is retained after its action, of which only this message told.
+fn retained(settings: Settings, told: Message) -> Bench {
+    let mut bench = Bench::new(Settings { on_drained: CompletionResult::Abandon, ..settings });
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
-    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
+    bench.receive(vec![told]);
     bench.drained();
     bench.complete(Ok(()));
     bench.state = Some("Terminating:Retained");
     bench.run(70);
-    let sent = bench.now;
-    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
+    bench
+}
+
+fn termination(receipt: &str, token: &str, sent: Time) -> Message {
+    message(receipt, Body::Lifecycle(lifecycle(token, sent)))
+}
+
+#[test]
+fn released_by_message() {
+    let mut bench = retained(settings(), termination("r1", "token-1", START));
+    let told = termination("r2", "token-2", bench.now);
+    bench.receive(vec![told]);
     assert_eq!(bench.drains_started(), 2);
 }
 
-/// A retained instance is released after its clock was set back by an hour. Both messages carry AWS's time, by which the
-/// second was sent later. (By the daemon's clock it was the older one: no drain began, and it was deleted.)
+/// A message cannot have been sent after SQS took it. If it claims that, it is still older than the message of the release.
+#[test]
+fn released_after_a_message_from_the_future() {
+    let forged = termination("r1", "token-1", START + secs(86_400));
+    let mut bench = retained(settings(), Message { sent: Some(START), ..forged });
+    let sent = bench.now;
+    bench.receive(vec![Message { sent: Some(sent), ..termination("r2", "token-2", sent) }]);
+    assert_eq!(bench.drains_started(), 2);
+}
+
+/// A retained instance is released after its clock was set back by an hour. By AWS's time the second message is the newer.
+/// (By the daemon's clock it was the older one: no drain began, and the daemon deleted it.)
 #[test]
 fn released_after_the_clock_was_set_back() {
     let booted = START - secs(3600);
-    let mut bench =
-        Bench::new(Settings { on_drained: CompletionResult::Abandon, booted_at: Some(booted), ..settings() });
-    bench.event(Event::Imds(ImdsReading::TargetState(None)));
-    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
-    bench.drained();
-    bench.complete(Ok(()));
-    bench.state = Some("Terminating:Retained");
-    bench.run(70);
+    let settings = Settings { booted_at: Some(booted), ..settings() };
+    let mut bench = retained(settings, termination("r1", "token-1", START));
     let sent = bench.now;
     bench.settings.booted_at = Some(booted - secs(3600));
     bench.now = bench.now - secs(3600);
     bench.crash();
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.run(1);
-    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
+    bench.receive(vec![termination("r2", "token-2", sent)]);
     assert_eq!(bench.drains_started(), 2);
     assert!(!bench.deleted().contains(&"r2".to_owned()));
 }
@@ -442,25 +457,44 @@ fn message_of_an_action_that_is_over() {
     assert!(is_returning(&bench));
 }
 
-/// An old message told of an action while maintenance drained the agent. Auto Scaling could not be asked for long, then says
-/// that the instance is in service, as IMDS does; it was asked just before the last heartbeat was refused. The drain goes on
-/// for the maintenance alone. (Its action was still said to wait, no heartbeat was sent for it, and its end bounded the
-/// drain.)
-#[test]
-fn action_that_is_over_in_a_drain_that_goes_on() {
-    let mut bench = Bench::terminating(settings());
-    bench.state = None;
-    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now - secs(600))))]);
+/// Maintenance drains the agent, too. Auto Scaling cannot be asked for long. Then it answers, as IMDS does, that the instance
+/// is in service; the question was sent just before the last heartbeat was refused.
+fn in_service_after_a_refusal(bench: &mut Bench) {
     bench.maintenance(Some(bench.now + secs(900)));
-    assert!(bench.machine.status().wait_since.is_some());
     bench.beat(Err(CallErrorKind::NoActiveAction));
-    in_service(&mut bench, 90);
+    in_service(bench, 90);
     assert!(bench.open.iter().any(is_describe));
     bench.beat(Err(CallErrorKind::NoActiveAction));
     bench.state = Some("InService");
     bench.described();
+}
+
+/// An old message told of the action, and the drain goes on for the maintenance alone. (The action was still said to wait, no
+/// heartbeat was sent for it, and its end bounded the drain.)
+#[test]
+fn action_that_is_over_in_a_drain_that_goes_on() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = None;
+    let told = termination("r1", "token-1", bench.now - secs(600));
+    bench.receive(vec![told]);
+    in_service_after_a_refusal(&mut bench);
     assert!(bench.machine.is_draining());
     assert_eq!(bench.machine.status().reason, Some(Reason::ScheduledMaintenance));
     assert_eq!(bench.machine.status().wait_since, None);
     assert_eq!(bench.deleted(), ["r1"]);
+}
+
+/// A heartbeat had succeeded, so the action was there: another caller has completed it.
+#[test]
+fn action_that_was_completed_in_a_drain_for_maintenance() {
+    let mut bench = Bench::terminating(settings());
+    bench.state = None;
+    let told = termination("r1", "token-1", bench.now - secs(600));
+    bench.receive(vec![told]);
+    bench.beat(Ok(()));
+    while !bench.is_beating() {
+        bench.wake();
+    }
+    in_service_after_a_refusal(&mut bench);
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken));
 }

@@ -83,8 +83,8 @@ impl Fleet {
         if this.frozen_until + SILENCE > self.now {
             return None;
         }
-        // Of an instance that was retained and let go, the daemon may take the second action for the first.
-        // A journal that could not be written says what stood before.
+        // The daemon may take the second action of a retained instance for the first. A journal that the disk refused is
+        // out of date.
         if this.disk_refuses
             || this.clock_is_off
             || this.clock_ms != 0

@@ -188,6 +188,7 @@ impl Judge {
             Report::DrainStarted { .. } => {
                 each.calls_made.forget();
                 each.invariants.believes(TIMEOUT_LEAST);
+                // After an earlier drain, a heartbeat of its watch may be under way.
                 if each.over == Time::default() {
                     each.invariants.may_beat_early();
                 } else {

@@ -203,7 +203,7 @@ impl Reference {
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
-        // What has expired by the clock that the daemon has now is forgotten, also where that clock is wrong.
+        // The daemon drops what has expired by its clock, even if that clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
         self.standing = self.kept.intention.map(|intention| intention.outcome);
