@@ -62,8 +62,7 @@ impl KeptClients {
         KeptClients { settings, kept: Mutex::default(), drains: AtomicU64::new(0) }
     }
 
-    /// Makes one call. The SDK's futures are large, so each has its memory while it is awaited, and an effect that makes no
-    /// call needs none for it.
+    /// Makes one call. The SDK's futures have up to 12 KiB each. Boxed, they do not add to the size of every effect.
     pub async fn call<T, F>(&self, call: impl FnOnce(Arc<Clients>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,

@@ -162,7 +162,7 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     };
     config.imds.tags = false;
     config.imds.mode = ImdsMode::WithoutTargetState;
-    // Much faster, a busy machine answers a deletion only when the message can be received again, and its receipt is stale.
+    // At twice the speed, DeleteMessage on a busy machine came after the visibility timeout: its receipt was stale.
     let mut stage = Stage::new(100, config).await;
     let answers = BadAnswers::new(move |call| bad(call).into_iter().map(|(reply, _)| reply).collect());
     answers.begin();
