@@ -50,7 +50,6 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
             let told = LifecycleMessage { sent: message.told_at(told.sent), ..told.clone() };
             on_lifecycle_message(machine, &message.receipt, &told)
         }
-        Body::Lifecycle(_) => Owner::Other,
         Body::Instance(news) if news.instance_ids.contains(&machine.settings.instance_id) => {
             let before = machine.notices.clone();
             machine.on_news(&news.news, message.told_at(news.sent));
@@ -60,8 +59,7 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
             // A message that names several instances is not ours alone to delete.
             if news.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
         }
-        Body::Instance(_) => Owner::Other,
-        Body::Test => Owner::Other,
+        Body::Lifecycle(_) | Body::Instance(_) | Body::Test => Owner::Other,
         Body::Unreadable(why) => {
             let expected =
                 "expected an EventBridge event or a hook's notification, in an SNS envelope or not";
