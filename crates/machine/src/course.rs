@@ -1,7 +1,7 @@
 //! Begins and ends drains: at a new notice, at the last one's end, when the action is over.
 
 use super::Machine;
-use super::action::GroupSource;
+use super::action::{GroupSource, Wait};
 use super::agent::AgentTrack;
 use super::drain::Drain;
 use super::effect::CompletionResult;
@@ -29,8 +29,9 @@ pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
 
 fn begin(machine: &mut Machine, reason: Reason) {
     machine.turn.forget_denials();
-    let (group, absent_at) = (machine.group.clone(), machine.imds.in_service_at);
-    machine.drain = Some(Drain::new(machine.turn.now, group, absent_at, &mut machine.journal));
+    let probed_since = machine.drain.as_ref().and_then(Drain::probed_since);
+    let wait = Wait::before(machine.imds.in_service_at, probed_since);
+    machine.drain = Some(Drain::new(machine.turn.now, machine.group.clone(), wait, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, GroupSource};
+use crate::action::{Action, GroupSource, Wait};
 use crate::agent::AgentTrack;
 use crate::effect::{CompletionResult, DrainOrder};
 use crate::journal::{ActionRecord, DrainRecord, Ended, JournalTrack, Outcome, Revision};
@@ -122,15 +122,10 @@ pub struct OwnMessage {
 }
 
 impl Drain {
-    /// A drain begins. `group` is the group as far as it is known, `absent_at` when the action was last known not to wait.
-    pub fn new(
-        now: Time,
-        group: Option<String>,
-        absent_at: Option<Time>,
-        journal: &mut JournalTrack,
-    ) -> Self {
+    /// A drain begins. `group` and `wait` are what is known of its action from before.
+    pub fn new(now: Time, group: Option<String>, wait: Wait, journal: &mut JournalTrack) -> Self {
         let recorded = journal.touch();
-        Drain::with_action(now, Action::new(group, absent_at, recorded), recorded)
+        Drain::with_action(now, Action::new(group, wait, recorded), recorded)
     }
 
     /// A drain begins because a retained instance is released: Auto Scaling runs a new action, for which a heartbeat has
@@ -183,7 +178,7 @@ impl Drain {
         // An instance that outlives the daemon after its action may run another action that the journal does not have.
         let stays = |ended: &Ended| ended.ended_an_action() || drain.may_stay(*ended, notices);
         let ended = drain.ended().filter(stays);
-        drain.watch = ended.map(|ended| Watch::new(now, ended.at.min(now)));
+        drain.watch = ended.map(|ended| Watch::recover(now, ended.at));
         drain
     }
 
@@ -222,6 +217,11 @@ impl Drain {
         let action = &self.action;
         let named = action.is_possible() && action.hook().is_some() && action.group().is_some();
         named && self.expects_action(notices)
+    }
+
+    /// Since when the watch over its end may have kept a new action alive.
+    pub fn probed_since(&self) -> Option<Time> {
+        self.watch.as_ref().and_then(Watch::probed_since)
     }
 
     /// How it ended, once it has.
@@ -273,7 +273,7 @@ impl Drain {
     /// It ends.
     pub fn end(&mut self, ended: Ended, notices: &Notices, journal: &mut JournalTrack) -> Revision {
         self.phase = Phase::Ended { since: self.told(), ended };
-        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at, ended.at));
+        self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at));
         self.recorded = journal.touch();
         self.recorded
     }

@@ -45,6 +45,8 @@ pub(super) struct Watch {
     probe: Attempts,
     /// An action that is found to wait has begun after this.
     none_before: Time,
+    /// Heartbeats have been sent, or may have been by the last run of the daemon.
+    probed: bool,
     retained: bool,
     /// Auto Scaling waits, or is about to: for another hook or, where the instance was retained before, for ours.
     waits: bool,
@@ -52,14 +54,24 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks from now on, for an action that cannot have begun before `none_before`.
-    pub fn new(now: Time, none_before: Time) -> Self {
+    /// Looks from now on, after an action that ended at `ended`: another one cannot have begun before.
+    pub fn new(ended: Time) -> Self {
+        Watch::begin(ended, ended, false)
+    }
+
+    /// Goes on with what the last run of the daemon had begun.
+    pub fn recover(now: Time, ended: Time) -> Self {
+        Watch::begin(now, ended.min(now), true)
+    }
+
+    fn begin(now: Time, none_before: Time, probed: bool) -> Self {
         let mut describe = Attempts::default();
         describe.succeeded(now + FIRST_LOOK);
         Watch {
             describe,
             probe: Attempts::default(),
             none_before,
+            probed,
             retained: false,
             waits: false,
             over: false,
@@ -81,12 +93,18 @@ impl Watch {
             let name = ActionName { hook: hook.name.clone(), group: group.name.clone() };
             let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
             self.probe.start(turn, |id| Effect::Heartbeat { id, action: name, limit });
+            self.probed = true;
         }
     }
 
     /// Whether Auto Scaling keeps the instance for salvage.
     pub fn is_retained(&self) -> bool {
         self.retained
+    }
+
+    /// Since when heartbeats may have kept a new action alive.
+    pub fn probed_since(&self) -> Option<Time> {
+        self.probed.then_some(self.none_before)
     }
 
     /// Whether the look of this id is waited for.

@@ -77,12 +77,12 @@ pub(super) struct Action {
 }
 
 impl Action {
-    /// The action of a new drain; `absent_at` is when it was last known not to wait.
-    pub fn new(group: Option<String>, absent_at: Option<Time>, recorded: Revision) -> Self {
+    /// The action of a new drain, as far as it is known from before.
+    pub fn new(group: Option<String>, wait: Wait, recorded: Revision) -> Self {
         let group = group.map(|name| Group { name, by: GroupSource::Before });
         Action {
             names: Names::known(group, None, false),
-            wait: Wait::Unexpected { absent_at },
+            wait,
             completions: Completions::new(Completion::Open, recorded),
             ..Action::default()
         }

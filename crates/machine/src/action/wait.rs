@@ -82,6 +82,16 @@ impl Default for Wait {
 }
 
 impl Wait {
+    /// What is known before the first notice: when none waited, and since when heartbeats have looked for one all the same. They
+    /// may have kept it alive.
+    pub fn before(absent_at: Option<Time>, probed_since: Option<Time>) -> Self {
+        let mut wait = Wait::Unexpected { absent_at: absent_at.max(probed_since) };
+        if let Some(since) = probed_since {
+            wait.expect(since);
+        }
+        wait
+    }
+
     /// A notice says that there is, or will be, an action. Whether that is new.
     pub fn expect(&mut self, now: Time) -> bool {
         let Wait::Unexpected { absent_at } = *self else { return false };

@@ -66,6 +66,43 @@ fn message_of_long_ago() {
     );
 }
 
+/// A retained instance is released. Heartbeats keep its new action alive, and none of their answers comes back; its message
+/// comes twenty minutes late, to this run of the daemon or to the next. The hook's global timeout counts from the message. (It
+/// was counted as if nothing had kept the action alive, and the action expired before the agent's time was up.)
+#[test]
+fn released_action_that_doubted_heartbeats_have_kept_alive() {
+    for crash in [false, true] {
+        told_of_a_release_after_twenty_minutes(crash);
+    }
+}
+
+fn told_of_a_release_after_twenty_minutes(crash: bool) {
+    let mut bench = Bench::new(Settings { on_drained: CompletionResult::Abandon, ..settings() });
+    bench.hooks = Some(Ok(vec![hook("drain", 30)]));
+    bench.state = Some("Terminating:Wait");
+    bench.target(TargetState::Terminated);
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Retained");
+    bench.run(15);
+    bench.beat(Err(CallErrorKind::NoActiveAction));
+    let released = bench.now;
+    while bench.now < released + secs(1200) {
+        bench.run(1);
+        if bench.is_beating() {
+            bench.beat(Err(CallErrorKind::Unanswered));
+        }
+    }
+    if crash {
+        bench.crash();
+        bench.event(Event::Imds(ImdsReading::TargetState(None)));
+    }
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", released)))]);
+    assert_eq!(bench.drains_started(), 2);
+    let deadline = bench.machine.status().deadline.expect("draining");
+    assert_eq!(deadline, released + secs(3000 - 60), "a margin before its global timeout");
+}
+
 /// EC2 takes the instance back sooner than it said, and then later. The agent hears of each time.
 #[test]
 fn deadline_goes_by_what_is_so_now() {
