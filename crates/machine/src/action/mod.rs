@@ -36,9 +36,6 @@ use names::{GroupNews, HookNews, Names};
 /// Between calls that lack a permission: an operator may add it.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
-/// To the next question, where a call under way has to be answered first.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
 /// By so much may a message be older than the last look at IMDS that found the instance in service, and be believed.
 const DOUBT: Duration = Duration::from_secs(5);
 
@@ -470,7 +467,7 @@ impl Action {
             Verdict::Over(over) => return Some(over),
             Verdict::Pending => {
                 self.inquiry = Some(inquiry);
-                self.names.ask_again_at(turn.now + ASK_AGAIN);
+                self.names.ask_again(turn.now);
             }
             Verdict::TooEarly => {
                 self.wait.described_absent(turn.now);
@@ -497,6 +494,7 @@ impl Action {
     fn give_up(&mut self, turn: &mut Turn, why: String) {
         turn.report(Report::HookImpossible { why: why.clone() });
         self.names.give_up(why);
+        self.inquiry = None;
     }
 
     /// Takes a hook for ours.

@@ -2,6 +2,8 @@
 //!
 //! Calls name hook, group and instance, never a token. See ARCHITECTURE.md, "Why does no call carry the token?".
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::DENIED_RETRY;
@@ -19,6 +21,12 @@ use crate::turn::{Attempts, Turn};
 
 /// Between questions that were not answered.
 const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
+
+/// To the next question about the instance, where a call under way has to be answered first.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// To the next question about the instance, where the group's hooks have to be read first.
+const ASK_AGAIN_UNREAD: Duration = Duration::from_secs(10);
 
 /// After so many failures in a row, or a denial, a question counts as one that will not be answered.
 const BLIND_AFTER: u32 = 3;
@@ -48,9 +56,11 @@ pub enum GroupSource {
 /// What is known of the group's hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Lookup {
-    /// They have not been read.
+    /// They have not been read yet.
     #[default]
     Unread,
+    /// The role may not read them. An operator may allow it.
+    Denied,
     /// They have been read: the names of all terminating ones.
     Read(Vec<String>),
     /// No hook can be completed; says why.
@@ -153,20 +163,23 @@ impl Names {
         }
     }
 
-    /// Whether our hook is one of the group's. `None`: that has not been read, and may be yet.
+    /// Whether our hook is known to be one of the group's. `None`: it is not known yet.
     pub fn is_listed(&self) -> Option<bool> {
         match &self.lookup {
             Lookup::Read(names) => Some(self.hook.as_ref().is_some_and(|hook| names.contains(&hook.name))),
-            Lookup::Unread if self.describe_hooks.failures < BLIND_AFTER => None,
-            Lookup::Unread | Lookup::Impossible(_) => Some(false),
+            Lookup::Unread => None,
+            Lookup::Denied | Lookup::Impossible(_) => Some(false),
         }
     }
 
-    /// The terminating hooks that were read, for people.
+    /// The group's terminating hooks, for people.
     fn listed(&self) -> String {
         match &self.lookup {
-            Lookup::Read(names) if !names.is_empty() => names.join(", "),
-            Lookup::Read(_) | Lookup::Unread | Lookup::Impossible(_) => "none".to_owned(),
+            Lookup::Read(names) if names.is_empty() => "the group has no terminating hook".to_owned(),
+            Lookup::Read(names) => format!("the group's terminating hooks are {}", names.join(", ")),
+            Lookup::Unread | Lookup::Denied | Lookup::Impossible(_) => {
+                "the group's hooks could not be read".to_owned()
+            }
         }
     }
 
@@ -194,7 +207,8 @@ impl Names {
     /// Asks for the instance where the group is not known or something is to be found out, and for the group's hooks where
     /// ours is not known or its timeouts matter.
     pub fn ask(&mut self, turn: &mut Turn, inquires: bool, needs_timeouts: bool) {
-        let reads = self.lookup == Lookup::Unread && (self.hook.is_none() || inquires || needs_timeouts);
+        let unread = matches!(self.lookup, Lookup::Unread | Lookup::Denied);
+        let reads = unread && (self.hook.is_none() || inquires || needs_timeouts);
         // What the group's hooks are helps to tell what became of ours.
         let first_hooks = reads && self.group.is_some() && !self.is_unreadable();
         let unknown = self.group.is_none() && self.impossible().is_none();
@@ -244,8 +258,7 @@ impl Names {
     pub fn wrong_hook(&self) -> String {
         let hook = self.hook.as_ref().map_or("", |hook| hook.name.as_str());
         format!(
-            "the instance waits, but not for hook {hook}: the group's terminating hooks are {}; set lifecycle.hook to the \
-             one that waits for this instance",
+            "the instance waits, but not for hook {hook}: {}; set lifecycle.hook to the one that waits for this instance",
             self.listed()
         )
     }
@@ -259,9 +272,10 @@ impl Names {
         self.group.is_none() && self.impossible().is_none()
     }
 
-    /// The instance is not asked about again before then.
-    pub fn ask_again_at(&mut self, at: Time) {
-        self.describe_instance.succeeded(at);
+    /// Asks about the instance again, once a call under way has been answered, or once the hooks have been read.
+    pub fn ask_again(&mut self, now: Time) {
+        let pause = if self.is_listed().is_some() { ASK_AGAIN } else { ASK_AGAIN_UNREAD };
+        self.describe_instance.succeeded(now + pause);
     }
 
     /// The answer of DescribeLifecycleHooks. Where the hooks cannot be read, a hook that the configuration or a message
@@ -280,6 +294,9 @@ impl Names {
         let hooks = match result {
             Ok(hooks) => hooks,
             Err(error) => {
+                if error.kind == CallErrorKind::AccessDenied {
+                    self.lookup = Lookup::Denied;
+                }
                 failed(&mut self.describe_hooks, turn, Call::DescribeHooks, error);
                 return match settings.hook.as_deref().or(named) {
                     Some(name) if self.hook.is_none() => HookNews::Ours(hook::assume(settings, name)),
