@@ -138,8 +138,11 @@ impl Each {
             Event::Imds(ImdsReading::Silent { .. }) => self.heard_since = None,
             Event::MessagesReceived { result: Ok(messages), .. } => {
                 let tells = messages.iter().any(|message| match &*message.body {
+                    // Another hook's message is given back: it says nothing of our action.
                     Body::Lifecycle(lifecycle) => {
-                        lifecycle.instance_id == self.id && lifecycle.transition == Transition::Terminating
+                        lifecycle.instance_id == self.id
+                            && lifecycle.transition == Transition::Terminating
+                            && lifecycle.hook == HOOK
                     }
                     Body::Instance(_) | Body::Test | Body::Unreadable(_) => false,
                 });
