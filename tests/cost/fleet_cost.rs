@@ -1,5 +1,5 @@
-//! What a scale-in costs, by the size of the fleet: writes the table of docs/performance.md and docs/fleet-cost.svg.
-//! `cargo run --release --example fleet_cost` does it in a few minutes.
+//! Measures what a scale-in costs, by the size of the fleet. Writes the table in docs/performance.md and docs/fleet-cost.svg.
+//! Run it with `cargo run --release --example fleet_cost`. It takes a few minutes.
 
 mod plot;
 
@@ -15,13 +15,13 @@ const SEEDS: u64 = 3;
 
 const SIZES: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 
-/// The parts of a fleet that are taken away at once, in percent.
+/// How much of a fleet is terminated at once, in percent.
 const PARTS: [u32; 3] = [1, 10, 100];
 
 const START: &str = "<!-- cost:start -->\n";
 const END: &str = "<!-- cost:end -->";
 
-/// A fleet, and what it costs behind the gate and without it.
+/// A fleet and its costs: behind the gate, and without it.
 struct Row {
     instances: u32,
     leaving: u32,
@@ -43,13 +43,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let page = docs.join("performance.md");
     let text = fs::read_to_string(&page)?;
     let parts = text.split_once(START).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = parts.ok_or("docs/performance.md has no place for the table")?;
+    let (head, tail) = parts.ok_or("docs/performance.md lacks the markers of the table")?;
     fs::write(&page, format!("{head}{START}{}{END}{tail}", table(&rows)))?;
     fs::write(docs.join("fleet-cost.svg"), plot::draw(&panels(&rows)))?;
     Ok(())
 }
 
-/// The two ways to poll are measured side by side, on a core each.
+/// Measures both ways to poll at the same time, on one core each.
 fn measured(instances: u32, leaving: u32) -> Row {
     let costs = thread::scope(|scope| {
         let ungated = scope.spawn(|| median_of_seeds(instances, leaving, false));
@@ -58,7 +58,7 @@ fn measured(instances: u32, leaving: u32) -> Row {
     Row { instances, leaving, costs }
 }
 
-/// Each figure is the median of the runs.
+/// The median of each figure over the seeds.
 fn median_of_seeds(instances: u32, leaving: u32, gated: bool) -> Cost {
     let runs: Vec<Cost> =
         (1..=SEEDS).map(|seed| measure(&ScaleIn { instances, leaving, gated, seed })).collect();
@@ -84,7 +84,7 @@ fn middle(figures: impl Iterator<Item = f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Each cell has the figure behind the gate, and after it the one without.
+/// Each cell has two figures: behind the gate, and without it.
 fn table(rows: &[Row]) -> String {
     let mut lines = vec![
         "| instances | taken away | receives | misdeliveries | Auto Scaling calls | completion delay, s: median | most | expired | idle receives |".to_owned(),

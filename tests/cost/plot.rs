@@ -1,4 +1,4 @@
-//! Panels side by side, as SVG: both axes logarithmic, one line for each part of the fleet and each way to poll.
+//! Draws panels side by side, as SVG. Both axes are logarithmic. Each part of the fleet and each way to poll has a line.
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 300.0;
@@ -10,28 +10,29 @@ const PLOT_HEIGHT: f64 = 210.0;
 const HEAD: f64 = 78.0;
 const COLUMNS: usize = 2;
 
-/// What is less than this is drawn at this.
+/// Smaller values are drawn here.
 const LEAST: f64 = 0.1;
 const MOST: f64 = 1_000.0;
 const INSTANCES_MOST: f64 = 10_000.0;
 
-/// The text and the lines of a page in light and dark.
+/// Styles for light and dark pages.
 const STYLE: &str = "text{font:12px sans-serif;fill:#24292f}.t{font-size:15px;font-weight:600}.g{stroke:#8b949e;\
     stroke-opacity:.35}.s{fill:none;stroke-width:2}.p{stroke:none}.back{fill:#fff}\
     @media(prefers-color-scheme:dark){text{fill:#e6edf3}.back{fill:#0d1117}}";
 
-/// One figure.
+/// One plot.
 pub struct Panel {
     pub title: &'static str,
     pub unit: &'static str,
     pub series: Vec<Series>,
 }
 
-/// One line: instances, and the figure.
+/// One line of a plot.
 pub struct Series {
-    /// Percent of the instances that leave.
+    /// How much of the fleet is terminated at once, in percent.
     pub part: u32,
     pub gated: bool,
+    /// The number of instances, and the figure.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -61,7 +62,7 @@ pub fn draw(panels: &[Panel]) -> String {
     svg.join("\n")
 }
 
-fn colour(part: u32) -> &'static str {
+fn color(part: u32) -> &'static str {
     match part {
         1 => "#1f9e89",
         10 => "#3b82f6",
@@ -77,7 +78,7 @@ fn legend(svg: &mut Vec<String>) {
     let entries = [(1, "1 % at once"), (10, "10 % at once"), (100, "all at once")];
     for (place, (part, text)) in entries.into_iter().enumerate() {
         let x = LEFT + place as f64 * 130.0;
-        svg.push(format!("<circle cx=\"{}\" cy=\"48\" r=\"5\" fill=\"{}\"/>", x + 5.0, colour(part)));
+        svg.push(format!("<circle cx=\"{}\" cy=\"48\" r=\"5\" fill=\"{}\"/>", x + 5.0, color(part)));
         svg.push(format!("<text x=\"{}\" y=\"52\">{text}</text>", x + 16.0));
     }
     for (place, (gated, text)) in
@@ -127,15 +128,15 @@ fn axes(svg: &mut Vec<String>, panel: &Panel) {
 }
 
 fn line(svg: &mut Vec<String>, series: &Series) {
-    let colour = colour(series.part);
+    let color = color(series.part);
     let places: Vec<(f64, f64)> = series.points.iter().map(|(n, figure)| (x(*n), y(*figure))).collect();
     let path: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
     if !path.is_empty() {
         let dashes = dashes(series.gated);
-        svg.push(format!("<path class=\"s\" stroke=\"{colour}\" d=\"M{}\"{dashes}/>", path.join("L")));
+        svg.push(format!("<path class=\"s\" stroke=\"{color}\" d=\"M{}\"{dashes}/>", path.join("L")));
     }
     for (x, y) in places {
-        svg.push(format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"));
+        svg.push(format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{color}\"/>"));
     }
 }
 
