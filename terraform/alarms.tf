@@ -1,17 +1,17 @@
-# Each alarm's key is the heading in the runbook.
+# Each alarm's key is its heading in the runbook.
 
 locals {
-  # A longer evaluation than a day takes periods of an hour (PutMetricAlarm).
+  # Evaluating more than a day requires periods of an hour (PutMetricAlarm).
   terminating_minutes = coalesce(var.terminating_alarm_minutes, ceil(var.drain_timeout / 60) + 10)
   terminating_period  = local.terminating_minutes <= 1440 ? 60 : 3600
 
   group_dimensions = { AutoScalingGroupName = var.group_name }
 
-  # Group metrics are only there where they are enabled; where they are not, the alarm says INSUFFICIENT_DATA.
+  # Without the group's metrics enabled, these alarms are in INSUFFICIENT_DATA.
   group_alarms = merge(
     {
       terminating-too-long = {
-        says               = "Instances of ${var.group_name} have been terminating for ${local.terminating_minutes} minutes, without a minute in which none was."
+        says               = "At least one instance of ${var.group_name} has been terminating throughout the last ${local.terminating_minutes} minutes."
         namespace          = "AWS/AutoScaling"
         metric_name        = "GroupTerminatingInstances"
         dimensions         = local.group_dimensions
@@ -21,10 +21,10 @@ locals {
         missing            = "missing"
       }
     },
-    # With ABANDON and a lifecycle policy that retains, an action that times out leaves its instance behind.
+    # With ABANDON and an instance lifecycle policy that retains, an action that times out leaves its instance behind.
     var.default_result != "ABANDON" ? {} : {
       retained = {
-        says               = "Instances of ${var.group_name} were retained: their hook timed out, or was abandoned."
+        says               = "Instances of ${var.group_name} were retained because their action timed out or was abandoned."
         namespace          = "AWS/AutoScaling"
         metric_name        = "GroupTerminatingRetainedInstances"
         dimensions         = local.group_dimensions

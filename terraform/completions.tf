@@ -1,12 +1,12 @@
-# Actions that ended by timeout rather than by completion.
+# An alarm on actions that timed out instead of being completed.
 #
-# AWS reports no such end: a termination whose hook timed out looks like any other. What it does report is each end of a
-# termination, and, where a trail records management events, each successful CompleteLifecycleAction. Two rules send those
-# to queues that are not read, because a queue's NumberOfMessagesSent is a count that alarms can compare.
+# AWS does not report timeouts: a termination whose action timed out looks like any other. AWS does report each finished
+# termination and, if a trail records management events, each successful CompleteLifecycleAction. Two rules send these events to
+# queues that nothing reads. Alarms can compare the queues' NumberOfMessagesSent.
 #
-# The comparison is coarse. A termination may fall into another window than its completion, and events and metrics are
-# best-effort, so a single difference says nothing: it takes two, and a fifth of all. It also counts what no completion
-# could reach: spot instances that were gone before their two minutes, instances that were terminated past the group.
+# The comparison is coarse. A termination and its completion may fall into different windows, and events and metrics are
+# best-effort. So the alarm ignores a single unfinished termination, and rates of 20 % or less. It also counts terminations that
+# no completion could reach: spot instances that were gone before their two minutes, and instances terminated outside the group.
 
 locals {
   counted = { for key, pattern in {
@@ -32,7 +32,7 @@ resource "aws_cloudwatch_event_rule" "counted" {
   for_each = local.counted
 
   name          = "${local.name}-${each.key}"
-  description   = "Counts for the alarm on unfinished actions of the Auto Scaling group ${var.group_name}."
+  description   = "Counts events for the alarm on unfinished actions of the Auto Scaling group ${var.group_name}."
   event_pattern = each.value
   tags          = var.tags
 }
@@ -79,7 +79,7 @@ resource "aws_cloudwatch_metric_alarm" "unfinished" {
   count = var.completion_alarm ? 1 : 0
 
   alarm_name          = "${local.name}-unfinished"
-  alarm_description   = "In six hours, two or more terminations of ${var.group_name}, and over a fifth of all, ended without their hook being completed. ${var.runbook_url}#unfinished"
+  alarm_description   = "In six hours, at least two terminations of ${var.group_name}, and more than a fifth of all, ended without a completed lifecycle action. ${var.runbook_url}#unfinished"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   evaluation_periods  = 1

@@ -1,10 +1,10 @@
-# What an instance may do.
+# The instances' permissions.
 #
-# IAM cannot bind a lifecycle action to one instance: CompleteLifecycleAction and RecordLifecycleActionHeartbeat know the
-# group as their resource, and no condition key has the instance that is named in the call. So an attacker who gets one
-# instance's credentials can complete or prolong the actions of every instance of its group, and receive and delete the
-# group's messages. It ends at the group: give each group a role of its own. Tighter than that is only a broker that checks
-# who asks (sts:RoleSessionName is the instance's id) and calls Auto Scaling itself.
+# IAM cannot bind a lifecycle action to one instance. The resource of CompleteLifecycleAction and
+# RecordLifecycleActionHeartbeat is the group, and no condition key holds the instance that the call names. So an attacker with
+# one instance's credentials can complete or prolong the actions of every instance in its group, and receive and delete the
+# group's messages. The damage ends at the group if each group has its own role. Only a broker could be tighter: it would check
+# the caller (sts:RoleSessionName is the instance id) and call Auto Scaling itself.
 
 locals {
   statements = concat(
@@ -16,7 +16,7 @@ locals {
         Resource = local.group_arn
       },
       {
-        # These know no resources: "*" is the least.
+        # These actions have no resource-level permissions, so "*" is the least.
         Sid      = "ReadHooksAndStates"
         Effect   = "Allow"
         Action   = ["autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeLifecycleHooks"]
@@ -37,20 +37,20 @@ locals {
       Condition = { StringEquals = { "kms:ViaService" = "sqs.${local.region}.${data.aws_partition.this.dns_suffix}" } }
     }] : [],
     var.instance_tags ? [{
-      # On itself only: the instance that asks (ec2:SourceInstanceARN) is the one that is tagged (ec2:InstanceID, a key of
-      # the resource): https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+      # An instance can tag only itself: the caller (ec2:SourceInstanceARN) must be the tagged instance (ec2:InstanceID, a key
+      # of the resource). https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
       Sid      = "TagItself"
       Effect   = "Allow"
       Action   = ["ec2:CreateTags", "ec2:DeleteTags"]
       Resource = "${local.aws}:ec2:${local.region}:${local.account}:instance/*"
       Condition = {
         ArnEquals                   = { "ec2:SourceInstanceARN" = "${local.aws}:ec2:${local.region}:${local.account}:instance/$${ec2:InstanceID}" }
-        Null                        = { "aws:TagKeys" = "false" } # DeleteTags without keys deletes all tags
+        Null                        = { "aws:TagKeys" = "false" } # DeleteTags without keys would delete all tags
         "ForAllValues:StringEquals" = { "aws:TagKeys" = ["drainhook:state", "drainhook:reason", "drainhook:in-flight", "drainhook:deadline"] }
       }
     }] : [],
     var.daemon_metrics ? [{
-      # Metrics are no resources; the namespace is what can be bound.
+      # Metrics have no ARNs. Only the namespace can be restricted.
       Sid       = "PublishMetrics"
       Effect    = "Allow"
       Action    = ["cloudwatch:PutMetricData"]

@@ -5,27 +5,27 @@ data "aws_partition" "this" {}
 data "aws_region" "this" {}
 
 locals {
-  # Fits what SQS, EventBridge and IAM take for a name, with the longest suffix; no two groups get the same.
+  # With the longest suffix, this fits the name limits of SQS, EventBridge and IAM. No two groups get the same name.
   slug = replace(var.group_name, "/[^A-Za-z0-9_-]/", "-")
   name = local.slug == var.group_name && length(local.slug) <= 36 ? local.slug : "${substr(local.slug, 0, 27)}-${substr(sha256(var.group_name), 0, 8)}"
 
-  # The id is the Region's name in every version of the provider.
+  # In every version of the provider, the id is the Region's name.
   region  = data.aws_region.this.id
   account = data.aws_caller_identity.this.account_id
   aws     = "arn:${data.aws_partition.this.partition}"
 
-  # Names are unique in an account and Region, so this is the group. (A data source would look for it while it may still
-  # have to be made.)
+  # Names are unique in an account and Region, so this matches only the group. A data source would fail if the group does not
+  # exist yet.
   group_arn = "${local.aws}:autoscaling:${local.region}:${local.account}:autoScalingGroup:*:autoScalingGroupName/${var.group_name}"
 
   queued = var.wiring != "none"
 
-  # For so long Auto Scaling keeps an action at most (PutLifecycleHook's documentation).
+  # The longest that Auto Scaling keeps an action, as the documentation of PutLifecycleHook says.
   global_timeout = min(100 * var.heartbeat_timeout, 172800)
 }
 
-# The provider updates a hook in place where that cannot be right: for another group it would put a second hook there and
-# leave this one, and AWS keeps a target and a role that a hook no longer names. So these changes replace it.
+# The provider updates these in place, which is wrong for a hook. A new group would get a second hook while the old one stays,
+# and AWS keeps a target and a role that a hook no longer names. So these changes replace the hook.
 resource "terraform_data" "group" {
   input = var.group_name
 }
@@ -44,7 +44,7 @@ resource "aws_autoscaling_lifecycle_hook" "this" {
   notification_target_arn = var.wiring == "direct" ? aws_sqs_queue.this[0].arn : var.wiring == "sns" ? aws_sns_topic.this[0].arn : null
   role_arn                = one(aws_iam_role.this[*].arn)
 
-  # The way of the messages comes first: what happens before there is one is not told later.
+  # Create the messages' path first. A termination before it exists is never announced in the queue.
   depends_on = [
     aws_cloudwatch_event_target.this,
     aws_iam_role_policy.this,
@@ -57,12 +57,12 @@ resource "aws_autoscaling_lifecycle_hook" "this" {
 
     precondition {
       condition     = var.drain_timeout < local.global_timeout
-      error_message = "The drain_timeout is ${var.drain_timeout} s, but with a heartbeat_timeout of ${var.heartbeat_timeout} s the hook is kept alive for ${local.global_timeout} s at most (100 heartbeat timeouts, and 48 hours): lower drain_timeout below that, or raise heartbeat_timeout to ${floor(var.drain_timeout / 100) + 1}."
+      error_message = "The drain_timeout is ${var.drain_timeout} s, but with a heartbeat_timeout of ${var.heartbeat_timeout} s an action can be kept alive for at most ${local.global_timeout} s (100 heartbeat timeouts, at most 48 hours). Lower drain_timeout below that, or raise heartbeat_timeout to ${floor(var.drain_timeout / 100) + 1}."
     }
 
     precondition {
       condition     = local.queued || !(var.spot_events || var.rebalance_events)
-      error_message = "The events of spot_events and rebalance_events need a queue: set wiring to something other than none."
+      error_message = "spot_events and rebalance_events need a queue. Set wiring to something other than none."
     }
   }
 }
@@ -81,14 +81,15 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
   }
 }
 
-# One queue for each group: others' messages have to be received and given back, which costs time and requests. It has no
-# dead-letter queue of its own, as those receives count against maxReceiveCount and would fill it with good messages.
+# One queue for each group, because daemons must receive and return the messages of other instances, which costs time and
+# requests. The queue has no redrive policy. Those receives count against maxReceiveCount and would move good messages to a
+# dead-letter queue.
 resource "aws_sqs_queue" "this" {
   count = local.queued ? 1 : 0
 
   name                              = "${local.name}-termination"
-  message_retention_seconds         = 3600 # removes what no daemon claims: daemons never delete another's message
-  visibility_timeout_seconds        = 20   # what the daemon asks for with each receive, until it knows whose a message is
+  message_retention_seconds         = 3600 # removes unclaimed messages: a daemon never deletes another instance's message
+  visibility_timeout_seconds        = 20   # what the daemon sets with each receive, until it knows whose message it is
   receive_wait_time_seconds         = 20
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn
@@ -96,12 +97,12 @@ resource "aws_sqs_queue" "this" {
   tags                              = var.tags
 }
 
-# What EventBridge or SNS could not deliver to the queue: its policy or its key was changed, most likely.
+# Messages that EventBridge or SNS could not deliver, most likely because the queue's policy or key was changed.
 resource "aws_sqs_queue" "dead_letter" {
   count = var.wiring == "sns" || length(local.patterns) > 0 ? 1 : 0
 
   name                              = "${local.name}-termination-dead-letter"
-  message_retention_seconds         = 1209600 # time for an operator to look
+  message_retention_seconds         = 1209600 # two weeks, so that an operator has time to look
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn
   kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 300

@@ -1,5 +1,5 @@
 locals {
-  # Texts, numbers and truths are written alike in JSON and TOML.
+  # JSON and TOML write strings, numbers and booleans alike.
   agent_lines = [for key, value in merge(var.agent, { drain_timeout = "${var.drain_timeout}s" }) : "${key} = ${jsonencode(value)}" if value != null]
 
   configuration = join("\n", concat(
@@ -14,44 +14,44 @@ locals {
       "drain_at = ${jsonencode(var.drain_at)}",
       "heartbeat_timeout = \"${var.heartbeat_timeout}s\"",
     ],
-    # Without it the daemon ignores what the rule sends.
+    # Without this, the daemon ignores the recommendations that the rule sends.
     [for drain in [var.rebalance_events] : "on_rebalance = \"drain\"" if drain],
     [""],
   ))
 }
 
 output "queue_url" {
-  description = "The URL of the termination queue; null without one."
+  description = "The URL of the termination queue. Null without a queue."
   value       = one(aws_sqs_queue.this[*].url)
 }
 
 output "queue_arn" {
-  description = "The ARN of the termination queue; null without one."
+  description = "The ARN of the termination queue. Null without a queue."
   value       = one(aws_sqs_queue.this[*].arn)
 }
 
 output "dead_letter_queue_url" {
-  description = "The URL of the queue for what EventBridge or SNS could not deliver; null where neither sends."
+  description = "The URL of the queue for messages that EventBridge or SNS could not deliver. Null if the module uses neither."
   value       = one(aws_sqs_queue.dead_letter[*].url)
 }
 
 output "hook_name" {
-  description = "The name of the termination hook, known when it exists."
+  description = "The name of the termination hook. Known once the hook exists."
   value       = aws_autoscaling_lifecycle_hook.this.name
 }
 
 output "rule_arn" {
-  description = "The ARN of the rule that sends the hook's events to the queue; null with another wiring."
+  description = "The ARN of the rule that sends the hook's events to the queue. Null with another wiring."
   value       = try(aws_cloudwatch_event_rule.this["termination"].arn, null)
 }
 
 output "policy_json" {
-  description = "The policy that the instances' role needs."
+  description = "The policy that the instances' role needs, as JSON."
   value       = local.policy
 }
 
 output "policy_arn" {
-  description = "The ARN of the policy, where `role_name` is given; else null."
+  description = "The ARN of the policy. Null without `role_name`."
   value       = one(aws_iam_policy.this[*].arn)
 }
 
@@ -61,7 +61,7 @@ output "configuration" {
 }
 
 output "user_data" {
-  description = "A shell script for an image that has the package: writes the configuration and starts the daemon with it."
+  description = "A shell script for an image that has the package. It writes the configuration and restarts the daemon with it."
   value       = <<-EOT
     #!/bin/bash
     cat >/etc/drainhook/drainhook.toml <<'END'
@@ -76,6 +76,6 @@ output "alarm_arns" {
 }
 
 output "dashboard_name" {
-  description = "The name of the dashboard; null without one."
+  description = "The name of the dashboard. Null without a dashboard."
   value       = one(aws_cloudwatch_dashboard.this[*].dashboard_name)
 }

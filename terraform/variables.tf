@@ -1,8 +1,8 @@
 variable "group_name" {
   type        = string
-  description = "The name of the Auto Scaling group, which exists or is made in the same configuration."
+  description = "The name of the Auto Scaling group. The group may exist already or be created in the same configuration."
 
-  # AWS takes more. These would be wildcards or variables in IAM's ARNs, or would not survive the daemon's configuration.
+  # AWS permits more characters, but they would be wildcards or variables in IAM's ARNs, or break the daemon's configuration.
   validation {
     condition     = can(regex("^[A-Za-z0-9 ._/()+=,@#-]{1,255}$", var.group_name))
     error_message = "The group_name must be 1 to 255 letters, digits, spaces or ._/()+=,@#-"
@@ -11,12 +11,12 @@ variable "group_name" {
 
 variable "group_id" {
   type        = string
-  description = "The `id` of the group, where the same configuration makes it with this module's `user_data`: the hooks wait for it, while `group_name`, given as text, lets the queue come before the group. Null: the group exists."
+  description = "The `id` of the group, if the same configuration creates it with this module's `user_data`. The hooks wait for this id. Give `group_name` as text, so that the queue can be created before the group. Leave null if the group exists already."
   default     = null
 
   validation {
     condition     = var.group_id == null ? true : length(var.group_id) > 0
-    error_message = "The group_id must not be empty; leave it out for a group that exists."
+    error_message = "The group_id must not be empty; leave it out for a group that exists already."
   }
 }
 
@@ -34,7 +34,7 @@ variable "hook_name" {
 
 variable "heartbeat_timeout" {
   type        = number
-  description = "After how many seconds without a heartbeat the termination hook gives up (30–7200). It can be kept alive for a hundred times that, and for 48 hours at most."
+  description = "How many seconds the termination hook waits for a heartbeat before it times out (30–7200). Heartbeats can keep an action alive for a hundred times that, but for at most 48 hours."
   default     = 300
   nullable    = false
 
@@ -46,7 +46,7 @@ variable "heartbeat_timeout" {
 
 variable "default_result" {
   type        = string
-  description = "What a termination whose hook times out ends with: `CONTINUE`, or `ABANDON`, which skips other hooks, and retains the instance where the group's instance lifecycle policy says so."
+  description = "The result of an action that times out: `CONTINUE` or `ABANDON`. `ABANDON` skips other hooks, and retains the instance if the group's instance lifecycle policy says so."
   default     = "CONTINUE"
   nullable    = false
 
@@ -58,13 +58,13 @@ variable "default_result" {
 
 variable "notification_metadata" {
   type        = string
-  description = "Text that the hook puts into each of its messages; empty: none. It can be changed and not taken back: AWS keeps what a hook no longer names."
+  description = "Text that the hook adds to each of its messages. Empty adds none. You can change the text later but not remove it: AWS keeps the old text if a hook no longer sets one."
   default     = ""
   nullable    = false
 
   validation {
     condition     = length(var.notification_metadata) <= 1023
-    error_message = "The notification_metadata has ${length(var.notification_metadata)} characters; it may have 1023."
+    error_message = "The notification_metadata has ${length(var.notification_metadata)} characters; at most 1023 are allowed."
   }
 }
 
@@ -74,7 +74,7 @@ variable "launch_hook" {
     heartbeat_timeout = optional(number, 300)
     default_result    = optional(string, "ABANDON")
   })
-  description = "A launch hook, which holds new instances until something completes it (drainhook does not; see examples/web-service); null: none."
+  description = "A launch hook, which holds each new instance until its launch action is completed. drainhook does not complete it; see examples/web-service. Null creates no launch hook."
   default     = null
 
   validation {
@@ -95,19 +95,19 @@ variable "launch_hook" {
 
 variable "drain_timeout" {
   type        = number
-  description = "How many seconds a drain may take: `agent.drain_timeout` of the configuration. It must be less than the hook can be kept alive."
+  description = "How many seconds a drain may take (`agent.drain_timeout` in the daemon's configuration). It must be shorter than heartbeats can keep the action alive."
   default     = 3600
   nullable    = false
 
   validation {
     condition     = var.drain_timeout >= 1 && var.drain_timeout < 172800 && floor(var.drain_timeout) == var.drain_timeout
-    error_message = "The drain_timeout is ${var.drain_timeout}; it must be a whole number of seconds from 1 to 172799, as no hook can be kept alive for longer than 48 hours (172800 s)."
+    error_message = "The drain_timeout is ${var.drain_timeout}; it must be a whole number of seconds from 1 to 172799, because no action can be kept alive for longer than 48 hours (172800 s)."
   }
 }
 
 variable "drain_at" {
   type        = string
-  description = "When draining starts: `notice`, as soon as the instance is to go, or `wait`, when the load balancer has let go of it."
+  description = "When draining starts: `notice` is at the first notice, `wait` is when the load balancer has finished with the instance."
   default     = "notice"
   nullable    = false
 
@@ -132,11 +132,11 @@ variable "agent" {
     token_file        = optional(string)
     allow_host        = optional(string)
   })
-  description = "What the configuration says of the agent beside `drain_timeout`, key by key; what is left out has the daemon's default."
+  description = "The agent's settings in the daemon's configuration, except `drain_timeout`. A key that you leave out has the daemon's default."
   default     = {}
   nullable    = false
 
-  # A daemon with a wrong configuration does not start, and the instance would not be drained: better to be told here.
+  # A daemon with a bad configuration does not start, so instances would not be drained. Fail at plan time instead.
   validation {
     condition     = var.agent.url == null || var.agent.unix == null
     error_message = "The agent must have url or unix, not both."
@@ -170,7 +170,7 @@ variable "agent" {
 
 variable "wiring" {
   type        = string
-  description = "How the hook's messages reach the queue: `eventbridge` (a rule), `direct` (the hook itself), `sns` (a topic), or `none`: no queue, and the daemon finds out by trying."
+  description = "How the hook's messages reach the queue: `eventbridge` (a rule), `direct` (the hook itself) or `sns` (a topic). With `none` there is no queue, and the daemon detects Wait by probing with heartbeats."
   default     = "eventbridge"
   nullable    = false
 
@@ -182,32 +182,32 @@ variable "wiring" {
 
 variable "spot_events" {
   type        = bool
-  description = "Whether the queue takes spot interruption warnings as well. They name no group: all of the account in this Region come. Only a daemon that cannot reach the metadata service gains by it."
+  description = "Whether the queue also gets spot interruption warnings. They name no group, so the queue gets all of the account's in this Region. This helps only daemons that cannot reach IMDS."
   default     = false
   nullable    = false
 }
 
 variable "rebalance_events" {
   type        = bool
-  description = "The same for rebalance recommendations. The daemons then drain at one (`lifecycle.on_rebalance = \"drain\"`): for groups with Capacity Rebalancing."
+  description = "Whether the queue also gets rebalance recommendations, again all of the account's in this Region. The daemons then drain at a recommendation (`lifecycle.on_rebalance = \"drain\"`). Use it for groups with Capacity Rebalancing."
   default     = false
   nullable    = false
 }
 
 variable "kms_key_arn" {
   type        = string
-  description = "The ARN of the KMS key that encrypts the queue; null: SQS's own keys. The key's policy must let `events.amazonaws.com` (or `sns.amazonaws.com`) call `kms:GenerateDataKey` and `kms:Decrypt`, or nothing arrives."
+  description = "The ARN of the KMS key that encrypts the queue. Null uses SQS's own keys. The key's policy must let `events.amazonaws.com` (or `sns.amazonaws.com`) call `kms:GenerateDataKey` and `kms:Decrypt`, or no messages arrive."
   default     = null
 
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
-    error_message = "The kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab: no alias, as a policy has to name the key."
+    error_message = "The kms_key_arn must be the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab. An alias does not work, because a policy must name the key."
   }
 }
 
 variable "role_name" {
   type        = string
-  description = "The name of the instances' role, to which the policy is attached; null: it is only an output."
+  description = "The name of the instances' role. The module attaches the policy to it. Null attaches it to nothing; use the output `policy_json`."
   default     = null
 
   validation {
@@ -218,39 +218,39 @@ variable "role_name" {
 
 variable "instance_tags" {
   type        = bool
-  description = "Whether an instance may write the tags `drainhook:…` on itself. No released daemon does."
+  description = "Whether an instance may write the tags `drainhook:…` on itself. No released daemon writes them yet."
   default     = false
   nullable    = false
 }
 
 variable "daemon_metrics" {
   type        = bool
-  description = "Whether the daemons publish CloudWatch metrics in the namespace `drainhook`: permits it, and makes alarms and graphs of them. No released daemon does."
+  description = "Whether the daemons publish CloudWatch metrics in the namespace `drainhook`. Adds the permission, alarms and graphs. No released daemon publishes them yet."
   default     = false
   nullable    = false
 }
 
 variable "completion_alarm" {
   type        = bool
-  description = "Whether to compare terminations with completions, for an alarm on actions that time out. Takes a CloudTrail trail that records management events in this Region."
+  description = "Whether to compare terminations with completions, for an alarm on actions that time out. Needs a CloudTrail trail that records management events in this Region."
   default     = false
   nullable    = false
 }
 
 variable "terminating_alarm_minutes" {
   type        = number
-  description = "After how many minutes with terminating instances there is an alarm; null: ten more than `drain_timeout`. Behind a load balancer, add its deregistration delay; an instance is terminating meanwhile."
+  description = "How many minutes instances may be terminating before the alarm. Null means `drain_timeout` plus ten minutes. Behind a load balancer, add its deregistration delay, because an instance is terminating during that time."
   default     = null
 
   validation {
     condition     = var.terminating_alarm_minutes == null ? true : var.terminating_alarm_minutes >= 1 && var.terminating_alarm_minutes <= 10080 && floor(var.terminating_alarm_minutes) == var.terminating_alarm_minutes
-    error_message = "The terminating_alarm_minutes is ${coalesce(var.terminating_alarm_minutes, 0)}; it must be a whole number from 1 to 10080, a week: for longer, CloudWatch does not look back."
+    error_message = "The terminating_alarm_minutes is ${coalesce(var.terminating_alarm_minutes, 0)}; it must be a whole number from 1 to 10080 (a week, the longest that CloudWatch evaluates)."
   }
 }
 
 variable "alarm_actions" {
   type        = list(string)
-  description = "The ARNs of what alarms set off, such as an SNS topic."
+  description = "The ARNs of the alarms' actions, such as an SNS topic."
   default     = []
   nullable    = false
 
@@ -262,7 +262,7 @@ variable "alarm_actions" {
 
 variable "runbook_url" {
   type        = string
-  description = "Where docs/runbook.md can be read; each alarm's description links into it."
+  description = "The URL of docs/runbook.md. Each alarm's description links to its section there."
   default     = "docs/runbook.md"
   nullable    = false
 
@@ -274,19 +274,19 @@ variable "runbook_url" {
 
 variable "dashboard" {
   type        = bool
-  description = "Whether there is a CloudWatch dashboard."
+  description = "Whether to create a CloudWatch dashboard."
   default     = true
   nullable    = false
 }
 
 variable "tags" {
   type        = map(string)
-  description = "Tags for all that can have them."
+  description = "Tags for every resource that can have them."
   default     = {}
   nullable    = false
 
   validation {
     condition     = alltrue([for key in keys(var.tags) : can(regex("^.{1,128}$", key)) && !can(regex("^(?i:aws:)", key))])
-    error_message = "The keys of tags must have 1 to 128 characters and not begin with aws:, which AWS keeps for itself."
+    error_message = "The keys of tags must have 1 to 128 characters and not begin with aws:, which AWS reserves."
   }
 }

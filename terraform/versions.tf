@@ -1,5 +1,5 @@
 terraform {
-  # `terraform test` with mocked providers, which only the tests need, takes 1.7.
+  # The tests need 1.7, for mocked providers.
   required_version = ">= 1.6"
 
   required_providers {

@@ -1,14 +1,14 @@
-# How messages reach the queue: a rule (and rules for what concerns an instance by itself), or the hook, or a topic.
+# How messages reach the queue: by rules, by the hook itself or by a topic.
 
 locals {
-  # Those of spot and rebalance name an instance and no group: there is nothing to tell a group's own by.
+  # Spot and rebalance events name an instance but no group, so a pattern cannot select a group's own.
   patterns = { for key, pattern in {
     termination = {
       source      = ["aws.autoscaling"]
       detail-type = ["EC2 Instance-terminate Lifecycle Action"]
       detail = {
         AutoScalingGroupName = [var.group_name]
-        LifecycleHookName    = [var.hook_name] # no daemon here takes another hook's message
+        LifecycleHookName    = [var.hook_name] # the daemons ignore messages of other hooks
       }
     }
     spot      = { source = ["aws.ec2"], detail-type = ["EC2 Spot Instance Interruption Warning"] }
@@ -24,8 +24,8 @@ locals {
   rule_arns  = [for rule in aws_cloudwatch_event_rule.this : rule.arn]
   topic_arns = aws_sns_topic.this[*].arn
 
-  # Who forges a message can drain an instance, so no other principal sends: neither through this policy nor, as identities
-  # of the account can have permissions of their own, past it. Operators of negation hold where a key is absent.
+  # A forged message can drain an instance, so no other principal may send. The Deny also stops identities of the account that
+  # have permissions of their own. Negated condition operators match if the key is absent.
   # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
   senders = concat(
     length(local.rule_arns) == 0 ? [] : [{
@@ -70,7 +70,7 @@ resource "aws_cloudwatch_event_rule" "this" {
   for_each = local.patterns
 
   name          = "${local.name}-${each.key}"
-  description   = "To the termination queue of the Auto Scaling group ${var.group_name}."
+  description   = "Sends events to the termination queue of the Auto Scaling group ${var.group_name}."
   event_pattern = each.value
   tags          = var.tags
 }
@@ -85,7 +85,7 @@ resource "aws_cloudwatch_event_target" "this" {
     arn = aws_sqs_queue.dead_letter[0].arn
   }
 
-  # An hour: for as long as the queue would keep it.
+  # An hour, as long as the queue would keep the message.
   retry_policy {
     maximum_event_age_in_seconds = 3600
     maximum_retry_attempts       = 185
@@ -134,12 +134,12 @@ resource "aws_sns_topic_subscription" "this" {
   depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead_letter]
 }
 
-# In whose name Auto Scaling sends the hook's messages.
+# Auto Scaling assumes this role to send the hook's messages.
 resource "aws_iam_role" "this" {
   count = contains(["direct", "sns"], var.wiring) ? 1 : 0
 
   name        = "${local.name}-hook-${local.region}"
-  description = "Auto Scaling sends the messages of the hook ${var.hook_name} of the group ${var.group_name}."
+  description = "Lets Auto Scaling send the messages of the hook ${var.hook_name} of the group ${var.group_name}."
   tags        = var.tags
 
   assume_role_policy = jsonencode({
@@ -165,7 +165,7 @@ resource "aws_iam_role_policy" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      # GetQueueUrl as well, or PutLifecycleHook refuses the queue.
+      # Without GetQueueUrl, PutLifecycleHook refuses the queue.
       var.wiring == "direct" ? [{ Effect = "Allow", Action = ["sqs:SendMessage", "sqs:GetQueueUrl"], Resource = aws_sqs_queue.this[0].arn }] : [],
       var.wiring == "sns" ? [{ Effect = "Allow", Action = ["sns:Publish"], Resource = aws_sns_topic.this[0].arn }] : [],
       var.kms_key_arn == null ? [] : [{ Effect = "Allow", Action = ["kms:GenerateDataKey", "kms:Decrypt"], Resource = var.kms_key_arn }],

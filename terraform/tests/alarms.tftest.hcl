@@ -1,4 +1,4 @@
-# Which alarms there are, and what they look at.
+# Which alarms exist, and which metrics they use.
 
 mock_provider "aws" {
   source = "./tests/mocks"

@@ -1,5 +1,5 @@
-# What is refused, before anything is made. Each run has one mistake for each of the variables that it names: all of them
-# must be refused.
+# Values that the module refuses before it creates anything. Each run has one mistake for each variable that it names, and all of
+# them must be refused.
 
 mock_provider "aws" {
   source = "./tests/mocks"

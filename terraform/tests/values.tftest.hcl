@@ -1,4 +1,4 @@
-# What the module makes of its variables. Where a value depends on what AWS answers, the run applies to the mocks.
+# What the module creates from its variables. A run applies to the mocks if a value depends on AWS's response.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -126,7 +126,7 @@ run "names_of_other_characters" {
   }
 }
 
-# SQS takes names of 80 characters, EventBridge and IAM roles of 64.
+# Names of SQS queues may have 80 characters, names of EventBridge rules and IAM roles 64.
 run "long_names" {
   command = plan
 
@@ -149,7 +149,7 @@ run "long_names" {
   }
 }
 
-# The longest Region's name has 14 characters.
+# The longest name of a Region has 14 characters.
 run "long_names_that_fit" {
   command = plan
 

@@ -1,6 +1,6 @@
-# Two groups, of which one takes the work. To release, give the group that has none the new image and the size, apply; and
-# when you trust it, set the size of the other to 0 and apply: its instances finish their work and go. To go back, the
-# other way round. Each group has a queue, a hook and a role of its own, so neither can touch the other's.
+# Two groups, one of which takes the work. To release, give the idle group the new image and the size, and apply. When you trust
+# it, set the size of the other group to 0 and apply. Its instances finish their work and are terminated. To roll back, do the
+# same in the other direction. Each group has its own queue, hook and role, so neither can touch the other's.
 
 terraform {
   required_providers {
@@ -15,7 +15,7 @@ provider "aws" {
   region = var.region
 }
 
-# One module for each, with all that a group has.
+# One module per group, with everything that the group needs.
 module "group" {
   source   = "./group"
   for_each = var.groups

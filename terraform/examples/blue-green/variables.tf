@@ -6,7 +6,7 @@ variable "region" {
 
 variable "name" {
   type        = string
-  description = "What the names of the groups begin with."
+  description = "The prefix of the groups' names."
   default     = "workers"
 }
 
@@ -15,7 +15,7 @@ variable "groups" {
     ami_id = string
     size   = number
   }))
-  description = "For each group, `blue` and `green`, the image that it runs (with drainhook in it: see packer/), and how many instances."
+  description = "The image and the number of instances of each group, `blue` and `green`. The image must contain drainhook (see packer/)."
 
   validation {
     condition     = length(setsubtract(keys(var.groups), ["blue", "green"])) == 0
@@ -24,13 +24,13 @@ variable "groups" {
 
   validation {
     condition     = sum([for group in var.groups : group.size]) > 0
-    error_message = "All groups have the size 0: no instance would work."
+    error_message = "All groups have the size 0, so no instance would work."
   }
 }
 
 variable "instance_type" {
   type        = string
-  description = "The instance type; it has to fit the images."
+  description = "The instance type. It must match the images' architecture."
   default     = "t3.small"
 }
 
@@ -41,11 +41,11 @@ variable "subnet_ids" {
 
 variable "security_group_ids" {
   type        = list(string)
-  description = "The security groups of the instances: out to HTTPS is enough."
+  description = "The security groups of the instances. Outbound HTTPS is enough."
 }
 
 variable "drain_timeout" {
   type        = number
-  description = "The longest that a drain may take, in seconds."
+  description = "The longest time that a drain may take, in seconds."
   default     = 3600
 }

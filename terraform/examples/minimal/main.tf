@@ -1,4 +1,4 @@
-# A group that exists, and its instances' role: a hook, a queue, a policy, alarms.
+# Adds a hook, a queue, a policy and alarms to an existing group and its instances' role.
 
 terraform {
   required_providers {

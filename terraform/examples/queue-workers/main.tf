@@ -1,5 +1,5 @@
-# Workers that take jobs from an SQS queue: as many as there is work for. Those that are no longer needed finish what they
-# have, for up to var.drain_timeout, and go the moment that they have.
+# Workers that take jobs from an SQS queue. The group scales with the work. Workers that are no longer needed get up to
+# var.drain_timeout to finish their jobs, and are terminated as soon as they have.
 
 terraform {
   required_providers {
@@ -26,7 +26,7 @@ module "drainhook" {
 
 resource "aws_sqs_queue" "jobs" {
   name                       = "${var.name}-jobs"
-  visibility_timeout_seconds = var.job_seconds_max # a job whose worker died comes back after that
+  visibility_timeout_seconds = var.job_seconds_max # the job of a dead worker comes back after this
   sqs_managed_sse_enabled    = true
 }
 
@@ -72,7 +72,7 @@ resource "aws_launch_template" "this" {
 
   metadata_options {
     http_tokens            = "required"
-    instance_metadata_tags = "enabled" # tells the daemon its group without a call
+    instance_metadata_tags = "enabled" # the daemon reads its group from the tags, without a call
   }
 }
 
@@ -83,10 +83,10 @@ resource "aws_autoscaling_group" "this" {
   max_size              = var.size_max
   protect_from_scale_in = var.protect_from_scale_in
 
-  # From launch to the first job: until then an instance counts for nothing, so that scaling does not overshoot.
+  # The time from launch to the first job. An instance does not count until then, so scaling does not overshoot.
   default_instance_warmup = var.warmup_seconds
 
-  # What the alarms, the dashboard and the scaling policy look at.
+  # The alarms, the dashboard and the scaling policy use these metrics.
   enabled_metrics = ["GroupDesiredCapacity", "GroupInServiceInstances", "GroupTerminatingInstances"]
 
   launch_template {
@@ -94,14 +94,14 @@ resource "aws_autoscaling_group" "this" {
     version = aws_launch_template.this.latest_version
   }
 
-  # New instances come first, old ones drain then: jobs are never short of workers.
+  # Launch new instances before old ones drain, so that jobs are never short of workers.
   instance_maintenance_policy {
     min_healthy_percentage = 100
     max_healthy_percentage = 120
   }
 
-  # A new launch template replaces all instances. Each goes through the hook, and drains for as long as a scale-in would
-  # let it; the refresh waits. Protected instances are waited for, too.
+  # A new launch template replaces all instances. Each goes through the hook and drains for as long as in a scale-in. The
+  # refresh waits for it, and also for protected instances.
   instance_refresh {
     strategy = "Rolling"
 
@@ -119,12 +119,12 @@ resource "aws_autoscaling_group" "this" {
   }
 
   lifecycle {
-    ignore_changes = [desired_capacity] # the policy's
+    ignore_changes = [desired_capacity] # the scaling policy sets it
   }
 }
 
-# Jobs that wait, for each instance that works. Draining instances take no more jobs, and GroupInServiceInstances does not
-# count them; jobs in flight do not wait, so they keep nothing from being scaled in: they are what the drain is for.
+# Scales by the waiting jobs per working instance. Draining instances take no more jobs, and GroupInServiceInstances does not
+# count them. Jobs in flight are not counted as waiting, so they do not prevent a scale-in. The drain protects them.
 resource "aws_autoscaling_policy" "this" {
   name                   = "backlog-per-instance"
   autoscaling_group_name = aws_autoscaling_group.this.name
@@ -136,7 +136,7 @@ resource "aws_autoscaling_policy" "this" {
     customized_metric_specification {
       metrics {
         id          = "backlog"
-        label       = "Jobs that wait for each instance"
+        label       = "Waiting jobs per instance"
         expression  = "IF(instances > 0, jobs / instances, jobs)"
         return_data = true
       }

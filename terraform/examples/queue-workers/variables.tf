@@ -6,7 +6,7 @@ variable "region" {
 
 variable "name" {
   type        = string
-  description = "The name of the group and of what belongs to it."
+  description = "The name of the group and its resources."
   default     = "workers"
 }
 
@@ -17,7 +17,7 @@ variable "ami_id" {
 
 variable "instance_type" {
   type        = string
-  description = "The instance type; it has to fit the image."
+  description = "The instance type. It must match the image's architecture."
   default     = "t3.small"
 }
 
@@ -28,53 +28,53 @@ variable "subnet_ids" {
 
 variable "security_group_ids" {
   type        = list(string)
-  description = "The security groups of the instances: out to HTTPS is enough."
+  description = "The security groups of the instances. Outbound HTTPS is enough."
 }
 
 variable "size_min" {
   type        = number
-  description = "The least number of instances. With 0, a job may wait for an instance's launch."
+  description = "The minimum number of instances. With 0, a job may have to wait for an instance to launch."
   default     = 1
 }
 
 variable "size_max" {
   type        = number
-  description = "The greatest number of instances; draining ones do not count."
+  description = "The maximum number of instances. Draining instances do not count."
   default     = 10
 }
 
 variable "jobs_per_instance" {
   type        = number
-  description = "How many waiting jobs an instance is for: the time that a job may wait, divided by the time that one takes."
+  description = "The target number of waiting jobs per instance: the time that a job may wait, divided by the time that a job takes."
   default     = 10
 }
 
 variable "job_seconds_max" {
   type        = number
-  description = "The longest that a job takes, in seconds."
+  description = "The longest time that a job takes, in seconds."
   default     = 1800
 }
 
 variable "drain_timeout" {
   type        = number
-  description = "The longest that a drain may take, in seconds: more than the longest job."
+  description = "The longest time that a drain may take, in seconds. Set it longer than the longest job."
   default     = 3600
 }
 
 variable "warmup_seconds" {
   type        = number
-  description = "From an instance's launch to its first job."
+  description = "The time from an instance's launch to its first job, in seconds."
   default     = 120
 }
 
 variable "protect_from_scale_in" {
   type        = bool
-  description = "Whether new instances are protected from scale-in, which lets your worker say when it can go (SetInstanceProtection). Not needed for jobs to survive: drainhook sees to that."
+  description = "Whether new instances are protected from scale-in. Your worker then decides when its instance can be terminated (SetInstanceProtection). Jobs survive without it, because drainhook drains them."
   default     = false
 }
 
 variable "alarm_actions" {
   type        = list(string)
-  description = "The ARNs of what alarms set off, such as an SNS topic."
+  description = "The ARNs of the alarms' actions, such as an SNS topic."
   default     = []
 }

@@ -1,5 +1,5 @@
-# A service behind a load balancer that you have. An instance gets requests once it is healthy, and loses none when it goes:
-# first the load balancer lets go of it, then drainhook drains what is left (WebSockets, uploads, background work).
+# A service behind an existing load balancer. An instance gets requests once it is healthy. When it is terminated, no request is
+# lost: the load balancer deregisters it first, and then drainhook drains what is left (WebSockets, uploads, background work).
 
 terraform {
   required_providers {
@@ -23,21 +23,21 @@ module "drainhook" {
   heartbeat_timeout = 60
   drain_timeout     = var.drain_timeout
 
-  # IMDS says that the instance goes while the load balancer still sends it requests: serve them.
+  # IMDS announces the termination while the load balancer still sends requests, so serve them first.
   drain_at = "wait"
 
   launch_hook = {
     heartbeat_timeout = var.launch_timeout
-    default_result    = "ABANDON" # what never became healthy is replaced
+    default_result    = "ABANDON" # replaces instances that never became healthy
   }
 
-  # An instance is terminating from its deregistration on.
+  # The deregistration counts as terminating, too.
   terminating_alarm_minutes = ceil((var.deregistration_delay + var.drain_timeout) / 60) + 10
   alarm_actions             = var.alarm_actions
 }
 
 locals {
-  # Holds the instance until the service answers. The group's first instances come before the hook, and are not held.
+  # Holds the instance until the service answers. The group's first instances launch before the hook exists and are not held.
   user_data = <<-EOT
     ${module.drainhook.user_data}
     until curl --fail --silent --output /dev/null --max-time 2 http://127.0.0.1:${var.port}${var.health_path}; do
@@ -54,14 +54,14 @@ locals {
 }
 
 resource "aws_lb_target_group" "this" {
-  #checkov:skip=CKV_AWS_378:between load balancer and instance; TLS ends at the listener
+  #checkov:skip=CKV_AWS_378:HTTP between load balancer and instance, because TLS ends at the listener
   name        = var.name
   vpc_id      = var.vpc_id
   port        = var.port
   protocol    = "HTTP"
   target_type = "instance"
 
-  # For so long requests under way may go on after the last new one.
+  # How long requests under way may continue after the last new one.
   deregistration_delay = var.deregistration_delay
 
   health_check {
@@ -127,8 +127,8 @@ resource "aws_autoscaling_group" "this" {
   target_group_arns   = [aws_lb_target_group.this.arn]
   enabled_metrics     = ["GroupDesiredCapacity", "GroupInServiceInstances", "GroupTerminatingInstances"]
 
-  # Counted from InService, so after the launch hook: the load balancer's checks have to pass by then. Whatever it finds
-  # unhealthy later goes through the hook as well, and drains.
+  # Counted from InService, after the launch hook. The load balancer's checks must pass within this time. An instance that
+  # becomes unhealthy later goes through the termination hook and drains.
   health_check_type         = "ELB"
   health_check_grace_period = 60
   default_instance_warmup   = 60

@@ -6,7 +6,7 @@ variable "region" {
 
 variable "name" {
   type        = string
-  description = "The name of the group and of what belongs to it; at most 32 characters, as a target group's."
+  description = "The name of the group and its resources. At most 32 characters, the limit for target groups."
   default     = "web"
 }
 
@@ -17,7 +17,7 @@ variable "ami_id" {
 
 variable "instance_type" {
   type        = string
-  description = "The instance type; it has to fit the image."
+  description = "The instance type. It must match the image's architecture."
   default     = "t3.small"
 }
 
@@ -33,7 +33,7 @@ variable "subnet_ids" {
 
 variable "security_group_ids" {
   type        = list(string)
-  description = "The security groups of the instances: in from the load balancer to the port, out to HTTPS."
+  description = "The security groups of the instances. They must permit the load balancer to reach the port, and outbound HTTPS."
 }
 
 variable "listener_arn" {
@@ -43,53 +43,53 @@ variable "listener_arn" {
 
 variable "host" {
   type        = string
-  description = "Requests for this host go to the service."
+  description = "The host name whose requests go to the service."
 }
 
 variable "port" {
   type        = number
-  description = "Where the service listens, and answers the agent protocol too."
+  description = "The port of the service, which also answers the agent protocol."
   default     = 8080
 }
 
 variable "health_path" {
   type        = string
-  description = "Where the service says that it is ready, with a status of 2xx."
+  description = "The path where the service answers 2xx when it is ready."
   default     = "/health"
 }
 
 variable "size_min" {
   type        = number
-  description = "The least number of instances."
+  description = "The minimum number of instances."
   default     = 2
 }
 
 variable "size_max" {
   type        = number
-  description = "The greatest number of instances."
+  description = "The maximum number of instances."
   default     = 10
 }
 
 variable "launch_timeout" {
   type        = number
-  description = "For how many seconds a new instance may become healthy, before it is replaced."
+  description = "How many seconds a new instance has to become healthy before it is replaced."
   default     = 300
 }
 
 variable "deregistration_delay" {
   type        = number
-  description = "For how many seconds the load balancer lets requests under way finish."
+  description = "How many seconds the load balancer gives requests under way to finish."
   default     = 60
 }
 
 variable "drain_timeout" {
   type        = number
-  description = "For how many seconds what is left then may finish."
+  description = "How many seconds the remaining work then has to finish."
   default     = 900
 }
 
 variable "alarm_actions" {
   type        = list(string)
-  description = "The ARNs of what alarms set off, such as an SNS topic."
+  description = "The ARNs of the alarms' actions, such as an SNS topic."
   default     = []
 }

@@ -1,4 +1,4 @@
-# What AWS would say, made up. The documents that tests look at are written by the module alone.
+# Made-up responses of AWS. The module alone writes the documents that the tests check.
 
 mock_data "aws_caller_identity" {
   defaults = {

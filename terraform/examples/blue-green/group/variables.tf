@@ -1,11 +1,11 @@
 variable "name" {
   type        = string
-  description = "The name of the group and of what belongs to it."
+  description = "The name of the group and its resources."
 }
 
 variable "ami_id" {
   type        = string
-  description = "The image, with drainhook in it."
+  description = "The image. It must contain drainhook."
 }
 
 variable "size" {
@@ -30,5 +30,5 @@ variable "security_group_ids" {
 
 variable "drain_timeout" {
   type        = number
-  description = "The longest that a drain may take, in seconds."
+  description = "The longest time that a drain may take, in seconds."
 }
