@@ -1,4 +1,4 @@
-# Images with drainhook installed, its unit enabled: Amazon Linux 2023 and Debian 12, x86-64 and arm64.
+# Images with drainhook installed and its unit enabled: Amazon Linux 2023 and Debian 12, on x86-64 and arm64.
 
 locals {
   stamp = formatdate("YYYYMMDD-hhmmss", timestamp())
@@ -23,11 +23,11 @@ source "amazon-ebs" "drainhook" {
   temporary_security_group_source_cidrs = var.ssh_cidrs
   ssh_clear_authorized_keys             = true
 
-  # Encrypted from the first write on: no unencrypted snapshot comes to be, and none is copied.
+  # Encrypted from the first write on, so there is never an unencrypted snapshot.
   launch_block_device_mappings {
-    device_name           = "/dev/xvda" # the root device of either distribution
+    device_name           = "/dev/xvda" # the root device of both distributions
     volume_type           = "gp3"
-    iops                  = 3000 # gp3's baseline, as is the throughput in MiB/s
+    iops                  = 3000 # the baseline of gp3, like the throughput in MiB/s
     throughput            = 125
     encrypted             = true
     kms_key_id            = var.kms_key_id
@@ -48,14 +48,14 @@ source "amazon-ebs" "drainhook" {
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
   }
-  imds_support = "v2.0" # instances of the image require IMDSv2 too, with a hop limit of 2 unless launched with another
+  imds_support = "v2.0" # launched instances require IMDSv2, too, by default with a hop limit of 2
   # </not in Packer 1.6>
 }
 
 build {
-  # Several kernels are published on the same day, so the newest image would be any of them: 6.12 is supported as long as
-  # its distribution. https://docs.aws.amazon.com/linux/al2023/ug/kernel-lifecycle.html
-  # The names: https://docs.aws.amazon.com/linux/al2023/ug/naming-and-versioning.html (minimal: al2023-ami-minimal-…).
+  # AWS publishes images with several kernels on the same day, so the newest image could have any of them. Kernel 6.12 is
+  # supported as long as the distribution: https://docs.aws.amazon.com/linux/al2023/ug/kernel-lifecycle.html
+  # Names (minimal images are al2023-ami-minimal-…): https://docs.aws.amazon.com/linux/al2023/ug/naming-and-versioning.html
   source "amazon-ebs.drainhook" {
     name          = "al2023-x86_64"
     ami_name      = "${var.ami_prefix}-al2023-x86_64-${local.stamp}"
@@ -125,12 +125,12 @@ build {
     }
   }
 
-  # The first boot installs and configures packages of its own, and holds the package manager's lock.
+  # At first boot, cloud-init installs packages and holds the package manager's lock.
   provisioner "shell" {
     inline = ["cloud-init status --wait", "mkdir /tmp/drainhook"]
   }
 
-  # An image without a package fails here with the words that stand in place of its path.
+  # For an image without a package, this fails and shows the text in place of the path.
   provisioner "file" {
     sources = compact(concat(
       ["${path.root}/provision/install.sh", "${path.root}/provision/validate.sh", var.configuration],
@@ -148,8 +148,8 @@ build {
     ]
   }
 
-  # What belongs to this one machine: cloud-init's state and logs, the machine id (machine-id(5): an image has an empty
-  # one), what was uploaded. validate.sh has made sure that there is no journal.
+  # Remove what belongs to this machine: the uploaded files, cloud-init's state and logs, and the machine id, which is empty
+  # in an image (machine-id(5)). validate.sh has checked that there is no journal.
   provisioner "shell" {
     inline = [
       "rm -r /tmp/drainhook",

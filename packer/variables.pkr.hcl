@@ -1,8 +1,8 @@
-# Packer 1.6 has regex_replace and no regex: a text matches where nothing is left of it.
+# Packer 1.6 has regex_replace but not regex. A text matches if the replacement leaves nothing.
 
 variable "region" {
   type        = string
-  description = "The Region in which the images are built and stay."
+  description = "The Region in which the images are built and stored."
 
   validation {
     condition     = var.region != "" && regex_replace(var.region, "^[a-z]{2,}(-[a-z]+)+-[0-9]+$", "") == ""
@@ -12,7 +12,7 @@ variable "region" {
 
 variable "packages" {
   type        = map(string)
-  description = "What to install, by image: a package file on this machine, or `https://…#sha256=…`, a URL with the package's SHA-256."
+  description = "The package for each image: a file on this machine, or a URL with the package's SHA-256 (`https://…#sha256=…`)."
 
   validation {
     condition     = length([for image in keys(var.packages) : image if contains(["al2023-x86_64", "al2023-arm64", "debian-12-x86_64", "debian-12-arm64"], image) == false]) == 0
@@ -27,7 +27,7 @@ variable "packages" {
 
 variable "configuration" {
   type        = string
-  description = "A file on this machine that becomes `/etc/drainhook/drainhook.toml`; empty: the package's own stays."
+  description = "A file on this machine to install as `/etc/drainhook/drainhook.toml`. Empty keeps the package's own file."
   default     = ""
 
   validation {
@@ -38,10 +38,10 @@ variable "configuration" {
 
 variable "ami_prefix" {
   type        = string
-  description = "What the names of the images begin with; the image and the time follow."
+  description = "The prefix of the images' names. The image and the time follow it."
   default     = "drainhook"
 
-  # The characters of https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html; 128 with what follows.
+  # A name may have 128 of these characters: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
   validation {
     condition     = var.ami_prefix != "" && regex_replace(var.ami_prefix, "^[A-Za-z0-9()\\[\\] ./'@_-]{1,90}$", "") == ""
     error_message = "The ami_prefix must be 1 to 90 letters, digits, spaces or ()[]./-'@_."
@@ -72,7 +72,7 @@ variable "instance_type_arm64" {
 
 variable "subnet_id" {
   type        = string
-  description = "The subnet in which the images are built; empty: one of the default VPC."
+  description = "The subnet in which the images are built. Empty uses one of the default VPC."
   default     = ""
 
   validation {
@@ -83,18 +83,18 @@ variable "subnet_id" {
 
 variable "ssh_cidrs" {
   type        = list(string)
-  description = "The networks from which the building instance takes SSH connections: yours, best."
+  description = "The networks from which the build instance accepts SSH connections. Set it to your own."
   default     = ["0.0.0.0/0"]
 
   validation {
     condition     = length(var.ssh_cidrs) > 0 && length([for cidr in var.ssh_cidrs : cidr if regex_replace(cidr, "^([0-9]{1,3}\\.){3}[0-9]{1,3}/[0-9]{1,2}$", "") != ""]) == 0
-    error_message = "Each of ssh_cidrs must be an IPv4 network, such as 192.0.2.0/24, and there must be one."
+    error_message = "Each of ssh_cidrs must be an IPv4 network, such as 192.0.2.0/24, and there must be at least one."
   }
 }
 
 variable "instance_profile" {
   type        = string
-  description = "The name of the instance profile of the building instance; empty: none, it needs none."
+  description = "The name of the build instance's instance profile. The build instance does not need one."
   default     = ""
 
   validation {
@@ -105,7 +105,7 @@ variable "instance_profile" {
 
 variable "kms_key_id" {
   type        = string
-  description = "The KMS key that encrypts the root volume (id, alias or ARN); empty: the account's default for EBS."
+  description = "The KMS key that encrypts the root volume (id, alias or ARN). Empty uses the account's default key for EBS."
   default     = ""
 
   validation {
@@ -116,11 +116,11 @@ variable "kms_key_id" {
 
 variable "tags" {
   type        = map(string)
-  description = "Tags for the images, their snapshots and all that exists while they are built."
+  description = "Tags for the images, their snapshots and the resources of the build."
   default     = {}
 
   validation {
     condition     = length([for key in keys(var.tags) : key if regex_replace(key, "^(?i:aws:).*$", "") == ""]) == 0
-    error_message = "The keys of tags must not be empty, nor begin with aws:, which AWS keeps for itself."
+    error_message = "The keys of tags must not be empty, or begin with aws:, which AWS reserves."
   }
 }

@@ -12,12 +12,12 @@ usage: install.sh PACKAGE [--config FILE]
 
   PACKAGE        a package file on this machine
   --url URL      where to download the package
-  --sha256 SUM   its SHA-256; a download with another one is not installed
-  --config FILE  becomes /etc/drainhook/drainhook.toml, if `drainhook config` finds no fault with it
-  --help         this text
+  --sha256 SUM   its SHA-256; a download with another checksum is not installed
+  --config FILE  installed as /etc/drainhook/drainhook.toml if `drainhook config` accepts it
+  --help         print this text
 
-Needs root. Starts nothing; a daemon that runs is restarted by an upgrade, and goes on with its drain. A second run
-changes nothing. Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.
+Needs root. Starts nothing. An upgrade restarts a running daemon, which continues its drain. A second run changes nothing.
+Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.
 END
 }
 
@@ -54,31 +54,31 @@ parse_arguments() {
         shift
     done
     if [[ -n $url ]]; then
-        [[ -z $package ]] || wrong_usage "a package and a URL are given; one of them is needed"
-        [[ $url =~ ^https?:// ]] || wrong_usage "--url takes an http:// or https:// URL, and this is $url"
+        [[ -z $package ]] || wrong_usage "a package and a URL are given; give only one"
+        [[ $url =~ ^https?:// ]] || wrong_usage "--url takes an http:// or https:// URL, not $url"
         [[ -n $sha256 ]] || wrong_usage "--url needs --sha256: a download without a checksum is not installed"
-        [[ $sha256 =~ ^[0-9A-Fa-f]{64}$ ]] || wrong_usage "--sha256 takes 64 hexadecimal digits, and this is $sha256"
+        [[ $sha256 =~ ^[0-9A-Fa-f]{64}$ ]] || wrong_usage "--sha256 takes 64 hexadecimal digits, not $sha256"
     else
         [[ -n $package ]] || wrong_usage "no package is given"
-        [[ -z $sha256 ]] || wrong_usage "--sha256 goes with --url"
+        [[ -z $sha256 ]] || wrong_usage "--sha256 goes with --url, which is missing"
     fi
 }
 
-# What this machine installs: deb or rpm.
+# The kind of packages that this machine installs: deb or rpm.
 kind_of_machine() {
     if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
         echo deb
     elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
         echo rpm
     else
-        fail "there is neither apt-get with dpkg nor dnf with rpm on this machine: install the binary by hand"
+        fail "this machine has neither apt-get with dpkg nor dnf with rpm: install the binary by hand"
     fi
 }
 
-# What the file is, by its first bytes: deb, rpm or unknown.
+# The kind of a file by its first bytes: deb, rpm or unknown.
 kind_of_file() {
     case $(head --bytes 8 "$1" | od --address-radix n --format x1 | tr --delete ' \n') in
-        213c617263683e0a) echo deb ;; # !<arch>, an archive of ar
+        213c617263683e0a) echo deb ;; # !<arch>, an ar archive
         edabeedb*) echo rpm ;;
         *) echo unknown ;;
     esac
@@ -90,20 +90,20 @@ download() {
     if command -v curl >/dev/null; then
         curl --fail --location --silent --show-error --retry 3 --connect-timeout 20 --max-time 600 \
             --output "$1" "$url" ||
-            fail "curl could not download $url (its words stand above): check the URL, and that this machine reaches it"
+            fail "curl could not download $url (see its error above): check the URL, and that this machine can reach it"
     elif command -v wget >/dev/null; then
         wget --no-verbose --tries 3 --timeout 20 --output-document "$1" "$url" ||
-            fail "wget could not download $url (its words stand above): check the URL, and that this machine reaches it"
+            fail "wget could not download $url (see its error above): check the URL, and that this machine can reach it"
     else
-        fail "nothing to download $url with: install curl or wget, or give the package as a file"
+        fail "cannot download $url: install curl or wget, or give the package as a file"
     fi
     local sum
     sum=$(sha256sum "$1" | cut --delimiter ' ' --fields 1)
     [[ $sum == "${sha256,,}" ]] ||
-        fail "$url has the SHA-256 $sum, and ${sha256,,} was asked for: compare both with what the release says"
+        fail "$url has the SHA-256 $sum, and ${sha256,,} was asked for: compare both with the checksum of the release"
 }
 
-# Name, version and architecture of a package file; fails where it is damaged. identity KIND FILE
+# Prints name, version and architecture of a package file. Fails if the file is damaged. identity KIND FILE
 identity() {
     if [[ $1 == deb ]]; then
         # shellcheck disable=SC2016 # dpkg's fields
@@ -115,7 +115,7 @@ identity() {
     fi
 }
 
-# The version that is installed, or nothing. installed_version KIND
+# Prints the installed version, or nothing. installed_version KIND
 installed_version() {
     if [[ $1 == deb ]]; then
         # shellcheck disable=SC2016 # dpkg's fields
@@ -126,25 +126,24 @@ installed_version() {
     fi
 }
 
-# Looks at all that can be wrong before anything is changed; leaves the package in $1 and prints its version.
-# checked_version KIND FILE
+# Checks the package before anything is changed, and prints its version. checked_version KIND FILE
 checked_version() {
     local kind=$1 file=$2 found identity name version architecture ours
     found=$(kind_of_file "$file")
-    [[ $found != unknown ]] || fail "${package:-$url} is neither a .deb nor a .rpm: was it downloaded in full?"
+    [[ $found != unknown ]] || fail "${package:-$url} is neither a .deb nor a .rpm: is the download complete?"
     [[ $found == "$kind" ]] ||
-        fail "${package:-$url} is a .$found, and this machine installs .$kind: take that package"
+        fail "${package:-$url} is a .$found, and this machine installs .$kind packages: use the .$kind"
     identity=$(identity "$kind" "$file") ||
-        fail "${package:-$url} is damaged (the words stand above): download it again"
+        fail "${package:-$url} is damaged (see the error above): download it again"
     read -r name version architecture <<<"$identity"
     [[ $name == drainhook ]] || fail "${package:-$url} is the package $name, and not drainhook"
     if [[ $kind == deb ]]; then ours=$(dpkg --print-architecture); else ours=$(rpm --eval '%{_arch}'); fi
     [[ $architecture == "$ours" ]] ||
-        fail "${package:-$url} is for $architecture, and this machine is $ours: take the package for $ours"
+        fail "${package:-$url} is for $architecture, and this machine is $ours: use the package for $ours"
     echo "$version"
 }
 
-# Lists of packages are fetched only where a dependency is missing: without a network the package installs as well.
+# Updates the package lists only if a dependency is missing, so that no network is needed otherwise.
 install_deb() {
     local needed
     needed=$(apt-get --simulate install "$1" 2>/dev/null | grep --count '^Inst ') || true
@@ -164,7 +163,7 @@ install_package() {
     local kind=$1 file=$2 version=$3 before after
     before=$(installed_version "$kind")
     if [[ $before == "$version" ]]; then
-        say "drainhook $version is installed already"
+        say "drainhook $version is already installed"
         return
     fi
     say "installing drainhook $version${before:+ in place of $before}"
@@ -177,7 +176,7 @@ install_package() {
     fi
     after=$(installed_version "$kind")
     [[ $after == "$version" ]] ||
-        fail "drainhook $version was to be installed, and ${after:-none} is: before a downgrade, remove drainhook"
+        fail "drainhook $version is not installed (installed: ${after:-none}): before a downgrade, remove drainhook"
     changed=yes
 }
 
@@ -185,26 +184,26 @@ install_config() {
     local target=/etc/drainhook/drainhook.toml status=0
     [[ -n $config ]] || return 0
     if cmp --silent "$config" "$target"; then
-        say "$target is as $config already"
+        say "$target is already the same as $config"
         return
     fi
     env --ignore-environment drainhook config --config "$config" >/dev/null || status=$?
     [[ $status -ne 78 ]] ||
-        fail "$config has a mistake (named above), and $target stays as it was: correct it and run this again" 78
-    [[ $status -eq 0 ]] || fail "drainhook config --config $config exited with $status; $target stays as it was"
+        fail "$config has a mistake (see above), so $target is unchanged: correct it and run this again" 78
+    [[ $status -eq 0 ]] || fail "drainhook config --config $config exited with $status, so $target is unchanged"
     install -D --mode 0644 --owner root --group root "$config" "$target.new"
     mv "$target.new" "$target"
-    say "$target is now $config; a daemon that runs reads it when it is restarted"
+    say "$target is now $config; a running daemon reads it when you restart it"
     changed=yes
 }
 
 enable_unit() {
     if systemctl is-enabled --quiet drainhook.service 2>/dev/null; then
-        say "drainhook.service is enabled already"
+        say "drainhook.service is already enabled"
         return
     fi
     systemctl enable --quiet drainhook.service ||
-        fail "systemctl could not enable drainhook.service (its words stand above)"
+        fail "systemctl could not enable drainhook.service (see its error above)"
     say "enabled drainhook.service: it starts with the next boot, or with systemctl start drainhook"
     changed=yes
 }
@@ -218,10 +217,10 @@ main() {
     local kind folder version
     kind=$(kind_of_machine)
     folder=$(mktemp --directory)
-    # shellcheck disable=SC2064 # the folder of now
+    # shellcheck disable=SC2064 # expand $folder now
     trap "rm -rf '$folder'" EXIT
-    chmod 0755 "$folder" # apt reads it as another user
-    # Both package managers go by the name.
+    chmod 0755 "$folder" # apt reads the file as another user
+    # Both package managers tell a package by its file name.
     if [[ -n $url ]]; then download "$folder/drainhook.$kind"; else cp "$package" "$folder/drainhook.$kind"; fi
     chmod 0644 "$folder/drainhook.$kind"
     version=$(checked_version "$kind" "$folder/drainhook.$kind")

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Checks that drainhook is installed as it should be, on an image or on a running machine: see --help.
+# Checks the installation of drainhook, in an image or on a running machine: see --help.
 set -euo pipefail
 export LC_ALL=C
 
 usage() {
     cat <<'END'
-Checks that drainhook is installed as it should be: one line for each check, and what to do where it failed.
+Checks the installation of drainhook. Prints one line for each check, and what to do if it failed.
 
 usage: validate.sh
 
-Needs root, changes nothing, and needs neither AWS nor a running systemd. `drainhook check` is the rest: whether AWS,
-the metadata service and the agent answer. Exit codes: 0 all is well, 1 a check failed, 2 usage or not root.
+Needs root, but neither AWS nor a running systemd. Changes nothing. To check AWS, the metadata service and the agent, run
+`drainhook check`. Exit codes: 0 no check failed, 1 a check failed, 2 usage or not root.
 END
 }
 
@@ -28,7 +28,7 @@ failed_check() {
     failed=1
 }
 
-# The last words of a command, on one line.
+# The end of a command's output, on one line.
 one_line() { tr '\n' ' ' | sed 's/ *$//' | tail --bytes 600; }
 
 systemd_runs() { [[ -d /run/systemd/system ]]; }
@@ -50,7 +50,7 @@ check_unit() {
     if [[ ! -f $unit ]]; then
         failed_check unit "there is no $unit" "install the package (install.sh)"
     elif ! command -v systemd-analyze >/dev/null; then
-        ok unit "$unit is there; no systemd-analyze to verify it with"
+        ok unit "$unit exists; not verified, because there is no systemd-analyze"
     elif words=$(systemd-analyze verify --man=no "$unit" 2>&1) && ! grep --quiet drainhook <<<"$words"; then
         ok unit "systemd-analyze verify finds nothing in $unit"
     else
@@ -62,7 +62,7 @@ check_unit() {
 check_enabled() {
     local words
     if words=$(systemctl is-enabled drainhook.service 2>&1); then
-        ok enabled "drainhook.service starts with each boot"
+        ok enabled "drainhook.service starts at each boot"
     else
         failed_check enabled "drainhook.service is ${words:-not known}" "systemctl enable drainhook.service"
     fi
@@ -76,7 +76,7 @@ check_user() {
     fi
 }
 
-# The variables of the unit's environment file, for env. Quotes around a value are the file's, not the value's.
+# Reads the unit's environment file into variables, for env. Quotes around a value are not part of it.
 read_environment() {
     local line
     variables=()
@@ -92,14 +92,14 @@ check_configuration() {
     local words status=0
     local -a variables
     read_environment
-    # As the daemon's own user, who must be able to read it.
+    # As the daemon's own user, who must be able to read the file.
     words=$(runuser --user drainhook -- env --ignore-environment "${variables[@]}" drainhook config 2>&1 >/dev/null) ||
         status=$?
     case $status in
         0) ok configuration "drainhook config finds nothing wrong" ;;
         78)
             failed_check configuration "$(one_line <<<"$words")" \
-                "correct $config or $environment: until then the daemon exits with 78, and is not restarted"
+                "correct $config or $environment; until then the daemon exits with 78 and is not restarted"
             ;;
         *)
             failed_check configuration "drainhook config, as its user, exits with $status: $(one_line <<<"$words")" \
@@ -118,7 +118,7 @@ check_sandbox() {
     fi
 }
 
-# Owned by root and writable only by root: a user who can write them is root.
+# These files must be owned by root and writable only by root. A user who can write to them could become root.
 check_files() {
     local path wrong=''
     for path in /usr/bin/drainhook "$unit" /usr/lib/sysusers.d/drainhook.conf /etc/drainhook "$config" \
@@ -137,28 +137,28 @@ check_files() {
         ok files "owned by root, writable only by root"
     else
         failed_check files "${wrong%; }" \
-            "give it back to its owner (chown), let only the owner write it (chmod go-w), or reinstall the package"
+            "restore the owner (chown), let only the owner write (chmod go-w), or reinstall the package"
     fi
 }
 
-# A journal belongs to a daemon that runs. Where none runs, it waits for one, or would be baked into an image.
+# A journal belongs to a running daemon. Without one, it belongs to a drain to continue, or would be baked into an image.
 check_journal() {
     local names
     names=$(find "$state" -mindepth 1 -printf '%P ' 2>/dev/null) || true
     if [[ -z $names ]]; then
         ok journal "none in $state"
     elif is_active; then
-        ok journal "the running daemon's: ${names% }"
+        ok journal "of the running daemon: ${names% }"
     else
-        failed_check journal "no daemon runs, and $state has ${names% }" \
-            "in an image: rm -r $state; on an instance: systemctl start drainhook, which goes on with its drain"
+        failed_check journal "no daemon is running, and $state has ${names% }" \
+            "in an image: rm -r $state; on an instance: systemctl start drainhook, which continues its drain"
     fi
 }
 
 check_daemon() {
     local words
     if ! systemd_runs; then
-        ok daemon "systemd does not run here, so nor does the daemon"
+        ok daemon "not running, because systemd is not running here"
         return
     fi
     words=$(systemctl show --property SubState --value drainhook.service)
@@ -167,11 +167,11 @@ check_daemon() {
             if words=$(drainhook status 2>&1 >/dev/null); then
                 ok daemon "running, and answers"
             else
-                failed_check daemon "running, and does not answer: $(one_line <<<"$words")" \
+                failed_check daemon "running, but does not answer: $(one_line <<<"$words")" \
                     "journalctl --unit drainhook"
             fi
             ;;
-        dead) ok daemon "not started: the next boot does, or systemctl start drainhook" ;;
+        dead) ok daemon "not started; it starts at the next boot, or with systemctl start drainhook" ;;
         *) failed_check daemon "$words" "systemctl status drainhook; journalctl --unit drainhook" ;;
     esac
 }
@@ -188,7 +188,7 @@ case "$#:${1:-}" in
         ;;
 esac
 if [[ $(id --user) -ne 0 ]]; then
-    echo "validate.sh: error: needs root to see all files: run it with sudo" >&2
+    echo "validate.sh: error: needs root to read all files: run it with sudo" >&2
     exit 2
 fi
 
