@@ -1,5 +1,5 @@
-//! Writes the manual pages and the shell completions, from the same definition that the program reads its command
-//! line by: `cargo run --example manual FOLDER`. `packages/build` puts them into packages.
+//! Writes the manual pages and the shell completions from the program's own command-line definition:
+//! `cargo run --example manual FOLDER`. `packages/build` puts them into the packages.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `drainhook.bash`, `_drainhook` and `drainhook.fish`.
+/// Writes `drainhook.bash`, `_drainhook` and `drainhook.fish`.
 fn completions(folder: &Path) -> Result<(), Box<dyn Error>> {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         clap_complete::generate_to(shell, &mut Cli::command(), "drainhook", folder)?;
@@ -35,14 +35,14 @@ fn completions(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One page, of the program or of a command. What help texts do not say stands on the program's page.
+/// Writes one page, for the program or a command. The program's page also has what the help texts do not say.
 fn page(folder: &Path, command: Command) -> Result<(), Box<dyn Error>> {
     let is_program = command.has_subcommands();
     let source = format!("drainhook {}", env!("CARGO_PKG_VERSION"));
     let page = Man::new(command).source(source);
     let mut file = File::create(folder.join(page.get_filename()))?;
     page.render_title(&mut file)?;
-    // Names of variables and files are to be copied: they are not broken in two.
+    // Do not hyphenate: readers copy the names of variables and files.
     Roff::new().control("nh", []).control("ad", ["l"]).to_writer(&mut file)?;
     page.render_name_section(&mut file)?;
     page.render_synopsis_section(&mut file)?;
@@ -67,7 +67,7 @@ fn page(folder: &Path, command: Command) -> Result<(), Box<dyn Error>> {
 fn configuration(page: &mut Roff) {
     section(page, "CONFIGURATION");
     page.text([
-        roman("TOML; everything is optional. Several agents are several "),
+        roman("TOML. Every key is optional. For several agents, write several "),
         bold("[[agent]]"),
         roman(" tables."),
     ]);
@@ -79,7 +79,7 @@ fn configuration(page: &mut Roff) {
     }
 }
 
-/// What a key takes and what it is worth where it is not set, as a sentence.
+/// What a key takes, and its default.
 fn takes(key: &Key) -> String {
     let default = match key.default {
         WhenUnset::Is(value) => format!("`{value}`"),
@@ -90,7 +90,7 @@ fn takes(key: &Key) -> String {
 
 fn files(page: &mut Roff) {
     section(page, "FILES");
-    entry(page, DEFAULT_PATH, "The configuration; it need not exist.");
+    entry(page, DEFAULT_PATH, "The configuration. The file is optional.");
     entry(
         page,
         "/etc/drainhook/drainhook.env",
@@ -99,7 +99,7 @@ fn files(page: &mut Roff) {
     entry(
         page,
         "/var/lib/drainhook",
-        "The journal: a drain under way, so that a daemon that starts goes on with it.",
+        "The journal, from which a restarted daemon continues a drain under way.",
     );
     entry(
         page,
@@ -113,35 +113,35 @@ fn environment(page: &mut Roff) {
     entry(
         page,
         "DRAINHOOK_SECTION__KEY",
-        "Sets a key of the configuration and wins over the file: `DRAINHOOK_AGENT__DRAIN_TIMEOUT=2h`.",
+        "Sets a configuration key and overrides the file: `DRAINHOOK_AGENT__DRAIN_TIMEOUT=2h`.",
     );
     entry(
         page,
         "AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_EC2_METADATA_SERVICE_ENDPOINT and others",
-        "AWS is configured as for every program with an AWS SDK. On an instance none of them is needed.",
+        "The daemon reaches AWS like every program with an AWS SDK. On an instance, none of these are needed.",
     );
 }
 
 fn exit_status(page: &mut Roff) {
     section(page, "EXIT STATUS");
     entry(page, "0", "Done.");
-    entry(page, "1", "Failed; standard error says why.");
-    entry(page, "2", "The command line is wrong.");
-    entry(page, "78", "The configuration is wrong; systemd does not restart the daemon then.");
+    entry(page, "1", "Failed. Standard error says why.");
+    entry(page, "2", "Wrong command line.");
+    entry(page, "78", "Bad configuration. systemd does not restart the daemon.");
 }
 
 fn section(page: &mut Roff, name: &str) {
     page.control("SH", [name]);
 }
 
-/// A term and, indented below it, what it means.
+/// Writes a term and, indented below it, its meaning.
 fn entry(page: &mut Roff, term: &str, meaning: &str) {
     page.control("TP", []);
     page.text([bold(term)]);
     page.text(plain(meaning));
 }
 
-/// Text with `code` in bold.
+/// Converts text with `code` to bold.
 fn plain(markdown: &str) -> Vec<Inline> {
     let parts = markdown.split('`').enumerate();
     parts.map(|(number, part)| if number % 2 == 0 { roman(part) } else { bold(part) }).collect()
