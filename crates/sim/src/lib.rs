@@ -1,12 +1,13 @@
-//! A simulated AWS, and what is played in it. Pure: it runs in virtual time, and `drainhook simulate` serves it on loopback.
+//! A simulated AWS and everything that runs in it. The crate is pure and runs in virtual time; `drainhook simulate` serves
+//! it on loopback.
 //!
 //! # Layout
 //!
-//! - [`world`]: the pure, seeded model: groups, hooks, instances, queues, IMDS, agents.
-//! - [`scenario`]: what `drainhook simulate` plays, and what must come out.
-//! - [`fleet`], [`fault`]: many daemons' machines in virtual time, and what goes wrong with them.
-//! - [`schedule`]: what is due, in order.
-//! - [`story`], [`invariant`]: what became of an instance, and what must hold in every run.
+//! - [`world`]: the seeded model of AWS: groups, hooks, instances, queues, IMDS, agents.
+//! - [`scenario`]: what `drainhook simulate` plays, and the expected results.
+//! - [`fleet`], [`fault`]: many daemons' machines in virtual time, and the faults injected into them.
+//! - [`schedule`]: planned steps, in order of time.
+//! - [`story`], [`invariant`]: what happened to one instance, and what must hold in every run.
 
 pub mod fault;
 pub mod fleet;

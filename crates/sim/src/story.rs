@@ -1,4 +1,4 @@
-//! What became of one instance: the moments of its scale-in, as a world's happenings and its daemon tell them. Pure.
+//! What happened to one instance, gathered from the world's happenings and the daemon's reports. Pure.
 
 use std::fmt;
 
@@ -6,85 +6,85 @@ use machine::Time;
 
 use super::world::{ActionResult, Happening};
 
-/// One instance's way out.
+/// The moments of one instance's termination.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Story {
-    /// The instance.
+    /// The instance's id.
     pub instance: String,
     /// The hook that its daemon completes.
     pub hook: String,
-    /// Auto Scaling decided to take it away.
+    /// When Auto Scaling decided to terminate it.
     pub requested: Option<Time>,
-    /// IMDS said so.
+    /// When IMDS announced that.
     pub noticed: Option<Time>,
-    /// The lifecycle action began; of several, the last one.
+    /// When the lifecycle action began; the last one if there were several.
     pub waited: Option<Time>,
-    /// The agent was first told to drain, and held so much work then.
+    /// When the agent was first told to drain, and how many work items it held then.
     pub told: Option<(Time, u32)>,
-    /// When the agent was last told.
+    /// When the agent was last told to drain.
     pub told_last: Option<Time>,
-    /// Why the agent was first told.
+    /// The reason in the first drain request.
     pub reason: Option<String>,
-    /// The deadlines that it was told, in order.
+    /// The deadlines that the agent was told, in order.
     pub deadlines: Vec<Time>,
-    /// When each piece of work was finished after that.
+    /// When each work item finished after the drain request.
     pub finished: Vec<Time>,
-    /// The agent was drained.
+    /// When the agent had drained.
     pub drained: Option<Time>,
-    /// The agent's process ended, with so much work.
+    /// When the agent's process ended, and how many work items it held then.
     pub agent_exited: Option<(Time, u32)>,
-    /// The agent's process was started again.
+    /// When the agent's process was restarted.
     pub agent_started: Option<Time>,
-    /// The agent was told to serve again.
+    /// When the agent was returned to service.
     pub returned: Option<Time>,
     /// Heartbeats that took effect.
     pub heartbeats: Vec<Time>,
     /// Completions of the daemon's hook that took effect.
     pub completions: Vec<(Time, ActionResult)>,
-    /// The action ended without a completion, with this default result.
+    /// The default result of an action that expired.
     pub expired: Option<ActionResult>,
-    /// The hook was deleted, or another one abandoned.
+    /// The hook was deleted, or another hook abandoned.
     pub released: bool,
-    /// Messages about it that arrived.
+    /// How many messages about the instance arrived.
     pub sent: u32,
-    /// Messages about it that were received, by anybody.
+    /// How often a message about the instance was received, by any receiver.
     pub receives: u32,
-    /// Messages about it that were deleted.
+    /// How many messages about the instance were deleted.
     pub deletes: u32,
-    /// The retention policy keeps it.
+    /// When the retention policy retained the instance.
     pub retained: Option<Time>,
-    /// It is in the warm pool.
+    /// When the instance entered the warm pool.
     pub pooled: Option<Time>,
-    /// It is gone, and with it so much work.
+    /// When the instance was gone, and how many work items were lost with it.
     pub terminated: Option<(Time, u32)>,
-    /// Calls of the account that were throttled.
+    /// Throttled calls of the whole account.
     pub throttled: u32,
-    /// How often a daemon was started for it.
+    /// How often a daemon was started for the instance.
     pub daemon_starts: u32,
-    /// How its drains have ended, as the daemon says.
+    /// How the drains ended, as the daemon reported it.
     pub outcomes: Vec<String>,
-    /// What the daemon has warned of, and its errors.
+    /// The daemon's warnings and errors.
     pub warnings: Vec<String>,
 }
 
 /// A moment that a scenario can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Auto Scaling decides to take the instance away.
+    /// Auto Scaling decides to terminate the instance.
     ScaleIn,
-    /// IMDS says so.
+    /// IMDS announces the termination.
     Noticed,
-    /// The agent finishes its first piece of work after it was told to drain.
+    /// The agent finishes its first work item after the drain request.
     FirstWorkFinished,
-    /// The agent is drained.
+    /// The agent has drained.
     Drained,
     /// The agent's process ends.
     AgentExited,
-    /// The retention policy keeps the instance.
+    /// The retention policy retains the instance.
     Retained,
-    /// The instance is in the warm pool.
+    /// The instance enters the warm pool.
     Pooled,
-    /// The agent is told to serve again.
+    /// The agent is returned to service.
     Returned,
     /// The instance is gone.
     Terminated,
@@ -93,26 +93,26 @@ pub enum Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Moment::ScaleIn => "the scale-in",
-            Moment::Noticed => "IMDS said so",
-            Moment::FirstWorkFinished => "the first work was finished",
-            Moment::Drained => "the agent was drained",
+            Moment::ScaleIn => "the scale-in began",
+            Moment::Noticed => "IMDS announced the termination",
+            Moment::FirstWorkFinished => "the first work item finished",
+            Moment::Drained => "the agent drained",
             Moment::AgentExited => "the agent exited",
             Moment::Retained => "the instance was retained",
-            Moment::Pooled => "the instance was in the warm pool",
-            Moment::Returned => "the agent was told to serve again",
+            Moment::Pooled => "the instance entered the warm pool",
+            Moment::Returned => "the agent was returned to service",
             Moment::Terminated => "the instance was gone",
         })
     }
 }
 
 impl Story {
-    /// The story of this instance, whose daemon completes this hook; nothing has happened yet.
+    /// The story of an instance to which nothing has happened yet. `hook` is the hook that its daemon completes.
     pub fn of(instance: &str, hook: &str) -> Self {
         Story { instance: instance.to_owned(), hook: hook.to_owned(), ..Story::default() }
     }
 
-    /// When a moment was first reached, if it has been.
+    /// When a moment was first reached. `None` if it was not.
     pub fn reached(&self, moment: Moment) -> Option<Time> {
         match moment {
             Moment::ScaleIn => self.requested,
@@ -127,7 +127,7 @@ impl Story {
         }
     }
 
-    /// Takes in what happened next, to whomever.
+    /// Takes in the next happening, which may be another instance's.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         let ours = |instance: &str| *instance == self.instance;
         let first = |seen: &mut Option<Time>| *seen = seen.or(Some(at));
@@ -169,7 +169,7 @@ impl Story {
                 self.terminated = Some((at, *work_lost));
             }
             Happening::Throttled => self.throttled += 1,
-            // Other instances' stories, and what is no moment of one.
+            // Other instances' happenings, and those that no story has.
             _ => {}
         }
     }

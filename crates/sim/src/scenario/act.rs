@@ -1,4 +1,4 @@
-//! What is done in the middle of a scenario, besides the scale-in.
+//! What a scenario does besides the scale-in.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use crate::story::{Moment, Story};
 use crate::world::{ActionRef, ActionResult, ApiError, ImdsMode, Throttle, World};
 use machine::Time;
 
-/// Something that is done, once.
+/// Something that a scenario does once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Act {
-    /// So long after it.
+    /// How long after `moment`.
     pub after: Duration,
-    /// When this is reached.
+    /// The moment that it counts from.
     pub moment: Moment,
-    /// What is done.
+    /// What to do.
     pub deed: Deed,
 }
 
 impl Act {
-    /// When it is due, once that is known.
+    /// When it is due. `None` until its moment is reached.
     pub fn due(&self, story: &Story) -> Option<Time> {
         story.reached(self.moment).map(|at| at + self.after)
     }
 }
 
-/// What can be done.
+/// Everything that a scenario can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     /// SIGKILL to the daemon.
     KillDaemon,
-    /// SIGTERM to the daemon, and waits until it has left.
+    /// SIGTERM to the daemon. Waits until it has exited.
     StopDaemon,
-    /// Starts the daemon again.
+    /// Restarts the daemon.
     StartDaemon,
-    /// The agent's process ends.
+    /// Ends the agent's process.
     CrashAgent,
-    /// The agent's process is started again.
+    /// Restarts the agent's process.
     StartAgent,
-    /// Work that would never have ended can end now.
+    /// Lets the stuck work items finish.
     FreeStuckWork,
-    /// The metadata service misbehaves, or behaves again.
+    /// Makes the metadata service misbehave, or restores it.
     Imds(ImdsMode),
     /// Another caller uses up the account's request limit for Auto Scaling.
     UseUpCalls,
@@ -50,14 +50,14 @@ pub enum Deed {
     DeleteHook(&'static str),
     /// CompleteLifecycleAction with CONTINUE, by another caller.
     Complete(&'static str),
-    /// SetDesiredCapacity, to one more.
+    /// SetDesiredCapacity, raised by one.
     ScaleOut,
-    /// TerminateInstanceInAutoScalingGroup, which is how a retained instance is released.
+    /// TerminateInstanceInAutoScalingGroup, which releases a retained instance.
     Release,
 }
 
 impl Deed {
-    /// Does it, where it is something of the world; what is done to the daemon is the player's.
+    /// Changes the world. Does nothing for what is done to the daemon: the player does that.
     pub fn change(self, world: &mut World, now: Time, instance: &str) -> Result<(), ApiError> {
         let group = world.config().group.clone();
         match self {
@@ -92,21 +92,23 @@ impl fmt::Display for Deed {
         match self {
             Deed::KillDaemon => f.write_str("the daemon is killed (SIGKILL)"),
             Deed::StopDaemon => f.write_str("the daemon is stopped (SIGTERM)"),
-            Deed::StartDaemon => f.write_str("the daemon is started again"),
+            Deed::StartDaemon => f.write_str("the daemon is restarted"),
             Deed::CrashAgent => f.write_str("the agent crashes"),
-            Deed::StartAgent => f.write_str("the agent is started again"),
-            Deed::FreeStuckWork => f.write_str("the work that never ended is salvaged"),
-            Deed::Imds(ImdsMode::Answers) => f.write_str("IMDS answers again"),
-            Deed::Imds(ImdsMode::WithoutTargetState) => f.write_str("IMDS answers 404 for the target state"),
+            Deed::StartAgent => f.write_str("the agent is restarted"),
+            Deed::FreeStuckWork => f.write_str("the stuck work can finish now"),
+            Deed::Imds(ImdsMode::Answers) => f.write_str("IMDS works again"),
+            Deed::Imds(ImdsMode::WithoutTargetState) => {
+                f.write_str("IMDS answers 404 for target-lifecycle-state")
+            }
             Deed::Imds(ImdsMode::Disabled) => f.write_str("IMDS answers 403"),
             Deed::Imds(ImdsMode::Refuses) => f.write_str("IMDS refuses connections"),
-            Deed::Imds(ImdsMode::Hangs) => f.write_str("IMDS does not answer"),
+            Deed::Imds(ImdsMode::Hangs) => f.write_str("IMDS requests time out"),
             Deed::UseUpCalls => {
-                f.write_str("another caller uses up the account's request limit: every call is throttled")
+                f.write_str("another caller uses up the account's request limit, and every call is throttled")
             }
-            Deed::LeaveCalls => f.write_str("calls succeed again"),
-            Deed::DeleteHook(hook) => write!(f, "an operator deletes the hook {hook}"),
-            Deed::Complete(hook) => write!(f, "another caller completes the action of the hook {hook}"),
+            Deed::LeaveCalls => f.write_str("calls are no longer throttled"),
+            Deed::DeleteHook(hook) => write!(f, "an operator deletes hook {hook}"),
+            Deed::Complete(hook) => write!(f, "another caller completes the action of hook {hook}"),
             Deed::ScaleOut => f.write_str("scale-out"),
             Deed::Release => f.write_str("an operator releases the retained instance"),
         }

@@ -1,4 +1,4 @@
-//! Lifecycle actions that others have a hand in, and calls that are not let through.
+//! Lifecycle actions that another caller changes, and calls that AWS rejects.
 
 use crate::story::Moment;
 use crate::world::ActionResult::{Abandon, Continue};
@@ -9,7 +9,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static THROTTLED: Scenario = Scenario {
     name: "throttled",
-    about: "all calls are throttled when the hook is read, a heartbeat is due, the agent has drained",
+    about: "calls are throttled when the hook is read, when a heartbeat is due, and when the agent has drained",
     speed: 60,
     acts: &[
         Act { after: secs(0), moment: Moment::ScaleIn, deed: Deed::UseUpCalls },
@@ -38,7 +38,7 @@ pub(super) static THROTTLED: Scenario = Scenario {
 
 pub(super) static TWO_HOOKS: Scenario = Scenario {
     name: "two-hooks",
-    about: "a second hook, for another program: ours is completed, the other's message is left alone",
+    about: "another program has a hook too: the daemon completes its own and ignores the other's message",
     speed: 30,
     settings: &[("DRAINHOOK_LIFECYCLE__HOOK", "drain")],
     acts: &[Act { after: secs(15), moment: Moment::Drained, deed: Deed::Complete("logs") }],
@@ -57,8 +57,8 @@ pub(super) static TWO_HOOKS: Scenario = Scenario {
     ..PLAIN
 };
 
-/// An instance that takes a minute to shut down, and an agent that never finishes: whatever ends the action in
-/// mid-drain, the daemon is there to see it.
+/// The agent never finishes, and the instance takes a minute to shut down. When another caller ends the action in
+/// mid-drain, the daemon therefore still runs and can notice.
 fn slow_to_go(world: &mut WorldConfig) {
     hook(world, 90);
     world.timing.terminated = secs(60);
@@ -67,7 +67,7 @@ fn slow_to_go(world: &mut WorldConfig) {
 
 pub(super) static HOOK_DELETED: Scenario = Scenario {
     name: "hook-deleted",
-    about: "the hook is deleted in mid-drain, which ends its action: the daemon finds out, and says so",
+    about: "the hook is deleted in mid-drain, which ends its action: the daemon notices and says so",
     speed: 40,
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::DeleteHook("drain") }],
     expectations: &[E::Released, E::Lost(1), E::Messages { sent: 1, deleted: 1 }, E::Outcomes(&[Overtaken])],
@@ -77,7 +77,7 @@ pub(super) static HOOK_DELETED: Scenario = Scenario {
 
 pub(super) static OVERTAKEN: Scenario = Scenario {
     name: "overtaken",
-    about: "an operator completes the action in the console: the daemon finds out, and completes nothing",
+    about: "an operator completes the action in the console: the daemon notices and completes nothing",
     speed: 40,
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::Complete("drain") }],
     expectations: &[
@@ -92,7 +92,7 @@ pub(super) static OVERTAKEN: Scenario = Scenario {
 
 pub(super) static DEFAULT_RESULT: Scenario = Scenario {
     name: "default-result",
-    about: "the role may not complete: the log names the permission, and the action runs out",
+    about: "the role lacks permission to complete: the log names the permission, and the action expires",
     speed: 60,
     expectations: &[
         E::WarnedOnce("allow autoscaling:CompleteLifecycleAction in the role's policy"),

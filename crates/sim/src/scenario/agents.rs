@@ -9,7 +9,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static HANGS: Scenario = Scenario {
     name: "agent-hangs",
-    about: "one piece of work never ends: the deadline does, and what can be saved is",
+    about: "one work item never finishes: the drain ends at its deadline, and no other work is lost",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "2m")],
     expectations: &[
@@ -29,7 +29,7 @@ pub(super) static HANGS: Scenario = Scenario {
 
 pub(super) static REFUSES: Scenario = Scenario {
     name: "agent-refuses",
-    about: "the agent refuses connections: after the grace, completed as failed, here with ABANDON",
+    about: "the agent refuses connections: after the grace period the drain fails, here with ABANDON",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "60s"), ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON")],
     expectations: &[
@@ -50,7 +50,7 @@ pub(super) static REFUSES: Scenario = Scenario {
 
 pub(super) static CRASHES: Scenario = Scenario {
     name: "agent-crashes",
-    about: "the agent dies in mid-drain and stays dead: after the grace, the instance may go",
+    about: "the agent crashes in mid-drain and stays down: after the grace period the drain fails",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "60s")],
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::CrashAgent }],
@@ -71,7 +71,7 @@ pub(super) static CRASHES: Scenario = Scenario {
 
 pub(super) static RESTARTS: Scenario = Scenario {
     name: "agent-restarts",
-    about: "the agent dies in mid-drain, and its supervisor starts it again: it is told again, and drains",
+    about: "the agent crashes in mid-drain and is restarted: it is told to drain again, and drains",
     speed: 40,
     acts: &[
         Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::CrashAgent },
@@ -94,7 +94,7 @@ pub(super) static RESTARTS: Scenario = Scenario {
 
 pub(super) static EXITS: Scenario = Scenario {
     name: "agent-exits",
-    about: "the agent exits when it has drained, without a word, as on_exit = \"drained\" allows",
+    about: "the agent exits once it has drained, without saying so, as on_exit = \"drained\" allows",
     speed: 30,
     settings: &[("DRAINHOOK_AGENT__ON_EXIT", "drained")],
     expectations: &[

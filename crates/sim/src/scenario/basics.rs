@@ -1,4 +1,4 @@
-//! What happens every day.
+//! Ordinary scale-ins.
 
 use crate::world::ActionResult::Continue;
 use crate::world::ImdsMode;
@@ -8,9 +8,9 @@ use super::{Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static SCALE_IN: Scenario = Scenario {
     name: "scale-in",
-    about: "a worker with work in flight is scaled in",
+    about: "an instance whose agent has work in flight is scaled in",
     speed: 5,
-    // What this hook can be kept alive for is 50 minutes.
+    // Heartbeats can keep this hook's action alive for 50 minutes.
     settings: &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "30m")],
     expectations: &[
         E::Completed(&[Continue]),
@@ -29,7 +29,7 @@ pub(super) static SCALE_IN: Scenario = Scenario {
 
 pub(super) static LONG_DRAIN: Scenario = Scenario {
     name: "long-drain",
-    about: "half an hour of work under a hook of five minutes: heartbeats keep the action alive",
+    about: "half an hour of work, and a hook with a timeout of 5 minutes: heartbeats keep the action alive",
     speed: 150,
     limit: secs(3600),
     expectations: &[
@@ -49,7 +49,7 @@ pub(super) static LONG_DRAIN: Scenario = Scenario {
 
 pub(super) static LOAD_BALANCER: Scenario = Scenario {
     name: "load-balancer",
-    about: "the target group drains for a minute first: drain at once, complete when Wait begins",
+    about: "the target group drains for a minute: the agent drains meanwhile, and completion follows in Wait",
     speed: 25,
     expectations: &[
         E::Completed(&[Continue]),
@@ -68,7 +68,7 @@ pub(super) static LOAD_BALANCER: Scenario = Scenario {
 
 pub(super) static NO_QUEUE: Scenario = Scenario {
     name: "no-queue",
-    about: "no queue is configured: the first heartbeat to succeed says that Wait has begun",
+    about: "no queue is configured: the first heartbeat that succeeds shows that Wait has begun",
     speed: 40,
     expectations: &[
         E::Completed(&[Continue]),
@@ -88,7 +88,7 @@ pub(super) static NO_QUEUE: Scenario = Scenario {
 
 pub(super) static QUEUE_ONLY: Scenario = Scenario {
     name: "queue-only",
-    about: "IMDS is switched off: after a minute the queue is listened to instead",
+    about: "IMDS refuses connections: after a minute the daemon polls the queue instead",
     speed: 50,
     expectations: &[
         E::Completed(&[Continue]),
@@ -107,7 +107,7 @@ pub(super) static QUEUE_ONLY: Scenario = Scenario {
 
 pub(super) static MANY: Scenario = Scenario {
     name: "many",
-    about: "20 instances at once, each with a daemon, and one queue that they share",
+    about: "20 instances at once, each with its own daemon, share one queue",
     speed: 15,
     expectations: &[E::Completed(&[Continue]), E::CompletedDrained, E::Lost(0), E::Outcomes(&[Drained])],
     change: |world| {

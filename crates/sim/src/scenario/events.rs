@@ -1,4 +1,4 @@
-//! Notices that come late, twice, or not at all.
+//! Notices that come late, twice or never.
 
 use crate::story::Moment::ScaleIn;
 use crate::world::ActionResult::Continue;
@@ -9,7 +9,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static IMDS_FLAKY: Scenario = Scenario {
     name: "imds-flaky",
-    about: "IMDS comes and goes in every way that it can, without a queue: the notice is never taken back",
+    about: "IMDS fails in every way that it can, and there is no queue: the notice is never withdrawn",
     speed: 40,
     acts: &[
         Act { after: secs(0), moment: ScaleIn, deed: Deed::Imds(Refuses) },
@@ -38,7 +38,7 @@ pub(super) static IMDS_FLAKY: Scenario = Scenario {
 
 pub(super) static QUEUE_LOST: Scenario = Scenario {
     name: "queue-lost",
-    about: "the event never arrives on the queue: the first heartbeat to succeed says that Wait has begun",
+    about: "the event never reaches the queue: the first heartbeat that succeeds shows that Wait has begun",
     speed: 40,
     expectations: &[
         E::Completed(&[Continue]),
@@ -65,7 +65,7 @@ pub(super) static EVENT_LATE: Scenario = Scenario {
         E::CompletedDrained,
         E::Lost(0),
         E::Heartbeats { least: 1, most: 3 },
-        // The queue is not asked any more once there is nothing that it could tell.
+        // The daemon stops receiving once it knows the hook and Wait.
         E::Messages { sent: 1, deleted: 0 },
         E::Outcomes(&[Drained]),
     ],

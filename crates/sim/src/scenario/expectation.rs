@@ -1,4 +1,4 @@
-//! What must come out of a scenario.
+//! Expected results of a scenario.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,66 +8,66 @@ use crate::world::ActionResult;
 use machine::Time;
 use machine::journal::Outcome;
 
-/// Something that must come out, for every instance.
+/// An expected result, for every instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
-    /// The actions were completed with these results, one after the other, and none expired.
+    /// The actions were completed with these results, in this order, and none expired.
     Completed(&'static [ActionResult]),
     /// The action expired with this default result.
     Expired(ActionResult),
-    /// The action was not completed: its hook was deleted.
+    /// The action ended without a completion because its hook was deleted.
     Released,
-    /// The (last) completion did not come before the agent was drained.
+    /// The last completion did not come before the agent had drained.
     CompletedDrained,
-    /// The first completion came at the deadline that the agent was told, not before and not much later.
+    /// The first completion came at the deadline that the agent was told, no earlier and at most a few seconds later.
     CompletedAtDeadline,
-    /// The first completion came so long after this moment, not before and not much later.
+    /// The first completion came this long after the moment, no earlier and at most a few seconds later.
     CompletedAfter(Moment, Duration),
-    /// How the drains ended, one after the other, as the daemon says.
+    /// The drains ended with these outcomes, in this order, as the daemon reports them.
     Outcomes(&'static [Outcome]),
-    /// So many pieces of work went with the instance.
+    /// This many work items were lost with the instance.
     Lost(u32),
-    /// Heartbeats that took effect.
+    /// The number of heartbeats that took effect.
     Heartbeats {
-        /// At least.
+        /// The least.
         least: usize,
-        /// At most.
+        /// The most.
         most: usize,
     },
-    /// The agent was told to drain so long before Wait, and had drained by then.
+    /// The agent was told to drain at least this long before Wait, and had drained when Wait began.
     DrainedAhead(Duration),
-    /// The agent was told this reason first.
+    /// The first drain request gave this reason.
     Reason(&'static str),
-    /// The agent was told again after it was started again.
+    /// The agent was told to drain again after its restart.
     ToldAgain,
-    /// The agent was told to serve again.
+    /// The agent was returned to service.
     Returned,
-    /// The agent was never told to serve again.
+    /// The agent was never returned to service.
     NotReturned,
-    /// So many messages about the instance arrived, and so many of them were deleted.
+    /// Counts of messages about the instance.
     Messages {
-        /// Arrived.
+        /// How many arrived.
         sent: u32,
-        /// Deleted.
+        /// How many were deleted.
         deleted: u32,
     },
-    /// No message was received.
+    /// The daemon received no message.
     NoReceive,
-    /// So many calls were throttled, or more.
+    /// At least this many calls were throttled.
     Throttled(u32),
-    /// The daemon was started this often.
+    /// The daemon was started this many times.
     DaemonStarts(u32),
-    /// The daemon warned of this, or called it an error.
+    /// The daemon logged this as a warning or an error.
     Warned(&'static str),
-    /// Only once.
+    /// The same, exactly once.
     WarnedOnce(&'static str),
 }
 
-/// How much later than it should a thing may come, in simulated time; what a busy machine adds comes on top.
+/// How late a result may be, in simulated time. The delays of a busy machine come on top.
 const SLACK: Duration = Duration::from_secs(8);
 
 impl Expectation {
-    /// Whether it came out so, on a machine that is busy for so long (in simulated time).
+    /// Whether the story meets the expectation. `busy` is how much later a busy machine may be, in simulated time.
     pub fn holds(self, story: &Story, busy: Duration) -> bool {
         let first = story.completions.first().map(|(at, _)| *at);
         let last = story.completions.last().map(|(at, _)| *at);
@@ -126,47 +126,59 @@ impl fmt::Display for Expectation {
         match self {
             Expectation::Completed(results) => {
                 let results: Vec<_> = results.iter().map(|result| result.as_str()).collect();
-                write!(f, "the lifecycle action is completed, with {}", results.join(" and then with "))
+                write!(f, "the lifecycle action is completed with {}", results.join(", then with "))
             }
             Expectation::Expired(result) => {
-                write!(f, "the action expires, with its default result {}", result.as_str())
+                write!(f, "the action expires with its default result, {}", result.as_str())
             }
-            Expectation::Released => f.write_str("the action ends with its hook, without a completion"),
-            Expectation::CompletedDrained => f.write_str("and not before the agent is drained"),
-            Expectation::CompletedAtDeadline => f.write_str("at the deadline that the agent was told"),
+            Expectation::Released => {
+                f.write_str("the action ends because its hook is deleted, without a completion")
+            }
+            Expectation::CompletedDrained => {
+                f.write_str("the completion does not come before the agent has drained")
+            }
+            Expectation::CompletedAtDeadline => {
+                f.write_str("the completion comes at the deadline that the agent was told")
+            }
             Expectation::CompletedAfter(moment, Duration::ZERO) => {
-                write!(f, "as soon as {moment}, and not before")
+                write!(f, "the completion comes right after {moment}, not before")
             }
             Expectation::CompletedAfter(moment, after) => {
-                write!(f, "{} s after {moment}, not before and not much later", after.as_secs())
+                write!(
+                    f,
+                    "the completion comes {} s after {moment}, not before and not much later",
+                    after.as_secs()
+                )
             }
             Expectation::Outcomes(outcomes) => {
                 let outcomes: Vec<_> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
-                write!(f, "the daemon says how it ended: {}", outcomes.join(", then "))
+                write!(f, "the daemon reports the outcome: {}", outcomes.join(", then "))
             }
-            Expectation::Lost(0) => f.write_str("no work goes with the instance"),
-            Expectation::Lost(1) => {
-                f.write_str("1 piece of work goes with the instance: it could not finish")
-            }
+            Expectation::Lost(0) => f.write_str("no work item is lost"),
+            Expectation::Lost(1) => f.write_str("1 work item is lost: it could not finish"),
             Expectation::Lost(count) => {
-                write!(f, "{count} pieces of work go with the instance: they could not finish")
+                write!(f, "{count} work items are lost: they could not finish")
             }
             Expectation::Heartbeats { least, most } => write!(f, "{least} to {most} heartbeats"),
             Expectation::DrainedAhead(lead) => {
-                write!(f, "the agent drains before Terminating:Wait, told {} s ahead or more", lead.as_secs())
+                write!(
+                    f,
+                    "the agent is told at least {} s before Terminating:Wait, and drains by then",
+                    lead.as_secs()
+                )
             }
-            Expectation::Reason(reason) => write!(f, "the agent is told the reason {reason}"),
-            Expectation::ToldAgain => f.write_str("the agent is told again when it is there again"),
-            Expectation::Returned => f.write_str("the agent is told to serve again"),
-            Expectation::NotReturned => f.write_str("the agent is never told to serve again"),
+            Expectation::Reason(reason) => write!(f, "the reason that the agent is told is {reason}"),
+            Expectation::ToldAgain => f.write_str("the agent is told to drain again after its restart"),
+            Expectation::Returned => f.write_str("the agent is returned to service"),
+            Expectation::NotReturned => f.write_str("the agent is never returned to service"),
             Expectation::Messages { sent, deleted } => {
                 write!(f, "messages about the instance: {sent} arrived, {deleted} received and deleted")
             }
             Expectation::NoReceive => f.write_str("no message is received"),
-            Expectation::Throttled(least) => write!(f, "{least} calls or more are throttled"),
+            Expectation::Throttled(least) => write!(f, "at least {least} calls are throttled"),
             Expectation::DaemonStarts(count) => write!(f, "the daemon is started {count} times"),
-            Expectation::Warned(text) => write!(f, "the daemon's log warns: {text}"),
-            Expectation::WarnedOnce(text) => write!(f, "the daemon's log says once: {text}"),
+            Expectation::Warned(text) => write!(f, "the daemon warns: {text}"),
+            Expectation::WarnedOnce(text) => write!(f, "the daemon warns exactly once: {text}"),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The scenarios of `drainhook simulate`: what the world is like, what happens in it, and what must come out. Pure.
+//! The scenarios of `drainhook simulate`: the world, what happens in it, and the expected results. Pure.
 //!
 //! # Layout
 //!
-//! - `act`: what is done in the middle of a scenario, and when
-//! - `expectation`: what must come out
-//! - `basics`, `agents`, `daemons`, `events`, `actions`, `stays`: the scenarios, by what they are about
+//! - `act`: what a scenario does besides the scale-in, and when
+//! - `expectation`: the expected results
+//! - `basics`, `agents`, `daemons`, `events`, `actions`, `stays`: the scenarios, by subject
 
 mod act;
 mod actions;
@@ -24,30 +24,31 @@ use machine::journal::Outcome;
 pub use act::{Act, Deed};
 pub use expectation::Expectation;
 
-/// A scale-in, and what must come out of it for every instance.
+/// A scale-in, and the result that is expected for every instance.
 #[derive(Debug)]
 pub struct Scenario {
-    /// What users type.
+    /// The name that users type.
     pub name: &'static str,
     /// One line for `--list`.
     pub about: &'static str,
-    /// How fast time runs unless `--speed` says otherwise. What the hook's timeout leaves for a heartbeat that is
-    /// late must be most of a second of real time, for a busy machine; what else is a matter of time, half a second.
+    /// How fast time runs without `--speed`. A busy machine needs room: the part of the hook's timeout that is left when a
+    /// heartbeat is due must be most of a second in real time, and anything else that depends on time must have half a
+    /// second.
     pub speed: u32,
-    /// How long it may take, in simulated time.
+    /// How long the scenario may take, in simulated time.
     pub limit: Duration,
     /// The daemons' settings, as environment variables.
     pub settings: &'static [(&'static str, &'static str)],
-    /// What is done besides the scale-in, each to every instance.
+    /// What happens besides the scale-in. Each act is applied to every instance.
     pub acts: &'static [Act],
-    /// When it is over.
+    /// The moment at which the scenario is over.
     pub end: Moment,
-    /// What must come out.
+    /// The expected results.
     pub expectations: &'static [Expectation],
     change: fn(&mut WorldConfig),
 }
 
-/// What a scenario is unless it says otherwise.
+/// Defaults for the scenarios.
 const PLAIN: Scenario = Scenario {
     name: "",
     about: "",
@@ -60,10 +61,10 @@ const PLAIN: Scenario = Scenario {
     change: |_| {},
 };
 
-/// A scale-in with an agent of the user's own: what it holds, and how long that takes, is its own affair.
+/// A scale-in with the user's own agent, whose work this scenario does not know.
 pub static OWN_AGENT: Scenario = Scenario {
     name: "your agent",
-    about: "an instance with your agent is scaled in, under a hook whose heartbeat timeout is 60 s",
+    about: "an instance with your agent is scaled in; the hook's heartbeat timeout is 60 s",
     speed: 1,
     limit: secs(2 * 3600),
     expectations: &[
@@ -78,7 +79,7 @@ pub static OWN_AGENT: Scenario = Scenario {
     ..PLAIN
 };
 
-/// All scenarios, in the order of the list; the first is the default.
+/// All scenarios, in the order of `--list`. The first is the default.
 pub static SCENARIOS: &[&Scenario] = &[
     &basics::SCALE_IN,
     &basics::LONG_DRAIN,
@@ -107,12 +108,12 @@ pub static SCENARIOS: &[&Scenario] = &[
 ];
 
 impl Scenario {
-    /// The scenario of that name.
+    /// Finds a scenario by its name.
     pub fn find(name: &str) -> Option<&'static Scenario> {
         SCENARIOS.iter().find(|scenario| scenario.name == name).copied()
     }
 
-    /// The world that it plays in.
+    /// The world that the scenario plays in.
     pub fn world(&self, seed: u64) -> WorldConfig {
         let mut world = WorldConfig { seed, ..WorldConfig::default() };
         (self.change)(&mut world);
@@ -136,7 +137,7 @@ fn work(items: u32, duration_s: u64) -> Work {
 mod tests {
     use super::*;
 
-    /// A heartbeat is sent after 0.6 of its timeout at the latest; the rest must not be too little for a busy machine.
+    /// Heartbeats are sent at 0.6 of their timeout at the latest. The rest must be enough for a busy machine.
     #[test]
     fn speeds_leave_room() {
         for scenario in SCENARIOS {

@@ -9,7 +9,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static RETAINED: Scenario = Scenario {
     name: "retained",
-    about: "ABANDON at the deadline keeps the instance for salvage; its release is a new action and a new drain",
+    about: "ABANDON at the deadline retains the instance; its release starts a new action and a new drain",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "40s"), ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON")],
     acts: &[
@@ -33,7 +33,7 @@ pub(super) static RETAINED: Scenario = Scenario {
 
 pub(super) static WARM_POOL: Scenario = Scenario {
     name: "warm-pool",
-    about: "scaled in to a warm pool, drained; scaled out again: the agent serves again",
+    about: "a scale-in to a warm pool drains the agent, and a scale-out returns it to service",
     speed: 25,
     acts: &[Act { after: secs(15), moment: Moment::Pooled, deed: Deed::ScaleOut }],
     end: Moment::Returned,
