@@ -1,5 +1,5 @@
-//! What must hold in every run, whatever happens. Pure, and apart from the world, so that a mistake in the one does not
-//! hide in the other.
+//! What must hold in every run. This module shares no code with the world, so that a mistake in one does not hide a mistake
+//! in the other. Pure.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use machine::Time;
 
 use super::world::Happening;
 
-/// So long may a daemon take from its start to its first heartbeat: IMDS, the hook and the heartbeat itself are asked one
-/// after the other, and none of them may answer at once.
+/// The longest time from the daemon's start to its first heartbeat. IMDS, the hook and the heartbeat are asked in turn, and
+/// each may fail at first.
 const RESTART: Duration = Duration::from_secs(15);
 
-/// Watches a run, and remembers what was violated.
+/// Watches a run and collects the violations.
 #[derive(Debug)]
 pub struct Invariants {
     transit: Duration,
-    /// The heartbeat timeout that the daemon goes by, where it is not the action's: the hook was edited.
+    /// The heartbeat timeout that the daemon goes by. It differs from the action's if the hook was edited.
     believed: Option<Duration>,
-    /// The actions that have not ended. There are few at a time: a list is smaller than a map, and a fleet has many.
+    /// The open actions. There are few at a time, and a list takes less memory than a map in a large fleet.
     actions: Vec<Action>,
-    /// Instances that may be drained more than once: deadlines are of one drain.
+    /// Instances that may be drained more than once. Each drain has its own deadline.
     drained_again: Vec<String>,
-    /// The deadline that each instance's agent was given.
+    /// The deadline that each instance's agent was told.
     deadlines: Vec<(String, Time)>,
-    /// The daemon is down.
+    /// Whether the daemon is down.
     down: bool,
     restarted_at: Option<Time>,
-    /// So many of the next heartbeats may come early.
+    /// How many of the next heartbeats may come early.
     early: u32,
-    /// The last call that was refused.
+    /// When a call was last refused.
     refused_at: Option<Time>,
-    /// The question about the hook may have failed: a call was throttled, or the daemon was started again. Until it is
-    /// answered, the daemon goes by timeouts that it assumes, and one of them may be its deadline.
+    /// The daemon may not know its hook, because a call was throttled or the daemon was restarted. Until AWS answers, it
+    /// assumes timeouts, and its deadline may follow from one of them.
     assumes: bool,
-    /// In words, with their times.
+    /// The violations, in words, with their times.
     pub violations: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub struct Invariants {
 struct Action {
     instance: String,
     hook: String,
-    /// What tells of it may not be deleted before it is over.
+    /// A message with this token must not be deleted before the action is over.
     token: String,
     since: Time,
     timeout: Duration,
@@ -67,31 +67,32 @@ impl Default for Invariants {
 }
 
 impl Invariants {
-    /// A heartbeat may be under way for so long: over a network, and on a busy machine.
+    /// Allows for the time that a heartbeat is under way, over a network and on a busy machine.
     pub fn with_transit(self, transit: Duration) -> Self {
         Invariants { transit, ..self }
     }
 
-    /// The daemon has been stopped.
+    /// The daemon was stopped.
     pub fn stopped(&mut self) {
         self.down = true;
     }
 
-    /// Whether the daemon is stopped.
+    /// Whether the daemon is down.
     pub fn is_down(&self) -> bool {
         self.down
     }
 
-    /// The daemon was started again: it may send one heartbeat at once.
+    /// The daemon was restarted. It may send one heartbeat at once.
     pub fn restarted(&mut self, at: Time) {
         self.down = false;
         self.may_beat_early();
         self.restarted_at = Some(at);
-        // It asks for the hook once more, and may not be answered.
+        // It asks for the hook again, and the call may fail.
         self.assumes = true;
     }
 
-    /// The instance has stood still: besides, a heartbeat that was under way arrives only now.
+    /// The instance was frozen and runs again. In addition to the one after a restart, a heartbeat that was under way may
+    /// arrive.
     pub fn thawed(&mut self, at: Time) {
         self.restarted(at);
         self.early = 2;
@@ -102,25 +103,25 @@ impl Invariants {
         self.refused_at = self.refused_at.max(Some(at));
     }
 
-    /// A call has had no answer, so the next one may come early.
+    /// A call got no answer, so the next one may come early.
     pub fn lost(&mut self, at: Time) {
         self.refused(at);
         self.may_beat_early();
     }
 
-    /// The daemon may send one heartbeat at once: what it has sent before does not count, or is not known to have arrived.
+    /// The daemon may send one heartbeat at once: its earlier ones do not count, or it does not know whether they arrived.
     pub fn may_beat_early(&mut self) {
         self.early = self.early.max(1);
     }
 
-    /// The daemon ignores the answer to a heartbeat under way and sends another at once: its group has changed, or a drain
-    /// begins while it watches the end of the last.
+    /// The daemon ignores the answer to a heartbeat that is under way and sends another at once. This happens when its
+    /// group changes, or when a drain starts while the daemon still watches the end of the last one.
     pub fn counts_anew(&mut self) {
         self.early = self.early.max(2);
     }
 
-    /// The daemon has read its hook, and goes by this heartbeat timeout from now on; a heartbeat that is under way has
-    /// gone by the one before.
+    /// The daemon has read its hook and goes by this heartbeat timeout from now on. A heartbeat that is under way was timed
+    /// by the previous one.
     pub fn believes(&mut self, timeout: Duration) {
         if self.believed.is_some_and(|before| before < timeout) {
             self.may_beat_early();
@@ -128,25 +129,25 @@ impl Invariants {
         self.believed = Some(timeout);
     }
 
-    /// The heartbeat timeout that the daemon goes by, where it has read one.
+    /// The heartbeat timeout that the daemon has read.
     pub fn believed(&self) -> Option<Duration> {
         self.believed
     }
 
-    /// The instance may be drained more than once without a word in between: its daemon's clock has jumped, or its hook
-    /// was gone, so that an old message is taken for a new one.
+    /// The instance may be drained more than once without a sign in between. Its daemon's clock jumped, or its hook was
+    /// missing, and an old message looks new.
     pub fn many_drains(&mut self, instance: &str) {
         if !self.is_drained_again(instance) {
             self.drained_again.push(instance.to_owned());
         }
     }
 
-    /// The daemon has lost its journal, and with it the deadline that it had.
+    /// The daemon lost its journal and the deadline in it.
     pub fn forgot(&mut self) {
         self.deadlines.clear();
     }
 
-    /// Takes in what happened next.
+    /// Takes in the next happening.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
             Happening::WaitBegan { instance, hook, token, expires, .. } => {
@@ -184,7 +185,9 @@ impl Invariants {
                     self.violated(at, format!("{instance}'s message was deleted before its action was over"));
                 }
                 Some(_) => {}
-                None => self.violated(at, format!("message {message} was deleted, and tells of no instance")),
+                None => {
+                    self.violated(at, format!("message {message} was deleted, but it is about no instance"))
+                }
             },
             Happening::AgentDrainRequested { instance, deadline: Some(deadline), .. } => {
                 let before = self.forget_deadline(instance);
@@ -194,25 +197,25 @@ impl Invariants {
                     self.violated(at, format!("{instance}'s deadline moved later, to {deadline}"));
                 }
             }
-            // The next drain has a deadline of its own.
+            // The next drain has its own deadline.
             Happening::AgentReturned { instance } | Happening::InstanceInService { instance } => {
                 self.forget_deadline(instance);
             }
             Happening::InstanceRetained { instance } | Happening::InstancePooled { instance } => {
                 self.many_drains(instance);
             }
-            // What can break no invariant.
+            // Nothing else can violate an invariant.
             _ => {}
         }
     }
 
     fn on_completion(&mut self, at: Time, instance: &str, hook: &str) {
         if self.end(instance, hook).is_none() {
-            self.violated(at, format!("{instance} was completed without an action, or twice"));
+            self.violated(at, format!("{instance} was completed with no action open, or twice"));
         }
     }
 
-    /// An action is over.
+    /// Ends an action.
     fn end(&mut self, instance: &str, hook: &str) -> Option<Action> {
         let is_it = |action: &mut Action| action.instance == instance && action.hook == hook;
         self.actions.extract_if(.., is_it).last()
@@ -227,13 +230,13 @@ impl Invariants {
         Some(self.deadlines.swap_remove(place).1)
     }
 
-    /// One heartbeat per half timeout at most, but for one after a restart; never a gap as long as the timeout.
+    /// At most one heartbeat per half timeout, except after a restart, and never a gap as long as the timeout.
     fn on_heartbeat(&mut self, at: Time, instance: &str, hook: &str) {
         let may_be_early = self.early > 0;
         self.early = self.early.saturating_sub(1);
         let mut actions = self.actions.iter_mut().rev();
         let Some(action) = actions.find(|action| action.instance == instance && action.hook == hook) else {
-            return self.violated(at, format!("{instance} sent a heartbeat for no action"));
+            return self.violated(at, format!("{instance} sent a heartbeat with no action open"));
         };
         let timeout = action.timeout.min(self.believed.unwrap_or(action.timeout));
         let gap = action.last_beat.map(|last| at.since(last));
@@ -241,12 +244,12 @@ impl Invariants {
         let too_late = at.since(action.last_beat.unwrap_or(action.since)) > action.timeout;
         action.last_beat = Some(at);
         if too_soon || too_late {
-            self.violated(at, format!("{instance}'s heartbeat came {gap:?} after the one before"));
+            self.violated(at, format!("{instance}'s heartbeat came {gap:?} after the previous one"));
         }
     }
 
-    /// An action expires only when no call got through, or the daemon was down, for the last half of its timeout; or
-    /// when that is shorter than the one that the daemon has read.
+    /// An action may expire only if no call got through, or the daemon was down, for the last half of its timeout, or if
+    /// the action's timeout is shorter than the one that the daemon has read.
     fn on_expiry(&mut self, at: Time, instance: &str, timeout: Duration) {
         let half = |since: Option<Time>| since.is_some_and(|since| at.since(since) < timeout / 2);
         let restarted = self.restarted_at.is_some_and(|since| at.since(since) < RESTART.max(timeout / 10));
@@ -350,7 +353,11 @@ mod tests {
             "a stranger's message"
         );
         assert_eq!(violations(&[(0, wait()), (300, expired())]), 1, "expired");
-        assert_eq!(violations(&[(0, wait()), (9, refused()), (300, expired())]), 1, "refused long before");
+        assert_eq!(
+            violations(&[(0, wait()), (9, refused()), (300, expired())]),
+            1,
+            "the refusal was too long ago"
+        );
     }
 
     #[test]
@@ -368,13 +375,13 @@ mod tests {
         invariants.observe(at(0), &wait());
         invariants.stopped();
         invariants.observe(at(300), &expired());
-        assert!(invariants.violations.is_empty(), "down: {:?}", invariants.violations);
+        assert!(invariants.violations.is_empty(), "the daemon was down: {:?}", invariants.violations);
     }
 
     #[test]
     fn second_action_of_an_instance() {
         let run = [(0, wait()), (9, completed()), (400, wait()), (410, deleted(Some(instance())))];
-        assert_eq!(violations(&run), 1, "its own action is not over");
+        assert_eq!(violations(&run), 1, "this instance's action is not over");
     }
 
     #[test]

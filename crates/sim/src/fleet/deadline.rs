@@ -1,4 +1,4 @@
-//! Which deadlines are in force, as everybody but the daemon knows it; and whether a drain goes by another one.
+//! The deadlines that are really in force, and the check that a drain ends at one of them.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use machine::{Event, Time};
 use super::calls::Trouble;
 use super::{Fleet, plan};
 
-/// The longest margins that a daemon keeps: before EC2 takes an instance back, and before a global timeout.
+/// The longest margins that a daemon keeps before EC2 interrupts an instance and before a global timeout.
 const EC2_MARGIN: Duration = Duration::from_secs(10);
 const GLOBAL_MARGIN: Duration = Duration::from_secs(60);
 
-/// The daemon may know no better than that the action began after it last heard that the instance served.
+/// The daemon may only know that the action began after IMDS last said `InService`.
 const UNHEARD: Duration = Duration::from_secs(180);
 
-/// What is read in one moment may be acted on in the next.
+/// What is read at one moment may be acted on at the next.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// So long after IMDS has said something its silence is noticed.
+/// How long IMDS may be silent before the daemon notices.
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Fleet {
-    /// Holds a report against what is in force.
+    /// Checks a machine's report against what is in force.
     pub(super) fn check_report(&mut self, host: usize, now: Time, report: &Report) {
         match report {
             Report::DrainStarted { reason } => {
@@ -41,7 +41,7 @@ impl Fleet {
         }
     }
 
-    /// A daemon goes on with the drain of its journal, which may be an older one than that of its last life.
+    /// A daemon goes on with the drain in its journal, which may be older than its last life.
     pub(super) fn goes_on(&mut self, host: usize, journal: Option<&Journal>) {
         let drain = journal.and_then(|journal| journal.drain.as_ref());
         let written = drain.and_then(|drain| drain.phase.told());
@@ -49,7 +49,8 @@ impl Fleet {
         *told = told.zip(written).map(|(told, written)| told.min(written));
     }
 
-    /// An action of ours waits: from here its global timeout is a deadline, even when it is over and the daemon is unaware.
+    /// Our action waits. From now on its global timeout is a deadline, even after the action has ended without the daemon's
+    /// knowledge.
     pub(super) fn waits(&mut self, host: usize) {
         let Some(instance) = self.world.instance(&self.hosts[host].id) else { return };
         let Some(action) = instance.actions.iter().find(|action| action.hook == plan::HOOK) else { return };
@@ -58,7 +59,8 @@ impl Fleet {
         self.hosts[host].action = Some((began, whole));
     }
 
-    /// AWS tells a daemon of its hook. The action goes by the hook as it was when it began; the daemon goes by what it reads.
+    /// AWS tells a daemon about its hook. The action goes by the hook as it was when the action began, and the daemon by
+    /// what it reads.
     pub(super) fn tell_hook(&mut self, host: usize, event: &Event) {
         let Event::HooksDescribed { result: Ok(hooks), .. } = event else { return };
         let Some(hook) = hooks.iter().find(|hook| hook.name == plan::HOOK) else { return };
@@ -66,20 +68,20 @@ impl Fleet {
         *told = Some(told.map_or(hook.global_timeout, |before| before.min(hook.global_timeout)));
     }
 
-    /// A drain that ends at a deadline ends at one that is in force.
+    /// A drain that ends at its deadline must end at one that is in force.
     fn check_deadline(&mut self, host: usize, now: Time) {
         let Some(earliest) = self.earliest_deadline(host) else { return };
         if now + SLACK < earliest {
-            let what = format!("a drain ends at its deadline, and the first that is in force is {earliest}");
+            let what = format!("ended a drain at its deadline, but the earliest one in force is {earliest}");
             self.judge.complains(host, now, &what);
         }
     }
 
-    /// The first deadline that is in force; `None` where that cannot be told.
+    /// The earliest deadline in force. `None` if that is unknown.
     fn earliest_deadline(&self, host: usize) -> Option<Time> {
         let this = &self.hosts[host];
         let denied = !matches!(this.trouble, Trouble::None | Trouble::Doubted);
-        // What stood still has had no news.
+        // A frozen instance has heard no news.
         if this.frozen_until + SILENCE > self.now {
             return None;
         }
@@ -110,14 +112,14 @@ impl Fleet {
         taken.chain(moved).chain(action).chain(maintenance).chain([own]).min()
     }
 
-    /// A drain begins for something that is so.
+    /// A drain must start for a reason that exists.
     fn check_reason(&mut self, host: usize, now: Time, reason: Reason) {
         let this = &self.hosts[host];
-        // What stood still has not heard IMDS either.
+        // A frozen instance has not heard IMDS either.
         let silent = now < this.imds_silent_until.max(this.frozen_until) + SILENCE;
         let interrupted =
             this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm >= Some(now));
-        // What stood still, or has an old journal, has not heard that it was canceled.
+        // A frozen instance, or one with an old journal, has not heard that the maintenance was canceled.
         let unheard = this.frozen_until + SILENCE > now || !this.may_complain();
         let believed = this.before_move.map(|(_, until)| until).max(this.believes_until);
         let planned = this.maintenance.is_some() || unheard || believed >= Some(now);
@@ -128,7 +130,11 @@ impl Fleet {
             _ => false,
         };
         if wrong && !this.clock_is_off && this.clock_ms == 0 {
-            self.judge.complains(host, now, &format!("a drain begins, and there is no reason: {reason}"));
+            self.judge.complains(
+                host,
+                now,
+                &format!("started a drain for {reason}, but there was no such notice"),
+            );
         }
     }
 }

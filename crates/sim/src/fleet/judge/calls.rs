@@ -1,5 +1,5 @@
-//! How often a daemon calls AWS while its calls fail: three tries may follow one another; after that, there is time between
-//! them, whatever the error.
+//! How often a daemon calls AWS while its calls fail. The first three tries may follow one another at once. After that each
+//! try must wait, whatever the error.
 
 use std::time::Duration;
 
@@ -7,74 +7,74 @@ use machine::effect::{Effect, EffectId};
 use machine::event::{CallError, CallErrorKind};
 use machine::{Event, Time};
 
-/// So many failures in a row are a bad moment.
+/// After this many failures in a row, tries must be spaced out.
 const ROW: u32 = 3;
 
-/// After those, from one try to the next of the same call.
+/// The shortest time between tries of the same call after that.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The same, of heartbeats: this part of their timeout.
+/// Heartbeats must wait for this part of their timeout.
 const HEARTBEAT_PAUSE_PART: u32 = 10;
 
-/// Each call by itself.
+/// The calls of one daemon, each kind by itself.
 #[derive(Debug, Default)]
 pub(super) struct CallsMade {
-    /// The drain is over: a heartbeat only looks for a new action, and keeps none alive.
+    /// The drain is over: heartbeats only look for a new action and keep none alive.
     over: bool,
     rows: [Row; 6],
 }
 
-/// Tries of one call.
+/// The tries of one kind of call.
 #[derive(Debug, Default, Clone, Copy)]
 struct Row {
     under_way: Option<EffectId>,
     failures: u32,
-    /// AWS has found no action: while none is known to wait, that is an answer like any other.
+    /// AWS found no action. This is an ordinary answer while no action is known to wait.
     refusals: u32,
     sent: Time,
 }
 
 impl CallsMade {
-    /// The daemon starts, or a drain: what failed before may be tried at once.
+    /// The daemon or a drain starts. Calls that failed before may be tried at once.
     pub fn forget(&mut self) {
         *self = CallsMade::default();
     }
 
-    /// The drain is over.
+    /// The drain ends.
     pub fn ends(&mut self) {
         self.over = true;
         (self.rows[0], self.rows[2]) = (Row::default(), Row::default());
     }
 
-    /// There is a new intention to complete: it may be tried at once.
+    /// A new intention to complete may be tried at once.
     pub fn intends(&mut self) {
         self.rows[1] = Row::default();
     }
 
-    /// The action waits, as is known now: what was tried before was only to find that out.
+    /// The action is now known to wait. Earlier tries only probed for that.
     pub fn waits(&mut self) {
         (self.rows[0], self.rows[1]) = (Row::default(), Row::default());
     }
 
-    /// There was no such action: what was asked for it says nothing of the next.
+    /// The expected action does not exist, so failures before do not count for the next one.
     pub fn renews(&mut self) {
         self.moves();
         self.rows[2] = Row::default();
     }
 
-    /// The group is another one: what was asked of the first says nothing of it.
+    /// The group has changed, so failures before do not count.
     pub fn moves(&mut self) {
         self.waits();
         self.rows[3] = Row::default();
     }
 
-    /// A call is made. Says what is wrong with that.
+    /// The daemon makes a call. Returns what is wrong with it.
     pub fn sends(&mut self, now: Time, effect: &Effect, timeout: Option<Duration>) -> Option<String> {
         let (place, id, what) = match effect {
             Effect::Heartbeat { id, .. } => (0, *id, "heartbeats"),
             Effect::Complete { id, .. } => (1, *id, "completions"),
-            Effect::DescribeInstance { id } => (2, *id, "questions about the instance"),
-            Effect::DescribeHooks { id, .. } => (3, *id, "questions about hooks"),
+            Effect::DescribeInstance { id } => (2, *id, "DescribeAutoScalingInstances"),
+            Effect::DescribeHooks { id, .. } => (3, *id, "DescribeLifecycleHooks"),
             Effect::ReceiveMessages { id, .. } => (4, *id, "receives"),
             Effect::DeleteMessage { id, .. } => (5, *id, "deletions"),
             _ => return None,
@@ -86,12 +86,10 @@ impl CallsMade {
         let failures = row.failures.max(row.refusals);
         let hasty = (row.failures >= ROW && gap < pause) || (row.refusals >= ROW && gap < PAUSE);
         (row.sent, row.under_way) = (now, Some(id));
-        hasty.then(|| {
-            format!("tries {what} again {gap:?} after the last one, after {failures} failures in a row")
-        })
+        hasty.then(|| format!("tried {what} again after only {gap:?}, with {failures} failures in a row"))
     }
 
-    /// What a call has come to.
+    /// Takes in the result of a call.
     pub fn hears(&mut self, event: &Event) {
         match event {
             Event::HeartbeatAnswered { id, result } => self.answered(0, *id, result),

@@ -1,4 +1,4 @@
-//! What the judge remembers of each instance.
+//! What the judge knows about each instance.
 
 use std::time::Duration;
 
@@ -13,37 +13,38 @@ use super::super::plan::HOOK;
 use super::calls::CallsMade;
 use super::said::Said;
 
-/// Auto Scaling calls of a drain in which nothing goes wrong, besides those that go by its length.
+/// Auto Scaling calls that a drain without faults may make, besides those that depend on its length.
 const CALLS_MAX: u32 = 16;
 
-/// Calls that each thing may cost that goes wrong.
+/// Additional calls for each fault.
 const CALLS_BY_TROUBLE: u32 = 4;
 
-/// While there is work: heartbeats, every third of the shortest timeout.
+/// While there is work: heartbeats, one per third of the shortest timeout.
 const CALL_PERIOD: Duration = Duration::from_secs(10);
 
-/// When there is none: the next try of a completion that comes too early.
+/// When the work is done: the next try of a completion that came too early.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What was asked while faults lasted may still run into its limit: so long does an agent's answer take at most.
+/// The longest time for an agent to answer. A request from before the end of the faults may take this long.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// An instance that is in service for so short a time may be so unseen: a poll or two, and one that is not believed.
+/// The daemon may miss a return to service that is shorter than this: a poll or two, and one that it does not believe yet.
 const FLICKER: Duration = Duration::from_secs(8);
 
-/// Who has lost its journal knows of its way into the pool by a message alone, which IMDS may lag behind for a minute.
+/// The same for a daemon that lost its journal. Only a message tells it of the way into the pool, and IMDS may lag by a
+/// minute.
 const FORGETFUL_FLICKER: Duration = Duration::from_secs(68);
 
-/// For so long must `InService` be heard before a notice is taken back.
+/// How long IMDS must say `InService` before a notice is withdrawn.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
 
-/// Where a message alone has told of it, also so long after the message: IMDS may lag behind.
+/// How long IMDS may lag behind a message that was the first to announce the termination.
 const LAG: Duration = Duration::from_secs(60);
 
-/// A call that is refused so long after an action has begun was not sent too early.
+/// A call that is refused this long after the action began was not sent too early.
 const KNOWN: Duration = Duration::from_secs(10);
 
-/// A heartbeat is under way for so long at most, to AWS.
+/// The longest time for a heartbeat to reach AWS.
 const TRANSIT: Duration = Duration::from_secs(1);
 
 /// One instance.
@@ -52,57 +53,57 @@ pub(super) struct Each {
     pub invariants: Invariants,
     /// What its agents have said in this life of the daemon.
     pub said: Said,
-    /// The calls of this life of the daemon.
+    /// The AWS calls of this life of the daemon.
     pub calls_made: CallsMade,
     /// The heartbeat timeout that its daemon goes by, read or assumed.
     pub chosen: Option<Duration>,
-    /// Until when agents beside the world's have work.
+    /// When the agents other than the world's finish their work.
     pub busy_until: Time,
-    /// How the drain is about to end, by what this life of the daemon has read or decided.
+    /// The outcome that this life of the daemon has read from its journal or decided.
     pub outcome: Option<Outcome>,
-    /// Since when it is being taken away.
+    /// When Auto Scaling decided to terminate it.
     pub leaving: Option<Time>,
-    /// Our lifecycle action: since when it waits, and its heartbeat timeout.
+    /// When our lifecycle action began to wait, and its heartbeat timeout.
     pub open: Option<(Time, Duration)>,
-    /// Since when its agent has no work left.
+    /// When its agent finished its work.
     pub idle: Option<Time>,
-    /// For how long it is waited for after that.
+    /// How long the daemon may then wait for the agent to come back.
     pub grace: Duration,
-    /// Since when its daemon is up.
+    /// When its daemon started.
     pub up: Time,
-    /// It has lost its journal, and so does not know that its agent was told to drain.
+    /// Its daemon lost its journal, and does not know that the agent was told to drain.
     pub forgetful: bool,
-    /// Since when it is in service.
+    /// When it entered service.
     pub served: Time,
-    /// For so long after a message has told that it goes, its daemon need not believe that it is in service.
+    /// For this long after a message announced the termination, its daemon need not believe `InService`.
     pub lag: Duration,
-    /// Since when its daemon has heard nothing else.
+    /// When IMDS began to say `InService` without interruption, as its daemon heard it.
     pub heard_since: Option<Time>,
     /// When its daemon last had reason to believe that.
     pub believed: Time,
-    /// It was in service too shortly for its daemon to know that it goes once more.
+    /// It was in service too briefly for its daemon to notice the new termination.
     pub flickered: bool,
-    /// It was told that there is no hook, while there was none.
+    /// Its daemon asked for the hook while the hook was missing.
     pub misled: bool,
-    /// The hook was gone while it was being taken away, and so it may expect no action until it serves again.
+    /// The hook was missing during the termination. The daemon may expect no action until the instance serves again.
     pub hookless: bool,
-    /// It has been told, by IMDS or by a message, that it goes.
+    /// IMDS or a message has announced the termination to its daemon.
     pub informed: bool,
-    /// When a message was the first to tell it so.
+    /// When a message was the first to announce it.
     pub told: Time,
-    /// A heartbeat was not answered, and none has been since: it may have kept the action alive.
+    /// A heartbeat got no answer, and no later one did. It may have kept the action alive.
     pub doubts: bool,
-    /// Its daemon has taken the action that waits for one that must have expired, by the heartbeats that were answered. When
-    /// it finds that the action waits, it does not know since when.
+    /// Its daemon takes the open action for expired, going by the heartbeats that were answered. When it finds that the action
+    /// still waits, it does not know since when.
     pub lost_track: bool,
-    /// By so much its clock is ahead of AWS's.
+    /// How far its clock is ahead of AWS's.
     pub ahead: Duration,
-    /// By so much it is behind.
+    /// How far its clock is behind AWS's.
     pub behind: Duration,
-    /// When its last action ended, or its daemon said so.
+    /// When its last action ended in the world, or its daemon said that it had.
     pub over: Time,
     pub calls: u32,
-    /// How often something has gone wrong that may cost calls.
+    /// How many faults have occurred that may cost calls.
     pub troubles: u32,
     pub id: String,
 }
@@ -114,7 +115,7 @@ impl Each {
         Each { id, invariants, said: Said::new(blocks), ..Each::default() }
     }
 
-    /// What a machine is told.
+    /// Takes in an event before its machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
         match event {
             Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))) => {
@@ -125,7 +126,8 @@ impl Each {
             }
             Event::Imds(ImdsReading::TargetState(state)) => {
                 self.heard_since = None;
-                // A daemon that does not know that it has served takes the pool for where it comes from.
+                // Without its journal, a daemon does not know that the instance has served. It takes the pool for where the
+                // instance comes from.
                 let tells = match state {
                     None => false,
                     Some(TargetState::Warmed(_)) => !self.forgetful,
@@ -161,7 +163,7 @@ impl Each {
                 match hook {
                     Some(hook) => {
                         self.misled = false;
-                        // What was planned by a longer one comes too late now.
+                        // What was planned by the longer timeout comes too late now.
                         if self.invariants.believed() > Some(hook.heartbeat_timeout) {
                             self.invariants.refused(now);
                         }
@@ -186,7 +188,8 @@ impl Each {
         self.calls_made.hears(event);
     }
 
-    /// A call that names the wrong action, while this instance's waits, is its daemon's own doing and excuses nothing.
+    /// Whether a call names the wrong action while this instance's action waits. That is the daemon's own mistake and
+    /// excuses nothing.
     pub fn names_another(&self, at: Time, happening: &Happening) -> bool {
         let waits = |since: Time| at.since(since) > KNOWN;
         match happening {
@@ -198,14 +201,14 @@ impl Each {
         }
     }
 
-    /// Whether a message tells of another instance's action.
+    /// Whether a message is about another instance's action.
     pub fn is_of_another(&self, message: &Message) -> bool {
         matches!(&*message.body, Body::Lifecycle(lifecycle) if lifecycle.instance_id != self.id)
     }
 
-    /// Auto Scaling has decided to take it away.
+    /// Auto Scaling has decided to terminate it.
     pub fn goes(&mut self, at: Time) {
-        // What a message has told of before, and IMDS has not refuted for long enough, is this termination to its daemon.
+        // If IMDS has not refuted an earlier message for long enough, the daemon takes this for the same termination.
         let unheard = self.believed <= self.served.max(self.told);
         let least = if self.forgetful { FORGETFUL_FLICKER } else { FLICKER };
         let shortly = at.since(self.served.max(self.up)) < least;
@@ -215,33 +218,34 @@ impl Each {
         (self.calls, self.troubles) = (0, 0);
     }
 
-    /// Liveness: once faults have stopped, an action lasts for one heartbeat timeout at most after it could have been
-    /// completed.
+    /// Liveness: once faults have stopped, an action ends at most one heartbeat timeout after it could have been completed.
     pub fn late(&mut self, at: Time, faults_end: Time) -> Option<String> {
         self.over = at;
         let (since, timeout) = self.open.take()?;
         let could =
             since.max(self.idle?).max(self.busy_until).max(self.up).max(faults_end + LIMIT) + self.grace;
         let late = at > could + timeout && !self.knows_nothing();
-        late.then(|| format!("{at}: {}'s action could have been completed at {could}", self.id))
+        late.then(|| {
+            format!("{at}: {}'s action ended late: it could have been completed at {could}", self.id)
+        })
     }
 
-    /// Nothing that it could have heard tells it of the action.
+    /// Nothing that its daemon could have heard told it of the action.
     pub fn knows_nothing(&self) -> bool {
         self.flickered || self.misled || self.hookless
     }
 
-    /// By its clock, the action that waits is so much younger than it is that its heartbeat may come too late.
+    /// Its clock is so far behind that the action seems much younger than it is, and a heartbeat may come too late.
     pub fn is_behind(&self) -> bool {
         self.open.is_some_and(|(_, timeout)| self.behind > timeout / 4)
     }
 
-    /// By its clock, the action that waits began before the last one ended.
+    /// By its clock, the open action began before the last one ended.
     pub fn is_confused(&self) -> bool {
         self.open.is_some_and(|(since, _)| since < self.over + self.ahead)
     }
 
-    /// Calls go by what goes wrong and by time, never by the size of the fleet.
+    /// The number of calls depends on time and on faults, never on the size of the fleet.
     pub fn too_many_calls(&mut self, at: Time) -> Option<String> {
         let left = self.leaving.take()?;
         let (took, idle) = (at.since(left), self.idle.unwrap_or(at).max(self.busy_until.min(at)).max(left));
@@ -251,7 +255,7 @@ impl Each {
             CALLS_MAX + CALLS_BY_TROUBLE * self.troubles + u32::try_from(by_time).unwrap_or(u32::MAX);
         let (calls, troubles) = (self.calls, self.troubles);
         (calls > allowed).then(|| {
-            format!("{at}: {} made {calls} Auto Scaling calls in {took:?} with {troubles} troubles", self.id)
+            format!("{at}: {} made {calls} Auto Scaling calls in {took:?}, with {troubles} faults", self.id)
         })
     }
 }

@@ -1,5 +1,5 @@
-//! What must hold of each instance and of the run, whatever goes wrong. It sees what a machine hears and decides, and
-//! what happens in the world, and looks into neither.
+//! What must hold for each instance and for the whole run, whatever goes wrong. The judge sees what machines hear and
+//! decide and what happens in the world. It looks into neither.
 
 mod calls;
 mod each;
@@ -19,7 +19,7 @@ use super::figures::Figures;
 use super::plan::{GRACE, HOOK};
 use each::Each;
 
-/// A hook's global timeout is so many heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
+/// A hook's global timeout, in heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
 const GLOBAL_TIMEOUTS: u32 = 100;
 
 /// The shortest heartbeat timeout.
@@ -28,9 +28,9 @@ const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Judge {
     faults_end: Time,
-    /// Of each agent: whether it blocks its drain request.
+    /// Whether each agent blocks its drain request.
     blocks: Vec<bool>,
-    /// Whether calls that fail are held against their bounds.
+    /// Whether the calls that follow failures are counted.
     counts_calls: bool,
     each: Vec<Each>,
     violations: Vec<String>,
@@ -54,7 +54,7 @@ impl Judge {
         self.each.push(Each::new(id, &self.blocks));
     }
 
-    /// The daemon starts, with what it finds on its disk.
+    /// The daemon starts, with this journal on its disk.
     pub fn started(&mut self, host: usize, now: Time, disk: Option<&Journal>) {
         let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.completion.intention());
         self.each[host].outcome = intention.map(|intention| intention.outcome);
@@ -65,7 +65,7 @@ impl Judge {
         self.goes_on(host, now);
     }
 
-    /// The instance has stood still, and goes on.
+    /// The instance was frozen and runs again.
     pub fn thawed(&mut self, host: usize, now: Time) {
         self.each[host].invariants.thawed(now);
         self.goes_on(host, now);
@@ -93,50 +93,50 @@ impl Judge {
         self.many_drains(host);
     }
 
-    /// It may be drained for more than one reason.
+    /// The instance may be drained for more than one reason.
     pub fn many_drains(&mut self, host: usize) {
         let Each { invariants, id, .. } = &mut self.each[host];
         invariants.many_drains(id);
     }
 
-    /// A call has come to nothing, or will have by then.
+    /// A call fails, now or at `at`.
     pub fn lost(&mut self, host: usize, at: Time) {
         self.each[host].invariants.lost(at);
         self.each[host].troubles += 1;
     }
 
-    /// A call has come to nothing that one more try makes up for; or there is something else that may cost calls.
+    /// Something happens that may cost a call, such as a failure that one retry makes up for.
     pub fn costs(&mut self, host: usize) {
         self.each[host].troubles += 1;
     }
 
-    /// What had set a deadline is so no more, or will be later.
+    /// A deadline may move later, because its cause is gone or has moved.
     pub fn may_extend(&mut self, host: usize) {
         self.many_drains(host);
         self.each[host].troubles += 1;
     }
 
-    /// At the end of the run, a message about maintenance may still be believed.
+    /// The daemon may still believe a message about maintenance when the run ends.
     pub fn believes_message(&mut self, host: usize) {
         self.each[host].forgetful = true;
     }
 
-    /// An agent beside the world's has work until then.
+    /// An agent other than the world's has work until then.
     pub fn busy(&mut self, host: usize, until: Time) {
         let each = &mut self.each[host];
         each.busy_until = each.busy_until.max(until);
     }
 
-    /// A call of one instance's daemon has had an effect on an instance.
+    /// A daemon's call has changed something about an instance.
     pub fn touches(&mut self, by: usize, about: usize, at: Time, happening: &Happening) {
         let is_call = matches!(happening, Happening::Heartbeat { .. } | Happening::Completed { .. });
         if is_call && by != about {
             let (by, about) = (&self.each[by].id, &self.each[about].id);
-            self.violations.push(format!("{at}: {by} has touched the action of {about}: {happening:?}"));
+            self.violations.push(format!("{at}: {by} touched the action of {about}: {happening:?}"));
         }
     }
 
-    /// IMDS says nothing: a daemon that is not draining for a termination knows of none.
+    /// IMDS does not answer. A daemon that is not yet draining for the termination cannot know of it.
     pub fn deaf(&mut self, host: usize, now: Time, is_draining: bool) {
         let each = &mut self.each[host];
         if !(is_draining && each.informed) {
@@ -144,18 +144,18 @@ impl Judge {
         }
     }
 
-    /// The clock is off by so many milliseconds from now on.
+    /// The clock is ahead by this many milliseconds from now on, or behind if negative.
     pub fn clock_jumped(&mut self, host: usize, ahead_ms: i64) {
         let off = Duration::from_millis(ahead_ms.unsigned_abs());
         let each = &mut self.each[host];
-        // By a clock that was set, it may be off by as much since when the action waits.
+        // After a jump, the time at which the action began to wait may be off by as much.
         each.lost_track = true;
         (each.ahead, each.behind) = if ahead_ms > 0 { (off, Duration::ZERO) } else { (Duration::ZERO, off) };
         self.many_drains(host);
     }
 
-    /// The hook of an instance's group is another one from now on, or none: what its daemon has read of it for a termination
-    /// that is under way is not so any more.
+    /// The hook of the instance's group has changed or is gone. For a termination that is under way, the daemon's copy is
+    /// out of date.
     pub fn hook_changed(&mut self, host: usize, is_gone: bool) {
         let each = &mut self.each[host];
         if each.leaving.is_some() {
@@ -165,7 +165,7 @@ impl Judge {
         }
     }
 
-    /// What a machine is told.
+    /// Takes in an event before a machine handles it.
     pub fn hears(&mut self, host: usize, now: Time, event: &Event) {
         let each = &mut self.each[host];
         each.hears(now, event);
@@ -175,38 +175,38 @@ impl Judge {
         }
     }
 
-    /// A machine and the reference disagree.
+    /// Adds a complaint of the reference or another check.
     pub fn complains(&mut self, host: usize, now: Time, what: &str) {
         self.violations.push(format!("{now}: {}: {what}", self.each[host].id));
     }
 
-    /// What a machine reports.
+    /// Takes in a machine's report.
     pub fn reports(&mut self, host: usize, now: Time, report: &Report) {
         let each = &mut self.each[host];
         match report {
-            // Until the hook is read, the shortest timeout is assumed.
+            // Until the hook is read, the daemon assumes the shortest timeout.
             Report::DrainStarted { .. } => {
                 each.calls_made.forget();
                 each.invariants.believes(TIMEOUT_LEAST);
-                // After an earlier drain, a heartbeat of its watch may be under way.
+                // A heartbeat of the watch after an earlier drain may be under way.
                 if each.over == Time::default() {
                     each.invariants.may_beat_early();
                 } else {
                     each.invariants.counts_anew();
                 }
             }
-            // An action that is found after a drain has ended is drained for anew.
+            // An action that is found after a drain has ended gets a drain of its own.
             Report::Notice { source: Source::AutoScaling, change: NoticeChange::Appeared, .. } => {
                 each.invariants.many_drains(&each.id);
             }
-            // There was no such action: what failed says nothing of the next.
+            // The expected action does not exist, so failures before do not count for the next one.
             Report::Notice { reason, change: NoticeChange::Withdrawn, .. } if reason.has_action() => {
                 each.calls_made.renews();
             }
-            // From here on three tries fit before it expires.
+            // From here on three tries fit before the action expires.
             Report::WaitBegan { since, .. } => {
                 each.calls_made.waits();
-                // What seems to have timed out by then sets no deadline.
+                // A Wait that seems to have timed out already sets no deadline.
                 let whole = each.open.map(|(_, timeout)| timeout * GLOBAL_TIMEOUTS);
                 each.lost_track |= whole.is_some_and(|whole| *since + whole <= now);
             }
@@ -217,7 +217,7 @@ impl Judge {
             Report::HookChosen { hook } => {
                 each.calls_made.waits();
                 each.chosen = Some(hook.heartbeat_timeout);
-                // What is assumed of it may be less than what is read later.
+                // The assumed timeout may be shorter than the one that is read later.
                 if !hook.read {
                     each.invariants.many_drains(&each.id);
                 }
@@ -234,7 +234,7 @@ impl Judge {
                 match outcome {
                     Outcome::Drained => self.figures.drained += 1,
                     Outcome::Deadline => self.figures.deadline += 1,
-                    // The fleets have no operators.
+                    // Fleets have no operators.
                     Outcome::Finished => {}
                     Outcome::Failed => self.figures.failed += 1,
                     Outcome::Overtaken => self.figures.overtaken += 1,
@@ -245,7 +245,7 @@ impl Judge {
         }
     }
 
-    /// What a machine decides, with what is on its disk then.
+    /// Takes in a machine's effect. `disk` is the journal on its disk at that time.
     pub fn decides(&mut self, host: usize, now: Time, effect: &Effect, disk: Option<&Journal>) {
         let each = &mut self.each[host];
         let waits = each.open.map(|(_, timeout)| timeout);
@@ -259,13 +259,16 @@ impl Judge {
                 if drain.is_some_and(|drain| {
                     drain.phase.ended().is_none() && drain.action.completion.intention().is_some()
                 }) {
-                    self.violations
-                        .push(format!("{now}: {} sends a heartbeat, and means to complete", each.id));
+                    self.violations.push(format!(
+                        "{now}: {} sent a heartbeat after its intention to complete was in the journal",
+                        each.id
+                    ));
                 }
             }
             Effect::Complete { .. } => {
                 if each.outcome == Some(Outcome::Drained) && each.said.any_busy() {
-                    let what = format!("{now}: {} completes as drained, and its agent is not", each.id);
+                    let what =
+                        format!("{now}: {} completed as drained, but an agent had not drained", each.id);
                     self.violations.push(what);
                 }
             }
@@ -289,7 +292,7 @@ impl Judge {
         }
     }
 
-    /// What happens to an instance, or by it.
+    /// Takes in what happened to an instance, or by its call.
     pub fn observe(&mut self, host: usize, at: Time, happening: &Happening) {
         if is_anothers(happening) {
             return;
@@ -300,7 +303,7 @@ impl Judge {
             return;
         }
         let expires = matches!(happening, Happening::ActionExpired { .. });
-        // Without its journal, a daemon does not know since when the action waits.
+        // Without its journal, a daemon does not know when Wait began.
         let ends = matches!(happening, Happening::ActionExpired { global: true, .. });
         if (ends && (each.forgetful || each.lost_track))
             || expires && (each.knows_nothing() || each.is_behind())
@@ -321,9 +324,9 @@ impl Judge {
                 (each.doubts, each.lost_track) = (false, false);
             }
             Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
-            // It may come back.
+            // The agent may come back.
             Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
-            // It is drained once more, and its action completed once more.
+            // It needs another drain and another completion.
             Happening::AgentStarted { .. } => {
                 each.idle = None;
                 each.troubles += 1;
@@ -352,8 +355,8 @@ impl Judge {
         }
     }
 
-    /// The end of a run: an instance that was taken away is gone, or where it was taken to. The agent of one in service
-    /// serves.
+    /// Checks the end of a run. Terminated instances must be gone or in the pool, and agents of instances in service must
+    /// serve.
     pub fn end(&mut self, world: &World, now: Time) {
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);
@@ -365,7 +368,8 @@ impl Judge {
             };
             if wrong {
                 let (state, agent) = (instance.state, instance.agent.state);
-                self.violations.push(format!("{now}: {} ends in {state:?}, its agent {agent:?}", each.id));
+                self.violations
+                    .push(format!("{now}: {} ended in {state:?} with its agent {agent:?}", each.id));
             }
         }
         self.violations.sort();
@@ -376,7 +380,7 @@ impl Judge {
     }
 }
 
-/// What another hook's action goes through is not our daemon's doing.
+/// Whether it is about the action of another hook, which our daemon does not handle.
 fn is_anothers(happening: &Happening) -> bool {
     match happening {
         Happening::WaitBegan { hook, .. }

@@ -1,17 +1,17 @@
-//! What agents have said, as far as a drain goes by it.
+//! What agents have said, as far as a drain depends on it.
 
 use machine::effect::EffectId;
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
-/// What the agents of an instance have said.
+/// What the agents of one instance have said.
 #[derive(Debug, Default)]
 pub(super) struct Said(Vec<Agent>);
 
 #[derive(Debug, Default)]
 struct Agent {
-    /// It answers a drain request when it has drained.
+    /// It answers a drain request only once it has drained.
     blocks: bool,
-    /// What it was asked last: nothing else is listened to.
+    /// The last request. Answers to earlier ones are ignored.
     asked: Option<EffectId>,
     state: Option<AgentState>,
 }
@@ -21,7 +21,7 @@ impl Said {
         Said(blocks.iter().map(|blocks| Agent { blocks: *blocks, ..Agent::default() }).collect())
     }
 
-    /// The daemon starts.
+    /// Forgets everything when the daemon starts.
     pub fn forget(&mut self) {
         for agent in &mut self.0 {
             (agent.asked, agent.state) = (None, None);
@@ -49,14 +49,14 @@ impl Said {
         };
     }
 
-    /// As last reported, there is work in flight, or there may be.
+    /// Whether an agent has work in flight by its last report, or may have.
     pub fn any_busy(&self) -> bool {
         self.0.iter().any(|agent| matches!(agent.state, Some(AgentState::Serving | AgentState::Draining)))
     }
 }
 
-/// What follows from a drain request that was accepted. An agent that takes a new order has not drained until it says so
-/// again; one that blocks says so by its answer, unless that speaks of work in flight.
+/// The state of an agent that accepted a drain request. An agent that takes a new order has not drained until it says so
+/// again. A blocking agent says so by answering, unless its answer reports work in flight.
 pub(super) fn accepted(blocks: bool, status: Option<&AgentStatus>) -> AgentState {
     match status {
         Some(status) if blocks && status.in_flight == Some(0) => AgentState::Drained,

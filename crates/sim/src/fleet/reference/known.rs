@@ -1,4 +1,4 @@
-//! What the reference goes by: the journal, and what the agent has said.
+//! The facts that the reference goes by: the journal, and what agents have said.
 
 use machine::Time;
 use machine::action::{Group, Wait, WaitSource};
@@ -7,31 +7,31 @@ use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::settings::{AgentSettings, OnExit};
 
-/// What the journal says of the things that are done by it.
+/// What the journal says, as far as effects depend on it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Kept {
     pub told: bool,
-    /// Of each agent.
+    /// The deadline of each agent.
     pub deadlines: Vec<Option<Time>>,
     pub intention: Option<Intention>,
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
-    /// What sets deadlines, beside the agents' own time: the times that notices name,
+    /// The times in notices, which set deadlines in addition to the agents' own time.
     pub dues: Vec<(Reason, String, Due)>,
-    /// and the hook's timeouts, from when the action began.
+    /// The group, the hook with its timeouts, and Wait: these set deadlines, too.
     pub action: Option<(Option<Group>, Option<HookFacts>, Wait)>,
-    /// and, where heartbeats are denied, when the action expires. Whether they were is not in the journal.
+    /// Whether heartbeats are denied, so that the action's expiry sets a deadline. The journal does not record that.
     pub denied: bool,
 }
 
 impl Kept {
-    /// Of each agent, what its own time sets.
+    /// The deadline of each agent by its own drain timeout.
     pub fn own_deadlines(journal: &Journal) -> Vec<Option<Time>> {
         journal.agents.iter().map(|agent| agent.stage.deadline()).collect()
     }
 
-    /// Since then the action waits, at the earliest, or a heartbeat has kept it alive.
+    /// The earliest time at which the action may have begun to wait, or its last heartbeat if that is later.
     pub fn alive_since(&self) -> Option<Time> {
         match self.action.as_ref()?.2 {
             Wait::Waiting { since, last_beat, .. } => Some(last_beat.map_or(since, |beat| beat.max(since))),
@@ -39,7 +39,7 @@ impl Kept {
         }
     }
 
-    /// The action waits since then, as a message says that was sent then.
+    /// If a message says since when the action waits: that time, and when the message was sent.
     pub fn waits_by_message(&self) -> Option<(Time, Time)> {
         match self.action.as_ref()?.2 {
             Wait::Waiting { since, by: WaitSource::Message { sent }, .. } => Some((since, sent?)),
@@ -68,19 +68,19 @@ impl Kept {
     }
 }
 
-/// What an agent has said in this life.
+/// What an agent has said in this life of the daemon.
 #[derive(Debug, Default)]
 pub(super) struct Agent {
     /// The deadline that it was last told.
     pub ordered: Option<Time>,
-    /// Since when the journal has an earlier one.
+    /// Since when the journal has had an earlier deadline.
     pub outdated: Option<Time>,
     pub state: Option<AgentState>,
     /// Since when it has refused every request.
     pub refusing: Option<Time>,
-    /// It has said that it cannot drain.
+    /// It said that it cannot drain.
     pub cannot: bool,
-    /// It has given its status.
+    /// It has reported its status.
     pub heard: bool,
 }
 
@@ -101,7 +101,7 @@ impl Agent {
                 self.state = Some(status.state);
             }
             AgentAnswer::Unreachable { gone, .. } => {
-                // One that exits when it has drained has drained, once it was told.
+                // With `on_exit = "drained"`, an agent that exits after the drain request has drained.
                 let exits = settings.on_exit == OnExit::Drained;
                 if *gone && exits && self.state != Some(AgentState::Serving) {
                     self.state = Some(AgentState::Drained);
@@ -123,23 +123,23 @@ impl Agent {
     }
 }
 
-/// Whether our completion has taken effect.
+/// Whether our completion took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Completed {
     No,
-    /// The answer was lost, or the journal had an intention at the start.
+    /// No answer came, or the daemon started with an intention in its journal.
     Perhaps,
     Yes,
 }
 
 impl Completed {
-    /// What was known before counts.
+    /// Keeps what was known before.
     pub fn or(self, other: Completed) -> Completed {
         if self == Completed::No { other } else { self }
     }
 }
 
-/// How far a drain is.
+/// How far a drain has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     None,
@@ -147,7 +147,7 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// A call under way.
+/// A call that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Agent(usize),

@@ -1,9 +1,9 @@
-//! The reference: a second, naive statement of what a daemon may and must do, by what it has heard. The machine is
-//! compared with it at every step; neither looks into the other.
+//! The reference: a second, naive statement of what a daemon may and must do, given what it has heard. Every step of the
+//! machine is compared with it. Neither looks into the other.
 //!
-//! It remembers one life of the daemon. What an earlier life did is in the journal that the life begins with.
+//! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
-//! Here is what it remembers of what the daemon was told; `rules` says what follows; `known` is the vocabulary.
+//! This file records what the daemon was told. `rules` says what follows from that. `known` has the types for both.
 
 mod known;
 mod rules;
@@ -26,65 +26,65 @@ use known::{Agent, Call, Completed, Kept, Phase};
 /// Clocks are corrected by less than this all the time.
 const CLOCK_DRIFT_MS: u64 = 1_000;
 
-/// So long after its time maintenance is over.
+/// How long after its scheduled time maintenance is over.
 const EXPIRY: Duration = Duration::from_secs(3600);
 
 /// What one life of one daemon may and must do.
 #[derive(Debug)]
 pub(super) struct Reference {
     settings: Arc<Settings>,
-    /// What the journal holds that the disk has taken, or refused for good: what is done may go by it.
+    /// The journal that the disk has taken, or refused for good. Effects may go by it.
     kept: Kept,
-    /// Writes that are under way.
+    /// Journal writes that are under way.
     writes: Vec<(EffectId, Kept)>,
-    /// A drain is under way, or has ended and its notice is still there.
+    /// How far the drain has come. It stays `Ended` while its notice is still there.
     drain: Phase,
-    /// Calls under way.
+    /// Calls that are under way.
     calls: Vec<(EffectId, Call)>,
     agents: Vec<Agent>,
-    /// When IMDS last said where the instance goes, and what.
+    /// What IMDS last said about the target state, and when.
     heard: Option<(Time, TargetState)>,
-    /// When EC2 takes the instance back.
+    /// When EC2 interrupts the instance.
     spot: Option<Time>,
-    /// What the newest message about each maintenance event has said: when it was sent, and when EC2 acts; `None`: that it is
+    /// For each maintenance event, when its newest message was sent, and when EC2 acts by that message. `None` if it is
     /// over.
     maintenance: BTreeMap<String, (Time, Option<Due>)>,
-    /// The disk has refused the last write.
+    /// The disk refused the last write.
     refused: bool,
-    /// The heartbeat timeout, once the hook has been read; and the hook's name.
+    /// The hook's name and heartbeat timeout, once read.
     hook: Option<(String, Duration)>,
-    /// The groups that it may be in: those that something has named since it was last detached.
+    /// The groups that the instance may be in: those that were named since it was last detached.
     groups: BTreeSet<String>,
-    /// The clock has been set since the journal was written.
+    /// The clock was set after the journal was written.
     clock_set: bool,
-    /// The last question about hooks: an answer to one before may be about another group.
+    /// The last DescribeLifecycleHooks. An answer to an earlier one may be about another group.
     hooks_asked: Option<EffectId>,
-    /// The role lacks the permission to complete.
+    /// The role may not complete actions.
     denied: bool,
-    /// It lacks the permission to send heartbeats.
+    /// The role may not send heartbeats.
     beats_denied: bool,
-    /// When the drain began.
+    /// When the drain started.
     began: Time,
-    /// When its last heartbeat was sent that succeeded.
+    /// When the last successful heartbeat was sent.
     beat: Option<Time>,
-    /// Receipts of our messages, those of earlier lives included, and of which action each tells.
+    /// Receipts of our messages, those of earlier lives included, with the token of the action that each is about.
     receipts: BTreeMap<String, Option<String>>,
-    /// When the newest of our messages was sent, of those that were not sent in our future.
+    /// When our newest message was sent. Messages from the future do not count.
     newest: Option<Time>,
-    /// Receipts of our messages that came when our action was over.
+    /// Receipts of our messages that arrived after our action was over.
     spent: BTreeSet<String>,
-    /// Receipts of our messages that came before the drain ended, of which the journal does not say that yet.
+    /// Receipts of our messages that arrived before the drain ended, while the journal does not yet record the end.
     ending: Vec<String>,
-    /// When that drain began.
+    /// When that drain started.
     ending_began: Time,
-    /// Receipts of messages that are not ours, and have only just come.
+    /// Receipts of other instances' messages that have just arrived.
     others: Vec<String>,
-    /// How the drain has ended, as the last life wrote down: that stands until the agent has been heard.
+    /// The outcome that the previous life wrote down. It stands until an agent is heard.
     standing: Option<Outcome>,
-    /// The life began when an action of the instance was over, and Auto Scaling has not been asked since whether another
-    /// one runs.
+    /// This life started after an action of the instance was over, and has not yet asked Auto Scaling whether another one
+    /// is open.
     unseen: bool,
-    /// A completion may have taken effect.
+    /// Whether our completion took effect.
     completed: Completed,
     complaints: Vec<String>,
 }
@@ -123,18 +123,18 @@ impl Reference {
         }
     }
 
-    /// What the machine is about to be told.
+    /// Takes in an event before the machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => {
                 self.heard = Some((now, state.clone()));
-                // A drain that was under way before goes on with the names that it has.
+                // A drain that is already under way keeps the names that it has.
                 if *state == TargetState::Detached && self.drain != Phase::UnderWay {
                     self.groups.clear();
                 }
             }
-            // Where the clock is wrong, the time may have passed when it is told: then it is not known when.
+            // With a wrong clock, the time may have passed when the machine hears of it. It is then unknown.
             Event::Imds(ImdsReading::Spot(spot)) => {
                 let at = spot.map(|spot| spot.at);
                 self.spot = at.filter(|at| *at > now || self.spot == Some(*at));
@@ -190,9 +190,9 @@ impl Reference {
         }
     }
 
-    /// When a drain has ended, what its messages told of is over, and may be deleted in the next drain, too.
+    /// Once a drain has ended, its messages may be deleted, even during the next drain.
     fn keeps(&mut self, kept: Kept) {
-        // A journal of a later drain says it too.
+        // The journal of a later drain records that end, too.
         if kept.ended || kept.started.is_none_or(|started| started > self.ending_began) {
             self.spent.extend(self.ending.drain(..));
         }
@@ -203,12 +203,12 @@ impl Reference {
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
-        // The daemon drops what has expired by its clock, even if that clock is wrong.
+        // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
         self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
-        // A deadline is taken as it is, but none is later than a whole drain from now.
+        // A deadline is used as written, but is never later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
             *deadline = deadline.map(|deadline| deadline.min(now + agent.drain_timeout));
         }
@@ -237,8 +237,8 @@ impl Reference {
         self.hook = hook.map(|hook| (hook.name.clone(), hook.heartbeat_timeout));
     }
 
-    /// Within one boot, a boot time that reads otherwise now says that the clock has been set: what the daemon had reckoned
-    /// by it moves along, and what is bound to AWS's times does not.
+    /// If the boot time has changed within one boot, the clock was set. Times that the daemon took from its own clock move
+    /// along. Times that came from AWS do not.
     fn corrects(&mut self, journal: &Journal) {
         let same_boot = journal.boot_id.is_some() && journal.boot_id == self.settings.boot_id;
         let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at).filter(|_| same_boot)
@@ -255,7 +255,7 @@ impl Reference {
         }
     }
 
-    /// Messages overtake each other: the one that was sent last counts.
+    /// Messages overtake each other. The one that was sent last counts.
     fn hears_of_maintenance(&mut self, news: &InstanceNews, sent: Time) {
         let InstanceNews::Maintenance { event_id, not_before, closed, .. } = news else { return };
         let said = (!closed).then(|| not_before.map_or(Due::Unknown, Due::At));
@@ -276,7 +276,7 @@ impl Reference {
                 self.groups.insert(body.group.clone());
                 self.newest = self.newest.max(body.sent.filter(|sent| *sent <= now));
             }
-            // What is done about it is the machine's: it names this instance.
+            // It names this instance alone, so the machine handles it.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {
                 let sent = message.told_at(news.sent).unwrap_or(now);
                 self.hears_of_maintenance(&news.news, sent);
@@ -290,17 +290,17 @@ impl Reference {
     }
 }
 
-/// When EC2 acts, by a row of maintenance; `None`: it is over.
+/// When EC2 acts, by a maintenance notice. `None` if that is over.
 fn due(row: &Notice) -> Option<Due> {
     (row.state != NoticeState::Closed).then_some(row.due)
 }
 
-/// What of that is still to come.
+/// Drops a time that is past.
 fn to_come(due: Option<Due>, now: Time) -> Option<Due> {
     due.filter(|due| !matches!(due, Due::At(at) if *at + EXPIRY < now))
 }
 
-/// What is under way by that name, which it is no longer. Little ever is at a time.
+/// Removes the entry with that id. The list is short.
 fn take<T>(under_way: &mut Vec<(EffectId, T)>, id: EffectId) -> Option<T> {
     let place = under_way.iter().position(|(other, _)| *other == id)?;
     Some(under_way.remove(place).1)
