@@ -1,9 +1,11 @@
-//! Fleets in virtual time, from the pure crates alone: `fleets FIRST COUNT INSTANCES [OPTION]...`. tests/mutations/run
-//! builds this with one deliberate defect after the other. For people there is `drainhook simulate --instances`.
+//! Runs fleets in virtual time with the pure crates alone: `fleets FIRST COUNT INSTANCES [OPTION]...`. tests/mutations/run
+//! builds it with one deliberate defect at a time. People use `drainhook simulate --instances`.
 //!
-//! - `--with FAULT`: a kind of fault that the rough profile leaves out; `--without FAULT`: one that it has.
-//! - `--pending`: names the kinds of fault that the machine does not withstand yet, and runs nothing.
-//! - `--all`: goes on after a violation, and counts; `--shrink`: makes the first one smaller; `--trace`: tells all.
+//! - `--with FAULT` adds a kind of fault that the rough profile leaves out. `--without FAULT` removes one.
+//! - `--pending` prints the kinds of fault that the machine does not withstand yet, and runs nothing.
+//! - `--calm` turns all faults off. `--seconds N` sets how long faults last.
+//! - `--all` goes on after a violation and counts the seeds. `--shrink` makes the first failed run smaller. `--trace`
+//!   prints everything that happens.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -88,7 +90,7 @@ fn main() -> ExitCode {
         }
     }
     if failed > 0 {
-        println!("{failed} of {count} seeds violate something: {total:?}");
+        println!("{failed} of {count} seeds violate the invariants: {total:?}");
         return ExitCode::FAILURE;
     }
     println!("{count} seeds: no violations");

@@ -1,4 +1,4 @@
-//! What goes wrong in a fleet's run, and how often. Pure.
+//! The faults that a fleet's run injects, and how often. Pure.
 
 use std::time::Duration;
 
@@ -6,97 +6,97 @@ use machine::Time;
 
 use super::world::{Delivery, Throttle};
 
-/// A kind of fault. Its name is what `--without` takes.
+/// A kind of fault. `--without` takes its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A call never leaves the instance.
     CallUnsent,
-    /// A call's answer is lost; it may have taken effect.
+    /// The answer to a call is lost. The call may have taken effect.
     CallUnanswered,
-    /// One bucket for the account lets only so many Auto Scaling calls through.
+    /// All Auto Scaling calls of the account share one token bucket.
     Throttling,
     /// An event never reaches the queue.
     EventLost,
-    /// Events arrive twice, late and out of order.
+    /// Events arrive twice, late or out of order.
     EventDisorder,
-    /// A message that was deleted is received once more: a server that had a copy of it was away (SQS developer guide,
+    /// A deleted message is received once more, because an SQS server that had a copy was unavailable (SQS developer guide,
     /// "At-least-once delivery").
     Redelivery,
-    /// A message in the queue that tells of no instance of the fleet.
+    /// The queue holds a message about no instance of the fleet.
     StrayMessage,
-    /// The metadata service is silent for a while, or denies what it has said.
+    /// The metadata service is silent for a while, or denies what it said before.
     ImdsSilent,
-    /// The metadata service says what was so some seconds ago.
+    /// The metadata service returns answers that are seconds old.
     ImdsStale,
-    /// An agent's process ends in the middle of its work, and is started again; now and then it is not.
+    /// An agent's process crashes in the middle of its work. Usually it is restarted.
     AgentCrash,
-    /// An agent answers nothing for a while.
+    /// An agent answers no request for a while.
     AgentHang,
-    /// Every agent of the run holds work that never ends.
+    /// Every agent of the run holds work that never finishes.
     AgentStuck,
-    /// An agent says once that it is draining what it has long finished.
+    /// An agent that has drained says once that it is draining.
     AgentLie,
-    /// The daemon is killed right before or right after something that it does.
+    /// The daemon is killed right before or right after an effect.
     DaemonCrash,
-    /// The journal is gone, cut off or another instance's when the daemon comes back: neither of the last two is used
-    /// (`src/daemon/journal`), so to the machine it is all one.
+    /// When the daemon restarts, its journal is missing, truncated or another instance's. `src/daemon/journal` uses neither
+    /// of the last two, so the machine sees no journal in all three cases.
     JournalLost,
-    /// A write of the journal fails.
+    /// A journal write fails.
     JournalRefused,
-    /// A write of the journal takes some seconds.
+    /// A journal write takes some seconds.
     JournalSlow,
-    /// The clock is some minutes off when the daemon comes back.
+    /// The clock is some minutes off when the daemon restarts.
     ClockJump,
-    /// The instance boots again: the agent's work is lost.
+    /// The instance reboots, and the agent's work is lost.
     Reboot,
-    /// The instance stands still for some minutes.
+    /// The instance is frozen for some minutes.
     Hibernation,
-    /// EC2 takes the instance back, with two minutes' notice and without hooks.
+    /// EC2 interrupts a spot instance with two minutes' notice, and no hook runs.
     SpotInterruption,
-    /// The hook has another timeout from now on.
+    /// The hook's timeout changes.
     HookEdited,
-    /// The hook is deleted, and made again some minutes later.
+    /// The hook is deleted, and created again some minutes later.
     HookDeleted,
-    /// The group has another hook, whose actions another program completes, or which expire.
+    /// The group has another hook. Another program completes its actions, or they expire.
     SeveralHooks,
-    /// The group puts its instances into a warm pool, and takes them out again.
+    /// The group moves instances into a warm pool and out of it.
     WarmPool,
-    /// The group keeps an instance whose action was abandoned, until an operator releases it.
+    /// The group retains an instance whose action was abandoned, until an operator releases it.
     Retention,
-    /// Every agent of the run accepts a drain request without a document, and holds or ignores status requests.
+    /// Every agent of the run accepts a drain request without a document. It holds or ignores status requests.
     AgentMute,
-    /// Every agent of the run blocks its drain request, and now and then answers it early, with work in flight.
+    /// Every agent of the run blocks its drain request. Some answer early, with work in flight.
     AgentBlocks,
-    /// A status document has optional fields that do not mean anything.
+    /// A status document has optional fields with meaningless values.
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
     SeveralAgents,
-    /// Draining starts when Wait has begun, with or without a load balancer.
+    /// Draining starts when Wait begins, with or without a load balancer.
     DrainAtWait,
-    /// The disk of an instance refuses every write from now on.
+    /// From now on an instance's disk refuses every write.
     DiskRefuses,
-    /// The hook's global timeout ends before the agents' own time.
+    /// The hook's global timeout ends before the agents' own deadlines.
     GlobalTimeout,
-    /// An instance is detached from its group and attached to another one.
+    /// An instance is detached from its group and attached to another.
     GroupChange,
     /// The clock is minutes or an hour off when the daemon starts, and is corrected within minutes.
     ClockCorrected,
-    /// The credentials that a daemon uses are replaced: AWS refuses those that it has.
+    /// The daemon's credentials are replaced, and AWS refuses the old ones.
     CredentialsRotated,
-    /// A heartbeat takes effect, and its answer is not believed, for a whole drain.
+    /// Heartbeats take effect, but for a whole drain the daemon does not recognize their answers.
     HeartbeatDoubted,
-    /// Every call of a kind fails at once, for a whole drain.
+    /// Heartbeats fail at once for a whole drain, or all calls do.
     CallsFail,
-    /// Stale, forged and contradicting messages about an instance of the fleet.
+    /// The queue holds stale, forged or contradictory messages about an instance of the fleet.
     FalseMessage,
-    /// EC2 schedules maintenance, and now and then moves or cancels it.
+    /// EC2 schedules maintenance. Some of it is moved or canceled.
     Maintenance,
-    /// EC2 takes a capacity reservation back: only a message tells of it, and no hook runs.
+    /// EC2 reclaims a capacity reservation. Only a message says so, and no hook runs.
     CapacityReservation,
 }
 
 impl Fault {
-    /// Every kind, in their order, with its rate in the rough profile: for each chance, each instance and hour, or each run.
+    /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
     pub const ROUGH: [(Fault, f64); 41] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
@@ -141,11 +141,11 @@ impl Fault {
         (Fault::CapacityReservation, 0.03),
     ];
 
-    /// Kinds that the machine does not withstand yet. The rough profile leaves them out, and tests/mutations/run fails
-    /// when one of them violates nothing any more.
+    /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
+    /// of them no longer violates anything.
     pub const PENDING: &[Fault] = &[Fault::GlobalTimeout, Fault::CallsFail];
 
-    /// Its name.
+    /// The name of the kind.
     pub fn name(self) -> &'static str {
         match self {
             Fault::CallUnsent => "call-unsent",
@@ -192,7 +192,7 @@ impl Fault {
         }
     }
 
-    /// Finds one by its name.
+    /// Finds a kind by its name.
     pub fn find(name: &str) -> Option<Fault> {
         Fault::ROUGH.iter().map(|(fault, _)| *fault).find(|fault| fault.name() == name)
     }
@@ -201,25 +201,25 @@ impl Fault {
 /// The faults of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Faults {
-    /// Of each kind, in their order; 0 where it is off.
+    /// The rate of each kind, in order; 0 if it is off.
     rates: [f64; Fault::ROUGH.len()],
-    /// No fault begins from this time on.
+    /// No fault starts after this time.
     pub until: Option<Time>,
 }
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// No faults at all.
     pub fn none() -> Self {
         Faults { rates: [0.0; Fault::ROUGH.len()], until: None }
     }
 
-    /// Everything goes wrong now and then.
+    /// The rough profile: every kind that the machine withstands.
     pub fn rough() -> Self {
         let all = Faults { rates: Fault::ROUGH.map(|(_, rate)| rate), until: None };
         Fault::PENDING.iter().fold(all, |faults, fault| faults.without(*fault))
     }
 
-    /// The same, and one kind at its rate in the rough profile.
+    /// Adds one kind, at its rate in the rough profile.
     pub fn with(mut self, fault: Fault) -> Self {
         self.rates[fault as usize] = Fault::ROUGH[fault as usize].1;
         self
@@ -230,30 +230,30 @@ impl Faults {
         Fault::ROUGH.iter().map(|(fault, _)| *fault).filter(|fault| self.is_on(*fault))
     }
 
-    /// The same, but for one kind.
+    /// Turns one kind off.
     pub fn without(mut self, fault: Fault) -> Self {
         self.rates[fault as usize] = 0.0;
         self
     }
 
-    /// Whether a kind happens at all.
+    /// Whether a kind is on.
     pub fn is_on(&self, fault: Fault) -> bool {
         self.rates[fault as usize] > 0.0
     }
 
-    /// The rate of a kind; 0 where it is off, or over.
+    /// The rate of a kind; 0 if it is off or its time is over.
     pub fn rate(&self, fault: Fault, now: Time) -> f64 {
         let over = self.until.is_some_and(|until| now >= until);
         if over { 0.0 } else { self.rates[fault as usize] }
     }
 
-    /// Whether one chance of a kind is taken.
+    /// Draws whether the fault strikes at one opportunity.
     pub fn strikes(&self, rng: &mut fastrand::Rng, fault: Fault, now: Time) -> bool {
         let rate = self.rate(fault, now);
         rate > 0.0 && rng.f64() < rate
     }
 
-    /// How events travel.
+    /// How events reach the queue.
     pub fn delivery(&self, now: Time) -> Delivery {
         let rate = |fault| self.rate(fault, now);
         let disorder = rate(Fault::EventDisorder);
@@ -268,7 +268,8 @@ impl Faults {
         }
     }
 
-    /// The account's bucket: too small for half of so many instances at once, and large enough for one after the other.
+    /// The account's token bucket. It is too small for half of the instances at once, and large enough for one after
+    /// another.
     pub fn throttle(&self, instances: u32) -> Option<Throttle> {
         let limits = Throttle { burst: instances / 4 + 1, per_second: f64::from(instances) / 20.0 + 0.5 };
         self.is_on(Fault::Throttling).then_some(limits)

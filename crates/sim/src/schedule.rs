@@ -1,7 +1,7 @@
-//! What is due, in order of time, and at one time in the order in which it was planned.
+//! Planned steps in order of time. Steps that are due at the same time keep the order in which they were planned.
 //!
-//! Most of what a fleet plans is due within a moment; the rest is far off, and there is much of it. Only what is due in
-//! the next second or so is kept in order: that is little, and stays in the processor's cache.
+//! A fleet has many plans for the far future and few for the next second. Only the near ones are kept in order, so that
+//! they fit into the processor's cache.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use machine::Time;
 
 const SLOT_MS: u64 = 1024;
 
-/// Names something that is planned: when it is due, and a number that only it has.
+/// Identifies a planned step: when it is due, and a unique number.
 pub type Due = (Time, u64);
 
-/// A plan.
+/// The planned steps.
 #[derive(Debug)]
 pub struct Schedule<T> {
     near: BTreeMap<Due, T>,
-    /// By slot, in no order: all slots from `far_from` on.
+    /// All slots from `far_from` on, unsorted.
     far: BTreeMap<u64, Vec<(Due, T)>>,
     far_from: u64,
     planned: u64,
@@ -29,7 +29,7 @@ impl<T> Default for Schedule<T> {
 }
 
 impl<T> Schedule<T> {
-    /// Plans something.
+    /// Plans a step.
     pub fn plan(&mut self, at: Time, what: T) -> Due {
         self.planned += 1;
         let due = (at, self.planned);
@@ -42,7 +42,7 @@ impl<T> Schedule<T> {
         due
     }
 
-    /// Takes back what was planned, if it is still to come.
+    /// Cancels a planned step. Does nothing if the step was already taken.
     pub fn take_back(&mut self, due: &Due) {
         if let Some(planned) = self.far.get_mut(&slot(due.0)) {
             planned.retain(|(other, _)| other != due);
@@ -52,12 +52,12 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// When the first of all is due.
+    /// When the first step is due.
     pub fn next_at(&self) -> Option<Time> {
         self.near.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes out the first of all, if it is due by then.
+    /// Takes the first step if it is due by that time.
     pub fn pop_due(&mut self, by: Time) -> Option<(Time, T)> {
         let first = self.near.first_entry().filter(|first| first.key().0 <= by)?;
         let ((at, _), what) = first.remove_entry();
@@ -65,7 +65,7 @@ impl<T> Schedule<T> {
         Some((at, what))
     }
 
-    /// Puts the next slot in order, where the one before is empty.
+    /// Sorts the next slot once the current one is empty.
     fn draw_near(&mut self) {
         while self.near.is_empty()
             && let Some((slot, planned)) = self.far.pop_first()

@@ -13,50 +13,50 @@ use machine::{Event, Time};
 use super::plan::GRACE;
 use super::{Fleet, Step, network};
 
-/// As `src/daemon/perform.rs` limits requests.
+/// The time limit of requests, as in `src/daemon/perform.rs`.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long an agent holds a status request: `Prefer: wait=20`.
+/// How long an agent holds a status request, given `Prefer: wait=20`.
 const STATUS_HELD: Duration = Duration::from_secs(20);
 
-/// One that takes it less seriously: just as long as it is listened to.
+/// A mute agent holds it until just before the daemon's limit.
 const STATUS_HELD_LONG: Duration = Duration::from_secs(29);
 
-/// The part of blocking agents' answers that come early, with work in flight.
+/// The share of blocking agents' answers that come early, with work in flight.
 const EARLY: f64 = 0.3;
 
-/// The part of agents that are started again when they have crashed.
+/// The share of crashed agents that are restarted.
 const COMES_BACK: f64 = 0.9;
 
-/// How the agents of a run speak.
+/// How the agents of a run answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Manner {
     pub request: Request,
-    /// Their documents have optional fields of no use.
+    /// Their documents have meaningless optional fields.
     pub odd: bool,
 }
 
 /// How they answer requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Request {
-    /// With documents, and they hold a status request until there is news.
+    /// With documents. They hold a status request until something changes.
     #[default]
     Documents,
-    /// A drain request without a document; a status request is held for long, or not at all.
+    /// They accept a drain request without a document. They hold a status request for long, or not at all.
     Mute { holds: bool },
-    /// A drain request when they have drained, and now and then early.
+    /// They answer a drain request once they have drained. Some answer early.
     Blocks,
 }
 
-/// Another agent of an instance, beside the one that the world has. Its whole life is a matter of arithmetic.
+/// An instance's agent other than the world's. Its state follows from the time alone.
 #[derive(Debug)]
 pub(super) struct Other {
-    /// From a drain request to its end.
+    /// How long its drain takes.
     work: Duration,
-    /// When it will have drained, or has; `None` while it serves.
+    /// When it will have drained, or when it did. `None` while it serves.
     drained: Option<Time>,
-    /// Its process is not there before this.
+    /// When its process is back.
     down_until: Option<Time>,
 }
 
@@ -114,7 +114,7 @@ impl Fleet {
         request: &AgentRequest,
     ) -> Option<(Duration, Event)> {
         let answered = |answer| Event::AgentAnswered { id, answer };
-        // What is asked anew is not listened to any more.
+        // The daemon ignores the answer to an earlier request.
         self.hosts[host].held.retain(|held| held.agent != agent);
         if self.now < self.hosts[host].agent_hangs_until {
             let limit = if *request == AgentRequest::Status { STATUS_LIMIT } else { AGENT_LIMIT };
@@ -159,7 +159,7 @@ impl Fleet {
         Some((self.delay(1, 5), answered(answer)))
     }
 
-    /// The answer as a document has it, where the agents' documents are odd.
+    /// The answer as its document would be read, if the agents' documents are odd.
     fn as_written(&mut self, answer: AgentAnswer) -> AgentAnswer {
         if !self.manner.odd {
             return answer;
@@ -199,7 +199,7 @@ impl Fleet {
         let life = self.hosts[host].life;
         let blocks = matches!(request, AgentRequest::Drain(_));
         let longest = match (request, self.manner.request) {
-            // As the daemon limits it.
+            // The daemon's own limit.
             (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
             (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
             (_, Request::Documents | Request::Blocks) => self.now + STATUS_HELD,
@@ -210,14 +210,14 @@ impl Fleet {
         self.at(at, Step::HeldOver { host, life, id });
     }
 
-    /// Gives up a request to an agent: the agent may have got it, and its answer is dropped.
+    /// Cancels a request to an agent. The agent may have received it. Its answer is dropped.
     pub(super) fn cancel(&mut self, host: usize, id: EffectId) {
         let host = &mut self.hosts[host];
         host.canceled.push(id);
         host.held.retain(|held| held.id != id);
     }
 
-    /// The agent has held a request for as long as it may.
+    /// The agent has held a request for the longest time.
     pub(super) fn held_over(&mut self, host: usize, life: u32, id: EffectId) {
         let found = self.hosts[host].held.iter().position(|held| held.life == life && held.id == id);
         if let Some(place) = found {
@@ -226,7 +226,7 @@ impl Fleet {
         }
     }
 
-    /// The agent answers the request that it holds, since it has drained. Where its process has ended, the connection
+    /// The agent answers the request that it holds, because it has drained. If its process has ended, the connection
     /// breaks.
     pub(super) fn release_held(&mut self, host: usize) {
         let first = |held: &Held| held.agent == 0;
@@ -258,7 +258,7 @@ impl Fleet {
         self.answer(host, delay, Event::AgentAnswered { id: held.id, answer });
     }
 
-    /// One of the agents crashes: the world's, or one of the others.
+    /// One of the instance's agents crashes.
     pub(super) fn crash_agent(&mut self, host: usize) {
         let others = self.hosts[host].others.len();
         let place = if others == 0 { 0 } else { self.rng.usize(..=others) };
@@ -267,7 +267,7 @@ impl Fleet {
             return self.crash_other(host, place - 1, pause);
         }
         self.exit_agent(host);
-        // A mute one is away for long enough to be seen away, and back before that counts.
+        // A mute agent stays away long enough for the daemon to notice, and returns before the grace period ends.
         let mute = matches!(self.manner.request, Request::Mute { .. });
         let pause = if mute { self.delay(8_000, 25_000) } else { self.delay(1_000, 15_000) };
         if self.rng.f64() < COMES_BACK {
@@ -275,7 +275,7 @@ impl Fleet {
         }
     }
 
-    /// The instance boots: every agent has to be started again.
+    /// The instance boots. Every agent must be restarted.
     pub(super) fn crash_others(&mut self, host: usize, pause: Duration) {
         for place in 0..self.hosts[host].others.len() {
             self.crash_other(host, place, pause);
@@ -296,7 +296,7 @@ impl Fleet {
         }
     }
 
-    /// At the end, the other agents of an instance that serves, serve.
+    /// Checks that at the end either all agents of an instance serve or none does.
     pub(super) fn check_others(&mut self, host: usize) {
         let agent = self.world.agent(&self.hosts[host].id);
         let serves = agent.is_some_and(|agent| {
@@ -305,12 +305,12 @@ impl Fleet {
         let drains = self.hosts[host].others.iter().any(|other| other.drained.is_some());
         if serves && drains && !self.hosts[host].gone && self.hosts[host].may_complain() {
             let now = self.now;
-            self.judge.complains(host, now, "at the end one of its agents serves and another one does not");
+            self.judge.complains(host, now, "ended with one agent that serves and another that does not");
         }
     }
 }
 
-/// A document that says what the status says, with optional fields that mean nothing.
+/// A document with the state of `status` and meaningless optional fields.
 fn odd_document(status: &AgentStatus, draw: u8) -> String {
     let state = match status.state {
         AgentState::Serving => "serving",
@@ -330,7 +330,7 @@ fn odd_document(status: &AgentStatus, draw: u8) -> String {
     format!(r#"{{"state":"{state}",{odd}}}"#)
 }
 
-/// The settings of the agents beside the first.
+/// The settings of the agents after the first.
 pub(super) fn more_agents(first: &AgentSettings, rng: &mut fastrand::Rng) -> Vec<AgentSettings> {
     let count = rng.usize(1..=2);
     let more = |number| AgentSettings {

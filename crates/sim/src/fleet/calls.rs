@@ -1,4 +1,4 @@
-//! One call to AWS, and what goes wrong with it.
+//! One call to AWS, and the faults that affect it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use machine::event::{CallError, CallErrorKind};
 use super::Fleet;
 use super::perform::CALL_LIMIT;
 
-/// What kind of call it is, as far as faults tell them apart.
+/// The kinds of call that faults distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Heartbeat,
@@ -18,33 +18,34 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What is wrong with a host's calls for a whole drain.
+/// What is wrong with an instance's calls for a whole drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Trouble {
     #[default]
     None,
-    /// Heartbeats take effect, and the daemon takes each answer for none: a proxy strips what it goes by.
+    /// Heartbeats take effect, but the daemon does not recognize the answers, because a proxy strips the parts that it goes
+    /// by.
     Doubted,
     /// Calls fail at once: heartbeats alone, or all.
     Fails { with: CallErrorKind, all: bool },
 }
 
-/// The credentials that the daemon's clients have.
+/// The state of the credentials that the daemon's clients have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Credentials {
     #[default]
     Good,
-    /// AWS refuses them. The clients that are made after that have good ones.
+    /// AWS refuses them. The next clients get good ones.
     Replaced,
-    /// There are none that AWS takes before this.
+    /// AWS accepts none before this time.
     Missing { until: Time },
 }
 
-/// The part of rotations after which there are no good credentials for a while.
+/// The share of rotations after which no credentials are good for a while.
 const GAP: f64 = 0.3;
 
 impl Fleet {
-    /// One call to AWS, and how long its result takes.
+    /// Makes one call to AWS. Returns its result and how long that takes.
     pub(super) fn call<T>(
         &mut self,
         host: usize,
@@ -78,7 +79,7 @@ impl Fleet {
         (self.delay(20, 120), result)
     }
 
-    /// The call fails before it comes to AWS's model.
+    /// The error of a call that fails before it reaches AWS's model.
     fn refuse(&mut self, host: usize, kind: Kind) -> Option<CallErrorKind> {
         match self.hosts[host].trouble {
             Trouble::Fails { with, all } if all || kind == Kind::Heartbeat => {
@@ -91,7 +92,7 @@ impl Fleet {
             Credentials::Good => None,
             Credentials::Replaced => {
                 self.hosts[host].credentials = Credentials::Good;
-                // One more try does it: that excuses no expiry.
+                // One retry succeeds, so this excuses no expiry.
                 self.judge.costs(host);
                 Some(CallErrorKind::Credentials)
             }
@@ -106,7 +107,7 @@ impl Fleet {
         }
     }
 
-    /// The credentials are replaced.
+    /// Replaces the credentials.
     pub(super) fn rotate_credentials(&mut self, host: usize) {
         self.hosts[host].credentials = if self.rng.f64() < GAP {
             let gap = self.delay(1_000, 120_000);
@@ -116,7 +117,7 @@ impl Fleet {
         };
     }
 
-    /// An instance is being taken away: something may be wrong with its calls until it is gone.
+    /// The instance is being terminated. Draws what is wrong with its calls until it is gone.
     pub(super) fn trouble_calls(&mut self, host: usize) {
         self.hosts[host].trouble = if self.strikes(Fault::HeartbeatDoubted) {
             Trouble::Doubted

@@ -1,5 +1,5 @@
-//! What a fleet costs when many of its instances are taken away at once: they share one queue and one throttle bucket.
-//! Nothing else goes wrong.
+//! What it costs to terminate many instances of a fleet at once, while they share one queue and one throttle bucket. There
+//! are no faults.
 
 use std::time::Duration;
 
@@ -10,57 +10,57 @@ use machine::{Event, Time};
 use super::agents::Manner;
 use super::{Fleet, Plan, Setup, plan};
 
-/// What every agent works on: a drain takes as long as an item.
+/// The work of every agent. A drain takes as long as one item.
 const WORK: Work = Work { items: 3, duration: Duration::from_secs(60), stuck: 0 };
 
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Auto Scaling does not say how large its bucket is. This is EC2's for calls that only read (EC2 API reference,
-/// "Request throttling").
+/// AWS does not document the bucket of Auto Scaling. This is EC2's for read-only calls (EC2 API reference, "Request
+/// throttling").
 const THROTTLE: Throttle = Throttle { burst: 100, per_second: 20.0 };
 
-/// From the start to the scale-in. The first part of it does not count as idle: daemons start.
+/// From the start of the run to the scale-in. The first part, in which daemons start, does not count as idle.
 const BEFORE: Duration = Duration::from_secs(660);
 const STARTING: Duration = Duration::from_secs(60);
 
-/// A run ends when all are gone; if not, then.
+/// The longest run. A run ends when all instances that leave are gone.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
 /// A scale-in to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScaleIn {
-    /// Instances in the fleet.
+    /// The size of the fleet.
     pub instances: u32,
-    /// How many of them are taken away at once.
+    /// How many instances are terminated at once.
     pub leaving: u32,
-    /// Their IMDS has a target state, so that the queue is asked only after the notice. Without it, all ask the queue all
-    /// the time.
+    /// Whether IMDS has a target state, so that daemons ask the queue only after the notice. Otherwise all of them ask it
+    /// all the time.
     pub gated: bool,
-    /// Decides all that is left to chance.
+    /// The seed of the run.
     pub seed: u64,
 }
 
-/// What it came to. Counts are per termination.
+/// The cost of a scale-in. Counts are per termination.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// ReceiveMessage calls that brought a message to any instance, and those of the instances that leave.
     pub receives: f64,
-    /// Messages that were received by another instance than the one that they are about.
+    /// Messages received by an instance that they are not about.
     pub misdelivered: f64,
-    /// Auto Scaling calls, tried and throttled ones included.
+    /// Auto Scaling calls, throttled and retried ones included.
     pub calls: f64,
-    /// The median of the completions' delays, in seconds: from when the action waits and an agent that was told at
-    /// Terminating would be drained, to the effective completion. `None` where nothing was completed.
+    /// The median delay of completions, in seconds. It counts from when the action waits and the work is done, for an agent
+    /// that was told at Terminating. `None` if there was no completion.
     pub delay_s: Option<f64>,
-    /// The longest of them.
+    /// The longest of these delays.
     pub delay_most_s: Option<f64>,
-    /// The part of the actions that expired: the daemon had not heard of them in time, or no call got through.
+    /// The share of actions that expired, because the daemon did not hear of them in time or no call got through.
     pub expired: f64,
-    /// ReceiveMessage calls that brought nothing, of an instance that stays, in an hour.
+    /// Empty ReceiveMessage calls per hour, of an instance that stays.
     pub idle_receives: f64,
 }
 
-/// Plays a scale-in.
+/// Runs a scale-in and measures it.
 pub fn measure(scale_in: &ScaleIn) -> Cost {
     let plan = Plan {
         seed: scale_in.seed,
@@ -121,13 +121,13 @@ impl Fleet {
 
     fn scale_to(&mut self, desired: u32) {
         let group = self.world.config().group.clone();
-        // The bucket is full, and no group is smaller than it may be.
+        // Cannot fail: the bucket is full, and the size is within the group's limits.
         let _ = self.world.set_desired_capacity(self.now, &group, desired);
         self.digest(None);
     }
 }
 
-/// Counts while a fleet runs.
+/// Counts kept while a fleet runs.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     leaving: ByInstance<Leaving>,
@@ -139,13 +139,13 @@ pub(super) struct Ledger {
 
 #[derive(Debug)]
 struct Leaving {
-    /// When the agent could have finished its work.
+    /// When an agent that was told at Terminating finishes its work.
     drained: Time,
     wait: Time,
 }
 
 impl Ledger {
-    /// What an instance's daemon is told.
+    /// Takes in an event before a machine handles it.
     pub fn hears(&mut self, instance: &str, event: &Event) {
         let Event::MessagesReceived { result: Ok(messages), .. } = event else { return };
         if messages.is_empty() && self.leaving.get(instance).is_none() {
@@ -155,7 +155,7 @@ impl Ledger {
         }
     }
 
-    /// What happens.
+    /// Takes in what happened.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
             Happening::InstanceTerminating { instance, .. } => {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn idle_fleet_behind_imds_asks_the_queue_nothing() {
         assert_eq!(cost(20, 2, true).idle_receives, 0.0);
-        // A long poll of twenty seconds after the other.
+        // One long poll of twenty seconds after another.
         let ungated = cost(20, 2, false).idle_receives;
         assert!((150.0..=180.0).contains(&ungated), "{ungated}");
     }

@@ -1,4 +1,4 @@
-//! What EC2 does: maintenance that it schedules, moves and cancels, and capacity that it takes back.
+//! What EC2 does: schedule, move and cancel maintenance, and reclaim capacity.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use super::{Fleet, Step};
 /// From the warning to the interruption (EC2 user guide: interruptible reservations, and Capacity Blocks).
 const CAPACITY_WARNINGS: [Duration; 2] = [Duration::from_secs(120), Duration::from_secs(600)];
 
-/// What a message alone has told of maintenance is believed for so long after its time, and a moment.
+/// How long after its scheduled time the daemon believes in maintenance that only a message announced.
 const BELIEVED: Duration = Duration::from_secs(3600 + 420);
 
-/// IMDS is asked for maintenance once a minute; a daemon may be down for longer.
+/// The daemon asks IMDS for maintenance once a minute, and may be down for longer.
 const NEWS: Duration = Duration::from_secs(180);
 
-/// Maintenance that is scheduled for an instance.
+/// Scheduled maintenance of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Maintenance {
-    /// Which of the instance's.
+    /// Its number among the instance's maintenance events.
     number: u32,
     pub not_before: Time,
-    /// A message alone tells of it.
+    /// Only a message announces it.
     by_message: bool,
 }
 
@@ -40,7 +40,7 @@ impl Maintenance {
 }
 
 impl Fleet {
-    /// EC2 schedules maintenance, and will perhaps move or cancel it.
+    /// EC2 schedules maintenance. It may move or cancel it later.
     pub(super) fn schedule_maintenance(&mut self, host: usize) {
         if self.hosts[host].maintenance.is_some() {
             return;
@@ -55,7 +55,7 @@ impl Fleet {
         self.after(change, Step::MaintenanceChange { host, number });
     }
 
-    /// EC2 moves maintenance earlier or later, or cancels it; or it comes as it was announced.
+    /// EC2 moves maintenance earlier or later, cancels it, or keeps it as announced.
     pub(super) fn change_maintenance(&mut self, host: usize, number: u32) {
         let Some(due) = self.scheduled(host, number) else { return };
         let lead = due.not_before.since(self.now);
@@ -71,7 +71,7 @@ impl Fleet {
         }
     }
 
-    /// What was scheduled for now is done: often that is a reboot.
+    /// Scheduled maintenance is due. Often it is a reboot.
     pub(super) fn maintenance_due(&mut self, host: usize, number: u32) {
         let is_due = self.scheduled(host, number).is_some_and(|due| due.not_before <= self.now);
         if is_due {
@@ -86,7 +86,7 @@ impl Fleet {
         self.hosts[host].maintenance.filter(|due| due.number == number && !self.hosts[host].gone)
     }
 
-    /// The maintenance that is scheduled from now on, or none.
+    /// Replaces the scheduled maintenance.
     pub(super) fn set_maintenance(&mut self, host: usize, next: Option<Maintenance>) {
         let before = std::mem::replace(&mut self.hosts[host].maintenance, next);
         if before == next || self.hosts[host].gone {
@@ -97,7 +97,7 @@ impl Fleet {
         if let Some(before) = before {
             let heard = if before.by_message { BELIEVED + before.not_before.since(self.now) } else { NEWS };
             let (at, until) = (before.not_before, self.now + heard);
-            // What was moved before that may be believed as well: messages overtake each other.
+            // The daemon may also believe a time from an earlier move, because messages overtake each other.
             let earlier = self.hosts[host].before_move.filter(|(_, until)| *until > self.now);
             let (at, until) = earlier.map_or((at, until), |(first, last)| (at.min(first), until.max(last)));
             self.hosts[host].before_move = Some((at, until));
@@ -115,7 +115,7 @@ impl Fleet {
         }
     }
 
-    /// What IMDS lists.
+    /// The maintenance that IMDS lists.
     pub(super) fn listed_maintenance(&self, host: usize) -> Vec<MaintenanceNotice> {
         let listed = self.hosts[host].maintenance.filter(|due| !due.by_message);
         let notice = |due: Maintenance| MaintenanceNotice {
@@ -128,27 +128,27 @@ impl Fleet {
 
     fn send_health(&mut self, host: usize, due: Maintenance, closed: bool) {
         if self.strikes(Fault::EventLost) {
-            return self.tell(host, || "the message about it is lost".to_owned());
+            return self.tell(host, || "the message about the maintenance is lost".to_owned());
         }
         let body = health(&self.hosts[host].id, &due.id(), due.not_before, closed);
         self.send_about(host, body);
     }
 
-    /// Puts a message about an instance into the queue, which the instance may delete.
+    /// Puts a message about an instance into the queue. The instance may delete it.
     pub(super) fn send_about(&mut self, host: usize, body: String) {
         let Some(queue) = self.world.config().queue.clone() else { return };
         let id = self.hosts[host].id.clone();
-        self.tell(host, || format!("a message: {body}"));
+        self.tell(host, || format!("message sent: {body}"));
         self.world.send_message_about(self.now, &queue, body, &id);
         self.digest(None);
     }
 
-    /// EC2 has said that it takes the instance back.
+    /// Whether EC2 has announced that it interrupts the instance.
     pub(super) fn is_taken_back(&self, host: usize) -> bool {
         self.hosts[host].spot.is_some() || self.hosts[host].capacity.is_some()
     }
 
-    /// EC2 takes back the capacity that the instance runs on. A message tells of it, and nothing else does.
+    /// EC2 reclaims the instance's capacity. Only a message announces it.
     pub(super) fn take_capacity(&mut self, host: usize) {
         let warning = CAPACITY_WARNINGS[self.rng.usize(..CAPACITY_WARNINGS.len())];
         let at = self.now + warning;
@@ -160,7 +160,7 @@ impl Fleet {
     }
 }
 
-/// An event of AWS Health that schedules a change.
+/// An AWS Health event that schedules a change.
 pub(super) fn health(instance: &str, event: &str, not_before: Time, closed: bool) -> String {
     json!({
         "detail-type": "AWS Health Event",
@@ -179,7 +179,7 @@ pub(super) fn health(instance: &str, event: &str, not_before: Time, closed: bool
     .to_string()
 }
 
-/// The warning of a capacity reservation that is taken back.
+/// The interruption warning of a capacity reservation.
 pub(super) fn capacity(instance: &str, sent: Time, at: Time) -> String {
     json!({
         "detail-type": "EC2 Capacity Reservation Instance Interruption Warning",
@@ -196,7 +196,7 @@ pub(super) fn capacity(instance: &str, sent: Time, at: Time) -> String {
     .to_string()
 }
 
-/// The warning of a spot interruption that was sent then.
+/// A spot interruption warning that was sent at that time.
 pub(super) fn spot(instance: &str, sent: Time) -> String {
     json!({
         "detail-type": "EC2 Spot Instance Interruption Warning",

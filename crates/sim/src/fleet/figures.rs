@@ -1,35 +1,35 @@
-//! What runs come to.
+//! What a run counts.
 
-/// What a run has come to.
+/// The counts of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Figures {
-    /// Instances, those that were launched in the run included.
+    /// Instances, including those that were launched during the run.
     pub instances: u64,
-    /// Instances that were taken away.
+    /// Instances that were terminated.
     pub terminated: u64,
-    /// Drains by how they ended.
+    /// Drains that ended as `drained`.
     pub drained: u64,
-    /// At their deadline.
+    /// Drains that ended as `deadline`.
     pub deadline: u64,
-    /// With an agent that could not be drained.
+    /// Drains that ended as `failed`.
     pub failed: u64,
-    /// By another caller, or by their action's end.
+    /// Drains that ended as `overtaken`.
     pub overtaken: u64,
-    /// Not at all: the notice was withdrawn.
+    /// Drains that ended as `withdrawn`.
     pub withdrawn: u64,
-    /// Work that was lost with instances whose drain had not ended as drained.
+    /// Work items that were lost with instances.
     pub work_lost: u64,
     /// Daemons that were killed.
     pub kills: u64,
     /// Heartbeats that took effect.
     pub heartbeats: u64,
-    /// Auto Scaling calls, tried and failed ones included.
+    /// Auto Scaling calls, including failed ones.
     pub calls: u64,
     /// Calls that were throttled.
     pub throttled: u64,
     /// ReceiveMessage calls.
     pub receives: u64,
-    /// Messages that reached another instance than the one that they are about.
+    /// Messages received by an instance that they are not about.
     pub misdelivered: u64,
     /// Actions that expired.
     pub expired: u64,

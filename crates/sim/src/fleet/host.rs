@@ -1,4 +1,4 @@
-//! One instance of a fleet: its daemon's machine, its disk, and what it waits for.
+//! One instance of a fleet: its daemon's machine, its disk, and what the instance waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,86 +27,86 @@ pub(super) struct Host {
     /// What this life of the daemon may and must do.
     pub reference: Reference,
     pub disk: Option<Box<Journal>>,
-    /// What the machine wrote last, where the disk has refused it and says what was so before.
+    /// The last journal that the machine wrote, if the disk refused it and still holds an older one.
     pub unwritten: Option<Box<Journal>>,
-    /// By so many milliseconds its clock is ahead.
+    /// How many milliseconds its clock is ahead.
     pub clock_ms: i64,
-    /// Counts the boots.
+    /// The number of boots.
     boot: u32,
     /// When it booted, by true time.
     booted: Time,
-    /// Counts the daemon's lives: what an earlier one waits for comes to nothing.
+    /// The number of the daemon's life. Steps that an earlier life planned are ignored.
     pub life: u32,
-    /// Counts what was planned for IMDS: only the last plan holds.
+    /// The number of the last planned poll of IMDS. Earlier ones are ignored.
     pub poll: u32,
-    /// The wake-up that is planned.
+    /// The planned wake-up.
     pub wake: Option<Due>,
-    /// It is in service and idle: since then, polls that would hear so once more are skipped, until something happens.
+    /// When it became idle in service. Until something happens, polls that would hear `InService` again are skipped.
     pub rests: Option<Time>,
-    /// The last poll that its daemon was told of changed nothing, and its machine has handled no other event since.
+    /// The last poll changed nothing, and the machine has handled no other event since.
     pub steady: bool,
-    /// The last poll since then, where it said the same once more: the machine handles it right before its next event.
+    /// The last skipped poll that heard the same. The machine handles it right before its next event.
     pub skipped: Option<Time>,
-    /// Where in each second it polls.
+    /// When in each second it polls.
     pub phase: Duration,
-    /// The last target state that the daemon has heard in this life.
+    /// The last target state that the daemon heard in this life.
     pub heard: Option<TargetState>,
-    /// IMDS has denied that there is a target state, and said nothing since: to a daemon that had heard none, that is news.
+    /// IMDS denied that there is a target state, and has said nothing since. To a daemon that had heard none, this is news.
     pub denied: bool,
-    /// Requests to agents that this life of the daemon has given up: their answers are dropped.
+    /// Requests to agents that this life of the daemon has canceled. Their answers are dropped.
     pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
     pub held: Vec<Held>,
-    /// Its agents beside the world's.
+    /// Its agents other than the world's.
     pub others: Vec<Other>,
-    /// Its disk takes nothing any more.
+    /// Its disk refuses all further writes.
     pub disk_refuses: bool,
     /// What is wrong with its calls until it is gone.
     pub trouble: Trouble,
     pub credentials: Credentials,
-    /// What EC2 has scheduled for it.
+    /// The maintenance that EC2 has scheduled.
     pub maintenance: Option<Maintenance>,
-    /// A deadline that maintenance set before it was moved or canceled, and until when its daemon may go by it.
+    /// A deadline that maintenance had set before it was moved or canceled, and until when its daemon may go by it.
     pub before_move: Option<(Time, Time)>,
-    /// Counts what EC2 has scheduled.
+    /// How many times EC2 has scheduled maintenance.
     pub maintenances: u32,
-    /// Its daemon was told of maintenance in this life, be it that there is none.
+    /// Its daemon has heard in this life that there is no maintenance.
     pub told_of_maintenance: bool,
-    /// Until when a message about maintenance may be believed, whatever came of it.
+    /// Until when the daemon may believe a message about maintenance, even if nothing came of it.
     pub believes_until: Option<Time>,
-    /// EC2 takes its capacity back then, as a message has said.
+    /// When EC2 interrupts its capacity reservation, as a message announced.
     pub capacity: Option<Time>,
-    /// Until when a message may be believed that tells of an interruption which does not come.
+    /// Until when the daemon may believe a message about a spot interruption that will not come.
     pub false_alarm: Option<Time>,
-    /// When Auto Scaling decided to take it away.
+    /// When Auto Scaling decided to terminate it.
     pub asked_for: Option<Time>,
-    /// Its last action: when it began, at the earliest by what its daemon may know, and its global timeout.
+    /// The earliest time at which its daemon may place the start of its last action, and the action's global timeout.
     pub action: Option<(Time, Duration)>,
-    /// The shortest global timeout of its hook that its daemon has been told.
+    /// The shortest global timeout of the hook that its daemon has read.
     pub hook_told: Option<Duration>,
-    /// It has begun a life with a journal that was not its last one, or with none.
+    /// A life of its daemon started with no journal, or with one that was not the latest.
     pub has_forgotten: bool,
-    /// The message of its first action has come again. A daemon that has lost its journal dates any action by it.
+    /// The message of its first action was sent again. A daemon that lost its journal may date any action by it.
     pub has_old_message: bool,
-    /// It has forgotten, and no drain has begun since.
+    /// Its daemon lost what it knew, and has not started a drain since.
     pub is_astray: bool,
-    /// Tokens of its actions, the last one included.
+    /// The tokens of its actions, in order.
     pub tokens: Vec<String>,
-    /// When its agents were told to drain in the drain under way, by true time.
+    /// When its agents were told in the current drain, by true time.
     pub told_at: Option<Time>,
-    /// Its clock has jumped, and has not been set right.
+    /// Its clock has jumped and was not corrected.
     pub clock_is_off: bool,
-    /// Its journal is gone, and it has not heard since that it is in service: what the warm pool does is no notice.
+    /// Its journal was lost, and it has not heard `InService` since. Its daemon takes no `Warmed:…` state for a notice.
     pub forgetful: bool,
-    /// IMDS answers nothing before this.
+    /// IMDS answers nothing before this time.
     pub imds_silent_until: Time,
-    /// The agent answers nothing before this.
+    /// The agent answers nothing before this time.
     pub agent_hangs_until: Time,
-    /// Nothing moves on the instance before this.
+    /// The instance is frozen until this time.
     pub frozen_until: Time,
-    /// EC2 is about to take it back.
+    /// The spot interruption that EC2 has announced.
     pub spot: Option<SpotNotice>,
-    /// It was retained, and let go.
+    /// It was retained, and then released.
     pub released: bool,
     /// The instance is gone.
     pub gone: bool,
@@ -172,19 +172,19 @@ impl Host {
         Time::from_unix_ms(now.unix_ms().saturating_add_signed(self.clock_ms))
     }
 
-    /// When its clock will show that.
+    /// The time at which its clock will show `shown`.
     pub fn when(&self, shown: Time) -> Time {
         Time::from_unix_ms(shown.unix_ms().saturating_add_signed(-self.clock_ms))
     }
 
-    /// The instance boots again.
+    /// Boots the instance again.
     pub fn boot(&mut self, now: Time) {
         self.boot += 1;
         self.booted = now;
         Arc::make_mut(&mut self.settings).boot_id = Some(format!("boot {}", self.boot));
     }
 
-    /// The daemon starts; its first event is still to come.
+    /// Starts the daemon. Its first event is still to come.
     pub fn start(&mut self, now: Time) {
         let booted_at = Some(self.clock(self.booted));
         if self.settings.booted_at != booted_at {
@@ -194,7 +194,7 @@ impl Host {
         self.reference = Reference::new(self.settings.clone());
     }
 
-    /// The daemon is killed.
+    /// Kills the daemon.
     pub fn stop(&mut self) {
         self.machine = None;
         self.life += 1;
@@ -209,44 +209,44 @@ impl Host {
         self.told_of_maintenance = false;
     }
 
-    /// What the machine has reason to believe is on the disk.
+    /// The journal on the disk. `None` if the machine knows that the disk refused a later one.
     pub fn written(&self) -> Option<&Journal> {
         self.disk.as_deref().filter(|_| self.unwritten.is_none())
     }
 
-    /// Whether this answers a request that was given up.
+    /// Whether this is the answer to a canceled request.
     pub fn has_canceled(&self, event: &Event) -> bool {
         matches!(event, Event::AgentAnswered { id, .. } if self.canceled.contains(id))
     }
 
-    /// A drain is under way.
+    /// Whether a drain is under way.
     pub fn is_draining(&self) -> bool {
         self.machine.as_ref().is_some_and(Machine::is_draining)
     }
 
-    /// What its daemon does can be told from its settings and its journal.
+    /// Whether its settings and its journal say all about what its daemon should do.
     pub fn may_complain(&self) -> bool {
         !self.has_forgotten && !self.disk_refuses && self.machine.is_some()
     }
 
-    /// Nothing is under way or waited for, and a reading that says what the last one said changes nothing.
+    /// Whether nothing is under way or expected, so that the same reading again changes nothing.
     pub fn is_idle(&self) -> bool {
         let idle = self.machine.as_ref().is_some_and(Machine::is_idle);
         let news = self.spot.is_some() || self.maintenance.is_some();
         idle && self.heard == Some(TargetState::InService) && !news
     }
 
-    /// Whether the machine knows what IMDS says, and hearing it once more changes nothing: then the poll is skipped.
+    /// Whether the machine knows this reading and hearing it again changes nothing. Such a poll is skipped.
     pub fn knows(&self, reading: &ImdsReading, now: Time) -> bool {
         let ImdsReading::TargetState(Some(state)) = reading else { return false };
-        // After a freeze, a poll may come before a wake-up that is overdue.
+        // After a freeze, a poll may come before an overdue wake-up.
         let due = self.wake.is_some_and(|(at, _)| at <= now);
         let same = self.steady && !due && self.heard.as_ref() == Some(state);
         let withdraws = *state == TargetState::InService && self.may_withdraw();
         same && !withdraws && !self.forgetful && self.spot.is_none()
     }
 
-    /// Whether `InService`, once it has been heard for long enough, may withdraw a notice.
+    /// Whether hearing `InService` for long enough may withdraw a notice.
     fn may_withdraw(&self) -> bool {
         let writes = self.machine.as_ref().is_some_and(Machine::is_writing);
         let Some(journal) = self.unwritten.as_ref().or(self.disk.as_ref()).filter(|_| !writes) else {
@@ -255,13 +255,13 @@ impl Host {
         journal.notices.rows().iter().any(|row| Category::TargetState.covers(row.reason))
     }
 
-    /// The last of the polls before `now` that it has skipped.
+    /// The last poll before `now` that was skipped.
     pub fn last_skipped(&self, now: Time) -> Option<Time> {
         let last = self.next_poll(now - Duration::from_millis(1), POLL) - POLL;
         self.rests.filter(|since| last > *since).map(|_| last)
     }
 
-    /// The first of its poll times after `now`.
+    /// Its first poll after `now`, at least `pause` from the last one.
     pub fn next_poll(&self, now: Time, pause: Duration) -> Time {
         let (phase_ms, pause_ms) = (self.phase.as_millis() as u64, pause.as_millis() as u64);
         let since = now.unix_ms().saturating_sub(phase_ms) / 1000 * 1000 + phase_ms;

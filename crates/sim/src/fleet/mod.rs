@@ -1,21 +1,21 @@
-//! A fleet in virtual time: every instance's machine against one world, with a heap of what is due in place of sockets,
+//! A fleet in virtual time: the machine of every instance runs against one world. A schedule of steps replaces sockets,
 //! threads and sleep. Pure: the same plan gives the same run.
 //!
 //! # Layout
 //!
-//! - `plan`: what a run starts with, all of it drawn from the seed
+//! - `plan`: what a run starts with, drawn from the seed
 //! - `host`: an instance's machine and what it waits for
-//! - `network`: a daemon's calls, as the world answers them
+//! - `network`: the calls of a daemon, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
-//! - `perform`: effects; `calls`: what goes wrong with calls to AWS; `agents`: what agents answer, and how
-//! - `strike`: what goes wrong by itself; `strangers`: messages that no daemon may act on; `ec2`: maintenance and capacity
-//!   that is taken back; `moves`: from one group to another
+//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how
+//! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
+//!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
-//! - `judge`: what must hold, of each instance and of the run; `figures`: what it counts
+//! - `judge`: what must hold for each instance and for the run; `figures`: its counts
 //! - `reference`: what one daemon may and must do, at every step
 //! - `cost`: what a scale-in of a large fleet costs
-//! - `shrink`: from a run that violates something to a smaller one
+//! - `shrink`: finds a smaller run that still violates something
 
 mod agents;
 mod calls;
@@ -59,41 +59,41 @@ pub use plan::Plan;
 use plan::Setup;
 pub use shrink::shrink;
 
-/// A run under way.
+/// A run in progress.
 #[derive(Debug)]
 pub struct Fleet {
     plan: Plan,
-    /// Of every daemon, but for who it is.
+    /// The settings of every daemon, except for the instance's id.
     settings: Settings,
     manner: agents::Manner,
     world: World,
-    /// The termination queue; nothing, where there is none.
+    /// The termination queue. Empty if there is none.
     queue: Arc<str>,
     rng: fastrand::Rng,
     now: Time,
     steps: Schedule<Step>,
     hosts: Vec<Host>,
-    /// By so much the group is about to grow.
+    /// How much the next SetDesiredCapacity changes the group.
     resize: i32,
     places: ByInstance<usize>,
     /// Receives that the queue holds, and until when.
     receives: VecDeque<perform::Receive>,
     bodies: network::Bodies,
     judge: Judge,
-    /// Counts, where a run is for its cost.
+    /// Counts for a run that measures cost.
     ledger: Option<cost::Ledger>,
-    /// What happened, a line each, where the plan asks for it.
+    /// What happened, one line each, if the plan asks for it.
     pub trace: Vec<String>,
 }
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was violated, in words, with times.
+    /// The violations, in words, with their times.
     pub violations: Vec<String>,
-    /// Counts.
+    /// The counts.
     pub figures: Figures,
-    /// What happened, a line each, where the plan asked for it.
+    /// What happened, one line each, if the plan asked for it.
     pub trace: Vec<String>,
 }
 
@@ -116,7 +116,7 @@ impl Fleet {
 
     fn in_world(plan: Plan, setup: Setup, rng: fastrand::Rng) -> Self {
         let Setup { mut world, settings, manner } = setup;
-        // No check goes by it.
+        // Only the trace needs these.
         world.tells_hand_outs = plan.trace;
         let counts_calls = plan.faults.is_on(Fault::HeartbeatDoubted) || plan.faults.is_on(Fault::CallsFail);
         let mut fleet = Fleet {
@@ -152,7 +152,7 @@ impl Fleet {
         fleet
     }
 
-    /// A new instance: its daemon starts, and it may be taken away in this run.
+    /// Adds a new instance.
     fn add(&mut self, id: String) -> usize {
         let host = self.hosts.len();
         let phase = Duration::from_millis(self.rng.u64(0..1000));
@@ -169,7 +169,7 @@ impl Fleet {
     fn begin(&mut self, host: usize) {
         self.at(self.now + self.hosts[host].phase, Step::Start { host });
         let leaves_at = self.plan.leaves_at(&mut self.rng);
-        // An instance that comes later stays: its drain would outlast the run.
+        // An instance that is launched after the faults stays, because its drain would outlast the run.
         if let Some(at) = leaves_at.filter(|_| self.now < self.plan.faults_end()) {
             self.at(at, Step::ScaleIn { host });
         }
@@ -178,7 +178,7 @@ impl Fleet {
         }
     }
 
-    /// Plans a step; by what it returns the step can be taken back.
+    /// Plans a step. Returns what is needed to cancel it.
     fn at(&mut self, time: Time, step: Step) -> Due {
         self.steps.plan(time.max(self.now), step)
     }
@@ -187,7 +187,7 @@ impl Fleet {
         self.at(self.now + delay, step);
     }
 
-    /// A delay between these, in milliseconds.
+    /// Draws a delay between two bounds in milliseconds.
     fn delay(&mut self, from_ms: u64, to_ms: u64) -> Duration {
         Duration::from_millis(self.rng.u64(from_ms..=to_ms))
     }
@@ -198,7 +198,7 @@ impl Fleet {
         self.steps.next_at().into_iter().chain(self.world.next_wake()).chain(waiting).min()
     }
 
-    /// Lets the next thing happen; `false` when the run is over.
+    /// Lets the next thing happen. Returns `false` when the run is over.
     fn step(&mut self) -> bool {
         let own = self.steps.next_at();
         let Some(next) = self.next().filter(|next| *next <= self.plan.end()) else {
@@ -229,7 +229,7 @@ impl Fleet {
         self.judge.end(&self.world, self.now.max(self.plan.end()));
     }
 
-    /// What a machine reports.
+    /// Takes in a machine's report.
     fn reported(&mut self, host: usize, now: Time, report: &Report) {
         self.judge.reports(host, now, report);
         self.check_report(host, now, report);
@@ -274,7 +274,7 @@ impl Fleet {
                 self.strike(host, fault);
             }
             Step::Calm => self.calm(),
-            // An earlier life's.
+            // Planned by an earlier life, or replaced.
             Step::Poll { .. } | Step::Wake { .. } | Step::Request { .. } | Step::Answer { .. } => {}
         }
     }
@@ -287,7 +287,7 @@ impl Fleet {
         self.resume(host, self.hosts[host].disk.clone());
     }
 
-    /// The daemon begins a life, from that journal.
+    /// Starts a life of the daemon with this journal.
     fn resume(&mut self, host: usize, journal: Option<Box<Journal>>) {
         let now = self.now;
         self.hosts[host].start(now);
@@ -298,7 +298,8 @@ impl Fleet {
     }
 
     fn wake(&mut self, host: usize) {
-        // Before the plan is cleared: the machine must not plan this wake-up again for a poll of the past.
+        // This comes before the plan is cleared, so that the machine does not plan this wake-up again for a poll of the
+        // past.
         self.catch_up(host);
         self.hosts[host].wake = None;
         let due = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
@@ -310,10 +311,10 @@ impl Fleet {
         }
     }
 
-    /// Hands an event to a machine, after the last of the polls that it has skipped.
+    /// Hands an event to a machine, after the last poll that was skipped.
     fn feed(&mut self, host: usize, event: Event) {
         self.catch_up(host);
-        // IMDS is asked about interruptions every few seconds, also where the fleet skips polls.
+        // The daemon asks IMDS about interruptions every few seconds, even where the fleet skips polls.
         let tells =
             matches!(event, Event::MessagesReceived { .. }) && self.plan.faults.is_on(Fault::FalseMessage);
         if tells && self.now >= self.hosts[host].imds_silent_until {
@@ -327,7 +328,7 @@ impl Fleet {
         self.poll_again(host);
     }
 
-    /// Hands an event to a machine, and sends its effects on their way.
+    /// Hands an event to a machine and plans its effects.
     fn hand_in(&mut self, host: usize, now: Time, event: Event) {
         self.tell_of(now, host, || format!("<- {event:?}"));
         self.judge.hears(host, now, &event);
@@ -366,7 +367,7 @@ impl Fleet {
         self.plan_wake(host);
     }
 
-    /// Has the machine woken when it wants to be, where that is not planned already.
+    /// Plans the wake-up that the machine wants, unless it is planned already.
     fn plan_wake(&mut self, host: usize) {
         let wanted = self.hosts[host].machine.as_ref().and_then(|machine| machine.next_wake());
         let Some((at, _)) = wanted else { return };
@@ -380,7 +381,7 @@ impl Fleet {
         self.hosts[host].wake = Some(self.at(at, Step::Wake { host, life }));
     }
 
-    /// Plans the next poll, and has the machine hear it even where it says the same as the last one.
+    /// Plans the next poll. The machine hears it even if it says the same as the last one.
     fn plan_poll(&mut self, host: usize, at: Time) {
         self.catch_up(host);
         self.hosts[host].steady = false;

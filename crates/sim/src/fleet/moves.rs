@@ -1,4 +1,4 @@
-//! What changes under a daemon that runs: its group, and its clock.
+//! Changes under a running daemon: of its group, and of its clock.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{Fleet, Step, plan};
 /// The group that instances are attached to.
 const SECOND: &str = "fleet-second";
 
-/// By so much a clock is off that is corrected later.
+/// How far off a clock can be that is corrected later.
 const CLOCK_OFF_MS: [i64; 4] = [-3_600_000, -360_000, 360_000, 3_600_000];
 
 impl Fleet {
-    /// The group that instances are attached to, with a hook of its own, whose events come to the same queue.
+    /// Creates the group that instances are attached to. It has its own hook, and its events go to the same queue.
     pub(super) fn make_second_group(&mut self) {
         let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..3)]);
         let spec = GroupSpec {
@@ -32,7 +32,7 @@ impl Fleet {
         }
     }
 
-    /// An instance leaves its group, and joins the other one some time later.
+    /// An instance is detached from its group, and attached to the other one some time later.
     pub(super) fn detach(&mut self, host: usize) {
         if self.world.config().warm_pool {
             return;
@@ -57,7 +57,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// Half of those that were attached to the second group are taken away by it.
+    /// The second group terminates half of the instances that were attached to it.
     fn leave_second_group(&mut self, host: usize) {
         let stay = self.delay(20_000, 900_000);
         if self.rng.bool() && self.now + stay < self.plan.faults_end() {
@@ -65,7 +65,7 @@ impl Fleet {
         }
     }
 
-    /// The daemon starts with a clock that is off; something sets it right within minutes.
+    /// The daemon starts with a wrong clock, which is corrected within minutes.
     pub(super) fn start_with_wrong_clock(&mut self, host: usize) {
         let off_ms = CLOCK_OFF_MS[self.rng.usize(..CLOCK_OFF_MS.len())];
         self.hosts[host].clock_ms = off_ms;
@@ -75,13 +75,13 @@ impl Fleet {
         self.after(until, Step::ClockSet { host });
     }
 
-    /// The clock is set right. The daemon sees that, and starts again within its process, from the last journal
-    /// that it made, whether or not it is on the disk.
+    /// The clock is corrected. The daemon notices, and restarts within its process from the last journal that it made, even
+    /// if that is not on the disk.
     pub(super) fn set_clock(&mut self, host: usize) {
         if self.hosts[host].gone {
             return;
         }
-        self.tell(host, || "the clock is set right".to_owned());
+        self.tell(host, || "the clock is corrected".to_owned());
         self.catch_up(host);
         self.hosts[host].clock_ms = 0;
         self.judge.clock_jumped(host, 0);

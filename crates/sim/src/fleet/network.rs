@@ -1,4 +1,4 @@
-//! Calls of a daemon, as the world answers them: what the adapters and AWS are between them.
+//! A daemon's calls, as the adapters and AWS answer them.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub(super) fn describe_hooks(world: &mut World, now: Time, group: &str) -> Resul
     Ok(hooks.iter().map(read).collect())
 }
 
-/// ReceiveMessage, as far as there is something to receive.
+/// ReceiveMessage, if there is something to receive.
 pub(super) fn receive(
     world: &mut World,
     now: Time,
@@ -78,7 +78,7 @@ pub(super) fn receive(
     world.receive(now, queue, most, None, Some(by)).map_err(|error| call_error(&error))
 }
 
-/// The bodies of the queue's messages, by their numbers: each is read once, however many daemons read it.
+/// The bodies of the queue's messages by their numbers. Each is parsed once, however many daemons receive it.
 #[derive(Debug, Default)]
 pub(super) struct Bodies(Vec<Option<Arc<Body>>>);
 
@@ -93,7 +93,7 @@ impl Bodies {
     }
 }
 
-/// An error of AWS, as the adapters classify it.
+/// Classifies an error of AWS, as the adapters do.
 pub(super) fn call_error(error: &ApiError) -> CallError {
     let kind = match error.code {
         "ValidationError" if error.message.contains("No active Lifecycle Action found") => {
@@ -106,7 +106,7 @@ pub(super) fn call_error(error: &ApiError) -> CallError {
     CallError { kind, message: error.to_string() }
 }
 
-/// One request to the agent; `None` where it is not answered.
+/// One request to the agent. `None` if it is not answered.
 pub(super) fn ask_agent(
     world: &mut World,
     now: Time,
@@ -126,7 +126,7 @@ pub(super) fn ask_agent(
         AgentRequest::Drain(order) => {
             let answer = world.agent_post(now, instance, order_body(instance, order).as_bytes());
             match answer.status {
-                // One that exits at once has no more to say.
+                // An agent that exits at once says nothing more.
                 200..=299 => {
                     let answers = |agent: &AgentView| agent.mode == AgentMode::Answers;
                     AgentAnswer::Accepted(world.agent(instance).filter(answers).map(status))

@@ -1,4 +1,4 @@
-//! What happens in the world, and what follows from it; and what people and Auto Scaling do.
+//! What follows from what happens in the world, and what operators and Auto Scaling do.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::poll::POLL;
 use super::{Fleet, Step, plan};
 
 impl Fleet {
-    /// Takes in what has happened in the world; it was `by`'s call where there was one.
+    /// Takes in what happened in the world. `by` is the instance whose call caused it, if one did.
     pub(super) fn digest(&mut self, by: Option<usize>) {
         while let Some((at, happening)) = self.world.next_happening() {
             if self.plan.trace {
@@ -26,7 +26,7 @@ impl Fleet {
             if let (Happening::ActionExpired { .. }, Some(host)) = (&happening, about)
                 && matches!(self.hosts[host].trouble, Trouble::Fails { .. })
             {
-                // Whatever it had tried would have failed.
+                // All its calls would have failed.
                 self.judge.lost(host, at);
             }
             if let Some(host) = about.or(by) {
@@ -69,7 +69,7 @@ impl Fleet {
                 (Happening::InstanceRetained { .. }, Some(host)) => {
                     let wait = self.delay(60_000, 600_000);
                     let released = std::mem::replace(&mut self.hosts[host].released, true);
-                    // What is kept again after it was let go is ended by hand.
+                    // An instance that is retained a second time is terminated by hand.
                     let step = if released { Step::TakeBack { host } } else { Step::Release { host } };
                     self.at((self.now + wait).min(self.plan.faults_end()), step);
                 }
@@ -81,7 +81,7 @@ impl Fleet {
                     self.hosts[host].stop();
                     self.hosts[host].gone = true;
                 }
-                // The agent of an instance that enters service runs.
+                // An instance that enters service has a running agent.
                 (Happening::InstanceInService { .. }, Some(host)) if !self.agent_answers(host) => {
                     self.after(Duration::from_secs(1), Step::AgentStart { host });
                 }
@@ -104,7 +104,7 @@ impl Fleet {
             return self.resize_by(-1);
         }
         let id = self.hosts[host].id.clone();
-        // It may have gone already, or be on its way.
+        // Fails if the instance is gone or already leaving.
         let _ = self.world.terminate_instance(self.now, &id, true);
         self.digest(None);
     }
@@ -113,7 +113,7 @@ impl Fleet {
         self.resize_by(1);
     }
 
-    /// All that is asked for at one time is one call.
+    /// Combines all changes of one moment into one call.
     fn resize_by(&mut self, by: i32) {
         if self.resize == 0 {
             self.at(self.now, Step::Resize);
@@ -121,7 +121,7 @@ impl Fleet {
         self.resize += by;
     }
 
-    /// A call that is throttled is not tried again.
+    /// A throttled call is not retried.
     pub(super) fn resize(&mut self) {
         let by = std::mem::take(&mut self.resize);
         if let Some(desired) = self.world.desired_capacity(plan::GROUP) {
@@ -131,7 +131,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// An operator releases an instance that was kept.
+    /// An operator releases a retained instance.
     pub(super) fn release(&mut self, host: usize) {
         let id = self.hosts[host].id.clone();
         if self.world.terminate_instance(self.now, &id, false).is_err() && !self.hosts[host].gone {
@@ -152,7 +152,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// Makes our hook, or changes its timeout.
+    /// Creates our hook, or changes its timeout.
     pub(super) fn put_hook(&mut self) {
         let timeout = Duration::from_secs(plan::TIMEOUTS[self.rng.usize(..plan::TIMEOUTS.len())]);
         let hook = HookSpec::terminating(plan::HOOK, timeout);
@@ -163,7 +163,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// The group's hook is another one from now on, or none.
+    /// The group's hook has changed or is gone.
     pub(super) fn hook_changed(&mut self, is_gone: bool) {
         for host in 0..self.hosts.len() {
             let instance = self.world.instance(&self.hosts[host].id);
@@ -173,7 +173,7 @@ impl Fleet {
         }
     }
 
-    /// Nothing goes wrong any more, and nothing that has gone wrong goes on.
+    /// Ends all faults, including those that last.
     pub(super) fn calm(&mut self) {
         let now = self.now;
         for host in 0..self.hosts.len() {

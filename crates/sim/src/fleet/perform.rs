@@ -1,4 +1,4 @@
-//! Effects, performed against the world; and what goes wrong with them.
+//! Performs effects against the world, with the faults that affect them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use machine::{Event, Time};
 use super::calls::Kind;
 use super::{Fleet, Step, network};
 
-/// As `src/daemon/perform.rs` limits them.
+/// The time limit of calls, as in `src/daemon/perform.rs`.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A ReceiveMessage that waits.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Receive {
 }
 
 impl Fleet {
-    /// How long an effect takes to reach AWS, the agent, or the disk.
+    /// How long an effect takes to reach AWS, the agent or the disk.
     pub(super) fn way_to(&mut self, effect: &Effect) -> Duration {
         match effect {
             Effect::WriteJournal { .. } if self.strikes(Fault::JournalSlow) => self.delay(200, 5_000),
@@ -41,7 +41,7 @@ impl Fleet {
         }
     }
 
-    /// Performs an effect, unless the daemon is killed right before it; or right after it, and misses the result.
+    /// Performs an effect. A fault may kill the daemon right before it, or right after it so that the result is lost.
     pub(super) fn request(&mut self, host: usize, effect: Effect) {
         if self.strikes(Fault::DaemonCrash) {
             if self.rng.bool() {
@@ -61,21 +61,21 @@ impl Fleet {
         self.after(delay, Step::Answer { host, life, event: Box::new(event) });
     }
 
-    /// The result of an effect, and how long it takes to come back. `None` where it comes later, or never.
+    /// The result of an effect, and how long it takes to arrive. `None` if it comes later or never.
     fn perform(&mut self, host: usize, effect: Effect) -> Option<(Duration, Event)> {
         let (delay, event) = match effect {
             Effect::WriteJournal { id, journal }
                 if self.hosts[host].disk_refuses || self.strikes(Fault::JournalRefused) =>
             {
                 self.hosts[host].unwritten = Some(journal);
-                (Duration::ZERO, Event::JournalFailed { id, why: "the disk refuses it".to_owned() })
+                (Duration::ZERO, Event::JournalFailed { id, why: "the disk refused the write".to_owned() })
             }
             Effect::WriteJournal { id, journal } => {
                 self.hosts[host].disk = Some(journal);
                 self.hosts[host].unwritten = None;
                 (Duration::ZERO, Event::JournalWritten { id })
             }
-            // It had left when it was canceled, or it had not.
+            // A canceled request may or may not have left already.
             Effect::AskAgent { id, .. } if self.hosts[host].canceled.contains(&id) && self.rng.bool() => {
                 return None;
             }
@@ -109,7 +109,7 @@ impl Fleet {
                 let queue = self.queue.clone();
                 let call = |world: &mut World, now, _: &str| {
                     for (receipt, hidden) in &entries {
-                        // An entry's failure is its own: the message comes back by itself.
+                        // If one entry fails, its message becomes visible again by itself.
                         let _ = world.change_visibility(now, &queue, receipt, *hidden);
                     }
                     Ok(())
@@ -154,7 +154,7 @@ impl Fleet {
         Event::MessagesReceived { id, result: result.map(read) }
     }
 
-    /// Answers the receives that wait: the one that has waited longest has the messages, and none waits for ever.
+    /// Answers the receives that wait. The one that has waited longest gets the messages. Each has a time limit.
     pub(super) fn serve_receives(&mut self) {
         while let Some(first) = self.receives.front() {
             let (host, life, id, most, until) = (first.host, first.life, first.id, first.most, first.until);

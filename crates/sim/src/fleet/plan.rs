@@ -26,37 +26,37 @@ pub(super) const GROUP: &str = "fleet";
 /// Heartbeat timeouts of hooks, in seconds.
 pub(super) const TIMEOUTS: [u64; 4] = [30, 60, 300, 900];
 
-/// What is left to be done when faults have ended must end within this time: two drains, for what was kept at the end of the
-/// first is let go and drained once more, and what a heartbeat timeout adds.
+/// Time for the rest of the run once faults have ended. It allows for two drains, because an instance that is retained
+/// after the first is released and drained again, and for a heartbeat timeout each.
 const TAIL: Duration = Duration::from_secs(2 * 900 + 2 * 300 + 120);
 
-/// What is run. The same plan gives the same run.
+/// A run. The same plan gives the same run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Decides all that is left to chance.
+    /// The seed of everything that is random.
     pub seed: u64,
     /// How many instances there are at the start.
     pub instances: u32,
-    /// How long faults happen and instances are taken away, in virtual time.
+    /// How long faults happen and instances are terminated, in virtual time.
     pub span: Duration,
-    /// The part of them that is taken away within that time, from 0 to 1: half of them one by one, half all at once.
+    /// The share of instances that is terminated within that time, from 0 to 1: half of them one by one, half all at once.
     pub leaving: f64,
-    /// What goes wrong.
+    /// The faults.
     pub faults: Faults,
-    /// Whether each event and each effect is written down.
+    /// Whether to record each event and each effect.
     pub trace: bool,
 }
 
-/// What a plan comes to.
+/// What the seed makes of a plan.
 pub(super) struct Setup {
     pub world: WorldConfig,
-    /// Of every daemon, but for who it is.
+    /// The settings of every daemon, except for the instance's id.
     pub settings: Settings,
     pub manner: Manner,
 }
 
 impl Plan {
-    /// What this seed makes of it: hooks and work of many kinds, with and without a queue and a load balancer.
+    /// Draws the setup from the seed: hooks and work of many kinds, with and without a queue and a load balancer.
     pub(super) fn setup(&self, rng: &mut fastrand::Rng) -> Setup {
         let has = |rng: &mut fastrand::Rng, fault| self.faults.strikes(rng, fault, START);
         let timeout = Duration::from_secs(TIMEOUTS[rng.usize(..3)]);
@@ -98,7 +98,7 @@ impl Plan {
         }
         let mut world = world;
         if matches!(manner.request, Request::Mute { .. }) {
-            // They drain before Wait, and have time to come back with work.
+            // Agents drain before Wait, and have time to come back with work.
             world.load_balancer_drain = Some(Duration::from_secs(rng.u64(30..240)));
             let (items, duration) = (rng.u32(1..6), Duration::from_secs(rng.u64(5..60)));
             world.work = Work { items, duration, ..world.work };
@@ -120,25 +120,25 @@ impl Plan {
         }
     }
 
-    /// When an instance is taken away, if it is.
+    /// When an instance is terminated, if it is.
     pub(super) fn leaves_at(&self, rng: &mut fastrand::Rng) -> Option<Time> {
         let (draw, at) = (rng.f64(), rng.f64());
         let when = if draw < self.leaving / 2.0 { at } else { 0.5 };
         (draw < self.leaving).then(|| START + self.span.mul_f64(when))
     }
 
-    /// No fault begins after this, and nothing is taken away.
+    /// No fault starts and no instance is terminated after this.
     pub(super) fn faults_end(&self) -> Time {
         START + self.span
     }
 
-    /// The run's end.
+    /// The end of the run.
     pub(super) fn end(&self) -> Time {
         self.faults_end() + TAIL
     }
 }
 
-/// A daemon's settings, plain.
+/// A daemon's basic settings.
 pub(super) fn settings(queue: bool) -> Settings {
     let agent = AgentSettings {
         name: "agent".to_owned(),
@@ -179,12 +179,12 @@ fn settings_for(world: &WorldConfig, rng: &mut fastrand::Rng) -> Settings {
     if world.load_balancer_drain.is_some() && rng.bool() {
         settings.drain_at = DrainAt::Wait;
     }
-    // Which of several hooks is ours has to be said.
+    // With several hooks, ours must be named.
     let hook = world.hooks.len() > 1 || rng.bool();
     Settings { group: settings.group.filter(|_| rng.bool()), hook: hook.then(|| HOOK.to_owned()), ..settings }
 }
 
-/// When IMDS says that the instance goes. AWS does not say when it does.
+/// When IMDS announces a termination. AWS does not document that.
 fn flip(rng: &mut fastrand::Rng) -> ImdsFlip {
     match rng.u8(..10) {
         0..6 => ImdsFlip::AfterTerminating(Duration::ZERO),

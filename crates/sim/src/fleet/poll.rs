@@ -9,14 +9,14 @@ use machine::event::{ImdsReading, TargetState};
 
 use super::Fleet;
 
-/// While something is under way and IMDS has no news of it, so often is enough: the reference takes IMDS for silent after
-/// a minute.
+/// The poll interval while something is under way and IMDS has no news of it. The reference takes IMDS for silent after a
+/// minute.
 const DULL_POLL: Duration = Duration::from_secs(50);
 
-/// While IMDS answers nothing, and has denied the target state once: from then on it says the same each time.
+/// The poll interval while IMDS is silent and has denied the target state once. From then on every poll says the same.
 const SILENT_POLL: Duration = Duration::from_secs(10);
 
-/// From poll to poll.
+/// The daemon's own poll interval.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
 impl Fleet {
@@ -34,7 +34,7 @@ impl Fleet {
         self.plan_next_poll(host, silent);
     }
 
-    /// Hands in all that IMDS tells in one poll.
+    /// Hands in everything that IMDS says in one poll.
     fn hear(&mut self, host: usize, reading: ImdsReading, silent: bool) {
         self.catch_up(host);
         if let ImdsReading::TargetState(heard) = &reading {
@@ -76,7 +76,7 @@ impl Fleet {
         self.poll_at(host, next);
     }
 
-    /// What IMDS says of interruptions and maintenance, where a run has anything that it could contradict.
+    /// What IMDS says of interruptions and maintenance, in runs where that could contradict a message.
     pub(super) fn tell_news(&mut self, host: usize) {
         let on = |fault| self.plan.faults.is_on(fault);
         let (alarms, maintenance) = (on(Fault::FalseMessage), on(Fault::Maintenance));
@@ -90,7 +90,7 @@ impl Fleet {
         }
     }
 
-    /// Makes up for the last of the polls that were skipped.
+    /// Makes up for the last of the skipped polls.
     pub(super) fn catch_up(&mut self, host: usize) {
         if let Some(at) = self.hosts[host].skipped.take() {
             let heard = self.hosts[host].heard.clone();
@@ -103,7 +103,7 @@ impl Fleet {
         }
     }
 
-    /// Goes on with the polls of a daemon that has rested, unless it still may.
+    /// Resumes the polls of an idle daemon, unless it is still idle.
     pub(super) fn poll_again(&mut self, host: usize) {
         if self.hosts[host].rests.is_none() {
             return;
@@ -116,11 +116,11 @@ impl Fleet {
         }
     }
 
-    /// Whether the next poll would hear what the last one heard, and that changes nothing.
+    /// Whether the next poll would hear what the last one heard, without effect.
     fn has_no_news(&self, host: usize) -> bool {
         let host = &self.hosts[host];
         let Some(target) = self.world.target_state(&host.id) else { return true };
-        // What was stale is asked for again.
+        // After a stale answer, IMDS is asked again.
         match host.heard.as_ref() {
             Some(TargetState::InService) => target == "InService" && host.is_idle(),
             Some(TargetState::Terminated) => target == "Terminated",
@@ -131,7 +131,7 @@ impl Fleet {
 
     fn reading(&mut self, host: usize) -> ImdsReading {
         if self.now < self.hosts[host].imds_silent_until {
-            // A proxy in between may deny that there is such a thing.
+            // A proxy in between may deny that there is such a category.
             return match self.rng.u8(..4) {
                 0 => ImdsReading::TargetState(None),
                 _ => ImdsReading::Silent { why: "no answer".to_owned() },

@@ -1,18 +1,18 @@
-//! From a run that violates something to a smaller one that still does.
+//! Finds a smaller run that still violates something.
 
 use std::time::Duration;
 
 use super::{Outcome, Plan, run};
 
-/// No run is made smaller than this: in less time nothing happens.
+/// The shortest run. In less time nothing happens.
 const SPAN_MIN: Duration = Duration::from_secs(60);
 
-/// All runs on the way to a smaller one together have so many instances, or so many times those of the one that failed.
+/// The total number of instances in all runs that are tried, or this many times those of the run that failed.
 const INSTANCES_MAX: u64 = 5_000;
 const RUNS_MAX: u64 = 8;
 
-/// A smaller plan that violates something too, and what came out of it: fewer instances, less time, fewer kinds of
-/// faults. Each step that still fails is kept, until none does or enough has been tried.
+/// Returns a smaller plan that violates something too, and its outcome. It has fewer instances, less time and fewer kinds
+/// of faults. Every step that still fails is kept, until none does or enough runs were tried.
 pub fn shrink(failed: &Plan) -> (Plan, Outcome) {
     let mut plan = failed.clone();
     let mut budget = INSTANCES_MAX.max(RUNS_MAX * u64::from(failed.instances));
@@ -28,7 +28,7 @@ pub fn shrink(failed: &Plan) -> (Plan, Outcome) {
     (plan, outcome)
 }
 
-/// Plans that are one step smaller, those first that save most.
+/// Plans that are one step smaller. Those that save most come first.
 fn smaller(plan: &Plan) -> Vec<Plan> {
     let mut plans = Vec::new();
     if plan.instances > 1 {

@@ -1,63 +1,63 @@
-//! What a run plans.
+//! The steps that a run plans.
 
 use machine::Event;
 use machine::effect::{Effect, EffectId};
 
 use crate::fault::Fault;
 
-/// Something that is due.
+/// A planned step.
 #[derive(Debug)]
 pub(super) enum Step {
     /// The daemon of an instance starts.
     Start { host: usize },
-    /// It asks IMDS.
+    /// The daemon polls IMDS.
     Poll { host: usize, poll: u32 },
-    /// It wants to be woken.
+    /// The machine wants to be woken.
     Wake { host: usize, life: u32 },
-    /// What it asked for is performed.
+    /// An effect is performed.
     Request { host: usize, life: u32, effect: Box<Effect> },
-    /// The result reaches it.
+    /// The result of an effect arrives.
     Answer { host: usize, life: u32, event: Box<Event> },
-    /// The agent has held a request for as long as it may, or has drained.
+    /// The agent has held a request for the longest time, or has drained.
     HeldOver { host: usize, life: u32, id: EffectId },
-    /// An agent that has crashed is there again.
+    /// A crashed agent is restarted.
     AgentStart { host: usize },
-    /// What has stood still moves again.
+    /// A frozen instance runs again.
     Thaw { host: usize },
-    /// Auto Scaling takes an instance away; in a group with a warm pool, whichever it likes.
+    /// Auto Scaling terminates the instance, or any other if the group has a warm pool.
     ScaleIn { host: usize },
-    /// It takes one out of the warm pool again.
+    /// Auto Scaling takes an instance out of the warm pool.
     ScaleOut,
-    /// The group is given another size.
+    /// The desired capacity changes.
     Resize,
-    /// An instance that was retained is released.
+    /// An operator releases a retained instance.
     Release { host: usize },
-    /// EC2 takes a spot instance back.
+    /// EC2 interrupts a spot instance or reclaims its capacity.
     TakeBack { host: usize },
     /// Another program completes another hook's action.
     OtherHook { host: usize },
-    /// The hook that was deleted is made again.
+    /// The deleted hook is created again.
     HookAgain,
-    /// An agent crashes when it has just drained.
+    /// An agent crashes right after it has drained.
     AgentCrash { host: usize },
-    /// The clock is set to the right time.
+    /// The clock is corrected.
     ClockSet { host: usize },
-    /// An instance that is in no group is attached to another one.
+    /// A detached instance is attached to another group.
     Attach { host: usize },
-    /// EC2 moves the maintenance of that number, or cancels it.
+    /// EC2 moves or cancels the maintenance of that number.
     MaintenanceChange { host: usize, number: u32 },
-    /// The time of the maintenance of that number has come.
+    /// The maintenance of that number is due.
     MaintenanceDue { host: usize, number: u32 },
-    /// A message says something of an instance that is not true.
+    /// A false message about an instance is sent.
     FalseMessage { host: usize },
-    /// A fault that comes by itself.
+    /// A fault strikes at a random time.
     Strike { host: usize, fault: Fault },
-    /// From here on nothing goes wrong.
+    /// All faults end.
     Calm,
 }
 
 impl Step {
-    /// The instance that this happens on, and so not while it stands still.
+    /// The instance that the step happens on. The step is put off while that instance is frozen.
     pub fn on(&self) -> Option<usize> {
         match self {
             Step::Start { host }

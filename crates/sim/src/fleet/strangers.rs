@@ -1,5 +1,5 @@
-//! Messages in the termination queue that no daemon of the fleet may act on: those of strangers, which none may delete
-//! either, and those that are about an instance of the fleet and not true.
+//! Messages in the termination queue that no daemon of the fleet may act on. Some are about strangers, and no daemon may
+//! delete them. Others are false messages about an instance of the fleet.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::{Fleet, ec2, plan};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A spot interruption comes two minutes after its warning, and is believed for five minutes more.
+/// A spot interruption comes two minutes after its warning. The daemon believes the warning for five more minutes.
 const FALSE_ALARM: Duration = Duration::from_secs(7 * 60);
 
 impl Fleet {
-    /// A message of no use is put into the queue, by another program, a console that tries it out, a rule or a group
-    /// beside ours. It stays there until its retention ends.
+    /// Puts a useless message into the queue, as another program, a test in the console, a broad rule or another group
+    /// would. It stays there until its retention ends.
     pub(super) fn send_stray(&mut self) {
         let Some(queue) = self.world.config().queue.clone() else { return };
         let place = self.rng.usize(..self.hosts.len());
@@ -40,7 +40,7 @@ impl Fleet {
         debug_assert!(sent.is_ok(), "{sent:?}");
         self.digest(None);
     }
-    /// A message about an instance that is stale, forged, or contradicted by what its metadata service says.
+    /// Sends a message about an instance that is stale, forged, or contradicted by IMDS.
     pub(super) fn send_false(&mut self, host: usize) {
         let (id, now) = (self.hosts[host].id.clone(), self.now);
         let years = HOUR * 24 * 800;
@@ -57,7 +57,7 @@ impl Fleet {
                 self.hosts[host].has_old_message = true;
                 lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &token)
             }
-            // Nothing but IMDS denies it.
+            // Only IMDS contradicts it.
             7 => self.false_alarm(host, now),
             _ => ec2::health(&id, "arn:aws:health:eu-west-1::event/EC2/OLD/1", now - years, false),
         };
@@ -66,14 +66,14 @@ impl Fleet {
         self.send_about(host, body);
     }
 
-    /// The warning of a spot interruption that does not come.
+    /// A warning of a spot interruption that will not come.
     fn false_alarm(&mut self, host: usize, sent: Time) -> String {
         let until = Some(sent + FALSE_ALARM);
         self.hosts[host].false_alarm = until.max(self.hosts[host].false_alarm);
         ec2::spot(&self.hosts[host].id, sent)
     }
 
-    /// The token of an action that waits, of another instance.
+    /// The token of another instance's open action.
     fn token_of_another(&mut self, host: usize) -> String {
         let from = self.rng.usize(..self.hosts.len());
         let order = (0..self.hosts.len()).map(|place| (from + place) % self.hosts.len());

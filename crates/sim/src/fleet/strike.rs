@@ -1,4 +1,4 @@
-//! Faults that come by themselves, and chances that are taken.
+//! Faults that strike at random times.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use machine::message::SpotAction;
 use super::agents::Request;
 use super::{Fleet, Step, plan};
 
-/// Those that come by themselves to each instance.
+/// The faults that strike each instance.
 pub(super) const BY_INSTANCE: [Fault; 11] = [
     Fault::ImdsSilent,
     Fault::AgentCrash,
@@ -27,14 +27,14 @@ pub(super) const BY_INSTANCE: [Fault; 11] = [
 /// EC2 user guide, "Spot Instance interruption notices".
 const SPOT_WARNING: Duration = Duration::from_secs(120);
 
-/// The part of mute agents that crash when they have drained.
+/// The share of mute agents that crash once they have drained.
 const MUTE_CRASHES: f64 = 0.5;
 
-/// By so much is a clock off that was not set.
+/// How far off a wrong clock can be, either way.
 const CLOCK_JUMP_MS: i64 = 300_000;
 
 impl Fleet {
-    /// When a fault comes next that comes so often per hour.
+    /// Plans the next time that a fault strikes, by its rate per hour.
     pub(super) fn plan_strike(&mut self, host: usize, fault: Fault) {
         let rate = self.plan.faults.rate(fault, self.now);
         if rate > 0.0 {
@@ -68,7 +68,7 @@ impl Fleet {
                 self.kill(host);
                 let now = self.now;
                 self.hosts[host].boot(now);
-                // By which clock the last boot's times were reckoned is not known.
+                // The times of the last boot may have been taken from a different clock.
                 self.hosts[host].is_astray = true;
                 let pause = self.delay(20_000, 90_000);
                 self.hosts[host].frozen_until = self.now + pause;
@@ -82,7 +82,7 @@ impl Fleet {
                 self.judge.stopped(host);
                 self.at(until, Step::Thaw { host });
             }
-            // It is taken back once.
+            // EC2 interrupts an instance only once.
             Fault::SpotInterruption | Fault::CapacityReservation if self.is_taken_back(host) => {}
             Fault::SpotInterruption => {
                 let at = self.now + SPOT_WARNING;
@@ -149,7 +149,7 @@ impl Fleet {
         }
     }
 
-    /// An agent that has just drained may crash like any other, and more often so: what it said is not so any more.
+    /// An agent may crash right after it has drained, and mute agents do so often. What it said is then no longer true.
     pub(super) fn drained(&mut self, host: usize) {
         let mute = matches!(self.manner.request, Request::Mute { .. });
         if self.strikes(Fault::AgentCrash) || (mute && self.rng.f64() < MUTE_CRASHES) {
@@ -158,7 +158,7 @@ impl Fleet {
         }
     }
 
-    /// What stood still moves again. What was under way has been cut off, and what is due is long due.
+    /// A frozen instance runs again. Its requests were cut off, and its timers are overdue.
     pub(super) fn thaw(&mut self, host: usize) {
         if self.hosts[host].machine.is_some() {
             self.judge.thawed(host, self.now);
@@ -171,7 +171,7 @@ impl Fleet {
         self.digest(None);
     }
 
-    /// What the daemon finds when it comes back: its journal, or none; and its clock.
+    /// What the daemon finds when it restarts: its journal or none, and its clock.
     pub(super) fn start_with_faults(&mut self, host: usize) {
         let stale = self.hosts[host].unwritten.take().is_some();
         let lost = self.hosts[host].disk.is_some() && self.strikes(Fault::JournalLost);
@@ -193,14 +193,14 @@ impl Fleet {
         }
     }
 
-    /// The daemon begins a life without what the one before had written last.
+    /// A life of the daemon starts without what the one before wrote last.
     fn forget(&mut self, host: usize) {
         let this = &mut self.hosts[host];
         (this.forgetful, this.has_forgotten, this.is_astray) = (true, true, true);
         self.judge.forgot(host);
     }
 
-    /// A message says something of an instance that is not true.
+    /// May plan a false message about the instance.
     pub(super) fn tell_lies(&mut self, host: usize) {
         if self.strikes(Fault::FalseMessage) {
             let pause = self.delay(0, 70_000);

@@ -1,4 +1,4 @@
-//! Runs of a fleet.
+//! Runs of fleets.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn rough() {
     }
     let Figures { drained, overtaken, kills, throttled, misdelivered, .. } = total;
     let something = [drained, overtaken, kills, throttled, misdelivered].iter().all(|count| *count > 0);
-    assert!(something, "some things never go wrong: {total:?}");
+    assert!(something, "some kinds of events never happened: {total:?}");
 }
 
 #[test]
