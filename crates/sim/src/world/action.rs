@@ -1,4 +1,4 @@
-//! Lifecycle actions: how they begin, live on heartbeats, and end.
+//! Lifecycle actions: how they begin, how heartbeats keep them alive, and how they end.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Happening, Wake, World};
 
 const TOKEN_LEN: usize = 36;
 
-/// What a caller names a lifecycle action by.
+/// The names by which a caller identifies a lifecycle action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionRef {
     /// `LifecycleHookName`
@@ -32,7 +32,7 @@ pub(super) struct Action {
     token: String,
     began: Time,
     expires: Time,
-    /// The global timeout: no heartbeat moves `expires` past it.
+    /// The end of the global timeout. No heartbeat moves `expires` past it.
     ends: Time,
     heartbeat_timeout: Duration,
     default_result: ActionResult,
@@ -48,11 +48,11 @@ pub struct ActionView {
     pub token: String,
     /// When it began.
     pub began: Time,
-    /// When it expires without another heartbeat.
+    /// When it expires unless another heartbeat comes.
     pub expires: Time,
     /// When it expires in spite of heartbeats.
     pub global_expiry: Time,
-    /// How many heartbeats it has had.
+    /// How many heartbeats it has received.
     pub heartbeats: u32,
 }
 
@@ -70,7 +70,8 @@ impl Action {
 }
 
 impl World {
-    /// RecordLifecycleActionHeartbeat: the action expires a full timeout from now, but never past its global one.
+    /// RecordLifecycleActionHeartbeat. The action expires one heartbeat timeout from now, but never after its global
+    /// timeout.
     pub fn heartbeat(&mut self, now: Time, action: &ActionRef) -> Result<(), ApiError> {
         let found = self.admit(now).and_then(|()| self.find_action(action));
         let (id, index) = found.inspect_err(|error| {
@@ -103,7 +104,7 @@ impl World {
         Ok(())
     }
 
-    /// A call by that name was refused before it came here.
+    /// A call with that name was refused before it reached this model.
     pub fn refused(&mut self, now: Time, call: &str, instance: Option<&str>, why: &str) {
         self.advance(now);
         let (instance, why) = (instance.map(str::to_owned), why.to_owned());
@@ -114,7 +115,7 @@ impl World {
         }
     }
 
-    /// Starts what is to be waited for: every hook of the transition, or the first.
+    /// Starts the actions of a transition: of every hook at once, or of the first in a chain.
     pub(super) fn start_actions(&mut self, id: &str, transition: Transition) {
         let Some(instance) = self.instances.get(id) else { return };
         let Some(group) = self.groups.get(&instance.group) else { return };
@@ -138,7 +139,7 @@ impl World {
         }
     }
 
-    /// Where hooks run one after the other, starts the next one that still exists.
+    /// If hooks run in a chain, starts the next one that still exists.
     pub(super) fn start_next_action(&mut self, id: &str) {
         while let Some(hook) = self.instances.get_mut(id).and_then(|instance| instance.hooks_to_run.pop()) {
             if self.start_action(id, &hook) {
@@ -147,7 +148,7 @@ impl World {
         }
     }
 
-    /// Ends the actions of a hook that was deleted.
+    /// Ends the actions of a deleted hook.
     pub(super) fn release_actions(&mut self, id: &str, hook: &str) {
         let position = |instance: &Instance| instance.actions.iter().position(|action| action.hook == hook);
         let Some(index) = self.instances.get(id).and_then(position) else { return };
@@ -160,7 +161,7 @@ impl World {
         self.settle(id, action.transition, result);
     }
 
-    /// Drops whatever else is waited for, once a hook has abandoned.
+    /// Drops the other actions after a hook has abandoned.
     pub(super) fn drop_actions(&mut self, id: &str) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         instance.hooks_to_run.clear();
@@ -170,7 +171,7 @@ impl World {
         }
     }
 
-    /// The time has come at which an action expires, unless heartbeats have moved it.
+    /// Expires an action, unless heartbeats have moved its expiry.
     pub(super) fn action_due(&mut self, id: &str, token: &str) {
         let position = |instance: &Instance| instance.actions.iter().position(|action| action.token == token);
         let Some(index) = self.instances.get(id).and_then(position) else { return };
@@ -225,7 +226,7 @@ impl World {
         true
     }
 
-    /// Where a hook's notification target was deleted, its default result is taken at once.
+    /// If a hook's notification target was deleted, AWS takes the default result at once.
     fn apply_missing_targets(&mut self, id: &str) {
         while let Some(index) = self.action_without_target(id) {
             let Some(action) = self.remove_action(id, index) else { return };
@@ -248,7 +249,7 @@ impl World {
         Some(action)
     }
 
-    /// The open action that a caller means. Token and instance, where both are given, must agree.
+    /// Finds the open action that a caller means. If both token and instance are given, they must agree.
     fn find_action(&self, wanted: &ActionRef) -> Result<(String, usize), ApiError> {
         self.group(&wanted.group)?;
         if let Some(token) = wanted.token.as_ref().filter(|token| token.len() != TOKEN_LEN) {
@@ -264,7 +265,7 @@ impl World {
             (Some(owner), Some(instance)) => owner.filter(|owner| owner == instance),
             (Some(owner), None) => owner,
             (None, Some(instance)) => Some(instance.clone()),
-            // Guessed: AWS does not say what it answers when neither is given.
+            // Guessed: AWS does not document its answer when neither is given.
             (None, None) => {
                 return Err(ApiError::validation(
                     "Either InstanceId or LifecycleActionToken must be specified",
@@ -282,13 +283,13 @@ impl World {
     }
 }
 
-/// What a token is looked up by: numbers are compared faster than texts. What no world has made is not found, or else is
-/// told apart when the texts are compared.
+/// A token as a number, which compares faster than text. Tokens that no world made are not found, or differ once the texts
+/// are compared.
 fn number(token: &str) -> u128 {
     u128::from_str_radix(&token.replace('-', ""), 16).unwrap_or_default()
 }
 
-/// AWS's words, recorded for both forms. That a wrong hook's name gets them too is guessed.
+/// AWS's words, recorded for both forms. That a wrong hook name gets the same answer is guessed.
 fn no_active_action(wanted: &ActionRef) -> ApiError {
     let name = match (&wanted.token, &wanted.instance) {
         (Some(token), _) => format!("token {token}"),

@@ -1,4 +1,4 @@
-//! Scaling activities: what DescribeScalingActivities tells.
+//! Scaling activities, as DescribeScalingActivities shows them.
 
 use machine::Time;
 
@@ -39,7 +39,7 @@ pub enum ActivityStatus {
     WaitingForLoadBalancer,
     /// `MidLifecycleAction`, in a launch.
     MidLaunchingAction,
-    /// `MidTerminatingLifecycleAction`: recorded, though the service model does not list it.
+    /// `MidTerminatingLifecycleAction`: recorded, although the service model does not list it.
     MidTerminatingAction,
     /// `Successful`
     Successful,
@@ -61,7 +61,7 @@ impl ActivityStatus {
         }
     }
 
-    /// `Progress`. 60 in a terminating action is recorded; the others are guessed.
+    /// `Progress`. The 60 of a terminating action is recorded. The others are guessed.
     pub fn progress(self) -> u32 {
         match self {
             ActivityStatus::PreInService => 30,
@@ -75,14 +75,14 @@ impl ActivityStatus {
 }
 
 impl World {
-    /// DescribeScalingActivities, the latest first.
+    /// DescribeScalingActivities, latest first.
     pub fn describe_activities(&mut self, now: Time, group: Option<&str>) -> Result<Vec<Activity>, ApiError> {
         self.admit(now)?;
         let of_group = |activity: &&Activity| group.is_none_or(|group| activity.group == group);
         Ok(self.activities.iter().rev().filter(of_group).cloned().collect())
     }
 
-    /// The activity under way for an instance.
+    /// The activity that is in progress for an instance.
     pub(super) fn activity_of(&self, instance: &str) -> Option<Activity> {
         let index = self.instances.get(instance)?.activity?;
         self.activities.get(index).cloned()

@@ -21,8 +21,8 @@ const REASONS: [&str; 10] = [
     "operator",
 ];
 
-/// The work of an agent. In service it always holds `items`, begun evenly apart; each takes `duration`. A drain
-/// therefore finishes one item after the other, and the last one after `duration`.
+/// The work of an agent. In service it always holds `items`, started at even intervals, and each takes `duration`. A drain
+/// therefore finishes one item after another, and the last one after `duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// How many items it holds at a time.
@@ -50,9 +50,9 @@ impl Work {
 pub enum AgentState {
     /// Takes work.
     Serving,
-    /// Takes none, and still holds some.
+    /// Takes no work and still holds some.
     Draining,
-    /// Takes none and holds none.
+    /// Takes no work and holds none.
     Drained,
 }
 
@@ -67,16 +67,16 @@ impl AgentState {
     }
 }
 
-/// Whether the agent answers. It works on in any case.
+/// Whether the agent answers. Its work goes on in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentMode {
     /// It answers.
     Answers,
-    /// Every request is answered with this status.
+    /// Answers every request with this status.
     Fails(u16),
-    /// Connections are refused.
+    /// Refuses connections.
     Refuses,
-    /// Requests are never answered.
+    /// Never answers.
     Hangs,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Agent {
     pub(super) finished: u64,
     pub(super) in_flight: u32,
     pub(super) lost: u32,
-    /// Counts the drains, so that what an earlier one scheduled is known to be stale.
+    /// The number of the drain. What an earlier drain scheduled is ignored.
     pub(super) drain: u32,
     pub(super) deadline: Option<Time>,
     pub(super) reason: Option<String>,
@@ -100,13 +100,13 @@ pub(super) struct Agent {
 pub struct AgentView {
     /// Its state.
     pub state: AgentState,
-    /// Whether it answers.
+    /// Whether the agent answers.
     pub mode: AgentMode,
-    /// The work that it holds.
+    /// The items that it holds.
     pub in_flight: u32,
-    /// The work that it has finished.
+    /// The items that it has finished.
     pub finished: u64,
-    /// The work that was lost with its processes.
+    /// The items that were lost with its processes.
     pub lost: u32,
     /// `reason` of the drain under way.
     pub reason: Option<String>,
@@ -139,7 +139,7 @@ impl Agent {
         }
     }
 
-    /// The instance is gone, and with it what the agent still held.
+    /// The instance is gone, and the agent's items with it.
     pub(super) fn killed(&mut self, now: Time) -> u32 {
         self.finished = self.finished_by(now);
         self.serving_since = now;
@@ -161,7 +161,7 @@ impl Agent {
         }
     }
 
-    /// While it serves, its work is a matter of arithmetic: an idle world then has nothing to do.
+    /// While the agent serves, its work follows from the time alone. An idle world therefore has nothing to do.
     pub(super) fn finished_by(&self, now: Time) -> u64 {
         let moving = self.work.items.saturating_sub(self.work.stuck);
         if self.state != AgentState::Serving || self.work.duration.is_zero() || self.in_flight == 0 {
@@ -181,7 +181,7 @@ impl Agent {
 }
 
 impl World {
-    /// `POST /drain`: strict, so that a daemon which sends nonsense is found out.
+    /// `POST /drain`. Strict, so that a daemon's malformed requests are noticed.
     pub fn agent_post(&mut self, now: Time, instance: &str, body: &[u8]) -> AgentAnswer {
         self.advance(now);
         let (reason, deadline) = match read_order(instance, body) {
@@ -211,7 +211,7 @@ impl World {
         if begins {
             self.finish_next(instance);
         }
-        // One that exits when it has drained answers first.
+        // An agent that exits once it has drained answers first.
         if self.config.agent_exits { before } else { self.agent_status(instance, 202) }
     }
 
@@ -221,7 +221,7 @@ impl World {
         self.agent_status(instance, 200)
     }
 
-    /// `DELETE /drain`: back in service, with as much work as ever.
+    /// `DELETE /drain`: the agent returns to service and takes work again.
     pub fn agent_delete(&mut self, now: Time, instance: &str) -> AgentAnswer {
         self.advance(now);
         let now = self.now;
@@ -240,7 +240,7 @@ impl World {
         self.agent_status(instance, 200)
     }
 
-    /// Makes an agent misbehave, or behave again.
+    /// Makes an agent misbehave, or restores it.
     pub fn set_agent_mode(&mut self, now: Time, instance: &str, mode: AgentMode) {
         self.advance(now);
         if let Some(instance) = self.instances.get_mut(instance) {
@@ -250,7 +250,7 @@ impl World {
         self.roster_version += 1;
     }
 
-    /// An item of the drain of that number is done.
+    /// An item of the drain with that number is done.
     pub(super) fn work_done(&mut self, instance: &str, drain: u32) {
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
             return;
@@ -265,7 +265,7 @@ impl World {
         self.finish_next(instance);
     }
 
-    /// Schedules the end of the next item, or is drained.
+    /// Schedules the end of the next item, or ends the drain.
     pub(super) fn finish_next(&mut self, instance: &str) {
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
             return;

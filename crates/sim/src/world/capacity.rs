@@ -1,4 +1,4 @@
-//! Launching and scaling in: keeping a group at its desired capacity.
+//! Keeps a group at its desired capacity: launching and scaling in.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl World {
         };
         let retained = state == LifecycleState::TerminatingRetained;
         if retained && decrement {
-            // That it is rejected was recorded; the words are guessed.
+            // The rejection was recorded. Its words are guessed.
             return Err(ApiError::validation(
                 "Desired capacity cannot be decremented for an instance in Terminating:Retained",
             ));
@@ -63,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    /// Makes the first group, its queue and its instances.
+    /// Creates the first group, its queue and its instances.
     pub(super) fn populate(&mut self) {
         let config = self.config.clone();
         if let Some(queue) = &config.queue {
@@ -85,7 +85,7 @@ impl World {
         }
     }
 
-    /// From now on an instance counts toward its group's desired capacity, or does not.
+    /// Sets whether an instance is leaving, and so no longer counts toward its group's desired capacity.
     pub(super) fn set_leaving(&mut self, id: &str, leaving: bool) {
         let Some(instance) = self.instances.get_mut(id).filter(|instance| instance.leaving != leaving) else {
             return;
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// Launches or terminates until the group has as many instances as it should.
+    /// Launches or terminates instances until the group has its desired capacity.
     pub(super) fn reconcile(&mut self, group: &str, cause: &str) {
         let Ok(found) = self.group(group) else { return };
         let (staying, desired) = (found.staying(), found.spec.desired as usize);
@@ -171,8 +171,8 @@ impl Group {
         self.staying.values().map(BTreeMap::len).sum()
     }
 
-    /// Chosen as by the default termination policy where all instances are alike: in the zone that has the most, the
-    /// oldest.
+    /// Chosen as by the default termination policy when all instances are alike: the oldest one in the zone that has the
+    /// most.
     fn victim(&self) -> Option<String> {
         let longest = self.staying.values().map(BTreeMap::len).max()?;
         let zone = self.staying.values().find(|zone| zone.len() == longest)?;

@@ -1,4 +1,4 @@
-//! What a simulated world starts with.
+//! The configuration of a simulated world.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use super::group::{GLOBAL_TIMEOUT_MAX, HookSpec};
 /// Everything that a scenario can choose. `Default` is a world that behaves as AWS does on a good day.
 #[derive(Debug, Clone)]
 pub struct WorldConfig {
-    /// Two worlds with one seed and the same calls behave the same.
+    /// Two worlds with the same seed and the same calls behave the same.
     pub seed: u64,
     /// The Region.
     pub region: String,
     /// The account.
     pub account: String,
-    /// The name of the group that exists from the start.
+    /// The name of the group that exists at the start.
     pub group: String,
-    /// How many instances it has, in service from the start.
+    /// How many instances it has, all in service at the start.
     pub instances: u32,
     /// Its hooks.
     pub hooks: Vec<HookSpec>,
@@ -26,30 +26,30 @@ pub struct WorldConfig {
     pub retain_on_abandon: bool,
     /// Scale-in puts its instances into a warm pool, where they keep running (`ReuseOnScaleIn`, `PoolState` Running).
     pub warm_pool: bool,
-    /// It is behind a load balancer, whose draining takes this long.
+    /// It is behind a load balancer that drains for this long.
     pub load_balancer_drain: Option<Duration>,
     /// How several hooks of one transition run.
     pub hook_order: HookOrder,
-    /// The longest that an action lasts, whatever its heartbeats. AWS's is 48 hours.
+    /// The longest that an action lasts, however many heartbeats it gets. In AWS, 48 hours.
     pub global_timeout_max: Duration,
     /// How long Auto Scaling takes for its steps.
     pub timing: Timing,
     /// How events reach a queue.
     pub delivery: Delivery,
-    /// How the instances' metadata service behaves.
+    /// How the metadata service of the instances behaves.
     pub imds: ImdsConfig,
-    /// What every agent is working on.
+    /// The work of every agent.
     pub work: Work,
-    /// Whether every agent answers, at first.
+    /// Whether the agents answer at first.
     pub agent_mode: AgentMode,
-    /// Every agent exits when it has drained, without having said so.
+    /// Every agent exits once it has drained, without saying that it has.
     pub agent_exits: bool,
-    /// The bucket that all Auto Scaling calls of the account share.
+    /// The token bucket that all Auto Scaling calls of the account share.
     pub throttle: Option<Throttle>,
     /// IAM actions that no caller is allowed, such as `sqs:ReceiveMessage`.
     pub denied: Vec<String>,
-    /// Whether the world tells of each time that a message is received or hidden. In a fleet that shares a queue there is
-    /// more of that than of all the rest.
+    /// Whether to report every receive and every change of visibility. In a fleet with a shared queue, these outnumber all
+    /// other happenings.
     pub tells_hand_outs: bool,
 }
 
@@ -81,12 +81,12 @@ impl Default for WorldConfig {
     }
 }
 
-/// How several hooks of one transition run. AWS does not say.
+/// How several hooks of one transition run. AWS does not document it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookOrder {
-    /// All wait at once; the instance goes on when the last one is done.
+    /// All at once. The instance goes on when the last one is done.
     Concurrent,
-    /// One after the other, by name.
+    /// One after another, by name.
     Chained,
 }
 
@@ -121,16 +121,16 @@ pub struct Delivery {
     pub delay_min: Duration,
     /// The longest delay.
     pub delay_max: Duration,
-    /// How likely an event never arrives.
+    /// The probability that an event never arrives.
     pub loss: f64,
-    /// How likely an event arrives twice.
+    /// The probability that an event arrives twice.
     pub duplication: f64,
-    /// How likely a receive does not start with the oldest message.
+    /// The probability that a receive does not start with the oldest message.
     pub reordering: f64,
-    /// How likely a message that was deleted can be received once more.
+    /// The probability that a deleted message can be received once more.
     pub redelivery: f64,
-    /// Lifecycle events and notifications leave this world for another server's queue: they are taken by
-    /// [`World::take_outgoing`](super::World::take_outgoing), and nothing of the above applies to them.
+    /// Lifecycle events and notifications go to another server's queue.
+    /// [`World::take_outgoing`](super::World::take_outgoing) returns them, and none of the settings above apply.
     pub outside: bool,
 }
 
@@ -155,10 +155,10 @@ pub struct ImdsConfig {
     pub mode: ImdsMode,
     /// When `target-lifecycle-state` becomes `Terminated`.
     pub flip: ImdsFlip,
-    /// InstanceMetadataTags is enabled.
+    /// Whether InstanceMetadataTags is enabled.
     pub tags: bool,
-    /// How long the role's credentials are good for; new ones are there after half of that. AWS SDKs go by the wall
-    /// clock, so this is for worlds in real time. `None`: they are said to last six hours, and are never refused.
+    /// How long the role's credentials are valid. New ones appear after half of that. AWS SDKs go by the wall clock, so
+    /// this is for worlds in real time. `None`: they claim to last six hours and are never refused.
     pub credentials_last: Option<Duration>,
 }
 
@@ -184,14 +184,14 @@ pub enum ImdsMode {
     Disabled,
     /// Connections are refused.
     Refuses,
-    /// Requests vanish, as they do for a container behind a hop limit of 1.
+    /// Requests get no answer, as in a container behind a hop limit of 1.
     Hangs,
 }
 
-/// When `target-lifecycle-state` becomes `Terminated`. AWS does not say.
+/// When `target-lifecycle-state` becomes `Terminated`. AWS does not document it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImdsFlip {
-    /// This long after Terminating: it leads Wait by the load balancer's draining.
+    /// This long after Terminating. It then leads Wait by the time that the load balancer drains.
     AfterTerminating(Duration),
     /// This long after Terminating:Wait.
     AfterWait(Duration),
@@ -202,6 +202,6 @@ pub enum ImdsFlip {
 pub struct Throttle {
     /// How many calls may come at once.
     pub burst: u32,
-    /// How many calls per second are let through after that.
+    /// How many calls per second it admits after that.
     pub per_second: f64,
 }

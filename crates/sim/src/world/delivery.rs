@@ -1,4 +1,4 @@
-//! Lifecycle events on their way: through EventBridge, or as a hook's own notification.
+//! Lifecycle events on their way, through EventBridge or as a hook's own notification.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use super::group::{HookSpec, Transition};
 use super::message::About;
 use super::{Happening, Wake, World};
 
-/// Where a group has no rule of its own, its events go to the queue of its name and this ending, if there is one.
+/// If a group has no rule, its events go to the queue named after it with this suffix, if that exists.
 const QUEUE_SUFFIX: &str = "-termination";
 
-/// A message that leaves the world, where [`Delivery::outside`](super::Delivery::outside) says so.
+/// A message that leaves the world because of [`Delivery::outside`](super::Delivery::outside).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The hook's `NotificationTargetARN`, a queue's or a topic's; `None`: EventBridge.
+    /// The hook's `NotificationTargetARN`, of a queue or a topic. `None` for EventBridge.
     pub target: Option<String>,
     /// The notification, or the event as EventBridge writes it.
     pub body: String,
 }
 
-/// An event that has not reached its queue yet.
+/// An event that has not yet reached its queue.
 #[derive(Debug)]
 pub(super) struct OnItsWay {
     queue: String,
@@ -33,7 +33,7 @@ pub(super) struct OnItsWay {
 }
 
 impl World {
-    /// What was sent to the outside since this was last called, in order.
+    /// The messages that were sent to the outside since the last call, in order.
     pub fn take_outgoing(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.outgoing)
     }
@@ -44,7 +44,7 @@ impl World {
         self.config.delivery = delivery;
     }
 
-    /// Sends an event toward a queue, with the delay, the losses and the duplicates of EventBridge.
+    /// Sends an event toward a queue, with the delays, losses and duplicates of EventBridge.
     fn emit(&mut self, queue: &str, body: String, about: Option<About>) {
         let delivery = self.config.delivery;
         if self.rng.f64() < delivery.loss {
@@ -63,11 +63,11 @@ impl World {
     }
 
     pub(super) fn arrive(&mut self, OnItsWay { queue, body, about }: OnItsWay) {
-        // A queue that was deleted meanwhile swallows what was on its way.
+        // Messages to a deleted queue are lost.
         let _ = self.put_message(&queue, body, about, Duration::ZERO);
     }
 
-    /// A lifecycle action has begun: tells the hook's notification target, and EventBridge.
+    /// A lifecycle action has begun. Notifies the hook's notification target and EventBridge.
     pub(super) fn announce(&mut self, id: &str, hook: &HookSpec, token: &str) {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
         let about = Some(About { instance: id.into(), token: token.into() });
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// Sends to a hook's target. A topic of this world has no subscribers.
+    /// Sends to a hook's target. Topics of this world have no subscribers.
     fn notify(&mut self, target: &str, body: String, about: Option<About>) {
         if self.config.delivery.outside {
             self.outgoing.push(Outgoing { target: Some(target.to_owned()), body });
@@ -93,14 +93,14 @@ impl World {
         }
     }
 
-    /// A hook was put: its notification target is tried.
+    /// A hook was put. AWS tests its notification target.
     pub(super) fn send_test_notification(
         &mut self,
         group: &str,
         target: &str,
         role: Option<&str>,
     ) -> Result<(), ApiError> {
-        // Topics are taken at their word.
+        // Topics are not checked.
         if queue_of_arn(target).is_some() && (role.is_none() || self.target_is_gone(target)) {
             return Err(ApiError::validation(format!(
                 "Unable to publish test message to notification target {target} using IAM role {}. Please check \
@@ -121,7 +121,7 @@ impl World {
         Ok(())
     }
 
-    /// The hook names a queue as its target, and that queue is no more.
+    /// Whether the hook's target is a queue that no longer exists.
     pub(super) fn target_is_gone(&self, target: &str) -> bool {
         let is_gone = |queue| !self.queues.contains_key(queue);
         !self.config.delivery.outside && queue_of_arn(target).is_some_and(is_gone)
@@ -181,7 +181,7 @@ impl World {
         })
     }
 
-    /// The hook's own notification, which says the same in another shape.
+    /// The hook's own notification, which says the same in another format.
     fn notification(&mut self, id: &str, group: &str, hook: &HookSpec, token: &str) -> Value {
         let (origin, destination) = self.way(id, hook.transition);
         let mut body = json!({
@@ -204,7 +204,7 @@ impl World {
     }
 }
 
-/// RFC 3339 without a fraction, as EventBridge and IMDS write it.
+/// RFC 3339 without fractional seconds, as EventBridge and IMDS write it.
 pub(super) fn whole_seconds(time: Time) -> String {
     let text = time.to_string();
     match text.split_once('.') {

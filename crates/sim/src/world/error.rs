@@ -1,8 +1,8 @@
-//! Errors as AWS answers them.
+//! Errors, as AWS returns them.
 
 use thiserror::Error;
 
-/// An error answer of an AWS API.
+/// An error of an AWS API.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
@@ -10,17 +10,17 @@ pub struct ApiError {
     pub status: u16,
     /// The error code, such as `ValidationError`.
     pub code: &'static str,
-    /// The sentence that goes with it.
+    /// The error message.
     pub message: String,
 }
 
 impl ApiError {
-    /// An error that is the caller's fault.
+    /// An error that the caller caused.
     pub fn sender(code: &'static str, message: impl Into<String>) -> Self {
         ApiError { status: 400, code, message: message.into() }
     }
 
-    /// Auto Scaling's answer to nearly everything that it does not like.
+    /// Auto Scaling's answer to nearly every bad request.
     pub fn validation(message: impl Into<String>) -> Self {
         ApiError::sender("ValidationError", message)
     }
@@ -41,7 +41,7 @@ impl ApiError {
         ApiError { status, code, message }
     }
 
-    /// A parameter outside what the service model allows, in the words common to AWS services.
+    /// A parameter that the service model does not allow, in the words that AWS services share.
     pub fn constraint(value: &str, member: &str, constraint: &str) -> Self {
         ApiError::validation(format!(
             "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"

@@ -17,7 +17,7 @@ pub const HEARTBEAT_TIMEOUT_MAX: Duration = Duration::from_secs(7200);
 pub(super) const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(172_800);
 const HOOK_NAME_LEN_MAX: usize = 255;
 const HOOKS_MAX: usize = 50;
-/// The world's own bound, so that a mistyped number does not open a million sockets.
+/// This world's own limit, so that a typo does not open a million sockets.
 const GROUP_SIZE_MAX: u32 = 20_000;
 
 /// The transition that a hook is for.
@@ -48,9 +48,9 @@ impl Transition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ActionResult {
-    /// Other hooks may finish; then the instance goes on.
+    /// Other hooks may finish. Then the instance goes on.
     Continue,
-    /// Other hooks are not waited for.
+    /// The instance does not wait for other hooks.
     Abandon,
 }
 
@@ -102,7 +102,7 @@ impl HookSpec {
         }
     }
 
-    /// The longest that an action of this hook can last, whatever the heartbeats.
+    /// The longest that an action of this hook can last, however many heartbeats it gets.
     pub fn global_timeout(&self) -> Duration {
         GLOBAL_TIMEOUT_MAX.min(self.heartbeat_timeout * 100)
     }
@@ -115,14 +115,14 @@ impl HookSpec {
             return Err(ApiError::constraint(&self.name, "lifecycleHookName", rule));
         }
         if !(HEARTBEAT_TIMEOUT_MIN..=HEARTBEAT_TIMEOUT_MAX).contains(&self.heartbeat_timeout) {
-            // The range is AWS's; the words are guessed.
+            // The range is AWS's. The words are guessed.
             return Err(ApiError::validation("Heartbeat timeout must be between 30 and 7200 seconds"));
         }
         Ok(())
     }
 }
 
-/// What CreateAutoScalingGroup says of a group.
+/// The settings of a group in CreateAutoScalingGroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSpec {
     /// `AutoScalingGroupName`
@@ -133,7 +133,7 @@ pub struct GroupSpec {
     pub max: u32,
     /// `DesiredCapacity`
     pub desired: u32,
-    /// It is attached to a load balancer or a target group.
+    /// Whether it is attached to a load balancer or a target group.
     pub load_balanced: bool,
     /// `InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon` is `retain`.
     pub retain_on_abandon: bool,
@@ -147,11 +147,11 @@ pub(super) struct Group {
     pub(super) arn: String,
     pub(super) created: Time,
     pub(super) hooks: BTreeMap<String, HookSpec>,
-    /// Every instance that is not Terminated, by the order of launch.
+    /// All instances that are not Terminated, in order of launch.
     pub(super) instances: BTreeMap<u64, String>,
-    /// Those of them that are not leaving, by their zones and the order of launch.
+    /// Those that are not leaving, by zone and in order of launch.
     pub(super) staying: BTreeMap<String, BTreeMap<u64, String>>,
-    /// Those that rest in the warm pool, by the order of launch.
+    /// Those in the warm pool, in order of launch.
     pub(super) pooled: BTreeMap<u64, String>,
 }
 
@@ -164,12 +164,12 @@ pub struct GroupView {
     pub arn: String,
     /// `CreatedTime`
     pub created: Time,
-    /// Its instances, in the order of their launch.
+    /// Its instances, in order of launch.
     pub instances: Vec<InstanceView>,
 }
 
 impl World {
-    /// CreateAutoScalingGroup. Instances are launched at once.
+    /// CreateAutoScalingGroup. Launches the instances at once.
     pub fn create_group(&mut self, now: Time, spec: GroupSpec) -> Result<(), ApiError> {
         self.admit(now)?;
         if self.groups.contains_key(&spec.name) {
@@ -193,7 +193,7 @@ impl World {
         Ok(())
     }
 
-    /// DescribeAutoScalingGroups. All groups where `names` is empty; unknown names are ignored.
+    /// DescribeAutoScalingGroups. Returns all groups if `names` is empty. Ignores unknown names.
     pub fn describe_groups(&mut self, now: Time, names: &[String]) -> Result<Vec<GroupView>, ApiError> {
         self.admit(now)?;
         let wanted =
@@ -201,7 +201,7 @@ impl World {
         Ok(wanted.map(|group| self.group_view(group)).collect())
     }
 
-    /// PutLifecycleHook: makes a hook, or replaces the one of that name.
+    /// PutLifecycleHook. Creates a hook, or replaces the one with that name.
     pub fn put_hook(&mut self, now: Time, group: &str, hook: HookSpec) -> Result<(), ApiError> {
         self.admit(now)?;
         hook.validate()?;
@@ -220,8 +220,8 @@ impl World {
         Ok(())
     }
 
-    /// DeleteLifecycleHook: also ends its open actions, with CONTINUE where instances terminate and ABANDON where
-    /// they launch.
+    /// DeleteLifecycleHook. Also ends the hook's open actions, with CONTINUE if instances terminate and ABANDON if they
+    /// launch.
     pub fn delete_hook(&mut self, now: Time, group: &str, name: &str) -> Result<(), ApiError> {
         self.admit(now)?;
         let group = self.group_mut(group)?;
@@ -239,7 +239,7 @@ impl World {
         Ok(())
     }
 
-    /// DescribeLifecycleHooks. All hooks where `names` is empty.
+    /// DescribeLifecycleHooks. Returns all hooks if `names` is empty.
     pub fn describe_hooks(
         &mut self,
         now: Time,
@@ -256,7 +256,7 @@ impl World {
         self.groups.get(group).map(|group| group.spec.desired)
     }
 
-    /// How long an action of this hook can last in this world, whatever the heartbeats.
+    /// How long an action of this hook can last in this world, however many heartbeats it gets.
     pub fn global_timeout(&self, hook: &HookSpec) -> Duration {
         hook.global_timeout().min(self.config.global_timeout_max)
     }
@@ -315,7 +315,7 @@ impl World {
     }
 }
 
-/// Moto's words; Auto Scaling has worded it differently over the years and calls.
+/// Moto's words. Auto Scaling's differ between calls and over the years.
 fn unknown_group(name: &str) -> ApiError {
     ApiError::validation(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"))
 }

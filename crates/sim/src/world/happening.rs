@@ -1,4 +1,4 @@
-//! What happened in a world, for timelines and for checkers.
+//! What happens in a world, for timelines and checkers.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use machine::Time;
 
 use super::group::ActionResult;
 
-/// One thing that happened. As JSON, an object whose `event` names it.
+/// One thing that happened. In JSON, `event` names it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Happening {
@@ -24,21 +24,21 @@ pub enum Happening {
         /// The instance.
         instance: String,
     },
-    /// Auto Scaling decided to take an instance away.
+    /// Auto Scaling decided to terminate an instance.
     TerminationRequested {
         /// The instance.
         instance: String,
-        /// As the activity will say it.
+        /// The cause that the scaling activity will give.
         cause: String,
     },
-    /// An instance leaves its group: its load balancer, if any, drains it.
+    /// An instance leaves its group. A load balancer starts to drain it.
     InstanceTerminating {
         /// The instance.
         instance: String,
-        /// Its lifecycle state: `Terminating`, or `Warmed:Pending` where it goes into the warm pool.
+        /// Its lifecycle state: `Terminating`, or `Warmed:Pending` if it goes into the warm pool.
         state: &'static str,
     },
-    /// A lifecycle action began, and with the first one the Wait state.
+    /// A lifecycle action began. The first one of an instance also begins its Wait.
     WaitBegan {
         /// The instance.
         instance: String,
@@ -48,7 +48,7 @@ pub enum Happening {
         token: String,
         /// The instance's lifecycle state, such as `Terminating:Wait`.
         state: &'static str,
-        /// When it expires without a heartbeat.
+        /// When it expires unless a heartbeat comes.
         expires: Time,
     },
     /// `target-lifecycle-state` has a new value.
@@ -82,12 +82,12 @@ pub enum Happening {
         message: Arc<str>,
         /// The instance that it is about.
         about: Option<Arc<str>>,
-        /// The instance that received it, where that is known.
+        /// The instance that received it, if known.
         by: Option<Arc<str>>,
-        /// How often it has been received, this time included.
+        /// How often it has been received, including this time.
         receive_count: u32,
     },
-    /// A message was hidden for longer, or given back.
+    /// A message was hidden for longer, or made visible.
     VisibilityChanged {
         /// The queue.
         queue: Arc<str>,
@@ -108,10 +108,10 @@ pub enum Happening {
         about: Option<Arc<str>>,
         /// The token of the action that it is about.
         token: Option<Arc<str>>,
-        /// The instance that received it last, where that is known.
+        /// The instance that received it last, if known.
         held_by: Option<Arc<str>>,
     },
-    /// Retention ended for a message that was not deleted.
+    /// A message's retention period ended before it was deleted.
     MessageExpired {
         /// The queue.
         queue: Arc<str>,
@@ -126,17 +126,17 @@ pub enum Happening {
         reason: String,
         /// `deadline` of the request.
         deadline: Option<Time>,
-        /// The work that it held.
+        /// The work items that it held.
         in_flight: u32,
     },
-    /// An agent that drains finished a piece of work.
+    /// A draining agent finished a work item.
     WorkFinished {
         /// The instance.
         instance: String,
-        /// What it still holds.
+        /// The items that it still holds.
         in_flight: u32,
     },
-    /// An agent is drained.
+    /// An agent has drained.
     AgentDrained {
         /// The instance.
         instance: String,
@@ -150,14 +150,14 @@ pub enum Happening {
     AgentExited {
         /// The instance.
         instance: String,
-        /// The work that it held.
+        /// The work items that it held.
         work_lost: u32,
     },
-    /// An agent's process was started again, and serves.
+    /// An agent's process was restarted, and serves.
     AgentStarted {
         /// The instance.
         instance: String,
-        /// The work that it has taken on.
+        /// The work items that it has taken.
         in_flight: u32,
     },
     /// A heartbeat took effect.
@@ -166,14 +166,14 @@ pub enum Happening {
         instance: String,
         /// The hook.
         hook: String,
-        /// When the action expires now.
+        /// The new expiry of the action.
         expires: Time,
     },
     /// A heartbeat was refused.
     HeartbeatRejected {
-        /// The instance, where the call named it.
+        /// The instance, if the call named it.
         instance: Option<String>,
-        /// What the caller was told.
+        /// The error message.
         why: String,
     },
     /// A completion took effect.
@@ -187,12 +187,12 @@ pub enum Happening {
     },
     /// A completion was refused.
     CompletionRejected {
-        /// The instance, where the call named it.
+        /// The instance, if the call named it.
         instance: Option<String>,
-        /// What the caller was told.
+        /// The error message.
         why: String,
     },
-    /// An action ended without a call: its default result was taken.
+    /// An action ended without a call, with its default result.
     ActionExpired {
         /// The instance.
         instance: String,
@@ -200,7 +200,7 @@ pub enum Happening {
         hook: String,
         /// The default result.
         result: ActionResult,
-        /// The global timeout ended it, not the heartbeat timeout.
+        /// Whether its global timeout ended it, not its heartbeat timeout.
         global: bool,
     },
     /// An action ended because its hook was deleted, its notification target is gone, or another hook abandoned.
@@ -210,17 +210,17 @@ pub enum Happening {
         /// The hook.
         hook: String,
     },
-    /// All hooks are done: the instance goes on to its end.
+    /// All hooks are done, and the instance goes on to its end.
     InstanceProceeding {
         /// The instance.
         instance: String,
     },
-    /// The retention policy keeps the instance.
+    /// The retention policy retains the instance.
     InstanceRetained {
         /// The instance.
         instance: String,
     },
-    /// The instance is in the warm pool.
+    /// The instance entered the warm pool.
     InstancePooled {
         /// The instance.
         instance: String,
@@ -229,7 +229,7 @@ pub enum Happening {
     InstanceTerminated {
         /// The instance.
         instance: String,
-        /// The work that its agent held.
+        /// The work items that its agent held.
         work_lost: u32,
     },
     /// A call was throttled.
@@ -237,7 +237,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    /// The instance that it happened to, or that it is about.
+    /// The instance that it is about, if any.
     pub fn instance(&self) -> Option<&str> {
         match self {
             Happening::InstanceLaunched { instance, .. }

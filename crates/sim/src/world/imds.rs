@@ -1,4 +1,4 @@
-//! The metadata service of an instance: version 2 only.
+//! The metadata service of an instance. Version 2 only.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct ImdsAnswer {
     pub status: u16,
     /// The body, `text/plain`.
     pub body: String,
-    /// The remaining life of the token, in seconds, where the request had a good one.
+    /// The remaining life of the token, in seconds, if the request had a valid one.
     pub token_ttl: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl ImdsAnswer {
         ImdsAnswer { status: 200, body: body.into(), token_ttl: None }
     }
 
-    /// An error, with the page that goes with it.
+    /// An error, with its page.
     pub fn error(status: u16) -> Self {
         let title = match status {
             400 => "400 - Bad Request",
@@ -50,7 +50,7 @@ impl ImdsAnswer {
 }
 
 impl World {
-    /// Switches an instance's metadata service on or off, or makes it misbehave.
+    /// Turns an instance's metadata service on or off, or makes it misbehave.
     pub fn set_imds_mode(&mut self, now: Time, instance: &str, mode: ImdsMode) {
         self.advance(now);
         if let Some(instance) = self.instances.get_mut(instance) {
@@ -62,7 +62,7 @@ impl World {
 
     /// `PUT /latest/api/token`, with the value of the TTL header.
     ///
-    /// A TTL of 0 is taken, and its token is never good: so it was recorded.
+    /// A TTL of 0 is accepted, and its token is never valid. This was recorded.
     pub fn imds_token(&mut self, now: Time, instance: &str, ttl: Option<&str>) -> ImdsAnswer {
         self.advance(now);
         if self.imds_mode_of(instance) == ImdsMode::Disabled {
@@ -109,7 +109,7 @@ impl World {
         self.instances.get(instance).map_or(ImdsMode::Refuses, |instance| instance.imds_mode)
     }
 
-    /// What stands under a path, if anything does.
+    /// The content at a path, if it exists.
     fn metadata(&self, instance: &Instance, path: &str) -> Option<String> {
         let path = path.trim_end_matches('/');
         if path == "/latest/dynamic/instance-identity/document" {
@@ -179,11 +179,11 @@ impl World {
             "region": self.config.region,
             "version": "2017-09-30",
         });
-        // Alternate form prints over several lines, as the real document is.
+        // The alternate format prints over several lines, as the real document does.
         format!("{document:#}")
     }
 
-    /// A token carries its expiry, and a check that it was made here and for this instance.
+    /// A token carries its expiry, and a check that it was issued here and for this instance.
     fn write_token(&self, instance: &str, expires: Time) -> String {
         let mut check = self.config.seed ^ expires.unix_ms().rotate_left(32);
         for byte in instance.bytes() {
@@ -197,7 +197,7 @@ impl World {
         (self.write_token(instance, expires) == token).then_some(expires)
     }
 
-    /// `target-lifecycle-state` as an instance reads it; `None` where it has none.
+    /// `target-lifecycle-state` as an instance reads it. `None` if it has none.
     pub fn target_state(&self, instance: &str) -> Option<&'static str> {
         self.instances
             .get(instance)
@@ -205,7 +205,7 @@ impl World {
             .map(|instance| instance.imds_target)
     }
 
-    /// Changes `target-lifecycle-state` by hand, to any value.
+    /// Sets `target-lifecycle-state` to any value.
     pub fn set_target_state(&mut self, now: Time, instance: &str, target: &'static str) {
         self.advance(now);
         let Some(found) = self.instances.get_mut(instance) else { return };

@@ -36,7 +36,7 @@ pub enum LifecycleState {
     WarmedPendingProceed,
     /// `Warmed:Running`: in the warm pool.
     WarmedRunning,
-    /// `Detached`: it runs, and is in no group.
+    /// `Detached`: it runs outside any group.
     Detached,
 }
 
@@ -70,19 +70,19 @@ pub(super) struct Instance {
     pub(super) zone: String,
     pub(super) launched_at: Time,
     pub(super) state: LifecycleState,
-    /// Auto Scaling has decided to take it away, and it no longer counts toward the desired capacity.
+    /// Auto Scaling has decided to terminate it, and it no longer counts toward the desired capacity.
     pub(super) leaving: bool,
-    /// It leaves for the warm pool, or is there.
+    /// It is on its way to the warm pool, or in it.
     pub(super) to_pool: bool,
     /// Open lifecycle actions.
     pub(super) actions: Vec<Action>,
-    /// Hooks that wait for their turn, where hooks run one after the other.
+    /// Hooks that wait for their turn in a chain.
     pub(super) hooks_to_run: Vec<String>,
     /// The running activity, as an index into the world's activities.
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
-    /// Its target state has been read.
+    /// Whether its target state has been read.
     pub(super) watched: bool,
     /// The access keys of its role's credentials; the last one is current.
     pub(super) access_keys: Vec<String>,
@@ -115,17 +115,17 @@ pub struct InstanceView {
 }
 
 impl World {
-    /// An instance, even after its end. `None` where there never was one of that id.
+    /// An instance, even after its end. `None` if there never was one with that id.
     pub fn instance(&self, id: &str) -> Option<InstanceView> {
         self.instances.get(id).map(|instance| self.view(instance))
     }
 
-    /// An instance's agent, even after its end. `None` where there never was one of that id.
+    /// An instance's agent, even after the instance's end. `None` if there never was an instance with that id.
     pub fn agent(&self, id: &str) -> Option<AgentView> {
         self.instances.get(id).map(|instance| instance.agent.view(self.now))
     }
 
-    /// All instances that are not Terminated, in the order of their launch.
+    /// All instances that are not Terminated, in order of launch.
     pub fn instances(&self) -> Vec<InstanceView> {
         let mut views: Vec<_> =
             self.instances.values().filter(|instance| instance.state != LifecycleState::Terminated).collect();
@@ -133,7 +133,7 @@ impl World {
         views.into_iter().map(|instance| self.view(instance)).collect()
     }
 
-    /// DescribeAutoScalingInstances. All instances where `ids` is empty; unknown ids are ignored.
+    /// DescribeAutoScalingInstances. Returns all instances if `ids` is empty. Ignores unknown ids.
     pub fn describe_instances(
         &mut self,
         now: Time,

@@ -11,12 +11,12 @@ use super::instance::{Instance, LifecycleState};
 use super::pool::TARGET_POOLED;
 use super::{Happening, Wake, World};
 
-/// The draining of a load balancer takes this long unless the scenario says otherwise: AWS's default.
+/// How long a load balancer drains unless the scenario says otherwise. This is AWS's default.
 const LOAD_BALANCER_DRAIN: Duration = Duration::from_secs(300);
 const TARGET_TERMINATED: &str = "Terminated";
 
 impl World {
-    /// Auto Scaling has decided: the instance no longer counts, and will be on its way in a moment.
+    /// Auto Scaling has decided. The instance no longer counts, and starts to leave in a moment.
     pub(super) fn begin_termination(&mut self, id: &str, cause: &str, to_pool: bool) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         let retained = instance.state == LifecycleState::TerminatingRetained;
@@ -33,7 +33,7 @@ impl World {
         );
     }
 
-    /// The load balancer drains; lifecycle hooks come after it.
+    /// The load balancer drains. Lifecycle hooks come after that.
     pub(super) fn terminating(&mut self, id: &str) {
         let Some(state) = self.state_of(id).filter(|state| can_begin_to_terminate(*state)) else { return };
         let was_retained = state == LifecycleState::TerminatingRetained;
@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    /// The launch is over as far as EC2 is concerned.
+    /// The launch is over for EC2.
     pub(super) fn launched(&mut self, id: &str) {
         if self.state_of(id) != Some(LifecycleState::Pending) {
             return;
@@ -99,7 +99,7 @@ impl World {
 
     pub(super) fn in_service(&mut self, id: &str) {
         let Some(instance) = self.instances.get_mut(id) else { return };
-        // It may have been taken away before it was ever in service.
+        // It may have been terminated before it was ever in service.
         if instance.leaving {
             return;
         }
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// A hook abandoned: an instance that launches is thrown away, one that terminates may be retained.
+    /// A hook abandoned. A launching instance is terminated. A terminating one may be retained.
     pub(super) fn abandoned(&mut self, id: &str, transition: Transition) {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
         match transition {
@@ -141,13 +141,13 @@ impl World {
                 let cause = "a lifecycle action was completed with ABANDON";
                 self.set_leaving(id, true);
                 self.begin_activity(id, "Terminating EC2 instance", cause);
-                // Whether terminating hooks run for an abandoned launch is not documented; here they do not.
+                // Whether terminating hooks run for an abandoned launch is not documented. Here they do not.
                 self.proceed(id, Transition::Terminating);
                 self.reconcile(&group, cause);
             }
             Transition::Terminating => {
                 let retain = self.groups.get(&group).is_some_and(|group| group.spec.retain_on_abandon);
-                // An abandoned return to the warm pool still returns: so it was recorded.
+                // An abandoned return to the warm pool still returns. This was recorded.
                 if retain && !self.is_to_pool(id) {
                     self.enter(id, LifecycleState::TerminatingRetained);
                     self.set_activity(id, ActivityStatus::Cancelled);
@@ -159,7 +159,7 @@ impl World {
         }
     }
 
-    /// One action is over. Goes on once nothing is left to wait for.
+    /// One action is over. The instance goes on once no other one is open.
     pub(super) fn settle(&mut self, id: &str, transition: Transition, result: ActionResult) {
         match result {
             ActionResult::Abandon => {
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// EC2 takes a spot instance back: no hook is waited for, and here it is not replaced.
+    /// EC2 interrupts a spot instance. It waits for no hook. In this world the instance is not replaced.
     pub fn take_back(&mut self, now: Time, id: &str) {
         self.advance(now);
         let Some(instance) = self.instances.get(id).filter(|_| !self.is_gone(id)) else { return };
@@ -224,7 +224,7 @@ impl World {
         self.schedule(self.now + lag, wake);
     }
 
-    /// The state of an instance that leaves the group, and what IMDS says of it.
+    /// The state of an instance that leaves the group, and its `target-lifecycle-state`.
     fn destination(&self, id: &str) -> (LifecycleState, &'static str) {
         if self.is_to_pool(id) {
             (LifecycleState::WarmedPending, TARGET_POOLED)
@@ -233,7 +233,7 @@ impl World {
         }
     }
 
-    /// Sets the state and names the instance's group.
+    /// Sets the state. Returns the instance's group.
     pub(super) fn enter(&mut self, id: &str, state: LifecycleState) -> Option<String> {
         let instance = self.instances.get_mut(id)?;
         instance.state = state;
@@ -250,7 +250,7 @@ impl World {
     }
 }
 
-/// Every request to terminate ends here; only the first one may have an effect.
+/// Whether a request to terminate has any effect in this state. Later requests have none.
 fn can_begin_to_terminate(state: LifecycleState) -> bool {
     match state {
         LifecycleState::Pending
@@ -265,7 +265,7 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         | LifecycleState::WarmedPending
         | LifecycleState::WarmedPendingWait
         | LifecycleState::WarmedPendingProceed
-        // That a pooled instance can be terminated too is not modelled.
+        // Terminating a pooled instance is not modeled.
         | LifecycleState::WarmedRunning
         | LifecycleState::Detached => false,
     }

@@ -1,7 +1,7 @@
-//! An instance leaves a group and joins another while it runs.
+//! An instance leaves one group and joins another while it runs.
 //!
-//! Source: EC2 Auto Scaling user guide, "Detach or attach instances": no lifecycle hook runs for either. That IMDS shows
-//! `Detached` in between, and the new group's name in the tag after that, follows from the categories' descriptions.
+//! Source: EC2 Auto Scaling user guide, "Detach or attach instances": neither runs a lifecycle hook. That IMDS shows
+//! `Detached` in between and then the new group's name in the tag is inferred from the descriptions of the categories.
 
 use machine::Time;
 
@@ -13,7 +13,7 @@ const TARGET_DETACHED: &str = "Detached";
 const TARGET_IN_SERVICE: &str = "InService";
 
 impl World {
-    /// DetachInstances, with a smaller desired capacity, for one instance that is in service.
+    /// DetachInstances with a smaller desired capacity, for one instance in service.
     pub fn detach_instance(&mut self, now: Time, id: &str) -> Result<(), ApiError> {
         self.admit(now)?;
         let serves = |state| state == LifecycleState::InService;
@@ -33,7 +33,7 @@ impl World {
         Ok(())
     }
 
-    /// AttachInstances, with a larger desired capacity, for one instance that is in no group.
+    /// AttachInstances with a larger desired capacity, for one instance outside any group.
     pub fn attach_instance(&mut self, now: Time, id: &str, group: &str) -> Result<(), ApiError> {
         self.admit(now)?;
         self.group(group)?;
@@ -55,7 +55,7 @@ impl World {
         Ok(())
     }
 
-    /// An EventBridge rule sends a group's lifecycle events to a queue from now on.
+    /// From now on an EventBridge rule sends a group's lifecycle events to a queue.
     pub fn route_group(&mut self, group: &str, queue: &str) {
         self.rules.insert(group.to_owned(), queue.to_owned());
     }
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_instance_moves_to_another_group_and_is_terminated_there() {
-        // It is detached, attached to a group with a hook of its own, and taken away by that group.
+        // The instance is detached, attached to a group with its own hook, and terminated by that group.
         let mut world = World::new(WorldConfig::default(), START);
         let id = world.instances()[0].id.clone();
         let spec = GroupSpec {
@@ -93,7 +93,7 @@ mod tests {
         world.detach_instance(START, &id).expect("in service");
         assert!(world.describe_instances(START, std::slice::from_ref(&id)).expect("admitted").is_empty());
         assert_eq!(world.target_state(&id), Some("Detached"));
-        assert!(world.detach_instance(START, &id).is_err(), "it is in no group");
+        assert!(world.detach_instance(START, &id).is_err(), "it is no longer in a group");
         world.attach_instance(START + secs(10), &id, "others").expect("free");
         world.advance(START + secs(20));
         let seen = world.instance(&id).expect("known");
@@ -108,10 +108,7 @@ mod tests {
             token: None,
             instance: Some(id.clone()),
         };
-        assert!(
-            world.heartbeat(START + secs(30), &old).is_err(),
-            "the first group has nothing to do with it"
-        );
+        assert!(world.heartbeat(START + secs(30), &old).is_err(), "the first group is not involved");
         let received =
             world.receive(START + secs(40), "workers-termination", 10, None, None).expect("exists");
         assert!(received.iter().any(|message| message.body.contains("others")));

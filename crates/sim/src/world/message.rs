@@ -1,4 +1,4 @@
-//! SQS: what becomes of a message.
+//! The life of an SQS message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::queue::unknown_queue;
 use super::receipt::write_receipt;
 use super::{Happening, Wake, World};
 
-/// The longest that a message can be hidden, in one piece or in several.
+/// The longest total time that a message can be hidden.
 const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 const RECEIVE_MAX: usize = 10;
 const IN_FLIGHT_MAX: usize = 120_000;
 const BODY_LEN_MAX: usize = 1024 * 1024;
-/// A message that was received this often goes to the back of the queue.
+/// A message that has been received this many times goes to the back of the queue.
 const RECEIVES_IN_PLACE: u32 = 3;
 
-/// Whom a message is about.
+/// The instance and action that a message is about.
 #[derive(Debug, Clone)]
 pub(super) struct About {
     pub(super) instance: Arc<str>,
-    /// Which of its lifecycle actions; empty where the message is of none.
+    /// The token of its lifecycle action. Empty if it is about none.
     pub(super) token: Arc<str>,
 }
 
@@ -35,19 +35,19 @@ pub(super) struct Message {
     place: u64,
     visible: bool,
     visible_at: Time,
-    /// When it is looked at next, if that is still to come: an earlier receipt would have run out.
+    /// When its visibility is checked next, if that is still to come. An earlier visibility timeout would have ended then.
     looked_at: Time,
     received: Time,
     first_received: Option<Time>,
     receive_count: u32,
-    /// The instance that received it last, where that is known.
+    /// The instance that received it last, if known.
     held_by: Option<Arc<str>>,
 }
 
-/// A message as ReceiveMessage hands it out.
+/// A message as ReceiveMessage returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// Which of the queue's messages it is.
+    /// Its number in the queue.
     pub number: u64,
     /// `MessageId`
     pub id: Arc<str>,
@@ -64,7 +64,7 @@ pub struct ReceivedMessage {
 }
 
 impl World {
-    /// SendMessage. Names the message.
+    /// SendMessage. Returns the message's id.
     pub fn send_message(
         &mut self,
         now: Time,
@@ -90,15 +90,15 @@ impl World {
         self.put_message(queue, body, None, delay).ok_or_else(unknown_queue)
     }
 
-    /// SendMessage, of a message about an instance that it is free to delete.
+    /// SendMessage, for a message about an instance that the instance may delete.
     pub fn send_message_about(&mut self, now: Time, queue: &str, body: String, instance: &str) {
         self.advance(now);
         let about = About { instance: instance.into(), token: Arc::default() };
         self.put_message(queue, body, Some(about), Duration::ZERO);
     }
 
-    /// ReceiveMessage, without waiting: up to ten of the messages that are visible, which are then hidden for
-    /// `visibility`, or else as long as the queue says. `by` is the receiving instance, where that is known.
+    /// ReceiveMessage, without waiting. Returns up to ten visible messages and hides them for `visibility`, or for the
+    /// queue's default. `by` is the receiving instance, if known.
     pub fn receive(
         &mut self,
         now: Time,
@@ -127,7 +127,7 @@ impl World {
         Ok(received)
     }
 
-    /// ChangeMessageVisibility: `visibility` counts from now; zero gives the message back.
+    /// ChangeMessageVisibility. `visibility` counts from now. Zero makes the message visible.
     pub fn change_visibility(
         &mut self,
         now: Time,
@@ -145,7 +145,7 @@ impl World {
             let rule = "Message does not exist or is not available for visibility timeout change.";
             return Err(invalid_value(receipt, "ReceiptHandle", rule));
         };
-        // It can be received again already. That such a call succeeds was recorded; that it changes nothing is guessed.
+        // The message is already visible. The success of such a call was recorded. That it changes nothing is guessed.
         if message.visible {
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl World {
         Ok(())
     }
 
-    /// DeleteMessage. A receipt handle that has been overtaken by a newer one "succeeds" and deletes nothing.
+    /// DeleteMessage. A receipt handle that is no longer the latest "succeeds" and deletes nothing.
     pub fn delete_message(&mut self, now: Time, queue: &str, receipt: &str) -> Result<(), ApiError> {
         self.advance(now);
         let (number, receive_count) = self.read_receipt(queue, receipt)?;
@@ -185,7 +185,7 @@ impl World {
         Ok(())
     }
 
-    /// A message is gone, unless one of SQS's servers was away when it was deleted and brings its copy back (developer
+    /// A message is deleted. If one of SQS's servers was unavailable at that time, it brings back its copy (developer
     /// guide, "At-least-once delivery").
     fn deleted(&mut self, queue: &str, number: u64, message: Message) {
         let redelivery = self.config.delivery.redelivery;
@@ -200,7 +200,7 @@ impl World {
         }
     }
 
-    /// `None` where the queue does not exist.
+    /// `None` if the queue does not exist.
     pub(super) fn put_message(
         &mut self,
         queue: &str,
@@ -272,7 +272,7 @@ impl World {
         self.log(Happening::MessageExpired { queue, message: message.id });
     }
 
-    /// Mostly the oldest; sometimes, as a standard queue does, from anywhere.
+    /// Mostly the oldest messages. Sometimes from anywhere, as in a standard queue.
     fn numbers_to_receive(&mut self, queue: &str, max: usize) -> Vec<u64> {
         let out_of_order = self.rng.f64() < self.config.delivery.reordering;
         let Some(found) = self.queues.get(queue) else { return Vec::new() };
@@ -313,7 +313,7 @@ impl World {
         message.held_by.clone_from(&by);
         let about = message.about.as_ref().map(|about| about.instance.clone());
         let queue = found.name.clone();
-        // Nearly every receipt is given back before it runs out: one look does for many of them.
+        // Nearly every message is made visible before its timeout ends, so one check serves many receives.
         if message.looked_at <= now || message.looked_at > message.visible_at {
             message.looked_at = message.visible_at;
             self.schedule(now + visibility, Wake::Visible { queue: queue.clone(), message: number });

@@ -1,18 +1,19 @@
 //! A pure, seeded model of what surrounds a drain: Auto Scaling, EventBridge, SQS, IMDS, and an agent with work.
 //!
-//! The world reads no clock. Every call says what time it is, and first brings the world up to that time.
+//! The world reads no clock. Every call passes the current time, and the world first catches up to it.
 //!
 //! # Layout
 //!
-//! - `config`: what a world starts with
+//! - `config`: the configuration of a world
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
 //! - `lifecycle`: an instance's way from Pending to Terminated; `pool`: into a warm pool and out of it
 //! - `membership`: out of one group and into another
-//! - `action`: heartbeats and completions; `throttle`: calls that are not let through
+//! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
-//! - `imds`: the metadata service; `agent`: the process that does the work; `process`: its starts and its ends
-//! - `roster`: instances by their ids; `hex`: the numbers in those
+//! - `imds`: the metadata service; `role`: its credentials; `agent`: the agent; `process`: how its process ends and starts
+//! - `roster`: instances by their ids; `hex`: the numbers in ids
 //! - `happening`: what a world tells its observers; `activity`: a group's scaling activities
+//! - `error`: errors, as AWS returns them
 
 mod action;
 mod activity;
@@ -64,7 +65,7 @@ use queue::Queue;
 use role::AccessKey;
 use throttle::Bucket;
 
-/// Happenings that are not taken are kept up to this number; then the oldest go.
+/// How many untaken happenings are kept. After that, the oldest are dropped.
 const HAPPENINGS_MAX: usize = 1_000_000;
 
 /// A simulated AWS account in one Region, with its instances and their agents.
@@ -76,12 +77,12 @@ pub struct World {
     wakes: Schedule<Wake>,
     groups: BTreeMap<String, Group>,
     instances: ByInstance<Instance>,
-    /// Which instance an active lifecycle action belongs to, by the number in its token.
+    /// The instance that each open lifecycle action belongs to, by the number in the action's token.
     tokens: BTreeMap<u128, String>,
-    /// The access keys of roles' credentials, those before the last included.
+    /// The access keys of roles' credentials, including those that expired.
     access_keys: BTreeMap<String, AccessKey>,
     queues: BTreeMap<String, Queue>,
-    /// Which queue the EventBridge rule of a group feeds.
+    /// The queue that each group's EventBridge rule feeds.
     rules: BTreeMap<String, String>,
     activities: Vec<Activity>,
     bucket: Option<Bucket>,
@@ -109,7 +110,7 @@ enum Wake {
 }
 
 impl World {
-    /// A world as `config` describes it, at `now`, with its instances in service.
+    /// Creates a world at `now`, with its instances in service.
     pub fn new(config: WorldConfig, now: Time) -> Self {
         let mut world = World {
             rng: fastrand::Rng::with_seed(config.seed),
@@ -153,22 +154,22 @@ impl World {
         self.now = self.now.max(now);
     }
 
-    /// When the world changes next if it is not called.
+    /// When the world changes next unless it is called.
     pub fn next_wake(&self) -> Option<Time> {
         self.wakes.next_at()
     }
 
-    /// What happened since this was last called, in order.
+    /// Takes everything that happened since the last call, in order.
     pub fn take_happenings(&mut self) -> VecDeque<(Time, Happening)> {
         std::mem::take(&mut self.happenings)
     }
 
-    /// The first thing that has happened and was not taken yet.
+    /// Takes the first thing that happened and was not taken yet.
     pub fn next_happening(&mut self) -> Option<(Time, Happening)> {
         self.happenings.pop_front()
     }
 
-    /// Grows with every change; the same number means that nothing has changed.
+    /// Grows with every change. The same number means that nothing has changed.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -212,7 +213,7 @@ impl World {
     fn uuid(&mut self) -> String {
         let bits = self.rng.u128(..);
         let hex = format!("{bits:032x}");
-        // The version and the variant of a random UUID stand at fixed places.
+        // The version and the variant of a random UUID have fixed places.
         format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
     }
 }

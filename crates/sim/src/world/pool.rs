@@ -1,18 +1,18 @@
-//! The warm pool: an instance's way into it at a scale-in, and out of it at a scale-out.
+//! The warm pool: how an instance enters it at a scale-in and leaves it at a scale-out.
 //!
-//! Source: EC2 Auto Scaling user guide, "Warm pools" and "Lifecycle hooks and warm pools": a return to the pool runs
-//! the terminating hooks, with `WarmPool` as their events' destination, and pauses at `Warmed:Pending:Wait`.
+//! Source: EC2 Auto Scaling user guide, "Warm pools" and "Lifecycle hooks and warm pools". A return to the pool runs the
+//! terminating hooks, with the destination `WarmPool` in their events, and pauses at `Warmed:Pending:Wait`.
 
 use super::instance::LifecycleState;
 use super::{Happening, Wake, World};
 
-/// What IMDS says from the moment that the instance prepares to return: inferred, as AWS does not say when it changes.
+/// What IMDS says once the instance starts to return. Inferred: AWS does not document when it changes.
 pub(super) const TARGET_POOLED: &str = "Warmed:Running";
 
 const TARGET_IN_SERVICE: &str = "InService";
 
 impl World {
-    /// Whether an instance leaves for the warm pool, or is there.
+    /// Whether an instance is on its way to the warm pool, or in it.
     pub(super) fn is_to_pool(&self, id: &str) -> bool {
         self.instances.get(id).is_some_and(|instance| instance.to_pool)
     }
@@ -24,7 +24,7 @@ impl World {
         self.schedule(at, Wake::Pooled { instance: id.to_owned() });
     }
 
-    /// The instance is at rest in the pool.
+    /// The instance has arrived in the pool.
     pub(super) fn pooled(&mut self, id: &str) {
         let returns = |one: &super::instance::Instance| one.state == LifecycleState::WarmedPendingProceed;
         if !self.instances.get(id).is_some_and(returns) {
@@ -39,7 +39,7 @@ impl World {
         self.log(Happening::InstancePooled { instance: id.to_owned() });
     }
 
-    /// Takes an instance out of the pool and back into service, by way of Pending. `false` where none rests there.
+    /// Returns an instance from the pool to service, by way of Pending. `false` if the pool is empty.
     pub(super) fn resume(&mut self, group: &str, cause: &str) -> bool {
         let Ok(found) = self.group_mut(group) else { return false };
         let Some((_, id)) = found.pooled.pop_first() else { return false };
@@ -89,7 +89,7 @@ mod tests {
             token: None,
             instance: Some(id.clone()),
         };
-        // Abandoned or not, it returns.
+        // It returns, abandoned or not.
         world.complete(START + secs(5), &action, ActionResult::Abandon).expect("open");
         assert_eq!(seen(&world), ("Warmed:Pending:Proceed", "Warmed:Running"));
         world.advance(START + secs(10));
@@ -98,6 +98,6 @@ mod tests {
         assert_eq!(seen(&world), ("Pending", "InService"));
         world.advance(START + secs(21));
         assert_eq!(seen(&world), ("InService", "InService"));
-        assert_eq!(world.instances().len(), 1, "nothing was launched beside it");
+        assert_eq!(world.instances().len(), 1, "no other instance was launched");
     }
 }

@@ -1,4 +1,4 @@
-//! The agent's process: how it ends, and starts again.
+//! How the agent's process ends and starts again.
 
 use machine::Time;
 
@@ -6,7 +6,7 @@ use super::agent::{Agent, AgentMode};
 use super::{Happening, World};
 
 impl World {
-    /// The agent's process ends: connections are refused, and what it held is lost.
+    /// Ends the agent's process. Connections are refused, and its work items are lost.
     pub fn exit_agent(&mut self, now: Time, instance: &str) {
         self.advance(now);
         let now = self.now;
@@ -27,7 +27,7 @@ impl World {
         self.log(Happening::AgentExited { instance: instance.to_owned(), work_lost });
     }
 
-    /// The agent's process is started again: it serves, with as much work as ever.
+    /// Restarts the agent's process. It serves and takes work again.
     pub fn start_agent(&mut self, now: Time, instance: &str) {
         self.advance(now);
         let now = self.now;
@@ -41,19 +41,19 @@ impl World {
         self.log(Happening::AgentStarted { instance: instance.to_owned(), in_flight });
     }
 
-    /// The agent's process ends and is started again at once.
+    /// Ends the agent's process and restarts it at once.
     pub fn restart_agent(&mut self, now: Time, instance: &str) {
         self.exit_agent(now, instance);
         self.start_agent(now, instance);
     }
 
-    /// Work that would never have ended can end now.
+    /// Lets the stuck work items finish.
     pub fn free_stuck_work(&mut self, now: Time, instance: &str) {
         self.advance(now);
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
             return;
         };
-        // What is stuck is what is left: nothing else is under way.
+        // Only stuck items are left.
         let stuck = std::mem::take(&mut agent.work.stuck);
         if agent.state == super::AgentState::Draining && agent.in_flight <= stuck {
             self.finish_next(instance);

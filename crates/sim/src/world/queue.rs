@@ -13,10 +13,10 @@ use super::message::Message;
 const QUEUE_NAME_LEN_MAX: usize = 80;
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// As long as a message can be hidden: what no instance claims by then, none will.
+/// As long as a message can be hidden. A message that no instance has claimed by then will not be claimed.
 const TERMINATION_RETENTION: Duration = Duration::from_secs(43_200);
 
-/// What CreateQueue says of a queue.
+/// The settings of a queue in CreateQueue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSpec {
     /// The name.
@@ -27,9 +27,9 @@ pub struct QueueSpec {
     pub retention: Duration,
     /// `ReceiveMessageWaitTimeSeconds`
     pub wait: Duration,
-    /// `Policy`, as JSON. It is shown, not enforced.
+    /// `Policy`, as JSON. It is shown but not enforced.
     pub policy: Option<String>,
-    /// `RedrivePolicy`, as JSON. It is shown, and nothing is redriven.
+    /// `RedrivePolicy`, as JSON. It is shown but has no effect.
     pub redrive: Option<String>,
 }
 
@@ -61,13 +61,13 @@ impl QueueSpec {
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// As in `spec`, to be shared by all that happens to it.
+    /// The name in `spec`, shared by all happenings of the queue.
     pub(super) name: Arc<str>,
     pub(super) spec: QueueSpec,
     pub(super) created: Time,
     pub(super) purged: Option<Time>,
     pub(super) messages: BTreeMap<u64, Message>,
-    /// The messages that can be received, by their place in the queue.
+    /// The visible messages, by their place in the queue.
     pub(super) visible: BTreeMap<u64, u64>,
     pub(super) next_number: u64,
 }
@@ -83,12 +83,12 @@ pub struct QueueView {
     pub created: Time,
     /// `ApproximateNumberOfMessages`
     pub visible: usize,
-    /// `ApproximateNumberOfMessagesNotVisible` and those that are delayed.
+    /// `ApproximateNumberOfMessagesNotVisible`, including delayed messages.
     pub hidden: usize,
 }
 
 impl World {
-    /// CreateQueue. The same settings again change nothing.
+    /// CreateQueue. Does nothing if the queue exists with the same settings.
     pub fn create_queue(&mut self, now: Time, spec: QueueSpec) -> Result<(), ApiError> {
         self.advance(now);
         let well_formed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -138,7 +138,7 @@ impl World {
         })
     }
 
-    /// SetQueueAttributes: all of them at once.
+    /// SetQueueAttributes, for all attributes at once.
     pub fn set_queue(&mut self, now: Time, spec: QueueSpec) -> Result<(), ApiError> {
         self.advance(now);
         let found = self.queues.get_mut(&spec.name).ok_or_else(unknown_queue)?;
@@ -166,7 +166,7 @@ impl World {
         Ok(())
     }
 
-    /// The queue that the first group's EventBridge rule feeds, set up as such a queue should be.
+    /// Creates the queue that the first group's EventBridge rule feeds, with suitable settings.
     pub(super) fn insert_termination_queue(&mut self, name: &str) {
         let policy = format!(
             r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"events.amazonaws.com"}},"Action":"sqs:SendMessage","Resource":"{}"}}]}}"#,

@@ -7,7 +7,7 @@ use super::{World, hex};
 const PREFIX: &str = "AQEB";
 
 impl World {
-    /// The message and the receipt of it that a handle stands for.
+    /// The number of the message and its receive count, from a receipt handle.
     pub(super) fn read_receipt(&self, queue: &str, receipt: &str) -> Result<(u64, u32), ApiError> {
         if !self.queues.contains_key(queue) {
             return Err(unknown_queue());
@@ -22,7 +22,7 @@ impl World {
     }
 }
 
-/// A receipt handle carries what it stands for, and a check that it was made here.
+/// A receipt handle carries these numbers, and a check that it was issued here.
 pub(super) fn write_receipt(seed: u64, queue: &str, number: u64, receive_count: u32) -> String {
     let mut receipt = String::with_capacity(PREFIX.len() + 3 * hex::DIGITS);
     receipt.push_str(PREFIX);
@@ -32,7 +32,7 @@ pub(super) fn write_receipt(seed: u64, queue: &str, number: u64, receive_count: 
     receipt
 }
 
-/// The number of the message, how often it had been received, and the check.
+/// The number of the message, its receive count, and the check.
 fn parse(receipt: &str) -> Option<(u64, u32, u64)> {
     let mut parts = receipt.strip_prefix(PREFIX)?.as_bytes().chunks(hex::DIGITS).map(hex::read);
     let (number, count, check) = (parts.next()??, parts.next()??, parts.next()??);

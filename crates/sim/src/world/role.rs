@@ -13,10 +13,10 @@ use super::{World, instance::Instance};
 /// The name of the role.
 pub const ROLE: &str = "drainhook-simulated";
 
-/// What credentials that never expire are said to last: as long as AWS's own.
+/// How long credentials that never expire claim to last. AWS's own last as long.
 const LAST: Duration = Duration::from_secs(6 * 3600);
 
-/// An access key that the role's credentials have, or had.
+/// A current or earlier access key of a role's credentials.
 #[derive(Debug, Clone)]
 pub(super) struct AccessKey {
     instance: String,
@@ -24,12 +24,12 @@ pub(super) struct AccessKey {
 }
 
 impl World {
-    /// The instance whose role was given this access key.
+    /// The instance whose role got this access key.
     pub fn instance_of_access_key(&self, access_key: &str) -> Option<&str> {
         self.access_keys.get(access_key).map(|key| key.instance.as_str())
     }
 
-    /// Refuses an access key that has expired. One that was not made here is the caller's own, and good.
+    /// Refuses an expired access key. A key that this world did not issue is the caller's own, and valid.
     pub fn check_access_key(&mut self, now: Time, access_key: &str) -> Result<(), ApiError> {
         self.advance(now);
         let Some(last) = self.config.imds.credentials_last else { return Ok(()) };
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// A new access key, good from now on.
+    /// Issues an access key that is valid from now on.
     pub(super) fn issue_access_key(&mut self, instance: &str) -> String {
         let access_key = format!("ASIA{:016X}", self.rng.u64(..));
         let key = AccessKey { instance: instance.to_owned(), issued: self.now };
@@ -51,7 +51,7 @@ impl World {
         access_key
     }
 
-    /// New credentials are there well before the old ones expire.
+    /// New credentials appear well before the old ones expire.
     pub(super) fn rotate_credentials(&mut self, instance: &str) {
         let Some(last) = self.config.imds.credentials_last else { return };
         let current = self.instances.get(instance).and_then(|one| self.key_of(one));
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// The one that is current.
+    /// The current key.
     fn key_of(&self, instance: &Instance) -> Option<&AccessKey> {
         self.access_keys.get(instance.access_keys.last()?)
     }

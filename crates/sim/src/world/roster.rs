@@ -1,13 +1,13 @@
-//! Instances by their ids, found fast: a fleet looks them up many million times.
+//! Instances by their ids. Lookups are fast, because a fleet makes millions of them.
 
 use super::hex;
 
-/// Odd, so that multiplying by it can be undone; and its inverse.
+/// An odd number, so that multiplying by it can be undone, and its inverse.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 const UNMIX: u64 = 0xf1de_83e1_9937_733d;
 
-/// The id of a world's instance. It looks random, and says at which place among the world's instances this one stands;
-/// `salt` tells it from that of other worlds.
+/// The id of an instance. It looks random, and encodes the instance's place among the world's instances. `salt` differs
+/// between worlds.
 pub(super) fn write_id(place: u32, salt: u32) -> String {
     let mut id = String::with_capacity(3 + hex::DIGITS);
     id.push_str("i-0");
@@ -15,7 +15,7 @@ pub(super) fn write_id(place: u32, salt: u32) -> String {
     id
 }
 
-/// The number in an instance's id, and its place; `None` where no world has made it.
+/// The number in an instance's id, and its place. `None` if no world made the id.
 fn read_id(id: &str) -> Option<(u64, usize)> {
     let [b'i', b'-', b'0', digits @ ..] = id.as_bytes() else { return None };
     let number = hex::read(digits)?;
@@ -23,12 +23,12 @@ fn read_id(id: &str) -> Option<(u64, usize)> {
     Some((number, place as usize))
 }
 
-/// Mixes the upper half into the lower; done twice, it changes nothing.
+/// Mixes the upper half into the lower. Applied twice, it changes nothing.
 fn fold(number: u64) -> u64 {
     number ^ number >> 32
 }
 
-/// Something for each of a world's instances.
+/// A value for each of a world's instances.
 #[derive(Debug)]
 pub struct ByInstance<T>(Vec<Option<(u64, T)>>);
 
@@ -39,7 +39,7 @@ impl<T> Default for ByInstance<T> {
 }
 
 impl<T> ByInstance<T> {
-    /// Keeps it for an instance that a world has made, in place of what was there.
+    /// Sets the value of an instance.
     pub fn insert(&mut self, id: &str, value: T) {
         let Some((number, place)) = read_id(id) else { return };
         if self.0.len() <= place {
@@ -48,24 +48,24 @@ impl<T> ByInstance<T> {
         self.0[place] = Some((number, value));
     }
 
-    /// What is kept for an instance.
+    /// The value of an instance.
     pub fn get(&self, id: &str) -> Option<&T> {
         let (number, place) = read_id(id)?;
         self.0.get(place)?.as_ref().filter(|(kept, _)| *kept == number).map(|(_, value)| value)
     }
 
-    /// The same, to change it.
+    /// The value of an instance, mutably.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
         let (number, place) = read_id(id)?;
         self.0.get_mut(place)?.as_mut().filter(|(kept, _)| *kept == number).map(|(_, value)| value)
     }
 
-    /// The place of the instance that comes after all of these.
+    /// The place of the next instance.
     pub(super) fn next_place(&self) -> u32 {
         self.0.len() as u32
     }
 
-    /// All that is kept, in the order in which the instances were launched.
+    /// All values, in order of launch.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flatten().map(|(_, value)| value)
     }

@@ -134,7 +134,7 @@ fn default_abandon_under_retention() {
     world.advance(wait + secs(403));
     let token = world.instance(&id).expect("known").actions[0].token.clone();
     let old = |(_, one): &(Time, Happening)| matches!(one, Happening::WaitBegan { token: old, .. } if *old == token);
-    assert!(!first.iter().any(old), "the release is a new action");
+    assert!(!first.iter().any(old), "the release starts a new action");
     world.complete(wait + secs(403), &by_instance(&id), ActionResult::Continue).expect("open");
     world.advance(wait + secs(410));
     assert_eq!(state(&world, &id), LifecycleState::Terminated);
@@ -314,7 +314,7 @@ fn credentials_rotate_and_expire() {
     assert_eq!(world.check_access_key(START + secs(100_000), &first), Ok(()));
 }
 
-/// Where events leave the world, each kind goes where AWS sends it, and none arrives inside.
+/// If events leave the world, each kind goes where AWS sends it, and none arrives inside.
 #[test]
 fn events_that_leave() {
     let target = "arn:aws:sns:eu-west-1:123456789012:topic".to_owned();
@@ -446,7 +446,7 @@ fn hook_limits() {
 fn whole_group_at_once() {
     let (mut world, _) = world(WorldConfig { instances: 5000, ..WorldConfig::default() });
     world.set_desired_capacity(START, "workers", 0).expect("valid");
-    // One step from far away: everything in between happens in its order, and at its own time.
+    // In one step from far away, everything in between happens in order and at its own time.
     world.advance(START + secs(1000));
     let happenings = world.take_happenings();
     assert!(happenings.iter().is_sorted_by_key(|(at, _)| *at));

@@ -32,7 +32,7 @@ impl Bucket {
 }
 
 impl World {
-    /// Fills the bucket anew, to other limits; `None` lets every call through.
+    /// Gives the bucket new limits and fills it. `None` admits every call.
     pub fn set_throttle(&mut self, now: Time, limits: Option<Throttle>) {
         self.advance(now);
         self.bucket = limits.map(|limits| Bucket::new(limits, now));
