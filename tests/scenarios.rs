@@ -1,4 +1,4 @@
-//! Every scenario of `drainhook simulate`, with the real daemon, as a user would play it.
+//! Runs every scenario of `drainhook simulate` with the real daemon, as a user would.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use sim::scenario::SCENARIOS;
 
-/// A program that has not ended by then hangs. The longest scenario takes ten seconds.
+/// The longest time that a program may take before it counts as hung. The longest scenario takes ten seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn drainhook(arguments: &[&str]) -> Command {
@@ -18,34 +18,34 @@ fn drainhook(arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits for it to end. One that hangs is killed, and the test fails.
+/// Waits for a program to end. If it hangs, kills it and fails the test.
 fn output(command: Command) -> Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut command = tokio::process::Command::from(command);
         let output = command.kill_on_drop(true).output();
-        tokio::time::timeout(PATIENCE, output).await.expect("it ends").expect("it starts")
+        tokio::time::timeout(PATIENCE, output).await.expect("the program ends").expect("the program starts")
     })
 }
 
-/// As [`output`], for a program that runs already.
+/// The same as [`output`], for a program that is already running.
 fn end(mut child: Child) -> Output {
     let limit = Instant::now() + PATIENCE;
-    while child.try_wait().expect("it is ours").is_none() {
+    while child.try_wait().expect("it is our child").is_none() {
         if Instant::now() > limit {
-            child.kill().expect("it is ours");
-            panic!("it does not end: {:?}", child.wait_with_output());
+            child.kill().expect("it is our child");
+            panic!("the program does not end: {:?}", child.wait_with_output());
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    child.wait_with_output().expect("it has ended")
+    child.wait_with_output().expect("the program has ended")
 }
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Plays a scenario; the events that it printed, the summary last.
+/// Plays a scenario. Returns the events that it printed, with the summary last.
 fn play(scenario: &str) -> Vec<Value> {
     play_with(scenario, &[])
 }
@@ -100,13 +100,13 @@ played! {
     warm_pool: "warm-pool",
 }
 
-/// Its own speed is for people who watch.
+/// The scenario's own speed suits people who watch.
 #[test]
 fn scale_in() {
     play_with("scale-in", &["--speed", "12"]);
 }
 
-/// Every instance has its own end, and its own line in the summary.
+/// The summary has one line for each instance, with its own result.
 #[test]
 fn many() {
     let events = play("many");
@@ -121,7 +121,7 @@ fn many() {
     }
 }
 
-/// The heartbeats are counted from the events, not from what the program makes of them.
+/// Counts the heartbeats in the events, not the ones in the summary.
 #[test]
 fn long_drain() {
     const TIMEOUT: Duration = Duration::from_secs(300);
@@ -169,7 +169,7 @@ fn unknown_scenario() {
     assert!(output.stdout.is_empty());
 }
 
-/// As under `head -1`: the reader takes the first line and goes.
+/// As under `head -1`, the reader takes the first line and closes the pipe.
 #[test]
 fn reader_that_goes() {
     let mut command = drainhook(&["simulate", "load-balancer"]);
@@ -184,7 +184,7 @@ fn reader_that_goes() {
     assert!(output.status.success() && told.is_empty(), "{:?}\n{told}", output.status);
 }
 
-/// The output is not read at all: each write fails.
+/// No one reads the output, so every write fails.
 #[test]
 fn closed_output() {
     for arguments in [["simulate", "--list"].as_slice(), &["simulate", "--list", "--json"]] {
@@ -198,36 +198,36 @@ fn closed_output() {
     }
 }
 
-/// A simulation in real time, and the number of its daemon, which is up.
+/// Starts a simulation in real time. Returns it and the process id of its daemon.
 fn started() -> (Child, Pid) {
     let mut command = drainhook(&["simulate", "long-drain", "--speed", "1"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
-    // The daemon is up before anything happens.
+    // The daemon is up before the scale-in.
     stdout.lines().map_while(Result::ok).find(|line| line.contains("scale-in")).expect("a scale-in");
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
-    let children = children.expect("it runs");
+    let children = children.expect("the simulation runs");
     let daemon = children.trim().parse().ok().and_then(Pid::from_raw);
     (child, daemon.unwrap_or_else(|| panic!("one child, not {children:?}")))
 }
 
-/// A user who ends the simulation ends its daemon too.
+/// Ending the simulation ends its daemon too.
 #[test]
 fn interruption() {
     let (child, daemon) = started();
-    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is our child");
     assert_eq!(end(child).status.code(), Some(1));
-    assert!(test_kill_process(daemon).is_err(), "its daemon is still there");
+    assert!(test_kill_process(daemon).is_err(), "its daemon is still running");
 }
 
 #[test]
 fn daemon_that_dies() {
     let (child, daemon) = started();
-    kill_process(daemon, Signal::KILL).expect("it is ours");
+    kill_process(daemon, Signal::KILL).expect("it is our child's daemon");
     let output = end(child);
     assert_eq!(output.status.code(), Some(1));
-    // Its log is shown, for a user who wants to know why.
+    // The daemon's log is shown, so that the user can see why.
     let told = stderr(&output);
     assert!(told.contains("the daemon exited unexpectedly") && told.contains("watching"), "{told}");
 }
