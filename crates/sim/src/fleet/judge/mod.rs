@@ -1,5 +1,8 @@
 //! What must hold for each instance and for the whole run, whatever goes wrong. The judge sees what machines hear and
 //! decide and what happens in the world. It looks into neither.
+//!
+//! `each` is what it knows about an instance, `said` what that instance's agents have said, and `calls` how often its daemon
+//! retries.
 
 mod calls;
 mod each;
