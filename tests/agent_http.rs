@@ -67,7 +67,7 @@ async fn drain_request_on_the_wire() {
         "reason": "autoscaling_termination",
         "deadline": "2026-03-01T12:00:00.000Z",
         "instance_id": INSTANCE,
-        "notice": "the Auto Scaling group terminates this instance",
+        "notice": "the Auto Scaling group is terminating this instance",
     });
     assert_eq!(body, expected);
 }

@@ -216,7 +216,7 @@ mod tests {
         let error = LastError { at: NOW - Duration::from_secs(12), what };
         let expected = "\
 i-0123456789abcdef0 of group workers: draining, 3 in flight
-  why         the Auto Scaling group terminates this instance
+  why         the Auto Scaling group is terminating this instance
   since       2026-03-01T11:55:48.000Z (4m12s ago)
   deadline    2026-03-01T12:55:48.000Z (in 55m48s)
   agent       worker: draining, 3 in flight (2 uploads)

@@ -22,15 +22,15 @@ async fn garbage() {
         r#"{{"version":99,"instance_id":"{instance}","served":true,"agents":[],"finished":[],"notices":[],"drain":null}}"#
     );
     let cases: [(Vec<u8>, &str); 9] = [
-        (Vec::new(), "cut off or changed"),
-        (b"\x00\xff\xfe\x1b[31m".to_vec(), "cut off or changed"),
-        (later.clone().into_bytes(), "cut off or changed"),
+        (Vec::new(), "truncated or corrupt"),
+        (b"\x00\xff\xfe\x1b[31m".to_vec(), "truncated or corrupt"),
+        (later.clone().into_bytes(), "truncated or corrupt"),
         (vec![b' '; 1024 * 1024 + 1], "larger than 1048576 bytes"),
         (sealed("null"), "invalid type: null"),
         (sealed("[]"), "invalid length 0"),
         (sealed("{\"version\":\"\x1b\"}"), "control character"),
         (sealed(&deep), "invalid type: sequence"),
-        (sealed(&later), "it has version 99, and this daemon reads versions 1 to"),
+        (sealed(&later), "it has version 99; this daemon reads versions 1 to"),
     ];
     for (bytes, words) in cases {
         std::fs::write(&file, &bytes).expect("written");

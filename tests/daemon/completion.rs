@@ -21,7 +21,7 @@ async fn hook_that_is_not_chosen() {
     stage.scale_in();
     daemon.logged(&["ERROR", "hook_impossible", "lifecycle.hook"]).await;
     stage.until("the agent's end", drained).await;
-    daemon.logged(&["drain_ended", "nothing was completed"]).await;
+    daemon.logged(&["drain_ended", "completed no lifecycle action"]).await;
     assert_eq!(stage.count(completed), 0);
     assert_eq!(stage.count(message_deleted), 0, "the messages are those of hooks that may be others'");
 }

@@ -23,7 +23,7 @@ async fn only_ecs_has_a_hook() {
     stage.scale_in();
     daemon.logged(&["ERROR", "hook_impossible", ECS, "Amazon ECS", "lifecycle.hook"]).await;
     stage.until("the agent's end", drained).await;
-    daemon.logged(&["drain_ended", "nothing was completed"]).await;
+    daemon.logged(&["drain_ended", "completed no lifecycle action"]).await;
     assert_eq!(stage.count(completed), 0);
 }
 

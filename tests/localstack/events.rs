@@ -84,7 +84,7 @@ async fn drain(cloud: &Cloud, queue: &Queue, stage: &mut Stage) {
     let daemon = Daemon::start(&cloud.variables(stage, &instance, queue)).await;
     stage.scale_in();
     stage.until("a POST", told).await;
-    daemon.logged(&["lifecycle action waits since", "from a message"]).await;
+    daemon.logged(&["lifecycle action in Wait since", "from a message"]).await;
     stage.until_ended_well(&[]).await;
     daemon.logged(&["drain ended: drained, completed with CONTINUE"]).await;
     eprintln!("the daemon's log:\n{}", daemon.log());

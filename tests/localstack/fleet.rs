@@ -156,7 +156,7 @@ async fn take_away(stage: &mut Stage, leaving: &[Member]) {
             world.terminate_instance(now, &member.instance, true).expect("in service");
         }
     });
-    all_logged(leaving, "lifecycle action waits since").await;
+    all_logged(leaving, "lifecycle action in Wait since").await;
     for member in leaving {
         let instance = &member.instance;
         stage.service.world(|world, now| world.free_stuck_work(now, instance));

@@ -26,7 +26,7 @@ async fn gone_before_the_notice() {
     cloud.queue("termination").await;
     cloud.rule(&queue).await;
     cloud.carry(&stage.service);
-    daemon.logged(&["lifecycle action waits since", "from a message"]).await;
+    daemon.logged(&["lifecycle action in Wait since", "from a message"]).await;
     stage.service.world(|world, now| world.free_stuck_work(now, &instance));
     stage.until_ended_well(&[]).await;
     cloud.until_messages(&queue, 0).await;
@@ -46,7 +46,7 @@ async fn gone_with_the_message() {
     let instance = stage.instance();
     let mut daemon = Daemon::start(&cloud.variables(&stage, &instance, &queue)).await;
     stage.scale_in();
-    daemon.logged(&["lifecycle action waits since", "from a message"]).await;
+    daemon.logged(&["lifecycle action in Wait since", "from a message"]).await;
     server.kill().await;
     stage.service.world(|world, now| world.free_stuck_work(now, &instance));
     stage.until("a completion", completed).await;

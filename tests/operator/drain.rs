@@ -18,11 +18,11 @@ async fn drained_and_back() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let daemon = stage.daemon().await;
     let variables = stage.variables(&stage.instance());
-    run(&variables, &["drain", "--cancel"]).await.failed("no drain was started by an operator");
+    run(&variables, &["drain", "--cancel"]).await.failed("no operator started a drain");
     let ran = run(&variables, &["drain", "--wait"]).await;
     ran.done("drain started\ndraining");
     assert!(ran.out.ends_with("drain ended: drained\n"), "{ran:?}");
-    run(&variables, &["drain"]).await.done("drained already");
+    run(&variables, &["drain"]).await.done("already drained");
     run(&variables, &["drain", "--cancel"]).await.done("the agents return to service");
     stage.until("a DELETE", returned).await;
     assert_eq!((stage.count(completed), stage.count(told)), (0, 1));
@@ -108,7 +108,7 @@ async fn agent_without_daemon() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let agent = agent(&stage);
     let ran = run(&alone(&stage), &["drain", "--agent", &agent, "--timeout", "5m"]).await;
-    ran.done("agents are told to drain by ");
+    ran.done("telling the agents to drain by ");
     assert!(ran.out.ends_with(": drained\n"), "{ran:?}");
     let reasons: Vec<_> = stage
         .service

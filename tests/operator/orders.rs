@@ -24,7 +24,7 @@ async fn extension() {
     assert_eq!(deadlines[1].since(deadlines[0]), Duration::from_secs(300));
     assert_eq!(ran.out, format!("deadline is now {}\n", deadlines[1]), "{ran:?}");
     // 48 hours are more than the hook can be kept alive for.
-    run(&variables, &["extend", "48h"]).await.done(", which AWS sets and an extension cannot move");
+    run(&variables, &["extend", "48h"]).await.done("; AWS sets it, and an extension cannot move it");
     run(&variables, &["extend", "49h"]).await.failed("cannot extend by");
 }
 
@@ -39,7 +39,7 @@ async fn finish() {
     stage.scale_in();
     stage.until("work that is done", worked).await;
     daemon.until_status("Wait", |status| status.wait_since.is_some()).await;
-    run(&variables, &args).await.done("finishing now, with ABANDON");
+    run(&variables, &args).await.done("finishing now; completing the lifecycle action with ABANDON");
     let abandoned =
         |one: &Happening| matches!(one, Happening::Completed { result: ActionResult::Abandon, .. });
     stage.until("the completion", abandoned).await;

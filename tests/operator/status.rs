@@ -99,7 +99,7 @@ async fn a_drain_that_is_stuck() {
     ran.done("of group workers: draining, ");
     let agent = stage.service.endpoints(&instance).expect("it listens").agent;
     for expected in [
-        "why         the Auto Scaling group terminates this instance\n".to_owned(),
+        "why         the Auto Scaling group is terminating this instance\n".to_owned(),
         format!("agent       {agent}: draining, "),
         format!("waits for   {agent} to be drained, or the deadline\n"),
         "hook        drain".to_owned(),

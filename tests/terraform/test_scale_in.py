@@ -160,7 +160,7 @@ def drain(applied: Applied, simulator: Simulator, instance: Instance, agent: Age
     )
     assert put["FailedEntryCount"] == 0
     # Only what came through rule and queue can say so: the agent still works, and its work holds the hook.
-    wait_for(lambda: log.has("lifecycle action waits since", "from a message"), "the daemon has its message")
+    wait_for(lambda: log.has("lifecycle action in Wait since", "from a message"), "the daemon has its message")
     assert simulator.state() == "Terminating:Wait"
     agent.finished.set()
     wait_for(lambda: log.has("drain ended: drained, completed with CONTINUE"), "the end of the drain")

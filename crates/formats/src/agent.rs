@@ -1,4 +1,4 @@
-//! Reads the status document of an agent. Pure. Only `state` decides: what else is unusable is dropped and named.
+//! Reads the status document of an agent. Pure. Only `state` is required: any other unusable value is dropped and reported.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,25 +12,25 @@ use serde_json::{Deserializer, Number};
 use crate::text::{cause, printable};
 use machine::event::{AgentState, AgentStatus};
 
-/// How many gauges are passed on; the rest are dropped, since no drain should hang on them.
+/// The most gauges that are passed on. The rest are dropped, so that gauges cannot hold up a drain.
 pub const GAUGES_MAX: usize = 64;
 
-/// The longest name of a gauge that is passed on, in characters.
+/// The longest gauge name that is passed on, in characters.
 pub const GAUGE_NAME_MAX: usize = 64;
 
-/// How much of `detail` is passed on, in characters.
+/// The longest `detail` that is passed on, in characters. The rest is cut off.
 pub const DETAIL_MAX: usize = 200;
 
-/// How much of an unusable value is told, in characters.
+/// How much of an unusable value is quoted, in characters.
 const VALUE_MAX: usize = 30;
 
-/// How many unusable values are named; the rest are counted.
+/// How many unusable values are reported by name. The rest are counted.
 const IGNORED_MAX: usize = 4;
 
-/// The most work that an agent can have in flight: 2^53, up to which every JSON reader counts exactly.
+/// The most work that an agent can have in flight: 2^53. JSON readers represent every whole number up to it exactly.
 pub const IN_FLIGHT_MAX: u64 = 1 << 53;
 
-/// What was expected, in an error.
+/// The expected document, for errors.
 const EXPECTED: &str = r#"{"state":"serving|draining|drained","in_flight":3}"#;
 
 /// A status document.
@@ -38,7 +38,7 @@ const EXPECTED: &str = r#"{"state":"serving|draining|drained","in_flight":3}"#;
 pub struct Document {
     /// What it says.
     pub status: AgentStatus,
-    /// Which of its optional values are unusable and were dropped; `None` where all were usable.
+    /// The optional values that were unusable and dropped, as text; `None` if all were usable.
     pub ignored: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub fn read(body: &[u8]) -> Result<Document, String> {
         return Err(format!("expected {EXPECTED}"));
     }
     let mut ignored = Ignored::default();
-    // An agent that cuts or mislabels a text must not be kept from saying that it has drained.
+    // Invalid UTF-8 must not keep an agent from saying that it has drained.
     let text = String::from_utf8_lossy(body);
     match serde_json::from_str::<Fields<'_>>(&text) {
         Ok(fields) => Ok(fields.into_document(ignored)),
@@ -63,8 +63,8 @@ pub fn read(body: &[u8]) -> Result<Document, String> {
     }
 }
 
-/// The work in flight that an answer names which is not a status document. Half a task counts as one, and a number that is
-/// too large as the largest.
+/// The work in flight in a response that is not a status document; `None` if it names none. Rounds up, to at most
+/// [`IN_FLIGHT_MAX`].
 pub fn work_in_flight(body: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(body);
     let text = without_nan(&text).map_or(text, Cow::Owned);
@@ -77,7 +77,7 @@ fn malformed(error: &serde_json::Error) -> String {
     format!("expected {EXPECTED}: {}", cause(error))
 }
 
-/// The fields of a document; the optional ones as they are written.
+/// The fields of a document. The optional ones are raw JSON.
 struct Fields<'a> {
     state: AgentState,
     in_flight: Option<&'a RawValue>,
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 let (mut in_flight, mut gauges, mut detail) = (None, None, None);
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
-                        // Which of two would count is anyone's guess.
+                        // With two states, it is unclear which one counts.
                         "state" if state.is_some() => return Err(A::Error::duplicate_field("state")),
                         "state" => state = Some(map.next_value()?),
                         "in_flight" => in_flight = Some(map.next_value()?),
@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// A value as it is written; `null` is none.
+/// The raw value; `None` for `null`.
 fn given(raw: Option<&RawValue>) -> Option<&str> {
     raw.map(RawValue::get).filter(|text| *text != "null")
 }
@@ -148,11 +148,11 @@ fn in_flight(raw: Option<&str>, ignored: &mut Ignored) -> Option<u64> {
     count
 }
 
-/// A count, which some languages write as `3.0`.
+/// A whole number. Some languages write it as `3.0`.
 fn whole(count: &Number) -> Option<u64> {
     let exact = count.as_u64().or_else(|| {
         let count = count.as_f64().filter(|count| count.fract() == 0.0 && *count >= 0.0)?;
-        // A float as large as 2^63 becomes a count beyond the bound.
+        // The cast saturates, so a larger float ends up beyond the bound too.
         Some(count as u64)
     });
     exact.filter(|count| *count <= IN_FLIGHT_MAX)
@@ -193,7 +193,7 @@ impl<'de> Visitor<'de> for &mut Gauges<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            // An average over nothing is null: there is no such figure now.
+            // An average over nothing is null: there is no value now.
             let Some(raw) = given(Some(map.next_value::<&RawValue>()?)) else { continue };
             let shown = || printable(&name, GAUGE_NAME_MAX);
             match serde_json::from_str::<f64>(raw) {
@@ -205,10 +205,11 @@ impl<'de> Visitor<'de> for &mut Gauges<'_> {
                     )
                 }),
                 Ok(_) if shown() != name => {
-                    self.ignored.add(|| format!("the gauge {:?} (its name is unusable)", shown()));
+                    self.ignored
+                        .add(|| format!("the gauge {:?} (its name is too long or not printable)", shown()));
                 }
                 Ok(_) if self.read.len() == GAUGES_MAX && !self.read.contains_key(&name) => {
-                    self.ignored.add(|| format!("the gauge {name:?} (there are more than {GAUGES_MAX})"));
+                    self.ignored.add(|| format!("the gauge {name:?} (the limit is {GAUGES_MAX} gauges)"));
                 }
                 Ok(value) => drop(self.read.insert(name, value)),
             }
@@ -217,7 +218,7 @@ impl<'de> Visitor<'de> for &mut Gauges<'_> {
     }
 }
 
-/// What was dropped: the first few, and how many more.
+/// The dropped values: the first few by name, and a count of the rest.
 #[derive(Default)]
 struct Ignored {
     named: Vec<String>,
@@ -242,7 +243,7 @@ impl Ignored {
     }
 }
 
-/// The document with `null` in place of the `NaN` and `Infinity` that Python writes; `None` where it has none.
+/// The document with `null` in place of `NaN` and `Infinity`, which Python writes; `None` if it has neither.
 fn without_nan(text: &str) -> Option<String> {
     let mut repaired = String::new();
     let mut rest = text;
@@ -264,7 +265,7 @@ fn without_nan(text: &str) -> Option<String> {
     changed.then_some(repaired)
 }
 
-/// The length of the JSON string that a text starts with.
+/// The length of the JSON string at the start of the text.
 fn string_end(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {

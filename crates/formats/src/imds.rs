@@ -1,7 +1,7 @@
-//! Reads the answers of the instance metadata service. Pure.
+//! Reads the responses of the instance metadata service. Pure.
 //!
-//! An answer that is not what its path gives (a proxy's page, an empty body, garbage) is an error, never a state:
-//! a drain must not begin because something else answered.
+//! A malformed response (a proxy's page, an empty body, garbage) is an error, never a state. A drain must not begin because
+//! something other than IMDS answered.
 
 use std::fmt::Display;
 
@@ -15,19 +15,19 @@ use machine::message::SpotAction;
 /// The longest target lifecycle state, in bytes.
 pub const STATE_MAX: usize = 64;
 
-/// How many scheduled events are read.
+/// The most scheduled events in one response. A longer list is an error.
 pub const EVENTS_MAX: usize = 100;
 
-/// The longest name of a group or a hook, in characters.
+/// The longest name of a group, a hook or a role, in characters.
 pub const NAME_MAX: usize = 255;
 
-/// An answer that is not what its path gives.
+/// A malformed response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, got {got}")]
 pub struct Unexpected {
-    /// What the path gives.
+    /// What the path should return.
     pub expected: &'static str,
-    /// How the answer begins, and what is wrong with it.
+    /// How the response begins and what is wrong with it.
     pub got: String,
 }
 
@@ -38,7 +38,7 @@ pub fn target_state(body: &str) -> Result<TargetState, Unexpected> {
         "Terminated" => TargetState::Terminated,
         "Standby" => TargetState::Standby,
         "Detached" => TargetState::Detached,
-        // Anything printable in one word may be a state to come; `<!DOCTYPE` is not.
+        // AWS may add states, so any single word counts as one. `<!DOCTYPE` does not.
         word if is_state(word) && word.starts_with("Warmed:") => TargetState::Warmed(word.to_owned()),
         word if is_state(word) => TargetState::Other(word.to_owned()),
         other => {
@@ -80,7 +80,7 @@ pub fn rebalance(body: &str) -> Result<Time, Unexpected> {
     Time::from_rfc3339(&notice_time).ok_or_else(|| unexpected(expected, body, "the time is not RFC 3339"))
 }
 
-/// Reads `events/maintenance/scheduled`: a list, of which what is completed or canceled is dropped.
+/// Reads `events/maintenance/scheduled`, a list of events. Drops completed and canceled ones.
 pub fn maintenance(body: &str) -> Result<Vec<MaintenanceNotice>, Unexpected> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -98,10 +98,10 @@ pub fn maintenance(body: &str) -> Result<Vec<MaintenanceNotice>, Unexpected> {
     let fits =
         |document: &Document| is_text(&document.event_id, NAME_MAX) && is_text(&document.code, NAME_MAX);
     if !documents.iter().all(fits) {
-        return Err(unexpected(expected, body, "an EventId or a Code is no name"));
+        return Err(unexpected(expected, body, "an EventId or Code is empty, too long or not printable"));
     }
     if documents.len() > EVENTS_MAX {
-        return Err(unexpected(expected, body, "there are too many"));
+        return Err(unexpected(expected, body, "too many events"));
     }
     let over = |state: Option<&str>| matches!(state, Some("completed" | "canceled" | "cancelled"));
     let ahead = documents.into_iter().filter(|document| !over(document.state.as_deref()));
@@ -128,7 +128,7 @@ pub fn is_instance_id(text: &str) -> bool {
     text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(is_hex))
 }
 
-/// Reads `tags/instance/aws:autoscaling:groupName`. Names of groups may hold spaces, and almost anything else.
+/// Reads `tags/instance/aws:autoscaling:groupName`. Group names may contain spaces and almost anything else.
 pub fn group(body: &str) -> Result<String, Unexpected> {
     let markup = body.trim_start().starts_with('<');
     if is_text(body, NAME_MAX) && !markup {
@@ -137,7 +137,7 @@ pub fn group(body: &str) -> Result<String, Unexpected> {
     Err(Unexpected { expected: "the name of an Auto Scaling group", got: quote(body.as_bytes()) })
 }
 
-/// Reads `iam/security-credentials/`: the name of the instance's role, the only one there can be.
+/// Reads `iam/security-credentials/`: the name of the instance's role. An instance has at most one.
 pub fn role(body: &str) -> Result<String, Unexpected> {
     let name = body.trim();
     let of_a_role = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
@@ -147,7 +147,7 @@ pub fn role(body: &str) -> Result<String, Unexpected> {
     Err(Unexpected { expected: "the name of a role", got: quote(body.as_bytes()) })
 }
 
-/// Serde would read a struct from a list, too.
+/// Reads an object. Without this check, serde would also read a struct from a list.
 fn object<'a, T: Deserialize<'a>>(body: &'a str, expected: &'static str) -> Result<T, Unexpected> {
     if !body.trim_start().starts_with('{') {
         return Err(Unexpected { expected, got: quote(body.as_bytes()) });
@@ -163,9 +163,9 @@ fn unexpected(expected: &'static str, body: &str, why: impl Display) -> Unexpect
     Unexpected { expected, got: format!("{} ({})", quote(body.as_bytes()), cause(&why)) }
 }
 
-/// Reads a time as AWS Health and IMDS's maintenance events write it: `Sun, 27 Jan 2022 13:19:03 GMT`.
+/// Reads a time in the format of AWS Health and IMDS maintenance events: `Sun, 27 Jan 2022 13:19:03 GMT`.
 ///
-/// The weekday may be missing. RFC 3339 is read as well, since other producers of the same fields use it.
+/// The weekday may be missing or wrong. Reads RFC 3339 too, which other sources use in the same fields.
 pub fn time_from(text: &str) -> Option<Time> {
     let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
     let stamp = parser.parse_timestamp(text.trim()).ok();
@@ -177,7 +177,7 @@ pub fn time_from(text: &str) -> Option<Time> {
 mod tests {
     use super::*;
 
-    /// What no path gives.
+    /// Bodies that no path returns.
     const NOT_AN_ANSWER: [&str; 7] =
         ["", "\n", "<!DOCTYPE html><html></html>", "In Service", "InService\nTerminated", "\0\u{1}", "null "];
 
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn identities() {
         assert_eq!(instance_id("i-0123456789abcdef0\n"), Ok("i-0123456789abcdef0".to_owned()));
-        assert!(instance_id("i-01234567").is_ok(), "the ids of before 2016");
+        assert!(instance_id("i-01234567").is_ok(), "ids from before 2016");
         assert_eq!(group("my workers / eu"), Ok("my workers / eu".to_owned()));
         assert!(group(&"é".repeat(NAME_MAX)).is_ok() && group(&"é".repeat(NAME_MAX + 1)).is_err());
         for body in ["", "<html>", "i-", "i-xyz", "a\nb", "\0"] {

@@ -1,12 +1,12 @@
-//! Reads what AWS, the instance metadata service, agents and files say, into the machine's vocabulary. Pure.
+//! Parses data from AWS, the instance metadata service, agents and files into the machine's types. Pure.
 //!
 //! # Layout
 //!
-//! - [`message`]: bodies of the termination queue's messages, in every wire shape that AWS sends.
-//! - [`imds`]: answers of the instance metadata service.
+//! - [`message`]: bodies of termination queue messages, in every format that AWS sends.
+//! - [`imds`]: responses of the instance metadata service.
 //! - [`agent`]: the status document of an agent.
 //! - [`journal`]: the content of the journal file.
-//! - [`text`]: texts from outside, made fit for a log line and a terminal.
+//! - [`text`]: makes text from outside safe for log lines and terminals.
 
 pub mod agent;
 pub mod imds;

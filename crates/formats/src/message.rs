@@ -1,7 +1,7 @@
-//! Reads the body of a queue message, in every shape in which AWS sends one. Pure.
+//! Reads the body of a queue message, in every format that AWS sends. Pure.
 //!
-//! What counts is the detail-type and the detail of an event and the fields of a notification, never the ARNs around
-//! them. Unknown fields are skipped. Nothing here looks at whose message it is.
+//! It reads the detail-type and detail of an event, or the fields of a notification. Unknown fields are skipped. It reads
+//! messages about any instance.
 
 use std::time::Duration;
 
@@ -13,35 +13,35 @@ use crate::text::{cause, is_text, quote, shorten};
 use machine::Time;
 use machine::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition};
 
-/// The largest message that is read: as much as SQS lets anybody send.
+/// The largest message that is read, in bytes. It is the largest that SQS accepts.
 pub const MESSAGE_MAX: usize = 1024 * 1024;
 
-/// How many instances one message may name.
+/// The most instances in one message. A message with more is unreadable.
 pub const INSTANCES_MAX: usize = 100;
 
-/// The longest token of a lifecycle action that is read. AWS's own have 36 characters.
+/// The longest token of a lifecycle action, in characters. AWS's tokens have 36.
 pub const TOKEN_MAX: usize = 64;
 
-/// How much of a message's own words is repeated in a reason, in characters.
+/// How much of a value is quoted in an error, in characters.
 const WORD_MAX: usize = 64;
 
-/// From an interruption warning to the interruption. Hibernation begins at once.
+/// The time from an interruption warning to the interruption. Hibernation begins at once.
 const WARNING: Duration = Duration::from_secs(120);
 
-/// Reads a message. Whatever it is, there is an answer: what cannot be read is [`Body::Unreadable`], with the reason.
+/// Reads a message. Never fails: a message that cannot be read is [`Body::Unreadable`], with the cause.
 pub fn read(body: &str) -> Body {
     read_layer(body, Layer::Queue)
         .unwrap_or_else(|reason| Body::Unreadable(format!("{reason}, in {}", quote(body.as_bytes()))))
 }
 
-/// Where a text comes from: SNS wraps once, never twice.
+/// Where the text comes from. SNS wraps a message once, never twice.
 #[derive(Clone, Copy)]
 enum Layer {
     Queue,
     Sns,
 }
 
-/// The fields by which the shapes differ.
+/// The fields that tell the formats apart.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Outline {
@@ -58,7 +58,7 @@ struct Outline {
 
 fn read_layer(body: &str, layer: Layer) -> Result<Body, String> {
     if body.len() > MESSAGE_MAX {
-        return Err(format!("{} bytes long; at most {MESSAGE_MAX} are read", body.len()));
+        return Err(format!("{} bytes long; the limit is {MESSAGE_MAX}", body.len()));
     }
     if !body.trim_start().starts_with('{') {
         return Err("not a JSON object".to_owned());
@@ -77,9 +77,9 @@ fn read_layer(body: &str, layer: Layer) -> Result<Body, String> {
     }
     match outline.event.as_deref() {
         Some("autoscaling:TEST_NOTIFICATION") => Ok(Body::Test),
-        Some(event) => Err(format!("a notification of {}", word(event))),
-        None => Err("neither an EventBridge event (no detail), nor a lifecycle notification \
-                     (no LifecycleTransition), nor an SNS envelope (no Type)"
+        Some(event) => Err(format!("an unsupported notification, {}", word(event))),
+        None => Err("neither an EventBridge event (no detail), a lifecycle notification \
+                     (no LifecycleTransition) nor an SNS envelope (no Type)"
             .to_owned()),
     }
 }
@@ -95,7 +95,7 @@ fn read_sns(sns_type: &str, message: Option<String>, layer: Layer) -> Result<Bod
     }
 }
 
-/// What a hook's own notification has and an event's detail has not.
+/// The field of a hook's own notification that an event's detail lacks.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Sent {
@@ -138,7 +138,7 @@ impl Action {
     }
 }
 
-/// An EventBridge event, whose detail is read as `D`.
+/// An EventBridge event with a detail of type `D`.
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Event<D> {
@@ -150,7 +150,7 @@ struct Event<D> {
     detail: D,
 }
 
-/// A list of ARNs, by AWS's documentation; for a capacity reservation it shows a single text, too.
+/// AWS documents a list of ARNs, but its example for a capacity reservation shows a single string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Resources {
@@ -169,7 +169,7 @@ impl Resources {
     }
 }
 
-/// The fields by which details differ.
+/// The fields that tell details apart.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", expecting = "an object")]
 struct DetailOutline {
@@ -206,7 +206,7 @@ fn read_event(body: &str) -> Result<Body, String> {
         "EC2 Instance State-change Notification" => {
             InstanceNews::StateChange(required(state, "detail.state")?)
         }
-        other => return Err(format!("an event of detail-type {}", word(other))),
+        other => return Err(format!("an event with unsupported detail-type {}", word(other))),
     };
     let instance_ids = vec![required(instance_id, "detail.instance-id")?];
     Ok(Body::Instance(InstanceMessage { instance_ids, news, sent }))
@@ -245,10 +245,10 @@ struct Entity {
 fn read_health(event: Event<Health>, sent: Option<Time>) -> Result<InstanceMessage, String> {
     let Event { detail, resources, .. } = event;
     if let Some(service) = detail.service.filter(|service| service != "EC2") {
-        return Err(format!("an AWS Health event of the service {}", word(&service)));
+        return Err(format!("an AWS Health event for service {}, not EC2", word(&service)));
     }
     if let Some(category) = detail.event_type_category.filter(|category| category != "scheduledChange") {
-        return Err(format!("an AWS Health event of the category {}, not scheduledChange", word(&category)));
+        return Err(format!("an AWS Health event of category {}, not scheduledChange", word(&category)));
     }
     let named = detail.affected_entities.into_iter().flatten().filter_map(|entity| entity.entity_value);
     let mut instance_ids: Vec<String> = named.filter_map(|value| instance_id(&value)).collect();
@@ -260,7 +260,7 @@ fn read_health(event: Event<Health>, sent: Option<Time>) -> Result<InstanceMessa
         0 => return Err("an AWS Health event that names no instance".to_owned()),
         1..=INSTANCES_MAX => {}
         many => {
-            return Err(format!("an AWS Health event of {many} instances; at most {INSTANCES_MAX} are read"));
+            return Err(format!("an AWS Health event about {many} instances; the limit is {INSTANCES_MAX}"));
         }
     }
     let news = InstanceNews::Maintenance {
@@ -273,7 +273,7 @@ fn read_health(event: Event<Health>, sent: Option<Time>) -> Result<InstanceMessa
     Ok(InstanceMessage { instance_ids, news, sent })
 }
 
-/// The instance id of a bare id or of an instance's ARN.
+/// The instance id in a bare id or an instance's ARN.
 fn instance_id(text: &str) -> Option<String> {
     let id = text.rsplit_once("instance/").map_or(text, |(_, id)| id);
     is_instance_id(id).then(|| id.to_owned())
@@ -293,17 +293,17 @@ fn text(value: String, name: &str, max: usize) -> Result<String, String> {
     if is_text(&value, max) {
         return Ok(value);
     }
-    Err(format!("{name} is {}, not a text of at most {max} printable characters", word(&value)))
+    Err(format!("{name} is {}; expected at most {max} printable characters", word(&value)))
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, String> {
     serde_json::from_str(body).map_err(|error| {
-        let what = if error.is_data() { "not as expected" } else { "not JSON" };
+        let what = if error.is_data() { "unexpected content" } else { "not JSON" };
         format!("{what}: {}", cause(&error))
     })
 }
 
-/// A word of the message, fit for a log line.
+/// A value from the message, safe for a log line.
 fn word(text: &str) -> String {
     format!("{:?}", shorten(text, WORD_MAX))
 }

@@ -1,30 +1,30 @@
-//! Texts from outside, made fit for a log line, an error and a terminal. Pure.
+//! Makes text from outside safe for log lines, errors and terminals. Pure.
 
 use std::fmt;
 
-/// How much of an answer is quoted in an error, in characters.
+/// How much of a response is quoted in an error, in characters.
 const QUOTE_MAX: usize = 80;
 
-/// The beginning of an answer, fit for a log line.
+/// The beginning of a response, safe for a log line.
 pub fn quote(body: &[u8]) -> String {
     if body.is_empty() {
         return "nothing".to_owned();
     }
-    // Four bytes hold any character, and a cut one becomes a replacement character.
+    // A character has at most four bytes. One that is cut becomes a replacement character.
     let start = &body[..body.len().min(4 * (QUOTE_MAX + 1))];
     format!("{:?}", shorten(&String::from_utf8_lossy(start), QUOTE_MAX))
 }
 
-/// How much of a parser's account of an error is told, in characters.
+/// How much of a parser's error is kept, in characters.
 const CAUSE_MAX: usize = 120;
 
-/// What a parser says of an error, fit for a log line: it may quote what it read.
+/// A parser's error, safe for a log line. The parser may quote what it read.
 pub fn cause(error: &impl fmt::Display) -> String {
     printable(&error.to_string(), CAUSE_MAX)
 }
 
-/// Characters that turn the direction of a text, end a line, or are not seen: Unicode 17's general categories Cf, Zl and
-/// Zp and its Default_Ignorable_Code_Point, but for the variation selectors of emoji. In order.
+/// Characters that change text direction, end a line or are invisible: general categories Cf, Zl and Zp and
+/// Default_Ignorable_Code_Point of Unicode 17, except the variation selectors of emoji. Sorted.
 const INVISIBLE: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -52,13 +52,13 @@ const INVISIBLE: &[(char, char)] = &[
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Whether a character turns the direction of a text, or is not seen.
+/// Whether a character changes text direction, ends a line or is invisible.
 pub fn is_invisible(c: char) -> bool {
     INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// A text from outside, fit for a log line and a terminal: cut, and with everything escaped that would end the line,
-/// move the cursor, turn the direction of the text or not be seen.
+/// Makes text safe for a log line and a terminal. Cuts it to `max` characters and escapes everything that would end the
+/// line, move the cursor, change text direction or be invisible.
 pub fn printable(text: &str, max: usize) -> String {
     let mut printable = String::new();
     for c in shorten(text, max).chars() {
@@ -71,14 +71,14 @@ pub fn printable(text: &str, max: usize) -> String {
     printable
 }
 
-/// Whether a text is one that AWS gives as a name, an id or a state: 1 to `max` characters, all of them printable.
+/// Whether the text can be a name, an id or a state from AWS: 1 to `max` characters without control characters.
 ///
-/// Names go into the journal, the log and other calls, so there is no place for any that only pretends to be one.
+/// Names go into the journal, the log and other calls, so anything else is rejected.
 pub fn is_text(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.chars().count()) && !text.contains(char::is_control)
 }
 
-/// Cuts a text, and says so.
+/// Cuts the text to `max` characters. A cut text ends with `…`.
 pub fn shorten(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(printable("abc", 2), "ab…");
     }
 
-    /// A text holds one character of each kind that turns the direction of what follows, or that is invisible.
+    /// Text contains a character that changes direction or is invisible, one of each kind.
     #[test]
     fn invisible_characters_are_shown() {
         for c in [

@@ -1,14 +1,14 @@
-//! A daemon is upgraded in mid-drain: the new one reads the journal that the old one left.
+//! The daemon is upgraded in the middle of a drain, and the new one reads the old one's journal.
 //!
-//! tests/fixtures/journals has journals of every version of the format so far, one file for each stage of a drain and
-//! each kind of notice. Never change or remove one: a disk somewhere holds it.
+//! tests/fixtures/journals has journals of every earlier version of the format, one file for each stage of a drain and each
+//! kind of notice. Never change or remove a file: disks in the field hold such journals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use formats::journal::{decode, encode};
 
-/// The versions of the format, oldest first, and how many journals of each are kept at least.
+/// The versions of the format, oldest first, each with the least number of journals to expect.
 const VERSIONS: &[(&str, usize)] = &[("v1", 55)];
 
 fn folder() -> PathBuf {
@@ -22,7 +22,7 @@ fn files(version: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The instance that the journal names, read without the code under test.
+/// The instance id in the journal, read without the code under test.
 fn instance_id(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == b'\n').expect("two lines");
     let journal: serde_json::Value = serde_json::from_slice(&bytes[..end]).expect("JSON");
@@ -38,7 +38,7 @@ fn journals_of_every_version_are_read() {
             let bytes = fs::read(&file).expect("a file");
             let journal = decode(&bytes).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
             assert_eq!(journal.instance_id, instance_id(&bytes), "{}", file.display());
-            // What the new daemon writes of it says the same.
+            // It survives a round trip through the current format.
             let written = encode(&journal).expect("a journal is JSON");
             assert_eq!(decode(written.as_bytes()).as_ref(), Ok(&journal), "{}", file.display());
         }

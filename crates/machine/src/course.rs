@@ -1,4 +1,4 @@
-//! Begins and ends drains: at a new notice, at the last one's end, when the action is over.
+//! Starts a drain at a new notice. Ends it when the last notice is withdrawn or its action is over.
 
 use super::Machine;
 use super::action::{GroupSource, Wait};
@@ -12,7 +12,7 @@ use super::route::NO_TOKEN;
 use super::time::Time;
 use super::watch::Seen;
 
-/// Begins a drain at a new notice, and leaves one when the last notice is withdrawn.
+/// Starts a drain at a new notice, and leaves it when the last notice is withdrawn.
 pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
     if machine.notices.reopen(&machine.settings, machine.turn.now) {
         machine.journal.touch();
@@ -35,15 +35,15 @@ fn begin(machine: &mut Machine, reason: Reason) {
     machine.turn.report(Report::DrainStarted { reason });
 }
 
-/// Takes back what IMDS had said, once it has said otherwise for long enough; while an action waits, it is the
-/// action that counts.
+/// Withdraws the target state's notice once IMDS has said `InService` for long enough. Not while an action is in Wait: then
+/// the action counts.
 pub(super) fn withdraw_target(machine: &mut Machine) {
     let waits = machine.drain.as_ref().is_some_and(Drain::awaits_completion);
     if waits || !machine.imds.is_back(&machine.notices) {
         return;
     }
-    // An action that an earlier drain has dealt with does not keep this one. Any other does, until Auto Scaling says
-    // too that the instance is in service.
+    // The current drain's action keeps its notice until Auto Scaling also says that the instance is in service. An action
+    // that an earlier drain dealt with does not.
     let open = machine.notices.action().is_some_and(|action| action.state != NoticeState::Settled);
     let since = machine.imds.in_service_since();
     let drain = machine.drain.as_ref().filter(|drain| drain.is_under_way());
@@ -57,7 +57,7 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     }
 }
 
-/// What was seen of an instance whose action is over.
+/// Acts on what the watch saw of an instance whose action is over.
 pub(super) fn on_seen(machine: &mut Machine, seen: Option<Seen>) {
     match seen {
         None => {}
@@ -70,7 +70,7 @@ pub(super) fn on_seen(machine: &mut Machine, seen: Option<Seen>) {
     }
 }
 
-/// A retained instance is released: Auto Scaling runs a new action, whose heartbeat has just succeeded.
+/// A retained instance was released: Auto Scaling runs a new action, for which a heartbeat has just succeeded.
 fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     let known = machine.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
     let reason = tell_of_termination(machine);
@@ -79,8 +79,8 @@ fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     machine.turn.report(Report::DrainStarted { reason });
 }
 
-/// Auto Scaling says that another group takes the instance away. The drain that has ended was for an action of the first
-/// group, or of a group that only a message named.
+/// Auto Scaling says that another group is taking the instance away. The ended drain was for an action of the first group,
+/// or of a group that only a message named.
 fn begin_in_other_group(machine: &mut Machine) {
     let reason = tell_of_termination(machine);
     begin(machine, reason);
@@ -89,7 +89,7 @@ fn begin_in_other_group(machine: &mut Machine) {
     }
 }
 
-/// Adds the notice of a termination that Auto Scaling itself has told of.
+/// Adds the notice of a termination that Auto Scaling itself revealed.
 fn tell_of_termination(machine: &mut Machine) -> Reason {
     let reason = Reason::AutoscalingTermination;
     let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, machine.turn.now);
@@ -97,7 +97,7 @@ fn tell_of_termination(machine: &mut Machine) -> Reason {
     reason
 }
 
-/// No notice is in force any more: the instance stays.
+/// No notice is in force anymore, so the instance stays. Returns the agents to service, once no completion can take effect.
 fn leave(machine: &mut Machine) {
     let Some(drain) = &machine.drain else { return };
     if drain.is_under_way() {
@@ -119,7 +119,7 @@ fn leave(machine: &mut Machine) {
 /// Ends the drain, with or without a completed action.
 pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<CompletionResult>) {
     let now = machine.turn.now;
-    // What was read while the action waited says nothing of the time after.
+    // Readings from before the end say nothing about the time after it.
     machine.imds.settle();
     let reasons = machine.notices.in_force(&machine.settings, &mut machine.turn);
     let Some(drain) = &mut machine.drain else { return };
@@ -150,7 +150,7 @@ fn finish_token(machine: &mut Machine, token: Option<String>) {
     machine.finished.push(token);
 }
 
-/// The message spoke of an action that was over before it came: as if it had not.
+/// The message was about an action that was already over: undoes what followed from it.
 pub(super) fn forget_stale_action(machine: &mut Machine) {
     let Some(drain) = &mut machine.drain else { return };
     machine.turn.report(Report::StaleMessage);

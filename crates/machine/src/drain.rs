@@ -1,4 +1,4 @@
-//! One drain: from the first notice until its action is over or, where there is none, until its agents are done.
+//! One drain, from its first notice until its action is over or, without an action, until its agents are done.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::time::{Correction, Time};
 use crate::turn::Turn;
 use crate::watch::Watch;
 
-/// Receipts that one drain keeps; SQS may deliver one message many times.
+/// The most receipts that one drain keeps. SQS may deliver a message many times.
 const RECEIPTS_MAX: usize = 32;
 
 /// The drain of an instance.
@@ -24,42 +24,42 @@ pub(super) struct Drain {
     pub started: Time,
     pub phase: Phase,
     pub action: Action,
-    /// What our message said, where one has come: the last that was believed.
+    /// The last message about our action that the daemon believed.
     pub message: Option<OwnMessage>,
     /// Receipt handles of our messages.
     pub receipts: Vec<String>,
-    /// Looks after an instance that may stay after its action is over.
+    /// The watch over an instance that may stay after its action is over.
     pub watch: Option<Watch>,
-    /// The revision of the journal that must be out before the agents are told, or a drain that has ended is watched.
+    /// The journal revision that must be released before the agents are told, or before an ended drain is watched.
     recorded: Revision,
-    /// The end that is set from outside, as the agents were last told.
+    /// The deadline set by notices, the action or an operator, as the agents were last told.
     told_bound: Option<Time>,
-    /// The outcome that the last run of the daemon had written down, where the agents' answers decide: it stands until those
-    /// that it speaks of have been heard.
+    /// The outcome that the last run of the daemon decided, if it depends on the agents' answers. It stands until an agent
+    /// contradicts it.
     standing: Option<Outcome>,
 }
 
-/// The life of a drain. It only ever moves down this list.
+/// The phases of a drain. A drain only moves down this list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// There is a notice, and the agents are not told yet: `lifecycle.drain_at` is `wait`.
+    /// There is a notice, but the agents are not told yet, as with `lifecycle.drain_at = "wait"`.
     Noticed,
-    /// The agents drain.
+    /// The agents are draining.
     Draining {
         /// When they were first told.
         since: Time,
     },
-    /// An operator has ended it: only the lifecycle action is still completed.
+    /// An operator ended it. Only the lifecycle action still has to be completed.
     Finishing {
-        /// When the agents were first told, where they were.
+        /// When the agents were first told, if they were.
         since: Option<Time>,
-        /// What the operator asked for.
+        /// The operator's order.
         finish: Finish,
     },
-    /// It is over, and the notices that it was for are in force: the agents stay drained.
+    /// It is over, but its notices are still in force, so the agents stay drained.
     Ended {
-        /// When the agents were first told, where they were.
+        /// When the agents were first told, if they were.
         since: Option<Time>,
         /// How it ended.
         ended: Ended,
@@ -67,7 +67,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// How the drain ended, once it has.
+    /// How the drain ended; `None` before that.
     pub fn ended(&self) -> Option<Ended> {
         match self {
             Phase::Ended { ended, .. } => Some(*ended),
@@ -75,7 +75,7 @@ impl Phase {
         }
     }
 
-    /// The clock was corrected: moves what was reckoned by it.
+    /// Moves the times that our clock measured, after a correction of the clock.
     pub(super) fn correct(&mut self, by: Correction) {
         match self {
             Phase::Noticed => {}
@@ -91,7 +91,7 @@ impl Phase {
         }
     }
 
-    /// When the agents were first told, where they were.
+    /// When the agents were first told, if they were.
     pub fn told(&self) -> Option<Time> {
         match self {
             Phase::Draining { since } => Some(*since),
@@ -104,31 +104,31 @@ impl Phase {
 /// An operator's order to end a drain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finish {
-    /// Who asked.
+    /// The operator.
     pub by: Operator,
-    /// When.
+    /// When the order came.
     pub at: Time,
     /// The result to report to Auto Scaling.
     pub result: CompletionResult,
 }
 
-/// What a message about our own action said.
+/// What the daemon keeps of a message about its own action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnMessage {
     /// `LifecycleHookName`
     pub hook: String,
-    /// `LifecycleActionToken`: tells copies of a message from that of another action.
+    /// `LifecycleActionToken`. Tells copies of this message from messages of another action.
     pub token: Option<String>,
 }
 
 impl Drain {
-    /// A drain begins. `group` and `wait` are what is known of its action from before.
+    /// Starts a drain. `group` and `wait` are what is already known about its action.
     pub fn new(now: Time, group: Option<String>, wait: Wait, journal: &mut JournalTrack) -> Self {
         let recorded = journal.touch();
         Drain::with_action(now, Action::new(group, wait, recorded), recorded)
     }
 
-    /// A drain begins because a retained instance is released: Auto Scaling runs a new action, for which a heartbeat has
+    /// Starts a drain because a retained instance was released. Auto Scaling runs a new action, for which a heartbeat has
     /// just succeeded.
     pub fn released(
         known: ActionRecord,
@@ -156,12 +156,12 @@ impl Drain {
         }
     }
 
-    /// Goes on with the drain of the last run. What it had written down of its agents says nothing after a reboot, which
-    /// none of them has outlived.
+    /// Continues the last run's drain. After a reboot, its decisions about the agents no longer count, because their
+    /// processes are gone.
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
         let DrainRecord { started, phase, bound, action, message, receipts } = record;
         let started = started.min(now);
-        // A deadline that is still in force says so itself.
+        // A deadline that is still in force takes effect by itself.
         let last = action.completion.intention().filter(|_| !rebooted).map(|intention| intention.outcome);
         let standing = last.filter(|outcome| *outcome != Outcome::Deadline);
         let mut drain = Drain {
@@ -175,14 +175,14 @@ impl Drain {
             told_bound: bound,
             standing,
         };
-        // An instance that outlives the daemon after its action may run another action that the journal does not have.
+        // An instance that stays after its action may be in another action that the journal does not have.
         let stays = |ended: &Ended| ended.ended_an_action() || drain.may_stay(*ended, notices);
         let ended = drain.ended().filter(stays);
         drain.watch = ended.map(|ended| Watch::recover(now, ended.at));
         drain
     }
 
-    /// What outlives the daemon.
+    /// The part for the journal.
     pub fn record(&self) -> DrainRecord {
         DrainRecord {
             started: self.started,
@@ -194,64 +194,64 @@ impl Drain {
         }
     }
 
-    /// Whether its action must be over by now: as far as the journal tells, it was last kept alive longer ago than it lives.
-    /// What waits now is another one, for which nothing has been drained. One heartbeat may have succeeded that the journal
-    /// does not have.
+    /// Whether its action must have expired by now, as far as the journal tells. If so, an action that is in Wait now is
+    /// another one, for which nothing has been drained. Allows one more timeout, because one heartbeat may have succeeded
+    /// without getting into the journal.
     pub fn is_outdated(&self, now: Time) -> bool {
         let timeout = self.action.hook().map(|hook| hook.heartbeat_timeout).unwrap_or_default();
         self.is_under_way() && self.action.expires().is_some_and(|expires| now > expires + timeout)
     }
 
-    /// Whether it is under way: it has not ended.
+    /// Whether it has not ended.
     pub fn is_under_way(&self) -> bool {
         self.ended().is_none()
     }
 
-    /// Whether the group runs an action for it, or will; or one must be seen to its end.
+    /// Whether the group runs or will run an action for it, or a completion has been decided or sent.
     pub fn expects_action(&self, notices: &Notices) -> bool {
         notices.expects_action() || self.action.is_committed()
     }
 
-    /// Whether calls to Auto Scaling look for its action, or are about to.
+    /// Whether heartbeats or completions probe for its action, or are about to.
     pub fn probes(&self, notices: &Notices) -> bool {
         let action = &self.action;
         let named = action.is_possible() && action.hook().is_some() && action.group().is_some();
         named && self.expects_action(notices)
     }
 
-    /// Since when the watch over its end may have kept a new action alive.
+    /// Since when the watch's heartbeats may have kept a new action alive.
     pub fn probed_since(&self) -> Option<Time> {
         self.watch.as_ref().and_then(Watch::probed_since)
     }
 
-    /// How it ended, once it has.
+    /// How it ended; `None` before that.
     pub fn ended(&self) -> Option<Ended> {
         self.phase.ended()
     }
 
-    /// When the agents were first told, where they were.
+    /// When the agents were first told, if they were.
     pub fn told(&self) -> Option<Time> {
         self.phase.told()
     }
 
-    /// What an operator has ordered, where one has ended it.
+    /// The operator's order to end it, if there is one.
     pub fn finish(&self) -> Option<&Finish> {
         if let Phase::Finishing { finish, .. } = &self.phase { Some(finish) } else { None }
     }
 
-    /// The end that is set from outside: by the notices in force, the action and an operator.
+    /// The earliest deadline set by the notices in force, the action and an operator's `finish`.
     pub fn bound(&self, notices: &Notices, now: Time) -> Option<Time> {
         let finish = self.finish().map(|finish| finish.at);
         [notices.deadline(self.started, now), self.action.deadline(), finish].into_iter().flatten().min()
     }
 
-    /// The agents are told to drain.
+    /// Records that the agents are told to drain.
     pub fn tell(&mut self, now: Time, journal: &mut JournalTrack) {
         self.phase = Phase::Draining { since: now };
         self.recorded = journal.touch();
     }
 
-    /// An operator ends it. A second order changes the result, and gives the agents no more time.
+    /// Records an operator's order to end it. A second order changes the result but gives the agents no more time.
     pub fn finish_by(
         &mut self,
         by: Operator,
@@ -265,12 +265,12 @@ impl Drain {
         self.recorded = journal.touch();
     }
 
-    /// The agents' own time is longer now. They hear of it once it is written down, so that a restart does not move it back.
+    /// Records that the agents got more time. They are told once that is journaled, so that a restart does not undo it.
     pub fn extended(&mut self, journal: &mut JournalTrack) {
         self.recorded = journal.touch();
     }
 
-    /// It ends.
+    /// Ends it. Returns the journal revision that has the end.
     pub fn end(&mut self, ended: Ended, notices: &Notices, journal: &mut JournalTrack) -> Revision {
         self.phase = Phase::Ended { since: self.told(), ended };
         self.watch = self.may_stay(ended, notices).then(|| Watch::new(ended.at));
@@ -278,13 +278,13 @@ impl Drain {
         self.recorded
     }
 
-    /// Whether what is decided here is out, so that it may be acted on.
+    /// Whether the journal has what was decided here, so that it may be acted on.
     pub fn is_recorded(&self, journal: &JournalTrack) -> bool {
         journal.is_released(self.recorded)
     }
 
-    /// Takes the end that is set from outside now. People and agents hear of a new deadline, the agents once it is in the
-    /// journal.
+    /// Takes over the current [`bound`](Self::bound). A changed deadline is reported, and told to the agents once it is
+    /// journaled.
     pub fn announce(
         &mut self,
         bound: Option<Time>,
@@ -305,7 +305,7 @@ impl Drain {
         }
     }
 
-    /// A message about our own action: it is kept to be deleted.
+    /// Keeps a message about our own action, to be deleted when the action is over.
     pub fn keep(&mut self, receipt: &str, message: &LifecycleMessage) {
         self.message = Some(OwnMessage { hook: message.hook.clone(), token: message.token.clone() });
         if self.receipts.len() < RECEIPTS_MAX && !self.receipts.iter().any(|kept| kept == receipt) {
@@ -313,39 +313,39 @@ impl Drain {
         }
     }
 
-    /// What was taken for our messages is not ours, or is over: hands out their receipts and the token.
+    /// Forgets messages that turned out not to be ours, or to be about an action that is over. Returns their receipts and
+    /// the token.
     pub fn forget_messages(&mut self) -> (Vec<String>, Option<String>) {
         let token = self.message.take().and_then(|message| message.token);
         (std::mem::take(&mut self.receipts), token)
     }
 
-    /// Whether an action of ours waits to be completed.
+    /// Whether our action is in Wait or a completion may have taken effect.
     pub fn awaits_completion(&self) -> bool {
         self.is_under_way() && self.action.awaits_completion()
     }
 
-    /// Whether the message is that of the action that has ended, and came only after that.
+    /// Whether the message is about the action that has already ended.
     pub fn has_outlived(&self, message: &LifecycleMessage) -> bool {
         let ended = self.ended().filter(Ended::ended_an_action);
-        // Of two messages AWS's clock says which is the newer; of a message and the end of a drain, only ours does.
+        // AWS's clock orders two messages. A message and the end of a drain can only be compared by our clock.
         ended.is_some_and(|ended| message.sent.is_some_and(|sent| sent <= ended.at))
             && !self.action.is_older_than(message)
     }
 
-    /// Whether a message names another group than Auto Scaling does.
+    /// Whether a message names a different group than Auto Scaling does.
     pub fn contradicts(&mut self, turn: &mut Turn, message: &LifecycleMessage) -> bool {
         !self.action.learn_group(turn, &message.group, GroupSource::Message)
     }
 
-    /// What an agent is to be told, once it is time to tell it.
+    /// The order for an agent; `None` before it is time to tell it.
     pub fn order(&self, agent: &AgentTrack, reason: Option<Reason>) -> Option<DrainOrder> {
         self.told()?;
         let reason = reason.unwrap_or(Reason::AutoscalingTermination);
         Some(DrainOrder { reason, deadline: agent.deadline(self.told_bound)? })
     }
 
-    /// Whether the instance may stay after its action is over. Of a group whose hooks were not read it is not known whether
-    /// another one keeps the instance.
+    /// Whether the instance may stay after its action is over. If the group's hooks were not read, another hook may keep it.
     fn may_stay(&self, ended: Ended, notices: &Notices) -> bool {
         let kept = matches!(
             notices.action().map(|action| action.reason),
@@ -357,12 +357,12 @@ impl Drain {
             || ended.outcome == Outcome::Overtaken
     }
 
-    /// Whether the agents are to be told now.
+    /// Whether to tell the agents now.
     pub fn is_time(&self, settings: &Settings, in_force: &[Reason]) -> bool {
         if self.phase != Phase::Noticed {
             return false;
         }
-        // Behind a load balancer: it has stopped routing to the agents, or that will never be known.
+        // With `drain_at = "wait"`: the load balancer has stopped routing to the agents, or the daemon can never find out.
         settings.drain_at == DrainAt::Notice
             || self.action.waits_since().is_some()
             || !self.action.is_possible()
@@ -370,7 +370,7 @@ impl Drain {
             || in_force.iter().any(|reason| !reason.has_action())
     }
 
-    /// How it has ended, once it has for every agent: as badly as for the worst off; or as an operator has ended it.
+    /// The outcome, once every agent has one: the worst of theirs. `Finished` if an operator ended it.
     pub fn outcome(
         &mut self,
         agents: &[AgentTrack],
@@ -388,7 +388,7 @@ impl Drain {
             Phase::Draining { .. } => {
                 let mut worst = Some(Outcome::Drained);
                 for agent in agents {
-                    // Every agent is asked, so that the machine wakes for the earliest.
+                    // Ask every agent, even if one has no outcome yet: each sets its timer.
                     worst = worst.zip(agent.settled(bound, turn)).map(|(worst, this)| worst.max(this));
                 }
                 worst.or(standing)
@@ -397,7 +397,7 @@ impl Drain {
     }
 }
 
-/// When the last agent's time is up.
+/// The latest deadline of any agent.
 pub(super) fn latest_deadline(agents: &[AgentTrack], bound: Option<Time>) -> Option<Time> {
     agents.iter().filter_map(|agent| agent.deadline(bound)).max()
 }

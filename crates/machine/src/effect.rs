@@ -1,4 +1,4 @@
-//! Everything that the machine can ask the world to do.
+//! The machine's outputs that change the world.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,31 +9,30 @@ use super::journal::Journal;
 use super::notice::Reason;
 use super::time::Time;
 
-/// Names one effect of one run of the daemon; its result comes back under the same id.
+/// Identifies an effect within one run of the daemon. Its result carries the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EffectId(pub u64);
 
-/// Something to be done, outside the machine.
+/// An action for the shell to perform.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Put this on disk, durably, in place of what was there. Answered by `JournalWritten` or `JournalFailed`.
+    /// Write the journal to disk durably, replacing the old one. Answered by `JournalWritten` or `JournalFailed`.
     WriteJournal {
-        /// Names the write.
+        /// Identifies the write.
         id: EffectId,
-        /// What a restarted daemon needs to go on.
+        /// What a restarted daemon needs to continue.
         journal: Box<Journal>,
     },
-    /// Send one request to one agent. Answered by `AgentAnswered`, unless it is canceled.
+    /// Send one request to one agent. Answered by `AgentAnswered`, unless canceled.
     AskAgent {
-        /// Names the question.
+        /// Identifies the request.
         id: EffectId,
-        /// The agent's place in the configuration, from 0.
+        /// The agent's index in the configuration, from 0.
         agent: usize,
-        /// What to send.
+        /// The request.
         request: AgentRequest,
     },
-    /// Give up a request to an agent: close its connection. The agent may have got it, and its answer is not listened
-    /// to. Has no result.
+    /// Cancel a request to an agent by closing its connection. The agent may have received it. Has no result.
     CancelRequest {
         /// The id of the `AskAgent`.
         id: EffectId,
@@ -42,47 +41,47 @@ pub enum Effect {
     Heartbeat {
         /// Names the attempt.
         id: EffectId,
-        /// Which action.
+        /// The action.
         action: ActionName,
-        /// How long the attempt may last, so that others still fit before the action expires.
+        /// The attempt's time limit. Further attempts still fit before the action expires.
         limit: Duration,
     },
     /// CompleteLifecycleAction, once. Answered by `CompletionAnswered`.
     Complete {
         /// Names the attempt.
         id: EffectId,
-        /// Which action.
+        /// The action.
         action: ActionName,
         /// The result to report.
         result: CompletionResult,
     },
     /// DescribeAutoScalingInstances for this instance. Answered by `InstanceDescribed`.
     DescribeInstance {
-        /// Names the question.
+        /// Identifies the call.
         id: EffectId,
     },
     /// DescribeLifecycleHooks. Answered by `HooksDescribed`.
     DescribeHooks {
-        /// Names the question.
+        /// Identifies the call.
         id: EffectId,
-        /// The group whose hooks are asked for.
+        /// The group whose hooks to describe.
         group: String,
     },
-    /// ReceiveMessage, once. Answered by `MessagesReceived`; never to be abandoned, since
-    /// its messages would stay hidden until their visibility runs out.
+    /// ReceiveMessage, once. Answered by `MessagesReceived`. Never abandon it: its messages would stay hidden until their
+    /// visibility timeout ends.
     ReceiveMessages {
-        /// Names the receive.
+        /// Identifies the call.
         id: EffectId,
-        /// How long the queue may hold the request: `WaitTimeSeconds`.
+        /// `WaitTimeSeconds`: how long SQS may hold the request.
         wait: Duration,
-        /// How many messages it may bring, 1 to 10: `MaxNumberOfMessages`.
+        /// `MaxNumberOfMessages`, 1 to 10.
         most: usize,
     },
-    /// ChangeMessageVisibilityBatch: gives others' messages back, or hides our own. Answered by `VisibilitySet`.
+    /// ChangeMessageVisibilityBatch, to return others' messages or to hide our own. Answered by `VisibilitySet`.
     SetVisibility {
         /// Names the call.
         id: EffectId,
-        /// Receipt handles, each with how long its message stays hidden. Ten at most.
+        /// Receipt handles, each with how long its message stays hidden. At most ten.
         entries: Vec<(String, Duration)>,
     },
     /// DeleteMessage. Answered by `MessageDeleted`.
@@ -94,7 +93,7 @@ pub enum Effect {
     },
 }
 
-/// Names a lifecycle action of this instance to AWS.
+/// Identifies a lifecycle action of this instance to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionName {
     /// `LifecycleHookName`
@@ -107,14 +106,14 @@ pub struct ActionName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum CompletionResult {
-    /// Other hooks may finish; then the instance goes.
+    /// The instance goes once the group's other hooks are done.
     Continue,
-    /// Other hooks are not waited for. Keeps the instance where the group's retention policy says so.
+    /// Auto Scaling does not wait for the group's other hooks. It retains the instance if the group's policy says so.
     Abandon,
 }
 
 impl CompletionResult {
-    /// As AWS spells it.
+    /// The spelling in AWS's API.
     pub fn as_str(self) -> &'static str {
         match self {
             CompletionResult::Continue => "CONTINUE",
@@ -140,7 +139,7 @@ pub enum AgentRequest {
     Return,
 }
 
-/// What the body of `POST /drain` goes by.
+/// An order to drain: the data for the body of `POST /drain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainOrder {
     /// Why the instance is going.

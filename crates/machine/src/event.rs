@@ -1,4 +1,4 @@
-//! Everything that can happen to the machine.
+//! The machine's inputs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,32 +14,31 @@ use super::timer::Timer;
 
 /// One input of [`Machine::handle`](super::Machine::handle).
 ///
-/// The events that carry an `id` are the results of the effect of that id. A result that is no longer awaited
-/// changes nothing.
+/// An event with an `id` is the result of the effect with that id. A result that is no longer awaited changes nothing.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The daemon has started. Always the first event, and only that.
+    /// The daemon has started. Always the first event, and sent only once.
     Started {
-        /// What the last run wrote, if it wrote anything for this instance.
+        /// The last run's journal, if there is one for this instance.
         journal: Option<Box<Journal>>,
     },
     /// The time that [`next_wake`](super::Machine::next_wake) asked for has come.
     Timer(Timer),
-    /// IMDS was asked something.
+    /// A reading from IMDS.
     Imds(ImdsReading),
-    /// An operator asks for something on the control socket.
+    /// An operator sent a command on the control socket.
     Operator {
-        /// Who.
+        /// The operator.
         by: Operator,
-        /// What.
+        /// The command.
         command: Command,
     },
-    /// `WriteJournal` has reached the disk.
+    /// The journal is on disk. The result of `WriteJournal`.
     JournalWritten {
         /// The write.
         id: EffectId,
     },
-    /// `WriteJournal` did not reach the disk.
+    /// The journal could not be written. The result of `WriteJournal`.
     JournalFailed {
         /// The write.
         id: EffectId,
@@ -48,16 +47,16 @@ pub enum Event {
     },
     /// The result of `AskAgent`.
     AgentAnswered {
-        /// The question.
+        /// The request.
         id: EffectId,
-        /// What came back.
+        /// The answer, or why there is none.
         answer: AgentAnswer,
     },
     /// The result of `Heartbeat`.
     HeartbeatAnswered {
         /// The attempt.
         id: EffectId,
-        /// `Ok` resets the action's expiry, counted from when the attempt was sent.
+        /// `Ok`: the action's heartbeat timeout restarted, at the earliest when the attempt was sent.
         result: Result<(), CallError>,
     },
     /// The result of `Complete`.
@@ -69,58 +68,58 @@ pub enum Event {
     },
     /// The result of `DescribeInstance`.
     InstanceDescribed {
-        /// The question.
+        /// The call.
         id: EffectId,
-        /// `None` where Auto Scaling does not know the instance.
+        /// `None`: Auto Scaling does not know the instance.
         result: Result<Option<DescribedInstance>, CallError>,
     },
     /// The result of `DescribeHooks`.
     HooksDescribed {
-        /// The question.
+        /// The call.
         id: EffectId,
-        /// All hooks of the group, launching ones too.
+        /// All hooks of the group, including launch hooks.
         result: Result<Vec<Hook>, CallError>,
     },
     /// The result of `ReceiveMessages`.
     MessagesReceived {
         /// The receive.
         id: EffectId,
-        /// Up to ten messages, of any instance.
+        /// Up to ten messages, about any instance.
         result: Result<Vec<Message>, CallError>,
     },
     /// The result of `SetVisibility`.
     VisibilitySet {
         /// The call.
         id: EffectId,
-        /// An error is said and forgotten: the messages come back by themselves.
+        /// An error is reported and not retried: the messages become visible again by themselves.
         result: Result<(), CallError>,
     },
     /// The result of `DeleteMessage`.
     MessageDeleted {
         /// The call.
         id: EffectId,
-        /// An error is retried a few times; after that the queue's retention has to do it.
+        /// After a few failed tries the message is left to the queue's retention period.
         result: Result<(), CallError>,
     },
 }
 
-/// One answer of the instance metadata service, or the lack of one.
+/// One reading from the instance metadata service, or its failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImdsReading {
-    /// `autoscaling/target-lifecycle-state`; `None` where the category does not exist.
+    /// `autoscaling/target-lifecycle-state`; `None` if it does not exist (404).
     TargetState(Option<TargetState>),
-    /// `spot/instance-action`; `None` where there is none.
+    /// `spot/instance-action`; `None` if there is no interruption.
     Spot(Option<SpotNotice>),
-    /// `events/recommendations/rebalance`: when it was given; `None` where there is none.
+    /// `events/recommendations/rebalance`: the time of the recommendation; `None` if there is none.
     Rebalance(Option<Time>),
-    /// `events/maintenance/scheduled`, without what is completed or canceled.
+    /// `events/maintenance/scheduled`, without completed and canceled events.
     Maintenance(Vec<MaintenanceNotice>),
-    /// The target state could not be asked for, or nothing could: refused, timed out, disabled, or answered nonsense.
+    /// The target state could not be read: connection refused, timeout, metadata endpoint disabled, or a malformed response.
     Silent {
         /// What was tried and what came back.
         why: String,
     },
-    /// A malformed answer. Reported and ignored.
+    /// A malformed response. Reported and ignored.
     Malformed {
         /// What was tried, what was expected and what came back.
         why: String,
@@ -132,7 +131,7 @@ pub enum ImdsReading {
 pub struct SpotNotice {
     /// What EC2 will do.
     pub action: SpotAction,
-    /// When, at the earliest.
+    /// The earliest time at which EC2 will do it.
     pub at: Time,
 }
 
@@ -147,12 +146,12 @@ pub struct MaintenanceNotice {
     pub not_before: Option<Time>,
 }
 
-/// Where Auto Scaling is taking the instance, as IMDS tells it.
+/// The lifecycle state that Auto Scaling is moving the instance to, from IMDS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetState {
     /// `InService`
     InService,
-    /// `Terminated`: *going to* terminate. It can lead `Terminating:Wait` by the whole load-balancer drain.
+    /// `Terminated`: *going to* terminate. It can precede `Terminating:Wait` by the whole load-balancer drain.
     Terminated,
     /// `Standby`
     Standby,
@@ -160,54 +159,54 @@ pub enum TargetState {
     Detached,
     /// `Warmed:Stopped`, `Warmed:Running`, `Warmed:Hibernated` or `Warmed:Terminated`.
     Warmed(String),
-    /// A value that the documentation does not name.
+    /// A value that AWS does not document.
     Other(String),
 }
 
-/// What an agent answered, as far as a drain is concerned.
+/// An agent's answer to a request, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentAnswer {
-    /// 2xx to the drain request, with its status if the answer had one.
+    /// 2xx to the drain request, with the status document if there was one.
     Accepted(Option<AgentStatus>),
     /// 200 to the status request.
     Status {
         /// The document.
         status: AgentStatus,
-        /// The agent honors `Prefer: wait` (it answered `Preference-Applied: wait`).
+        /// The agent honors `Prefer: wait`: it answered with `Preference-Applied: wait`.
         waited: bool,
     },
-    /// 2xx to the return to service.
+    /// 2xx to the return request.
     Returned,
-    /// The connection could not be made.
+    /// No connection.
     Unreachable {
         /// What was tried, what came back, what to do.
         why: String,
-        /// The connection was refused, or there is no such socket: the agent has exited or has not started. Otherwise
-        /// (no route, no such name, no permission, timed out) nothing is known of its process.
+        /// The connection was refused, or the socket does not exist: the agent has exited or has not started. Any other
+        /// failure (no route, unknown name, no permission, timeout) says nothing about its process.
         gone: bool,
     },
-    /// 404, 405, 501 or another 4xx: this path does not drain anything.
+    /// 404, 405, 501 or another 4xx: nothing drains at this path.
     Unsupported(String),
     /// 409: the agent says that it cannot drain.
     CannotDrain(String),
-    /// 429, 5xx, a time-out, a connection that broke: worth trying again.
+    /// 429, 5xx, a timeout or a broken connection: worth retrying.
     Busy(String),
-    /// An answer outside the contract; says what was expected.
+    /// An answer that violates the protocol. Holds what was expected.
     Malformed(String),
 }
 
 /// The status document of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentStatus {
-    /// Whether it serves, drains or is drained.
+    /// Whether it serves, drains or has drained.
     pub state: AgentState,
     /// Work that it has accepted and not finished.
     #[serde(default)]
     pub in_flight: Option<u64>,
-    /// Further figures, passed on to metrics.
+    /// Further figures, passed on as metrics.
     #[serde(default)]
     pub gauges: BTreeMap<String, f64>,
-    /// A sentence for a person.
+    /// A sentence for people.
     #[serde(default)]
     pub detail: Option<String>,
 }
@@ -216,58 +215,58 @@ pub struct AgentStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AgentState {
-    /// Takes work.
+    /// It takes work.
     Serving,
-    /// Takes none, and still holds some.
+    /// It takes no new work and still has some in flight.
     Draining,
-    /// Takes none and holds none. Only this ends a drain.
+    /// It takes no new work and has none in flight.
     Drained,
 }
 
-/// Why a call to AWS did not do what it was meant to.
+/// Why a call to AWS failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// What follows from it.
+    /// The kind of failure, which decides what the machine does.
     pub kind: CallErrorKind,
     /// What was tried, what came back, what to do.
     pub message: String,
 }
 
-/// What follows from a failed call.
+/// The kinds of failed calls that the machine tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// `No active Lifecycle Action found`: too early, already done, expired, or the wrong name.
+    /// `No active Lifecycle Action found`: too early, already completed, expired, or the wrong name.
     NoActiveAction,
-    /// One bucket serves the whole account and Region, and it is empty.
+    /// Throttled. All callers in the account and Region share one budget of calls.
     Throttled,
     /// The role lacks a permission.
     AccessDenied,
-    /// AWS does not accept the credentials (expired, unknown, deleted), or there are none: the next try makes new ones.
+    /// AWS rejected the credentials (expired, unknown or deleted), or there are none. The next try fetches new ones.
     Credentials,
-    /// The call never left: no connection, no credentials.
+    /// The call was never sent: no connection.
     Unsent,
-    /// The call left and no answer, or a server error, came back: it may have taken effect.
+    /// The call was sent, and there was no answer or a server error. It may have taken effect.
     Unanswered,
-    /// AWS understood the call and refuses it.
+    /// AWS rejected the call for another reason.
     Rejected,
 }
 
-/// An instance as DescribeAutoScalingInstances shows it.
+/// An instance from DescribeAutoScalingInstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedInstance {
     /// `AutoScalingGroupName`
     pub group: String,
-    /// `LifecycleState`, an open set of strings.
+    /// `LifecycleState`. AWS may add values.
     pub lifecycle_state: String,
 }
 
-/// A hook as DescribeLifecycleHooks shows it.
+/// A hook from DescribeLifecycleHooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// `LifecycleHookName`
     pub name: String,
-    /// `LifecycleTransition` is `autoscaling:EC2_INSTANCE_TERMINATING`.
+    /// Whether `LifecycleTransition` is `autoscaling:EC2_INSTANCE_TERMINATING`.
     pub terminating: bool,
     /// `HeartbeatTimeout`
     pub heartbeat_timeout: Duration,
@@ -275,6 +274,6 @@ pub struct Hook {
     pub global_timeout: Duration,
     /// `DefaultResult`
     pub default_result: CompletionResult,
-    /// `NotificationTargetARN`: where the hook itself sends its messages; `None` where EventBridge alone tells of it.
+    /// `NotificationTargetARN`, where the hook itself sends its messages; `None` if only EventBridge announces its actions.
     pub notification_target: Option<String>,
 }

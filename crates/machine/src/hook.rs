@@ -1,4 +1,4 @@
-//! Which hook is ours to complete.
+//! Chooses the hook that the daemon completes.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use super::event::Hook;
 use super::journal::HookFacts;
 use super::settings::Settings;
 
-/// What is assumed where a hook cannot be read and the configuration does not say: the least that AWS allows.
+/// The heartbeat timeout to assume if the hook cannot be read and the configuration sets none: the shortest AWS allows.
 const HEARTBEAT_TIMEOUT_ASSUMED: Duration = Duration::from_secs(30);
 
 /// The longest `GlobalTimeout` (PutLifecycleHook's documentation).
 const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(172_800);
 
-/// AWS allows no shorter one. A timeout of zero would mean heartbeats without a pause.
+/// The shortest timeout that is used. A timeout of zero would mean heartbeats without a pause.
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
-/// How the hooks of another controller are named.
+/// A pattern of another controller's hook names.
 enum Named {
     Exactly(&'static str),
     StartsWith(&'static str),
     EndsWith(&'static str),
-    /// In any case.
+    /// Ignores case.
     Contains(&'static str),
 }
 
-/// Terminating hooks that other controllers install and complete themselves, with where their names are from.
+/// Terminating hooks that other controllers install and complete themselves. Comments give the sources of the names.
 const OTHERS: &[(Named, &str)] = &[
-    // Installed with managedDraining of a capacity provider: ECS developer guide, "managed instance draining"; aws-cdk#28672.
+    // Installed by a capacity provider with managedDraining: ECS developer guide, "managed instance draining"; aws-cdk#28672.
     (Named::Exactly("ecs-managed-draining-termination-hook"), "Amazon ECS (managed instance draining)"),
-    // Installed in the group of every managed node group: the EKS API; eksctl and Terraform issues name it.
+    // Installed in the group of every managed node group. Named in the EKS API and in issues of eksctl and Terraform.
     (Named::Exactly("Terminate-LC-Hook"), "Amazon EKS (managed node group)"),
     // Launch and termination hooks: CodeDeploy user guide, "Integrating CodeDeploy with Amazon EC2 Auto Scaling".
     (Named::StartsWith("CodeDeploy-managed-automatic-"), "AWS CodeDeploy"),
@@ -40,7 +40,7 @@ const OTHERS: &[(Named, &str)] = &[
     (Named::Contains("node-termination-handler"), "AWS Node Termination Handler"),
 ];
 
-/// The controller that installs hooks of this name, where that is known.
+/// The controller that installs hooks of this name, if known.
 pub fn owner_by_name(hook: &str) -> Option<&'static str> {
     let matches = |named: &Named| match named {
         Named::Exactly(name) => hook == *name,
@@ -51,17 +51,16 @@ pub fn owner_by_name(hook: &str) -> Option<&'static str> {
     OTHERS.iter().find(|(named, _)| matches(named)).map(|(_, owner)| *owner)
 }
 
-/// Whose a hook is.
+/// Who completes a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
     /// It notifies our queue.
     Us,
-    /// Unknown. EventBridge tells of a hook that notifies nothing, and a topic's subscribers hear of a hook that notifies
-    /// it: either may be us.
+    /// Unknown. The hook notifies nothing or an SNS topic, so EventBridge or the topic may bring its messages to us.
     Unknown,
-    /// A controller that is known by its hook's name.
+    /// A controller identified by the hook's name.
     Controller(&'static str),
-    /// The reader of the queue that it notifies, which is not ours.
+    /// The reader of the queue that the hook notifies. It is not our queue.
     Queue(String),
 }
 
@@ -86,19 +85,19 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Whose a hook is, by where it notifies and by its name. What notifies our queue is ours, whatever its name.
+/// Who completes a hook, by its notification target and its name. A hook that notifies our queue is ours, whatever its name.
 pub fn owner(settings: &Settings, hook: &Hook) -> Owner {
     let queue = hook.notification_target.as_deref().and_then(|arn| Some((arn, queue_of(arn)?)));
     match (&settings.queue_name, queue) {
         (Some(ours), Some((_, notified))) if *ours == notified => return Owner::Us,
         (Some(_), Some((arn, _))) => return Owner::Queue(arn.to_owned()),
-        // Without a queue, a hook of ours may still notify one.
+        // Without a configured queue, our hook may still notify one.
         (None, Some(_)) | (_, None) => {}
     }
     owner_by_name(&hook.name).map_or(Owner::Unknown, Owner::Controller)
 }
 
-/// The `ACCOUNT/NAME` of the SQS queue that an ARN names, where it is a queue's.
+/// The `ACCOUNT/NAME` of an SQS queue's ARN; `None` for any other ARN.
 fn queue_of(arn: &str) -> Option<String> {
     let mut parts = arn.splitn(6, ':');
     let (_arn, _partition, service) = (parts.next()?, parts.next()?, parts.next()?);
@@ -106,16 +105,16 @@ fn queue_of(arn: &str) -> Option<String> {
     (service == "sqs").then(|| format!("{account}/{name}"))
 }
 
-/// Chooses from what DescribeLifecycleHooks shows: the configured hook, else the only terminating one that notifies our
-/// queue, else the only one that is not known to be another controller's.
+/// Chooses from the hooks that DescribeLifecycleHooks returned: the configured hook, else the only terminating one that
+/// notifies our queue, else the only terminating one not known to belong to another controller.
 ///
-/// The error says why no hook can be chosen, and what to do.
+/// The error says why no hook can be chosen and what to do.
 pub fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFacts, String> {
     let terminating: Vec<&Hook> = hooks.iter().filter(|hook| hook.terminating).collect();
     if terminating.is_empty() {
         return Err(format!(
-            "group {group} has no terminating lifecycle hook: the instance drains, and goes when Auto Scaling \
-             wants it to; make a hook for EC2_INSTANCE_TERMINATING to be waited for"
+            "group {group} has no terminating lifecycle hook, so Auto Scaling does not wait for the drain; create a hook \
+             for autoscaling:EC2_INSTANCE_TERMINATING"
         ));
     }
     let chosen = match &settings.hook {
@@ -150,13 +149,13 @@ fn choose_unnamed<'a>(settings: &Settings, group: &str, hooks: &[&'a Hook]) -> R
             let owned: Vec<String> =
                 owned.iter().map(|(hook, owner)| format!("{} of {owner}", hook.name)).collect();
             Err(format!(
-                "every terminating hook of group {group} belongs to another controller ({}): the instance drains and \
-                 completes none of them; make a hook for drainhook, or set lifecycle.hook",
+                "every terminating hook of group {group} belongs to another controller ({}), so the instance drains but \
+                 drainhook completes none of them; create a hook for drainhook, or set lifecycle.hook",
                 owned.join(", ")
             ))
         }
         ref several => Err(format!(
-            "group {group} has several terminating hooks ({}) and none was chosen: set lifecycle.hook",
+            "group {group} has several terminating hooks ({}) and none was chosen; set lifecycle.hook to one of them",
             names(several)
         )),
     }
@@ -166,12 +165,12 @@ fn names(hooks: &[&Hook]) -> String {
     hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// `GlobalTimeout` of a hook with this heartbeat timeout: a hundred of them, and 48 hours at most.
+/// `GlobalTimeout` of a hook with this heartbeat timeout: 100 times the heartbeat timeout, at most 48 hours.
 pub fn global_timeout(heartbeat_timeout: Duration) -> Duration {
     heartbeat_timeout.saturating_mul(100).min(GLOBAL_TIMEOUT_MAX)
 }
 
-/// The hook of that name, with the timeouts that are safe to assume.
+/// The hook of that name, with timeouts that are safe to assume.
 pub fn assume(settings: &Settings, name: &str) -> HookFacts {
     let heartbeat_timeout = settings.heartbeat_timeout.unwrap_or(HEARTBEAT_TIMEOUT_ASSUMED).max(TIMEOUT_MIN);
     HookFacts {

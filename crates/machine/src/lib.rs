@@ -1,27 +1,27 @@
-//! The drain, as a pure machine.
+//! The drain, as a pure state machine.
 //!
-//! One door in, [`Machine::handle`], and one out, the [`Output`] that it returns; [`Machine::next_wake`] says when it
-//! wants to be asked again. It does no I/O, reads no clock and knows no AWS type, so that a test, the simulator and
-//! the daemon run the very same code.
+//! Events go in through [`Machine::handle`], which returns an [`Output`]. [`Machine::next_wake`] says when to call it next.
+//! The machine does no I/O, reads no clock and knows no AWS type, so tests, the simulator and the daemon run the same code.
 //!
 //! # How it decides
 //!
-//! An event only changes what is known. Then `decide` looks at all that is known, in a fixed order, and emits what
-//! is due and not under way. Nothing depends on which event woke it: that is why a stale result, an early timer and a
-//! restart in mid-drain need no code of their own.
+//! An event only changes what is known. Then `decide` goes through everything known, in a fixed order, and emits whatever is
+//! due and not under way. The decision does not depend on which event came in, so a stale result, an early timer and a
+//! restart in the middle of a drain need no code of their own.
 //!
 //! # Layout
 //!
-//! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`], [`operator`], [`status`]: the vocabulary.
-//! - `imds`, `notice`: what says that the instance is going, and what takes it back.
+//! - [`event`], [`effect`], [`message`], [`report`], [`settings`], [`journal`], [`operator`], [`status`]: the types that
+//!   the machine exchanges with the rest of the program.
+//! - `imds`, `notice`: notices that the instance is going, and their withdrawal.
 //! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
-//! - `agent`: what an agent is asked and when, with `agent/life` (where it stands, as one enum), `agent/order` (orders,
-//!   numbered) and `agent/reports` (what people are told of it, and how often); `progress`: how far it is, for people.
-//! - [`hook`], `heartbeat`, `standing`, `backoff`: the arithmetic under them.
-//! - `course`: begins and ends drains; `recovery`: goes on with what the last run of the daemon had written down.
-//! - `queue`, `route`: when the queue is asked, and what becomes of each message; `news`: which of them are notices.
-//! - `watch`: the instance that stays after its action is over.
-//! - `turn`, `timer`, `time`: how it goes about it; `defect`: what must hold.
+//! - `agent`: which requests an agent gets and when, with `agent/life` (its state, as one enum), `agent/order` (numbered
+//!   orders to drain) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's progress, for people.
+//! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
+//! - `course`: starts and ends drains; `recovery`: continues from the journal after a restart.
+//! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
+//! - `watch`: watches an instance that stays after its action is over.
+//! - `turn`, `timer`, `time`: the mechanics of one call of `handle`; `told`: reports that are made once; `defect`: assertions.
 //! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
 
 pub mod action;
@@ -74,17 +74,18 @@ use timer::Timer;
 use turn::Turn;
 use watch::Seen;
 
-/// IMDS is asked every few seconds. A machine that has heard nothing for so long has stood still, and asks first.
+/// IMDS is polled every few seconds, so a gap this long between events means that the process was suspended. Held notices
+/// then wait for IMDS again.
 const STANDSTILL: Duration = Duration::from_secs(30);
 
-/// What follows from one event.
+/// The result of one event.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// What to do, in this order.
+    /// What to do, in order.
     pub effects: Vec<Effect>,
-    /// What people are told, in this order. Reports are true whether or not an effect has been performed yet.
+    /// Reports for people, in order. They hold whether or not the effects have been performed yet.
     pub reports: Vec<Report>,
-    /// The answer to the operator. Always there after [`Event::Operator`], and only then.
+    /// The answer to the operator. Present after [`Event::Operator`], and only then.
     pub answer: Option<operator::Answer>,
 }
 
@@ -96,21 +97,20 @@ pub struct Machine {
     imds: ImdsTrack,
     notices: Notices,
     served: bool,
-    /// The group that the instance is in, as it was last known. None after a detachment: the instance may be attached to
-    /// another group.
+    /// The instance's group, as last known. `None` after a detachment, because the instance may be attached to another group.
     group: Option<String>,
     agents: Vec<AgentTrack>,
     drain: Option<Drain>,
     queue: QueueTrack,
     journal: JournalTrack,
-    /// The revision of the journal that must be out before the agents are told to serve again.
+    /// The journal revision that must be released before the agents are told to serve again.
     returned: Revision,
     /// Tokens of actions that are over, oldest first.
     finished: Vec<String>,
 }
 
 impl Machine {
-    /// A machine that knows nothing yet; its first event must be [`Event::Started`].
+    /// A machine that knows nothing yet. Its first event must be [`Event::Started`].
     pub fn new(settings: impl Into<Arc<Settings>>, now: Time) -> Self {
         let settings = settings.into();
         let agents = settings.agents.iter().cloned().enumerate();
@@ -130,9 +130,9 @@ impl Machine {
         }
     }
 
-    /// Takes an event in, and says what to do.
+    /// Takes an event and returns what to do.
     pub fn handle(&mut self, now: Time, event: Event) -> Output {
-        // A clock that goes back would make what is due undue; it stands still instead.
+        // Time never goes back: what was due must stay due.
         let now = now.max(self.turn.now);
         if now.since(self.turn.now) > STANDSTILL {
             self.notices.hold_anew(now);
@@ -146,17 +146,17 @@ impl Machine {
         self.turn.finish()
     }
 
-    /// When to hand in [`Event::Timer`], and why then. Valid until the next event.
+    /// When to pass in [`Event::Timer`], and why. Valid until the next event.
     pub fn next_wake(&self) -> Option<(Time, Timer)> {
         self.turn.wake()
     }
 
-    /// Whether a drain is under way: from the first notice to its end.
+    /// Whether a drain is under way, from its first notice to its end.
     pub fn is_draining(&self) -> bool {
         self.drain.as_ref().is_some_and(Drain::is_under_way)
     }
 
-    /// Whether nothing is to be done, and nothing but news is waited for.
+    /// Whether there is no drain and no timer, so that only an event can make the machine act.
     pub fn is_idle(&self) -> bool {
         self.drain.is_none() && self.turn.wake().is_none()
     }
@@ -166,7 +166,7 @@ impl Machine {
         self.journal.is_writing()
     }
 
-    /// Takes in what an event says. Nothing is decided here.
+    /// Records what an event says. Decides nothing.
     fn absorb(&mut self, event: Event) {
         match event {
             Event::Started { journal } => recovery::recover(self, journal),
@@ -225,7 +225,7 @@ impl Machine {
     }
 
     fn on_agent(&mut self, id: effect::EffectId, answer: event::AgentAnswer) {
-        // Each id is one agent's; to the others the answer is stale.
+        // At most one agent awaits this id. If none does, the answer is stale.
         let Some(agent) = self.agents.iter_mut().find(|agent| agent.awaits(id)) else { return };
         if agent.answered(&mut self.turn, id, answer) {
             self.journal.touch();
@@ -279,19 +279,19 @@ impl Machine {
         let serves = matches!(&result, Ok(Some(instance)) if instance.lifecycle_state == "InService");
         let over = drain.action.on_instance(&mut self.turn, id, result);
         self.journal.touch();
-        // Auto Scaling says InService, and IMDS agrees or, if the action is over, does not deny it: what follows is a new
-        // notice.
+        // Auto Scaling says InService, and IMDS agrees or, if the action is over, does not contradict it. Anything later is a
+        // new notice.
         let past = over.is_some() && !self.notices.has_target();
         let serves = serves && (past || self.imds.is_back(&self.notices));
         self.on_over(over);
-        // While an action waits, its own calls find out whether it is over.
+        // While an action is in Wait, the results of its own calls show whether it is over.
         if serves && !self.drain.as_ref().is_some_and(Drain::awaits_completion) {
             course::on_seen(self, Some(Seen::InService));
         }
     }
 
     fn on_over(&mut self, over: Option<Over>) {
-        // What was asked before the drain ended may be answered after: it ends once.
+        // A call made before the drain ended may be answered after. A drain ends only once.
         if !self.is_draining() {
             return;
         }
@@ -303,11 +303,11 @@ impl Machine {
         }
     }
 
-    /// Looks at all that is known, and does what is due.
+    /// Goes through everything known and does what is due.
     fn decide(&mut self) {
-        // Whether IMDS can be heard comes first: it says whether the notices are whole.
+        // First, whether IMDS answers: it decides whether the table of notices is complete.
         self.imds.decide(&mut self.turn, self.settings.queue);
-        // Then what is in force, and with it whether there is a drain.
+        // Then the notices in force, and with them whether there is a drain.
         course::withdraw_target(self);
         if self.notices.expire(&mut self.turn) {
             self.journal.touch();
@@ -317,14 +317,14 @@ impl Machine {
         }
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         course::begin_or_leave(self, &in_force);
-        // The drain before the agents: they are told what it has decided.
+        // The drain before the agents, because its decisions are what they are told.
         self.drive(&in_force);
         self.direct_agents(in_force.first().copied());
-        // The queue last of what talks to AWS: what the action has found out may spare a receive.
+        // The queue after the action, because the action may have learned what a receive would tell.
         let wanted = self.wants_queue();
         let deadline = self.message_deadline();
         self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
-        // The journal has what all of this has decided.
+        // The journal last, so that it has all of these decisions.
         self.write_journal();
     }
 
@@ -343,7 +343,7 @@ impl Machine {
         });
     }
 
-    /// Moves the drain on: the deadline, the moment to tell the agents, the action, the end.
+    /// Advances the drain: its deadline, when to tell the agents, the action and the end.
     fn drive(&mut self, in_force: &[Reason]) {
         let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
         let Some(drain) = drain else { return };
@@ -371,7 +371,7 @@ impl Machine {
         }
     }
 
-    /// Tells the agents to drain, to serve again, or nothing.
+    /// Tells each agent to drain, to serve again, or nothing.
     fn direct_agents(&mut self, reason: Option<Reason>) {
         let Machine { agents, drain, journal, returned, turn, .. } = self;
         let Some(drain) = drain else {
@@ -387,7 +387,7 @@ impl Machine {
         }
     }
 
-    /// The queue is asked when it may know more: hook and Wait are not known, or nothing else can be heard.
+    /// Whether to poll the queue: hook and Wait are unknown, or IMDS cannot be heard.
     fn wants_queue(&self) -> bool {
         let located = self.drain.as_ref().filter(|drain| drain.is_under_way());
         let located = located.map(|drain| drain.action.is_located());
@@ -395,7 +395,7 @@ impl Machine {
         self.settings.queue && ((self.imds.is_deaf() && located != Some(true)) || expects)
     }
 
-    /// Until when our own message need not be seen.
+    /// Until when our own message may stay hidden.
     fn message_deadline(&self) -> Option<Time> {
         let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
         let deadline = latest_deadline(&self.agents, bound);

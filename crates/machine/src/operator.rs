@@ -1,4 +1,4 @@
-//! What operators ask for, and what they are told.
+//! Operators' commands and the answers to them.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::journal::Outcome;
 use super::notice::{Notice, Reason, Source};
 use super::time::Time;
 
-/// The longest extension at once: AWS keeps no action alive for longer (`GlobalTimeout`, at most 48 hours).
+/// The longest single extension. AWS keeps no action alive for longer (`GlobalTimeout`, at most 48 hours).
 const EXTENSION_MAX: Duration = Duration::from_secs(48 * 3600);
 
-/// Who asks: the peer of the control socket.
+/// The user on the other end of the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
-    /// The user's number.
+    /// The user's id.
     pub uid: u32,
-    /// The user's name, where the system knows one.
+    /// The user's name, if the system knows one.
     pub name: Option<String>,
 }
 
@@ -33,39 +33,39 @@ impl fmt::Display for Operator {
     }
 }
 
-/// What an operator may ask for.
+/// A command from an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Drain, although AWS does not take the instance away.
+    /// Drain, although AWS is not taking the instance away.
     Drain,
     /// Withdraw an earlier `Drain`.
     Cancel,
-    /// Give the drain under way more time.
+    /// Give the current drain more time.
     Extend(Duration),
-    /// End the drain under way now, with this result.
+    /// End the current drain now, with this result.
     Finish(CompletionResult),
 }
 
-/// What an operator is told.
+/// The answer to an operator.
 pub type Answer = Result<Done, Refusal>;
 
 /// A command that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
-    /// To [`Command::Drain`]: a drain begins.
+    /// To [`Command::Drain`]: a drain starts.
     DrainStarted,
-    /// To [`Command::Drain`]: one is under way already, and does not end before this command is withdrawn.
+    /// To [`Command::Drain`]: a drain was already under way. It is not withdrawn while this command stands.
     DrainUnderWay,
-    /// To [`Command::Drain`]: an operator's drain has ended as drained.
+    /// To [`Command::Drain`]: an earlier operator's drain ended as `drained`, and the agents are still drained.
     AlreadyDrained,
     /// To [`Command::Cancel`].
     Canceled {
-        /// The notice for which the drain continues.
+        /// The most pressing of the remaining notices, for which the drain continues.
         still: Option<Reason>,
     },
     /// To [`Command::Extend`].
     Extended {
-        /// The latest deadline of any agent now.
+        /// The latest deadline of any agent.
         deadline: Time,
         /// What may end the drain before that.
         bound: Bound,
@@ -74,60 +74,60 @@ pub enum Done {
     Finishing {
         /// The result that the operator asked for.
         result: CompletionResult,
-        /// What becomes of it.
+        /// What happens to the lifecycle action.
         action: ActionToFinish,
     },
 }
 
-/// What bounds an extended deadline.
+/// What limits an extended deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Nothing that is known.
+    /// Nothing known.
     None,
-    /// The deadline is the one that AWS sets, and an extension cannot move it.
+    /// AWS. An extension cannot move this deadline.
     Aws,
-    /// The hook's global timeout, which counts from a Wait that has not begun.
+    /// The hook's global timeout, which starts when Wait does. Wait has not begun.
     WaitToCome,
 }
 
-/// The lifecycle action of a drain that an operator ends.
+/// The lifecycle action of a drain that an operator ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionToFinish {
-    /// It waits, and is completed now.
+    /// It is in Wait and gets completed now.
     Waits,
-    /// It is not known to wait, and is completed as soon as it does.
+    /// It is not known to be in Wait, and gets completed once it is.
     ToCome,
     /// No action is expected.
     None,
-    /// None of the group's hooks can be completed; says why.
+    /// None of the group's hooks can be completed. Holds the cause.
     Impossible(String),
 }
 
-/// A command that was not carried out.
+/// Why a command was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// To [`Command::Cancel`].
-    #[error("no drain was started by an operator, so there is nothing to cancel: see drainhook status")]
+    #[error("no operator started a drain, so there is nothing to cancel; see drainhook status")]
     NothingToCancel,
     /// To [`Command::Extend`].
-    #[error("no drain is under way: there is nothing to extend")]
+    #[error("no drain is under way, so there is nothing to extend")]
     NothingToExtend,
     /// To [`Command::Finish`].
-    #[error("no drain is under way: there is nothing to finish")]
+    #[error("no drain is under way, so there is nothing to finish")]
     NothingToFinish,
-    /// To [`Command::Extend`]: no time, or too much.
+    /// To [`Command::Extend`]: the time is zero or too long.
     #[error("cannot extend by {}: {}", Whole(*by), if by.is_zero() { "it must be more than 0" } else { "the most is 48h" })]
     Extension {
-        /// The time that was asked for.
+        /// The requested time.
         by: Duration,
     },
     /// To [`Command::Extend`].
-    #[error("too late: the lifecycle action is being completed")]
+    #[error("too late to extend: the lifecycle action is being completed")]
     Completing,
     /// To [`Command::Extend`].
     #[error(
-        "the agents are told to drain at Terminating:Wait (lifecycle.drain_at) and have their whole time then: there is \
-         nothing to extend yet"
+        "there is nothing to extend yet: the agents are told to drain at Terminating:Wait (lifecycle.drain_at), and their full \
+         time starts then"
     )]
     NotToldYet,
 }
@@ -150,31 +150,29 @@ impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Done::DrainStarted => f.write_str("drain started"),
-            Done::DrainUnderWay => f.write_str("a drain is under way already"),
+            Done::DrainUnderWay => f.write_str("a drain is already under way"),
             Done::AlreadyDrained => {
-                f.write_str("drained already: drainhook drain --cancel returns the agents to service")
+                f.write_str("already drained; to return the agents to service, run drainhook drain --cancel")
             }
-            Done::Canceled { still: None } => f.write_str("canceled: the agents return to service"),
+            Done::Canceled { still: None } => f.write_str("canceled; the agents return to service"),
             Done::Canceled { still: Some(reason) } => {
                 write!(f, "canceled, but the drain continues: {}", reason.sentence())
             }
             Done::Extended { deadline, bound } => {
                 let bound = match bound {
                     Bound::None => "",
-                    Bound::Aws => ", which AWS sets and an extension cannot move",
-                    Bound::WaitToCome => {
-                        ", or earlier: the hook's global timeout counts from Terminating:Wait"
-                    }
+                    Bound::Aws => "; AWS sets it, and an extension cannot move it",
+                    Bound::WaitToCome => ", or earlier: the hook's global timeout starts at Terminating:Wait",
                 };
                 write!(f, "deadline is now {deadline}{bound}")
             }
             Done::Finishing { result, action: ActionToFinish::Waits } => {
-                write!(f, "finishing now, with {result}")
+                write!(f, "finishing now; completing the lifecycle action with {result}")
             }
             Done::Finishing { result, action: ActionToFinish::ToCome } => write!(
                 f,
-                "no longer waiting for the agents; the lifecycle action is completed with {result} as soon as it reaches \
-                 Terminating:Wait"
+                "no longer waiting for the agents; drainhook completes the lifecycle action with {result} as soon as it \
+                 reaches Terminating:Wait"
             ),
             Done::Finishing { action: ActionToFinish::None, .. } => {
                 f.write_str("finishing now; there is no lifecycle action to complete")
@@ -187,7 +185,7 @@ impl fmt::Display for Done {
 }
 
 impl Command {
-    /// Does what an operator asks for. What follows from it is decided with all else that is known.
+    /// Records the command. `decide` then acts on it together with everything else that is known.
     pub(super) fn carry_out(self, machine: &mut Machine, by: Operator) -> Answer {
         match self {
             Command::Drain => Ok(drain(machine)),
@@ -207,7 +205,7 @@ fn drain(machine: &mut Machine) -> Done {
         Some(None) => Done::DrainUnderWay,
         Some(Some(ended)) if asked_before && ended.outcome == Outcome::Drained => Done::AlreadyDrained,
         Some(Some(_)) | None => {
-            // A drain that did not succeed is tried anew.
+            // Retry a drain that did not succeed.
             machine.notices.reopen_operator();
             Done::DrainStarted
         }
@@ -250,7 +248,7 @@ fn extend(machine: &mut Machine, by: Duration) -> Answer {
         Some(_) | None if waits => Bound::None,
         Some(_) | None => Bound::WaitToCome,
     };
-    // Once the agents are told, each has a deadline.
+    // Every agent that was told to drain has a deadline.
     deadline.map(|deadline| Done::Extended { deadline, bound }).ok_or(Refusal::NotToldYet)
 }
 

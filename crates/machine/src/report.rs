@@ -1,4 +1,4 @@
-//! What people are told: the machine's own words for logs, metrics and the simulator's timeline.
+//! Reports for people: log lines, and the fields behind metrics and the simulator's timeline.
 
 mod words;
 
@@ -13,70 +13,70 @@ use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
 use super::time::Time;
 
-/// Something worth telling. Its text is a log line; its fields are for metrics.
+/// One thing worth reporting. Its text is a log line; its fields are for metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
-    /// The table of notices has changed.
+    /// The table of notices changed.
     Notice {
         /// How.
         change: NoticeChange,
-        /// Who told of the notice.
+        /// Where the notice came from.
         source: Source,
-        /// Why the instance goes.
+        /// Why the instance is going.
         reason: Reason,
-        /// The token of an action, the id of a maintenance event; empty for other reasons.
+        /// The action's token or the maintenance event's id; empty for other reasons.
         id: String,
-        /// When it no longer helps to drain for it, where that is known.
+        /// The deadline that the notice sets, if it sets one.
         deadline: Option<Time>,
     },
-    /// A message told of a notice that is not believed, and was deleted. Reported once for each.
+    /// A message carried a notice that the daemon does not believe. The message was deleted. Reported once per text.
     NoticeIgnored {
-        /// Why the instance would go.
+        /// Why the instance would be going.
         reason: Reason,
-        /// When EC2 would act.
+        /// When EC2 would act, by the message.
         at: Time,
-        /// Why it is not believed.
+        /// Why the daemon does not believe it.
         why: Disbelief,
     },
-    /// A drain begins.
+    /// A drain started.
     DrainStarted {
         /// The most pressing notice.
         reason: Reason,
     },
-    /// A drain goes on after the daemon was restarted.
+    /// A drain continues after the daemon restarted.
     DrainRecovered {
-        /// When it began.
+        /// When it started.
         started: Time,
     },
-    /// The agents are told to drain.
+    /// The agents are being told to drain.
     AgentsTold {
-        /// The latest deadline of any.
+        /// The latest deadline of any agent.
         deadline: Option<Time>,
     },
-    /// An outside bound has moved the deadline.
+    /// A notice, the action or an operator moved the deadline.
     DeadlineMoved {
-        /// To this.
+        /// The new deadline.
         deadline: Time,
     },
-    /// An agent's state or its work in flight has changed.
+    /// An agent's state or its work in flight changed.
     AgentProgress {
         /// Which agent.
         agent: String,
-        /// What it is at now.
+        /// Where it stands now.
         progress: Progress,
     },
-    /// An agent did not do as it was asked.
+    /// A request to an agent failed.
     AgentTrouble {
         /// Which agent.
         agent: String,
         /// What was tried and what came back.
         why: String,
-        /// The cause has not just been told.
+        /// The cause differs from the one last reported as a warning.
         news: bool,
     },
     /// The hook to complete is known.
     HookChosen {
-        /// It and its timeouts.
+        /// The hook and its timeouts.
         hook: HookFacts,
     },
     /// There is no hook to complete.
@@ -84,87 +84,87 @@ pub enum Report {
         /// Why, and what to do.
         why: String,
     },
-    /// The instance is in another group than was thought.
+    /// The instance turned out to be in a different group.
     GroupChanged {
-        /// What was thought.
+        /// The group known before.
         before: String,
-        /// What Auto Scaling, or the message of its action, says.
+        /// The group that Auto Scaling, or the action's message, names.
         now: String,
     },
     /// The lifecycle action is in Wait.
     WaitBegan {
-        /// Since then, at the earliest.
+        /// The earliest time at which it can have reached Wait.
         since: Time,
-        /// How that became known.
+        /// How the daemon found out.
         by: WaitSource,
     },
     /// A heartbeat was accepted.
     HeartbeatSent {
-        /// When the action expires without another.
+        /// When the action expires without another heartbeat.
         expires: Option<Time>,
     },
-    /// A call to AWS failed, and will be tried again.
+    /// A call to AWS failed and will be retried.
     CallFailed {
         /// Which call.
         call: Call,
         /// What came back.
         error: CallError,
-        /// It says nothing new: it is too early, or the missing permission has been named.
+        /// The failure is no news: Wait has not begun yet, or this drain already reported the missing permission.
         expected: bool,
     },
-    /// The intention to complete is about to be written down.
+    /// The daemon decided to complete the action. The journal gets that next.
     Completing {
-        /// How the drain will have ended.
+        /// The drain's outcome.
         outcome: Outcome,
         /// The result to report.
         result: CompletionResult,
     },
-    /// A drain has ended.
+    /// A drain ended.
     DrainEnded {
         /// How.
         outcome: Outcome,
-        /// The first reason.
+        /// The most pressing reason in force at the end.
         reason: Option<Reason>,
-        /// What was reported to Auto Scaling, if anything was.
+        /// The result that drainhook completed the action with, if it did.
         result: Option<CompletionResult>,
-        /// The operator who ended it, where one did.
+        /// The operator who ended it, if one did.
         by: Option<Operator>,
-        /// From the first notice.
+        /// Time since the first notice.
         took: Duration,
         /// Heartbeats that succeeded.
         heartbeats: u32,
     },
-    /// A message spoke of an action that is long over.
+    /// A message was about an action that is over.
     StaleMessage,
-    /// A message that does not belong in this queue was given back. Reported once for each kind.
+    /// A message that does not belong in this queue was returned to it. Reported once per kind.
     StrangeMessage {
         /// What is wrong with it.
         why: String,
     },
-    /// Auto Scaling keeps the instance for salvage.
+    /// Auto Scaling retained the instance for salvage.
     Retained,
-    /// The agents are told to serve again.
+    /// The agents are being told to serve again.
     AgentsReturned,
-    /// IMDS does not answer; says what follows.
+    /// IMDS does not answer.
     ImdsSilent {
         /// What was tried and what came back.
         why: String,
-        /// There is a queue to listen to instead.
+        /// A queue is configured, so the daemon polls it instead.
         queue: bool,
     },
-    /// IMDS answers, and has had no target state since the start; says what follows.
+    /// IMDS answers, but has had no target state since the daemon started.
     ImdsMissing {
-        /// There is a queue to listen to instead.
+        /// A queue is configured, so the daemon polls it instead.
         queue: bool,
     },
     /// IMDS answers again.
     ImdsHeard,
-    /// A malformed response from IMDS. Reported once for each kind.
+    /// IMDS returned a malformed response. Reported once per kind.
     ImdsMalformed {
         /// What was tried, what was expected and what came back.
         why: String,
     },
-    /// IMDS names a target state that is not documented; nothing follows from it.
+    /// IMDS returned an undocumented target state. The daemon ignores it.
     UnknownTargetState {
         /// The state.
         state: String,
@@ -176,32 +176,32 @@ pub enum Report {
         /// The first failure in a row.
         first: bool,
     },
-    /// An assertion of the machine's own does not hold: a bug in this program. Reported once for each assertion.
+    /// One of the machine's own assertions failed: a bug in drainhook. Reported once per assertion.
     Defect {
-        /// What should hold.
+        /// The assertion.
         what: &'static str,
     },
 }
 
-/// How the table of notices has changed.
+/// How the table of notices changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeChange {
     /// A notice is new.
     Appeared,
     /// Its time has changed.
     Rescheduled,
-    /// Its source no longer tells it.
+    /// Its source no longer lists it.
     Withdrawn,
-    /// Only a message told of it, and its time has passed.
+    /// It was known only from a message, and its time has passed.
     Expired,
 }
 
-/// Why what a message says is not believed.
+/// Why the daemon does not believe a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disbelief {
-    /// The time that it names has passed.
+    /// It names a time that has passed.
     Passed,
-    /// The time that it names is farther ahead than EC2 ever warns.
+    /// It names a time farther ahead than EC2 ever warns.
     TooFarAhead,
 }
 
@@ -224,21 +224,21 @@ pub enum Call {
     Delete,
 }
 
-/// How loud a report is.
+/// The log level of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
     /// An operator should act.
     Error,
-    /// An operator may have to act if it goes on.
+    /// An operator may have to act if it persists.
     Warn,
-    /// The story of a drain.
+    /// A milestone of a drain.
     Info,
-    /// Each step.
+    /// A detail.
     Debug,
 }
 
 impl Report {
-    /// A name for programs that read logs; it stays the same when the wording changes.
+    /// A stable name for programs that read logs. It does not change when the wording does.
     pub fn name(&self) -> &'static str {
         match self {
             Report::Notice { change, .. } => match change {
@@ -276,7 +276,7 @@ impl Report {
         }
     }
 
-    /// Whether something went wrong that may explain a stuck drain. `drainhook status` shows the last one.
+    /// Whether this is a failure that may explain a stuck drain. `drainhook status` shows the last one.
     pub fn is_error(&self) -> bool {
         match self {
             Report::AgentTrouble { .. }
@@ -310,17 +310,17 @@ impl Report {
         }
     }
 
-    /// How a drain has ended, where this says so.
+    /// The outcome, if this is the end of a drain.
     pub fn outcome(&self) -> Option<Outcome> {
         if let Report::DrainEnded { outcome, .. } = self { Some(*outcome) } else { None }
     }
 
-    /// An agent and what it is at, where this says so.
+    /// The agent and its progress, if this is about an agent's progress.
     pub fn progress(&self) -> Option<(&str, &Progress)> {
         if let Report::AgentProgress { agent, progress } = self { Some((agent, progress)) } else { None }
     }
 
-    /// How loud it is.
+    /// The level at which to log it.
     pub fn loudness(&self) -> Loudness {
         match self {
             Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {

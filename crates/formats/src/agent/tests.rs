@@ -52,7 +52,7 @@ fn wrong_documents() {
     }
 }
 
-/// An agent has drained and says so; what else it says is unusable. Only that is dropped.
+/// An agent says that it has drained, with other values that are unusable. Only those are dropped.
 #[test]
 fn nothing_optional_holds_up_a_drain() {
     for (field, said) in [

@@ -84,7 +84,7 @@ fn instance_shapes() {
     }
 }
 
-/// A lifecycle message in which one name is as long as a message may be.
+/// A lifecycle message with one name almost as long as a message may be.
 fn long(name: &str) -> String {
     let mut fields = serde_json::json!({
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", "EC2InstanceId": "i-0123456789abcdef0",
@@ -102,7 +102,7 @@ fn unreadable_messages_say_why() {
         ("\u{feff}{}", "not a JSON object"),
         ("{}", "no detail"),
         ("{\"detail\":", "not JSON"),
-        ("{\"detail\":7}", "not as expected"),
+        ("{\"detail\":7}", "unexpected content"),
         ("{\"detail\":{}}", "detail-type \"\""),
         ("{\"Event\":\"s3:TestEvent\"}", "s3:TestEvent"),
         ("{\"Type\":\"Notification\"}", "without Message"),

@@ -1,6 +1,6 @@
-//! What names the action to AWS: the group and its hook, and how they are looked up.
+//! The names that identify the action to AWS, the group and the hook, and how the daemon looks them up.
 //!
-//! Calls name hook, group and instance, never a token. See ARCHITECTURE.md, "Why does no call carry the token?".
+//! Calls name the hook, group and instance, never a token. See ARCHITECTURE.md, "Why does no call carry the token?".
 
 use std::time::Duration;
 
@@ -19,87 +19,87 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Turn};
 
-/// Between questions that were not answered.
+/// Pause after a failed Describe call.
 const DESCRIBE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
-/// To the next question about the instance, where a call under way has to be answered first.
+/// Pause before the next question about the instance while a call under way is unanswered.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// To the next question about the instance, where the group's hooks have to be read first.
+/// Pause before the next question about the instance while the group's hooks are unread.
 const ASK_AGAIN_UNREAD: Duration = Duration::from_secs(10);
 
-/// After so many failures in a row, or a denial, a question counts as one that will not be answered.
+/// After this many failures in a row, or one denial, the daemon no longer counts on an answer.
 const BLIND_AFTER: u32 = 3;
 
-/// Which group the instance is in. A fresher fact replaces an older one of the same rank or a lower one: an instance can
-/// be detached from a group and attached to another while the daemon runs.
+/// The group that the instance is in. A newer fact replaces an older one of the same or a lower rank, because an instance
+/// can be detached from one group and attached to another while the daemon runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// `AutoScalingGroupName`
     pub name: String,
-    /// Who says so.
+    /// The source of the name.
     pub by: GroupSource,
 }
 
-/// Who has named the group, the least trusted first.
+/// The source of a group's name, least trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupSource {
-    /// The configuration, the instance's tags or an earlier drain: it was true once.
+    /// The configuration, the instance's tags or an earlier drain. It was true once.
     Before,
-    /// A message that tells of this instance's action.
+    /// A message about this instance's action.
     Message,
     /// DescribeAutoScalingInstances.
     AutoScaling,
 }
 
-/// What is known of the group's hooks.
+/// What is known about the group's hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Lookup {
-    /// They have not been read yet.
+    /// Not read yet.
     #[default]
     Unread,
-    /// The role may not read them. An operator may allow it.
+    /// The role may not read them. The daemon asks again, because an operator may allow it.
     Denied,
-    /// They have been read: the names of all terminating ones.
+    /// The names of all terminating hooks.
     Read(Vec<String>),
-    /// No hook can be completed; says why.
+    /// No hook can be completed. Holds the cause.
     Impossible(String),
 }
 
-/// What a fact about the group has come to.
+/// What a newly learned group name changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GroupNews {
-    /// It is what was known.
+    /// Nothing: it is the known group.
     Known,
-    /// The group was not known.
+    /// The group was unknown before.
     Found,
-    /// The group was thought to be this one, and is another.
+    /// The instance is in a different group. Holds the group known before.
     Moved(String),
-    /// A better source says otherwise.
+    /// Nothing: a more trusted source names another group.
     Contradicted,
 }
 
-/// What reading the hooks has come to.
+/// The result of reading the group's hooks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum HookNews {
-    /// The question was not ours, or there is no answer yet.
+    /// The result is stale, or the call failed.
     None,
-    /// This one is ours.
+    /// The hook to complete.
     Ours(HookFacts),
-    /// No hook can be completed; says why.
+    /// No hook can be completed. Holds the cause.
     NoneToComplete(String),
 }
 
-/// Group and hook, as far as they are known.
+/// The group and the hook, as far as they are known.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub group: Option<Group>,
-    /// The hook: as it was read, or with timeouts that are safe to assume.
+    /// The hook, as read or with assumed timeouts.
     pub hook: Option<HookFacts>,
-    /// A heartbeat has succeeded by these names.
+    /// A heartbeat succeeded with these names.
     pub proven: bool,
-    /// When Auto Scaling said that the instance is in service, if that is what it said last.
+    /// When Auto Scaling last described the instance, if it described it as in service.
     pub in_service_at: Option<Time>,
     lookup: Lookup,
     describe_instance: Attempts,
@@ -107,48 +107,48 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Names that are known from before: nothing has been asked yet.
+    /// Names known from before. Nothing has been asked yet.
     pub fn known(group: Option<Group>, hook: Option<HookFacts>, proven: bool) -> Self {
         Names { group, hook, proven, ..Names::default() }
     }
 
-    /// What a call is to name, once it can.
+    /// The names for a call; `None` until both are known.
     pub fn action(&self) -> Option<ActionName> {
         Some(ActionName { hook: self.hook.as_ref()?.name.clone(), group: self.group.as_ref()?.name.clone() })
     }
 
-    /// Whether nothing is known of the hook, and asking has failed again and again: Wait will never be seen.
+    /// Whether the hook is unknown and looking it up keeps failing, so that Wait will never be seen.
     pub fn is_blind(&self) -> bool {
         let failures = self.describe_instance.failures.max(self.describe_hooks.failures);
         self.hook.is_none() && failures >= BLIND_AFTER
     }
 
-    /// Whether the hooks were asked for, and not read.
+    /// Whether reading the hooks has failed.
     pub fn is_unreadable(&self) -> bool {
         self.describe_hooks.failures > 0
     }
 
-    /// The hook, once its timeouts are known, or will not be.
+    /// The hook, once its timeouts were read or reading them failed.
     pub fn timed_hook(&self) -> Option<&HookFacts> {
         self.hook.as_ref().filter(|hook| hook.read || self.is_unreadable())
     }
 
-    /// Whether our hook is known to have been one of the group's.
+    /// Whether our hook is known to have existed in the group.
     pub fn has_existed(&self) -> bool {
         self.hook.as_ref().is_some_and(|hook| hook.read || self.proven)
     }
 
-    /// Why no hook can be completed, where that is so.
+    /// Why no hook can be completed; `None` if one may be.
     pub fn impossible(&self) -> Option<&str> {
         if let Lookup::Impossible(why) = &self.lookup { Some(why) } else { None }
     }
 
-    /// No hook can be completed.
+    /// Records that no hook can be completed.
     pub fn give_up(&mut self, why: String) {
         self.lookup = Lookup::Impossible(why);
     }
 
-    /// Group and hook were right once, and are found out anew where they prove wrong.
+    /// Marks group and hook as possibly outdated: they are looked up again if they prove wrong.
     pub fn doubt(&mut self) {
         self.reconsider();
         if let Some(group) = &mut self.group {
@@ -156,14 +156,14 @@ impl Names {
         }
     }
 
-    /// There may be a hook to complete after all.
+    /// Forgets that no hook can be completed, so that the hooks are read again.
     pub fn reconsider(&mut self) {
         if self.impossible().is_some() {
             self.lookup = Lookup::Unread;
         }
     }
 
-    /// Whether our hook is known to be one of the group's. `None`: it is not known yet.
+    /// Whether our hook is one of the group's. `None` while the hooks are unread and may still be read.
     pub fn is_listed(&self) -> Option<bool> {
         match &self.lookup {
             Lookup::Read(names) => Some(self.hook.as_ref().is_some_and(|hook| names.contains(&hook.name))),
@@ -172,7 +172,7 @@ impl Names {
         }
     }
 
-    /// The group's terminating hooks, for people.
+    /// The group's terminating hooks, for an error.
     fn listed(&self) -> String {
         match &self.lookup {
             Lookup::Read(names) if names.is_empty() => "the group has no terminating hook".to_owned(),
@@ -183,7 +183,7 @@ impl Names {
         }
     }
 
-    /// A source names the group.
+    /// Takes in a group name from this source.
     pub fn learn_group(&mut self, now: Time, name: &str, by: GroupSource) -> GroupNews {
         match &mut self.group {
             Some(known) if known.name == name => {
@@ -195,7 +195,7 @@ impl Names {
         }
         let before = self.group.replace(Group { name: name.to_owned(), by });
         let Some(before) = before else { return GroupNews::Found };
-        // The other group has hooks of its own, and what was answered of the first says nothing of them.
+        // What was read about the old group's hooks says nothing about the new group's.
         self.hook = None;
         self.proven = false;
         self.lookup = Lookup::Unread;
@@ -204,12 +204,12 @@ impl Names {
         GroupNews::Moved(before.name)
     }
 
-    /// Asks for the instance where the group is not known or something is to be found out, and for the group's hooks where
-    /// ours is not known or its timeouts matter.
+    /// Describes the instance if the group is unknown or there is an inquiry, and the group's hooks if ours is unknown or its
+    /// timeouts matter.
     pub fn ask(&mut self, turn: &mut Turn, inquires: bool, needs_timeouts: bool) {
         let unread = matches!(self.lookup, Lookup::Unread | Lookup::Denied);
         let reads = unread && (self.hook.is_none() || inquires || needs_timeouts);
-        // What the group's hooks are helps to tell what became of ours.
+        // Read the hooks before the instance: whether ours is listed helps to judge the inquiry.
         let first_hooks = reads && self.group.is_some() && !self.is_unreadable();
         let unknown = self.group.is_none() && self.impossible().is_none();
         if (unknown || (inquires && !first_hooks) || self.doubts_group())
@@ -226,13 +226,14 @@ impl Names {
         }
     }
 
-    /// Whether the group has no hook for us, and may not be the group any more.
+    /// Whether the group has no hook for us and may be outdated itself.
     fn doubts_group(&self) -> bool {
         let confirmed = self.group.as_ref().is_none_or(|group| group.by == GroupSource::AutoScaling);
         self.impossible().is_some() && !confirmed
     }
 
-    /// The answer of DescribeAutoScalingInstances, with when it was asked for; `None` if it is stale or failed.
+    /// Takes in the result of DescribeAutoScalingInstances. Returns the instance and when the call was sent; `None` if the
+    /// result is stale or an error.
     pub fn on_instance(
         &mut self,
         turn: &mut Turn,
@@ -254,16 +255,16 @@ impl Names {
         }
     }
 
-    /// Why the hook is not the one that waits: the instance waits, and yet the hook's name finds no action.
+    /// The error for an instance that is in Wait while calls with our hook's name find no action.
     pub fn wrong_hook(&self) -> String {
         let hook = self.hook.as_ref().map_or("", |hook| hook.name.as_str());
         format!(
-            "the instance waits, but not for hook {hook}: {}; set lifecycle.hook to the one that waits for this instance",
+            "the instance is in Wait, but not for hook {hook}; {}; set lifecycle.hook to the one that holds this instance",
             self.listed()
         )
     }
 
-    /// Auto Scaling knows no such instance. Whether that is news.
+    /// Auto Scaling does not know the instance. Returns whether that makes completing impossible.
     pub fn forget_group(&mut self) -> bool {
         if self.doubts_group() {
             self.group = None;
@@ -272,14 +273,14 @@ impl Names {
         self.group.is_none() && self.impossible().is_none()
     }
 
-    /// Asks about the instance again, once a call under way has been answered, or once the hooks have been read.
+    /// Describes the instance again, once a call under way is answered or the hooks are read.
     pub fn ask_again(&mut self, now: Time) {
         let pause = if self.is_listed().is_some() { ASK_AGAIN } else { ASK_AGAIN_UNREAD };
         self.describe_instance.succeeded(now + pause);
     }
 
-    /// The answer of DescribeLifecycleHooks. Where the hooks cannot be read, a hook that the configuration or a message
-    /// names is taken with timeouts that are safe to assume.
+    /// Takes in the result of DescribeLifecycleHooks. If the call failed, uses the hook that the configuration or a message
+    /// names, with assumed timeouts.
     pub fn on_hooks(
         &mut self,
         turn: &mut Turn,

@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 use crate::event::TargetState;
 use crate::message::LifecycleMessage;
 
-/// Why the instance is going, as the agent is told.
+/// Why the instance is going. Agents get it with the drain request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The group terminates the instance.
+    /// The group is terminating the instance.
     AutoscalingTermination,
-    /// The group puts the instance back into its warm pool.
+    /// The group is returning the instance to its warm pool.
     WarmPool,
-    /// The root volume is about to be replaced.
+    /// Auto Scaling is replacing the root volume.
     RootVolumeReplacement,
-    /// EC2 takes a spot instance back.
+    /// EC2 is interrupting the spot instance.
     SpotInterruption,
-    /// EC2 takes the capacity of an interruptible reservation, or of a Capacity Block, back.
+    /// EC2 is reclaiming the capacity of an interruptible reservation or of a Capacity Block.
     CapacityInterruption,
-    /// EC2 says that a spot interruption has become likely.
+    /// EC2 says that a spot interruption is likely.
     RebalanceRecommendation,
     /// EC2 will stop, reboot or retire the instance.
     ScheduledMaintenance,
@@ -29,11 +29,11 @@ pub enum Reason {
     Standby,
     /// The instance was detached from its group.
     Detachment,
-    /// An operator asked for it.
+    /// An operator requested it.
     Operator,
 }
 
-/// What IMDS lists at once.
+/// The categories that IMDS lists separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Category {
     /// `autoscaling/target-lifecycle-state`
@@ -47,7 +47,7 @@ pub enum Category {
 }
 
 impl Category {
-    /// Whether a notice for this reason would be listed here.
+    /// Whether IMDS lists notices for this reason in this category.
     pub fn covers(self, reason: Reason) -> bool {
         let category = match reason {
             Reason::AutoscalingTermination
@@ -63,8 +63,9 @@ impl Category {
         category == Some(self)
     }
 
-    /// Whether IMDS lists here all that a message can tell of, so that what it does not list is not so. A lifecycle action
-    /// outlasts the target state, and AWS Health announces maintenance that EC2 does not list.
+    /// Whether IMDS lists everything in this category that a message can announce, so that a notice missing from the list
+    /// is void. `TargetState` is not complete because a lifecycle action outlasts the target state. `Maintenance` is not
+    /// because AWS Health announces maintenance that EC2 does not list.
     pub fn is_complete(self) -> bool {
         match self {
             Category::Spot | Category::Rebalance => true,
@@ -74,7 +75,7 @@ impl Category {
 }
 
 impl Reason {
-    /// As the agent protocol, the metrics and the tags spell it.
+    /// The spelling in the agent protocol, metrics and tags.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::AutoscalingTermination => "autoscaling_termination",
@@ -90,23 +91,23 @@ impl Reason {
         }
     }
 
-    /// The sentence that the agent and the log are told.
+    /// The sentence for the agent and the log.
     pub fn sentence(self) -> &'static str {
         match self {
-            Reason::AutoscalingTermination => "the Auto Scaling group terminates this instance",
-            Reason::WarmPool => "the Auto Scaling group puts this instance into its warm pool",
-            Reason::RootVolumeReplacement => "the root volume of this instance is replaced",
-            Reason::SpotInterruption => "EC2 takes this spot instance back",
-            Reason::CapacityInterruption => "EC2 takes this instance's reserved capacity back",
-            Reason::RebalanceRecommendation => "EC2 recommends to move work off this spot instance",
+            Reason::AutoscalingTermination => "the Auto Scaling group is terminating this instance",
+            Reason::WarmPool => "the Auto Scaling group is returning this instance to its warm pool",
+            Reason::RootVolumeReplacement => "Auto Scaling is replacing the root volume of this instance",
+            Reason::SpotInterruption => "EC2 is interrupting this spot instance",
+            Reason::CapacityInterruption => "EC2 is reclaiming this instance's reserved capacity",
+            Reason::RebalanceRecommendation => "EC2 recommends moving work off this spot instance",
             Reason::ScheduledMaintenance => "EC2 has scheduled maintenance for this instance",
-            Reason::Standby => "this instance is put into standby",
-            Reason::Detachment => "this instance is detached from its group",
-            Reason::Operator => "an operator asked for it",
+            Reason::Standby => "this instance is going into standby",
+            Reason::Detachment => "this instance is being detached from its group",
+            Reason::Operator => "an operator requested the drain",
         }
     }
 
-    /// The reason that a target state gives, if it takes the instance out of service.
+    /// The reason behind a target state; `None` if the state does not take the instance out of service.
     pub fn of_target(state: &TargetState) -> Option<Reason> {
         match state {
             TargetState::Terminated => Some(Reason::AutoscalingTermination),
@@ -120,7 +121,7 @@ impl Reason {
         }
     }
 
-    /// The reason that a message of a lifecycle action gives.
+    /// The reason behind the message of a lifecycle action.
     pub fn of_message(message: &LifecycleMessage) -> Reason {
         match (message.replaces_root_volume, message.to_warm_pool) {
             (true, _) => Reason::RootVolumeReplacement,
@@ -129,7 +130,7 @@ impl Reason {
         }
     }
 
-    /// Whether the group runs, or will run, a lifecycle action for this.
+    /// Whether the group runs, or will run, a lifecycle action for this reason.
     pub fn has_action(self) -> bool {
         match self {
             Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
@@ -143,7 +144,7 @@ impl Reason {
         }
     }
 
-    /// How pressing it is; the agent is told the most pressing reason, which is the least of these.
+    /// Its urgency, most urgent first. Agents are told the reason with the lowest rank.
     pub(super) fn rank(self) -> u8 {
         match self {
             Reason::SpotInterruption => 0,

@@ -1,4 +1,4 @@
-//! The words of each report: a line of the log.
+//! The text of each report, as the log shows it.
 
 use std::fmt;
 
@@ -30,33 +30,33 @@ impl fmt::Display for Report {
             Report::NoticeIgnored { reason, at, why } => {
                 let why = match why {
                     Disbelief::Passed => "that time has passed",
-                    Disbelief::TooFarAhead => "that is farther ahead than EC2 warns",
+                    Disbelief::TooFarAhead => "EC2 does not warn that far ahead",
                 };
                 write!(f, "ignored a message about {reason} at {at}: {why}")
             }
             Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),
-            Report::DrainRecovered { started } => write!(f, "drain of {started} continues after a restart"),
+            Report::DrainRecovered { started } => write!(f, "drain continues after a restart; it started at {started}"),
             Report::AgentsTold { deadline: Some(deadline) } => {
-                write!(f, "agents are told to drain by {deadline}")
+                write!(f, "telling the agents to drain by {deadline}")
             }
-            Report::AgentsTold { deadline: None } => f.write_str("agents are told to drain"),
-            Report::DeadlineMoved { deadline } => write!(f, "deadline is now {deadline}"),
+            Report::AgentsTold { deadline: None } => f.write_str("telling the agents to drain"),
+            Report::DeadlineMoved { deadline } => write!(f, "deadline moved to {deadline}"),
             Report::AgentProgress { agent, progress } => write!(f, "agent {agent}: {progress}"),
             Report::AgentTrouble { agent, why, .. } => write!(f, "agent {agent}: {why}"),
             Report::HookChosen { hook } => write!(
                 f,
-                "hook {}: heartbeat timeout {:?}, global timeout {:?}{}",
+                "using lifecycle hook {}: heartbeat timeout {:?}, global timeout {:?}{}",
                 hook.name,
                 hook.heartbeat_timeout,
                 hook.global_timeout,
-                if hook.read { "" } else { " (assumed until it is read)" }
+                if hook.read { "" } else { " (assumed until the hook is read)" }
             ),
             Report::HookImpossible { why } => write!(f, "no lifecycle action to complete: {why}"),
             Report::GroupChanged { before, now } => {
-                write!(f, "this instance is in group {now}, not in {before}: calls now name {now}")
+                write!(f, "this instance is in group {now}, not {before}; calls now name {now}")
             }
             Report::WaitBegan { since, by } => {
-                write!(f, "lifecycle action waits since {since} (from a {})", by.as_str())
+                write!(f, "lifecycle action in Wait since {since} (from a {})", by.as_str())
             }
             Report::HeartbeatSent { expires: Some(expires) } => {
                 write!(f, "heartbeat accepted; the action expires at {expires}")
@@ -66,12 +66,12 @@ impl fmt::Display for Report {
             Report::Completing { outcome, result } => {
                 let agents = match outcome {
                     Outcome::Drained => "the agents have drained",
-                    Outcome::Deadline => "the agents' time is up",
-                    Outcome::Failed => "the agents could not be drained",
-                    Outcome::Finished => "an operator ends the drain",
+                    Outcome::Deadline => "the deadline has passed",
+                    Outcome::Failed => "an agent could not be drained",
+                    Outcome::Finished => "an operator ended the drain",
                     Outcome::Withdrawn | Outcome::Overtaken => "the drain is over",
                 };
-                write!(f, "{agents}: completing with {result}")
+                write!(f, "{agents}; completing the lifecycle action with {result}")
             }
             Report::DrainEnded { outcome, result, by, took, heartbeats, .. } => {
                 write!(f, "drain ended: {outcome}")?;
@@ -85,36 +85,36 @@ impl fmt::Display for Report {
                         ", completed with {result} after {took:.1} s and {heartbeats} heartbeat{}",
                         if *heartbeats == 1 { "" } else { "s" }
                     ),
-                    None => write!(f, " after {took:.1} s; nothing was completed"),
+                    None => write!(f, " after {took:.1} s; drainhook completed no lifecycle action"),
                 }
             }
-            Report::StaleMessage => f.write_str("ignored a message about an action that is over"),
-            Report::StrangeMessage { why } => write!(f, "gave a message back to the queue: {why}"),
-            Report::Retained => f.write_str("Auto Scaling retains the instance; watching for its release"),
-            Report::AgentsReturned => f.write_str("the instance stays: agents are told to serve again"),
+            Report::StaleMessage => f.write_str("ignored a message about a lifecycle action that is over"),
+            Report::StrangeMessage { why } => write!(f, "returned a message to the queue: {why}"),
+            Report::Retained => f.write_str("Auto Scaling retained the instance; watching for its release"),
+            Report::AgentsReturned => f.write_str("the instance stays; telling the agents to serve again"),
             Report::ImdsSilent { why, queue: true } => {
-                write!(f, "IMDS has been silent for a minute; polling the queue instead: {why}")
+                write!(f, "IMDS has not answered for a minute; polling the queue instead: {why}")
             }
             Report::ImdsSilent { why, queue: false } => write!(
                 f,
-                "IMDS has been silent for a minute and there is no queue, so the daemon receives no notices: {why}; check \
-                 the instance's metadata options, or set queue.url"
+                "IMDS has not answered for a minute and no queue is configured, so the daemon receives no notices: {why}; \
+                 check the instance's metadata options, or set queue.url"
             ),
             Report::ImdsMissing { queue: true } => f.write_str(
-                "IMDS has no autoscaling/target-lifecycle-state (404): polling the queue for terminations instead",
+                "IMDS has no autoscaling/target-lifecycle-state (404); polling the queue for terminations instead",
             ),
             Report::ImdsMissing { queue: false } => f.write_str(
-                "IMDS has no autoscaling/target-lifecycle-state (404) and there is no queue, so the daemon hears of no \
-                 termination: set queue.url, or check that this instance is in an Auto Scaling group",
+                "IMDS has no autoscaling/target-lifecycle-state (404) and no queue is configured, so the daemon cannot see a \
+                 termination; set queue.url, or check that this instance is in an Auto Scaling group",
             ),
             Report::ImdsHeard => f.write_str("IMDS answers again"),
             Report::ImdsMalformed { why } => write!(f, "ignored a malformed response from IMDS: {why}"),
-            Report::UnknownTargetState { state } => write!(f, "IMDS names an unknown target state: {state}"),
+            Report::UnknownTargetState { state } => write!(f, "ignored an unknown target lifecycle state from IMDS: {state}"),
             Report::JournalFailed { why, .. } => {
-                write!(f, "journal not written; a restart now would not know the state of the drain: {why}")
+                write!(f, "the journal was not written, so a restart now would lose the state of the drain: {why}")
             }
             Report::Defect { what } => {
-                write!(f, "defect in drainhook, please report it: broken assertion: {what}")
+                write!(f, "defect in drainhook, please report it: assertion failed: {what}")
             }
         }
     }
