@@ -1,4 +1,4 @@
-//! Agents: what they may answer, and what follows.
+//! Agents' answers and their consequences.
 
 use super::super::effect::AgentRequest;
 use super::super::event::*;
@@ -11,7 +11,7 @@ fn refused() -> AgentAnswer {
     AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true }
 }
 
-/// No connection can be made, and that says nothing of the agent's process.
+/// No connection can be made, which says nothing about the agent's process.
 fn no_route() -> AgentAnswer {
     AgentAnswer::Unreachable { why: "no route to host".to_owned(), gone: false }
 }
@@ -24,7 +24,7 @@ fn one(agent: AgentSettings) -> Settings {
 fn several_agents() {
     let mut bench = Bench::waiting(Settings { agents: vec![agent("a"), agent("b")], ..settings() });
     bench.drained();
-    assert!(bench.completing().is_none(), "b still works");
+    assert!(bench.completing().is_none(), "b is still draining");
     bench.reports(1, AgentState::Drained, 0);
     assert!(bench.completing().is_some());
 }
@@ -46,10 +46,10 @@ fn serving_in_mid_drain() {
     bench.reports(0, AgentState::Serving, 0);
     bench.run(1);
     assert_eq!(bench.orders(0).len(), 2);
-    assert!(bench.completing().is_none(), "nothing in flight is not drained");
+    assert!(bench.completing().is_none(), "`serving` with nothing in flight is not drained");
 }
 
-/// One that accepts the drain and changes nothing is named, once: a restarted one is only told again.
+/// An agent accepts the drain and keeps serving. That is reported once. A restarted agent is only told again.
 #[test]
 fn serving_all_along() {
     let named = |bench: &Bench| {
@@ -88,7 +88,7 @@ fn grace_interrupted() {
     bench.run_agent(50, refused());
     bench.run_agent(10, AgentAnswer::Busy("503".to_owned()));
     bench.run_agent(50, refused());
-    assert!(bench.completing().is_none(), "it must be continuous");
+    assert!(bench.completing().is_none(), "the agent must be unreachable for the whole grace");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn blocking_agent() {
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
     let asked = bench.count(|effect| matches!(effect, super::super::Effect::AskAgent { .. }));
-    assert_eq!(asked, 1, "it has no status to ask for");
+    assert_eq!(asked, 1, "it has no status to request");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn held_answers_without_news() {
         }
         bench.says(0, asked());
     }
-    assert!(bench.now.since(start) >= secs(8), "it only says that it holds its answers");
+    assert!(bench.now.since(start) >= secs(8), "it only claims to hold its answers");
 }
 
 #[test]
@@ -209,8 +209,8 @@ fn long_poll_canceled_for_new_orders() {
     assert!(bench.completing().is_none(), "its answer is stale");
 }
 
-/// It takes the order and has no status: whether it is draining is never known. It is not asked without a pause, and
-/// the log is not filled with it.
+/// An agent accepts the order but has no status, so its state is never known. It is not asked without a pause, and does not
+/// fill the log.
 #[test]
 fn accepted_and_then_not_found() {
     for acceptance in [None, Some(status(AgentState::Draining, 1))] {
@@ -226,12 +226,12 @@ fn accepted_and_then_not_found() {
         assert!((10..25).contains(&bench.orders(0).len()), "{}", bench.orders(0).len());
         let loud = |report: &Report| matches!(report, Report::AgentTrouble { news: true, .. });
         assert_eq!(bench.reported(loud), 1);
-        assert!(bench.completing().is_none(), "what it has accepted may still be in its hands");
+        assert!(bench.completing().is_none(), "it may still have work in flight");
     }
 }
 
-/// A draining agent exits when it has drained. Its socket loses its permissions while it works: no connection can be
-/// made, and it has not exited. Only when the connection is refused has it.
+/// An agent exits when it has drained. While it works, its socket loses its permissions: no connection can be made, but the
+/// agent has not exited. It has only once the connection is refused.
 #[test]
 fn no_permission_is_no_exit() {
     let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
@@ -244,7 +244,8 @@ fn no_permission_is_no_exit() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// An agent's host name stops resolving in mid-drain: `unreachable_grace` bounds that as it does a refused connection.
+/// An agent's host name stops resolving in mid-drain. After `unreachable_grace` the agent has failed, as with a refused
+/// connection.
 #[test]
 fn no_route_fails_after_the_grace() {
     let mut bench = Bench::waiting(settings());
@@ -258,8 +259,8 @@ fn blocking() -> Settings {
     one(AgentSettings { blocks: true, ..agent("worker") })
 }
 
-/// A blocking agent answers with a status that says that three tasks are in flight. It is told again, at the pace of
-/// polls, until it says that it has drained.
+/// A blocking agent answers with a status that has three tasks in flight. It is told again, once per poll, until it says that
+/// it has drained.
 #[test]
 fn blocking_agent_that_answers_early() {
     let mut bench = Bench::waiting(blocking());
@@ -271,14 +272,14 @@ fn blocking_agent_that_answers_early() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// A blocking agent answers its request in the moment in which an operator has given it more time. The request was
-/// canceled for the new one, so the answer counts for neither. The answer to the new request does.
+/// A blocking agent answers just as an operator gives it more time. Its request was canceled for a new one, so the answer
+/// counts for neither. The answer to the new request counts.
 #[test]
 fn answer_to_a_canceled_request() {
     let mut bench = Bench::waiting(blocking());
     bench.run(1);
     bench.operator(Command::Extend(secs(60)));
-    assert_eq!(bench.orders(0).len(), 2, "the agent hears of the new deadline");
+    assert_eq!(bench.orders(0).len(), 2, "the agent is told the new deadline");
     let canceled = *bench.canceled.last().expect("the first request");
     bench.event(Event::AgentAnswered { id: canceled, answer: AgentAnswer::Accepted(None) });
     assert!(bench.completing().is_none(), "the answer is to another request");
@@ -286,21 +287,21 @@ fn answer_to_a_canceled_request() {
     assert!(bench.completing().is_some());
 }
 
-/// A blocking agent is told to drain, and in the same moment the notice is withdrawn. The order is given up, and yet it may
-/// be on its way. The agent is told to serve again a second later, so that this reaches it last.
+/// A blocking agent is told to drain just as the notice is withdrawn. The order is canceled, but may still be on its way. The
+/// agent is told to serve again a second later, so that this arrives last.
 #[test]
 fn return_after_an_order_that_is_on_its_way() {
     let mut bench = Bench::new(blocking());
     bench.operator(Command::Drain);
     bench.operator(Command::Cancel);
     assert_eq!(bench.canceled.len(), 1, "the order");
-    assert_eq!(bench.asks(0), None, "the order may come after what is asked now");
+    assert_eq!(bench.asks(0), None, "the order may arrive after a request that is sent now");
     bench.run(1);
     assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
 }
 
-/// An agent has drained before Wait, and nothing listens for a while. Then it accepts the repeated order without a body,
-/// and holds its status: it may be a new process, with new work. It has not drained until it says so again.
+/// An agent has drained before Wait, and nothing listens for a while. Then it accepts the repeated order without a body and
+/// holds its status. It may be a new process with new work, so it has not drained until it says so again.
 #[test]
 fn drained_agent_that_takes_the_order_again() {
     let mut bench = Bench::terminating(settings());
@@ -319,8 +320,8 @@ fn drained_agent_that_takes_the_order_again() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// The daemon is restarted between the completions that it tries for a drained agent. The agent accepts the repeated
-/// order without a body: what was written down of it no longer holds.
+/// The daemon is restarted between completions for a drained agent. The agent accepts the repeated order without a body, so
+/// the journal's record of it no longer holds.
 #[test]
 fn restarted_daemon_and_an_agent_that_takes_the_order_again() {
     let mut bench = Bench::terminating(settings());
@@ -337,7 +338,8 @@ fn warnings(bench: &Bench) -> usize {
     bench.reported(|report| matches!(report, Report::AgentTrouble { news: true, .. }))
 }
 
-/// A refused connection is followed by 503 for minutes, and later by a refused connection again. Each is a warning, once.
+/// A connection is refused, then the agent answers 503 for minutes, then the connection is refused again. Each change is one
+/// warning.
 #[test]
 fn another_cause_of_trouble_is_news() {
     let mut bench = Bench::waiting(settings());
@@ -349,7 +351,7 @@ fn another_cause_of_trouble_is_news() {
     assert_eq!(warnings(&bench), 3);
 }
 
-/// The agent is well in between, so the same trouble is news again.
+/// The agent gives a good answer in between, so the same failure is news again.
 #[test]
 fn trouble_after_the_agent_was_well_is_news() {
     let mut bench = Bench::waiting(settings());
@@ -359,7 +361,7 @@ fn trouble_after_the_agent_was_well_is_news() {
     assert_eq!(warnings(&bench), 2);
 }
 
-/// A hostile agent answers each request with another text for an hour. The log has a few warnings, and one a minute.
+/// A hostile agent answers each request with a different text for an hour. The log gets a few warnings, then one a minute.
 #[test]
 fn trouble_with_ever_other_words() {
     let mut bench = Bench::waiting(settings());
@@ -374,8 +376,8 @@ fn counts(bench: &Bench) -> Vec<(String, Option<u64>)> {
     told.map(|(_, progress)| (progress.word().to_owned(), progress.in_flight)).collect()
 }
 
-/// An agent has news with every answer, ten times a second. Its state is told at once and its count every five seconds.
-/// The last count is told too.
+/// An agent has news in every answer, ten times a second. Its state is reported at once, its count every five seconds. The
+/// last count is reported too.
 #[test]
 fn progress_of_a_lively_agent() {
     let mut bench = Bench::waiting(settings());
@@ -395,12 +397,12 @@ fn progress_of_a_lively_agent() {
     assert!(counts(&bench).len() as u64 <= lines + 1, "{:?}", counts(&bench));
     assert_eq!(counts(&bench)[0].0, "draining");
     bench.run(5);
-    assert_eq!(counts(&bench).last(), Some(&("draining".to_owned(), Some(0))), "the last is told");
+    assert_eq!(counts(&bench).last(), Some(&("draining".to_owned(), Some(0))), "the last count is reported");
     bench.drained();
     assert_eq!(counts(&bench).last(), Some(&("drained".to_owned(), Some(0))), "at once");
 }
 
-/// An agent says `draining` and `drained` in turn, as fast as it can. The log has a few lines, and one in five seconds.
+/// An agent alternates between `draining` and `drained` as fast as it can. The log gets a few lines, then one every 5 s.
 #[test]
 fn progress_of_an_agent_that_wavers() {
     let mut bench = Bench::terminating(settings());
@@ -417,7 +419,7 @@ fn progress_of_an_agent_that_wavers() {
     assert!(counts(&bench).len() as u64 <= most, "{} in {:?}", counts(&bench).len(), bench.now.since(start));
 }
 
-/// The deadline comes while a count is held back: it is told before the end of the drain is.
+/// The deadline comes while a count is held back. The count is reported before the end of the drain.
 #[test]
 fn last_count_before_the_deadline() {
     let mut bench = Bench::new(one(AgentSettings { drain_timeout: secs(3), ..agent("worker") }));

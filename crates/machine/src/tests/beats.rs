@@ -1,4 +1,4 @@
-//! Heartbeats: how often, how they are retried, and when there are none.
+//! Heartbeats: how often they are sent, how they are retried, and when none are sent.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::super::journal::Outcome;
 use super::super::{Effect, Time};
 use super::bench::*;
 
-/// An agent with work that takes this long, AWS answering every heartbeat.
+/// A drain with an agent that works for this long, and AWS accepts every heartbeat.
 fn work(bench: &mut Bench, seconds: u64) {
     for _ in 0..seconds {
         if bench.asks(0).is_some() {
@@ -24,8 +24,8 @@ fn beats(bench: &Bench) -> Vec<Time> {
     bench.times(is_heartbeat)
 }
 
-/// A proxy answers every heartbeat at once, and none is believed; or none gets through for as long as the agent works. (77
-/// calls in 40 s were seen.) Three quick tries, then at most ten in a timeout, and never two within a second.
+/// A proxy answers every heartbeat at once with something that is not AWS's, or no heartbeat gets through. There are three
+/// quick tries, then at most ten per timeout, and never two within a second. Regression: 77 calls in 40 s.
 #[test]
 fn heartbeats_that_never_succeed() {
     let kinds = [
@@ -69,7 +69,7 @@ fn heartbeat_count_of_half_an_hour() {
         let gap = pair[1].since(pair[0]);
         assert!((secs(150)..=secs(181)).contains(&gap), "{gap:?}");
     }
-    // Besides: the hooks once, the completion once.
+    // Besides heartbeats: DescribeLifecycleHooks once, the completion once.
     assert!(bench.count(is_describe) + sent.len() <= 15);
 }
 
@@ -86,7 +86,7 @@ fn heartbeat_jitter() {
         work(&mut bench, 200);
         beats(&bench)[1]
     };
-    assert_eq!(first("i-1"), first("i-1"), "runs of one instance are alike");
+    assert_eq!(first("i-1"), first("i-1"), "runs on one instance are the same");
     assert_ne!(first("i-1"), first("i-2"));
 }
 
@@ -96,7 +96,7 @@ fn heartbeat_retry_room() {
         let mut bench = Bench::waiting(settings());
         let wait = bench.now;
         let mut tries = 0;
-        // Each attempt takes all the time that it may, but for throttling, which is answered at once.
+        // Each attempt takes its full time limit, except for throttling, which is answered at once.
         let lasts = if kind == CallErrorKind::Throttled { 0 } else { 30 };
         while bench.now < wait + secs(300) {
             bench.run(1);
@@ -176,7 +176,7 @@ fn heartbeat_denied() {
     assert_eq!(beats(&bench).len(), 2, "retried slowly");
     bench.beat(Err(CallErrorKind::AccessDenied));
     bench.run_agent(60, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
-    assert!(bench.completing().is_some(), "completed as far as that is allowed");
+    assert!(bench.completing().is_some(), "the completion may still be permitted");
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn one_heartbeat_at_a_time_across_drains() {
     let mut bench = Bench::waiting(settings());
     bench.run(200);
     assert!(bench.is_beating());
-    // The drain is finished by hand while its heartbeat hangs, and the next one begins.
+    // An operator finishes the drain while its heartbeat hangs, and the next drain starts.
     bench.operator(Command::Finish(super::super::effect::CompletionResult::Abandon));
     bench.complete(Ok(()));
     assert!(bench.ended().is_some());
@@ -239,7 +239,7 @@ fn one_heartbeat_at_a_time_across_drains() {
     });
     assert_eq!(bench.drains_started(), 2);
     bench.run(200);
-    assert_eq!(beats(&bench).len(), 1, "the old one is not answered yet");
+    assert_eq!(beats(&bench).len(), 1, "the old heartbeat is not answered yet");
     bench.beat(Ok(()));
     assert_eq!(beats(&bench).len(), 2);
 }

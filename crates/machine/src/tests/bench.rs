@@ -1,4 +1,4 @@
-//! A machine on a bench: a clock that is turned by hand, and everything that the machine has asked for.
+//! A machine on a test bench, with a clock that the test sets and a record of all outputs.
 
 use std::time::Duration;
 
@@ -87,18 +87,18 @@ pub fn message(receipt: &str, body: Body) -> Message {
     Message { receipt: receipt.to_owned(), sent: None, body: body.into() }
 }
 
-/// A message that tells this of the instance.
+/// A message with this news about the instance.
 pub fn news(receipt: &str, news: InstanceNews) -> Message {
     let instance_ids = vec![INSTANCE.to_owned()];
     message(receipt, Body::Instance(InstanceMessage { instance_ids, news, sent: None }))
 }
 
-/// The same, in a message that was sent then.
+/// The same, in a message sent at this time.
 pub fn news_sent(receipt: &str, sent: Time, told: InstanceNews) -> Message {
     Message { sent: Some(sent), ..news(receipt, told) }
 }
 
-/// Maintenance at that time, as AWS Health tells of it.
+/// Maintenance at this time, as AWS Health announces it.
 pub fn health(not_before: Time) -> InstanceNews {
     InstanceNews::Maintenance {
         event_id: "arn:aws:health:eu-west-1::event/EC2/AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED/1".to_owned(),
@@ -109,7 +109,7 @@ pub fn health(not_before: Time) -> InstanceNews {
     }
 }
 
-/// That maintenance is over, or called off.
+/// The same maintenance, over or called off.
 pub fn health_closed(not_before: Time) -> InstanceNews {
     let InstanceNews::Maintenance { event_id, code, not_before, ends, .. } = health(not_before) else {
         unreachable!()
@@ -117,7 +117,7 @@ pub fn health_closed(not_before: Time) -> InstanceNews {
     InstanceNews::Maintenance { event_id, code, not_before, ends, closed: true }
 }
 
-/// What becomes of journal writes.
+/// How journal writes end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disk {
     Writes,
@@ -131,21 +131,21 @@ pub struct Bench {
     pub disk: Disk,
     /// The last journal that was written.
     pub journal: Option<Journal>,
-    /// What DescribeLifecycleHooks answers; `None`: nothing.
+    /// The result of DescribeLifecycleHooks; `None`: no answer.
     pub hooks: Option<Result<Vec<Hook>, CallError>>,
-    /// What DescribeAutoScalingInstances says of the instance; `None`: no answer.
+    /// The lifecycle state from DescribeAutoScalingInstances; `None`: no answer.
     pub state: Option<&'static str>,
-    /// The group that it says the instance is in.
+    /// The group from DescribeAutoScalingInstances.
     pub group: &'static str,
-    /// Everything that was asked for.
+    /// All effects.
     pub log: Vec<(Time, Effect)>,
-    /// Everything that people were told.
+    /// All reports.
     pub reports: Vec<Report>,
-    /// What operators were told.
+    /// All answers to operators.
     pub answers: Vec<Answer>,
-    /// What is not answered yet.
+    /// The effects that have no result yet.
     pub open: Vec<Effect>,
-    /// Requests to agents that were given up.
+    /// The canceled requests to agents.
     pub canceled: Vec<EffectId>,
     pub settings: Settings,
 }
@@ -180,7 +180,7 @@ impl Bench {
         bench
     }
 
-    /// As `terminating`, with the action in Wait and its message in.
+    /// As `terminating`, with the action in Wait and its message received.
     pub fn waiting(settings: Settings) -> Self {
         let mut bench = Bench::terminating(settings);
         bench.state = Some("Terminating:Wait");
@@ -189,7 +189,7 @@ impl Bench {
         bench
     }
 
-    /// The daemon is killed, and started again.
+    /// Kills the daemon and starts it again.
     pub fn crash(&mut self) {
         self.machine = Machine::new(self.settings.clone(), self.now);
         self.open.clear();
@@ -249,7 +249,7 @@ impl Bench {
         }
     }
 
-    /// Lets time pass, firing the machine's timers.
+    /// Lets time pass and fires the machine's timers.
     pub fn run(&mut self, seconds: u64) {
         let end = self.now + secs(seconds);
         while let Some((at, timer)) = self.machine.next_wake().filter(|(at, _)| *at <= end) {
@@ -259,14 +259,14 @@ impl Bench {
         self.now = end;
     }
 
-    /// Lets time pass until the machine wants to be woken.
+    /// Lets time pass until the machine's next timer.
     pub fn wake(&mut self) {
         let (at, timer) = self.machine.next_wake().unwrap();
         self.now = at;
         self.event(Event::Timer(timer));
     }
 
-    /// Lets time pass, with agents that answer every question by `answer`.
+    /// Lets time pass, with agents that answer every request with `answer`.
     pub fn run_agent(&mut self, seconds: u64, answer: AgentAnswer) {
         for _ in 0..seconds {
             if self.asks(0).is_some() {
@@ -276,7 +276,7 @@ impl Bench {
         }
     }
 
-    /// IMDS lists this maintenance, and nothing else.
+    /// IMDS lists this maintenance and nothing else.
     pub fn maintenance(&mut self, at: Option<Time>) {
         let listed = at.map(|at| MaintenanceNotice {
             event_id: "instance-event-1".to_owned(),
@@ -286,7 +286,7 @@ impl Bench {
         self.event(Event::Imds(ImdsReading::Maintenance(listed.into_iter().collect())));
     }
 
-    /// Lets time pass, in which IMDS is asked for spot interruptions every 5 s and answers this.
+    /// Lets time pass, with IMDS giving this answer about spot interruptions every 5 s.
     pub fn run_spot(&mut self, seconds: u64, spot: Option<SpotNotice>) {
         for _ in 0..seconds / 5 {
             self.run(5);
@@ -315,7 +315,7 @@ impl Bench {
         id
     }
 
-    /// Ends the receive under way with these.
+    /// Ends the receive under way with these messages.
     pub fn receive(&mut self, messages: Vec<Message>) {
         self.receive_result(Ok(messages));
     }
@@ -332,7 +332,7 @@ impl Bench {
         self.open.iter().any(|effect| matches!(effect, Effect::ReceiveMessages { .. }))
     }
 
-    /// What the agent is being asked.
+    /// The request to the agent that is under way.
     pub fn asks(&self, place: usize) -> Option<&AgentRequest> {
         self.open.iter().rev().find_map(|effect| match effect {
             Effect::AskAgent { agent, request, .. } if *agent == place => Some(request),
@@ -340,7 +340,7 @@ impl Bench {
         })
     }
 
-    /// The agent answers. A status comes with the acceptance where it was told to drain, and the other way round.
+    /// The agent answers. A status given to a drain request becomes its acceptance, and the other way round.
     pub fn says(&mut self, place: usize, answer: AgentAnswer) {
         let answer = match (self.asks(place), answer) {
             (Some(AgentRequest::Drain(_)), AgentAnswer::Status { status, .. }) => {
@@ -359,7 +359,7 @@ impl Bench {
         self.event(Event::AgentAnswered { id, answer });
     }
 
-    /// The agent accepts its orders, or is asked for its status, and says this.
+    /// The agent accepts its order or is asked for its status, and reports this.
     pub fn reports(&mut self, place: usize, state: AgentState, in_flight: u64) {
         if matches!(self.asks(place), Some(AgentRequest::Drain(_))) {
             self.says(place, AgentAnswer::Accepted(None));
@@ -387,7 +387,7 @@ impl Bench {
         self.event(Event::CompletionAnswered { id, result: result.map_err(error) });
     }
 
-    /// DescribeAutoScalingInstances is answered late.
+    /// Answers a DescribeAutoScalingInstances call late.
     pub fn described(&mut self) {
         let place = self.open.iter().position(is_describe).unwrap();
         let answer = self.answer(&self.open[place].clone()).unwrap();
@@ -399,7 +399,7 @@ impl Bench {
         self.open.iter().any(|effect| matches!(effect, Effect::Heartbeat { .. }))
     }
 
-    /// The write under way reaches the disk, which writes from now on.
+    /// The write under way reaches the disk, and so do all later ones.
     pub fn journal_written(&mut self) {
         let id = self.take(|effect| match effect {
             Effect::WriteJournal { id, .. } => Some(*id),
@@ -422,7 +422,7 @@ impl Bench {
         })
     }
 
-    /// The orders of every drain request sent to this agent.
+    /// The order in each drain request sent to this agent.
     pub fn orders(&self, place: usize) -> Vec<DrainOrder> {
         let orders = self.log.iter().filter_map(|(_, effect)| match effect {
             Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } if *agent == place => {
@@ -449,7 +449,7 @@ impl Bench {
         deleted.collect()
     }
 
-    /// Receipts and seconds of every visibility that was set.
+    /// The receipts and seconds of every visibility timeout that was set.
     pub fn hidden(&self) -> Vec<(String, u64)> {
         let hidden = self.log.iter().filter_map(|(_, effect)| match effect {
             Effect::SetVisibility { entries, .. } => Some(entries.clone()),
@@ -463,7 +463,7 @@ impl Bench {
         self.reports.iter().rev().find_map(Report::outcome)
     }
 
-    /// How often people were told something.
+    /// How many reports match.
     pub fn reported(&self, what: impl Fn(&Report) -> bool) -> usize {
         self.reports.iter().filter(|report| what(report)).count()
     }

@@ -1,4 +1,4 @@
-//! Completion: gated by the journal, retried until AWS says that the action is over.
+//! Completion: waits for the journal, and is retried until AWS says that the action is over.
 
 use super::super::effect::CompletionResult;
 use super::super::event::*;
@@ -32,7 +32,7 @@ fn completion_without_a_disk() {
     bench.disk = Disk::Refuses;
     bench.target(TargetState::Terminated);
     bench.drained();
-    assert!(bench.completing().is_some(), "work is saved even where it cannot be written down");
+    assert!(bench.completing().is_some(), "the drain goes on even if the journal cannot be written");
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
@@ -52,8 +52,8 @@ fn journal_retry() {
     assert!(bench.journal.as_ref().is_some_and(|journal| journal.drain.is_some()));
 }
 
-/// Completions have failed for a while when the credentials are replaced. The next call reads the new ones, and comes soon:
-/// the action of a short hook lasts for seconds. Without new ones the pauses go on.
+/// Completions have failed for a while when the credentials are replaced. The next call comes soon and reads the new ones,
+/// because the action of a short hook lasts only seconds. Without new credentials the pauses stay.
 #[test]
 fn credentials_are_replaced_between_completions() {
     let mut bench = Bench::waiting(settings());
@@ -86,7 +86,7 @@ fn unanswered_completion() {
     bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.completing(), Some(CompletionResult::Continue), "the message may be an old one");
     bench.complete(Err(CallErrorKind::NoActiveAction));
-    assert_eq!(bench.ended(), Some(Outcome::Drained), "it had worked; another hook's action is what waits");
+    assert_eq!(bench.ended(), Some(Outcome::Drained), "it succeeded, and another hook's action is in Wait");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn action_of_another_hook_after_ours() {
     bench.beat(Ok(()));
     bench.drained();
     bench.complete(Err(CallErrorKind::NoActiveAction));
-    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "a heartbeat had proven the name");
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "a heartbeat proved the name");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn heartbeat_under_way_when_our_action_seems_over() {
         assert!(bench.is_beating());
         bench.state = Some("Terminating:Wait");
         bench.described();
-        assert_eq!(bench.ended(), None, "the heartbeat will say");
+        assert_eq!(bench.ended(), None, "the heartbeat's result will tell");
         bench.beat(answer);
         bench.run(5);
         assert_eq!(bench.ended(), ended);
@@ -139,7 +139,7 @@ fn completion_too_early() {
     }
     assert!(bench.machine.is_draining());
     let asked = bench.count(|effect| matches!(effect, super::super::Effect::DescribeInstance { .. }));
-    assert!(asked <= 3, "too early is believed for a while: {asked}");
+    assert!(asked <= 3, "the answer \"too early\" holds for a while: {asked}");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn missing_permission_is_said_once() {
     assert_eq!(errors(&bench), 1);
     bench.run(10);
     bench.complete(Ok(()));
-    // Another operator may look at the next drain.
+    // The next drain reports it again, because another operator may read that log.
     for _ in 0..4 {
         bench.target(TargetState::InService);
         bench.run(1);
@@ -230,7 +230,7 @@ fn agent_restarted_before_wait() {
     bench.complete(Err(CallErrorKind::NoActiveAction));
     bench.run(60);
     assert!(bench.completing().is_none(), "the intention is revoked");
-    assert_eq!(bench.orders(0).len(), 2, "and the agent told again");
+    assert_eq!(bench.orders(0).len(), 2, "and the agent is told again");
     assert_eq!(bench.journal.as_ref().unwrap().drain.as_ref().unwrap().action.completion.intention(), None);
 }
 
@@ -242,7 +242,7 @@ fn agent_restarted_after_an_unanswered_completion() {
     bench.run(2);
     bench.complete(Err(CallErrorKind::Unsent));
     bench.run(8);
-    // It may have worked or not: either way, no work is cut off by asking again.
+    // It may have succeeded. Either way, telling the agent again cuts no work off.
     bench.says(0, AgentAnswer::Status { status: status(AgentState::Serving, 4), waited: false });
     if bench.completing().is_some() {
         bench.complete(Err(CallErrorKind::Unsent));
@@ -252,5 +252,5 @@ fn agent_restarted_after_an_unanswered_completion() {
     assert_eq!(bench.count(is_complete), completions);
     bench.state = Some("Terminating:Proceed");
     bench.beat(Err(CallErrorKind::NoActiveAction));
-    assert_eq!(bench.ended(), Some(Outcome::Drained), "it had worked");
+    assert_eq!(bench.ended(), Some(Outcome::Drained), "it succeeded");
 }

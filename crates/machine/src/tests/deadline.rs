@@ -1,4 +1,4 @@
-//! The deadline: what sets it now, and that nothing else does.
+//! The deadline follows only from what is in force now.
 
 use super::super::effect::CompletionResult;
 use super::super::event::*;
@@ -20,9 +20,8 @@ fn drain_timeout() {
     assert_eq!(bench.ended(), Some(Outcome::Deadline));
 }
 
-/// Heartbeats have kept the action alive for almost as long as its hook allows, and none of their answers came back until
-/// now. It ends within the margin that is kept before that: there is no time left. (It was taken for another action, and
-/// expired in mid-drain.)
+/// Heartbeats kept the action alive until almost its global timeout, and none of their answers came back until now. That is
+/// within the margin, so no time is left. Regression: it was taken for another action and expired in mid-drain.
 #[test]
 fn action_that_is_found_at_its_end() {
     let mut bench = Bench::new(settings());
@@ -45,9 +44,9 @@ fn action_that_is_found_at_its_end() {
     assert!(bench.completing().is_some());
 }
 
-/// A daemon that knows nothing from before hears of its action by a message of 49 minutes ago: that of an earlier action, or
-/// of one that nothing has kept alive. What waits now has not waited for longer than its timeout, so there is time. (The global
-/// timeout was counted from the message, and work was cut off at once.)
+/// A daemon without a journal gets a message from 49 minutes ago. It is about an earlier action, or about one without
+/// heartbeats. The action in Wait now cannot be older than its timeout, so there is time. Regression: the global timeout
+/// counted from the message, which cut work off at once.
 #[test]
 fn message_of_long_ago() {
     let mut bench = Bench::new(settings());
@@ -62,13 +61,13 @@ fn message_of_long_ago() {
     assert_eq!(
         deadline,
         began - secs(30) + secs(3000 - 60),
-        "a timeout before it was expected, and a margin"
+        "one timeout before it was expected, less a margin"
     );
 }
 
-/// A retained instance is released. Heartbeats keep its new action alive, and none of their answers comes back; its message
-/// comes twenty minutes late, to this run of the daemon or to the next. The hook's global timeout counts from the message. (It
-/// was counted as if nothing had kept the action alive, and the action expired before the agent's time was up.)
+/// A retained instance is released. Heartbeats keep its new action alive, but none of their answers comes back. Its message is
+/// twenty minutes late, in this run of the daemon or the next. The hook's global timeout counts from the message's time.
+/// Regression: it counted as if there were no heartbeats, and the action expired before the agent's deadline.
 #[test]
 fn released_action_that_doubted_heartbeats_have_kept_alive() {
     for crash in [false, true] {
@@ -103,7 +102,7 @@ fn told_of_a_release_after_twenty_minutes(crash: bool) {
     assert_eq!(deadline, released + secs(3000 - 60), "a margin before its global timeout");
 }
 
-/// EC2 takes the instance back sooner than it said, and then later. The agent hears of each time.
+/// EC2 moves the interruption to an earlier time and then to a later one. The agent is told each time.
 #[test]
 fn deadline_goes_by_what_is_so_now() {
     let mut bench = Bench::terminating(settings());
@@ -118,11 +117,11 @@ fn deadline_goes_by_what_is_so_now() {
     }
     let deadlines: Vec<_> = bench.orders(0).iter().map(|order| order.deadline).collect();
     let before_ec2_takes_it = [110, 50, 590].map(|seconds| bench.now + secs(seconds));
-    assert_eq!(deadlines[1..], before_ec2_takes_it, "ten seconds before EC2 takes it");
+    assert_eq!(deadlines[1..], before_ec2_takes_it, "ten seconds before the interruption");
 }
 
-/// The group takes the instance away while maintenance is due in ten minutes. EC2 then moves the maintenance to tomorrow,
-/// under the same event id. The agent has its whole time again, and is told so.
+/// The group takes the instance away while maintenance is due in ten minutes. EC2 then moves the maintenance to tomorrow, with
+/// the same event id. The agent gets its full time back and is told so.
 #[test]
 fn maintenance_rescheduled_in_mid_drain() {
     let mut bench = Bench::terminating(settings());
@@ -135,10 +134,10 @@ fn maintenance_rescheduled_in_mid_drain() {
     bench.maintenance(Some(bench.now + secs(86_400)));
     assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
     bench.run_agent(700, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
-    assert!(bench.completing().is_none(), "the work in flight has its time");
+    assert!(bench.completing().is_none(), "the work in flight has time");
 }
 
-/// As above, but EC2 cancels the maintenance; and the daemon is restarted after that.
+/// As above, but EC2 cancels the maintenance, and the daemon is restarted after that.
 #[test]
 fn maintenance_canceled_in_mid_drain() {
     let mut bench = Bench::terminating(settings());
@@ -152,8 +151,8 @@ fn maintenance_canceled_in_mid_drain() {
     assert_eq!(bench.orders(0).last().unwrap().deadline, whole);
 }
 
-/// Maintenance ends the drain, and the action does not wait yet. The daemon is restarted, and EC2 cancels the maintenance
-/// before its agent can be reached again. (What the last run had written down stood, and the action was completed.)
+/// The maintenance deadline passes before the action reaches Wait. The daemon is restarted, and EC2 cancels the maintenance
+/// before the agent can be reached again. Regression: the last run's decision stood, and the action was completed.
 #[test]
 fn maintenance_canceled_after_a_restart_at_the_deadline() {
     let mut bench = Bench::terminating(settings());
@@ -167,11 +166,11 @@ fn maintenance_canceled_after_a_restart_at_the_deadline() {
     bench.maintenance(None);
     let refused = AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true };
     bench.run_agent(5, refused);
-    assert!(bench.completing().is_none(), "the agent has its whole time again");
+    assert!(bench.completing().is_none(), "the agent has its full time again");
 }
 
-/// Maintenance that a message told of is moved to tomorrow in mid-drain. The message that told of its first time comes once
-/// more, or only now. (It moved the maintenance back, and the agent lost its time.)
+/// Maintenance known from a message is moved to tomorrow in mid-drain. The message with its first time is repeated, or comes
+/// only now. Regression: that moved the maintenance back, and the agent lost its time.
 #[test]
 fn older_message_after_maintenance_was_moved() {
     let mut bench = Bench::terminating(settings());
@@ -187,8 +186,8 @@ fn older_message_after_maintenance_was_moved() {
     assert!(bench.completing().is_none());
 }
 
-/// A message of yesterday says that maintenance was moved, to a time that has passed; the one before it, which comes only now,
-/// named a time to come.
+/// A message from yesterday says that maintenance was moved to a time that has passed. The message before it comes only now,
+/// and names a time in the future.
 #[test]
 fn older_message_after_maintenance_that_has_passed() {
     let mut bench = Bench::new(settings());
@@ -204,8 +203,8 @@ fn older_message_after_maintenance_that_has_passed() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// Maintenance is called off, and the message that told of it comes only then. An instance that serves is not drained for it,
-/// not even by a daemon that was restarted in between. Anew, it can be scheduled.
+/// Maintenance is called off, and the message that announced it comes only after that. It starts no drain, even if the daemon
+/// was restarted in between. The maintenance can be scheduled again later.
 #[test]
 fn older_message_after_maintenance_was_called_off() {
     let mut bench = Bench::new(settings());
@@ -224,7 +223,7 @@ fn older_message_after_maintenance_was_called_off() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// Maintenance begins while the agent drains for it. That it is still listed does not take its deadline back.
+/// Maintenance begins while the agent drains for it. IMDS still lists it, and its deadline stays.
 #[test]
 fn maintenance_begins_in_mid_drain() {
     let mut bench = Bench::new(settings());
@@ -261,7 +260,7 @@ fn earlier_deadline_outlives_a_crash() {
     bench.event(Event::Imds(ImdsReading::Spot(Some(spot))));
     bench.run(5);
     let told = bench.orders(0).len();
-    assert_eq!(told, 1, "not told before it is written down");
+    assert_eq!(told, 1, "not told before it is journaled");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What fleets in virtual time have found (`drainhook simulate --instances`), each by itself.
+//! Regressions found by fleets in virtual time (`drainhook simulate --instances`), one test each.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn described(bench: &mut Bench, id: super::super::effect::EffectId, state: &str)
     bench.event(Event::InstanceDescribed { id, result: Ok(Some(instance)) });
 }
 
-/// A completion goes unanswered. The next one finds no action, and Auto Scaling says that the instance waits.
+/// A completion goes unanswered. The next one finds no action, and Auto Scaling says that the instance is in Wait.
 #[test]
 fn completion_that_finds_no_action_while_the_instance_waits() {
     let mut bench = Bench::waiting(settings());
@@ -35,12 +35,12 @@ fn completion_that_finds_no_action_while_the_instance_waits() {
     bench.complete(Err(CallErrorKind::Unanswered));
     bench.run(1);
     bench.complete(no());
-    assert_eq!(bench.ended(), None, "something waits, and may well be ours");
+    assert_eq!(bench.ended(), None, "the action in Wait may be ours");
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// Heartbeats find no action, and Auto Scaling says that the instance waits. It answers late.
+/// Heartbeats find no action. Auto Scaling says that the instance is in Wait, but answers late.
 #[test]
 fn heartbeat_that_finds_no_action_while_the_instance_waits() {
     let mut bench = Bench::waiting(settings());
@@ -49,12 +49,12 @@ fn heartbeat_that_finds_no_action_while_the_instance_waits() {
     bench.beat(no());
     let question = describing(&bench).expect("why is asked");
     bench.run(30);
-    assert!(bench.is_beating(), "tried again while the question is not answered");
+    assert!(bench.is_beating(), "tried again while the description is not answered");
     described(&mut bench, question, "Terminating:Wait");
     bench.beat(no());
     assert!(bench.machine.status().hook.is_some());
     let given_up = |report: &Report| matches!(report, Report::HookImpossible { .. });
-    assert_eq!(bench.reported(given_up), 0, "the message that had told of Wait may have been an old one");
+    assert_eq!(bench.reported(given_up), 0, "the message that announced Wait may be an old one");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn heartbeat_that_answers_the_question() {
 
 #[test]
 fn expired_and_retained() {
-    // The completion with CONTINUE never arrived; the action expired with ABANDON.
+    // The completion with CONTINUE never arrived, and the action expired with ABANDON.
     let mut bench = Bench::waiting(settings());
     bench.drained();
     bench.complete(Err(CallErrorKind::Unanswered));
@@ -97,7 +97,7 @@ fn expired_and_retained() {
     bench.complete(no());
     assert_eq!(bench.ended(), Some(Outcome::Overtaken));
     bench.run(70);
-    assert!(bench.is_beating(), "its release is watched for");
+    assert!(bench.is_beating(), "heartbeats probe for its release");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn retained_by_another_hook() {
         bench.target(TargetState::Terminated);
         bench.state = Some("Terminating:Wait");
         bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
-        // A heartbeat is due soon, by the timeout that is assumed: the hooks are read.
+        // A heartbeat is due soon by the assumed timeout, so the hooks are read.
         bench.run(15);
         bench.drained();
         bench.complete(Ok(()));
@@ -120,7 +120,7 @@ fn retained_by_another_hook() {
     }
 }
 
-/// The drain was so short that the hooks were not read. There may be another one.
+/// The drain is so short that the hooks are not read. The group may have another hook.
 #[test]
 fn retained_by_a_hook_that_was_not_read() {
     let mut bench = Bench::waiting(Settings { hook: Some("drain".to_owned()), ..settings() });
@@ -138,16 +138,16 @@ fn look_that_was_not_answered() {
     bench.complete(Ok(()));
     bench.state = None;
     bench.run(15);
-    let look = describing(&bench).expect("it is looked at");
+    let look = describing(&bench).expect("the instance is described");
     let unsent = Err(error(CallErrorKind::Unsent));
     bench.event(Event::InstanceDescribed { id: look, result: unsent });
     bench.state = Some("Terminating:Wait");
     bench.run(5);
-    assert!(bench.is_beating(), "looked at again soon: a released instance may wait for 30 s only");
+    assert!(bench.is_beating(), "described again soon, because a released instance may expire after 30 s");
 }
 
-/// A retained instance is released, and the heartbeats that watch for it are throttled. They say nothing of whether it
-/// waits: the action counts from the last answer of Auto Scaling, and the next try comes soon.
+/// A retained instance is released while the probing heartbeats are throttled. A throttled heartbeat does not tell whether it
+/// is in Wait, so Wait counts from the last description, and the next try comes soon.
 #[test]
 fn throttled_probes_are_no_looks() {
     let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
@@ -162,7 +162,7 @@ fn throttled_probes_are_no_looks() {
     bench.run(5);
     assert!(bench.is_beating(), "tried again soon");
     bench.beat(Ok(()));
-    assert_eq!(bench.machine.status().wait_since, Some(looked), "a throttled call has seen nothing");
+    assert_eq!(bench.machine.status().wait_since, Some(looked), "a throttled call says nothing about Wait");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn agent_that_exits_at_once() {
     let mut bench = Bench::waiting(Settings { agents: vec![exits], ..settings() });
     bench.says(0, AgentAnswer::Accepted(None));
     bench.says(0, AgentAnswer::Unreachable { why: "connection refused".to_owned(), gone: true });
-    assert!(bench.completing().is_some(), "it has taken the order, and had nothing left to do");
+    assert!(bench.completing().is_some(), "it accepted the order and had nothing in flight");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn clock_that_is_behind() {
     bench.state = Some("Terminating:Wait");
     let sent: Time = bench.now + Duration::from_secs(120);
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
-    assert!(bench.is_beating(), "how long it has waited is not known");
+    assert!(bench.is_beating(), "the time in Wait is not known");
 }
 
 #[test]
@@ -193,14 +193,14 @@ fn hook_that_is_read_after_a_restart() {
     bench.run(20);
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.crash();
-    assert!(bench.is_beating(), "one at once, although the hook was not known until now");
+    assert!(bench.is_beating(), "one at once, although the hook was unknown until now");
 }
 
 #[test]
 fn termination_that_may_be_old() {
     let mut bench = Bench::new(settings());
     bench.target(TargetState::Terminated);
-    assert!(bench.is_beating(), "nothing is known of when it began");
+    assert!(bench.is_beating(), "when it began is not known");
     let bench = Bench::terminating(settings());
     assert!(!bench.is_beating(), "it was in service a second ago");
 }
@@ -211,7 +211,7 @@ fn answer_to_a_completion_is_waited_for() {
     bench.run(200);
     assert!(bench.is_beating());
     bench.drained();
-    // The completion has taken effect, and the heartbeat, sent before it, came after.
+    // The completion took effect. The heartbeat was sent before it and arrived after it.
     bench.state = Some("Terminating:Proceed");
     bench.beat(no());
     assert_eq!(bench.ended(), None);
@@ -231,7 +231,7 @@ fn message_before_wait_and_a_heartbeat_that_finds_no_action() {
         bench.wake();
     }
     bench.beat(Ok(()));
-    assert!(bench.machine.is_draining(), "its own action waits now");
+    assert!(bench.machine.is_draining(), "its own action is in Wait now");
 }
 
 #[test]
@@ -285,8 +285,7 @@ fn back_in_service_after_a_drain_that_imds_never_told_of() {
 }
 
 /// Heartbeats are not answered, the agent drains, and the completion finds no action. Then the agent is restarted with new
-/// work. Auto Scaling says that the instance waits, as a message had said. That is no reason for a heartbeat right after
-/// the last one.
+/// work. Auto Scaling confirms a message: the instance is in Wait. That is no reason for a heartbeat right after the last one.
 #[test]
 fn confirmed_wait_after_failed_heartbeats() {
     let mut bench = Bench::waiting(settings());
@@ -319,14 +318,14 @@ fn confirmed_wait_after_failed_heartbeats() {
     let before = sent(&bench);
     described(&mut bench, question, "Terminating:Wait");
     bench.run(20);
-    assert_eq!(sent(&bench), before, "after three failures a tenth of the timeout passes from try to try");
+    assert_eq!(sent(&bench), before, "after three failures, tries are a tenth of the timeout apart");
     bench.run(20);
     assert!(bench.is_beating());
 }
 
-/// A message tells of an action while IMDS is silent, and the drain for it ends. Two minutes later IMDS answers again: the
-/// instance is in service. It lags behind no message for so long. Seconds later the group takes the instance away, and that
-/// is a new drain.
+/// A message announces an action while IMDS is silent, and the drain for it ends. Two minutes later IMDS answers again, with
+/// `InService`. It never lags behind a message for that long. Seconds later the group takes the instance away, which is a new
+/// drain.
 #[test]
 fn back_in_service_long_after_the_message() {
     let mut bench = Bench::new(settings());
@@ -355,11 +354,7 @@ fn completions_that_find_nothing() {
     bench.run(10);
     assert!(bench.completing().is_some(), "tried again in the meantime");
     described(&mut bench, question, "Terminating:Proceed");
-    assert_eq!(
-        bench.ended(),
-        Some(Outcome::Overtaken),
-        "the next try is not waited for, and the next after it"
-    );
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "the verdict does not wait for further tries");
 }
 
 #[test]
@@ -376,12 +371,12 @@ fn hook_that_was_made_shorter() {
     let result = Ok(vec![hook("drain", 30)]);
     bench.event(Event::HooksDescribed { id: hooks.expect("the hook is read again"), result });
     bench.run(11);
-    assert!(bench.is_beating(), "probed by the timeout that the hook has now");
+    assert!(bench.is_beating(), "probed by the hook's current timeout");
 }
 
 #[test]
 fn instance_that_stood_still() {
-    // It was in service when it was hibernated, and has waited for as long as anybody can tell when it comes back.
+    // The instance was in service when it was hibernated. When it wakes, its time in Wait is not known.
     let mut bench = Bench::new(Settings { queue: false, ..settings() });
     bench.target(TargetState::InService);
     bench.now = bench.now + secs(280);
@@ -401,7 +396,7 @@ fn metadata_service_that_lags_behind_the_message() {
     bench.state = Some("Terminating:Wait");
     let sent = bench.now - secs(16);
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
-    assert!(bench.is_beating(), "by the message half the timeout has passed, whatever IMDS has said since");
+    assert!(bench.is_beating(), "by the message half the timeout has passed, whatever IMDS said since");
 }
 
 #[test]
@@ -412,11 +407,11 @@ fn release_after_our_action_is_over_and_anothers_waits() {
     bench.target(TargetState::Terminated);
     bench.beat(no());
     bench.beat(no());
-    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "another hook's action waits, and ours is not there");
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken), "another hook's action is in Wait, and ours is gone");
     bench.state = Some("Terminating:Retained");
     bench.run(80);
     bench.beat(Ok(()));
-    assert_eq!(bench.drains_started(), 2, "it was retained for the other hook, and released");
+    assert_eq!(bench.drains_started(), 2, "it was retained for the other hook and released");
 }
 
 #[test]
@@ -430,7 +425,7 @@ fn hook_that_was_made_again_before_wait() {
     let sent = bench.now;
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
     bench.drained();
-    assert!(bench.deleted().is_empty(), "its action waits");
+    assert!(bench.deleted().is_empty(), "its action is in Wait");
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
     assert_eq!(bench.deleted(), ["r1"]);
@@ -438,7 +433,7 @@ fn hook_that_was_made_again_before_wait() {
 
 #[test]
 fn hooks_are_asked_for_again_soon() {
-    // The shortest hook lives for 30 s: a daemon that waits longer than ten for its timeout may be too late.
+    // The shortest heartbeat timeout is 30 s. If reading it takes longer than 10 s, the first heartbeat may be too late.
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
     bench.target(TargetState::InService);
@@ -461,11 +456,7 @@ fn late_message_after_an_end_by_the_instances_name() {
     bench.complete(Ok(()));
     bench.run(1);
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
-    assert_eq!(
-        bench.drains_started(),
-        1,
-        "it is newer than an old action's message, and that of the one that ended"
-    );
+    assert_eq!(bench.drains_started(), 1, "it is newer than the messages of both earlier actions");
 }
 
 #[test]
@@ -478,8 +469,8 @@ fn next_action_of_a_daemon_whose_clock_is_ahead() {
     bench.run(60);
     bench.drained();
     bench.complete(Ok(()));
-    // By this clock it begins before the first one has ended; by AWS's it comes after.
+    // By this clock it begins before the first one has ended. By AWS's clock it begins after.
     let sent = bench.now - secs(20);
     bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
-    assert!(bench.machine.is_draining(), "its message is newer than that of the first");
+    assert!(bench.machine.is_draining(), "its message is newer than the first one's");
 }

@@ -1,11 +1,11 @@
-//! Hours in which every call fails, at once: the machine stays patient.
+//! Every call fails at once for an hour. The number of calls stays low.
 
 use super::super::effect::Effect;
 use super::super::event::*;
 use super::bench::*;
 
-/// Effects in an hour of failing calls, at most. With a hook of 300 s: an agent every 5 s, heartbeats every 6 s,
-/// receives and descriptions every 30 s, the journal every 10 s, and a report for each: some 4 000.
+/// The most effects in an hour of failing calls. With a heartbeat timeout of 300 s, there are about 4,000: a request to an
+/// agent every 5 s, heartbeats every 6 s, receives and descriptions every 30 s, the journal every 10 s, and a report for each.
 const EFFECTS_MAX: usize = 5_000;
 
 fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {

@@ -1,4 +1,4 @@
-//! What must hold whatever happens (design, §7), checked from outside: by what goes in and what comes out.
+//! The invariants (design, §7), checked from outside by the machine's inputs and outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,40 +14,40 @@ use super::super::operator::Command;
 use super::super::report::Report;
 use super::super::{Machine, Time};
 
-/// Effects of one event, at most: one per agent, call and message, and their reports.
+/// The most effects of one event: one per agent, call and message, and their reports.
 const EFFECTS_MAX: usize = 40;
 
-/// So long before EC2 takes an instance back its agents are to be done.
+/// How long before an interruption the agents must be done.
 const INTERRUPTION_MARGIN: Duration = Duration::from_secs(10);
 
-/// What sets an agent's deadline, as the journal has it: its own, the notices, the action, an operator who ends the drain.
+/// What sets an agent's deadline, by the journal: its own time, the notices, the action, and an operator's `finish`.
 type Setters = (Option<Time>, Notices, ActionRecord, Phase);
 
 #[derive(Default)]
 pub struct Checker {
-    /// The last journal that was answered, as written or as refused.
+    /// The last journal with a result, written or failed.
     pub answered: Option<Journal>,
-    /// The last one that was written.
+    /// The last journal that was written.
     pub disk: Option<Journal>,
     refused_since: bool,
-    /// The agents whose drain request is answered when they have drained.
+    /// The agents that answer the drain request only when they have drained.
     pub blocking: BTreeSet<usize>,
-    /// Whether each agent was drained, as last reported.
+    /// Whether each agent last reported that it has drained.
     pub drained: BTreeMap<usize, bool>,
     /// The last deadline that each agent was told, and what set it.
     deadlines: BTreeMap<usize, (Time, Setters)>,
-    /// The last completion that was sent for the drain under way, and whether one has worked.
+    /// The last completion sent for the drain under way, and whether one succeeded.
     completion: Option<EffectId>,
     completed: bool,
-    /// Receipts of our messages that were received, and those of them whose action has since been found over: one
-    /// hook runs one action for an instance at a time.
+    /// Receipts of our own messages, and those whose action is known to be over. A hook runs one action for an instance at a
+    /// time.
     own: BTreeSet<String>,
     over: BTreeSet<String>,
     ended_at: Option<Time>,
 }
 
 impl Checker {
-    /// The machine has been handed `event` and answered with `effects`; `open` is what was asked for before.
+    /// Checks the machine's answer to `event`, which is `effects`. `open` has the earlier effects without a result.
     pub fn check(&mut self, machine: &Machine, now: Time, event: &Event, output: &Output, open: &[Effect]) {
         let Output { effects, reports, answer } = output;
         assert!(effects.len() <= EFFECTS_MAX, "{effects:#?}");
@@ -70,7 +70,7 @@ impl Checker {
         self.check_given_back(event, effects);
     }
 
-    /// What an agent was asked before is answered, or canceled in the same turn.
+    /// An agent's earlier request has been answered, or is canceled in the same turn.
     fn check_alone(&self, place: usize, open: &[Effect], canceled: &[EffectId]) {
         let still = open.iter().any(|open| match open {
             Effect::AskAgent { id, agent, .. } => *agent == place && !canceled.contains(id),
@@ -97,8 +97,8 @@ impl Checker {
                     !open.iter().any(|effect| matches!(effect, Effect::Complete { .. })),
                     "two completions"
                 );
-                assert!(!self.completed, "a completion after one that has worked");
-                let intention = intention.expect("a completion before the intention was journalled");
+                assert!(!self.completed, "a completion after one that succeeded");
+                let intention = intention.expect("a completion before the intention was journaled");
                 assert_eq!(intention.result, *result);
                 let drained = self.drained.values().all(|drained| *drained);
                 assert!(intention.outcome != Outcome::Drained || drained, "completed with work in flight");
@@ -110,20 +110,25 @@ impl Checker {
             Effect::DeleteMessage { receipt, .. } => self.check_deletion(receipt),
             Effect::AskAgent { agent, request: AgentRequest::Drain(order), .. } => {
                 self.check_alone(*agent, open, canceled);
-                let journal = self.answered.as_ref().expect("told before anything was written down");
-                let drain = journal.drain.as_ref().expect("told of a drain that is not written down");
+                let journal =
+                    self.answered.as_ref().expect("an agent was told before anything was journaled");
+                let drain =
+                    journal.drain.as_ref().expect("an agent was told of a drain that is not journaled");
                 let own = journal.agents[*agent].stage.deadline();
-                assert!(own.is_some_and(|own| order.deadline <= own), "told more than its own time");
+                assert!(
+                    own.is_some_and(|own| order.deadline <= own),
+                    "an agent was told more than its own time"
+                );
                 let mut noticed =
                     journal.notices.rows().iter().filter_map(|row| leaves(row, drain.started, now));
-                // After the end nothing moves the deadline any more.
+                // After the end nothing moves the deadline anymore.
                 let fits = drain.phase.ended().is_some() || noticed.all(|at| order.deadline <= at);
-                assert!(fits, "told more time than a notice leaves");
-                // It moves later only where what had set it is gone or has changed.
+                assert!(fits, "an agent was told more time than a notice leaves");
+                // It moves later only if its cause is gone or has changed.
                 let setters = (own, journal.notices.clone(), drain.action.clone(), drain.phase.clone());
                 let before = self.deadlines.insert(*agent, (order.deadline, setters.clone()));
                 let later = before.is_some_and(|(before, by)| before < order.deadline && by == setters);
-                assert!(!later, "the deadline moved later, and nothing has changed");
+                assert!(!later, "the deadline moved later although nothing changed");
             }
             Effect::AskAgent { agent, .. } => self.check_alone(*agent, open, canceled),
             Effect::CancelRequest { id } => {
@@ -146,7 +151,7 @@ impl Checker {
             }
             Report::StaleMessage => self.over.append(&mut self.own),
             Report::DrainStarted { .. } => {
-                // An answer that is still under way speaks of an earlier action.
+                // An answer that is still on its way is about an earlier action.
                 self.completion = None;
                 self.completed = false;
                 self.deadlines.clear();
@@ -155,13 +160,13 @@ impl Checker {
         }
     }
 
-    /// Receipts are named by the messages' owners: `other-…`, `spent-…`, `own-<token>-…`.
+    /// The names of receipts tell whose message it is: `other-…`, `spent-…`, `own-<token>-…`.
     fn check_deletion(&self, receipt: &str) {
         assert!(!receipt.starts_with("other"), "{receipt} was not ours to delete");
         let Some(token) = receipt.strip_prefix("own-").and_then(|rest| rest.split('/').next()) else {
             return;
         };
-        let journal = self.answered.as_ref().expect("deleted before anything was written down");
+        let journal = self.answered.as_ref().expect("a message was deleted before anything was journaled");
         let over = journal.finished.iter().any(|finished| finished == token);
         let over = over || self.over.contains(receipt);
         let ended = journal.drain.as_ref().is_some_and(|drain| drain.phase.ended().is_some());
@@ -177,12 +182,11 @@ impl Checker {
                     .any(|(receipt, hidden)| *receipt == message.receipt && hidden.as_secs() <= 5),
                 _ => false,
             });
-            assert!(given, "{} was not given back", message.receipt);
+            assert!(given, "{} was not returned", message.receipt);
         }
     }
 
-    /// Takes in what the world says, before the machine hears of it. `asked` is what the event answers, if that is
-    /// still waited for.
+    /// Takes in an event before the machine gets it. `asked` is the effect that it is the result of, if that is still awaited.
     pub fn observe(&mut self, event: &Event, asked: Option<&Effect>) {
         if let Event::MessagesReceived { result: Ok(messages), .. } = event {
             let own = messages.iter().map(|message| &message.receipt);
@@ -224,13 +228,13 @@ impl Checker {
         }
     }
 
-    /// The daemon was killed: what it had heard and not written down is lost.
+    /// The daemon was killed. Everything that it had not journaled is lost.
     pub fn crash(&mut self) {
         let drain = self.disk.as_ref().and_then(|journal| journal.drain.as_ref());
         self.completed =
             drain.is_some_and(|drain| drain.phase.ended().is_some_and(|ended| ended.result.is_some()));
         let lost = self.refused_since || drain.is_none_or(|drain| drain.phase.told().is_none());
-        // That heartbeats are denied, which may end the drain at the action's expiry, is found out anew.
+        // The daemon forgets that heartbeats are denied, which bounds the drain by the action's expiry.
         let waits = drain.is_some_and(|drain| drain.action.wait.is_waiting());
         if lost || waits {
             self.deadlines.clear();
@@ -243,8 +247,8 @@ impl Checker {
     }
 }
 
-/// Until when a notice leaves the agents time in a drain that started then. A time that had passed when the notice was told,
-/// or when the drain started, sets no deadline.
+/// The deadline that a notice sets for a drain started at this time. A due time that had passed when the notice came or when
+/// the drain started sets none.
 fn leaves(row: &Notice, started: Time, now: Time) -> Option<Time> {
     let known = row.since.max(started);
     let is_held = matches!(row.state, NoticeState::Held { until } if until > now);

@@ -1,4 +1,4 @@
-//! The shared queue: when it is asked, and what becomes of each message.
+//! The shared queue: when it is polled, and what happens to each message.
 
 use super::super::effect::Effect;
 use super::super::event::*;
@@ -24,7 +24,7 @@ fn queue_gate() {
     let sent = bench.now;
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
     bench.run(60);
-    assert!(!bench.is_receiving(), "closes when hook and Wait are known");
+    assert!(!bench.is_receiving(), "the gate closes when hook and Wait are known");
 }
 
 #[test]
@@ -45,11 +45,11 @@ fn deaf_after_a_minute() {
     bench.target(TargetState::InService);
     bench.receive(Vec::new());
     bench.run(60);
-    assert!(!bench.is_receiving(), "IMDS is heard again");
+    assert!(!bench.is_receiving(), "IMDS answers again");
 }
 
-/// The queue alone has told of the termination, and its action is completed. What IMDS says when it is heard again is
-/// no news.
+/// Only the queue announced the termination, and its action was completed. IMDS answers again with the same termination, which
+/// starts no second drain.
 #[test]
 fn imds_heard_after_the_end() {
     let mut bench = Bench::new(settings());
@@ -88,24 +88,21 @@ fn messages_of_others() {
     let given: Vec<String> = bench.hidden().into_iter().map(|(receipt, _)| receipt).collect();
     assert_eq!(given, ["r-other", "r-new", "r-test", "r-odd", "r-launch"], "in one batch");
     assert!(bench.hidden().iter().all(|(_, seconds)| (1..=5).contains(seconds)));
-    assert_eq!(bench.hidden()[1].1, 1, "its instance waits for it");
-    assert!(
-        bench.hidden().iter().any(|(_, seconds)| *seconds > 1),
-        "no instance seems to wait for the others"
-    );
+    assert_eq!(bench.hidden()[1].1, 1, "its owner needs it");
+    assert!(bench.hidden().iter().any(|(_, seconds)| *seconds > 1), "the others' owners seem to be gone");
     bench.drained();
     bench.complete(Ok(()));
     assert!(bench.deleted().is_empty());
 }
 
-/// An instance that knows of no drain, and whose metadata service will never tell of one.
+/// An instance without a drain, whose IMDS will never announce one.
 fn deaf() -> Bench {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench
 }
 
-/// How often a minute the queue is asked, where each receive brings so many messages for others.
+/// How many receives there are per minute if each returns this many of others' messages.
 fn receives_in_a_minute(mut bench: Bench, batch: usize) -> u32 {
     let mut receives = 0;
     let end = bench.now + secs(60);
@@ -124,10 +121,10 @@ fn misses_back_off() {
     let few = receives_in_a_minute(Bench::terminating(settings()), 1);
     assert!((10..=40).contains(&few), "{few}");
     let endless = receives_in_a_minute(deaf(), 10);
-    assert!((60..=160).contains(&endless), "only the queue can tell of a drain: {endless}");
+    assert!((60..=160).contains(&endless), "only the queue can announce a drain: {endless}");
 }
 
-/// Where a thousand leave at once, all look at each other's messages; the heartbeat's success says the same.
+/// A thousand instances leave at once, and each receives the others' messages. A successful heartbeat gives the same news.
 #[test]
 fn crowd() {
     for batch in [5, 10] {
@@ -136,8 +133,8 @@ fn crowd() {
     }
 }
 
-/// A spot interruption is drained for while IMDS is silent, and nothing has said that the group ends the instance, too. No
-/// heartbeat looks for that: only its message can tell of it. (It was not looked for, for four minutes.)
+/// A drain is under way for a spot interruption while IMDS is silent. Only a message can announce that the group is
+/// terminating the instance too, because no heartbeat probes for it. Regression: the daemon paused receives for four minutes.
 #[test]
 fn crowd_without_a_heartbeat() {
     let mut bench = deaf();
@@ -148,7 +145,7 @@ fn crowd_without_a_heartbeat() {
     assert!((60..=160).contains(&receives), "{receives}");
 }
 
-/// In a fleet that has only the queue, a message of one instance may have to go through the hands of all.
+/// In a fleet with only the queue, a message may pass through every instance before it reaches its owner.
 #[test]
 fn new_message_is_passed_on() {
     let mut bench = deaf();
@@ -159,10 +156,10 @@ fn new_message_is_passed_on() {
     bench.receive(vec![Message { sent: Some(sent), ..for_other("r-old") }]);
     let hidden = bench.hidden();
     assert_eq!(hidden[0], ("r-new".to_owned(), 0));
-    assert!((1..=5).contains(&hidden[1].1), "no instance seems to wait for it: {hidden:?}");
+    assert!((1..=5).contains(&hidden[1].1), "its owner seems to be gone: {hidden:?}");
 }
 
-/// Messages that were given back are visible again after a second or more: ours must be found behind them before that.
+/// Returned messages become visible again after a second or more. Ours must be found behind them before that.
 #[test]
 fn ours_stands_behind_others() {
     let mut bench = Bench::terminating(settings());
@@ -210,7 +207,7 @@ fn own_message_hidden_for_twelve_hours_at_most() {
     assert_eq!(bench.hidden(), [("r1".to_owned(), 12 * 3600 - 60)]);
 }
 
-/// A message that is hidden for hours and forgotten is never deleted.
+/// The own message is hidden only once it is journaled. A message that is hidden and forgotten would never be deleted.
 #[test]
 fn own_message_hidden_once_it_is_written_down() {
     let mut bench = Bench::terminating(settings());
@@ -258,7 +255,7 @@ fn message_of_another_hook() {
             });
             bench.event(Event::HooksDescribed { id: id.unwrap(), result: Ok(vec![hook("drain", 300)]) });
         }
-        assert!((1..=5).contains(&bench.hidden().last().unwrap().1), "given back");
+        assert!((1..=5).contains(&bench.hidden().last().unwrap().1), "returned");
         bench.drained();
         bench.complete(Ok(()));
         assert!(bench.deleted().is_empty());
@@ -336,7 +333,7 @@ fn health_event_of_several_instances() {
     let body = Body::Instance(InstanceMessage { instance_ids: ids, news, sent: None });
     bench.receive(vec![message("r-both", body)]);
     assert_eq!(bench.drains_started(), 1);
-    assert!(bench.deleted().is_empty(), "it is the other's too");
+    assert!(bench.deleted().is_empty(), "it is about another instance too");
 }
 
 fn complaints(bench: &Bench) -> usize {
@@ -353,16 +350,16 @@ fn strange_messages_are_told_once() {
         bench.run(10);
     }
     assert_eq!(complaints(&bench), 2, "one of each");
-    assert_eq!(bench.hidden().len(), 6, "given back each time");
+    assert_eq!(bench.hidden().len(), 6, "returned each time");
     assert!(bench.deleted().is_empty() && bench.drains_started() == 0);
     for count in 0..100 {
         bench.receive(vec![unreadable(&count.to_string())]);
         bench.run(10);
     }
-    assert_eq!(complaints(&bench), 64, "at some point the log has enough");
+    assert_eq!(complaints(&bench), 64, "the number of reports is limited");
 }
 
-/// What cannot be read may be too much at once.
+/// A receive that cannot be read may have been too large. The next one asks for fewer messages.
 #[test]
 fn receive_that_cannot_be_read() {
     let mut bench = Bench::new(settings());
@@ -389,8 +386,8 @@ fn receive_that_cannot_be_read() {
     assert_eq!(most, [10, 10, 10, 1, 2, 4, 8, 10]);
 }
 
-/// Auto Scaling has named the group of a terminating instance. Then a message names this instance and another group, and
-/// is received twice. It is reported once and given back each time. Nothing else follows from it.
+/// Auto Scaling named the group of a terminating instance. Then a message with this instance in another group is received
+/// twice. It is reported once and returned each time. It has no other effect.
 #[test]
 fn message_of_another_group_than_auto_scaling_names() {
     let mut bench = Bench::terminating(Settings { group: None, ..settings() });
@@ -410,5 +407,5 @@ fn message_of_another_group_than_auto_scaling_names() {
     assert_eq!(bench.reported(|report| matches!(report, Report::GroupChanged { .. })), 0);
     assert_eq!(bench.machine.status().group.as_deref(), Some("workers"));
     assert_eq!(bench.machine.status().wait_since, None);
-    assert!(bench.machine.is_draining(), "IMDS tells of the termination by itself");
+    assert!(bench.machine.is_draining(), "IMDS announces the termination by itself");
 }

@@ -1,4 +1,4 @@
-//! What makes a drain, and why the agent is told that it drains.
+//! Which notices start a drain, and which reason the agent gets.
 
 use super::super::Time;
 use super::super::event::*;
@@ -65,7 +65,7 @@ fn rebalance_told_twice() {
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
     bench.drained();
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START + secs(1)))));
-    assert_eq!(bench.drains_started(), 1, "the same recommendation, told with another time");
+    assert_eq!(bench.drains_started(), 1, "the same recommendation with another time");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn second_warm_pool_return_under_a_standing_recommendation() {
             bench.run(1);
         }
     }
-    assert_eq!(bench.count(is_complete), 2, "the second return is an action of its own");
+    assert_eq!(bench.count(is_complete), 2, "the second return has its own action");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn maintenance_window_already_open() {
         not_before: Some(bench.now - secs(500)),
     };
     bench.event(Event::Imds(ImdsReading::Maintenance(vec![event])));
-    assert_eq!(bench.orders(0)[0].deadline, bench.now + secs(3600), "the agent is given its time");
+    assert_eq!(bench.orders(0)[0].deadline, bench.now + secs(3600), "the agent gets its full time");
 }
 
 #[test]
@@ -195,8 +195,8 @@ fn spot_news(at: Time) -> InstanceNews {
     InstanceNews::SpotInterruption { action: SpotAction::Terminate, at: Some(at) }
 }
 
-/// The group takes the instance away, and its queue holds a spot interruption warning of three years ago that names it. IMDS
-/// answers that there is no interruption. The work in flight is not cut off.
+/// The group takes the instance away. Its queue holds a three-year-old spot interruption warning for the instance. IMDS lists
+/// no interruption. The work in flight is not cut off.
 #[test]
 fn spot_message_of_years_ago_in_mid_drain() {
     let mut bench = Bench::terminating(settings());
@@ -210,7 +210,7 @@ fn spot_message_of_years_ago_in_mid_drain() {
     assert_eq!(bench.deleted(), ["r1"]);
 }
 
-/// IMDS is silent, the instance is idle, and the queue holds warnings whose times have passed, or are hours ahead.
+/// IMDS is silent, the instance is idle, and the queue holds warnings whose times have passed or are hours ahead.
 #[test]
 fn spot_messages_of_other_times_drain_nothing() {
     let mut bench = Bench::new(settings());
@@ -222,7 +222,7 @@ fn spot_messages_of_other_times_drain_nothing() {
     assert_eq!(bench.reported(|report| matches!(report, Report::NoticeIgnored { .. })), 3);
 }
 
-/// A warning that is two minutes ahead, or whose sender's clock is a little behind ours.
+/// A warning is for two minutes from now, or its sender's clock is a little behind ours.
 #[test]
 fn spot_messages_of_now_drain() {
     for ahead in [120, -30] {
@@ -233,12 +233,16 @@ fn spot_messages_of_now_drain() {
         assert_eq!(bench.drains_started(), 1, "{ahead}");
         let whole = bench.now + secs(3600);
         let deadline = if ahead > 0 { at - secs(10) } else { whole };
-        assert_eq!(bench.orders(0)[0].deadline, deadline, "a time that has passed moves nothing");
+        assert_eq!(
+            bench.orders(0)[0].deadline,
+            deadline,
+            "a time that has passed does not move the deadline"
+        );
     }
 }
 
-/// A forged warning with a time that can be. IMDS, which answers, knows of no interruption: it is asked a few times more
-/// before anything follows, and nothing ever does.
+/// A forged warning has a plausible time. IMDS answers and lists no interruption. The daemon waits for a few more polls, and
+/// the warning never takes effect.
 #[test]
 fn spot_message_that_imds_denies() {
     let mut bench = Bench::terminating(settings());
@@ -250,7 +254,7 @@ fn spot_message_that_imds_denies() {
     assert!(bench.completing().is_none());
 }
 
-/// IMDS has just fallen silent when the warning comes, and denies nothing.
+/// IMDS has just fallen silent when the warning comes, so it cannot deny it.
 #[test]
 fn spot_message_that_imds_does_not_deny() {
     let mut bench = Bench::terminating(settings());
@@ -264,8 +268,8 @@ fn spot_message_that_imds_does_not_deny() {
     assert_eq!(bench.orders(0).last().unwrap().deadline, at - secs(10));
 }
 
-/// A forged warning, and the daemon is killed before IMDS has denied it. It comes back when the time for that is over, and
-/// hears IMDS first all the same.
+/// A forged warning comes, and the daemon is killed before IMDS denies it. The daemon restarts after the time for that, and
+/// still waits for IMDS.
 #[test]
 fn spot_message_of_before_a_restart_that_imds_denies() {
     let mut bench = Bench::new(settings());
@@ -278,8 +282,8 @@ fn spot_message_of_before_a_restart_that_imds_denies() {
     assert_eq!(bench.drains_started(), 0);
 }
 
-/// A forged warning, and the instance hibernates before IMDS has denied it. It wakes when the time for that is over, and
-/// hears IMDS first all the same.
+/// A forged warning comes, and the instance hibernates before IMDS denies it. It wakes after the time for that, and the
+/// daemon still waits for IMDS.
 #[test]
 fn spot_message_of_before_a_standstill_that_imds_denies() {
     let mut bench = Bench::new(settings());
@@ -292,8 +296,8 @@ fn spot_message_of_before_a_standstill_that_imds_denies() {
     assert_eq!(bench.drains_started(), 0);
 }
 
-/// A warning has been believed, since IMDS is silent. The instance stands still, or the daemon starts again: the drain goes
-/// on.
+/// The daemon believes a warning because IMDS is silent. The instance is suspended, or the daemon restarts. The drain
+/// continues.
 #[test]
 fn spot_message_that_was_believed() {
     for restarts in [false, true] {
@@ -314,7 +318,7 @@ fn spot_message_that_was_believed() {
     }
 }
 
-/// IMDS lists what the message told a poll later: from then on IMDS decides, and takes it back.
+/// IMDS confirms a message's notice one poll later. From then on IMDS decides, and withdraws it.
 #[test]
 fn spot_message_that_imds_confirms() {
     let mut bench = Bench::new(settings());
@@ -322,14 +326,14 @@ fn spot_message_that_imds_confirms() {
     bench.run_spot(5, None);
     let at = bench.now + secs(120);
     bench.receive(vec![news("r1", spot_news(at))]);
-    assert_eq!(bench.drains_started(), 0, "IMDS answers, and is asked first");
+    assert_eq!(bench.drains_started(), 0, "IMDS answers, so it is asked first");
     bench.run_spot(5, Some(SpotNotice { action: SpotAction::Terminate, at }));
     assert_eq!(bench.orders(0)[0].deadline, at - secs(10));
     bench.run_spot(5, None);
     assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
 }
 
-/// EC2 takes an interruptible reservation's capacity back. The message's own time counts, not two minutes.
+/// EC2 reclaims an interruptible reservation's capacity. The message's own time counts, not two minutes.
 #[test]
 fn capacity_interruption() {
     let mut bench = Bench::new(settings());
@@ -340,11 +344,10 @@ fn capacity_interruption() {
     let order = bench.orders(0)[0];
     assert_eq!((order.reason, order.deadline), (Reason::CapacityInterruption, at - secs(10)));
     bench.run_spot(60, None);
-    assert!(bench.machine.is_draining(), "IMDS knows nothing of reservations");
+    assert!(bench.machine.is_draining(), "IMDS does not list reservations");
 }
 
-/// The warm pool shrinks, and takes an instance that has never served. Its work, if it has any, is drained, and the action
-/// is completed.
+/// The warm pool shrinks and terminates an instance that has never served. The agents drain, and the action is completed.
 #[test]
 fn termination_out_of_the_warm_pool() {
     let mut bench = Bench::new(settings());
@@ -360,7 +363,7 @@ fn termination_out_of_the_warm_pool() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// IMDS answers, and has no target lifecycle state from the start. Without a queue the daemon can hear of no termination.
+/// IMDS answers but has no target lifecycle state from the start. Without a queue, the daemon cannot see a termination.
 #[test]
 fn no_target_state_from_the_start() {
     for queue in [false, true] {
@@ -377,7 +380,7 @@ fn no_target_state_from_the_start() {
     }
 }
 
-/// People hear of each change of the table, and of nothing that is as it was.
+/// Each change of the table is reported, and a repeated notice is not.
 #[test]
 fn changes_of_the_table_are_told() {
     let mut bench = Bench::new(settings());

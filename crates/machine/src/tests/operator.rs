@@ -1,4 +1,4 @@
-//! What operators ask for, and that they are told what really happens.
+//! Operators' commands, and answers that say what really happens.
 
 use super::super::effect::CompletionResult;
 use super::super::event::*;
@@ -79,7 +79,7 @@ fn finish_without_an_action() {
 
     let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
     bench.reports(0, AgentState::Draining, 1);
-    // The hook that the configuration names is read when a heartbeat is due soon.
+    // The configured hook is read when a heartbeat is due soon.
     bench.run(10);
     let answer = ask(&mut bench, Command::Finish(CompletionResult::Continue));
     assert!(answer.contains("no such terminating hook"), "{answer}");
@@ -91,7 +91,7 @@ fn status_of_a_stuck_drain() {
     bench.reports(0, AgentState::Draining, 3);
     let status = bench.machine.status();
     assert_eq!((status.state, status.last_error), (State::Draining, None));
-    let next = status.next_heartbeat.expect("it is to be kept alive");
+    let next = status.next_heartbeat.expect("the action must be kept alive");
     bench.run(1);
     bench.says(0, AgentAnswer::Busy("GET /drain: answered 503".to_owned()));
     let error = bench.machine.status().last_error.expect("something went wrong");

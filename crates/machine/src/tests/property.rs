@@ -1,4 +1,4 @@
-//! Anything may happen, in any order: the invariants hold, and once faults stop the drain ends.
+//! Random events in any order. The invariants always hold, and the drain ends once the faults stop.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::super::{Machine, Time};
 use super::bench::*;
 use super::invariant::Checker;
 
-/// One step of a run; the numbers choose among what is possible there.
+/// One step of a run. The numbers choose among what is possible at that point.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Time passes, and a timer fires: on time, early or late.
+    /// Time passes, and a timer fires on time, early or late.
     Wait {
         ms: u64,
     },
     Imds(u8),
     Operator(u8),
-    /// An answer to one of the effects that wait for one: this where it is a request to an agent.
+    /// The result of an effect under way. `Said` is the answer if the effect is a request to an agent.
     Answer {
         place: u16,
         choice: u8,
         said: Said,
     },
-    /// An answer that the machine does not wait for.
+    /// A result that the machine does not await.
     Stale {
         id: u64,
         choice: u8,
@@ -39,14 +39,14 @@ enum Step {
     Crash,
 }
 
-/// What an agent may say to a request.
+/// An agent's answer to a request.
 #[derive(Debug, Clone, Copy)]
 enum Said {
-    /// 2xx without a body; the status where that is asked for.
+    /// 2xx without a body; the status if that was requested.
     Nothing(AgentState),
     /// 2xx with a status.
     Status(AgentState),
-    /// The same, and that it has held its answer.
+    /// The same, with the claim that the answer was held.
     HeldStatus(AgentState),
     /// Nothing listens.
     Gone,
@@ -155,7 +155,7 @@ impl Run {
                 self.hand_in(Event::HeartbeatAnswered { id, result: result.clone() }, None);
                 self.hand_in(Event::CompletionAnswered { id, result }, None);
                 self.hand_in(Event::JournalWritten { id }, None);
-                // The answer to a request that was canceled may have been under way.
+                // The answer to a canceled request may already be on its way.
                 for id in [Some(id), self.canceled.last().copied()].into_iter().flatten() {
                     let answer =
                         AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: false };
@@ -177,7 +177,7 @@ impl Run {
     fn message(&mut self, kind: u8, token: u8) -> Message {
         self.receipts += 1;
         let name = format!("token-{token}");
-        // A copy of a message was sent when the first was.
+        // Copies of a message have the same sent time.
         let sent = *self.sent.entry(token).or_insert(self.now - secs(u64::from(token) * 20));
         let ours = lifecycle(&name, sent);
         let (owner, body) = match kind {
@@ -194,7 +194,7 @@ impl Run {
         message(&format!("{owner}/{}", self.receipts), body)
     }
 
-    /// From now on everything works: the group terminates the instance, and one action waits a minute from now.
+    /// From now on everything works. The group terminates the instance, and one action reaches Wait in a minute.
     fn settle(&mut self) {
         let waits_from = self.now + secs(60);
         let mut completed = false;
@@ -258,7 +258,7 @@ fn outcome(choice: u8) -> Result<(), CallError> {
     }
 }
 
-/// Something that may come back; choice 0 is what comes back where nothing is wrong.
+/// A possible result. Choice 0 is the result without a fault.
 fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
     let result = outcome(choice);
     match asked {
@@ -348,8 +348,8 @@ fn command(choice: u8) -> Command {
     }
 }
 
-/// The same runs every time, so that a commit which has passed passes. To look further, set PROPTEST_RNG_SEED and
-/// PROPTEST_CASES.
+/// The runs are the same every time, so that a commit that passed once keeps passing. For other runs, set PROPTEST_RNG_SEED
+/// and PROPTEST_CASES.
 fn config() -> ProptestConfig {
     let given = ProptestConfig::default();
     let rng_seed = match given.rng_seed {

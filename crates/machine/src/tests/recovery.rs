@@ -1,4 +1,4 @@
-//! The daemon is killed at every stage of a drain, and goes on with it.
+//! The daemon is killed at every stage of a drain and continues it after a restart.
 
 use super::super::effect::{CompletionResult, Effect};
 use super::super::event::*;
@@ -14,7 +14,7 @@ fn noticed() {
     bench.run(100);
     bench.crash();
     assert_eq!(bench.orders(0).len(), 2, "told again");
-    assert_eq!(bench.orders(0)[1].deadline, deadline, "with the deadline that it had");
+    assert_eq!(bench.orders(0)[1].deadline, deadline, "the deadline stays");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn waiting() {
     assert_eq!(bench.deleted(), ["r1"]);
 }
 
-/// Heartbeats are denied from now on: the action's expiry counts from the last that was heard.
+/// Heartbeats are denied after a restart. The action's expiry counts from the last success in the journal.
 #[test]
 fn last_heartbeat() {
     let mut bench = Bench::waiting(settings());
@@ -73,13 +73,13 @@ fn completion_that_had_worked() {
     for state in ["Terminating:Proceed", "Terminating:Wait"] {
         let mut bench = Bench::waiting(settings());
         bench.drained();
-        // It reaches AWS, and the daemon dies before the answer; another hook may still wait.
+        // It reaches AWS, and the daemon dies before the answer. Another hook's action may still be in Wait.
         bench.crash();
         bench.state = Some(state);
         bench.run(1);
         bench.complete(Err(CallErrorKind::NoActiveAction));
         if bench.ended().is_none() {
-            // Only a message had said that it waits, so the first refusal may have met an older action.
+            // Only a message announced Wait, so the first refusal may have met an older action.
             bench.complete(Err(CallErrorKind::NoActiveAction));
         }
         assert_eq!(bench.ended(), Some(Outcome::Drained), "{state}");
@@ -98,8 +98,8 @@ fn agent_restarted_while_the_daemon_was_down() {
     assert!(bench.is_beating());
 }
 
-/// An agent that exits when it has drained is not there after a crash of the daemon: it has drained. After a reboot, it
-/// has only not started yet.
+/// An agent exits when it has drained. If it is gone after a crash of the daemon, it has drained. After a reboot, it has not
+/// started yet.
 #[test]
 fn agent_that_exits_after_a_reboot() {
     for (boot_id, drained) in [("first", true), ("second", false)] {
@@ -140,7 +140,7 @@ fn message_before_the_hook_was_known() {
         _ => None,
     });
     bench.event(Event::HooksDescribed { id: id.unwrap(), result: Ok(vec![hook("drain", 300)]) });
-    assert_eq!(bench.hidden().last().map(|(receipt, _)| receipt.as_str()), Some("r-other"), "given back");
+    assert_eq!(bench.hidden().last().map(|(receipt, _)| receipt.as_str()), Some("r-other"), "returned");
     bench.drained();
     bench.complete(Ok(()));
     assert!(bench.deleted().is_empty());
@@ -182,9 +182,9 @@ fn finished_token() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// The action is completed, and the group keeps the instance: it serves again and is terminated again. The disk refuses
-/// the journal all the while, and the daemon is killed. The next one reads that the notice has been dealt with. It looks
-/// at the instance, and finds the new action.
+/// The action is completed, the group keeps the instance, and the instance serves again and is terminated again. All that time
+/// the journal cannot be written, and the daemon is killed. The restarted daemon reads that the notice was dealt with. Its
+/// watch finds the new action.
 #[test]
 fn second_termination_that_the_journal_lacks() {
     let mut bench = Bench::waiting(settings());
@@ -206,7 +206,7 @@ fn second_termination_that_the_journal_lacks() {
     assert_eq!(bench.drains_started(), 3);
 }
 
-/// The clock was six seconds ahead and is set right. A message has dated the action, by AWS's clock: that stays.
+/// The clock was six seconds ahead and is corrected. A message dated the action by AWS's clock, so that time stays.
 #[test]
 fn message_that_dates_the_action_of_a_corrected_clock() {
     let booted = Bench::new(settings()).now - secs(3600);
@@ -221,8 +221,8 @@ fn message_that_dates_the_action_of_a_corrected_clock() {
     assert_eq!(bench.machine.status().wait_since, Some(sent));
 }
 
-/// The action of one group is over. The daemon starts again and looks at the instance: another group takes it away, and
-/// that group's action waits. That is a drain of its own, with calls that name the other group.
+/// The action of one group is over. The daemon restarts and finds that another group is taking the instance away, with an
+/// action in Wait. That is a new drain, whose calls name the other group.
 #[test]
 fn termination_by_another_group_than_the_last_drains() {
     let mut bench = Bench::waiting(settings());
@@ -241,8 +241,8 @@ fn termination_by_another_group_than_the_last_drains() {
     );
 }
 
-/// The action of one group is over, and Auto Scaling keeps the instance, which is in another group by now. Its release is
-/// looked for with calls that name that group.
+/// The action of one group is over, and Auto Scaling retains the instance, which is in another group by now. The probes for
+/// its release name that group.
 #[test]
 fn retained_by_another_group_than_the_last_drains() {
     let mut bench = Bench::waiting(settings());
@@ -261,9 +261,9 @@ fn retained_by_another_group_than_the_last_drains() {
     assert_eq!(bench.machine.status().group.as_deref(), Some("others"));
 }
 
-/// The disk has refused the journal since a drain long ago. The daemon is restarted in another one, and reads the old drain,
-/// whose action must be over by now. It finds that an action waits: that one has begun since, and has its whole time. (Its
-/// global timeout was counted from the old action, and cut work off.)
+/// The journal could not be written since a drain long ago. The daemon is restarted during another drain and reads the old one,
+/// whose action must be over by now. An action is in Wait. It began since and has its full time. Regression: its global timeout
+/// counted from the old action, which cut work off.
 #[test]
 fn action_after_that_of_an_old_journal() {
     let mut bench = Bench::waiting(settings());
@@ -281,9 +281,9 @@ fn action_after_that_of_an_old_journal() {
     assert!(bench.machine.status().wait_since >= Some(restarted));
 }
 
-/// The daemon is killed with a completion under way, by the hook of a group that the instance is not in. The next one knows
-/// the right group, which has no hook for it: there is nothing to ask about and nothing to complete, so the drain ends. (It
-/// stood still for ever, with the agent drained.)
+/// The daemon is killed with a completion under way, for the hook of a group that the instance is not in. After the restart it
+/// knows the right group, which has no hook for it. With nothing to complete, the drain ends. Regression: it hung forever,
+/// with the agent drained.
 #[test]
 fn unanswered_completion_without_a_hook() {
     let mut bench = Bench::waiting(settings());

@@ -1,4 +1,4 @@
-//! How the machine learns that the action waits, and which it is.
+//! How the machine learns that the action is in Wait, and which action it is.
 
 use super::super::Effect;
 use super::super::event::*;
@@ -10,7 +10,11 @@ use super::bench::*;
 #[test]
 fn early_flip() {
     let mut bench = Bench::terminating(settings());
-    assert_eq!(bench.orders(0).len(), 1, "drains at the flip, long before Wait");
+    assert_eq!(
+        bench.orders(0).len(),
+        1,
+        "the agents are told when the target state changes, long before Wait"
+    );
     bench.drained();
     let early = |bench: &mut Bench| bench.complete(Err(CallErrorKind::NoActiveAction));
     early(&mut bench);
@@ -58,7 +62,7 @@ fn drain_at_wait_where_no_hook_can_be_read() {
         let told = bench.times(|effect| matches!(effect, Effect::AskAgent { .. }));
         told.first().map(|told| told.since(noticed).as_secs())
     };
-    // Wait will never be known: better early than never.
+    // Wait will never be known. Draining early is better than never.
     assert_eq!(told_after(CallErrorKind::AccessDenied), Some(0));
     assert!(told_after(CallErrorKind::Unanswered).is_some_and(|seconds| (1..=20).contains(&seconds)));
 }
@@ -75,7 +79,7 @@ fn wait_by_message() {
 fn wait_by_probing_heartbeat() {
     let mut bench = Bench::terminating(Settings { queue: false, ..settings() });
     bench.reports(0, AgentState::Draining, 1);
-    // A minute after it was last seen in service.
+    // A minute after the instance was last seen in service.
     bench.run(58);
     assert!(!bench.is_beating());
     bench.run(1);
@@ -84,7 +88,7 @@ fn wait_by_probing_heartbeat() {
     bench.run(60);
     bench.beat(Ok(()));
     assert!(bench.machine.status().wait_since.is_some());
-    // From now on every half timeout.
+    // From now on, one per half timeout.
     bench.run(149);
     assert!(!bench.is_beating());
     bench.run(31);
@@ -112,7 +116,7 @@ fn old_message_while_in_service() {
     bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
     assert_eq!(bench.deleted(), ["old"]);
-    // Late copies are known.
+    // Late copies are recognized.
     bench.run(1);
     bench.receive(vec![message("copy", Body::Lifecycle(lifecycle("token-0", sent)))]);
     assert!(!bench.machine.is_draining());
@@ -141,13 +145,13 @@ fn old_message_without_imds() {
     let sent = bench.now - secs(40_000);
     bench.receive(vec![message("old", Body::Lifecycle(lifecycle("token-0", sent)))]);
     bench.reports(0, AgentState::Draining, 5);
-    assert_eq!(bench.count(is_complete), 0, "an action that has timed out sets no deadline");
+    assert_eq!(bench.count(is_complete), 0, "an action past its global timeout sets no deadline");
 }
 
 #[test]
 fn wrong_hook_named() {
     let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), queue: false, ..settings() });
-    // The daemon cannot find out that there is no such hook.
+    // The daemon cannot find out that the hook does not exist.
     bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
     bench.state = Some("Terminating:Wait");
     bench.target(TargetState::Terminated);
@@ -197,7 +201,7 @@ fn unreadable_hook() {
 
 #[test]
 fn answer_older_than_the_question() {
-    // The group is looked up before the message comes; that answer must not be taken for one to a later question.
+    // The group is looked up before the message comes. That answer must not be taken for the answer to a later call.
     let mut bench = Bench::new(Settings { group: None, ..settings() });
     bench.state = None;
     bench.target(TargetState::Terminated);
@@ -217,8 +221,8 @@ fn answer_older_than_the_question() {
     assert!(bench.open.iter().any(is_describe), "it is asked again");
 }
 
-/// The queue still has the message of an action that was over hours ago, and hands it out before that of the action that
-/// waits now. The daemon has never seen the instance in service. The old message must not make the new action old: the
+/// The queue still has the message of an action that ended hours ago, and delivers it before the message of the current
+/// action. The daemon has never seen the instance in service. The old message must not make the new action look old, or the
 /// global timeout would cut the agent off.
 #[test]
 fn message_of_hours_ago_before_that_of_now() {

@@ -1,4 +1,4 @@
-//! The instance stays: agents are told to serve again.
+//! The instance stays, and the agents are told to serve again.
 
 use super::super::effect::{AgentRequest, CompletionResult};
 use super::super::event::*;
@@ -33,7 +33,7 @@ fn back_in_service() {
     assert!(!is_returning(&bench));
 }
 
-/// A daemon that is killed then must not tell the agent to drain again.
+/// The return is sent only once it is journaled. A daemon killed after that must not tell the agent to drain again.
 #[test]
 fn return_once_it_is_written_down() {
     let mut bench = Bench::terminating(settings());
@@ -59,8 +59,8 @@ fn flap() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// The instance stood still, and serves again. Messages of two actions that are over come back in turn: each replaced the
-/// notice of the other, which seemed to be told a moment ago. (The agent stayed drained for good.)
+/// The instance was suspended and serves again. Messages of two actions that are over come in turn. Regression: each message
+/// replaced the other's notice, so that it always looked new, and the agent stayed drained forever.
 #[test]
 fn two_old_messages_that_come_in_turn() {
     let mut bench = Bench::terminating(settings());
@@ -82,7 +82,7 @@ fn two_old_messages_that_come_in_turn() {
     assert!(bench.reported(|report| matches!(report, Report::AgentsReturned)) > 0);
 }
 
-/// A message tells of an action, and Auto Scaling says that the instance does not wait: it told of an earlier one.
+/// A message announces an action. Auto Scaling says that the instance is not in Wait, so it was about an earlier action.
 fn refute(bench: &mut Bench, message: Message) {
     bench.state = Some("Terminating");
     while !bench.is_receiving() {
@@ -106,8 +106,8 @@ fn in_service_and_refused(bench: &mut Bench, seconds: u64) {
     }
 }
 
-/// Auto Scaling said that the instance was in service, and says now that the group takes it away. IMDS lags behind: what
-/// Auto Scaling said last counts.
+/// Auto Scaling said that the instance was in service, and now says that the group is taking it away. IMDS lags behind. Auto
+/// Scaling's last word counts.
 #[test]
 fn in_service_once_and_taken_away_since() {
     let mut bench = Bench::new(settings());
@@ -121,7 +121,7 @@ fn in_service_once_and_taken_away_since() {
     while bench.count(is_describe) < 3 {
         in_service_and_refused(&mut bench, 1);
     }
-    // A newer message, which Auto Scaling answers by what it says now.
+    // A newer message leads to another description, with Auto Scaling's current word.
     let now = bench.now;
     refute(&mut bench, told("token-2", now));
     in_service_and_refused(&mut bench, 300);
@@ -134,7 +134,7 @@ fn single_stale_answer() {
     bench.reports(0, AgentState::Draining, 1);
     bench.target(TargetState::InService);
     bench.run(10);
-    assert!(bench.machine.is_draining(), "one reading is not three seconds of them");
+    assert!(bench.machine.is_draining(), "one reading is not 3 s of readings");
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn cancel_beside_a_termination() {
     assert!(bench.machine.is_draining());
 }
 
-/// Only a message told of maintenance. Its window passes and nothing happens; no message says that it is over. Until then
-/// the agent stays drained, across restarts of the daemon.
+/// Only a message announced maintenance. Its window passes, nothing happens, and no message says that it is over. Until it
+/// expires, the agent stays drained across restarts of the daemon.
 #[test]
 fn maintenance_of_a_message_expires() {
     let mut bench = Bench::new(settings());
@@ -183,7 +183,7 @@ fn expired_maintenance_is_not_believed_again() {
     assert_eq!(bench.deleted(), ["r1"]);
 }
 
-/// A message tells of a spot interruption while IMDS is silent. The time comes, and the instance is still there.
+/// A message announces a spot interruption while IMDS is silent. The time comes, and the instance is still running.
 #[test]
 fn spot_message_expires() {
     let mut bench = Bench::new(settings());
@@ -218,7 +218,7 @@ fn spot_gone() {
         bench.event(Event::Imds(ImdsReading::Spot(Some(spot))));
         bench.drained();
         if crashes {
-            // The instance is stopped, and started again an hour later.
+            // The instance is stopped and starts again an hour later.
             bench.now = bench.now + secs(3600);
             bench.crash();
             bench.says(0, AgentAnswer::Busy("starting".to_owned()));
@@ -238,7 +238,7 @@ fn return_refused() {
     in_service(&mut bench, 3);
     bench.says(0, AgentAnswer::Unreachable { why: "restarting".to_owned(), gone: true });
     bench.run(5);
-    assert!(is_returning(&bench), "until it has heard of it");
+    assert!(is_returning(&bench), "until the agent acknowledges it");
     bench.says(0, AgentAnswer::Unsupported("no such method".to_owned()));
     bench.run(60);
     assert!(!is_returning(&bench));
@@ -270,7 +270,7 @@ fn warmed() -> TargetState {
     TargetState::Warmed("Warmed:Stopped".to_owned())
 }
 
-/// On its way into the warm pool, with its work done and the answer to its completion lost.
+/// An instance on its way to the warm pool. Its work is done, and the answer to its completion was lost.
 fn pooled_without_an_answer() -> Bench {
     let mut bench = Bench::new(settings());
     bench.target(TargetState::InService);
@@ -292,7 +292,7 @@ fn out_of_the_pool_before_the_end_is_known() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
     assert!(is_returning(&bench));
     bench.target(warmed());
-    assert_eq!(bench.drains_started(), 2, "it goes once more");
+    assert_eq!(bench.drains_started(), 2, "the second return starts a drain");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn out_of_the_pool_and_imds_lags_behind() {
     bench.complete(Err(CallErrorKind::NoActiveAction));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
     bench.target(warmed());
-    assert_eq!(bench.drains_started(), 1, "IMDS says what it has said before");
+    assert_eq!(bench.drains_started(), 1, "IMDS repeats its earlier answer");
     in_service(&mut bench, 3);
     assert!(is_returning(&bench));
 }
@@ -316,12 +316,12 @@ fn retained_and_released() {
     bench.run(70);
     bench.beat(Err(CallErrorKind::NoActiveAction));
     bench.run(60);
-    assert!(bench.is_beating(), "its success is the news of the release");
+    assert!(bench.is_beating(), "its success will show the release");
     bench.beat(Ok(()));
     assert_eq!(bench.drains_started(), 2);
-    // It may have been sent a minute before it was answered.
+    // The heartbeat may have been sent a minute before it was answered.
     bench.run(89);
-    assert!(!bench.is_beating(), "it has kept the action alive for half its timeout too");
+    assert!(!bench.is_beating(), "the probe also counts as a heartbeat of the action");
     bench.run(91);
     assert!(bench.is_beating());
     bench.beat(Ok(()));
@@ -331,7 +331,7 @@ fn retained_and_released() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// An instance that is retained after its action, of which only this message told.
+/// An instance that is retained after an action that only this message announced.
 fn retained(settings: Settings, told: Message) -> Bench {
     let mut bench = Bench::new(Settings { on_drained: CompletionResult::Abandon, ..settings });
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
@@ -355,7 +355,7 @@ fn released_by_message() {
     assert_eq!(bench.drains_started(), 2);
 }
 
-/// A message cannot have been sent after SQS took it. If it claims that, it is still older than the message of the release.
+/// A message cannot be sent after SQS accepted it. Even if it claims that, it is older than the release's message.
 #[test]
 fn released_after_a_message_from_the_future() {
     let forged = termination("r1", "token-1", START + secs(86_400));
@@ -365,8 +365,8 @@ fn released_after_a_message_from_the_future() {
     assert_eq!(bench.drains_started(), 2);
 }
 
-/// A retained instance is released after its clock was set back by an hour. By AWS's time the second message is the newer.
-/// (By the daemon's clock it was the older one: no drain began, and the daemon deleted it.)
+/// A retained instance is released after its clock was set back by an hour. By AWS's time the second message is newer.
+/// Regression: by the daemon's clock it was older, so no drain started and the daemon deleted it.
 #[test]
 fn released_after_the_clock_was_set_back() {
     let booted = START - secs(3600);
@@ -383,9 +383,9 @@ fn released_after_the_clock_was_set_back() {
     assert!(!bench.deleted().contains(&"r2".to_owned()));
 }
 
-/// A message told of an action, which was completed while IMDS was silent. The instance serves again, and maintenance comes
-/// within a minute. Once IMDS has said for long enough that the instance serves, that action is of the past: when the
-/// maintenance is canceled, nothing keeps the drain going. (It tried to complete for ever, on an instance in service.)
+/// A message announced an action that was completed while IMDS was silent. The instance serves again, and maintenance comes
+/// within a minute. Once IMDS has said `InService` for long enough, that action no longer counts, and the drain ends when the
+/// maintenance is canceled. Regression: the daemon kept sending completions on an instance in service.
 #[test]
 fn action_of_the_past_does_not_keep_a_drain() {
     let mut bench = Bench::new(settings());
@@ -404,9 +404,9 @@ fn action_of_the_past_does_not_keep_a_drain() {
     assert!(!bench.machine.is_draining());
 }
 
-/// A message tells of an action that is over. No completion is answered; then Auto Scaling says that the instance is in
-/// service. A minute later it is terminated: that is a drain of its own. (The notice was taken for that of the action which
-/// was over, and the new one expired.)
+/// A message announces an action that is over. No completion is answered. Then Auto Scaling says that the instance is in
+/// service. A minute later it is terminated, which is a new drain. Regression: the new notice was taken for the old action's,
+/// and the new action expired.
 #[test]
 fn terminated_soon_after_an_action_that_was_over() {
     let mut bench = Bench::new(settings());
@@ -424,9 +424,9 @@ fn terminated_soon_after_an_action_that_was_over() {
     assert_eq!(bench.drains_started(), 2);
 }
 
-/// The message of an action that is over comes once more, while IMDS still has its target state. Auto Scaling says that the
-/// instance is in service, so the action is forgotten; then the message comes again. From then on IMDS, too, says that the
-/// instance is in service, and after its lag that is believed. (It tried to complete for ever.)
+/// A message of an action that is over is repeated while IMDS still has the target state. Auto Scaling says that the instance
+/// is in service, so the action is forgotten. Then the message comes again. From then on IMDS also says `InService`, and after
+/// its lag that counts. Regression: the daemon kept sending completions.
 #[test]
 fn message_of_an_action_that_is_over() {
     let mut bench = Bench::terminating(settings());
@@ -457,8 +457,8 @@ fn message_of_an_action_that_is_over() {
     assert!(is_returning(&bench));
 }
 
-/// Maintenance drains the agent, too. Auto Scaling cannot be asked for long. Then it answers, as IMDS does, that the instance
-/// is in service; the question was sent just before the last heartbeat was refused.
+/// The drain is for maintenance, too. Auto Scaling cannot be reached for a long time. Then it says, like IMDS, that the
+/// instance is in service, in answer to a call sent just before the last heartbeat was refused.
 fn in_service_after_a_refusal(bench: &mut Bench) {
     bench.maintenance(Some(bench.now + secs(900)));
     bench.beat(Err(CallErrorKind::NoActiveAction));
@@ -469,8 +469,8 @@ fn in_service_after_a_refusal(bench: &mut Bench) {
     bench.described();
 }
 
-/// An old message told of the action, and the drain goes on for the maintenance alone. (The action was still said to wait, no
-/// heartbeat was sent for it, and its end bounded the drain.)
+/// An old message announced the action, and the drain continues for the maintenance alone. Regression: the action still
+/// counted as in Wait without heartbeats, and its expiry bounded the drain.
 #[test]
 fn action_that_is_over_in_a_drain_that_goes_on() {
     let mut bench = Bench::terminating(settings());
@@ -484,7 +484,7 @@ fn action_that_is_over_in_a_drain_that_goes_on() {
     assert_eq!(bench.deleted(), ["r1"]);
 }
 
-/// A heartbeat had succeeded, so the action was there: another caller has completed it.
+/// A heartbeat succeeded, so the action existed. Another caller has completed it.
 #[test]
 fn action_that_was_completed_in_a_drain_for_maintenance() {
     let mut bench = Bench::terminating(settings());
