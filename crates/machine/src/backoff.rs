@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Doubles from `first` to `most`; each wait is drawn from its upper half, so that a fleet that fails together
-/// does not try again together.
+/// An exponential backoff from `first` to `most`. Each wait is drawn from its upper half, so that a fleet that fails together
+/// does not retry together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The longest first wait.
@@ -13,12 +13,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits between whole numbers of milliseconds.
+    /// A backoff with bounds in milliseconds.
     pub const fn between_ms(first: u64, most: u64) -> Self {
         Backoff { first: Duration::from_millis(first), most: Duration::from_millis(most) }
     }
 
-    /// The wait after `failures` failures in a row, of which there is at least one.
+    /// The wait after `failures` failures in a row. `failures` is at least 1.
     pub fn delay(self, failures: u32, rng: &mut fastrand::Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(20);
         let ceiling = self.first.saturating_mul(1 << doublings).min(self.most);

@@ -1,16 +1,16 @@
-//! What must hold, checked where it must hold.
+//! Failed assertions.
 
 use std::collections::BTreeSet;
 
 use super::report::Report;
 
-/// The assertions that have been found broken.
+/// The assertions that have failed.
 #[derive(Debug, Default)]
 pub(super) struct Defects(BTreeSet<&'static str>);
 
 impl Defects {
-    /// An assertion is broken. Debug builds panic: tests, fleets and fuzzing must not go on. A release build must, so
-    /// there it is a report, once for each assertion.
+    /// Records a failed assertion. Debug builds panic, so that tests, fleets and fuzzing stop. A release build must go on, so
+    /// it returns a report, once per assertion.
     pub fn found(&mut self, what: &'static str) -> Option<Report> {
         if cfg!(debug_assertions) {
             panic!("defect: {what}");
@@ -27,7 +27,7 @@ impl Defects {
 mod tests {
     use super::*;
 
-    /// A machine in production breaks the same assertion at every event. The log has it once.
+    /// In production the same assertion fails at every event. It is logged once.
     #[test]
     fn a_release_build_reports_each_defect_once() {
         let mut defects = Defects::default();

@@ -244,7 +244,7 @@ pub enum CallErrorKind {
     AccessDenied,
     /// AWS rejected the credentials (expired, unknown or deleted), or there are none. The next try fetches new ones.
     Credentials,
-    /// The call was never sent: no connection.
+    /// The call was never sent, for example because no connection could be made.
     Unsent,
     /// The call was sent, and there was no answer or a server error. It may have taken effect.
     Unanswered,

@@ -1,4 +1,4 @@
-//! When heartbeats are sent: arithmetic only.
+//! The timing of heartbeats: arithmetic only.
 
 use std::time::Duration;
 
@@ -7,41 +7,40 @@ use super::journal::HookFacts;
 use super::time::Time;
 use super::turn::{Attempts, Turn};
 
-/// The longest wait between tries of a heartbeat while Wait is not known to have begun.
+/// The longest pause between heartbeats while Wait is not known to have begun.
 const PROBE_MAX: Duration = Duration::from_secs(60);
 
-/// The longest margin that is kept before the action's global timeout.
+/// The longest margin before the action's global timeout.
 const GLOBAL_MARGIN_MAX: Duration = Duration::from_secs(60);
 
-/// The wait between tries while a permission is missing, where the timeout is neither short nor long: an operator may add
-/// it.
+/// The pause between heartbeats while they are denied, for a timeout that is neither short nor long. An operator may add the
+/// permission.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
-/// From a heartbeat to the next: a little over half the timeout, so that there is never more than one per half timeout
-/// even where one was delayed on its way; and up to 0.6 of it, so that a fleet spreads out.
+/// The time from one heartbeat to the next. It is over half the timeout, so that there is never more than one per half
+/// timeout even if one was delayed on its way. It goes up to 0.6 of the timeout, so that a fleet spreads out.
 pub(super) fn interval(timeout: Duration, turn: &mut Turn) -> Duration {
     turn.between(timeout.mul_f64(0.52), timeout.mul_f64(0.6))
 }
 
-/// How long one attempt may last.
+/// The time limit of one attempt.
 pub(super) fn attempt_limit(timeout: Duration) -> Duration {
     timeout / 10
 }
 
-/// Between attempts that failed. An attempt begins at 0.6 of the timeout at the latest, and lasts a tenth: with this,
-/// three fit.
+/// Pause after a failed attempt. The first attempt starts at 0.6 of the timeout at the latest, and each takes at most a
+/// tenth, so three fit before expiry.
 pub(super) fn retry(timeout: Duration) -> Backoff {
     Backoff { first: timeout / 100, most: timeout / 50 }
 }
 
-/// This many tries fit before the action expires, at the pace of [`retry`] and [`throttled_retry`].
+/// How many tries fit before the action expires, at the pace of [`retry`] or [`throttled_retry`].
 pub(super) const QUICK_TRIES: u32 = 3;
 
 /// The shortest time from one try to the next, after any result.
 pub(super) const SPACING: Duration = Duration::from_secs(1);
 
-/// One that was sent then has failed. Once the quick tries have, there are eight to ten in a timeout, for as long as it
-/// takes.
+/// Plans the next try after one sent at `sent` failed. After the quick tries, there are eight to ten tries per timeout.
 pub(super) fn failed(
     attempts: &mut Attempts,
     turn: &mut Turn,
@@ -57,35 +56,35 @@ pub(super) fn failed(
     attempts.next_at = attempts.next_at.max(earliest);
 }
 
-/// Between attempts that were throttled: they are answered at once, so longer waits still leave room for three.
+/// Pause after a throttled attempt. Such attempts are answered at once, so longer pauses still leave room for three.
 pub(super) fn throttled_retry(timeout: Duration) -> Backoff {
     Backoff { first: timeout / 50, most: timeout / 15 }
 }
 
-/// Between attempts while the permission is missing: three in a timeout at least, and ten at most.
+/// Pause after a denied attempt. Makes three to ten attempts per timeout.
 pub(super) fn denied_retry(timeout: Duration) -> Duration {
     (timeout / 3).min(DENIED_RETRY.max(timeout / 10))
 }
 
-/// Between attempts while Wait is not known to have begun: the first one to succeed is the news.
+/// Pause between heartbeats that probe for Wait. The first success shows that Wait has begun.
 pub(super) fn probe_interval(timeout: Duration) -> Duration {
     (timeout / 3).min(PROBE_MAX)
 }
 
-/// Between probes that were denied or rejected. A backoff draws from its upper half.
+/// Pause after a probe was denied or rejected. Doubled, because a backoff draws from its upper half.
 pub(super) fn probe_retry(timeout: Duration) -> Backoff {
     let pause = probe_interval(timeout) * 2;
     Backoff { first: pause, most: pause }
 }
 
-/// When the action expires: a timeout after the last heartbeat that succeeded was sent, and never after the hook's
-/// global timeout.
+/// When the action expires: one timeout after the last successful heartbeat was sent, but at the hook's global timeout at
+/// the latest.
 pub(super) fn expiry(hook: &HookFacts, wait_since: Time, last_sent: Option<Time>) -> Time {
     let beat = last_sent.map_or(wait_since, |sent| sent.max(wait_since));
     (beat + hook.heartbeat_timeout).min(wait_since + hook.global_timeout)
 }
 
-/// After this, no heartbeat helps and the completion might come too late.
+/// The deadline by the hook's global timeout. After it no heartbeat helps, and a completion may come too late.
 pub(super) fn global_deadline(hook: &HookFacts, wait_since: Time) -> Time {
     wait_since + hook.global_timeout - GLOBAL_MARGIN_MAX.min(hook.global_timeout / 10)
 }

@@ -1,4 +1,4 @@
-//! What IMDS has told: the notices that it gives and takes back, and whether it can be heard at all.
+//! Readings from IMDS: the notices that it lists and withdraws, and whether it answers at all.
 
 use std::time::Duration;
 
@@ -11,43 +11,43 @@ use super::timer::Timer;
 use super::told::Told;
 use super::turn::Turn;
 
-/// After so long without an answer, the queue becomes the first source.
+/// After this long without an answer, the queue becomes the first source.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// For so long must `InService` be seen before it withdraws a notice: a single stale answer must not send work to an
-/// instance that is about to go.
+/// How long `InService` must be read before it withdraws a notice. A single stale answer must not send work to an instance
+/// that is about to go.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
 
-/// By so much may the message of a lifecycle action lead the target state.
+/// How far the message of a lifecycle action may be ahead of the target state.
 const LAG: Duration = Duration::from_secs(60);
 
-/// Three polls of the categories that are polled every 5 s. So long IMDS has to deny what a message tells; and after so
-/// long without an answer it is not waited for.
+/// How long IMDS has to deny news from a message: three polls of the categories that are polled every 5 s. If its last
+/// answer is older than this, the message counts at once.
 pub(super) const DENIAL: Duration = Duration::from_secs(15);
 
-/// Whether IMDS can be heard, by its answers to the question for the target state.
+/// Whether IMDS can be heard, judged by its answers for the target state.
 #[derive(Debug)]
 enum Hearing {
-    /// It has not told a target state since the start.
+    /// It has not returned a target state since the daemon started.
     Unheard { since: Time, why: String },
-    /// It tells the target state.
+    /// It returns the target state.
     Answering,
-    /// It told the target state, and fails to since then.
+    /// It returned the target state before, and has failed to since `since`.
     Failing { since: Time, why: String },
-    /// It has failed to for [`SILENCE`]: the queue is the first source.
+    /// It has failed for [`SILENCE`], so the queue is the first source.
     Silent,
-    /// It answers, and has no such category: the queue is the first source.
+    /// It answers but has no such category, so the queue is the first source.
     Missing,
 }
 
 #[derive(Debug)]
 pub(super) struct ImdsTrack {
     hearing: Hearing,
-    /// Since when `InService` has been read, while there is something that it may withdraw.
+    /// Since when `InService` has been read without interruption, while there is a notice that it may withdraw.
     in_service_since: Option<Time>,
-    /// The last time at which the instance was in service: no action of its termination waited then.
+    /// When the instance was last in service. No terminating action was in Wait then.
     pub in_service_at: Option<Time>,
-    /// When it last said whether there is a spot interruption or a rebalance recommendation.
+    /// When it last answered for spot interruptions or rebalance recommendations.
     spot_answered_at: Option<Time>,
     reported: Told,
 }
@@ -55,7 +55,7 @@ pub(super) struct ImdsTrack {
 impl ImdsTrack {
     pub fn new(now: Time) -> Self {
         ImdsTrack {
-            hearing: Hearing::Unheard { since: now, why: "no answer since the start".to_owned() },
+            hearing: Hearing::Unheard { since: now, why: "no answer since the daemon started".to_owned() },
             in_service_since: None,
             in_service_at: None,
             spot_answered_at: None,
@@ -63,7 +63,7 @@ impl ImdsTrack {
         }
     }
 
-    /// Whether the queue is the first source, because IMDS cannot be heard or lacks the target state.
+    /// Whether the queue is the first source, because IMDS is silent or lacks the target state.
     pub fn is_deaf(&self) -> bool {
         match self.hearing {
             Hearing::Silent | Hearing::Missing => true,
@@ -71,7 +71,7 @@ impl ImdsTrack {
         }
     }
 
-    /// Takes a reading in. `served` says whether the instance has ever been in service, and is set when it is.
+    /// Takes in a reading. `served` says whether the instance has ever been in service, and is set once it is.
     pub fn on_reading(
         &mut self,
         turn: &mut Turn,
@@ -116,7 +116,7 @@ impl ImdsTrack {
         self.hearing = Hearing::Answering;
     }
 
-    /// 404. Never there: an instance or a metadata service without the category. Gone: an answer to doubt.
+    /// 404. If the category was never there, it is missing. If it was there before, the answer counts as a failure.
     fn denies_target(&mut self, turn: &mut Turn, queue: bool) {
         match self.hearing {
             Hearing::Unheard { .. } => {
@@ -124,7 +124,10 @@ impl ImdsTrack {
                 turn.report(Report::ImdsMissing { queue });
             }
             Hearing::Answering | Hearing::Failing { .. } | Hearing::Silent | Hearing::Missing => {
-                self.silence(turn.now, "autoscaling/target-lifecycle-state is gone".to_owned());
+                self.silence(
+                    turn.now,
+                    "autoscaling/target-lifecycle-state was there before and now returns 404".to_owned(),
+                );
             }
         }
     }
@@ -148,7 +151,7 @@ impl ImdsTrack {
             return;
         }
         let reason = Reason::of_target(&state);
-        // On the way into service from the warm pool, it is where it has always been.
+        // An instance that has never served is on its way into service, so `Warmed:*` is no notice.
         if reason == Some(Reason::WarmPool) && !*served {
             return;
         }
@@ -163,31 +166,31 @@ impl ImdsTrack {
         }
     }
 
-    /// How a message's news of this instance stands: IMDS, while it answers, has a few polls to deny it.
+    /// The state of a notice from a message: held while IMDS answers, so that it can deny it.
     pub fn state_of_news(&self, now: Time) -> NoticeState {
         let answers = self.spot_answered_at.is_some_and(|at| now.since(at) < DENIAL);
         if answers { NoticeState::Held { until: now + DENIAL } } else { NoticeState::Open }
     }
 
-    /// Whether `InService` has been read for long enough to withdraw what IMDS had said before; or, where it had said
-    /// nothing, what a message had told. IMDS may lag behind a message, and no longer than [`LAG`].
+    /// Whether `InService` has been read for long enough to withdraw IMDS's earlier notice or, without one, a message's. IMDS
+    /// may lag behind a message by up to [`LAG`].
     pub fn is_back(&self, notices: &Notices) -> bool {
         let (Some(since), Some(last)) = (self.in_service_since, self.in_service_at) else { return false };
         let told = notices.action().filter(|_| !notices.has_target()).map(|action| action.since);
         last.since(since) >= WITHDRAWAL && told.is_none_or(|told| last.since(told) >= LAG)
     }
 
-    /// Since when `InService` has been read each time.
+    /// Since when `InService` has been read without interruption.
     pub fn in_service_since(&self) -> Option<Time> {
         self.in_service_since
     }
 
-    /// The withdrawal has been acted on.
+    /// Starts the time for `InService` over.
     pub fn settle(&mut self) {
         self.in_service_since = None;
     }
 
-    /// Finds IMDS silent, once it has been for long enough.
+    /// Declares IMDS silent after [`SILENCE`].
     pub fn decide(&mut self, turn: &mut Turn, queue: bool) {
         let (Hearing::Unheard { since, why } | Hearing::Failing { since, why }) = &mut self.hearing else {
             return;
@@ -204,7 +207,7 @@ fn spot_notice(spot: SpotNotice, now: Time) -> Notice {
     Notice { due, ..Notice::new(Source::Imds, Reason::SpotInterruption, "", now) }
 }
 
-/// When EC2 acts on an interruption.
+/// When an interruption is due.
 pub(super) fn spot_due(action: SpotAction, at: Time) -> Due {
     match action {
         SpotAction::Terminate | SpotAction::Stop => Due::At(at),

@@ -1,4 +1,4 @@
-//! What a restarted daemon needs to go on, and when it is on disk.
+//! The journal: what a restarted daemon needs to continue, and when it is on disk.
 
 pub mod v1;
 
@@ -15,47 +15,46 @@ use super::time::{Correction, Time};
 use super::timer::Timer;
 use super::turn::Turn;
 
-/// The version of the format that this build writes and reads.
+/// The version of the format that this build writes.
 pub const VERSION: u32 = 2;
 
-/// How many tokens of finished actions are remembered, to know late copies of their messages.
+/// How many tokens of finished actions are remembered, to recognize late copies of their messages.
 pub const FINISHED_MAX: usize = 16;
 
-/// How long after a failed write the next one is tried, where nothing else asks for one.
+/// Pause after a failed write if nothing new has to be written.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Counts what has been decided that must outlive the daemon.
+/// Counts the decisions that must be journaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Revision(u64);
 
-/// All that outlives the daemon.
+/// The state that outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
     /// [`VERSION`] of the build that wrote it.
     pub version: u32,
-    /// The instance that it belongs to: one that was baked into an image is another's.
+    /// The instance that it belongs to. A journal baked into an image belongs to another instance.
     pub instance_id: String,
-    /// The boot in which it was written, where that is known.
+    /// The boot in which it was written, if known.
     #[serde(default)]
     pub boot_id: Option<String>,
-    /// When that boot began, by the clock of the time.
+    /// When that boot began, by the clock at the time of writing.
     #[serde(default)]
     pub booted_at: Option<Time>,
-    /// The instance has been in service: from now on `Warmed:*` is a notice.
+    /// Whether the instance has been in service. If so, `Warmed:*` is a notice.
     pub served: bool,
-    /// What the agents have been told.
+    /// The agents.
     pub agents: Vec<AgentRecord>,
     /// The notices.
     pub notices: Notices,
-    /// The drain under way, or the one that ended while its notices are in force.
+    /// The drain under way, or the last one while its notices are in force.
     pub drain: Option<DrainRecord>,
     /// Tokens of actions that are over, oldest first.
     pub finished: Vec<String>,
 }
 
 impl Journal {
-    /// The clock was corrected since this was written: moves what was reckoned by the old one. The times that AWS has told
-    /// are AWS's, and stay.
+    /// Moves the times that the old clock measured, after a correction of the clock. AWS's times stay.
     pub(super) fn correct(&mut self, by: Correction) {
         if by.is_negligible() {
             return;
@@ -74,40 +73,40 @@ impl Journal {
     }
 }
 
-/// What outlives the daemon of one agent.
+/// One agent in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentRecord {
     /// The agent's name in the configuration.
     pub name: String,
-    /// Where it stands.
+    /// Its stage.
     pub stage: AgentStage,
 }
 
-/// Where an agent stands, as far as a restarted daemon needs to know.
+/// The stage of an agent, as far as a restarted daemon needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AgentStage {
-    /// It was never told to drain, or has been returned to service since.
+    /// It was never told to drain, or was returned to service since.
     Serving,
-    /// It may have been told to drain, and has not been seen draining.
+    /// It may have been told to drain, and was not seen draining.
     Ordered(Allowance),
-    /// It has been seen draining: if nothing listens now, it has exited.
+    /// It was seen draining. If nothing listens now, it has exited.
     Draining(Allowance),
-    /// The instance stays. It may have been told to drain, and has not acknowledged that it serves again.
+    /// The instance stays. The agent may have been told to drain, and has not acknowledged the return to service.
     Returning,
 }
 
-/// The time that an agent is given.
+/// The time that an agent has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
-    /// When its own time is up: `drain_timeout` after it was first told, and what an operator has added.
+    /// Its own deadline: `drain_timeout` after it was first told, plus what an operator added.
     pub deadline: Time,
-    /// What an operator has added.
+    /// What an operator added.
     pub extended: Duration,
 }
 
 impl AgentStage {
-    /// When the agent's own time is up, while it is to drain.
+    /// The agent's own deadline; `None` unless it should drain.
     pub fn deadline(&self) -> Option<Time> {
         match self {
             AgentStage::Ordered(allowance) | AgentStage::Draining(allowance) => Some(allowance.deadline),
@@ -116,36 +115,36 @@ impl AgentStage {
     }
 }
 
-/// What outlives the daemon of one drain.
+/// A drain in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrainRecord {
     /// When the first notice came.
     pub started: Time,
-    /// How far it has come.
+    /// Its phase.
     pub phase: Phase,
-    /// The end that is set from outside, as the agents were last told. It is derived anew from what is in force.
+    /// The deadline set by notices, the action or an operator, as the agents were last told. Computed anew after a restart.
     #[serde(default)]
     pub bound: Option<Time>,
     /// The lifecycle action.
     pub action: ActionRecord,
-    /// What our message said, where one has come.
+    /// The last message about our action that the daemon believed.
     pub message: Option<OwnMessage>,
     /// Receipt handles of our messages, to be deleted when the action is over.
     pub receipts: Vec<String>,
 }
 
-/// What outlives the daemon of one lifecycle action.
+/// A lifecycle action in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ActionRecord {
-    /// The group, where it is known.
+    /// The group, if known.
     pub group: Option<Group>,
-    /// The hook and its timeouts, where they are known.
+    /// The hook and its timeouts, if known.
     pub hook: Option<HookFacts>,
-    /// A heartbeat has succeeded, so hook and group are right.
+    /// Whether a heartbeat succeeded, so that hook and group are right.
     pub proven: bool,
-    /// Where it stands at AWS.
+    /// Its state at AWS.
     pub wait: Wait,
-    /// What has been decided about completing it.
+    /// Its completion.
     pub completion: Completion,
 }
 
@@ -154,21 +153,21 @@ pub struct ActionRecord {
 pub struct HookFacts {
     /// `LifecycleHookName`
     pub name: String,
-    /// `HeartbeatTimeout`, or what is assumed.
+    /// `HeartbeatTimeout`, or an assumed value.
     pub heartbeat_timeout: Duration,
-    /// `GlobalTimeout`, or what follows from the heartbeat timeout.
+    /// `GlobalTimeout`, or the value that follows from the heartbeat timeout.
     pub global_timeout: Duration,
-    /// The hook was read, not assumed.
+    /// Whether the timeouts were read and not assumed.
     pub read: bool,
-    /// The group has other terminating hooks, whose abandonment may retain the instance after our completion.
+    /// Whether the group has other terminating hooks. If one is abandoned, the instance may be retained after our completion.
     #[serde(default)]
     pub has_others: bool,
 }
 
-/// The intention to complete the action: once it is on disk, nothing but the completion is sent.
+/// The intention to complete the action. Once it is on disk, only the completion is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intention {
-    /// How the drain will have ended.
+    /// The drain's outcome.
     pub outcome: Outcome,
     /// The result to report.
     pub result: CompletionResult,
@@ -177,11 +176,11 @@ pub struct Intention {
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// When.
+    /// When it ended.
     pub at: Time,
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was reported to Auto Scaling, if anything was.
+    /// The result that drainhook completed the action with, if it did.
     pub result: Option<CompletionResult>,
 }
 
@@ -196,7 +195,7 @@ impl Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Every agent has finished its work.
+    /// Every agent finished its work.
     Drained,
     /// The deadline came first.
     Deadline,
@@ -206,12 +205,12 @@ pub enum Outcome {
     Finished,
     /// The instance stays.
     Withdrawn,
-    /// The action ended without us: expired, completed by hand, hook deleted.
+    /// The action ended without us: it expired, was completed by hand, or its hook was deleted.
     Overtaken,
 }
 
 impl Outcome {
-    /// As logs and metrics spell it.
+    /// The spelling in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Drained => "drained",
@@ -230,28 +229,27 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What has been decided and what is on disk, as revisions of the journal.
+/// Which decisions are on disk, by revision of the journal.
 #[derive(Debug, Default)]
 pub(super) struct JournalTrack {
     revision: Revision,
     writing: Option<(EffectId, Revision)>,
     released: Revision,
     on_disk: Revision,
-    /// The last write has failed.
+    /// Whether the last write failed.
     failing: bool,
     retry_at: Time,
 }
 
 impl JournalTrack {
-    /// Something has changed that must outlive the daemon. What depends on it waits for
-    /// [`is_released`](Self::is_released) of the revision returned.
+    /// Records that something changed that must be journaled. Actions that depend on it wait until the returned revision
+    /// [`is_released`](Self::is_released).
     pub fn touch(&mut self) -> Revision {
         self.revision.0 += 1;
         self.revision
     }
 
-    /// Whether that revision is on disk, or the disk has refused it: work must be saved even where it cannot be
-    /// written down.
+    /// Whether the revision is on disk, or writing it failed. Without a working disk the drain must still go on.
     pub fn is_released(&self, revision: Revision) -> bool {
         revision <= self.released
     }
@@ -268,7 +266,7 @@ impl JournalTrack {
         true
     }
 
-    /// Takes a failure in; `Some` says whether it is the first in a row.
+    /// Takes in a failed write. Returns whether it is the first in a row; `None` if the result is stale.
     pub fn failed(&mut self, id: EffectId, now: Time) -> Option<bool> {
         let (_, revision) = self.writing.take_if(|(writing, _)| *writing == id)?;
         self.released = revision;
@@ -276,12 +274,12 @@ impl JournalTrack {
         Some(!std::mem::replace(&mut self.failing, true))
     }
 
-    /// Starts a write if one is needed. One at a time; what is decided meanwhile goes into the next.
+    /// Starts a write if one is needed. Only one is under way at a time. Later decisions go into the next one.
     pub fn decide(&mut self, turn: &mut Turn, snapshot: impl FnOnce() -> Journal) {
         if self.writing.is_some() || self.on_disk == self.revision {
             return;
         }
-        // A revision that the disk has refused already is tried again only after a while; a new one at once.
+        // A revision that could not be written is retried after a pause. A new one is written at once.
         if self.released == self.revision && !turn.due(self.retry_at, Timer::Journal) {
             return;
         }

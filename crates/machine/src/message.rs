@@ -1,6 +1,4 @@
-//! What a message of the termination queue says, whatever wire shape it came in.
-//!
-//! The shapes themselves are read in [`formats::message`].
+//! Messages of the termination queue, whatever format they came in. `formats::message` parses the formats.
 
 use std::sync::Arc;
 
@@ -8,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::time::Time;
 
-/// A message that was received and not yet given back, hidden or deleted.
+/// A message that was received and not yet returned, hidden or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// SQS's receipt handle, by which this receipt of the message is hidden, given back or deleted.
+    /// SQS's receipt handle, to hide, return or delete the message.
     pub receipt: String,
-    /// When SQS took it (`SentTimestamp`).
+    /// When SQS accepted it (`SentTimestamp`).
     pub sent: Option<Time>,
-    /// What it says: shared, as a queue hands a message out again and again.
+    /// Its content. Shared, because SQS may deliver a message many times.
     pub body: Arc<Body>,
 }
 
 impl Message {
-    /// When the message was sent, by AWS's clocks only: `said` is its own time. It is no later than the time at which SQS
-    /// took the message.
+    /// When the message was sent, by AWS's clocks only: the time that it names itself (`said`) or when SQS accepted it,
+    /// whichever is earlier.
     pub fn told_at(&self, said: Option<Time>) -> Option<Time> {
         said.into_iter().chain(self.sent).min()
     }
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// A lifecycle action has reached its Wait state.
+    /// A lifecycle action has reached Wait.
     Lifecycle(LifecycleMessage),
-    /// Something else about one or several instances.
+    /// Another event about one or more instances.
     Instance(InstanceMessage),
-    /// `autoscaling:TEST_NOTIFICATION`, sent when a hook is made.
+    /// `autoscaling:TEST_NOTIFICATION`, sent when a hook is created.
     Test,
-    /// Not a message that AWS sends here; says why. Never deleted: it may mean something to someone else.
+    /// Not a message that AWS sends here. Holds the cause. Never deleted, because another reader may need it.
     Unreadable(String),
 }
 
@@ -53,11 +51,11 @@ pub struct LifecycleMessage {
     pub token: Option<String>,
     /// `LifecycleTransition`.
     pub transition: Transition,
-    /// `Destination` is `WarmPool`: the instance is kept.
+    /// Whether `Destination` is `WarmPool`. The instance is kept.
     pub to_warm_pool: bool,
-    /// `Action` is `ReplaceRootVolume`: the instance is kept.
+    /// Whether `Action` is `ReplaceRootVolume`. The instance is kept.
     pub replaces_root_volume: bool,
-    /// When the message says that it was sent.
+    /// When it was sent, by the message itself.
     pub sent: Option<Time>,
 }
 
@@ -74,32 +72,32 @@ pub enum Transition {
 /// An event of `aws.ec2` or `aws.health`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceMessage {
-    /// The instances that it names.
+    /// The instances that it is about.
     pub instance_ids: Vec<String>,
-    /// What is going to happen to them.
+    /// What will happen to them.
     pub news: InstanceNews,
-    /// When the message says that it was sent (`time`).
+    /// When it was sent, by the message itself (`time`).
     pub sent: Option<Time>,
 }
 
-/// What an event says of an instance.
+/// The news in an event about an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstanceNews {
     /// `EC2 Spot Instance Interruption Warning`.
     SpotInterruption {
         /// What EC2 will do.
         action: SpotAction,
-        /// When, at the earliest: two minutes after the event.
+        /// The earliest time. Two minutes after the event; for hibernation, the event's own time.
         at: Option<Time>,
     },
-    /// `EC2 Capacity Reservation Instance Interruption Warning`, of an interruptible reservation or a Capacity Block.
+    /// `EC2 Capacity Reservation Instance Interruption Warning`, for an interruptible reservation or a Capacity Block.
     CapacityInterruption {
-        /// `instance-termination-time`; two minutes after the event, where it has none.
+        /// `instance-termination-time`, or two minutes after the event if it is missing.
         at: Option<Time>,
     },
     /// `EC2 Instance Rebalance Recommendation`.
     Rebalance {
-        /// When it was given.
+        /// When it was issued.
         at: Option<Time>,
     },
     /// `AWS Health Event` of the category `scheduledChange`.
@@ -112,7 +110,7 @@ pub enum InstanceNews {
         not_before: Option<Time>,
         /// `endTime`
         ends: Option<Time>,
-        /// `statusCode` is `closed`: it is over, or called off.
+        /// Whether `statusCode` is `closed`: it is over or called off.
         closed: bool,
     },
     /// `EC2 Instance State-change Notification`, with the state. It comes too late to be a notice.
@@ -127,6 +125,6 @@ pub enum SpotAction {
     Terminate,
     /// The instance is stopped.
     Stop,
-    /// Hibernation begins at once: there are no two minutes.
+    /// The instance is hibernated, at once and without two minutes' warning.
     Hibernate,
 }

@@ -1,7 +1,7 @@
-//! What messages tell of this instance, beside its lifecycle action: which of them become notices.
+//! Decides which messages about this instance, other than lifecycle messages, become notices.
 //!
-//! Messages may be days old, repeated or made up. A time that has passed, or that lies farther ahead than EC2 ever warns,
-//! is not believed. What IMDS answers while it can be heard is: see [`Notices`](super::notice::Notices).
+//! Messages may be days old, repeated or forged. The daemon does not believe a time that has passed or that is farther ahead
+//! than EC2 ever warns. While IMDS answers, it outranks messages. See [`Notices`](super::notice::Notices).
 
 use std::time::Duration;
 
@@ -12,42 +12,42 @@ use super::notice::{Due, Notice, NoticeState, Reason};
 use super::report::{Disbelief, Report};
 use super::time::Time;
 
-/// By so much our clock and AWS's may differ.
+/// How much our clock and AWS's may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// From a warning to the interruption, where the message does not say (EC2 user guide, "Spot Instance interruption
+/// The time from a warning to the interruption, if the message does not say (EC2 user guide, "Spot Instance interruption
 /// notices").
 const WARNING: Duration = Duration::from_secs(120);
 
-/// The farthest ahead that EC2 warns of a spot interruption, with time to spare. It is two minutes.
+/// How far ahead a spot interruption may be. EC2 warns two minutes ahead.
 const SPOT_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// The farthest ahead that EC2 warns that capacity ends, with time to spare. It is about ten minutes for a Capacity Block.
+/// How far ahead the end of capacity may be. EC2 warns about ten minutes ahead for a Capacity Block.
 const CAPACITY_AHEAD_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// A recommendation is about now.
+/// How far ahead a rebalance recommendation may be. It is about now.
 const REBALANCE_AHEAD_MAX: Duration = CLOCK_TOLERANCE;
 
-/// AWS Health announces maintenance some weeks ahead, and major changes some months.
+/// How far ahead maintenance may be. AWS Health announces it weeks ahead, and major changes months ahead.
 const MAINTENANCE_AHEAD_MAX: Duration = Duration::from_secs(366 * 86_400);
 
-/// An instance that is still here so long after its interruption was due is not interrupted.
+/// An instance that is still running this long after its interruption was due is not interrupted.
 pub(super) const INTERRUPTION_EXPIRY: Duration = Duration::from_secs(5 * 60);
 
-/// With Capacity Rebalancing the group replaces the instance within minutes. So long after, it does not.
+/// How long a rebalance recommendation lasts. With Capacity Rebalancing, the group replaces the instance within minutes.
 pub(super) const REBALANCE_EXPIRY: Duration = Duration::from_secs(6 * 3600);
 
-/// So long after its window maintenance has happened or will not.
+/// This long after its window, maintenance has happened or will not.
 pub(super) const MAINTENANCE_EXPIRY: Duration = Duration::from_secs(3600);
 
-/// Maintenance without a window is forgotten after so long.
+/// Maintenance without a window is forgotten after this time.
 pub(super) const MAINTENANCE_UNDATED_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest that a message lies in a queue (SQS API, `MessageRetentionPeriod`): after so long none comes that is older.
+/// The longest time that SQS keeps a message (SQS API, `MessageRetentionPeriod`). After this no older message can come.
 const RETENTION_MAX: Duration = Duration::from_secs(14 * 86_400);
 
 impl Machine {
-    /// A message that was sent then tells this of the instance.
+    /// Takes in a message about this instance, sent at `sent`.
     pub(super) fn on_news(&mut self, news: &InstanceNews, sent: Option<Time>) {
         let now = self.turn.now;
         let told_at = sent.unwrap_or(now);
@@ -91,7 +91,7 @@ impl Machine {
                     expires: Some(end + expiry),
                     ..told(Reason::ScheduledMaintenance, event_id)
                 };
-                // What has passed is over, too: an older message may name a time to come.
+                // Maintenance that has passed is closed too, because an older message may name a time in the future.
                 if *closed || end + expiry < now {
                     let (state, expires) = (NoticeState::Closed, Some(now + RETENTION_MAX));
                     self.notices.tell(&mut self.turn, Notice { state, expires, ..told.clone() });
@@ -104,7 +104,7 @@ impl Machine {
         }
     }
 
-    /// Takes a notice in, unless its time has passed for longer than `past_max` or is farther ahead than `ahead_max`.
+    /// Takes in a notice, unless `at` is more than `past_max` ago or more than `ahead_max` ahead.
     fn tell_news(&mut self, at: Time, past_max: Duration, ahead_max: Duration, told: Notice) {
         let now = self.turn.now;
         let why = if at + past_max < now {

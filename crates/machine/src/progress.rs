@@ -1,38 +1,38 @@
-//! How far an agent is, for people.
+//! An agent's progress, for people.
 
 use std::fmt;
 
-/// Where an agent stands.
+/// The progress of an agent in a drain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Its part of the drain.
+    /// Its phase.
     pub phase: AgentPhase,
     /// Its work in flight, as last reported.
     pub in_flight: Option<u64>,
 }
 
-/// An agent's part of a drain.
+/// The phases of an agent in a drain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AgentPhase {
-    /// It has not been heard in this drain.
+    /// It has not answered in this drain.
     #[default]
     Unknown,
-    /// It says that it serves, though it is told to drain.
+    /// It was told to drain and says `serving`.
     Serving,
-    /// It takes no work, and holds some.
+    /// It takes no new work and still has some in flight.
     Draining,
-    /// It takes no work, and holds none.
+    /// It takes no new work and has none in flight.
     Drained,
-    /// No connection can be made, or its path drains nothing.
+    /// No connection can be made, or nothing drains at its path.
     Unreachable,
     /// It says that it cannot drain.
     CannotDrain,
-    /// It is told to serve again, and has not acknowledged that.
+    /// It was told to serve again and has not acknowledged that.
     Returning,
 }
 
 impl Progress {
-    /// The state, in a word.
+    /// The phase, in a word or two.
     pub fn word(&self) -> &'static str {
         match self.phase {
             AgentPhase::Unknown => "unknown",

@@ -1,4 +1,4 @@
-//! The gate to the shared queue: when to receive, what to give back, what to delete.
+//! The gate to the shared queue: when to receive, and what to return, hide and delete.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,59 +17,61 @@ use super::turn::{Attempts, Turn};
 /// SQS's longest `WaitTimeSeconds`.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// SQS hides a message for at most 12 hours after its receipt. A minute less, because the call takes time.
+/// The longest time to hide a message. SQS allows 12 hours from its receipt. This is a minute less, because the call takes
+/// time.
 const HIDDEN_MAX: Duration = Duration::from_secs(12 * 3600 - 60);
 
-/// The shortest time that our own message is hidden.
+/// The shortest time to hide our own message.
 const HIDDEN_MIN: Duration = Duration::from_secs(1);
 
-/// SQS takes ten entries in one batch.
+/// SQS accepts ten entries in a batch.
 const BATCH_MAX: usize = 10;
 
-/// A message that is given back stays hidden for a second, plus up to a second for each minute of its age. This bounds
-/// the addition.
+/// A returned message stays hidden for a second, plus up to a second per minute of its age. This is the most that its age
+/// adds, in seconds.
 const GIVEN_BACK_MORE_MAX: u64 = 4;
 
-/// Without IMDS a whole fleet polls the queue. A message younger than this is given back without a visibility timeout, so
-/// that it changes hands quickly.
+/// Without IMDS a whole fleet polls the queue. A message younger than this is returned without the first second, so that it
+/// reaches its owner quickly.
 const PASSED_ON_MINUTES: u64 = 1;
 
-/// After a receive that brought only others' messages.
+/// Pause after a receive with only others' messages.
 const MISS: Backoff = Backoff::between_ms(250, 4_000);
 
-/// This many messages of others are read in full batches without a pause: ours may stand behind them, and the first ones
-/// become visible again during a pause.
+/// This many of others' messages are received in full batches without a pause. Ours may be behind them, and during a pause
+/// the first ones would become visible again.
 const SEEN_MAX: usize = 60;
 
-/// The pause after that many while heartbeats look for Wait: in a mass scale-in they find it before our message does.
+/// The pause after [`SEEN_MAX`] messages while heartbeats probe for Wait. In a mass scale-in, a heartbeat finds Wait before
+/// our message does.
 const CROWD: Backoff = Backoff::between_ms(240_000, 240_000);
 
-/// The shortest time between receives, for a queue that does not long-poll.
+/// The shortest time between receives, in case the queue does not long-poll.
 const RECEIVE_SPACING: Duration = Duration::from_millis(250);
 
-/// After a receive that failed.
+/// Pause after a failed receive.
 const RECEIVE_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
 
-/// Between tries to delete.
+/// Pause after a failed deletion.
 const DELETE_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
-/// After this many tries the queue's retention has to remove the message.
+/// After this many tries a message is left to the queue's retention period.
 const DELETE_TRIES_MAX: u32 = 6;
 
-/// Messages that wait to be hidden. Only a queue that repeats our messages without end has more.
+/// The most messages that wait to be hidden. Only a queue that repeats our messages endlessly has more.
 const HIDES_MAX: usize = 64;
 
-/// Deletions that wait. Only a queue that repeats our messages without end has more.
+/// The most deletions that wait. Only a queue that repeats our messages endlessly has more.
 const DELETES_MAX: usize = 64;
 
-/// What only the queue may tell.
+/// What the daemon needs from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// That the instance goes: no drain is under way.
+    /// A notice: no drain is under way.
     Notice,
-    /// That a lifecycle action is part of the drain that is under way.
+    /// The lifecycle action of the drain under way.
     Action,
-    /// Nothing: heartbeats or completions find the action of the drain.
+    /// Nothing: heartbeats or completions find the action.
     Nothing,
 }
 
@@ -77,21 +79,21 @@ pub(super) enum Need {
 pub(super) struct QueueTrack {
     receive: Attempts,
     misses: u32,
-    /// Others' messages in a row.
+    /// How many of others' messages came in a row.
     seen: usize,
-    /// Receipts of our messages that are to be hidden, each with the revision of the journal that must be out first.
+    /// Receipts of our messages to hide, each with the journal revision that must be released first.
     hides: Vec<(String, Revision)>,
-    /// How many messages the next receive asks for, where that is fewer than a batch.
+    /// How many messages the next receive asks for, if fewer than a batch.
     fewer: Option<usize>,
-    /// What has been reported of messages that do not belong in this queue.
+    /// What was reported about messages that do not belong in this queue.
     pub strange: Told,
     delete: Attempts,
-    /// Receipts, each with the revision of the journal that must be out first.
+    /// Receipts to delete, each with the journal revision that must be released first.
     deletes: VecDeque<(String, Revision)>,
 }
 
 impl QueueTrack {
-    /// Starts a receive if one is wanted, hides our own messages until the deadline, and starts the next deletion.
+    /// Starts a receive if `wanted`, hides our own messages until the deadline, and starts the next deletion.
     pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool, deadline: Option<Time>) {
         if wanted && self.receive.ready(turn, Timer::Queue) {
             let most = self.fewer.unwrap_or(BATCH_MAX);
@@ -109,7 +111,7 @@ impl QueueTrack {
         }
     }
 
-    /// The messages of a receive. They are used even if the receive is no longer awaited.
+    /// The messages of a receive. They count even if the receive is no longer awaited.
     pub fn on_received(
         &mut self,
         turn: &mut Turn,
@@ -130,7 +132,7 @@ impl QueueTrack {
                     self.receive.failed(turn, RECEIVE_RETRY);
                 }
                 if error.kind == CallErrorKind::Unanswered {
-                    // The messages together may be more than is read. One alone never is.
+                    // Ten messages together may exceed the limit on what is read. A single one never does.
                     self.fewer = Some(1);
                 }
                 turn.call_failed(Call::Receive, error, false);
@@ -139,9 +141,9 @@ impl QueueTrack {
         }
     }
 
-    /// Gives others' messages back. They stay hidden for a moment, so that their owners do not race this instance, and
-    /// longer if they are old, because their owners are likely gone. The receive count says nothing: in a mass scale-in,
-    /// every instance receives the messages of all.
+    /// Returns others' messages. They stay hidden for a moment, so that their owners do not race this instance for them, and
+    /// longer if they are old, because their owners are likely gone. Their receive counts mean nothing, because in a mass
+    /// scale-in every instance receives everyone's messages.
     pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize, need: Need) {
         if others.is_empty() {
             (self.misses, self.seen) = (0, 0);
@@ -175,13 +177,13 @@ impl QueueTrack {
         }
     }
 
-    /// Gives messages back that were taken for ours.
+    /// Returns messages that turned out not to be ours.
     pub fn give_back_receipts(&mut self, turn: &mut Turn, receipts: Vec<String>) {
         self.hides.retain(|(hidden, _)| !receipts.contains(hidden));
         set_visibility(turn, receipts.into_iter(), HIDDEN_MIN);
     }
 
-    /// Hides our own message until the deadline, once it is journaled: a hidden message that is forgotten would never be
+    /// Hides our own message until the deadline, once it is journaled. Otherwise a crash could leave it hidden and never
     /// deleted.
     pub fn hide(&mut self, receipt: String, revision: Revision) {
         if self.hides.len() < HIDES_MAX {
@@ -189,7 +191,7 @@ impl QueueTrack {
         }
     }
 
-    /// Deletes a message whose action is over, or that has been taken in whole, once that is written down.
+    /// Deletes a message once the end of its action, or all of its content, is journaled.
     pub fn delete(&mut self, receipt: String, revision: Revision) {
         self.hides.retain(|(hidden, _)| *hidden != receipt);
         if self.deletes.len() < DELETES_MAX && !self.deletes.iter().any(|(kept, _)| *kept == receipt) {
@@ -197,7 +199,7 @@ impl QueueTrack {
         }
     }
 
-    /// Takes the result of a deletion in; `Some` is the receipt that needs no more care.
+    /// Takes in the result of a deletion. Returns the receipt if it is deleted or given up.
     pub fn on_deleted(
         &mut self,
         turn: &mut Turn,
@@ -208,7 +210,7 @@ impl QueueTrack {
         if let Err(error) = result {
             self.delete.failed(turn, DELETE_RETRY);
             turn.call_failed(Call::Delete, error, false);
-            // Each message has as many tries. What failed for one will fail for the next, so the pause stays.
+            // Each message has this many tries. The next message will likely fail too, so the pause stays.
             if !self.delete.failures.is_multiple_of(DELETE_TRIES_MAX) {
                 return None;
             }

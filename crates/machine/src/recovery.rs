@@ -1,4 +1,4 @@
-//! Goes on with what the last run of the daemon had written down.
+//! Continues from the journal of the last run of the daemon.
 
 use super::drain::Drain;
 use super::journal::{Journal, Outcome, Revision};
@@ -29,7 +29,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     let Some(record) = drain else { return };
     let drain = Drain::recover(record, &machine.notices, now, rebooted);
     if drain.told().is_some() {
-        // An agent that is new in the configuration has its whole time from now on.
+        // An agent that is new in the configuration gets its full time from now on.
         let new = machine.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
         new.for_each(|agent| agent.begin(&mut machine.turn));
     }

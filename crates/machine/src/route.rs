@@ -8,20 +8,20 @@ use super::notice::{Notice, Reason};
 use super::queue::Need;
 use super::report::Report;
 
-/// The id of an action whose message has no token.
+/// The notice id of an action whose message has no token.
 pub(super) const NO_TOKEN: &str = "no token";
 
-/// Whose a message is.
+/// What to do with a message.
 enum Owner {
-    /// Ours, and it stays until its action is over.
+    /// Ours: keep it hidden until its action is over.
     Held,
-    /// Ours, and it has done its work.
+    /// Ours and done with: delete it.
     Spent,
-    /// Not ours.
+    /// Not ours: return it.
     Other,
 }
 
-/// Takes in what the messages say, keeps our own, and gives the others back.
+/// Takes in the messages, keeps our own and returns the others.
 pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
     let mut others = Vec::new();
     let mut own = 0;
@@ -56,19 +56,18 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
             if machine.notices != before {
                 machine.journal.touch();
             }
-            // A message that names several instances is not ours alone to delete.
+            // A message about several instances is not ours alone to delete.
             if news.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
         }
         Body::Lifecycle(_) | Body::Instance(_) | Body::Test => Owner::Other,
         Body::Unreadable(why) => {
-            let expected =
-                "expected an EventBridge event or a hook's notification, in an SNS envelope or not";
+            let expected = "expected an EventBridge event or a lifecycle hook's notification, with or without an SNS envelope";
             stranger(machine, format!("{why}; {expected}"))
         }
     }
 }
 
-/// A message that does not belong in this queue is reported once and given back.
+/// Reports a message that does not belong in this queue, once per cause. The message is returned.
 fn stranger(machine: &mut Machine, why: String) -> Owner {
     if machine.queue.strange.is_news(&why) {
         machine.turn.report(Report::StrangeMessage { why });
@@ -97,7 +96,7 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
         machine.notices = before;
         let known = drain.action.group().unwrap_or_default();
         let why =
-            format!("it names this instance and group {:?}; Auto Scaling says {known:?}", message.group);
+            format!("it names this instance in group {:?}, but Auto Scaling says {known:?}", message.group);
         return stranger(machine, why);
     }
     drain.keep(receipt, message);
@@ -106,24 +105,24 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     Owner::Held
 }
 
-/// Whether a message of this hook is ours. Until the hooks are known, it may be.
+/// Whether a message of this hook is ours, or may be while the hooks are unknown.
 fn is_our_hook(machine: &Machine, hook: &str) -> bool {
     if let Some(configured) = &machine.settings.hook {
         return configured == hook;
     }
     let known = machine.drain.as_ref().and_then(|drain| drain.action.hook());
     let known = known.map(|hook| hook.name.as_str());
-    // Where the group's hooks cannot be read, the first message says which to complete.
+    // If the group's hooks cannot be read, the first message decides the hook, but not with another controller's hook.
     if known.is_none_or(|name| name != hook) && owner_by_name(hook).is_some() {
         return false;
     }
     let Some(drain) = &machine.drain else { return true };
-    // One drain serves one hook: the first that is named, until it is known which it is.
+    // One drain serves one hook. Until the hook is known, that is the first one that a message named.
     let named = known.or(drain.message.as_ref().map(|message| message.hook.as_str()));
     drain.action.is_possible() && named.is_none_or(|name| name == hook)
 }
 
-/// The hook is known now: messages that were taken for ours and name another are given back.
+/// Returns kept messages that name another hook, now that the hook is known.
 pub(super) fn disown_messages(machine: &mut Machine) {
     let Some(drain) = &mut machine.drain else { return };
     let Some(named) = drain.message.as_ref().map(|message| message.hook.as_str()) else { return };
@@ -134,7 +133,7 @@ pub(super) fn disown_messages(machine: &mut Machine) {
     let (receipts, _) = drain.forget_messages();
     drain.action.forget_message(machine.turn.now);
     if machine.notices.has_target() {
-        // The target state tells of the termination by itself; otherwise this message remains its only notice.
+        // Only if the target state also announces the termination. Otherwise this message is its only notice.
         machine.notices.withdraw_action(&mut machine.turn);
     }
     machine.queue.give_back_receipts(&mut machine.turn, receipts);

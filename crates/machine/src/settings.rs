@@ -1,4 +1,4 @@
-//! What the machine is told at start and what never changes after.
+//! The machine's settings. They never change after the start.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use super::effect::CompletionResult;
 use super::journal::Outcome;
 use super::time::Time;
 
-/// The machine's settings: the configuration and this instance.
+/// The settings, from the configuration and this instance.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This instance.
     pub instance_id: String,
-    /// This boot of it, where that is known: agents do not outlive one.
+    /// The id of this boot, if known. Agents do not survive a reboot.
     pub boot_id: Option<String>,
-    /// When this boot began, by the clock that the machine's time goes by. In the same boot, another value tells that the
-    /// clock was corrected meanwhile.
+    /// When this boot began, by the clock that the machine's time follows. A different value in the same boot means that the
+    /// clock was corrected.
     pub booted_at: Option<Time>,
-    /// Its group, where the configuration or the instance's tags name it.
+    /// The instance's group, if the configuration or the instance's tags name it.
     pub group: Option<String>,
-    /// The agents to drain; at least one.
+    /// The agents to drain. At least one.
     pub agents: Vec<AgentSettings>,
     /// Whether there is a termination queue.
     pub queue: bool,
-    /// `ACCOUNT/NAME` of that queue, by which a hook that notifies it is known as ours.
+    /// `ACCOUNT/NAME` of that queue. A hook that notifies it is ours.
     pub queue_name: Option<String>,
-    /// The hook to complete; `None`: the group's only terminating hook that no other controller owns.
+    /// The hook to complete. `None`: see [`hook::choose`](super::hook::choose).
     pub hook: Option<String>,
-    /// The heartbeat timeout to assume where the hook cannot be read.
+    /// The heartbeat timeout to assume if the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
     /// When draining starts.
     pub drain_at: DrainAt,
@@ -48,14 +48,14 @@ impl Settings {
         match outcome {
             Outcome::Drained => self.on_drained,
             Outcome::Failed => self.on_failed,
-            // An operator's drain is completed as the operator said; one that was withdrawn or overtaken completes nothing.
+            // `Finished` uses the operator's result. `Withdrawn` and `Overtaken` complete nothing.
             Outcome::Deadline | Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => {
                 self.on_deadline
             }
         }
     }
 
-    /// The longest time that any agent is given.
+    /// The longest `drain_timeout` of any agent.
     pub fn drain_timeout(&self) -> Duration {
         self.agents.iter().map(|agent| agent.drain_timeout).max().unwrap_or_default()
     }
@@ -64,28 +64,28 @@ impl Settings {
 /// One agent.
 #[derive(Debug, Clone)]
 pub struct AgentSettings {
-    /// What people call it.
+    /// Its name in the configuration.
     pub name: String,
-    /// How long it may take.
+    /// How long it may take to drain.
     pub drain_timeout: Duration,
     /// How long it may be unreachable before it counts as failed.
     pub unreachable_grace: Duration,
-    /// What it means that it exits in mid-drain.
+    /// What it means if it exits while draining.
     pub on_exit: OnExit,
-    /// How often it is asked, where it does not honor `Prefer: wait`.
+    /// The pause between status requests if it does not honor `Prefer: wait`.
     pub poll: Duration,
-    /// Its drain request is answered when the work is done; it has no status to ask for.
+    /// Whether it answers the drain request only when the work is done. It then has no status to request.
     pub blocks: bool,
 }
 
-/// When draining starts after the group has decided to take the instance away.
+/// When draining starts after the group decided to take the instance away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DrainAt {
-    /// At the first notice: queue workers gain the time.
+    /// At the first notice. Suits queue workers, which gain time.
     #[default]
     Notice,
-    /// When the lifecycle action is in Wait: behind a load balancer that still routes to the agent.
+    /// When the lifecycle action is in Wait. Suits agents behind a load balancer, which routes to them until then.
     Wait,
 }
 
@@ -93,20 +93,20 @@ pub enum DrainAt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRebalance {
-    /// Nothing: without Capacity Rebalancing the group does not replace the instance.
+    /// Nothing. Without Capacity Rebalancing, the group does not replace the instance.
     #[default]
     Ignore,
-    /// The agents drain.
+    /// Drain.
     Drain,
 }
 
-/// What it means that an agent exits in mid-drain.
+/// What it means if an agent exits while draining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnExit {
-    /// It exits when it has drained.
+    /// It has drained.
     Drained,
-    /// It crashed, and may come back within the grace.
+    /// It crashed, and may come back within `unreachable_grace`.
     #[default]
     Failed,
 }

@@ -1,26 +1,26 @@
-//! Where an instance's lifecycle state says that its terminating action stands.
+//! What an instance's lifecycle state says about its terminating action.
 
 use crate::event::DescribedInstance;
 
-/// Where the terminating action of an instance stands.
+/// The state of an instance's terminating action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It has not reached Wait: the load balancer drains.
+    /// It has not reached Wait: the load balancer is still draining.
     TooEarly,
-    /// Something waits.
+    /// The instance is in Wait, for some hook.
     Waiting,
-    /// The group does not take the instance away.
+    /// The group is not taking the instance away.
     InService,
-    /// The action was abandoned, and Auto Scaling keeps the instance for salvage.
+    /// The action was abandoned, and Auto Scaling retains the instance for salvage.
     Retained,
-    /// It is past Wait, or gone.
+    /// It is past Wait, or the instance is gone.
     Over,
 }
 
 impl Standing {
-    /// Reads `LifecycleState`, whose values are an open set.
+    /// Reads `LifecycleState`. AWS may add values.
     pub fn of(instance: Option<&DescribedInstance>) -> Self {
-        // Unknown ids are left out of the answer without an error.
+        // AWS omits unknown ids from the response without an error.
         let Some(instance) = instance else { return Standing::Over };
         match instance.lifecycle_state.as_str() {
             "InService" => Standing::InService,

@@ -1,4 +1,4 @@
-//! What the machine is doing now, for `drainhook status` and the service manager.
+//! The machine's current state, for `drainhook status` and the service manager.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use super::journal::Outcome;
 use super::notice::Reason;
 use super::time::Time;
 
-/// A snapshot.
+/// A snapshot of the machine's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// This instance.
     pub instance_id: String,
-    /// The drain's name in the log: the same after a restart.
+    /// The drain's id in the log. A restart does not change it.
     pub drain_id: Option<String>,
-    /// Where things stand.
+    /// The state.
     pub state: State,
     /// The most pressing notice in force.
     pub reason: Option<Reason>,
-    /// When the drain began.
+    /// When the drain started.
     pub started: Option<Time>,
     /// The latest deadline of any agent.
     pub deadline: Option<Time>,
-    /// Work in flight, summed; `None` while no agent has said.
+    /// The sum of all agents' work in flight; `None` until an agent has reported it.
     pub in_flight: Option<u64>,
-    /// Each agent.
+    /// The agents.
     pub agents: Vec<AgentLine>,
     /// The group.
     pub group: Option<String>,
@@ -37,25 +37,25 @@ pub struct Status {
     pub hook: Option<String>,
     /// Why no hook can be completed.
     pub hook_problem: Option<String>,
-    /// Since when the action waits.
+    /// The earliest time at which the action can have reached Wait; `None` until it is known to be in Wait.
     pub wait_since: Option<Time>,
     /// When it expires without another heartbeat.
     pub expires: Option<Time>,
     /// Heartbeats that succeeded.
     pub heartbeats: u32,
-    /// When the next one is due; before Wait is known, it is the next try whether it has begun.
+    /// When the next heartbeat is due. Before Wait is known, it probes for Wait.
     pub next_heartbeat: Option<Time>,
     /// How the drain ended.
     pub outcome: Option<Outcome>,
-    /// What was reported to Auto Scaling.
+    /// The result that drainhook completed the action with, if it did.
     pub result: Option<CompletionResult>,
-    /// IMDS cannot be heard.
+    /// Whether IMDS is silent or lacks the target state.
     pub imds_silent: bool,
-    /// The last thing that went wrong since the daemon was started.
+    /// The last error since the daemon started.
     pub last_error: Option<LastError>,
 }
 
-/// Something that went wrong.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
     /// When.
@@ -64,21 +64,21 @@ pub struct LastError {
     pub what: String,
 }
 
-/// Where things stand.
+/// The states that `drainhook status` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// No notice.
     Serving,
-    /// A notice, and the agents are not told yet: the load balancer drains.
+    /// There is a notice, but the agents are not told before Wait.
     Noticed,
-    /// The agents drain.
+    /// The agents are draining.
     Draining,
-    /// The agents are done; the action is being completed.
+    /// The drain's outcome is decided, and the action is being completed.
     Completing,
-    /// The drain has ended and its notices are in force.
+    /// The drain has ended, and its notices are still in force.
     Ended,
-    /// The instance stays, and agents have yet to hear of it.
+    /// The instance stays, and the agents are being told to serve again.
     Returning,
 }
 
@@ -87,27 +87,26 @@ pub enum State {
 pub struct AgentLine {
     /// Its name.
     pub name: String,
-    /// Its state, in a word.
+    /// Its state, in a word or two.
     pub state: String,
     /// Its work in flight, as last reported.
     pub in_flight: Option<u64>,
     /// Its deadline.
     pub deadline: Option<Time>,
-    /// What it says of itself.
+    /// `detail` from its status document.
     pub detail: Option<String>,
     /// Its gauges.
     pub gauges: BTreeMap<String, f64>,
 }
 
 impl Machine {
-    /// Names the drain under way, or the one that has ended while its notices are in force. It stays the same when the
-    /// daemon is restarted.
+    /// The id of the drain under way, or of the last one while its notices are in force. A restart does not change it.
     pub fn drain_id(&self) -> Option<String> {
         let started = self.drain.as_ref()?.started;
         Some(format!("{}-{}", self.settings.instance_id, started.unix_ms()))
     }
 
-    /// What the machine is doing now.
+    /// The machine's current state.
     pub fn status(&mut self) -> Status {
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
         let drain = self.drain.as_ref();

@@ -1,4 +1,4 @@
-//! The one notion of time that the machine, the journal and the simulator share.
+//! Time, as the machine, the journal and the simulator use it.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// An instant, in Unix milliseconds.
 ///
-/// Readable in a journal, the same after a reboot, and made up at will in a test or a replay.
+/// It is readable in a journal, stays valid after a reboot, and can be made up in a test or a replay.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
@@ -24,37 +24,37 @@ impl Time {
         self.0
     }
 
-    /// How long ago `earlier` was; zero where it is not earlier.
+    /// The time since `earlier`; zero if `earlier` is not earlier.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads an RFC 3339 timestamp, as AWS writes it in messages and IMDS answers.
+    /// Reads an RFC 3339 timestamp, the format in AWS's messages and most IMDS responses.
     pub fn from_rfc3339(text: &str) -> Option<Time> {
         let stamp: jiff::Timestamp = text.trim().parse().ok()?;
         u64::try_from(stamp.as_millisecond()).ok().map(Time)
     }
 }
 
-/// By how much a clock was corrected.
+/// A correction of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Correction {
     ms: i64,
 }
 
 impl Correction {
-    /// From what one clock showed to what a corrected one shows of the same instant.
+    /// The correction that moves one instant from `before`, by the old clock, to `after`, by the corrected clock.
     pub fn between(before: Time, after: Time) -> Self {
         let ms = |time: Time| i64::try_from(time.0).unwrap_or(i64::MAX);
         Correction { ms: ms(after).saturating_sub(ms(before)) }
     }
 
-    /// Whether it is smaller than the usual difference between clocks.
+    /// Whether it is under a second, which is no more than clocks usually differ.
     pub fn is_negligible(self) -> bool {
         self.ms.unsigned_abs() < 1_000
     }
 
-    /// An instant that the old clock showed, as the corrected one shows it.
+    /// Converts an instant from the old clock to the corrected clock.
     pub fn apply(self, time: Time) -> Time {
         Time(time.0.saturating_add_signed(self.ms))
     }

@@ -1,33 +1,33 @@
-//! Why the machine wants to be woken.
+//! The reasons for a wake-up.
 
 /// What [`next_wake`](super::Machine::next_wake) is waiting for.
 ///
-/// For people and traces: the machine looks at what is due, not at which timer fired, so an early or repeated one
-/// changes nothing.
+/// Only for people and traces. The machine checks what is due, not which timer fired, so an early or repeated one changes
+/// nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// IMDS has been silent for so long that the queue becomes the first source.
+    /// IMDS has been silent for long enough that the queue becomes the first source.
     ImdsSilence,
-    /// A notice comes into force, or expires.
+    /// A notice comes into force or expires.
     Notice,
-    /// An agent is to be asked.
+    /// A request to an agent is due.
     Agent,
-    /// How far an agent is has changed, and people are to be told.
+    /// A report of an agent's progress is due.
     Progress,
-    /// An agent that did not answer has used up its grace.
+    /// An unreachable agent's grace ends.
     Grace,
     /// The deadline of an agent.
     Deadline,
-    /// A heartbeat, or the next try of one.
+    /// A heartbeat is due.
     Heartbeat,
-    /// The next try of the completion.
+    /// A completion is due.
     Completion,
-    /// The next question about the instance or the group's hooks.
+    /// A description of the instance or the group's hooks is due.
     Describe,
-    /// The next receive.
+    /// A receive is due.
     Queue,
-    /// The next try to delete our message.
+    /// A deletion of our message is due.
     Delete,
-    /// The next try to write the journal.
+    /// A retry of writing the journal is due.
     Journal,
 }

@@ -1,4 +1,4 @@
-//! One turn of the machine: what it has decided so far, and when it wants to be woken.
+//! One turn of the machine: the outputs so far, and the next wake-up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use super::status::LastError;
 use super::time::Time;
 use super::timer::Timer;
 
-/// Collects the effects of one [`Machine::handle`](super::Machine::handle), and the earliest time at which
-/// something that is not due yet will be.
+/// Collects the outputs of one call of [`Machine::handle`](super::Machine::handle), and the earliest time at which something
+/// becomes due.
 #[derive(Debug)]
 pub(super) struct Turn {
-    /// The instant at which the event is handled.
+    /// The time at which the event is handled.
     pub now: Time,
     output: Output,
     wake: Option<(Time, Timer)>,
     next_id: u64,
-    /// The calls that never overlap with their like, whichever drain made them.
+    /// The call under way of each kind in [`Once`], whichever drain made it.
     under_way: [Option<EffectId>; 2],
-    /// The calls whose missing permission has been named in this drain.
+    /// The calls whose missing permission was already reported in this drain.
     denied: BTreeSet<Call>,
     rng: fastrand::Rng,
     defects: Defects,
-    /// The last thing that went wrong.
+    /// The last error that was reported.
     pub last_error: Option<LastError>,
 }
 
-/// A call of which at most one is under way at a time.
+/// A call that never overlaps with another of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Once {
     /// RecordLifecycleActionHeartbeat
@@ -43,9 +43,9 @@ pub(super) enum Once {
 }
 
 impl Turn {
-    /// Jitter is seeded by the instance's id: instances differ, runs of one do not.
+    /// Seeds the jitter with the instance id, so that instances differ but runs on one instance do not.
     pub fn new(instance_id: &str) -> Self {
-        // FNV-1a, because the standard hasher is free to change between releases.
+        // FNV-1a, because the standard hasher may change between releases.
         let seed = instance_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
@@ -75,7 +75,7 @@ impl Turn {
         self.wake
     }
 
-    /// Whether `at` has come. If not, the machine will be woken then.
+    /// Whether `at` has come. If not, sets a timer for it.
     pub fn due(&mut self, at: Time, timer: Timer) -> bool {
         if at <= self.now {
             return true;
@@ -101,17 +101,17 @@ impl Turn {
         id
     }
 
-    /// Gives up a request to an agent.
+    /// Cancels a request to an agent.
     pub fn cancel(&mut self, id: EffectId) {
         self.output.effects.push(Effect::CancelRequest { id });
     }
 
-    /// Whether no call of this kind is under way. If one is, its answer wakes the machine.
+    /// Whether no call of this kind is under way. If one is, its result wakes the machine.
     pub fn is_free(&self, call: Once) -> bool {
         self.under_way[call as usize].is_none()
     }
 
-    /// The call of this id is not under way any more.
+    /// Records that the call with this id is no longer under way.
     pub fn answered(&mut self, id: EffectId) {
         for call in &mut self.under_way {
             call.take_if(|under_way| *under_way == id);
@@ -125,42 +125,42 @@ impl Turn {
         self.output.reports.push(report);
     }
 
-    /// Asserts what must hold. Where it does not, debug builds panic. Release builds report it once, and the
-    /// daemon then starts a new machine from the journal.
+    /// Asserts that `holds` is true. If not, debug builds panic. Release builds report it once, and the daemon then starts a
+    /// new machine from the journal.
     pub fn must(&mut self, holds: bool, what: &'static str) {
         if !holds && let Some(report) = self.defects.found(what) {
             self.report(report);
         }
     }
 
-    /// What an operator is told.
+    /// Sets the answer to the operator.
     pub fn answer(&mut self, answer: Answer) {
         self.output.answer = Some(answer);
     }
 
-    /// A call has failed. A missing permission is named once in a drain; what is `expected` is told quietly.
+    /// Reports a failed call. A missing permission is news once per drain. `expected` failures are logged at debug level.
     pub fn call_failed(&mut self, call: Call, error: CallError, expected: bool) {
         let known = error.kind == CallErrorKind::AccessDenied && !self.denied.insert(call);
         self.report(Report::CallFailed { call, error, expected: expected || known });
     }
 
-    /// A drain begins: its log names missing permissions anew.
+    /// Makes missing permissions news again, because a new drain starts.
     pub fn forget_denials(&mut self) {
         self.denied.clear();
     }
 
-    /// The instant of the next try after `failures` failures in a row.
+    /// The time of the next try after `failures` failures in a row.
     pub fn after(&mut self, backoff: Backoff, failures: u32) -> Time {
         self.now + backoff.delay(failures, &mut self.rng)
     }
 
-    /// `least` to `most`, evenly.
+    /// A random duration from `least` to `most`, uniformly distributed.
     pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
         least + most.saturating_sub(least).mul_f64(self.rng.f64())
     }
 }
 
-/// A call that is made again and again until it has done its work: at most one at a time, never before its time.
+/// A call that is retried until it succeeds: one at a time, and never before it is due.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attempts {
     pending: Option<(EffectId, Time)>,
@@ -180,7 +180,7 @@ impl Attempts {
         self.pending.map(|(_, sent)| sent)
     }
 
-    /// Whether the next try may start now; arranges to be woken if it is only a matter of time.
+    /// Whether the next try may start now. If it is only not due yet, sets a timer for it.
     pub fn ready(&self, turn: &mut Turn, timer: Timer) -> bool {
         self.pending.is_none() && turn.due(self.next_at, timer)
     }
@@ -193,7 +193,7 @@ impl Attempts {
         self.pending.is_some_and(|(pending, _)| pending == id)
     }
 
-    /// When the try of this id was sent; `None` if its result is stale.
+    /// When the try with this id was sent; `None` if its result is stale.
     pub fn take(&mut self, id: EffectId) -> Option<Time> {
         let (pending, sent) = self.pending?;
         (pending == id).then(|| {
@@ -202,7 +202,7 @@ impl Attempts {
         })
     }
 
-    /// The try under way is not waited for any more: its result will be stale.
+    /// Stops waiting for the try under way. Its result will be stale.
     pub fn abandon(&mut self) {
         self.pending = None;
     }

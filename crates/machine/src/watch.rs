@@ -1,5 +1,5 @@
-//! Watches an instance that stays after its action is over: retained for salvage, kept in a warm pool, or with a new
-//! root volume. Its release is a new action; its return ends the notices.
+//! Watches an instance that stays after its action is over: retained for salvage, kept in a warm pool, or given a new root
+//! volume. Its release starts a new action. Its return to service ends the notices.
 
 use std::time::Duration;
 
@@ -14,27 +14,27 @@ use super::time::Time;
 use super::timer::Timer;
 use super::turn::{Attempts, Once, Turn};
 
-/// From the end of the action to the first look.
+/// The time from the end of the action to the first description of the instance.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
-/// From look to look.
+/// The time between descriptions.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Between looks that were not answered.
+/// Pause after a failed description.
 const LOOK_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
-/// What was seen.
+/// What the watch saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The instance serves again.
+    /// The instance is in service.
     InService,
-    /// Another group than the one whose action is over takes the instance away.
+    /// A different group is taking the instance away.
     OtherGroup,
-    /// A new action waits.
+    /// A new action is in Wait.
     NewAction {
-        /// The last try that found none: it waits since then at the earliest.
+        /// When none was last known to be in Wait: the earliest time at which it can have reached Wait.
         since: Time,
-        /// When the heartbeat was sent whose success is the news.
+        /// When the heartbeat that found it was sent.
         beat: Time,
     },
 }
@@ -43,23 +43,23 @@ pub(super) enum Seen {
 pub(super) struct Watch {
     describe: Attempts,
     probe: Attempts,
-    /// An action that is found to wait has begun after this.
+    /// A new action cannot have reached Wait before this.
     none_before: Time,
-    /// Heartbeats have been sent, or may have been by the last run of the daemon.
+    /// Whether heartbeats were sent, or may have been by the last run of the daemon.
     probed: bool,
     retained: bool,
-    /// Auto Scaling waits, or is about to: for another hook or, where the instance was retained before, for ours.
+    /// Whether the instance is in Wait or about to be: for another hook or, after it was retained, for ours.
     waits: bool,
     over: bool,
 }
 
 impl Watch {
-    /// Looks from now on, after an action that ended at `ended`: another one cannot have begun before.
+    /// Watches an instance whose action ended at `ended`. A new action cannot have begun before that.
     pub fn new(ended: Time) -> Self {
         Watch::begin(ended, ended, false)
     }
 
-    /// Goes on with what the last run of the daemon had begun.
+    /// Continues the last run's watch.
     pub fn recover(now: Time, ended: Time) -> Self {
         Watch::begin(now, ended.min(now), true)
     }
@@ -78,8 +78,7 @@ impl Watch {
         }
     }
 
-    /// Looks again; and where the instance is retained or waits, tries the heartbeat whose success is the news of a
-    /// new action.
+    /// Describes the instance when due. While it is retained or in Wait, probes for a new action with heartbeats.
     pub fn decide(&mut self, turn: &mut Turn, action: &ActionRecord) {
         if self.over {
             return;
@@ -97,27 +96,27 @@ impl Watch {
         }
     }
 
-    /// Whether Auto Scaling keeps the instance for salvage.
+    /// Whether Auto Scaling retains the instance for salvage.
     pub fn is_retained(&self) -> bool {
         self.retained
     }
 
-    /// Since when heartbeats may have kept a new action alive.
+    /// Since when heartbeats may have kept a new action alive; `None` if none was sent.
     pub fn probed_since(&self) -> Option<Time> {
         self.probed.then_some(self.none_before)
     }
 
-    /// Whether the look of this id is waited for.
+    /// Whether the description with this id is awaited.
     pub fn awaits_description(&self, id: EffectId) -> bool {
         self.describe.awaits(id)
     }
 
-    /// Whether the probing heartbeat of this id is waited for.
+    /// Whether the probing heartbeat with this id is awaited.
     pub fn awaits_heartbeat(&self, id: EffectId) -> bool {
         self.probe.awaits(id)
     }
 
-    /// Takes in what Auto Scaling says of the instance. `group` is the one whose action is over.
+    /// Takes in the description of the instance. `group` is the group whose action is over.
     pub fn on_instance(
         &mut self,
         turn: &mut Turn,
@@ -154,14 +153,14 @@ impl Watch {
         if self.waits && group.is_some_and(|group| group != instance.group) {
             return Some(Seen::OtherGroup);
         }
-        // At rest in the warm pool; IMDS tells when it leaves.
+        // At rest in the warm pool. IMDS announces when it leaves.
         self.over = !deaf
             && !self.retained
             && matches!(state, "Warmed:Stopped" | "Warmed:Running" | "Warmed:Hibernated");
         None
     }
 
-    /// Takes the result of a probing heartbeat in. Only Auto Scaling's own word that nothing waits counts as a look.
+    /// Takes in the result of a probing heartbeat. Only `No active Lifecycle Action found` shows that no action is in Wait.
     pub fn on_heartbeat(
         &mut self,
         turn: &mut Turn,

@@ -1,4 +1,4 @@
-//! What has been decided about completing the action, and what may have come of it.
+//! Completing the action: what has been decided and sent, and what may have taken effect.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,32 +12,32 @@ use crate::time::Time;
 use crate::timer::Timer;
 use crate::turn::{Attempts, Once, Turn};
 
-/// Between completions that did not work.
+/// Pause after a failed completion.
 const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 
-/// The life of a completion.
+/// The state of a completion.
 ///
-/// An intention is withdrawn where an agent that had drained turns out to hold work again, as long as no completion can
-/// have taken effect; what may have taken effect stays known.
+/// If a drained agent turns out to hold work again, the intention is dropped. A completion that may have taken effect is
+/// never forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Completion {
     /// Nothing has been decided, and nothing can have taken effect.
     #[default]
     Open,
-    /// It has been decided on. Once this is on disk, nothing but completions is sent.
+    /// A completion has been decided. Once this is on disk, only completions are sent.
     Intended(Intention),
-    /// One was sent, and what became of it is not known: it may have taken effect.
+    /// A completion was sent and its answer is missing. It may have taken effect.
     Unanswered {
         /// What was sent.
         sent: Intention,
-        /// What is intended now, if anything is.
+        /// The current intention, if there is one.
         next: Option<Intention>,
     },
 }
 
 impl Completion {
-    /// What is intended now.
+    /// The current intention.
     pub fn intention(&self) -> Option<Intention> {
         match self {
             Completion::Open => None,
@@ -46,7 +46,7 @@ impl Completion {
         }
     }
 
-    /// What may have taken effect.
+    /// The completion that may have taken effect.
     pub fn unanswered(&self) -> Option<Intention> {
         match self {
             Completion::Open | Completion::Intended(_) => None,
@@ -54,7 +54,7 @@ impl Completion {
         }
     }
 
-    /// Takes, changes or drops the intention.
+    /// Sets, changes or drops the intention.
     pub fn intend(&mut self, wanted: Option<Intention>) {
         *self = match (*self, wanted) {
             (Completion::Unanswered { sent, .. }, next) => Completion::Unanswered { sent, next },
@@ -63,7 +63,7 @@ impl Completion {
         };
     }
 
-    /// The completion that is intended was sent, and its answer is missing. Whether that was not known before.
+    /// Records that the intended completion was sent and its answer is missing. Returns whether that is new.
     pub fn lost(&mut self) -> bool {
         let Some(intention) = self.intention() else { return false };
         let before =
@@ -71,12 +71,12 @@ impl Completion {
         before != *self
     }
 
-    /// Auto Scaling says that no completion has taken effect.
+    /// Records that no completion has taken effect, by Auto Scaling's word.
     pub fn refuted(&mut self) {
         *self = self.intention().map_or(Completion::Open, Completion::Intended);
     }
 
-    /// As a restarted daemon takes it: what was intended may have been sent.
+    /// The state after a restart: an intended completion may have been sent.
     pub fn recovered(self) -> Self {
         match self {
             Completion::Intended(intention) => {
@@ -87,30 +87,30 @@ impl Completion {
     }
 }
 
-/// The completions of one action: what has been decided, and the calls.
+/// The completions of one action: the decision and the calls.
 #[derive(Debug, Default)]
 pub(super) struct Completions {
     pub state: Completion,
-    /// The revision of the journal that has the intention as it is here, or its absence.
+    /// The journal revision that has the current intention, or its absence.
     recorded: Revision,
     attempts: Attempts,
-    /// The last one was refused for its credentials.
+    /// The last completion was rejected for its credentials.
     refused: bool,
 }
 
 impl Completions {
-    /// None yet; calls wait for that revision of the journal.
+    /// No calls yet. They wait for this journal revision.
     pub fn new(state: Completion, recorded: Revision) -> Self {
         Completions { state, recorded, attempts: Attempts::default(), refused: false }
     }
 
-    /// Whether the journal has the intention as it is here, or its absence.
+    /// Whether the journal has the current intention, or its absence.
     pub fn is_recorded(&self, journal: &JournalTrack) -> bool {
         journal.is_released(self.recorded)
     }
 
-    /// Takes, changes or drops the intention: an agent that has drained may be restarted before Wait. While a completion
-    /// is under way the intention stands. Whether it has changed.
+    /// Sets, changes or drops the intention. An agent that has drained may be restarted before Wait. While a completion is
+    /// under way, the intention stands. Returns whether it changed.
     pub fn intend(&mut self, now: Time, journal: &mut JournalTrack, wanted: Option<Intention>) -> bool {
         if self.attempts.is_pending() || wanted == self.state.intention() {
             return false;
@@ -123,17 +123,17 @@ impl Completions {
         true
     }
 
-    /// The next one is due now, or after a second if three have failed.
+    /// Makes the next completion due now, or in a second if three have failed.
     pub fn due_now(&mut self, now: Time) {
         self.attempts.next_at = if self.attempts.failures < QUICK_TRIES { now } else { now + SPACING };
     }
 
-    /// The next one is due now, and nothing that failed before counts.
+    /// Makes the next completion due now and forgets earlier failures.
     pub fn start_anew(&mut self, now: Time) {
         self.attempts.succeeded(now);
     }
 
-    /// Sends one if it is due.
+    /// Sends a completion if one is due.
     pub fn send(&mut self, turn: &mut Turn, action: Option<ActionName>, result: CompletionResult) {
         if turn.is_free(Once::Completion)
             && self.attempts.ready(turn, Timer::Completion)
@@ -143,17 +143,17 @@ impl Completions {
         }
     }
 
-    /// Whether one is under way.
+    /// Whether a completion is under way.
     pub fn is_pending(&self) -> bool {
         self.attempts.is_pending()
     }
 
-    /// When the one of this id was sent; `None` if its result is stale.
+    /// When the completion with this id was sent; `None` if its result is stale.
     pub fn take(&mut self, id: EffectId) -> Option<Time> {
         self.attempts.take(id)
     }
 
-    /// One has failed.
+    /// A completion failed.
     pub fn failure(&mut self, turn: &mut Turn, journal: &mut JournalTrack, kind: CallErrorKind) {
         if kind == CallErrorKind::Unanswered && self.state.lost() {
             journal.touch();
@@ -162,7 +162,7 @@ impl Completions {
         let refused_before = std::mem::replace(&mut self.refused, kind == CallErrorKind::Credentials);
         match kind {
             CallErrorKind::AccessDenied => self.attempts.next_at = turn.now + DENIED_RETRY,
-            // The next call reads them anew.
+            // The next call reads the credentials anew.
             CallErrorKind::Credentials if !refused_before => {
                 self.attempts.next_at = self.attempts.next_at.min(turn.now + SPACING);
             }

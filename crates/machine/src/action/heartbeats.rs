@@ -1,4 +1,4 @@
-//! When heartbeats are sent, and what became of them.
+//! When heartbeats are sent, and their results.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ pub(super) struct Heartbeats {
 /// When the first heartbeat is due once Wait is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum FirstBeat {
-    /// A good half of the timeout after Wait has begun.
+    /// A little over half the timeout after Wait began.
     #[default]
     Planned,
-    /// At once: how long the action has waited is not known by our clock.
+    /// At once, because the action's time in Wait is not known by our clock.
     AtOnce,
 }
 
@@ -35,36 +35,36 @@ enum FirstBeat {
 enum Permission {
     #[default]
     Assumed,
-    /// The last one was denied: the action lives until it expires.
+    /// The last heartbeat was denied, so nothing keeps the action from expiring.
     Denied,
 }
 
 impl Heartbeats {
-    /// As after a restart: the first one is due at once.
+    /// The state after a restart: the first heartbeat is due at once.
     pub fn at_once(now: Time) -> Self {
         let mut heartbeats = Heartbeats { first: FirstBeat::AtOnce, ..Heartbeats::default() };
         heartbeats.attempts.succeeded(now);
         heartbeats
     }
 
-    /// How long the action has waited is not known by our clock.
+    /// Makes the first heartbeat due at once, because the action's time in Wait is not known by our clock.
     pub fn hurry(&mut self) {
         self.first = FirstBeat::AtOnce;
     }
 
-    /// The next one is due now, unless three have failed: it is then due soon anyway.
+    /// Makes the next heartbeat due now, unless three have failed. Then it is due soon anyway.
     pub fn due_now(&mut self, now: Time) {
         if self.attempts.failures < QUICK_TRIES {
             self.attempts.next_at = now;
         }
     }
 
-    /// When the next one is due.
+    /// When the next heartbeat is due.
     pub fn next_at(&self) -> Time {
         self.attempts.next_at
     }
 
-    /// Plans the next one after one that was sent then, or after the beginning of Wait.
+    /// Plans the next heartbeat, counted from the last one or from the start of Wait.
     pub fn plan(&mut self, turn: &mut Turn, from: Time, timeout: Duration) {
         let next_at = from + heartbeat::interval(timeout, turn);
         self.attempts.succeeded(match self.first {
@@ -73,18 +73,18 @@ impl Heartbeats {
         });
     }
 
-    /// Plans the first one of an action that is not known to wait.
+    /// Plans the first heartbeat for an action that is not known to be in Wait.
     pub fn plan_first(&mut self, wait: &Wait, timeout: Duration) {
         if self.attempts.next_at == Time::default()
             && let Wait::Expected { since, absent_at, .. } = wait
         {
-            // What was in service a moment ago cannot wait yet; of anything else it is not known for how long it has.
+            // Known absent a moment ago: it cannot have been in Wait for long. Otherwise it may have been, so try at once.
             let absent = absent_at.map(|at| at + heartbeat::probe_interval(timeout));
             self.attempts.next_at = absent.unwrap_or(*since);
         }
     }
 
-    /// The timeout is known now: what was planned by another one, which may have been `assumed`, is planned anew.
+    /// Plans the next heartbeat anew with the timeout that is now known. `assumed`: the timeout used before was assumed.
     pub fn plan_anew(&mut self, turn: &mut Turn, wait: &Wait, timeout: Duration, assumed: bool) {
         match wait {
             Wait::Waiting { since, last_beat, .. } => self.plan(turn, last_beat.unwrap_or(*since), timeout),
@@ -98,17 +98,17 @@ impl Heartbeats {
         }
     }
 
-    /// Whether the next one is due within the time that one try may take.
+    /// Whether the next heartbeat is due within one attempt's time limit.
     pub fn is_near(&self, turn: &mut Turn, timeout: Duration) -> bool {
         turn.due(self.attempts.next_at - heartbeat::attempt_limit(timeout), Timer::Describe)
     }
 
-    /// Plans the next one for then.
+    /// Plans the next heartbeat for this time.
     pub fn plan_at(&mut self, at: Time) {
         self.attempts.succeeded(at);
     }
 
-    /// Sends one if it is due.
+    /// Sends a heartbeat if one is due.
     pub fn send(&mut self, turn: &mut Turn, action: Option<ActionName>, timeout: Duration) {
         if turn.is_free(Once::Heartbeat)
             && self.attempts.ready(turn, Timer::Heartbeat)
@@ -119,22 +119,22 @@ impl Heartbeats {
         }
     }
 
-    /// When the one of this id was sent; `None` if its result is stale.
+    /// When the heartbeat with this id was sent; `None` if its result is stale.
     pub fn take(&mut self, id: EffectId) -> Option<Time> {
         self.attempts.take(id)
     }
 
-    /// When the one under way was sent.
+    /// When the heartbeat under way was sent; `None` if there is none.
     pub fn pending_since(&self) -> Option<Time> {
         self.attempts.pending_since()
     }
 
-    /// Whether the last one was denied.
+    /// Whether the last heartbeat was denied.
     pub fn is_denied(&self) -> bool {
         self.permission == Permission::Denied
     }
 
-    /// One that was sent then has succeeded.
+    /// A heartbeat sent at `sent` succeeded.
     pub fn success(&mut self, turn: &mut Turn, sent: Time, timeout: Duration) {
         self.succeeded += 1;
         self.permission = Permission::Assumed;
@@ -142,12 +142,12 @@ impl Heartbeats {
         self.plan(turn, sent, timeout);
     }
 
-    /// One that was sent then has found no action, and none was known to wait.
+    /// A heartbeat sent at `sent` found no action, and none was known to be in Wait.
     pub fn nothing_waits_yet(&mut self, sent: Time, timeout: Duration) {
         self.attempts.succeeded(sent + heartbeat::probe_interval(timeout));
     }
 
-    /// One that was sent then has failed. Three tries fit before the action expires; then it is tried more slowly.
+    /// A heartbeat sent at `sent` failed. Three tries fit before the action expires. Later tries are slower.
     pub fn failure(&mut self, turn: &mut Turn, sent: Time, timeout: Duration, kind: CallErrorKind) {
         let quick = match kind {
             CallErrorKind::AccessDenied => {

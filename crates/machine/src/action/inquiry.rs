@@ -1,4 +1,4 @@
-//! Why AWS has found no active action.
+//! Finds out why AWS found no active action.
 
 use super::{Over, Wait};
 use crate::effect::CompletionResult;
@@ -8,7 +8,7 @@ use crate::report::Call;
 use crate::standing::Standing;
 use crate::time::Time;
 
-/// The question that a refused call has raised: why was there no active action?
+/// The open question why a call found no active action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inquiry {
     pub asked_at: Time,
@@ -16,23 +16,23 @@ pub(super) struct Inquiry {
     weight: Weight,
 }
 
-/// What a refusal is worth.
+/// How much a refusal says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weight {
-    /// The call was sent when Wait was known: the action is over, or it is not this one.
+    /// The call was sent after Wait was known. The action is over, or the names are wrong.
     Conclusive,
-    /// The action may not have begun to wait.
+    /// The action may not have reached Wait.
     Inconclusive,
 }
 
-/// What is known of the action when the answer comes.
+/// What is known about the action when the description arrives.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    /// A heartbeat has succeeded by our names.
+    /// A heartbeat succeeded with our names.
     pub proven: bool,
-    /// Whether our hook is one of the group's, as far as that is known or will be.
+    /// Whether our hook is one of the group's. `None` while the hooks are unread and may still be read.
     pub listed: Option<bool>,
-    /// Only a message says that it waits.
+    /// Only a message says that it is in Wait.
     pub hearsay: bool,
     /// A completion that may have taken effect.
     pub unanswered: Option<Intention>,
@@ -42,34 +42,34 @@ pub(super) struct Known {
     pub beating_since: Option<Time>,
 }
 
-/// What the answer means.
+/// What the description means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// A call under way will tell more: ask again after it.
+    /// Undecided. A call under way will tell more, so ask again after it.
     Pending,
     /// The action is over.
     Over(Over),
-    /// It does not wait yet.
+    /// It is not in Wait yet.
     TooEarly,
-    /// It waits.
+    /// It is in Wait.
     Waits,
-    /// It waits, as a message had said: the refused call may have come too early, or have met an older action.
+    /// It is in Wait, as a message said. The refused call may have come too early or have met an older action.
     Confirmed,
-    /// Another hook's action waits.
+    /// Another hook's action is in Wait.
     WrongHook,
 }
 
 impl Inquiry {
-    /// `No active Lifecycle Action found` means too early, already done, expired or the wrong name. It says more than
-    /// "too early" only if the call was sent when Wait was known. Another refusal says nothing of the action, but the
-    /// instance may be gone. `None` where Auto Scaling has just answered.
+    /// Opens an inquiry after a refusal. `No active Lifecycle Action found` means too early, already completed, expired or
+    /// the wrong name. It rules out "too early" only if the call was sent after Wait was known. Any other refusal says
+    /// nothing about the action, but the instance may be gone. `None` if Auto Scaling has just described the instance.
     pub fn of(wait: &Wait, call: Call, sent: Time, now: Time, kind: CallErrorKind) -> Option<Self> {
         let conclusive = kind == CallErrorKind::NoActiveAction && wait.was_known_at(sent);
         let weight = if conclusive { Weight::Conclusive } else { Weight::Inconclusive };
         (conclusive || !wait.is_freshly_absent(now)).then_some(Inquiry { asked_at: now, call, weight })
     }
 
-    /// Judges by where Auto Scaling says that the instance stands.
+    /// Judges by the instance's lifecycle state.
     pub fn verdict(&self, standing: Standing, known: Known) -> Verdict {
         let may_be_ours =
             standing == Standing::InService || (standing == Standing::Over && self.call != Call::Complete);
@@ -81,7 +81,7 @@ impl Inquiry {
         match (standing, self.weight) {
             (Standing::Over, _) => Verdict::Over(Over::by(known.unanswered)),
             (Standing::Retained, _) => Verdict::Over(Over::by(known.unanswered.filter(|sent| {
-                // Only an abandoned action ends like this.
+                // Only an abandoned action leaves the instance retained.
                 sent.result == CompletionResult::Abandon
             }))),
             (Standing::InService, _) if ours => Verdict::Over(Over::by(known.unanswered)),
@@ -89,7 +89,7 @@ impl Inquiry {
             (Standing::TooEarly | Standing::InService, _) => Verdict::TooEarly,
             (Standing::Waiting, Weight::Inconclusive) => Verdict::Waits,
             (Standing::Waiting, Weight::Conclusive) if known.hearsay && !known.proven => Verdict::Confirmed,
-            // Our action is over; another hook's still waits.
+            // Our action is over, and another hook's is still in Wait.
             (Standing::Waiting, Weight::Conclusive) if ours || known.listed == Some(true) => {
                 Verdict::Over(Over::by(known.unanswered))
             }
@@ -100,7 +100,7 @@ impl Inquiry {
 }
 
 impl Over {
-    /// By the completion that may have taken effect, or without us.
+    /// By the completion that may have taken effect; without one, by someone else.
     fn by(unanswered: Option<Intention>) -> Self {
         unanswered.map_or(Over::Overtaken, |sent| Over::Completed(sent.outcome, sent.result))
     }

@@ -1,9 +1,9 @@
-//! The lifecycle action: which it is, whether it waits, keeping it alive, completing it.
+//! The lifecycle action: finds it, keeps it alive and completes it.
 //!
-//! - `names`: the group and the hook, which calls name, and how they are looked up.
-//! - `wait`: where the action stands at AWS, as far as is known.
+//! - `names`: the group and the hook that calls name, and how they are looked up.
+//! - `wait`: the action's state at AWS, as far as is known.
 //! - `heartbeats`, `completion`: what has been decided and sent.
-//! - `inquiry`: what `No active Lifecycle Action found` meant.
+//! - `inquiry`: finds out what `No active Lifecycle Action found` meant.
 
 mod completion;
 mod heartbeats;
@@ -33,10 +33,10 @@ use heartbeats::Heartbeats;
 use inquiry::{Inquiry, Known, Verdict};
 use names::{GroupNews, HookNews, Names};
 
-/// Between calls that lack a permission: an operator may add it.
+/// Pause after a call was denied. An operator may add the permission.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
-/// By so much may a message be older than the last look at IMDS that found the instance in service, and be believed.
+/// A message this much older than the last time that no action was in Wait makes the first heartbeat due at once.
 const DOUBT: Duration = Duration::from_secs(5);
 
 /// How the action ended.
@@ -46,35 +46,35 @@ pub(super) enum Over {
     Completed(Outcome, CompletionResult),
     /// Without us.
     Overtaken,
-    /// It never existed: the message was that of an older action.
+    /// It never existed: the message was about an older action.
     Stale,
 }
 
-/// What the rest of the machine says of the drain.
+/// What the action needs to know about the rest of the drain.
 pub(super) struct Situation<'a> {
     pub settings: &'a Settings,
     pub journal: &'a mut JournalTrack,
-    /// The group runs, or will run, an action.
+    /// Whether the group runs or will run an action.
     pub expected: bool,
-    /// How the agents' part has ended, once it has.
+    /// How the agents' part ended; `None` while it goes on.
     pub done: Option<Outcome>,
-    /// The result that an operator insists on.
+    /// The result that an operator ordered.
     pub forced: Option<CompletionResult>,
 }
 
-/// The action of a drain.
+/// The lifecycle action of a drain.
 #[derive(Debug, Default)]
 pub(super) struct Action {
     names: Names,
     wait: Wait,
     heartbeats: Heartbeats,
     completions: Completions,
-    /// What `No active Lifecycle Action found` meant is not known yet.
+    /// The open question why a call was refused.
     inquiry: Option<Inquiry>,
 }
 
 impl Action {
-    /// The action of a new drain, as far as it is known from before.
+    /// The action of a new drain. `group` and `wait` are what is already known.
     pub fn new(group: Option<String>, wait: Wait, recorded: Revision) -> Self {
         let group = group.map(|name| Group { name, by: GroupSource::Before });
         Action {
@@ -85,8 +85,7 @@ impl Action {
         }
     }
 
-    /// Goes on with what the last run of the daemon had begun: its first call is due at once, and a completion may
-    /// have been sent.
+    /// Continues the last run's action. Its first heartbeat is due at once, and an intended completion may have been sent.
     pub fn recover(record: ActionRecord, started: Time, now: Time) -> Self {
         let ActionRecord { group, hook, proven, wait, completion } = record;
         Action {
@@ -98,13 +97,13 @@ impl Action {
         }
     }
 
-    /// Auto Scaling says that this group keeps the retained instance: its release is an action of this group's hook.
+    /// Auto Scaling says that the retained instance is in this group, so its release will run this group's hook.
     pub fn found_in_group(&mut self, group: &str) {
         self.names.group = Some(Group { name: group.to_owned(), by: GroupSource::AutoScaling });
     }
 
-    /// The action of an instance that was retained and is released: a heartbeat that was sent at `beat` has told of it,
-    /// and it waits since `since` at the earliest.
+    /// The action of a retained instance that was released. A heartbeat sent at `beat` found it. It has been in Wait since
+    /// `since` at the earliest.
     pub fn released(
         known: ActionRecord,
         since: Time,
@@ -126,7 +125,7 @@ impl Action {
         }
     }
 
-    /// There was no such action. Keeps the names and drops the rest.
+    /// There was no such action. Keeps the group and the hook, and drops the rest.
     pub fn renew(&mut self, now: Time, recorded: Revision) {
         let Names { group, hook, .. } = std::mem::take(&mut self.names);
         *self = Action {
@@ -137,7 +136,7 @@ impl Action {
         };
     }
 
-    /// What outlives the daemon.
+    /// The part for the journal.
     pub fn record(&self) -> ActionRecord {
         ActionRecord {
             group: self.names.group.clone(),
@@ -148,27 +147,27 @@ impl Action {
         }
     }
 
-    /// The group, where it is known.
+    /// The group, if known.
     pub fn group(&self) -> Option<&str> {
         self.names.group.as_ref().map(|group| group.name.as_str())
     }
 
-    /// The hook, where it is known.
+    /// The hook, if known.
     pub fn hook(&self) -> Option<&HookFacts> {
         self.names.hook.as_ref()
     }
 
-    /// Why no hook can be completed, where that is so.
+    /// Why no hook can be completed; `None` if one may be.
     pub fn impossible(&self) -> Option<&str> {
         self.names.impossible()
     }
 
-    /// Since when the action waits at the earliest, where it is known to wait.
+    /// The earliest time at which the action can have reached Wait; `None` if it is not known to be in Wait.
     pub fn waits_since(&self) -> Option<Time> {
         self.wait.since()
     }
 
-    /// Whether Auto Scaling has said since then that the instance is in service, and nothing else after that.
+    /// Whether Auto Scaling's last description is no older than `since` and says that the instance is in service.
     pub fn was_in_service(&self, since: Time) -> bool {
         self.names.in_service_at.is_some_and(|at| at >= since)
     }
@@ -178,38 +177,38 @@ impl Action {
         self.heartbeats.succeeded
     }
 
-    /// Whether a message tells of a later action, by what its own message said.
+    /// Whether the message was sent later than the one that announced this action.
     pub fn is_older_than(&self, message: &LifecycleMessage) -> bool {
         self.wait.message_sent().is_some_and(|own| message.sent.is_some_and(|sent| sent > own))
     }
 
-    /// What is about to be completed, once that is decided.
+    /// The intention to complete it, once that is decided.
     pub fn intention(&self) -> Option<Intention> {
         self.completions.state.intention()
     }
 
-    /// Whether nothing is known of the hook, and asking has failed again and again: Wait will never be seen.
+    /// Whether the hook is unknown and looking it up keeps failing, so that Wait will never be seen.
     pub fn is_blind(&self) -> bool {
         self.names.is_blind()
     }
 
-    /// Whether the queue has nothing more to tell: hook and Wait are known.
+    /// Whether the queue cannot tell more: hook and Wait are known, or no hook can be completed.
     pub fn is_located(&self) -> bool {
         !self.is_possible() || (self.names.hook.is_some() && self.wait.is_waiting())
     }
 
-    /// When the action expires, as far as is known.
+    /// When the action expires; `None` if that is unknown.
     pub fn expires(&self) -> Option<Time> {
         self.wait.expires(self.names.hook.as_ref()?)
     }
 
-    /// When the next heartbeat is due, if one is to be sent at all.
+    /// When the next heartbeat is due; `None` if none will be sent.
     pub fn next_heartbeat(&self) -> Option<Time> {
         let beats = self.is_possible() && self.names.hook.is_some() && self.intention().is_none();
         beats.then(|| self.heartbeats.next_at())
     }
 
-    /// The end that the hook sets; without permission for heartbeats that is the action's expiry.
+    /// The deadline that the hook's global timeout sets or, while heartbeats are denied, the action's expiry.
     pub fn deadline(&self) -> Option<Time> {
         let hook = self.names.timed_hook()?;
         let global = self.wait.global_deadline(hook)?;
@@ -223,17 +222,17 @@ impl Action {
         !self.completions.is_pending() && self.completions.state.unanswered().is_none()
     }
 
-    /// Whether a completion has been decided on or sent, so that the action must be seen to its end.
+    /// Whether a completion has been decided or sent, so that the drain must follow the action to its end.
     pub fn is_committed(&self) -> bool {
         self.intention().is_some() || !self.can_withdraw()
     }
 
-    /// Whether an action is the drain's to complete, or may turn out to be.
+    /// Whether there may be a hook to complete.
     pub fn is_possible(&self) -> bool {
         self.names.impossible().is_none()
     }
 
-    /// Whether an action of ours waits to be completed.
+    /// Whether our action is in Wait or a completion may have taken effect.
     pub fn awaits_completion(&self) -> bool {
         self.is_possible() && (self.wait.is_waiting() || !self.can_withdraw())
     }
@@ -243,7 +242,7 @@ impl Action {
         if !situation.expected {
             self.wait.unexpect();
         } else if self.wait.expect(turn.now) {
-            // What was found out for an earlier notice, such as that the instance was in no group, may not hold for this one.
+            // What was learned for an earlier notice, such as that the instance was in no group, may be outdated.
             self.names.doubt();
         }
         if !situation.expected {
@@ -266,7 +265,7 @@ impl Action {
         }
     }
 
-    /// A hook that the configuration names is known before it is read. Until then the shortest timeouts are assumed.
+    /// Uses the configured hook before it is read, with assumed timeouts. Plans the first heartbeat.
     fn know_hook(&mut self, turn: &mut Turn, settings: &Settings) {
         if let Some(name) = &settings.hook
             && self.names.hook.is_none()
@@ -280,8 +279,8 @@ impl Action {
         }
     }
 
-    /// Whether the hook's timeouts matter now: a heartbeat is due soon, by the timeout that is assumed. What was read for an
-    /// earlier action, or by an earlier run of the daemon, may be wrong by now.
+    /// Whether the hook's timeouts must be read now: the next heartbeat is due soon by the assumed timeout, or the timeouts
+    /// were read for an earlier action or by an earlier run and may have changed.
     fn needs_timeouts(&self, turn: &mut Turn) -> bool {
         let Some(hook) = self.names.hook.as_ref().filter(|_| self.intention().is_none()) else {
             return false;
@@ -307,14 +306,14 @@ impl Action {
         }
     }
 
-    /// A message or Auto Scaling names the group. `false`: a better source says otherwise.
+    /// Takes in a group name. Returns `false` if a more trusted source names another group.
     pub fn learn_group(&mut self, turn: &mut Turn, group: &str, by: GroupSource) -> bool {
         match self.names.learn_group(turn.now, group, by) {
             GroupNews::Known | GroupNews::Found => true,
             GroupNews::Contradicted => false,
             GroupNews::Moved(before) => {
                 turn.report(Report::GroupChanged { before, now: group.to_owned() });
-                // What was refused by the other group's name says nothing.
+                // Refusals for the old group's name mean nothing.
                 self.inquiry = None;
                 self.heartbeats.plan_at(turn.now);
                 self.completions.start_anew(turn.now);
@@ -323,12 +322,12 @@ impl Action {
         }
     }
 
-    /// A message says that our action has reached Wait. Whether it is ours has been looked at before.
+    /// A message says that our action is in Wait. The caller has checked that it is ours.
     pub fn on_message(&mut self, turn: &mut Turn, settings: &Settings, message: &LifecycleMessage) {
         if self.wait.is_refuted(message.sent) {
             return;
         }
-        // A hook may have been made, or renamed, since its group was asked.
+        // The hook may have been created or renamed since the group's hooks were read.
         self.names.reconsider();
         if self.names.hook.is_none() && self.names.is_unreadable() {
             self.adopt(turn, hook::assume(settings, &message.hook));
@@ -338,16 +337,16 @@ impl Action {
         }
         let sent = message.sent.unwrap_or(turn.now);
         let absent = self.wait.absent_at().unwrap_or_default();
-        // An old message, a metadata service that lags or a clock that is off: it may have waited for long.
+        // The message is old, IMDS lags or a clock is off. The action may have been in Wait for long.
         if sent > turn.now || sent + DOUBT < absent {
             self.heartbeats.hurry();
         }
-        // An old message must not make an action old that has only just begun.
+        // An old message must not make a new action look old.
         let since = sent.max(absent).min(turn.now);
         self.begin_wait(turn, since, WaitSource::Message { sent: message.sent });
     }
 
-    /// What was learnt from a message of another hook is not known.
+    /// Forgets what a message of another hook said, unless a heartbeat has proven it.
     pub fn forget_message(&mut self, now: Time) {
         if self.wait.is_waiting() && !self.names.proven {
             self.wait = Wait::default();
@@ -355,7 +354,7 @@ impl Action {
         }
     }
 
-    /// Takes the group's hooks in; `true` says that something has changed which must outlive the daemon.
+    /// Takes in the group's hooks. Returns whether the journal must be written.
     pub fn on_hooks(
         &mut self,
         turn: &mut Turn,
@@ -367,7 +366,7 @@ impl Action {
         match self.names.on_hooks(turn, settings, id, result, named) {
             HookNews::None => return false,
             HookNews::Ours(facts) => self.adopt(turn, facts),
-            // A hook that has proven itself and is gone now was deleted: its action is asked about, not forgotten.
+            // Our hook worked before and was deleted since. Keep it: the refusal of the next call leads to an inquiry.
             HookNews::NoneToComplete(_)
                 if self.names.has_existed() && (self.names.proven || self.intention().is_some()) => {}
             HookNews::NoneToComplete(why) => self.give_up(turn, why),
@@ -375,7 +374,7 @@ impl Action {
         true
     }
 
-    /// Takes the result of a heartbeat in; `true` says that something has changed which must outlive the daemon.
+    /// Takes in the result of a heartbeat. Returns whether the journal must be written.
     pub fn on_heartbeat(&mut self, turn: &mut Turn, id: EffectId, result: Result<(), CallError>) -> bool {
         let Some(sent) = self.heartbeats.take(id) else { return false };
         let Some(timeout) = self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) else {
@@ -388,7 +387,7 @@ impl Action {
             }
             self.wait.beaten(sent);
             self.names.proven = true;
-            // It is active: whatever has found none before was wrong.
+            // The action is active, which settles any open question about an earlier refusal.
             self.inquiry = None;
             self.heartbeats.success(turn, sent, timeout);
             turn.report(Report::HeartbeatSent { expires: self.expires() });
@@ -408,7 +407,7 @@ impl Action {
         false
     }
 
-    /// Takes the result of a completion in; `Some` says that the action is over.
+    /// Takes in the result of a completion. Returns `Some` if the action is over.
     pub fn on_completion(
         &mut self,
         turn: &mut Turn,
@@ -436,7 +435,7 @@ impl Action {
         turn.call_failed(call, error, early);
     }
 
-    /// Takes in what Auto Scaling says of the instance; `Some` says that the action is over.
+    /// Takes in the description of the instance. Returns `Some` if the action is over.
     pub fn on_instance(
         &mut self,
         turn: &mut Turn,
@@ -449,11 +448,11 @@ impl Action {
                 self.learn_group(turn, &instance.group, GroupSource::AutoScaling);
             }
             None if self.names.forget_group() => {
-                self.give_up(turn, "Auto Scaling knows no such instance: it is in no group".to_owned());
+                self.give_up(turn, "this instance is not in an Auto Scaling group".to_owned());
             }
             None => {}
         }
-        // What was seen before the question arose does not answer it.
+        // A description requested before the refusal does not explain it.
         let inquiry = self.inquiry.take_if(|inquiry| inquiry.asked_at <= sent)?;
         let known = Known {
             proven: self.names.proven,
@@ -471,14 +470,14 @@ impl Action {
             }
             Verdict::TooEarly => {
                 self.wait.described_absent(turn.now);
-                // What does not wait yet has not been completed.
+                // An action that is not in Wait has not been completed.
                 self.completions.state.refuted();
             }
             Verdict::Waits if self.wait.is_waiting() => {}
             Verdict::Waits => {
                 let since = self.wait.earliest().unwrap_or(turn.now);
                 self.begin_wait(turn, since, WaitSource::Description);
-                // What was answered before Wait was known is asked once more, now that it is.
+                // The heartbeat was refused before Wait was known. Try it again.
                 self.heartbeats.due_now(turn.now);
             }
             Verdict::Confirmed => {
@@ -497,7 +496,7 @@ impl Action {
         self.inquiry = None;
     }
 
-    /// Takes a hook for ours.
+    /// Uses this hook from now on.
     fn adopt(&mut self, turn: &mut Turn, facts: HookFacts) {
         if self.names.hook.as_ref() == Some(&facts) {
             return;
@@ -508,11 +507,11 @@ impl Action {
         self.names.hook = Some(facts);
     }
 
-    /// It has become known that the action waits.
+    /// Records that the action is in Wait.
     fn begin_wait(&mut self, turn: &mut Turn, since: Time, by: WaitSource) {
         self.wait.begin(turn.now, since, by);
         self.completions.start_anew(turn.now);
-        // Without a hook the timeout is not known yet: the first heartbeat is then due as soon as it is.
+        // Without a hook there is no timeout yet. The first heartbeat is due as soon as there is one.
         match self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) {
             Some(timeout) => self.heartbeats.plan(turn, since, timeout),
             None => self.heartbeats.plan_at(since),

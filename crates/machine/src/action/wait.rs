@@ -1,4 +1,4 @@
-//! Where the lifecycle action stands at AWS, as far as is known.
+//! The lifecycle action's state at AWS, as far as is known.
 
 use std::time::Duration;
 
@@ -8,64 +8,64 @@ use crate::heartbeat;
 use crate::journal::HookFacts;
 use crate::time::{Correction, Time};
 
-/// For how long "it does not wait yet" is believed without asking Auto Scaling again.
+/// How long the answer "not in Wait yet" holds before Auto Scaling is asked again.
 const TOO_EARLY_FRESH: Duration = Duration::from_secs(30);
 
-/// The life of a lifecycle action before it is over.
+/// The state of a lifecycle action before it is over.
 ///
-/// Only a fresh refusal leads back from `Waiting`: Auto Scaling says that the instance does not wait, so what was taken
-/// for its action was an earlier one.
+/// `Waiting` goes back to `Expected` only if Auto Scaling says that the instance is not in Wait: the message that announced
+/// the action was about an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// No notice says that the group runs an action for this instance.
     Unexpected {
-        /// The last time at which none waited, where that is known.
+        /// The last time at which no action was in Wait, if known.
         absent_at: Option<Time>,
     },
-    /// The group runs one, or will, and it is not known to wait: heartbeats probe for it.
+    /// The group runs or will run an action that is not known to be in Wait. Heartbeats probe for it.
     Expected {
         /// Since when it has been expected.
         since: Time,
-        /// The last time at which it did not wait, where that is known.
+        /// The last time at which it was not in Wait, if known.
         absent_at: Option<Time>,
-        /// When Auto Scaling last said so itself.
+        /// When Auto Scaling last said that it is not in Wait.
         described_at: Option<Time>,
-        /// A message that was sent then told of an earlier action, and so does any older one.
+        /// Messages sent at this time or earlier are about an earlier action.
         refuted: Option<Time>,
     },
-    /// It waits.
+    /// It is in Wait.
     Waiting {
-        /// Since then, at the earliest.
+        /// The earliest time at which it can have reached Wait.
         since: Time,
-        /// When that became known: what was sent before says nothing.
+        /// When that became known. Refusals of calls sent earlier say nothing.
         known_at: Time,
-        /// How it became known.
+        /// How that became known.
         by: WaitSource,
-        /// When the last heartbeat that succeeded was sent: the action's expiry counts from it.
+        /// When the last successful heartbeat was sent. The action's expiry counts from it.
         last_beat: Option<Time>,
-        /// Since when it was expected, where that is known: nothing of ours has kept it alive before.
+        /// Since when it was expected, if known. Before that, no heartbeat of ours kept it alive.
         expected_at: Option<Time>,
     },
 }
 
-/// What has told that the action waits.
+/// How the daemon learned that the action is in Wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitSource {
-    /// A message, sent then: it can be an old one.
+    /// From a message, which can be old.
     Message {
-        /// When, by AWS's clock.
+        /// When it was sent, by AWS's clock.
         sent: Option<Time>,
     },
-    /// A heartbeat that succeeded.
+    /// From a successful heartbeat.
     Heartbeat,
-    /// DescribeAutoScalingInstances.
+    /// From DescribeAutoScalingInstances.
     Description,
 }
 
 impl WaitSource {
-    /// In a word.
+    /// One word for the log.
     pub fn as_str(self) -> &'static str {
         match self {
             WaitSource::Message { .. } => "message",
@@ -82,8 +82,8 @@ impl Default for Wait {
 }
 
 impl Wait {
-    /// What is known before the first notice: when none waited, and since when heartbeats have looked for one all the same. They
-    /// may have kept it alive.
+    /// The state before the first notice. `absent_at`: the last time at which no action was in Wait. `probed_since`: since when
+    /// the watch's heartbeats may have kept one alive.
     pub fn before(absent_at: Option<Time>, probed_since: Option<Time>) -> Self {
         let mut wait = Wait::Unexpected { absent_at: absent_at.max(probed_since) };
         if let Some(since) = probed_since {
@@ -92,21 +92,21 @@ impl Wait {
         wait
     }
 
-    /// A notice says that there is, or will be, an action. Whether that is new.
+    /// A notice says that there is or will be an action. Returns whether that is new.
     pub fn expect(&mut self, now: Time) -> bool {
         let Wait::Unexpected { absent_at } = *self else { return false };
         *self = Wait::Expected { since: now, absent_at, described_at: None, refuted: None };
         true
     }
 
-    /// No notice says so any more.
+    /// No notice says so anymore.
     pub fn unexpect(&mut self) {
         if let Wait::Expected { absent_at, .. } = *self {
             *self = Wait::Unexpected { absent_at };
         }
     }
 
-    /// It waits, since then at the earliest.
+    /// It is in Wait, since `since` at the earliest.
     pub fn begin(&mut self, now: Time, since: Time, by: WaitSource) {
         let expected_at = match *self {
             Wait::Expected { since, .. } => Some(since),
@@ -116,21 +116,20 @@ impl Wait {
         *self = Wait::Waiting { since, known_at: now, by, last_beat: None, expected_at };
     }
 
-    /// After the end of another, a heartbeat that was sent at `beat` has found one that waits.
+    /// After an earlier action's end, a heartbeat sent at `beat` found a new one in Wait.
     pub fn found(since: Time, now: Time, beat: Time) -> Self {
         let by = WaitSource::Heartbeat;
         Wait::Waiting { since, known_at: now, by, last_beat: Some(beat), expected_at: None }
     }
 
-    /// A message had told of it, and Auto Scaling confirms that the instance waits: what is refused from now on is refused
-    /// for another reason.
+    /// Auto Scaling confirms a message: the instance is in Wait. Refusals of calls sent from now on have another cause.
     pub fn confirm(&mut self, now: Time) {
         if let Wait::Waiting { known_at, by, .. } = self {
             (*known_at, *by) = (now, WaitSource::Description);
         }
     }
 
-    /// Another message tells of it. The newest is believed: an older one told of an earlier action.
+    /// Another message announces it. The newest counts, because an older one was about an earlier action.
     pub fn told_again(&mut self, now: Time, sent: Option<Time>) {
         if let Wait::Waiting { since, by: WaitSource::Message { sent: known }, .. } = self
             && let Some(at) = sent.filter(|_| sent > *known)
@@ -140,14 +139,14 @@ impl Wait {
         }
     }
 
-    /// A heartbeat that was sent then has succeeded, so it waits for another timeout from then.
+    /// A heartbeat sent at `sent` succeeded, so the timeout restarts there.
     pub fn beaten(&mut self, sent: Time) {
         if let Wait::Waiting { last_beat, .. } = self {
             *last_beat = Some(sent);
         }
     }
 
-    /// A call that was sent then has found no action: none waited.
+    /// A call sent at `at` found no action.
     pub fn absent(&mut self, at: Time) {
         match self {
             Wait::Unexpected { absent_at } | Wait::Expected { absent_at, .. } => *absent_at = Some(at),
@@ -155,7 +154,7 @@ impl Wait {
         }
     }
 
-    /// Auto Scaling says that the instance does not wait.
+    /// Auto Scaling says that the instance is not in Wait.
     pub fn described_absent(&mut self, now: Time) {
         let (since, refuted) = match *self {
             Wait::Expected { since, refuted, .. } => (since, refuted),
@@ -165,22 +164,22 @@ impl Wait {
         *self = Wait::Expected { since, absent_at: Some(now), described_at: Some(now), refuted };
     }
 
-    /// Whether it is known to wait.
+    /// Whether it is known to be in Wait.
     pub fn is_waiting(&self) -> bool {
         matches!(self, Wait::Waiting { .. })
     }
 
-    /// Whether a message that was sent then tells of an earlier action, as is known.
+    /// Whether a message sent at this time is known to be about an earlier action.
     pub fn is_refuted(&self, message: Option<Time>) -> bool {
         matches!(self, Wait::Expected { refuted, .. } if message.is_some() && message <= *refuted)
     }
 
-    /// Whether only a message says that it waits.
+    /// Whether only a message says that it is in Wait.
     pub fn is_hearsay(&self) -> bool {
         matches!(self, Wait::Waiting { by: WaitSource::Message { .. }, .. })
     }
 
-    /// When the message was sent that has told of it, where one has.
+    /// When the message that announced it was sent, if one did.
     pub fn message_sent(&self) -> Option<Time> {
         match self {
             Wait::Waiting { by: WaitSource::Message { sent }, .. } => *sent,
@@ -188,23 +187,23 @@ impl Wait {
         }
     }
 
-    /// Since when it waits at the earliest, where it is known to wait.
+    /// The earliest time at which it can have reached Wait; `None` if it is not known to be in Wait.
     pub fn since(&self) -> Option<Time> {
         if let Wait::Waiting { since, .. } = self { Some(*since) } else { None }
     }
 
-    /// Whether a call that was sent then was sent when the action was known to wait: its refusal means something.
+    /// Whether the action was already known to be in Wait when a call was sent, so that its refusal means something.
     pub fn was_known_at(&self, sent: Time) -> bool {
         matches!(self, Wait::Waiting { known_at, .. } if *known_at <= sent)
     }
 
-    /// Whether Auto Scaling has said a moment ago that it does not wait.
+    /// Whether Auto Scaling has just said that it is not in Wait.
     pub fn is_freshly_absent(&self, now: Time) -> bool {
         let Wait::Expected { described_at: Some(at), .. } = self else { return false };
         now.since(*at) < TOO_EARLY_FRESH
     }
 
-    /// The last time at which none waited, where that is known.
+    /// The last time at which no action was in Wait, if known.
     pub fn absent_at(&self) -> Option<Time> {
         match self {
             Wait::Unexpected { absent_at } | Wait::Expected { absent_at, .. } => *absent_at,
@@ -212,7 +211,7 @@ impl Wait {
         }
     }
 
-    /// The earliest time at which one that is not known to wait may have begun to.
+    /// The earliest time at which the action can have reached Wait.
     pub fn earliest(&self) -> Option<Time> {
         match self {
             Wait::Unexpected { absent_at } => *absent_at,
@@ -227,8 +226,8 @@ impl Wait {
         Some(heartbeat::expiry(hook, self.alive_since(hook)?, *last_beat))
     }
 
-    /// After this no heartbeat helps. `None` for an action that had timed out before it was heard of: it is over, or it
-    /// is not this one.
+    /// The time after which no heartbeat helps. `None` for an action whose global timeout had passed before it became known:
+    /// it is over, or it is another one.
     pub fn global_deadline(&self, hook: &HookFacts) -> Option<Time> {
         let Wait::Waiting { known_at, .. } = self else { return None };
         let since = self.alive_since(hook)?;
@@ -236,16 +235,17 @@ impl Wait {
         (!is_over).then(|| heartbeat::global_deadline(hook, since))
     }
 
-    /// Since when it waits at the earliest, if it is alive: an old message may date it too early. What nothing has kept
-    /// alive cannot have waited for longer than its timeout. (A daemon that has lost its journal in mid-drain does not know
-    /// that its last run kept it alive. Its action may then end by the hook's global timeout, and not by a deadline.)
+    /// The earliest time at which it can have reached Wait, given that it is alive. An old message may date it too early, but
+    /// an action without heartbeats cannot have been in Wait for longer than its timeout. (A daemon that lost its journal
+    /// in mid-drain does not know about its last run's heartbeats. The hook's global timeout may then end the action before
+    /// the deadline.)
     fn alive_since(&self, hook: &HookFacts) -> Option<Time> {
         let Wait::Waiting { since, expected_at, .. } = self else { return None };
         let floor = expected_at.map(|at| at - hook.heartbeat_timeout);
         Some(floor.unwrap_or_default().max(*since))
     }
 
-    /// The clock was corrected: moves what was reckoned by it. When a message was sent is AWS's time.
+    /// Moves the times that our clock measured, after a correction of the clock. When a message was sent is AWS's time.
     pub(crate) fn correct(&mut self, by: Correction) {
         let move_by = |time: &mut Option<Time>| *time = time.map(|time| by.apply(time));
         match self {
@@ -267,7 +267,7 @@ impl Wait {
         }
     }
 
-    /// As a restarted daemon takes it: no time is later than now, and nothing that it had sent is waited for.
+    /// The state after a restart. No time is later than now, and `described_at` and `refuted` are dropped.
     pub fn recovered(self, started: Time, now: Time) -> Self {
         match self {
             Wait::Unexpected { absent_at } | Wait::Expected { absent_at, .. } => Wait::Expected {

@@ -1,4 +1,4 @@
-//! The life of an agent, as far as the daemon knows it. Every transition is a method here.
+//! The state of an agent, as far as the daemon knows. Every transition is a method here.
 //!
 //! ```text
 //! Serving ── order ──> Ordered ── accepts ──> Draining ── says so, exits, answers ──> Drained
@@ -7,7 +7,7 @@
 //!    └── returned ── Returning <── release, from any state but Serving
 //! ```
 //!
-//! **Invariant:** only what the agent says, or its exit where that is its way to say it, makes it `Drained`.
+//! **Invariant:** an agent becomes `Drained` only by saying so, or by exiting if its settings say that it exits when drained.
 
 use std::time::Duration;
 
@@ -19,66 +19,66 @@ use super::super::time::Time;
 use super::super::turn::Turn;
 use super::order::OrderNumber;
 
-/// Where an agent stands between two drains.
+/// The state of one agent.
 #[derive(Debug)]
 pub(super) struct Life(State);
 
 #[derive(Debug)]
 enum State {
-    /// It was never told to drain, or has been returned to service since.
+    /// It was never told to drain, or was returned to service since.
     Serving,
-    /// It is told to drain, and has not accepted an order since it was last known to serve.
+    /// It is being told to drain, and has not accepted an order since it was last known to serve.
     Ordered {
         allowance: Allowance,
-        /// The last status that it gave in this state, which says that it serves.
+        /// The last status document in this state. It says `serving`.
         status: Option<AgentStatus>,
     },
-    /// It takes no more work, and holds some.
+    /// It takes no new work and still has some in flight.
     Draining {
         allowance: Allowance,
-        /// The order that it has accepted. `None`: another process may listen by now, which has none.
+        /// The order that it accepted. `None`: a new process may be listening by now, without an order.
         under: Option<OrderNumber>,
-        /// The last status that it gave in this state.
+        /// The last status document in this state.
         status: Option<AgentStatus>,
     },
-    /// It takes no work, and holds none.
+    /// It takes no new work and has none in flight.
     Drained {
         allowance: Allowance,
         /// As for `Draining`.
         under: Option<OrderNumber>,
         by: DrainedBy,
     },
-    /// Requests do not reach a drain: no connection can be made, or its path drains nothing.
+    /// No connection can be made, or nothing drains at its path.
     Unreachable { allowance: Allowance, since: Time, seen: Seen, heard: Heard },
     /// It says that it cannot drain.
     CannotDrain { allowance: Allowance, seen: Seen },
-    /// It was told to drain in the last run of the daemon, and has not been heard in this one.
+    /// It was told to drain in the last run of the daemon, and has not answered in this one.
     Resumed { allowance: Allowance, seen: Seen },
-    /// The instance stays. It may have been told to drain, and has not acknowledged that it serves again.
+    /// The instance stays. The agent may have been told to drain, and has not acknowledged the return to service.
     Returning,
 }
 
-/// How an agent has let know that it has drained.
+/// How an agent showed that it has drained.
 #[derive(Debug)]
 enum DrainedBy {
     /// Its status document says so.
     Status(AgentStatus),
-    /// It has exited, which is its way to say so.
+    /// It exited, with `agent.on_exit = "drained"`.
     Exit,
-    /// It has answered its blocking drain request, without work in flight.
+    /// It answered its blocking drain request, without work in flight.
     Answer,
 }
 
-/// What an agent that is to drain was last seen doing.
+/// What an agent that should drain was last seen doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// Taking work, for all that is known.
+    /// Taking work, as far as is known.
     Serving,
-    /// Draining: if nothing listens now, it has exited.
+    /// Draining. If nothing listens now, it has exited.
     Draining,
 }
 
-/// When an agent was last heard.
+/// In which run of the daemon an agent last answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
     InThisRun,
@@ -90,15 +90,15 @@ impl Life {
         Life(State::Serving)
     }
 
-    /// A drain begins. What an earlier one has left behind says nothing about this one.
+    /// A drain starts. The agent's state in an earlier drain does not count.
     pub fn begin(&mut self, deadline: Time) {
         self.0 = State::Ordered { allowance: Allowance { deadline, extended: Duration::ZERO }, status: None };
     }
 
-    /// Goes on with what the last run of the daemon had begun, with the deadline that it had, or with a whole
-    /// `drain_timeout` from now where that is earlier.
+    /// Continues from the last run of the daemon. The deadline stays, but is at most a full `drain_timeout` from now (plus
+    /// extensions).
     ///
-    /// After a reboot the agent is another process: where nothing listens, it has not exited but has not started yet.
+    /// After a reboot the agent is a new process: if nothing listens, it has not started yet.
     pub fn resume(&mut self, stage: AgentStage, now: Time, drain_timeout: Duration, rebooted: bool) {
         let clamp = |allowance: Allowance| Allowance {
             deadline: allowance.deadline.min(now + drain_timeout + allowance.extended),
@@ -124,15 +124,18 @@ impl Life {
         }
     }
 
-    /// The agent has acknowledged that it serves again, or offers no way back: it then serves when it is restarted.
+    /// The agent has acknowledged the return to service, or does not support it and serves again only when restarted.
     pub fn returned(&mut self, turn: &mut Turn) {
-        turn.must(matches!(self.0, State::Returning), "only an agent that is to serve again is returned");
+        turn.must(matches!(self.0, State::Returning), "an agent is returned only while it is returning");
         self.0 = State::Serving;
     }
 
-    /// The agent has accepted an order. It has not drained until it says so again, whatever it said before.
+    /// The agent accepted an order. It has not drained until it says so again.
     pub fn accepted(&mut self, turn: &mut Turn, order: OrderNumber) {
-        turn.must(self.accepted_order() <= Some(order), "an agent accepts orders as they were given");
+        turn.must(
+            self.accepted_order() <= Some(order),
+            "an agent accepts orders in the order they were given",
+        );
         let Some(allowance) = self.allowance() else { return };
         let status = match &mut self.0 {
             State::Draining { status, .. } => status.take(),
@@ -147,18 +150,18 @@ impl Life {
         self.0 = State::Draining { allowance, under: Some(order), status };
     }
 
-    /// The agent has answered its blocking drain request, and says nothing against having drained.
+    /// The agent answered its blocking drain request, without a status document or work in flight.
     pub fn answered_when_drained(&mut self, order: OrderNumber) {
         let Some(allowance) = self.allowance() else { return };
         self.0 = State::Drained { allowance, under: Some(order), by: DrainedBy::Answer };
     }
 
-    /// The agent has given its status.
+    /// The agent sent its status document.
     pub fn stated(&mut self, status: AgentStatus) {
         let Some(allowance) = self.allowance() else { return };
         let under = self.accepted_order();
         self.0 = match status.state {
-            // It was restarted and has forgotten its orders.
+            // It was restarted and lost its orders.
             AgentState::Serving => State::Ordered { allowance, status: Some(status) },
             AgentState::Draining => State::Draining { allowance, under, status: Some(status) },
             AgentState::Drained => State::Drained { allowance, under, by: DrainedBy::Status(status) },
@@ -171,7 +174,7 @@ impl Life {
         self.0 = State::CannotDrain { allowance, seen };
     }
 
-    /// The agent listens, and says nothing that tells how it stands.
+    /// The agent listens, but its answer does not show its state.
     pub fn listens(&mut self) {
         if let State::Unreachable { allowance, since: _, seen, heard } = self.0 {
             self.0 = match (heard, seen) {
@@ -184,8 +187,8 @@ impl Life {
         }
     }
 
-    /// No connection can be made to the agent, or its path drains nothing. Whatever listens next may be a new process,
-    /// without orders. An agent that has drained has drained.
+    /// No connection can be made to the agent, or nothing drains at its path. The next process that listens may be a new one,
+    /// without orders. A drained agent stays drained.
     pub fn unreachable(&mut self, now: Time) {
         let seen = self.seen();
         match &mut self.0 {
@@ -202,7 +205,7 @@ impl Life {
         }
     }
 
-    /// Nothing listens where the agent did: it has exited, or has not started.
+    /// Nothing listens at the agent's address: it has exited or has not started.
     pub fn gone(&mut self, now: Time, on_exit: OnExit) {
         match (&self.0, self.seen(), on_exit) {
             (State::Drained { .. }, ..) => self.unreachable(now),
@@ -214,7 +217,7 @@ impl Life {
         }
     }
 
-    /// An operator gives it more time.
+    /// An operator gave it more time.
     pub fn extend(&mut self, by: Duration) {
         match &mut self.0 {
             State::Ordered { allowance, .. }
@@ -230,7 +233,7 @@ impl Life {
         }
     }
 
-    /// The time that it is given, while it is to drain.
+    /// Its time; `None` unless it should drain.
     fn allowance(&self) -> Option<Allowance> {
         match &self.0 {
             State::Ordered { allowance, .. }
@@ -243,7 +246,7 @@ impl Life {
         }
     }
 
-    /// When its own time is up; `None` where it is not to drain.
+    /// Its own deadline; `None` unless it should drain.
     pub fn deadline(&self) -> Option<Time> {
         self.allowance().map(|allowance| allowance.deadline)
     }
@@ -258,12 +261,12 @@ impl Life {
         }
     }
 
-    /// It was seen draining, and has not said that it has drained.
+    /// Whether it was seen draining and has not drained.
     pub fn was_draining(&self) -> bool {
         self.seen() == Seen::Draining && !self.is_drained()
     }
 
-    /// The last order that the process which listens is known to have accepted.
+    /// The last order that the listening process is known to have accepted.
     pub fn accepted_order(&self) -> Option<OrderNumber> {
         match &self.0 {
             State::Draining { under, .. } | State::Drained { under, .. } => *under,
@@ -284,17 +287,17 @@ impl Life {
         matches!(self.0, State::CannotDrain { .. })
     }
 
-    /// Since when no request reaches a drain.
+    /// Since when it has been unreachable.
     pub fn unreachable_since(&self) -> Option<Time> {
         if let State::Unreachable { since, .. } = self.0 { Some(since) } else { None }
     }
 
-    /// It may have been told to drain, and must be told when it is back in service.
+    /// Whether it may have been told to drain, so that it must be told when to serve again.
     pub fn may_be_draining(&self) -> bool {
         !matches!(self.0, State::Serving)
     }
 
-    /// Nothing contradicts what the last run of the daemon had written down of it.
+    /// Whether nothing contradicts the last run's journal.
     pub fn confirms_last_run(&self) -> bool {
         match self.0 {
             State::Resumed { .. }
@@ -309,7 +312,7 @@ impl Life {
         }
     }
 
-    /// The last status document, where it still tells how the agent stands.
+    /// The last status document, if it still shows the agent's state.
     pub fn status(&self) -> Option<&AgentStatus> {
         match &self.0 {
             State::Ordered { status, .. } | State::Draining { status, .. } => status.as_ref(),
@@ -323,7 +326,7 @@ impl Life {
         }
     }
 
-    /// For people.
+    /// Its phase, for reports.
     pub fn phase(&self) -> AgentPhase {
         match &self.0 {
             State::Serving | State::Resumed { .. } | State::Ordered { status: None, .. } => {
@@ -338,7 +341,7 @@ impl Life {
         }
     }
 
-    /// What outlives the daemon.
+    /// The part for the journal.
     pub fn stage(&self) -> AgentStage {
         match (&self.0, self.allowance(), self.seen()) {
             (State::Returning, ..) => AgentStage::Returning,

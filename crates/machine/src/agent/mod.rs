@@ -1,4 +1,4 @@
-//! One agent: what it is asked, what follows from its answers, and when it is asked next.
+//! One agent: which requests it gets and when, and what its answers mean.
 
 mod life;
 mod order;
@@ -19,27 +19,27 @@ use life::Life;
 use order::{OrderNumber, Orders};
 use reports::Reports;
 
-/// Between tries that failed.
+/// Pause after a failed request.
 const RETRY: Backoff = Backoff::between_ms(200, 5_000);
 
-/// Between tries at an agent that says that it cannot drain.
+/// Pause after the agent said that it cannot drain.
 const RETRY_CANNOT: Duration = Duration::from_secs(10);
 
-/// Between looks at an agent that has drained: it may have been restarted.
+/// Pause between status requests to a drained agent, which may be restarted.
 const RECHECK: Duration = Duration::from_secs(10);
 
-/// Between questions to an agent that holds its answer until there is news.
+/// The shortest time between two status requests, used for an agent that holds its answer until there is news.
 const HELD_POLL: Duration = Duration::from_millis(50);
 
-/// An order that was sent so long ago has reached the agent, or will not.
+/// An order sent this long ago has reached the agent or never will.
 const ORDER_ON_ITS_WAY: Duration = Duration::from_secs(1);
 
-/// What an agent is to do.
+/// What an agent should do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Want {
-    /// Whatever it does.
+    /// Nothing. It gets no request.
     Nothing,
-    /// Drain, on these orders.
+    /// Drain, by this order.
     Drain(DrainOrder),
     /// Serve again.
     Return,
@@ -47,14 +47,14 @@ pub(super) enum Want {
 
 #[derive(Debug)]
 pub(super) struct AgentTrack {
-    /// Its place in the configuration.
+    /// Its index in the configuration.
     index: usize,
     settings: AgentSettings,
     life: Life,
     orders: Orders,
-    /// What it is being asked.
+    /// The request under way.
     asked: Option<Asked>,
-    /// It is asked nothing before this.
+    /// It gets no request before this.
     next_at: Time,
     /// Failures in a row.
     failures: u32,
@@ -69,14 +69,14 @@ struct Asked {
     what: Question,
 }
 
-/// What is asked, by what its answer means.
+/// The kinds of requests, by the meaning of their answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
     Drain(OrderNumber),
     Status,
     Return,
-    /// A return to service that a new drain has overtaken. It is waited for, so that the agent cannot get it after the
-    /// drain request. Its answer means nothing.
+    /// A return request that was under way when a new drain started. The drain request waits for its answer, so that the
+    /// agent cannot get it after the drain request. The answer is ignored.
     Overtaken,
 }
 
@@ -94,12 +94,12 @@ impl AgentTrack {
         }
     }
 
-    /// What people call it.
+    /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// A drain begins.
+    /// A drain starts.
     pub fn begin(&mut self, turn: &mut Turn) {
         match &mut self.asked {
             Some(Asked { what: what @ (Question::Return | Question::Overtaken), .. }) => {
@@ -122,38 +122,38 @@ impl AgentTrack {
         self.reports.begin(self.progress());
     }
 
-    /// Goes on with what the last run of the daemon had begun.
+    /// Continues from the last run of the daemon.
     pub fn resume(&mut self, stage: AgentStage, now: Time, rebooted: bool) {
         self.life.resume(stage, now, self.settings.drain_timeout, rebooted);
         self.reports.begin(self.progress());
     }
 
-    /// What outlives the daemon.
+    /// The part for the journal.
     pub fn record(&self) -> AgentRecord {
         AgentRecord { name: self.settings.name.clone(), stage: self.life.stage() }
     }
 
-    /// It may have been told to drain, and must be told when it is back in service.
+    /// Whether it may have been told to drain, so that it must be told when to serve again.
     pub fn may_be_draining(&self) -> bool {
         self.life.may_be_draining()
     }
 
-    /// Nothing contradicts what the last run of the daemon had written down of it.
+    /// Whether nothing contradicts the last run's journal.
     pub fn confirms_last_run(&self) -> bool {
         self.life.confirms_last_run()
     }
 
-    /// An operator gives it more time.
+    /// An operator gave it more time.
     pub fn extend(&mut self, by: Duration) {
         self.life.extend(by);
     }
 
-    /// Its own deadline, or the drain's where that is earlier.
+    /// Its own deadline or the drain's bound, whichever is earlier.
     pub fn deadline(&self, hard: Option<Time>) -> Option<Time> {
         [self.life.deadline(), hard].into_iter().flatten().min()
     }
 
-    /// How the drain has ended for this agent, if it has.
+    /// The outcome for this agent; `None` while it is draining.
     pub fn settled(&self, hard: Option<Time>, turn: &mut Turn) -> Option<Outcome> {
         if self.life.is_drained() {
             return Some(Outcome::Drained);
@@ -168,7 +168,7 @@ impl AgentTrack {
         self.deadline(hard).is_some_and(|at| turn.due(at, Timer::Deadline)).then_some(Outcome::Deadline)
     }
 
-    /// Sends the next request, and tells what is still to be told, as far as that is due.
+    /// Sends the next request and reports progress, if due.
     pub fn decide(&mut self, turn: &mut Turn, want: Want) {
         self.tell_progress(turn);
         let Some((what, request)) = self.next_question(turn.now, want) else { return };
@@ -183,7 +183,7 @@ impl AgentTrack {
         self.asked = Some(Asked { id, at: turn.now, what });
     }
 
-    /// What is to be asked next, once it is time to.
+    /// The next request.
     fn next_question(&mut self, now: Time, want: Want) -> Option<(Question, AgentRequest)> {
         let order = match want {
             Want::Nothing => return None,
@@ -195,7 +195,7 @@ impl AgentTrack {
         let number = self.orders.number(order);
         let accepted = self.life.accepted_order();
         if self.settings.blocks {
-            // It has no status to ask for: one that has answered with work in flight is told again.
+            // It has no status to request. If it answered with work in flight, it is told again.
             if self.life.is_drained() {
                 return None;
             }
@@ -209,8 +209,8 @@ impl AgentTrack {
         Some((Question::Drain(number), AgentRequest::Drain(order)))
     }
 
-    /// Whether what is being asked need not be waited for before this is. An agent may hold its answer to a status
-    /// request for long, and to a blocking drain request until it has drained.
+    /// Whether the request under way should be canceled for the next one. An agent may hold its answer to a status request for
+    /// long, and its answer to a blocking drain request until it has drained.
     fn is_outdated_by(&self, next: Question) -> bool {
         match (self.asked.as_ref().map(|asked| asked.what), next) {
             (Some(Question::Status), Question::Drain(_) | Question::Return) => true,
@@ -222,8 +222,8 @@ impl AgentTrack {
         }
     }
 
-    /// Gives up what is being asked: its answer never counts for what is asked next. An order that has only just left may
-    /// still reach the agent, and must not do so after what is asked next.
+    /// Cancels the request under way, so that its answer cannot count for the next one. An order that was only just sent may
+    /// still reach the agent. The next request waits, so that the agent gets the order first.
     fn cancel(&mut self, turn: &mut Turn) {
         if let Some(asked) = self.asked.take() {
             turn.cancel(asked.id);
@@ -234,12 +234,12 @@ impl AgentTrack {
         }
     }
 
-    /// Whether the result of this effect is waited for.
+    /// Whether it awaits the result of this effect.
     pub fn awaits(&self, id: EffectId) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.id == id)
     }
 
-    /// Takes an answer in; `true` says that something has changed which must outlive the daemon.
+    /// Takes in an answer. Returns whether the journal must be written.
     pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
         let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return false };
         let before = self.life.stage();
@@ -271,7 +271,7 @@ impl AgentTrack {
         match answer {
             AgentAnswer::Accepted(status) => self.on_accepted(turn, asked, status),
             AgentAnswer::Status { status, waited } => {
-                // Only this says that all is well: one that accepts and has no status is not asked without a pause.
+                // Only a status resets the failures. An agent that accepts but has no status must not be asked without a pause.
                 self.failures = 0;
                 self.reports.well();
                 self.on_status(turn, asked.at, status, waited);
@@ -303,13 +303,13 @@ impl AgentTrack {
                 self.life.answered_when_drained(order);
                 self.ask_at(turn.now);
             }
-            // One that has nothing left to do may exit before it is asked.
+            // Ask at once: an agent with nothing in flight may exit soon.
             None => self.next_at = turn.now,
         }
     }
 
     fn on_status(&mut self, turn: &mut Turn, asked_at: Time, status: AgentStatus, waited: bool) {
-        // One that holds its answer until there is news is asked at once, unless it only says that it does.
+        // An agent that holds its answer until there is news is asked again at once, unless it only claims to hold it.
         let is_news = self.life.status() != Some(&status) || turn.now.since(asked_at) >= self.settings.poll;
         let poll = if waited && is_news { HELD_POLL } else { self.settings.poll.max(HELD_POLL) };
         self.next_at = (asked_at + poll).max(turn.now);
@@ -330,26 +330,24 @@ impl AgentTrack {
             self.life.unreachable(turn.now);
         }
         if self.life.is_drained() {
-            // It has drained and exited: nothing is wrong.
+            // It drained and exited, which is no failure.
             return self.ask_at(turn.now + RECHECK);
         }
         let why = if hint {
-            format!(
-                "{why}; it was draining: if it exits when it has drained, set agent.on_exit to \"drained\""
-            )
+            format!("{why}; it was draining, so if it exits when drained, set agent.on_exit to \"drained\"")
         } else {
             why
         };
         self.trouble(turn, why);
     }
 
-    /// The answer is that to another kind of request: the daemon does not do that.
+    /// The answer belongs to another kind of request. The shell never does that.
     fn on_mismatch(&mut self, turn: &mut Turn) {
-        turn.must(false, "an agent's answer is of the kind of the request");
+        turn.must(false, "an agent's answer matches its request");
         self.next_at = turn.after(RETRY, 1);
     }
 
-    /// All is well, and nothing need be asked before this.
+    /// Resets the failures and makes the next request due at `at`.
     fn ask_at(&mut self, at: Time) {
         self.failures = 0;
         self.next_at = at;
@@ -362,20 +360,20 @@ impl AgentTrack {
     }
 
     fn tell_progress(&mut self, turn: &mut Turn) {
-        // Of one that is returned to service nothing more is told.
+        // An agent that is returned to service has no more progress to report.
         if self.life.deadline().is_some() {
             self.reports.progress(turn, &self.settings.name, self.progress());
         }
     }
 
-    /// The drain ends: how far the agent has come is told now.
+    /// Reports the agent's last progress at the end of the drain.
     pub fn tell_last_progress(&mut self, turn: &mut Turn) {
         if self.life.deadline().is_some() {
             self.reports.last_progress(turn, &self.settings.name, self.progress());
         }
     }
 
-    /// What people are told of it.
+    /// Its progress, for reports and `drainhook status`.
     pub fn progress(&self) -> Progress {
         Progress { phase: self.life.phase(), in_flight: self.in_flight() }
     }
@@ -385,7 +383,7 @@ impl AgentTrack {
         if self.life.is_drained() { Some(0) } else { self.life.status().and_then(|status| status.in_flight) }
     }
 
-    /// The last status document, where it still tells how the agent stands.
+    /// The last status document, if it still shows the agent's state.
     pub fn status(&self) -> Option<&AgentStatus> {
         self.life.status()
     }

@@ -1,19 +1,19 @@
-//! Orders to drain, numbered.
+//! Numbered orders to drain.
 
 use super::super::effect::DrainOrder;
 
-/// The number of an order to one agent, in one run of the daemon. A later order has a larger one.
+/// The number of an order to one agent, within one run of the daemon. A later order has a larger number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OrderNumber(u64);
 
-/// The order in force for one agent.
+/// The latest order to one agent.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     latest: Option<(OrderNumber, DrainOrder)>,
 }
 
 impl Orders {
-    /// The number of this order: that of the latest where it says the same.
+    /// Numbers an order. An order equal to the latest one has the same number.
     pub fn number(&mut self, order: DrainOrder) -> OrderNumber {
         match self.latest {
             Some((number, latest)) if latest == order => number,
@@ -42,6 +42,6 @@ mod tests {
         assert_eq!(orders.number(order(1)), first);
         let second = orders.number(order(2));
         assert!(second > first);
-        assert!(orders.number(order(1)) > second, "an earlier deadline once more is a new order");
+        assert!(orders.number(order(1)) > second, "going back to an earlier deadline is a new order");
     }
 }

@@ -1,4 +1,4 @@
-//! What people are told of an agent. An agent decides what it says and how often, and must not fill the log.
+//! Reports about an agent. They are rate-limited, so that an agent cannot fill the log.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::turn::Turn;
 
-/// Counts of work in flight are told this often at most.
+/// The shortest time between two reports of work in flight.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(5);
 
-/// So many changes of state are told at once; after that, one in each period.
+/// This many changes of state are reported at once. After that, one per [`PROGRESS_PERIOD`].
 const PROGRESS_MAX: u32 = 8;
 
-/// So many different causes of trouble are told as warnings; after that, one in each period.
+/// This many causes of trouble are reported as warnings. After that, one per [`TROUBLE_PERIOD`].
 const TROUBLE_MAX: u32 = 5;
 
-/// After so long one more cause of trouble may be told as a warning.
+/// The period of [`TROUBLE_MAX`].
 const TROUBLE_PERIOD: Duration = Duration::from_secs(60);
 
-/// An agent that serves although it was told to drain was restarted. One that says so again has a defect.
+/// An agent that accepted a drain and then says `serving` once was restarted. After this many times in a row, it has a bug.
 const SERVES_MAX: u32 = 2;
 
-/// What people have been told of one agent.
+/// What has been reported about one agent.
 #[derive(Debug)]
 pub(super) struct Reports {
     told: Progress,
     told_at: Time,
     changes: Budget,
-    /// The cause of trouble that was last told as a warning, since the agent was last well.
+    /// The cause of the last warning since the agent last gave a good answer.
     cause: Option<String>,
     warnings: Budget,
-    /// How often in a row it has said that it serves, though it was told to drain.
+    /// How often in a row it said `serving` although it was told to drain.
     serves: u32,
 }
 
@@ -48,7 +48,7 @@ impl Reports {
         }
     }
 
-    /// A drain begins, or is over: how the agent stands now is told otherwise.
+    /// A drain starts or is over. Other reports show the agent's progress at this point.
     pub fn begin(&mut self, progress: Progress) {
         self.told = progress;
         self.told_at = Time::default();
@@ -56,8 +56,8 @@ impl Reports {
         self.serves = 0;
     }
 
-    /// Tells how the agent stands where that has changed: a state at once, a count once in a while. What is not told
-    /// now is told later, and the machine is woken for it.
+    /// Reports the agent's progress if it changed: a new state at once, a new count after a pause. Sets a timer for a report
+    /// that is put off.
     pub fn progress(&mut self, turn: &mut Turn, name: &str, progress: Progress) {
         if progress == self.told {
             return;
@@ -70,7 +70,7 @@ impl Reports {
         }
     }
 
-    /// Tells how the agent stands now where that has changed: nothing more will be told for a while.
+    /// Reports the agent's progress now if it changed. For the end of a drain.
     pub fn last_progress(&mut self, turn: &mut Turn, name: &str, progress: Progress) {
         if progress != self.told {
             self.tell(turn, name, progress);
@@ -83,7 +83,7 @@ impl Reports {
         turn.report(Report::AgentProgress { agent: name.to_owned(), progress });
     }
 
-    /// The agent did not do as it was asked. A warning where the cause is another one than that of the last warning.
+    /// Reports a failed request. It is a warning if its cause differs from the last warning's.
     pub fn trouble(&mut self, turn: &mut Turn, name: &str, why: String) {
         let news = self.cause.as_ref() != Some(&why) && self.warnings.take(turn.now);
         if news {
@@ -92,12 +92,12 @@ impl Reports {
         turn.report(Report::AgentTrouble { agent: name.to_owned(), why, news });
     }
 
-    /// The agent has done as it was asked: the next trouble is news.
+    /// The agent gave a good answer, so the next failure is news.
     pub fn well(&mut self) {
         self.cause = None;
     }
 
-    /// The agent has given its status while it is to drain.
+    /// The agent sent its status document while it should drain.
     pub fn stated(&mut self, turn: &mut Turn, name: &str, status: &AgentStatus) {
         if status.state != AgentState::Serving {
             self.serves = 0;
@@ -105,21 +105,21 @@ impl Reports {
         }
         self.serves = self.serves.saturating_add(1);
         if self.serves == SERVES_MAX {
-            let why = "it was told to drain, accepted that, and says again that it is serving; it is told again until \
-                       its deadline: only `draining` and `drained` say that it takes no more work";
+            let why = "it accepted the drain request and still reports `serving`, so drainhook repeats the request until \
+                       the deadline; an agent that takes no new work must report `draining` or `drained`";
             let news = self.warnings.take(turn.now);
             turn.report(Report::AgentTrouble { agent: name.to_owned(), why: why.to_owned(), news });
         }
     }
 }
 
-/// So many at once, and one more in each period.
+/// A rate limit: so many at once, and one more in each period.
 #[derive(Debug)]
 struct Budget {
     most: u32,
     period: Duration,
     spent: u32,
-    /// From when on the periods count.
+    /// When the current period started.
     since: Time,
 }
 
@@ -128,7 +128,7 @@ impl Budget {
         Budget { most, period, spent: 0, since: Time::default() }
     }
 
-    /// Whether one more is left. It is spent then.
+    /// Spends one. Returns `false` if none is left.
     fn take(&mut self, now: Time) -> bool {
         while self.spent > 0 && self.since + self.period <= now {
             self.spent -= 1;

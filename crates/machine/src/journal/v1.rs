@@ -1,4 +1,5 @@
-//! Version 1 of the journal, as the first releases wrote it. Frozen: a disk somewhere holds one, in mid-drain.
+//! Version 1 of the journal, as the first releases wrote it. Frozen, because disks in the field may hold one of a drain under
+//! way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -150,7 +151,7 @@ impl From<Journal> for super::Journal {
 }
 
 impl AgentV1 {
-    /// `ordered`: a drain is under way, or has ended and its notice is in force, and its agents were told.
+    /// `ordered`: there is a drain, under way or ended with its notice in force, and its agents were told.
     fn record(self, ordered: bool) -> AgentRecord {
         let allowance = self.soft_deadline.map(|deadline| Allowance { deadline, extended: self.extended });
         let stage = match allowance.filter(|_| ordered) {
@@ -164,13 +165,13 @@ impl AgentV1 {
 }
 
 impl NoticesV1 {
-    /// The table that says the same. Version 1 has a field for each kind of notice, and the names of those that a drain
-    /// has dealt with; `started` is when the last one began.
+    /// Converts to the table. Version 1 has a field for each kind of notice, and the names of those that a drain has dealt
+    /// with. `started` is when the last drain started.
     fn rows(self, started: Option<Time>) -> Notices {
         let NoticesV1 { target, action, spot, rebalance, maintenance, operator, settled } = self;
         let row = |source, reason, id: &str, name: &str| {
             let state = if settled.contains(name) { NoticeState::Settled } else { NoticeState::Open };
-            // It does not say since when: a deadline of its notices counts whatever it is.
+            // Version 1 has no `since`. With the earliest time, every deadline counts.
             Notice { state, ..Notice::new(source, reason, id, Time::default()) }
         };
         let reason = target.map(TargetState::from).as_ref().and_then(Reason::of_target);
@@ -179,7 +180,7 @@ impl NoticesV1 {
             let name = format!("action {}", action.token.as_deref().unwrap_or("without a token"));
             row(Source::Queue, action.reason, action.token.as_deref().unwrap_or(NO_TOKEN), &name)
         });
-        // Nor does it say who told of these. As news from a message, IMDS confirms or denies them, or they expire.
+        // Nor does it have their source. As notices from messages, they are confirmed or denied by IMDS, or they expire.
         let spot = spot.map(|spot| {
             let since = if spot.action == SpotAction::Hibernate { spot.at } else { Time::default() };
             Notice {
@@ -240,7 +241,7 @@ impl From<DrainV1> for DrainRecord {
     }
 }
 
-/// Version 1 did not say who had ended a drain: only the daemon's user and root could.
+/// Version 1 does not have the operator who ended a drain. Only the daemon's user and root could.
 fn phase(drain: &DrainV1) -> Phase {
     match (&drain.ended, drain.forced, drain.told) {
         (Some(ended), _, since) => {
@@ -297,8 +298,7 @@ impl From<HookV1> for HookFacts {
 mod tests {
     use super::*;
 
-    /// The two bools and the deadline of an agent, and what they mean in a journal with and without a drain that has
-    /// told its agents.
+    /// Each combination of an agent's two flags, with and without a drain that told its agents, gives the expected stage.
     #[test]
     fn stages_of_agents() {
         let deadline = Time::from_unix_ms(1);

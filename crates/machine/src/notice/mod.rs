@@ -1,18 +1,18 @@
-//! Notices: what says that the instance is going.
+//! Notices that the instance is going.
 //!
-//! They are one table, [`Notices`]. Each row is one notice: who told of it, why the instance goes, and when. Four rules
-//! keep the table:
+//! They form one table, [`Notices`]. Each row is one notice: its source, why the instance is going, and when. Four rules
+//! maintain the table:
 //!
-//! 1. IMDS hands in what it lists now, one [`Category`] at a time. What it no longer lists is gone.
-//! 2. IMDS outranks messages. A row that it lists too becomes its own, and a spot interruption or a recommendation that
-//!    it does not list is gone, from any source.
-//! 3. Messages overtake each other: of two that tell of the same, the one that was sent later counts. What a message says
-//!    is over stays in the table as closed, so that an older one does not bring it back.
-//! 4. A row that only a message told of expires, because AWS need not send another message. The row of a lifecycle action
-//!    does not: it ends with the action.
+//! 1. IMDS hands in its current list, one [`Category`] at a time. A row that IMDS no longer lists is removed.
+//! 2. IMDS outranks messages. A row that IMDS lists too becomes its own. A spot interruption or rebalance recommendation that
+//!    IMDS does not list is removed, whatever its source.
+//! 3. Messages can arrive out of order. Of two about the same notice, the one sent later counts. A notice that a message
+//!    ends stays in the table as closed, so that an older message does not bring it back.
+//! 4. A row known only from a message expires, because AWS may send no further message. The row of a lifecycle action does
+//!    not expire. It ends with the action.
 //!
-//! Whether a row is in force, and which deadline it sets, follows from the row and the time, whenever it is asked.
-//! Nothing is remembered of a deadline that a row no longer sets.
+//! Whether a row is in force, and which deadline it sets, is computed from the row and the time on every use. Earlier
+//! deadlines of a row are not remembered.
 
 mod reason;
 mod table;
@@ -28,37 +28,37 @@ use serde::{Deserialize, Serialize};
 use super::settings::{OnRebalance, Settings};
 use super::time::Time;
 
-/// Draining for maintenance starts this long before it must, so that the agents' whole time fits.
+/// Draining for maintenance starts at NotBefore less the drain timeout and this margin.
 const MAINTENANCE_MARGIN: Duration = Duration::from_secs(60);
 
-/// How long before EC2 takes an instance back the agents must be done.
+/// How long before an interruption the agents must be done.
 const INTERRUPTION_MARGIN: Duration = Duration::from_secs(10);
 
 /// One notice: a row of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Who tells of it. IMDS, where both IMDS and a message do.
+    /// Its source. IMDS if it is known from both IMDS and a message.
     pub source: Source,
     /// Why the instance is going.
     pub reason: Reason,
-    /// Tells it from the next one for the same reason: the action's token, the maintenance event's id. Empty where there
-    /// is one at a time.
+    /// Tells it apart from others for the same reason: the action's token or the maintenance event's id. Empty for reasons
+    /// with one notice at a time.
     pub id: String,
-    /// Since when it has stood as it does here.
+    /// Since when it has had its current due time.
     pub since: Time,
-    /// When the message was sent that tells of it: what was sent before changes nothing. `None`: that is not known, or no
-    /// message does.
+    /// When the message behind it was sent. Messages sent earlier are ignored. `None` if that is unknown or no message is
+    /// behind it.
     #[serde(default)]
     pub sent: Option<Time>,
     /// When EC2 acts.
     pub due: Due,
-    /// When it is dropped. `None`: its source tells when it is gone.
+    /// When it is dropped. `None` if its source says when it is gone.
     pub expires: Option<Time>,
-    /// Whether it is acted on, and whether a drain has dealt with it.
+    /// Whether it counts, and whether a drain has dealt with it.
     pub state: NoticeState,
 }
 
-/// Who tells of a notice.
+/// The source of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -66,7 +66,7 @@ pub enum Source {
     Imds,
     /// A message of the termination queue.
     Queue,
-    /// Auto Scaling's own answer to a call.
+    /// The result of a call to Auto Scaling.
     AutoScaling,
     /// An operator, on the control socket.
     Operator,
@@ -76,49 +76,49 @@ pub enum Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Due {
-    /// Nothing says when.
+    /// Unknown.
     Unknown,
-    /// It has begun: hibernation.
+    /// It has begun, as hibernation does at once.
     Begun,
-    /// Then, at the earliest.
+    /// At this time at the earliest.
     At(Time),
 }
 
-/// Where a notice stands.
+/// The state of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeState {
-    /// A message told of it, and IMDS, which answers, has until then to deny it. Until then nothing follows from it.
+    /// It came in a message while IMDS was answering. It has no effect until `until`, so that IMDS can deny it.
     Held {
-        /// From then on it is open.
+        /// From this time on it is open.
         until: Time,
     },
     /// It starts a drain, or keeps one going.
     Open,
-    /// A drain that it was part of has ended. It starts no second one.
+    /// A drain for it has ended. It starts no second one.
     Settled,
-    /// A message says that it is over, or called off. Nothing follows from it.
+    /// A message says that it is over or called off. It has no effect.
     Closed,
 }
 
 impl Notice {
-    /// A notice that counts from now on, of which nothing more is known.
+    /// An open notice without a due time.
     pub fn new(source: Source, reason: Reason, id: impl Into<String>, now: Time) -> Self {
         let (due, expires, state) = (Due::Unknown, None, NoticeState::Open);
         Notice { source, reason, id: id.into(), since: now, sent: None, due, expires, state }
     }
 
-    /// A notice that a message told of. `sent` is AWS's time: the daemon's clock may be wrong, and does not order messages.
+    /// An open notice from a message. `sent` is AWS's time, because the daemon's clock may be wrong and cannot order messages.
     pub fn of_message(reason: Reason, id: impl Into<String>, sent: Option<Time>, now: Time) -> Self {
         Notice { sent, ..Notice::new(Source::Queue, reason, id, now) }
     }
 
-    /// Whether both are the same notice, told once more.
+    /// Whether both are the same notice.
     pub fn is(&self, other: &Notice) -> bool {
         self.reason == other.reason && self.id == other.id
     }
 
-    /// From when it is in force: draining for it must be under way then. `None`: never.
+    /// When it comes into force, so that a drain for it must be under way. `None`: never.
     pub fn starts(&self, settings: &Settings) -> Option<Time> {
         let held = match self.state {
             NoticeState::Held { until } => until,
@@ -134,8 +134,8 @@ impl Notice {
         }
     }
 
-    /// The instant after which it no longer helps to drain for it, if it sets one, for a drain that started then. A time
-    /// that had passed already, or when it was told, does not say when EC2 acts.
+    /// The deadline that it sets for a drain started at `started`. `None` if it sets none, or if its due time had already
+    /// passed when it came or when the drain started.
     pub fn deadline(&self, started: Time) -> Option<Time> {
         let earliest = self.since.max(started);
         match self.due {
@@ -147,13 +147,13 @@ impl Notice {
         }
     }
 
-    /// Whether that row knows better: it is IMDS's, and this comes with a message; or its message was sent later.
+    /// Whether `row` has newer facts: it is from IMDS and this notice is not, or its message was sent later.
     fn is_outdated_by(&self, row: &Notice) -> bool {
         let by_imds = row.source == Source::Imds && self.source != Source::Imds;
         by_imds || self.sent.zip(row.sent).is_some_and(|(own, newer)| own < newer)
     }
 
-    /// Whether it tells of a lifecycle action itself, not only of what the group is about to do.
+    /// Whether it is about an existing lifecycle action, not only about what the group intends.
     fn is_action(&self) -> bool {
         match self.source {
             Source::Queue | Source::AutoScaling => self.reason.has_action(),
@@ -162,7 +162,7 @@ impl Notice {
     }
 }
 
-/// How long before it is due draining must have ended.
+/// How long before the due time a drain must have ended.
 fn margin(reason: Reason) -> Duration {
     match reason {
         Reason::SpotInterruption | Reason::CapacityInterruption => INTERRUPTION_MARGIN,
@@ -178,7 +178,7 @@ fn margin(reason: Reason) -> Duration {
 }
 
 impl Source {
-    /// As logs and metrics spell it.
+    /// The spelling in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Source::Imds => "imds",

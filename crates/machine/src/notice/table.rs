@@ -10,16 +10,16 @@ use crate::time::{Correction, Time};
 use crate::timer::Timer;
 use crate::turn::Turn;
 
-/// How many rows one source may have for one reason: what messages make up does not crowd out what IMDS lists.
+/// The most rows per source and reason. The limit is per source, so that forged messages cannot crowd out IMDS's rows.
 const ROWS_MAX: usize = 16;
 
-/// The notices. One drain serves them all, and ends when the last is gone.
+/// The notices. One drain serves them all and ends when the last is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Notices(Vec<Notice>);
 
 impl Notices {
-    /// The clock was corrected: what was reckoned by it moves, what AWS has said stays.
+    /// Moves the times that our clock measured, after a correction of the clock. AWS's times stay.
     pub(crate) fn correct(&mut self, by: Correction) {
         for row in &mut self.0 {
             row.since = by.apply(row.since);
@@ -34,8 +34,8 @@ impl Notices {
         &self.0
     }
 
-    /// Goes on with what the last run of the daemon knew. Its clock may have been ahead of this one, and IMDS has not been
-    /// asked since.
+    /// The table after a restart. The last run's clock may have been ahead of this one. IMDS has not been asked since, so held
+    /// rows are held anew.
     pub(crate) fn recovered(mut self, now: Time) -> Self {
         for row in &mut self.0 {
             row.since = row.since.min(now);
@@ -44,7 +44,7 @@ impl Notices {
         self
     }
 
-    /// IMDS was not asked for a while: it has its time once more to deny what is held.
+    /// Gives IMDS the full time again to deny held rows, because it was not asked for a while.
     pub(crate) fn hold_anew(&mut self, now: Time) {
         for row in &mut self.0 {
             if let NoticeState::Held { until } = &mut row.state {
@@ -53,14 +53,14 @@ impl Notices {
         }
     }
 
-    /// What IMDS has not denied in its time is believed. Returns whether there was any.
+    /// Opens held rows that IMDS did not deny in time. Returns whether there were any.
     pub(crate) fn believe(&mut self, now: Time) -> bool {
         let over =
             self.0.iter_mut().filter(|row| matches!(row.state, NoticeState::Held { until } if until <= now));
         over.map(|row| row.state = NoticeState::Open).count() > 0
     }
 
-    /// IMDS lists these now in that category.
+    /// Takes in IMDS's current list of a category.
     pub(crate) fn list(&mut self, turn: &mut Turn, category: Category, listed: Vec<Notice>) {
         self.remove(turn, NoticeChange::Withdrawn, |row| {
             category.covers(row.reason)
@@ -70,7 +70,7 @@ impl Notices {
         listed.into_iter().for_each(|told| self.tell(turn, told));
     }
 
-    /// A notice is told, for the first time or once more.
+    /// Takes in a notice, new or repeated.
     pub(crate) fn tell(&mut self, turn: &mut Turn, told: Notice) {
         let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
             if self.make_room(&told) {
@@ -89,7 +89,7 @@ impl Notices {
             return;
         }
         let rescheduled = row.due != told.due;
-        // A row whose time has not changed keeps its deadline, however often it is told.
+        // A repeated notice with the same due time keeps its deadline.
         let since = if rescheduled { told.since } else { row.since.min(told.since) };
         let state = match row.state {
             NoticeState::Held { .. } if told.source == Source::Imds => NoticeState::Open,
@@ -101,7 +101,8 @@ impl Notices {
         }
     }
 
-    /// A lifecycle action is known to exist. There is one at a time: an older message told of an earlier one.
+    /// Takes in the notice of an existing lifecycle action. There is one at a time, so an older message was about an earlier
+    /// one.
     pub(crate) fn tell_action(&mut self, turn: &mut Turn, told: Notice) {
         if self.action().is_some_and(|row| told.is_outdated_by(row)) {
             return;
@@ -110,17 +111,17 @@ impl Notices {
         self.tell(turn, told);
     }
 
-    /// There is no lifecycle action, or it is not ours.
+    /// Removes the lifecycle action's notice: there is no action, or it is not ours.
     pub(crate) fn withdraw_action(&mut self, turn: &mut Turn) {
         self.remove(turn, NoticeChange::Withdrawn, Notice::is_action);
     }
 
-    /// An operator no longer asks for a drain. Returns whether one did.
+    /// Removes the operator's notice. Returns whether there was one.
     pub(crate) fn withdraw_operator(&mut self, turn: &mut Turn) -> bool {
         self.remove(turn, NoticeChange::Withdrawn, |row| row.reason == Reason::Operator)
     }
 
-    /// Makes room for a row, if that can be: what is closed gives way. Whether there is room.
+    /// Makes room for a row by dropping a closed one if necessary. Returns whether there is room.
     fn make_room(&mut self, told: &Notice) -> bool {
         let like = |row: &Notice| row.source == told.source && row.reason == told.reason;
         if self.0.iter().filter(|row| like(row)).count() < ROWS_MAX {
@@ -130,7 +131,7 @@ impl Notices {
         closed.map(|place| self.0.remove(place)).is_some()
     }
 
-    /// Drops what has expired. Returns whether anything has.
+    /// Drops expired rows. Returns whether there were any.
     pub(crate) fn expire(&mut self, turn: &mut Turn) -> bool {
         let now = turn.now;
         for at in self.0.iter().filter_map(|row| row.expires) {
@@ -145,7 +146,7 @@ impl Notices {
         !gone.is_empty()
     }
 
-    /// The reasons in force, most pressing first. The machine is woken when the next one comes into force.
+    /// The reasons in force, most pressing first. Sets a timer for the next one to come into force.
     pub(crate) fn in_force(&self, settings: &Settings, turn: &mut Turn) -> Vec<Reason> {
         let starts = |row: &&Notice| row.starts(settings).is_some_and(|at| turn.due(at, Timer::Notice));
         let mut found: Vec<&Notice> = self.0.iter().filter(starts).collect();
@@ -153,28 +154,29 @@ impl Notices {
         found.iter().map(|row| row.reason).collect()
     }
 
-    /// A drain has ended: what is in force has been dealt with.
+    /// Marks the notices in force as dealt with, because a drain has ended.
     pub(crate) fn settle(&mut self, settings: &Settings, now: Time) {
         for row in self.0.iter_mut().filter(|row| is_in_force(row, settings, now)) {
             row.state = NoticeState::Settled;
         }
     }
 
-    /// What is no longer in force must be dealt with again when it next is. Returns whether there was any.
+    /// Opens settled rows that are no longer in force, so that they count when they next come into force. Returns whether
+    /// there were any.
     pub(crate) fn reopen(&mut self, settings: &Settings, now: Time) -> bool {
         let settled = |row: &&mut Notice| row.state == NoticeState::Settled;
         let out_of_force = self.0.iter_mut().filter(settled).filter(|row| !is_in_force(row, settings, now));
         out_of_force.map(|row| row.state = NoticeState::Open).count() > 0
     }
 
-    /// An operator asks for a drain although one has ended.
+    /// Opens the operator's notice again, because an operator asks for another drain.
     pub(crate) fn reopen_operator(&mut self) {
         for row in self.0.iter_mut().filter(|row| row.reason == Reason::Operator) {
             row.state = NoticeState::Open;
         }
     }
 
-    /// The gravest reason in force that has not been dealt with.
+    /// The most pressing reason in force that no drain has dealt with.
     pub(crate) fn open(&self, settings: &Settings, now: Time) -> Option<Reason> {
         let open = self.0.iter().filter(|row| {
             row.state != NoticeState::Settled
@@ -184,25 +186,25 @@ impl Notices {
         open.map(|row| row.reason).min_by_key(|reason| reason.rank())
     }
 
-    /// Of an action that a message told of, the target state says nothing new: IMDS that was silent and answers again
-    /// must not start a second drain.
+    /// Whether the row is a target state that only repeats an action already known from a message. When IMDS answers again
+    /// after a silence, that must not start a second drain.
     fn repeats_a_message(&self, row: &Notice) -> bool {
         row.source == Source::Imds && self.action().is_some_and(|action| action.reason == row.reason)
     }
 
-    /// The earliest deadline that a notice sets for a drain that started then.
+    /// The earliest deadline that a notice sets for a drain started at `started`.
     pub(crate) fn deadline(&self, started: Time, now: Time) -> Option<Time> {
         let held = |row: &&Notice| matches!(row.state, NoticeState::Held { until } if until > now);
         let counting = self.0.iter().filter(|row| !held(row));
         counting.filter_map(|row| row.deadline(started)).min()
     }
 
-    /// Whether the group runs, or will run, a lifecycle action.
+    /// Whether the group runs or will run a lifecycle action.
     pub fn expects_action(&self) -> bool {
         self.0.iter().any(|row| row.reason.has_action())
     }
 
-    /// The lifecycle action that is known to exist.
+    /// The notice of an existing lifecycle action.
     pub(crate) fn action(&self) -> Option<&Notice> {
         self.0.iter().find(|row| row.is_action())
     }
@@ -217,7 +219,7 @@ impl Notices {
         self.0.iter().any(|row| row.reason == Reason::Detachment)
     }
 
-    /// Whether an operator asks for a drain.
+    /// Whether an operator has requested a drain.
     pub(crate) fn has_operator(&self) -> bool {
         self.0.iter().any(|row| row.reason == Reason::Operator)
     }
@@ -233,7 +235,7 @@ fn is_in_force(row: &Notice, settings: &Settings, now: Time) -> bool {
     row.starts(settings).is_some_and(|at| at <= now)
 }
 
-/// Reports a change of a row. A closed one is no notice to an operator: that it comes or goes says nothing.
+/// Reports a change of a row. Closed rows are not reported, because they mean nothing to operators.
 fn report(turn: &mut Turn, change: NoticeChange, row: &Notice) {
     if row.state == NoticeState::Closed {
         return;
