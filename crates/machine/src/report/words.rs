@@ -35,7 +35,9 @@ impl fmt::Display for Report {
                 write!(f, "ignored a message about {reason} at {at}: {why}")
             }
             Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),
-            Report::DrainRecovered { started } => write!(f, "drain continues after a restart; it started at {started}"),
+            Report::DrainRecovered { started } => {
+                write!(f, "drain continues after a restart; it started at {started}")
+            }
             Report::AgentsTold { deadline: Some(deadline) } => {
                 write!(f, "telling the agents to drain by {deadline}")
             }
@@ -109,9 +111,11 @@ impl fmt::Display for Report {
             ),
             Report::ImdsHeard => f.write_str("IMDS answers again"),
             Report::ImdsMalformed { why } => write!(f, "ignored a malformed response from IMDS: {why}"),
-            Report::UnknownTargetState { state } => write!(f, "ignored an unknown target lifecycle state from IMDS: {state}"),
+            Report::UnknownTargetState { state } => {
+                write!(f, "ignored an unknown target lifecycle state from IMDS: {state}")
+            }
             Report::JournalFailed { why, .. } => {
-                write!(f, "the journal was not written, so a restart now would lose the state of the drain: {why}")
+                write!(f, "the journal was not written, so a restart now would lose the latest state: {why}")
             }
             Report::Defect { what } => {
                 write!(f, "defect in drainhook, please report it: assertion failed: {what}")
