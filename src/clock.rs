@@ -1,9 +1,9 @@
 //! The only file that reads a clock.
 //!
-//! Time is the wall clock at start plus `CLOCK_BOOTTIME` since: it counts through hibernation, and a wall clock that is set
-//! in mid-drain moves no deadline of our own. The deadlines of AWS are instants of the right wall clock, so a clock says
-//! when the system's has been set: the daemon then restarts with another one. Under the simulator it can run faster
-//! than real time.
+//! Time is the wall clock at start plus `CLOCK_BOOTTIME` since. It counts through hibernation, and setting the wall clock
+//! during a drain does not move our own deadlines. AWS's deadlines are wall-clock instants, so [`Clock`] also detects when
+//! the wall clock was set, and the daemon then restarts with a new one. Under the simulator, time can run faster than real
+//! time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,13 +14,13 @@ use machine::Time;
 
 /// How simulated time runs: `speed` times as fast as real time, equal to it at `epoch`.
 ///
-/// Written `1764000000000x60`, so that a simulated AWS and the daemons under it can share one.
+/// Written as `1764000000000x60`. A simulated AWS and its daemons share one scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Scale {
-    /// The instant at which both clocks agree.
+    /// The instant at which simulated and real time agree.
     pub epoch: Time,
-    /// How many simulated seconds pass in a real one; at least 1.
+    /// Simulated seconds per real second; at least 1.
     pub speed: u32,
 }
 
@@ -43,16 +43,16 @@ impl From<Scale> for String {
     }
 }
 
-/// The wall clock may differ from a clock by so much before it counts as set. Slewing it, as time daemons do for less than
-/// that, moves `CLOCK_BOOTTIME` too.
+/// The wall clock counts as set once it differs from ours by more than this. Time daemons slew smaller differences, and
+/// slewing moves `CLOCK_BOOTTIME` too.
 const SET_MIN: Duration = Duration::from_secs(2);
 
 /// The system's wall clock was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WallClockSet {
-    /// It was slow, and was set ahead by so much.
+    /// It was slow, and was set ahead by this much.
     Ahead(Duration),
-    /// It was fast, and was set back by so much.
+    /// It was fast, and was set back by this much.
     Back(Duration),
 }
 
@@ -65,18 +65,18 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows real time, or simulated time where a scale is given.
+    /// A clock that shows real time, or simulated time if a scale is given.
     pub fn start(scale: Option<Scale>) -> Self {
         let wall_at_start = wall();
         Clock { wall_at_start, boottime_at_start: boottime(), scale }
     }
 
-    /// The time.
+    /// The current time.
     pub fn now(&self) -> Time {
         self.scaled(self.real_now())
     }
 
-    /// How the system's wall clock has been set since this one was started, if it has been.
+    /// How the system's wall clock was set since this clock was started; `None` if it was not.
     pub fn wall_clock_set(&self) -> Option<WallClockSet> {
         let (believed, wall) = (self.real_now(), wall());
         let (ahead, back) = (wall.since(believed), believed.since(wall));
@@ -89,12 +89,12 @@ impl Clock {
         }
     }
 
-    /// When the instance was booted, by this clock. Two clocks of one boot differ by as much as this differs.
+    /// The boot time, by this clock. Two clocks from the same boot are as far apart as their boot times.
     pub fn booted_at(&self) -> Time {
         self.scaled(self.wall_at_start - self.boottime_at_start)
     }
 
-    /// What this clock shows at an instant of real time.
+    /// Converts real time to this clock's time.
     fn scaled(&self, real: Time) -> Time {
         let Some(Scale { epoch, speed }) = self.scale else { return real };
         if real < epoch {
@@ -124,7 +124,7 @@ impl Clock {
     }
 }
 
-/// What the system believes the time to be.
+/// The system's wall clock.
 fn wall() -> Time {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let time = Time::from_unix_ms(0) + since_epoch;
@@ -133,8 +133,8 @@ fn wall() -> Time {
     time
 }
 
-/// In debug builds only: `DRAINHOOK_CLOCK_OFFSET` names a file with so many milliseconds, `-360000` say, by which the
-/// system's clock is wrong. A test that writes to it sets the clock of a running daemon.
+/// Only in debug builds: `DRAINHOOK_CLOCK_OFFSET` names a file that holds an offset in milliseconds, such as `-360000`,
+/// which is added to the system's clock. A test sets a running daemon's clock by writing to the file.
 #[cfg(debug_assertions)]
 fn wrong_by(time: Time) -> Time {
     let Some(path) = std::env::var_os("DRAINHOOK_CLOCK_OFFSET") else { return time };
@@ -143,7 +143,7 @@ fn wrong_by(time: Time) -> Time {
     Time::from_unix_ms(time.unix_ms().saturating_add_signed(offset))
 }
 
-/// How long ago the instance was booted, in real time.
+/// Real time since boot.
 pub fn boottime() -> Duration {
     let spec = clock_gettime(ClockId::Boottime);
     // Neither part of a boottime is ever negative.
@@ -173,7 +173,7 @@ mod tests {
         let now = wall();
         let wrong = Duration::from_secs(360);
         assert_eq!(clock(now, None).wall_clock_set(), None);
-        // Slewing, and the time between two readings.
+        // Tolerates slewing and the time between two readings.
         assert_eq!(clock(now + Duration::from_secs(1), None).wall_clock_set(), None);
         let near = |by: Duration| by >= wrong - SET_MIN && by <= wrong + SET_MIN;
         assert!(

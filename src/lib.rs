@@ -2,17 +2,17 @@
 //!
 //! # Layout
 //!
-//! What is pure lives in crates of its own: [`machine`] (the drain: events in, effects out), [`formats`] (reads what comes
-//! from outside) and [`sim`] (the simulated world). Here is everything that touches the world:
+//! The pure parts are crates of their own: [`machine`] (the drain: events in, effects out), [`formats`] (parses input from
+//! outside) and [`sim`] (the simulated world). This crate holds everything that does I/O:
 //!
-//! - [`daemon`]: the one loop around the machine, and what performs its effects.
-//! - [`source`], [`aws`], [`agent`]: the outside, turned into events; they decide nothing.
-//! - [`config`], [`telemetry`]: what goes in before, and what comes out for people.
-//! - [`clock`]: the only file that reads one.
+//! - [`daemon`]: the one loop around the machine, and the code that performs its effects.
+//! - [`source`], [`aws`], [`agent`]: turn the outside into events. They decide nothing.
+//! - [`config`]: reads the configuration. [`telemetry`]: writes the log.
+//! - [`clock`]: the only file that reads a clock.
 //! - [`serve`]: the simulated world on loopback, in AWS's wire protocols.
 //! - [`cli`]: one file or folder per command.
 //!
-//! ARCHITECTURE.md says how they fit together, and why.
+//! ARCHITECTURE.md explains how they fit together, and why.
 
 pub mod agent;
 pub mod aws;

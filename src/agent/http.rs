@@ -1,4 +1,4 @@
-//! Reaches an agent over HTTP, on TCP or a unix socket. Every request is sent once.
+//! Reaches an agent over HTTP, on TCP or a Unix socket. Every request is sent once.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -19,16 +19,16 @@ use formats::text;
 use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
-/// The longest answer that is read.
+/// The longest response that is read, in bytes.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// How long a connection may take, the resolution of a name included.
+/// Time limit for a connection, including name resolution.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long an agent is asked to hold a status request, in seconds.
+/// How long an agent is asked to hold a status request (`Prefer: wait`), in seconds.
 pub const PREFER_WAIT_MAX_S: u64 = 20;
 
-/// How long the text of a refusal is waited for.
+/// How long to wait for the body of an error response.
 const QUOTE_LIMIT: Duration = Duration::from_millis(200);
 
 /// How an agent is reached.
@@ -36,20 +36,20 @@ const QUOTE_LIMIT: Duration = Duration::from_millis(200);
 pub struct Endpoint {
     /// Where it listens.
     pub base: Base,
-    /// The drain, under the base's own path. `/drain` by default.
+    /// The path of the drain request, below the base's own path. `/drain` by default.
     pub drain_path: String,
-    /// Where its status is asked for; by default where it is drained.
+    /// The path of the status request; `None` stands for `drain_path`.
     pub status_path: Option<String>,
-    /// What the drain is asked for with.
+    /// The method of the drain request.
     pub method: Method,
-    /// The agent answers the drain request when it has drained.
+    /// The agent answers the drain request only once it has drained.
     pub drain_blocks: bool,
-    /// A file that holds a bearer token. Read anew for each request, so that it may be rotated.
+    /// A file that holds a bearer token. Read for each request, so that the token can be rotated.
     pub token_file: Option<PathBuf>,
 }
 
 impl Endpoint {
-    /// An agent that follows the protocol to the letter.
+    /// An agent that uses the protocol's defaults.
     pub fn new(base: Base) -> Self {
         let drain_path = "/drain".to_owned();
         Endpoint {
@@ -66,24 +66,24 @@ impl Endpoint {
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// An `http://` URL, which may have a path of its own.
+    /// An `http://` URL, which may have a path.
     Tcp(String),
-    /// A Unix socket, and who must be at its other end.
+    /// A Unix socket, and the user that must listen on it.
     Unix(PathBuf, Option<User>),
 }
 
 /// Why an agent cannot be reached as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// The URL, with a path attached, is not one.
+    /// The URL with the path appended does not parse.
     #[error("{url:?} is not a URL: {why}")]
     Url {
-        /// What it is.
+        /// The URL with the path appended.
         url: String,
-        /// What is wrong with it.
+        /// The parser's error.
         why: String,
     },
-    /// The URL is one, and agents cannot be reached by it.
+    /// The URL parses, but is not a plain `http` URL.
     #[error("{url:?} is not of the form http://HOST:PORT/PATH")]
     Unsupported {
         /// The URL.
@@ -100,11 +100,11 @@ pub struct Agent {
     method: Method,
     drain_blocks: bool,
     token_file: Option<PathBuf>,
-    /// What its last status document said that is unusable.
+    /// What was unusable, and ignored, in its last status document.
     ignored: Mutex<Option<String>>,
 }
 
-/// A request as it is sent, and as people are told of it.
+/// A request, and how log lines name it.
 struct Asked {
     told: String,
     built: Builder,
@@ -112,7 +112,7 @@ struct Asked {
 }
 
 impl Agent {
-    /// An agent at this endpoint. It is asked nothing yet.
+    /// An agent at this endpoint. Sends nothing yet.
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
         let Endpoint { base, drain_path, status_path, method, drain_blocks, token_file } = endpoint;
         let (base, socket) = match base {
@@ -128,13 +128,13 @@ impl Agent {
         Ok(Agent { connection, drain, status, method, drain_blocks, token_file, ignored: Mutex::new(None) })
     }
 
-    /// Whether it answers a drain request only when it has drained.
+    /// Whether it answers a drain request only once it has drained.
     pub fn blocks(&self) -> bool {
         self.drain_blocks
     }
 
-    /// Sends one request, and says what came of it. An empty `instance_id` stands for none. `limit` is real time: it
-    /// is a process that is waited for.
+    /// Sends one request and returns the result. An empty `instance_id` means that there is none. `limit` is in real time, not
+    /// simulated time.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
         let asked = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),
@@ -144,12 +144,12 @@ impl Agent {
         self.exchange(request, asked, limit).await
     }
 
-    /// Asks how it stands, without asking it to hold its answer.
+    /// Requests the status without `Prefer: wait`.
     pub async fn look(&self, limit: Duration) -> AgentAnswer {
         self.exchange(&AgentRequest::Status, self.status_request(Duration::ZERO), limit).await
     }
 
-    /// What its last status document said that is unusable and was ignored.
+    /// What was unusable, and ignored, in its last status document.
     pub fn ignored(&self) -> Option<String> {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -198,7 +198,7 @@ impl Agent {
         let body = serde_json::json!({
             "reason": order.reason.as_str(),
             "deadline": order.deadline.to_string(),
-            // Outside EC2 there is no instance to name.
+            // Outside EC2 there is no instance id.
             "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
             "notice": order.reason.sentence(),
         });
@@ -219,7 +219,7 @@ impl Agent {
     fn status_request(&self, limit: Duration) -> Asked {
         let asked = self.request("GET", &self.status);
         let built = asked.built.header(ACCEPT, "application/json");
-        // An agent that holds the request to its end must still be in time.
+        // Leaves a second for the response of an agent that holds the request for the whole wait.
         let wait_s = limit.saturating_sub(Duration::from_secs(1)).as_secs().min(PREFER_WAIT_MAX_S);
         let built = if wait_s == 0 { built } else { built.header("prefer", format!("wait={wait_s}")) };
         Asked { built, ..asked }
@@ -251,7 +251,7 @@ impl Agent {
         }
     }
 
-    /// The status that comes with an accepted drain. Agents that exist already answer all sorts of things there.
+    /// The status in the response to an accepted drain request, if there is one. Existing agents return all sorts of bodies.
     fn accepted(&self, told: &str, body: &[u8]) -> Option<AgentStatus> {
         let document = self.document(told, body).ok();
         let draining = |in_flight| AgentStatus {
@@ -260,11 +260,11 @@ impl Agent {
             gauges: Default::default(),
             detail: None,
         };
-        // Where a blocking agent names work in flight, its answer does not say that it has drained.
+        // A blocking agent that reports work in flight has not drained.
         document.or_else(|| document::work_in_flight(body).filter(|_| self.drain_blocks).map(draining))
     }
 
-    /// Reads a status document. The first that has something unusable is logged; an agent cannot fill the log with them.
+    /// Reads a status document. Only the first one with unusable fields is logged, so that an agent cannot flood the log.
     fn document(&self, told: &str, body: &[u8]) -> Result<AgentStatus, String> {
         let document = document::read(body)?;
         let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
@@ -272,7 +272,7 @@ impl Agent {
             if ignored.is_none() {
                 tracing::warn!(
                     event = "agent_fields_ignored",
-                    "{told}: ignored {what}; `state` counts all the same (docs/agent-protocol.md)"
+                    "{told}: ignored {what}, but used `state`; see docs/agent-protocol.md"
                 );
             }
             *ignored = Some(what);
@@ -281,7 +281,7 @@ impl Agent {
     }
 }
 
-/// `Preference-Applied: wait`, perhaps with a value, perhaps among others.
+/// Whether a `Preference-Applied` value contains `wait`, with or without a value.
 fn names_wait(value: &HeaderValue) -> bool {
     let preferences = value.to_str().unwrap_or_default().split(',');
     let names = preferences.filter_map(|preference| preference.split(['=', ';']).next());
@@ -291,7 +291,7 @@ fn names_wait(value: &HeaderValue) -> bool {
 async fn refusal(told: &str, answer: Answer<'_>) -> AgentAnswer {
     let status = answer.status;
     let location = answer.headers.get("location").cloned();
-    // The status has said enough: what comes with it is quoted if it is there, and not waited for.
+    // The status decides. The body is only quoted, so a slow one is not waited for.
     let said = answer.read_start(QUOTE_LIMIT).await;
     let said = said.map_or_else(String::new, |start| format!(" with {}", text::quote(&start)));
     let told = format!("{told}: answered {status}{said}");
@@ -299,7 +299,9 @@ async fn refusal(told: &str, answer: Answer<'_>) -> AgentAnswer {
         300..=399 => {
             let target =
                 location.map_or_else(|| "nowhere".to_owned(), |target| text::quote(target.as_bytes()));
-            AgentAnswer::Malformed(format!("{told}, a redirect to {target}; expected 2xx, none is followed"))
+            AgentAnswer::Malformed(format!(
+                "{told}, a redirect to {target}; expected 2xx; redirects are not followed"
+            ))
         }
         409 => AgentAnswer::CannotDrain(told),
         408 | 429 => AgentAnswer::Busy(told),
@@ -317,7 +319,7 @@ fn failure(told: &str, error: &SendError) -> AgentAnswer {
     }
 }
 
-/// A path under a base URL that may have a path itself.
+/// Appends a path to a base URL, which may have a path itself.
 fn join(base: &str, path: &str) -> Result<Url, EndpointError> {
     let text = format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'));
     let url: Url =

@@ -1,7 +1,7 @@
-//! Ways to reach an agent. Each turns what comes back into the machine's words, and never fails.
+//! Adapters that reach an agent. Each turns the response, or the failure, into an `AgentAnswer`. It never fails.
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
-//! - `token`: the bearer token's file.
+//! - `token`: reads the bearer token.
 
 pub mod http;
 mod token;

@@ -1,4 +1,4 @@
-//! Calls to Auto Scaling. Each is made once.
+//! Calls to Auto Scaling, without retries.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
 use machine::hook::global_timeout;
 
-/// What Auto Scaling uses for a hook without one.
+/// The heartbeat timeout of a hook that sets none.
 const HEARTBEAT_TIMEOUT_DEFAULT_S: i32 = 3600;
 
 impl Clients {
-    /// RecordLifecycleActionHeartbeat: the action then expires one heartbeat timeout from now.
+    /// RecordLifecycleActionHeartbeat. Afterwards the action expires one heartbeat timeout from now.
     pub async fn heartbeat(&self, action: &ActionName, whose: Whose<'_>) -> Result<(), CallError> {
         let call = "autoscaling:RecordLifecycleActionHeartbeat";
         let (token, instance_id) = whose.fields();
@@ -41,7 +41,7 @@ impl Clients {
         request.send().await.map(drop).map_err(|error| classify(call, &error))
     }
 
-    /// DescribeAutoScalingInstances; `None` where Auto Scaling does not know the instance.
+    /// DescribeAutoScalingInstances; `None` if Auto Scaling does not know the instance.
     pub async fn describe_instance(&self, instance_id: &str) -> Result<Option<DescribedInstance>, CallError> {
         let call = "autoscaling:DescribeAutoScalingInstances";
         let answer =
@@ -67,12 +67,12 @@ impl Clients {
     }
 }
 
-/// Whose action a call names. AWS documents what either does, but not what both together do, or neither.
+/// How a call names the action: by instance or by token. AWS does not document what happens with both, or with neither.
 #[derive(Debug, Clone, Copy)]
 pub enum Whose<'a> {
-    /// This instance's.
+    /// By instance id.
     Instance(&'a str),
-    /// That of a token. A token from a message can be another instance's, so the daemon names none.
+    /// By token. The daemon does not use this, because the token in a message can belong to another instance's action.
     Token(&'a str),
 }
 
@@ -92,7 +92,7 @@ fn read_hook(call: &str, hook: &LifecycleHook) -> Result<Hook, CallError> {
     let heartbeat_timeout = seconds(hook.heartbeat_timeout().unwrap_or(HEARTBEAT_TIMEOUT_DEFAULT_S));
     let default_result = match hook.default_result() {
         Some("CONTINUE") => CompletionResult::Continue,
-        // ABANDON is what AWS uses where none was given.
+        // AWS's default is ABANDON.
         _ => CompletionResult::Abandon,
     };
     Ok(Hook {
@@ -110,5 +110,5 @@ fn seconds(count: i32) -> Duration {
 }
 
 fn incomplete(call: &str, what: &str) -> CallError {
-    CallError { kind: CallErrorKind::Unanswered, message: format!("{}: answered with {what}", call) }
+    CallError { kind: CallErrorKind::Unanswered, message: format!("{}: the response has {what}", call) }
 }

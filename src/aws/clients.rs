@@ -1,7 +1,7 @@
-//! The SDK's clients: credentials, Region, endpoints; how long they are kept, and when they are made anew.
+//! The SDK's clients, with credentials, Region and endpoints, and how long they are kept.
 //!
-//! Built at the first notice: an idle instance needs none of it, and the TLS roots are read only when the first
-//! https request leaves. The machine retries, and `daemon::perform` limits whole calls.
+//! They are created at the first call, because an idle instance does not need them. The TLS roots are read for the first
+//! https request. Nothing here retries or limits a whole call: the machine retries, and `daemon::perform` sets the limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,26 +20,26 @@ use super::{queue_url, roots};
 use crate::http::causes;
 use machine::event::{CallError, CallErrorKind};
 
-/// How long a connection may take to be made.
+/// Time limit for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// The longest name of a Region, in bytes: as long as a label of a host name.
+/// The longest name of a Region, in bytes: the longest label of a host name.
 const REGION_MAX: usize = 63;
 
-/// What the configuration says of AWS.
+/// The configuration's settings for AWS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The hosts that may be asked by plain HTTP, besides this machine and its link.
+    /// Hosts that may be called over plain HTTP, besides loopback and link-local addresses.
     pub allow_http: Vec<String>,
-    /// The termination queue, whose URL says where it is.
+    /// The termination queue's URL. It gives the endpoint and the Region for SQS.
     pub queue_url: Option<String>,
 }
 
-/// How long new clients may take to find credentials, where old ones are there to fall back on.
+/// How long new clients may take to find credentials before the old clients are used instead.
 const REPLACE_LIMIT: Duration = Duration::from_secs(3);
 
-/// The clients, made at the first call. They are replaced once AWS has refused their credentials (a file of credentials
-/// may have been rewritten) and after each drain (the next may be days later).
+/// The clients, created at the first call. They are replaced after AWS has refused their credentials (a credentials file may
+/// have been rewritten) and after each drain (the next may be days later).
 #[derive(Debug)]
 pub struct KeptClients {
     settings: Settings,
@@ -50,19 +50,19 @@ pub struct KeptClients {
 #[derive(Debug)]
 struct Kept {
     clients: Arc<Clients>,
-    /// AWS has refused their credentials.
+    /// AWS refused their credentials.
     refused: bool,
-    /// How many drains were over when they were made.
+    /// How many drains had ended when they were created.
     drains: u64,
 }
 
 impl KeptClients {
-    /// No client is made yet.
+    /// Creates no client yet.
     pub fn new(settings: Settings) -> Self {
         KeptClients { settings, kept: Mutex::default(), drains: AtomicU64::new(0) }
     }
 
-    /// Makes one call. The SDK's futures have up to 12 KiB each. Boxed, they do not add to the size of every effect.
+    /// Makes one call. The SDK's futures are up to 12 KiB large, so they are boxed to keep every effect's future small.
     pub async fn call<T, F>(&self, call: impl FnOnce(Arc<Clients>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
@@ -71,7 +71,7 @@ impl KeptClients {
         let result = Box::pin(call(Arc::clone(&clients))).await;
         if let Err(CallError { kind: CallErrorKind::Credentials, .. }) = &result {
             let mut kept = self.kept.lock().await;
-            // Calls that were under way together are refused together, and the first may have been heard already.
+            // Concurrent calls are refused together, and an earlier one may already have replaced these clients.
             if let Some(kept) = kept.as_mut().filter(|kept| Arc::ptr_eq(&kept.clients, &clients)) {
                 kept.refused = true;
             }
@@ -79,7 +79,7 @@ impl KeptClients {
         result
     }
 
-    /// A drain is over.
+    /// A drain ended.
     pub fn drain_ended(&self) {
         self.drains.fetch_add(1, Ordering::Relaxed);
     }
@@ -89,7 +89,7 @@ impl KeptClients {
         let mut kept = self.kept.lock().await;
         let clients = match &*kept {
             Some(kept) if !kept.refused && kept.drains == drains => return Ok(Arc::clone(&kept.clients)),
-            // While IMDS is silent, credentials that are there are worth more than none.
+            // While IMDS is silent, old credentials are better than none.
             Some(old) => match tokio::time::timeout(REPLACE_LIMIT, self.with_credentials()).await {
                 Ok(Some(clients)) => clients,
                 Ok(None) | Err(_) => return Ok(Arc::clone(&old.clients)),
@@ -101,14 +101,14 @@ impl KeptClients {
         Ok(clients)
     }
 
-    /// New clients, if they find credentials.
+    /// Creates new clients; `None` if they find no credentials.
     async fn with_credentials(&self) -> Option<Clients> {
         let clients = Clients::connect(&self.settings).await.ok()?;
         clients.access_key_id().await.is_ok().then_some(clients)
     }
 }
 
-/// Whether a text can be a part of a service's host name.
+/// Whether a text can be part of a service's host name.
 fn is_region(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=REGION_MAX).contains(&text.len()) && text.bytes().all(fits)
@@ -123,9 +123,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Finds Region, endpoints and credentials' source as every AWS SDK program does. It may ask IMDS for the Region.
+    /// Finds the Region, the endpoints and the source of credentials as the AWS SDKs do. May ask IMDS for the Region.
     ///
-    /// Without a Region nothing can ever be sent: that is an error, and the next call looks for one again.
+    /// A missing Region is an error, because no call can be sent without one. The next call looks again.
     pub async fn connect(settings: &Settings) -> Result<Self, CallError> {
         let ways = Ways::from_env(&settings.allow_http);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -138,7 +138,7 @@ impl Clients {
             loader = loader.app_name(name);
         }
         let config = loader.load().await;
-        // The SDK reads neither.
+        // The SDK itself does not read these settings.
         ways.trust(roots::bundle(setting(&config, "AWS_CA_BUNDLE", "ca_bundle")));
         match config.region().map(AsRef::as_ref) {
             Some(region) if is_region(region) => Ok(Clients::from_config(config, settings)),
@@ -151,27 +151,28 @@ impl Clients {
         }
     }
 
-    /// Clients for a configuration made elsewhere. It should have [`http_client`] as its HTTP client.
+    /// Clients for an existing configuration. Its HTTP client should be [`http_client`].
     pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         let autoscaling = aws_sdk_autoscaling::Client::new(&config);
         let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
         Clients { config, autoscaling, sqs }
     }
 
-    /// The access key that calls are signed with, or why there is none. The secret stays where it is.
+    /// The id of the access key that calls are signed with, or why there is none. Never returns the secret.
     pub async fn access_key_id(&self) -> Result<String, String> {
         let provider = self.config.credentials_provider().ok_or("no source of credentials is configured")?;
         let found = provider.provide_credentials().await;
         found.map(|found| found.access_key_id().to_owned()).map_err(|error| causes(&error))
     }
 
-    /// The Region that calls go to, if one was found.
+    /// The Region of the calls, if one was found.
     pub fn region(&self) -> Option<&str> {
         self.config.region().map(AsRef::as_ref)
     }
 }
 
-/// The queue's Region and, unless an endpoint is configured for SQS, its host: as in the SDK for JavaScript.
+/// Takes the Region and, unless an endpoint is configured for SQS, the host from the queue's URL, as the SDK for JavaScript
+/// does.
 fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Config {
     let mut builder = aws_sdk_sqs::config::Builder::from(config);
     let place = queue_url.map(queue_url::place).unwrap_or_default();
@@ -182,19 +183,19 @@ fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Confi
         .or_else(|| config.endpoint_url().map(str::to_owned));
     if let Some(endpoint) = place.endpoint.filter(|_| configured.is_none()) {
         builder.set_endpoint_url(Some(endpoint));
-        // The host says both already, and the SDK takes neither beside an endpoint.
+        // The host already implies both, and the SDK rejects them together with an endpoint.
         builder.set_use_fips(Some(false)).set_use_dual_stack(Some(false));
     }
     builder.build()
 }
 
-/// A setting for SQS, or for every service, as the SDK finds it: in a variable, or in the profile.
+/// A setting for SQS or for every service, from a variable or the profile, as the SDK finds it.
 fn setting(config: &SdkConfig, variable: &str, key: &str) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id("SQS").env(variable).profile(key).build().ok()?;
     config.service_config()?.load_config(key)
 }
 
-/// An HTTP client as [`Clients::connect`] uses it.
+/// The HTTP client that [`Clients::connect`] uses.
 pub fn http_client() -> SharedHttpClient {
     connector::http_client(Ways::from_env(&[]))
 }

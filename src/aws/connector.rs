@@ -1,6 +1,6 @@
-//! Sends every request of the SDK, and every request for credentials: with TLS or without, through a proxy or directly.
+//! Sends every request of the SDK, including those for credentials, with or without TLS, directly or through a proxy.
 //!
-//! A request that fails says which host was tried and what to do. Nothing here can panic for want of certificates.
+//! The error of a failed request names the host and says what to do. Missing certificates are an error, never a panic.
 
 use std::error::Error;
 use std::fmt;
@@ -31,48 +31,48 @@ use super::roots;
 use super::success::{self, Expected, Success};
 use crate::http::{causes, chain, find, io_kind};
 
-/// The longest answer that is read: a message of the queue, 1 MiB, however JSON escapes it. Where ten together are more,
+/// The longest response that is read, in bytes. One 1 MiB message fits, however JSON escapes it. If ten messages do not fit,
 /// the machine asks for fewer.
 pub const RESPONSE_MAX: usize = 4 * 1024 * 1024;
 
-/// Why a request has no answer of AWS.
+/// Why a request got no response from AWS.
 #[derive(Debug, thiserror::Error)]
 #[error("{to}: {why}; {advice}")]
 pub(super) struct Failure {
-    /// `https://host:port`, and the proxy.
+    /// `https://host:port`, with the proxy if there is one.
     to: String,
     why: String,
     advice: &'static str,
-    /// Whether the request surely never left.
+    /// Whether the request was certainly not sent.
     pub unsent: bool,
 }
 
-/// What all connectors share.
+/// What all connectors share: how a request leaves, and what it trusts.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
     plain: PlainHttp,
     proxy: Proxy,
-    /// The bundle of root certificates, once the SDK's configuration has been read.
+    /// The bundle of root certificates; set once the SDK's configuration was read.
     bundle: OnceLock<Option<PathBuf>>,
 }
 
 impl Ways {
-    /// As this process's environment has them. Plain HTTP may go to these hosts besides local ones.
+    /// Reads the environment. Plain HTTP may also go to the hosts in `allow_http`.
     pub fn from_env(allow_http: &[String]) -> Arc<Self> {
         let proxy = Proxy::from_variables(|name| std::env::var(name).ok());
         Arc::new(Ways { plain: PlainHttp::new(allow_http), proxy, bundle: OnceLock::new() })
     }
 
-    /// Names the bundle. No https request leaves before.
+    /// Sets the bundle. Must be called before the first https request.
     pub fn trust(&self, bundle: Option<PathBuf>) {
-        // `Clients::connect` names it once.
+        // `Clients::connect` sets it once.
         let _ = self.bundle.set(bundle);
     }
 }
 
-/// The HTTP client of every SDK client, and of the providers of their credentials.
+/// The HTTP client for all SDK clients and credential providers.
 pub(super) fn http_client(ways: Arc<Ways>) -> SharedHttpClient {
-    // The SDK asks for a connector per call; connections live in the connector, so each kind is kept.
+    // The SDK asks for a connector for each call. Connections live in the connector, so each kind is kept.
     type Kept = (Limits, SharedHttpConnector);
     let kept: Mutex<Vec<Kept>> = Mutex::default();
     http_client_fn(move |settings, components| {
@@ -88,15 +88,15 @@ pub(super) fn http_client(ways: Arc<Ways>) -> SharedHttpClient {
     })
 }
 
-/// Connect and read limits: what the SDK distinguishes connectors by.
+/// The connect and read limits, which distinguish the SDK's connectors.
 type Limits = (Option<Duration>, Option<Duration>);
 
-/// Sends requests, and caps the answers.
+/// Sends requests, and caps the responses.
 struct Sender {
     builder: ConnectorBuilder,
     ways: Arc<Ways>,
     plain: Connector,
-    /// Made when the first request with TLS leaves, and tried again until there are roots.
+    /// Created for the first request with TLS. Retried until root certificates are found.
     direct: OnceCell<Connector>,
     proxied: OnceCell<Connector>,
 }
@@ -140,7 +140,7 @@ impl Sender {
             ConnectorError::user(Box::new(failure))
         };
         let connector = if target.is_plain {
-            // Plain HTTP is IMDS, a container's credentials or a simulator: never proxied, and in no need of roots.
+            // Plain HTTP is for IMDS, a container's credentials or a simulator. It is never proxied and needs no roots.
             self.ways.plain.check(&target.host).map_err(|error| unsent(error.to_string(), NOT_SENT))?;
             &self.plain
         } else {
@@ -157,7 +157,7 @@ impl Sender {
         })
     }
 
-    /// The connector for https, with its roots; or why there is none.
+    /// The connector for https, or why it could not be created.
     async fn with_tls(&self, proxy: Option<&str>) -> Result<&Connector, String> {
         let cell = if proxy.is_some() { &self.proxied } else { &self.direct };
         let make = || async {
@@ -168,7 +168,7 @@ impl Sender {
                 })?,
             };
             let bundle = self.ways.bundle.get().cloned().flatten();
-            // A disk that hangs must hold up nothing else.
+            // A hung disk must not block the loop.
             let loaded = tokio::task::spawn_blocking(move || roots::load(bundle.as_deref())).await;
             let roots = loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
             let builder = self.builder.clone().proxy_config(proxy);
@@ -204,7 +204,7 @@ fn body_of(request: &HttpRequest) -> &[u8] {
     request.body().bytes().unwrap_or_default()
 }
 
-/// Reads an answer to its end. One that is too long or breaks off is an error, and so is a success that is not AWS's.
+/// Reads the whole response. It is an error if it is too long, breaks off, or is a success that does not come from AWS.
 async fn whole(
     mut response: HttpResponse,
     expected: &Expected,
@@ -226,7 +226,7 @@ async fn whole(
     Ok(response)
 }
 
-/// What happened, what to do, and whether the request surely never left.
+/// What happened, what to do, and whether the request was certainly not sent.
 fn explain(error: &(dyn Error + 'static), is_proxied: bool) -> (String, &'static str, bool) {
     let unsent = error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect);
     if !unsent {
@@ -246,12 +246,12 @@ fn explain(error: &(dyn Error + 'static), is_proxied: bool) -> (String, &'static
     (why, advice, true)
 }
 
-/// What happened, without what says nothing to people.
+/// What happened, in short words where the chain of causes is noise.
 fn reason(error: &(dyn Error + 'static)) -> String {
     let told = causes(error);
     let in_lowercase = told.to_ascii_lowercase();
     if in_lowercase.contains("timed out") || in_lowercase.contains("timeout") {
-        return "no connection in time".to_owned();
+        return "connection timed out".to_owned();
     }
     match io_kind(error) {
         Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
@@ -263,29 +263,29 @@ fn advice_on_tls(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
     match error {
         rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-            "it was not sent; another server answered in its place: check the endpoint, where its name leads, and the proxy"
+            "it was not sent; another server answered: check the endpoint, what its name resolves to, and the proxy"
         }
         rustls::Error::InvalidCertificate(_) => {
-            "it was not sent; where a proxy inspects TLS, set AWS_CA_BUNDLE to a file with its CA certificate"
+            "it was not sent; if a proxy inspects TLS, set AWS_CA_BUNDLE to a file with its CA certificate"
         }
         _ => "it was not sent; check that the endpoint and the proxy speak TLS",
     }
 }
 
-/// The proxy resolves the name of the endpoint and connects to it; this machine does so for the proxy alone. The HTTP
-/// client keeps the type of its errors about proxies to itself.
+/// The proxy resolves the endpoint's name and connects to it; this machine only connects to the proxy. The errors are matched
+/// by text because the HTTP client does not export their type.
 fn advice_on_proxy(why: &str) -> &'static str {
     if why.contains("tunnel error: unsuccessful") {
-        "it was not sent; the proxy refused: let it connect to this host, or add the host to NO_PROXY"
+        "it was not sent; the proxy refused: allow this host in the proxy, or add it to NO_PROXY"
     } else if why.contains("tunnel error: proxy authorization required") {
-        "it was not sent; the proxy wants other credentials: check the user and the password in HTTPS_PROXY"
+        "it was not sent; the proxy rejected the credentials: check the user and the password in HTTPS_PROXY"
     } else {
-        "it was not sent; check HTTPS_PROXY and NO_PROXY, and that the proxy can be reached"
+        "it was not sent; check HTTPS_PROXY and NO_PROXY, and that the proxy is reachable"
     }
 }
 
 fn advice_on_way(error: &(dyn Error + 'static)) -> &'static str {
-    // The HTTP client keeps the type of this error to itself.
+    // Matched by text because the HTTP client does not export this error's type.
     if chain(error).any(|cause| cause.to_string() == "dns error") {
         return "it was not sent; check the Region, the endpoint, and the instance's DNS resolver";
     }
@@ -294,7 +294,7 @@ fn advice_on_way(error: &(dyn Error + 'static)) -> &'static str {
             "it was not sent; nothing is listening there: check the endpoint"
         }
         _ => {
-            "it was not sent; check the way to it: a NAT gateway or a VPC endpoint, the security groups, a proxy \
+            "it was not sent; check the network path: a NAT gateway or a VPC endpoint, the security groups, a proxy \
              (HTTPS_PROXY)"
         }
     }

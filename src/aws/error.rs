@@ -1,4 +1,4 @@
-//! What follows from a failed call to AWS: the one place that classifies them.
+//! Classifies failed calls to AWS. No other module does.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::http::{causes, find};
 use formats::text::printable;
 use machine::event::{CallError, CallErrorKind};
 
-/// How much of AWS's own account of an error is told, in characters.
+/// The longest error message of AWS that is quoted, in characters.
 const MESSAGE_MAX: usize = 600;
 
-/// How much of an error's code is told, in characters.
+/// The longest error code that is quoted, in characters.
 const CODE_MAX: usize = 100;
 
-/// Turns an error of the SDK into the machine's words: what was tried, what came back, what to do.
+/// Turns an SDK error into a `CallError` that says what was tried, what came back and what to do.
 ///
-/// The call goes by its IAM action, such as `autoscaling:CompleteLifecycleAction`.
+/// `call` is the IAM action, such as `autoscaling:CompleteLifecycleAction`.
 pub(super) fn classify<E>(call: &str, error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -30,7 +30,7 @@ where
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             let code = service.err().code().unwrap_or_default();
-            // Where AWS did not say anything, or something else answered, the SDK says what it could not read.
+            // Without a message from AWS, the SDK's error says what it could not parse.
             let cause = causes(service.err());
             let message = service.err().message().unwrap_or(&cause);
             return refusal(call, &Answer { status, code, message });
@@ -40,15 +40,15 @@ where
         SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
             Some(connector) if has_no_credentials(connector) => NO_CREDENTIALS,
             Some(connector) => match connector.source().and_then(|cause| cause.downcast_ref::<Failure>()) {
-                // It says all that there is to say.
+                // The message is already complete.
                 Some(failure) => {
                     let kind = if failure.unsent { CallErrorKind::Unsent } else { CallErrorKind::Unanswered };
                     return CallError { kind, message: format!("{call}: {}", causes(failure)) };
                 }
-                // Before the HTTP client had the request (endpoint, signature), the error is the SDK's own.
+                // The SDK failed before the HTTP client had the request (endpoint, signature).
                 None if is_of_sdk(connector) => (
                     CallErrorKind::Unsent,
-                    "it was not sent; check the instance's role, the Region and the way to the endpoint",
+                    "it was not sent; check the instance's role, the Region and the network path to the endpoint",
                 ),
                 None => (CallErrorKind::Unanswered, "it may have taken effect"),
             },
@@ -57,19 +57,19 @@ where
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
             (CallErrorKind::Unanswered, "it may have taken effect")
         }
-        // The SDK may grow kinds of error: those are the ones of which nothing is known.
+        // The SDK may add kinds of error. Nothing is known about those.
         _ => (CallErrorKind::Unanswered, "it may have taken effect"),
     };
     let cause = causes(error);
     CallError { kind, message: format!("{}: {cause}; {advice}", call) }
 }
 
-/// A call that cannot be sent.
+/// The error of a call that cannot be sent.
 pub fn unsent(message: impl Into<String>) -> CallError {
     CallError { kind: CallErrorKind::Unsent, message: message.into() }
 }
 
-/// One call, within its time limit.
+/// Makes a call within a time limit.
 pub async fn within<T>(
     limit: Duration,
     call: &str,
@@ -77,8 +77,8 @@ pub async fn within<T>(
 ) -> Result<T, CallError> {
     tokio::time::timeout(limit, result).await.unwrap_or_else(|_| {
         let message = format!(
-            "{call}: no answer within {limit:?}; can the instance reach the service's endpoint (a NAT gateway, or a VPC \
-             endpoint)?"
+            "{call}: no answer within {limit:?}; check that the instance can reach the service's endpoint (through a NAT \
+             gateway or a VPC endpoint)"
         );
         Err(CallError { kind: CallErrorKind::Unanswered, message })
     })
@@ -89,7 +89,7 @@ const NO_CREDENTIALS: (CallErrorKind, &str) = (
     "it was not sent; give the instance a role (an instance profile), and let the daemon reach IMDS",
 );
 
-/// Whether no credentials could be had. The causes further down may be anything: credentials come over HTTP too.
+/// Whether the SDK found no credentials. Deeper causes do not matter: credentials come over HTTP too.
 fn has_no_credentials(error: &(dyn Error + 'static)) -> bool {
     find::<CredentialsError>(error).is_some()
 }
@@ -98,7 +98,7 @@ fn is_of_sdk(error: &ConnectorError) -> bool {
     error.is_user() || (error.is_other() && error.as_other().is_none())
 }
 
-/// An error that AWS answered with.
+/// An error response of AWS.
 struct Answer<'a> {
     status: u16,
     code: &'a str,
@@ -122,11 +122,11 @@ fn refusal(call: &str, answer: &Answer<'_>) -> CallError {
     CallError { kind, message: format!("{}: answered {status}{named}: {told}{advice}", call) }
 }
 
-/// What has to be permitted, by what AWS says was denied: not always the call itself.
+/// Which permission to grant. AWS's message may name another action than the call.
 fn permission(call: &str, message: &str) -> String {
     let denied = message.split_once("not authorized to perform: ").map(|(_, rest)| rest);
     let denied = denied.and_then(|rest| rest.split([' ', ',']).next()).filter(|action| is_action(action));
-    // KMS does not always name the action: it may not tell who can see the key.
+    // Some denials by KMS do not name the action.
     let of_key = message.contains("customer master key") || message.contains("KMS key");
     let action = match denied {
         // SQS writes its own actions in lowercase.
@@ -136,10 +136,10 @@ fn permission(call: &str, message: &str) -> String {
         None => call,
     };
     if message.contains("with an explicit deny") {
-        return format!("a policy denies {action} explicitly: change the one that the message names");
+        return format!("a policy explicitly denies {action}: change the policy that the message names");
     }
     if action.starts_with("kms:") {
-        return format!("allow {action} on the queue's key, in the role's policy and in the key's");
+        return format!("allow {action} on the queue's key, in the role's policy and in the key policy");
     }
     format!("allow {action} in the role's policy")
 }
@@ -153,10 +153,10 @@ fn is_action(text: &str) -> bool {
         && text.split_once(':').is_some_and(|(service, name)| is_word(service) && is_word(name))
 }
 
-/// What an error means, and what to do about it where that is not plain.
+/// The kind of an error and, where it is not obvious, what to do.
 fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
     let Answer { status, code, message } = *answer;
-    // Services qualify codes in their own ways: `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.…`.
+    // Services prefix codes in different ways: `com.amazonaws.sqs#QueueDoesNotExist`, `AWS.SimpleQueueService.…`.
     let bare = code.rsplit(['#', '.']).next().unwrap_or_default();
     match bare {
         "ValidationError" | "ValidationException" if message.contains("No active Lifecycle Action found") => {
@@ -177,8 +177,8 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
         | "UnauthorizedOperation"
         | "KmsAccessDenied"
         | "AuthorizationError" => (CallErrorKind::AccessDenied, ""),
-        // The Query protocol and JSON have names of their own for the same: the Common Errors page of each service, and
-        // SQS's answers in aws-sdk-go#4879, aws-sdk-ruby#108 and localstack#3562.
+        // The Query protocol and JSON use different names. Sources: the Common Errors page of each service, and SQS's
+        // responses in aws-sdk-go#4879, aws-sdk-ruby#108 and localstack#3562.
         "ExpiredToken"
         | "ExpiredTokenException"
         | "InvalidClientTokenId"
@@ -199,15 +199,16 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
             (CallErrorKind::Credentials, "; check the clock, and the credentials")
         }
         _ if message.starts_with("The security token included in the request is") => CREDENTIALS,
-        "QueueDoesNotExist" | "NonExistentQueue" => {
-            (CallErrorKind::Rejected, "; check queue.url and the Region, and that the role may see the queue")
-        }
+        "QueueDoesNotExist" | "NonExistentQueue" => (
+            CallErrorKind::Rejected,
+            "; check queue.url and the Region, and that the role can access the queue",
+        ),
         _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
         _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
         _ if (300..400).contains(&status) => {
-            (CallErrorKind::Unanswered, "; AWS redirects none of its calls: check the proxy and the endpoint")
+            (CallErrorKind::Unanswered, "; AWS never redirects calls: check the proxy and the endpoint")
         }
-        // A success that cannot be read is no refusal.
+        // An unreadable success, or a server error, is not a rejection.
         _ if !(400..500).contains(&status) => (CallErrorKind::Unanswered, "; it may have taken effect"),
         _ => (CallErrorKind::Rejected, ""),
     }
@@ -215,7 +216,7 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
 
 const CREDENTIALS: (CallErrorKind, &str) = (
     CallErrorKind::Credentials,
-    "; the credentials have expired or are not valid: check where they come from, and the clock",
+    "; the credentials have expired or are not valid: check their source and the clock",
 );
 
 #[cfg(test)]
@@ -238,19 +239,19 @@ mod tests {
                     "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:Decrypt on resource: {key} \
                      because no identity-based policy allows the kms:Decrypt action"
                 ),
-                "allow kms:Decrypt on the queue's key, in the role's policy and in the key's",
+                "allow kms:Decrypt on the queue's key, in the role's policy and in the key policy",
             ),
             (
                 "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or \
                  you are not allowed to access."
                     .to_owned(),
-                "allow kms:Decrypt on the queue's key, in the role's policy and in the key's",
+                "allow kms:Decrypt on the queue's key, in the role's policy and in the key policy",
             ),
             (
                 "User: x is not authorized to perform: sqs:ReceiveMessage on resource: q with an explicit deny in a \
                  service control policy"
                     .to_owned(),
-                "a policy denies sqs:ReceiveMessage explicitly: change the one that the message names",
+                "a policy explicitly denies sqs:ReceiveMessage: change the policy that the message names",
             ),
             (
                 "User: x is not authorized to perform: <script> on y".to_owned(),

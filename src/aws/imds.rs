@@ -1,4 +1,4 @@
-//! The instance metadata service, version 2 only. Every question is asked once.
+//! A client of the instance metadata service, version 2 only. It retries a request only once, after a 401, with a new token.
 
 use std::env;
 use std::sync::Arc;
@@ -16,37 +16,37 @@ use formats::text;
 use machine::Time;
 use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
 
-/// The longest answer that is read.
+/// The longest response that is read, in bytes.
 pub const ANSWER_MAX: usize = 64 * 1024;
 
-/// The longest token that is sent back, in bytes. IMDS's own have 56.
+/// The longest token that is accepted, in bytes. IMDS's tokens have 56.
 pub const TOKEN_MAX: usize = 1024;
 
-/// How long a token is asked for: as long as IMDS gives one.
+/// The requested lifetime of a token: the longest that IMDS allows.
 const TOKEN_TTL: Duration = Duration::from_secs(21_600);
 
-/// How long before its end a token is replaced.
+/// How long before its expiry a token is replaced.
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 
 const TOKEN_PATH: &str = "/latest/api/token";
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TTL_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 
-/// Where IMDS is, and how long it may take. Real time: it is a network that is waited for.
+/// The endpoint of IMDS, and the time limits. Limits are in real time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Scheme, host and port.
+    /// Scheme, host and port, optionally with a path.
     pub endpoint: String,
-    /// `AWS_EC2_METADATA_DISABLED`: it must not be asked.
+    /// `AWS_EC2_METADATA_DISABLED`: IMDS must not be called.
     pub switched_off: bool,
-    /// How long a connection may take to be made.
+    /// Time limit for a connection.
     pub connect_limit: Duration,
-    /// How long an answer may take, with the connection.
+    /// Time limit for a whole request, including the connection.
     pub total_limit: Duration,
 }
 
 impl Settings {
-    /// What the environment says, by the names that every AWS SDK reads.
+    /// Reads the variables that the AWS SDKs read.
     pub fn from_env() -> Self {
         let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let ipv6 = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
@@ -70,13 +70,13 @@ impl Default for Settings {
     }
 }
 
-/// Why IMDS did not say what it was asked.
+/// Why a request to IMDS failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImdsError {
-    /// The environment forbids it.
-    #[error("IMDS is not asked: AWS_EC2_METADATA_DISABLED is true")]
+    /// The environment disables IMDS.
+    #[error("IMDS is not used: AWS_EC2_METADATA_DISABLED is true")]
     SwitchedOff,
-    /// The environment names an endpoint that cannot be one.
+    /// The configured endpoint is not usable.
     #[error("{endpoint:?} is not of the form http://HOST:PORT; check AWS_EC2_METADATA_SERVICE_ENDPOINT")]
     Endpoint {
         /// The endpoint.
@@ -88,7 +88,7 @@ pub enum ImdsError {
         /// The request.
         tried: String,
     },
-    /// Nothing came in time.
+    /// There was no response in time.
     #[error("{tried}: no answer in time; in a container, the instance's hop limit must be 2 or more")]
     TimedOut {
         /// The request.
@@ -102,44 +102,44 @@ pub enum ImdsError {
         /// What happened.
         why: String,
     },
-    /// 403: the instance has IMDS switched off.
-    #[error("{tried}: answered 403; switch the instance's metadata endpoint on (HttpEndpoint=enabled)")]
+    /// 403: the instance's metadata endpoint is disabled.
+    #[error("{tried}: answered 403; enable the instance's metadata endpoint (HttpEndpoint=enabled)")]
     Disabled {
         /// The request.
         tried: String,
     },
-    /// 401 to a token that IMDS has just given out.
-    #[error("{tried}: answered 401 to a new token; does something stand between this process and IMDS?")]
+    /// 401 to a new token.
+    #[error("{tried}: answered 401 to a new token; check for a proxy between this process and IMDS")]
     Unauthorized {
         /// The request.
         tried: String,
     },
-    /// A status that the protocol does not have there.
-    #[error("{tried}: answered {status}, not 200 or 404")]
+    /// An unexpected status.
+    #[error("{tried}: answered {status}; expected 200 or 404")]
     Status {
         /// The request.
         tried: String,
         /// The status.
         status: u16,
     },
-    /// The answer is longer than [`ANSWER_MAX`].
-    #[error("{tried}: the answer is longer than {ANSWER_MAX} bytes")]
+    /// The response is longer than [`ANSWER_MAX`].
+    #[error("{tried}: the response is longer than {ANSWER_MAX} bytes")]
     TooLong {
         /// The request.
         tried: String,
     },
-    /// The answer is not what the path gives.
+    /// The response does not have the format of its path.
     #[error("{tried}: {unexpected}")]
     Malformed {
         /// The request.
         tried: String,
-        /// What was expected and what came.
+        /// What was expected, and what came.
         unexpected: Unexpected,
     },
 }
 
 impl ImdsError {
-    /// Whether asking for something else would fail just so.
+    /// Whether requests for other paths would fail in the same way.
     pub fn concerns_all_paths(&self) -> bool {
         match self {
             ImdsError::SwitchedOff
@@ -154,21 +154,21 @@ impl ImdsError {
     }
 }
 
-/// Who this instance is.
+/// The instance's id and group.
 #[derive(Debug)]
 pub struct Identity {
     /// `instance-id`
     pub instance_id: String,
-    /// The group, where IMDS shows tags (`InstanceMetadataTags=enabled`) and the instance is in one.
+    /// The group; `None` if the instance is in none, or if IMDS does not show tags (`InstanceMetadataTags=enabled`).
     pub group: Option<String>,
-    /// Why the group is not known, where IMDS answered nonsense. Auto Scaling knows it too.
+    /// Set if the response with the group was malformed. Auto Scaling can still name the group.
     pub doubt: Option<ImdsError>,
 }
 
 /// A client that keeps one connection and one token.
 #[derive(Debug, Clone)]
 pub struct Imds {
-    /// `None` where the settings' endpoint cannot be one.
+    /// `None` if the configured endpoint is not usable.
     endpoint: Option<Arc<Endpoint>>,
     settings: Settings,
     clock: Clock,
@@ -179,7 +179,7 @@ pub struct Imds {
 struct Endpoint {
     connection: Connection,
     host: String,
-    /// The path that all others are under, without a slash at its end.
+    /// The endpoint's path, without a trailing slash.
     base: String,
 }
 
@@ -196,7 +196,7 @@ impl Endpoint {
     }
 }
 
-/// An answer of IMDS. The body is read only where it is of use: of 200, and of 404 to keep the connection.
+/// A response of IMDS. The body is read only for 200, and for 404 to keep the connection.
 struct Answer {
     status: StatusCode,
     body: Vec<u8>,
@@ -209,12 +209,12 @@ struct Token {
 }
 
 impl Imds {
-    /// A client. It asks nothing yet. The clock says when a token has to be replaced.
+    /// Creates a client. Sends nothing yet. The clock decides when a token must be replaced.
     pub fn new(settings: Settings, clock: Clock) -> Self {
         Imds { endpoint: Endpoint::new(&settings).map(Arc::new), settings, clock, token: None }
     }
 
-    /// Who this instance is.
+    /// The instance's id and group.
     pub async fn identity(&mut self) -> Result<Identity, ImdsError> {
         let path = "/latest/meta-data/instance-id";
         let tried = self.tried(&Method::GET, path);
@@ -228,28 +228,28 @@ impl Imds {
         }
     }
 
-    /// `autoscaling/target-lifecycle-state`; `None` where the category does not exist.
+    /// `autoscaling/target-lifecycle-state`; `None` if the category does not exist.
     pub async fn target_state(&mut self) -> Result<Option<TargetState>, ImdsError> {
         self.read("/latest/meta-data/autoscaling/target-lifecycle-state", answer::target_state).await
     }
 
-    /// `spot/instance-action`; `None` where there is none.
+    /// `spot/instance-action`; `None` if there is none.
     pub async fn spot(&mut self) -> Result<Option<SpotNotice>, ImdsError> {
         self.read("/latest/meta-data/spot/instance-action", answer::spot).await
     }
 
-    /// `events/recommendations/rebalance`; `None` where there is none.
+    /// `events/recommendations/rebalance`; `None` if there is none.
     pub async fn rebalance(&mut self) -> Result<Option<Time>, ImdsError> {
         self.read("/latest/meta-data/events/recommendations/rebalance", answer::rebalance).await
     }
 
-    /// `events/maintenance/scheduled`, without what is over.
+    /// `events/maintenance/scheduled`, without events that are over.
     pub async fn maintenance(&mut self) -> Result<Vec<MaintenanceNotice>, ImdsError> {
         let events = self.read("/latest/meta-data/events/maintenance/scheduled", answer::maintenance).await?;
         Ok(events.unwrap_or_default())
     }
 
-    /// The name of the role in the instance's profile; `None` where there is none.
+    /// The name of the role in the instance profile; `None` if there is none.
     pub async fn role(&mut self) -> Result<Option<String>, ImdsError> {
         self.read("/latest/meta-data/iam/security-credentials/", answer::role).await
     }
@@ -269,7 +269,7 @@ impl Imds {
             .map_err(|unexpected| ImdsError::Malformed { tried: self.tried(&Method::GET, path), unexpected })
     }
 
-    /// Asks for a path with a token that is good, and once more with a new one if IMDS does not think so.
+    /// Requests a path with the kept token, and once more with a new token after a 401. `None` stands for 404.
     async fn ask(&mut self, path: &str) -> Result<Option<Vec<u8>>, ImdsError> {
         let known = self.token.take().filter(|token| self.clock.now() < token.replace_at);
         let token = match known {
@@ -302,7 +302,7 @@ impl Imds {
             return Err(ImdsError::SwitchedOff);
         }
         let put = Method::PUT;
-        // The token's life is counted from before it was asked for.
+        // The token's lifetime is counted from before the request.
         let replace_at = self.clock.now() + (TOKEN_TTL - TOKEN_MARGIN);
         let ttl = HeaderValue::from(TOKEN_TTL.as_secs());
         let Answer { status, body } = self.send(&put, TOKEN_PATH, TTL_HEADER, ttl).await?;
@@ -316,8 +316,8 @@ impl Imds {
                 Ok(Token { header, replace_at })
             }
             _ => {
-                // Whatever it is, it may be a secret: it is not quoted.
-                let got = format!("{} bytes that are none", body.len());
+                // It may still be a secret, so it is not quoted.
+                let got = format!("{} bytes that are not a token", body.len());
                 let expected = "a token of at most 1024 visible ASCII characters";
                 let unexpected = Unexpected { expected, got };
                 Err(ImdsError::Malformed { tried: self.tried(&put, TOKEN_PATH), unexpected })

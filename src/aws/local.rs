@@ -1,6 +1,6 @@
-//! Where plain HTTP may go: to this machine, to the services on its link, and to hosts that the configuration names.
+//! Where plain HTTP may go: to loopback and link-local addresses, and to hosts in `aws.allow_http`.
 //!
-//! A signed request in clear can be read and answered by anyone on the way.
+//! Anyone on the network path can read and answer a signed request that is not encrypted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use url::Url;
 
-/// Whether an address is loopback, link-local, or of the instance's own services: IMDS and the credentials of
-/// containers are at `fd00:ec2::/32` over IPv6.
+/// Whether an address is loopback, link-local, or in `fd00:ec2::/32`, where IMDS and the credentials of containers are over
+/// IPv6.
 pub fn is_local(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
@@ -19,23 +19,23 @@ pub fn is_local(ip: IpAddr) -> bool {
     }
 }
 
-/// An address, if the host of a URL is one. IPv6 comes in brackets.
+/// The host of a URL as an IP address, if it is one. IPv6 may be in brackets.
 pub fn literal(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse::<Ipv6Addr>().map(IpAddr::V6).or_else(|_| bare.parse::<Ipv4Addr>().map(IpAddr::V4)).ok()
 }
 
-/// `localhost` is this machine, whatever a hosts file says: RFC 6761.
+/// `localhost` always means this machine, whatever the hosts file says (RFC 6761).
 fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Why plain HTTP does not go to a host.
+/// Plain HTTP to this host was refused.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "plain HTTP to {host}, which is neither loopback nor link-local, was refused: others could read the signed request \
-     and answer it; use https, or name the host in aws.allow_http"
+     and answer it; use https, or add the host to aws.allow_http"
 )]
 pub(super) struct PlainHttpRefused {
     host: String,
@@ -48,12 +48,12 @@ pub(super) struct PlainHttp {
 }
 
 impl PlainHttp {
-    /// To this machine, its link, and these hosts.
+    /// Allows loopback, link-local addresses, and these hosts.
     pub fn new(allowed: &[String]) -> Self {
         PlainHttp { allowed: allowed.iter().map(|host| bare(host)).collect() }
     }
 
-    /// Refuses an address. Names are judged by what they resolve to.
+    /// Checks an IP address. Names pass, and are checked when they are resolved.
     pub fn check(&self, host: &str) -> Result<(), PlainHttpRefused> {
         match literal(host) {
             Some(ip) if !is_local(ip) && !self.is_allowed(host) => {
@@ -93,17 +93,17 @@ fn bare(host: &str) -> String {
     host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// The variables that say where AWS is, and must be loopback where time is simulated.
+/// The variables that set the endpoints of AWS. They must be loopback while time is simulated.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_AUTO_SCALING", "AWS_ENDPOINT_URL_SQS"];
 
-/// Whether IMDS and AWS are on loopback, as the environment has them: a simulated clock must not meet real services.
-/// The error says which is not.
+/// Checks that the environment has IMDS and AWS on loopback, because a simulated clock must not meet real services. The error
+/// names the variable.
 pub fn simulation(variable: impl Fn(&str) -> Option<String>) -> Result<(), String> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let is_true = |name: &str| set(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let refuse = |name: &str, is: &str| {
         Err(format!(
-            "simulation.clock is for simulations on loopback, and {name} is {is}: unset simulation.clock (in the \
+            "simulation.clock is only for simulations on loopback, but {name} is {is}: unset simulation.clock (in the \
              environment: DRAINHOOK_SIMULATION__CLOCK)"
         ))
     };

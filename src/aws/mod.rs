@@ -1,11 +1,11 @@
-//! Adapters to AWS: the instance metadata service, and the calls to Auto Scaling and SQS. They retry nothing.
+//! Adapters to AWS: the instance metadata service, Auto Scaling and SQS. They do not retry.
 //!
 //! - `imds`: the instance metadata service.
-//! - `clients`: the SDK's clients, and how long they are kept; `autoscaling` and `sqs`: the calls.
-//! - `connector`: sends every request of the SDK; `roots`, `proxy` and `local`: what it trusts, the way it takes, and
-//!   where plain HTTP may go.
-//! - `success` and `error`: what follows from an answer.
-//! - `queue_url`: what a queue's URL says of its endpoint and Region.
+//! - `clients`: the SDK's clients, and how long they are kept. `autoscaling` and `sqs`: the calls.
+//! - `connector`: sends every request of the SDK. `roots`: the certificates that it trusts. `proxy`: the proxy that it uses.
+//!   `local`: where plain HTTP may go.
+//! - `success` and `error`: classify responses.
+//! - `queue_url`: the endpoint and the Region in a queue's URL.
 
 pub mod autoscaling;
 pub mod clients;

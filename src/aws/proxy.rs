@@ -1,4 +1,4 @@
-//! The proxy that calls to AWS go through, by the variables that curl and the AWS SDKs read. Pure.
+//! Chooses the proxy for calls to AWS, by the variables that curl and the AWS SDKs read. Pure.
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use ipnet::IpNet;
 
 use super::local::literal;
 
-/// In the order of curl and botocore: lowercase first.
+/// In curl's and botocore's order: lowercase first.
 const PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The proxy for https, and the hosts that are reached without it.
+/// The proxy for https, and the hosts that bypass it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Proxy {
-    /// Its URL; it may have credentials.
+    /// The proxy's URL, which may contain credentials.
     url: Option<String>,
     exceptions: Vec<Exception>,
 }
@@ -22,13 +22,13 @@ pub(super) struct Proxy {
 /// One entry of `NO_PROXY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Exception {
-    /// `*`: everything.
+    /// `*`: every host.
     All,
     /// `host`, `.host` or `*.host`, each with or without a port.
     Name {
-        /// Without dots at its ends, in lowercase.
+        /// In lowercase, without leading or trailing dots.
         name: String,
-        /// `*.host` does not mean the host itself.
+        /// `*.host` does not include the host itself.
         only_below: bool,
         port: Option<u16>,
     },
@@ -37,14 +37,14 @@ enum Exception {
 }
 
 impl Proxy {
-    /// What the variables say.
+    /// Reads the variables.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&str]| {
             names.iter().filter_map(|name| variable(name)).find(|value| !value.trim().is_empty())
         };
         let url = first(&PROXIES).map(|url| {
             let url = url.trim();
-            // curl and botocore take `proxy:3128` for an HTTP proxy.
+            // curl and botocore treat `proxy:3128` as an HTTP proxy.
             if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
         });
         let exceptions = first(&EXCEPTIONS).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Proxy {
         Proxy { url, exceptions }
     }
 
-    /// The URL of the proxy for this host, which may be an address in brackets; `None` where it is reached directly.
+    /// The URL of the proxy for this host, which may be an address in brackets; `None` if the host bypasses the proxy.
     pub fn of(&self, host: &str, port: u16) -> Option<&str> {
         let url = self.url.as_deref()?;
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -101,7 +101,7 @@ fn net(text: &str) -> Option<IpNet> {
     literal(text).map(IpNet::from).or_else(|| text.parse().ok())
 }
 
-/// `host:port` of a URL, without credentials: what people are told.
+/// `host:port` of a URL, without credentials, for messages.
 pub(super) fn address(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

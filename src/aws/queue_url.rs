@@ -1,15 +1,15 @@
-//! What a queue's URL says of its endpoint and of its Region. Pure.
+//! Reads the endpoint and the Region from a queue's URL. Pure.
 //!
 //! The SDK ignores the host of a queue's URL. The SDKs for Java, JavaScript, Ruby and PHP use it.
 
 use url::Url;
 
-/// What a queue's URL says.
+/// Where a queue is, by its URL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Place {
-    /// Where to ask, unless the environment names an endpoint; `None` where the Region's own endpoint is meant.
+    /// The endpoint, unless the environment sets one; `None` means the Region's public endpoint.
     pub endpoint: Option<String>,
-    /// The Region that requests are signed for; `None` where the URL does not say.
+    /// The Region to sign requests for; `None` if the URL does not name one.
     pub region: Option<String>,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn place(queue_url: &str) -> Place {
     Place { endpoint, region }
 }
 
-/// The Region in a host's name: of AWS in all partitions, with FIPS, dual stack and VPC endpoints, and of LocalStack.
+/// The Region in a host name. Knows AWS's names in all partitions (FIPS, dual stack and VPC endpoints too) and LocalStack's.
 fn region(host: &str) -> Option<String> {
     if host == "queue.amazonaws.com" {
         return Some("us-east-1".to_owned());
@@ -40,7 +40,7 @@ fn region(host: &str) -> Option<String> {
     is_region(named).then(|| named.to_owned())
 }
 
-/// `eu-west-1`, `us-gov-east-1`: words of letters, and a number.
+/// Words of letters and a number, such as `eu-west-1` or `us-gov-east-1`.
 fn is_region(text: &str) -> bool {
     let words: Vec<&str> = text.split('-').collect();
     let Some((number, words)) = words.split_last() else { return false };
@@ -48,8 +48,8 @@ fn is_region(text: &str) -> bool {
     words.len() >= 2 && words.iter().all(is_word) && number.parse::<u8>().is_ok()
 }
 
-/// The public names, which stand for the Region's endpoint: the SDK finds it, with FIPS and dual stack as they are set.
-/// The legacy ones cannot be reached by way of a VPC endpoint.
+/// Whether a host is a public name of a Region's endpoint. For these the SDK picks the endpoint, with the FIPS and dual-stack
+/// settings. The legacy names do not work through a VPC endpoint.
 fn is_public(host: &str) -> bool {
     let Some(region) = region(host) else { return false };
     ["amazonaws.com", "amazonaws.com.cn"].into_iter().any(|suffix| {

@@ -1,4 +1,4 @@
-//! The certificates of the authorities that AWS's endpoints, or a proxy that inspects TLS, may be signed by.
+//! Loads the root certificates for connections to AWS, or to a proxy that inspects TLS.
 
 use std::path::{Path, PathBuf};
 
@@ -9,36 +9,36 @@ use rustls::pki_types::CertificateDer;
 /// Why there are no root certificates.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RootsError {
-    /// The file that the user named has none.
+    /// The configured file has none.
     #[error(
-        "no usable root certificates in {path}, which AWS_CA_BUNDLE or ca_bundle names{why}; name a readable file of \
-         certificates in PEM"
+        "no usable root certificates in {path} (set by AWS_CA_BUNDLE or ca_bundle){why}; set it to a readable file of PEM \
+         certificates"
     )]
     Bundle {
         /// The file.
         path: String,
-        /// What the operating system or the parser said.
+        /// The error of the operating system or the parser.
         why: String,
     },
     /// The platform has none.
     #[error(
         "no usable root certificates on this machine{why}; install the package ca-certificates, or set SSL_CERT_FILE or \
-         AWS_CA_BUNDLE to a file of certificates in PEM"
+         AWS_CA_BUNDLE to a file of PEM certificates"
     )]
     Platform {
-        /// What went wrong, if anything is known.
+        /// The first error, if there was one.
         why: String,
     },
 }
 
-/// What TLS trusts: the bundle alone, as in every AWS SDK; else what `SSL_CERT_FILE` and `SSL_CERT_DIR` name; else the
-/// platform's. Blocks on the disk.
+/// Loads the certificates that TLS trusts: only the bundle if there is one, as in every AWS SDK; else those of `SSL_CERT_FILE`
+/// and `SSL_CERT_DIR`; else the platform's. Blocks on the disk.
 pub(super) fn load(bundle: Option<&Path>) -> Result<TlsContext, RootsError> {
     let read = match bundle {
         Some(path) => rustls_native_certs::load_certs_from_paths(Some(path), None),
         None => rustls_native_certs::load_native_certs(),
     };
-    // The SDK would panic on one that cannot be used, so each is tried first.
+    // The SDK would panic on an unusable certificate, so each is tried first.
     let mut tried = RootCertStore::empty();
     let usable: Vec<_> = read.certs.into_iter().filter(|one| tried.add(one.clone()).is_ok()).collect();
     if usable.is_empty() {
@@ -55,12 +55,12 @@ pub(super) fn load(bundle: Option<&Path>) -> Result<TlsContext, RootsError> {
         .map_err(|error| RootsError::Platform { why: format!(": {error}") })
 }
 
-/// The bundle that a variable or a profile names: an empty name is none.
+/// The path of the bundle. An empty setting counts as unset.
 pub(super) fn bundle(name: Option<String>) -> Option<PathBuf> {
     name.filter(|name| !name.trim().is_empty()).map(|name| PathBuf::from(name.trim()))
 }
 
-/// The SDK takes certificates in PEM only.
+/// The SDK accepts only PEM.
 fn pem(certificates: &[CertificateDer<'_>]) -> String {
     let mut text = String::new();
     for certificate in certificates {
@@ -75,7 +75,7 @@ fn pem(certificates: &[CertificateDer<'_>]) -> String {
     text
 }
 
-/// RFC 7468.
+/// Characters in a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
 
 #[cfg(test)]

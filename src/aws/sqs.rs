@@ -1,4 +1,4 @@
-//! Calls to SQS. Each is made once.
+//! Calls to SQS, without retries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use machine::Time;
 use machine::event::{CallError, CallErrorKind};
 use machine::message::Message;
 
-/// How many messages a receive may bring, and how many a batch may change.
+/// The most messages that a receive returns, and that a batch changes.
 pub const BATCH_MAX: usize = 10;
 
 /// The longest time that SQS holds a receive.
@@ -25,18 +25,18 @@ pub const WAIT_MAX: Duration = Duration::from_secs(20);
 /// The longest time that SQS hides a message: 12 hours.
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(43_200);
 
-/// How long received messages stay hidden while the machine makes up its mind.
+/// The visibility timeout of a receive, within which the machine decides what to do with the messages.
 pub const VISIBILITY_RECEIVED: Duration = Duration::from_secs(20);
 
-/// The longest receipt handle that is kept. SQS's own have some 400 characters.
+/// The longest receipt handle that is accepted. SQS's handles have about 400 characters.
 pub const RECEIPT_MAX: usize = 2048;
 
-/// How much of SQS's reason for a failed entry is told, in characters.
+/// The longest reason for a failed entry that is quoted, in characters.
 const REASON_MAX: usize = 100;
 
 impl Clients {
-    /// ReceiveMessage, of `most` messages at most. Once sent, it must be awaited: SQS hides its messages even if the answer
-    /// is not read.
+    /// ReceiveMessage, for at most `most` messages. Do not drop the future once the request is sent: SQS hides the messages even
+    /// if the response is not read.
     pub async fn receive(
         &self,
         queue_url: &str,
@@ -53,14 +53,14 @@ impl Clients {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
     }
 
-    /// ReceiveMessage of one message at most, which stays visible to all: to see whether it is permitted.
+    /// Checks the permission for ReceiveMessage. Receives at most one message, with a visibility timeout of 0.
     pub async fn try_receive(&self, queue_url: &str) -> Result<(), CallError> {
         let request = self.sqs.receive_message().queue_url(queue_url);
         let request = request.max_number_of_messages(1).wait_time_seconds(0).visibility_timeout(0);
         request.send().await.map(drop).map_err(|error| classify("sqs:ReceiveMessage", &error))
     }
 
-    /// GetQueueAttributes: all of them, by name.
+    /// GetQueueAttributes: all attributes, by name.
     pub async fn queue_attributes(&self, queue_url: &str) -> Result<BTreeMap<String, String>, CallError> {
         let request = self.sqs.get_queue_attributes().queue_url(queue_url);
         let answer = request.attribute_names(QueueAttributeName::All).send().await;
@@ -69,7 +69,7 @@ impl Clients {
         Ok(all.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect())
     }
 
-    /// ChangeMessageVisibilityBatch, of [`BATCH_MAX`] receipt handles at most. Parts of seconds count as whole ones.
+    /// ChangeMessageVisibilityBatch, for at most [`BATCH_MAX`] receipt handles. Fractions of a second are rounded up.
     pub async fn set_visibility(
         &self,
         queue_url: &str,
@@ -101,7 +101,7 @@ impl Clients {
         }
         let (count, of) = (failed.len(), entries.len());
         let message = format!(
-            "{}: {count} of {of} messages kept the visibility that they had: {}; they come back by themselves",
+            "{}: {count} of {of} messages kept their old visibility timeout: {}; they become visible again on their own",
             call,
             failed.join(", ")
         );
@@ -133,7 +133,7 @@ fn batch_entry(
         .build()
 }
 
-/// A message without a receipt handle can be neither given back nor deleted, and SQS sends none.
+/// `None` for a message without a usable receipt handle, which could be neither given back nor deleted. SQS sends none.
 fn read(message: SqsMessage) -> Option<Message> {
     let sent = message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
     let sent = sent.and_then(|unix_ms| unix_ms.parse().ok()).map(Time::from_unix_ms);
@@ -145,7 +145,7 @@ fn read(message: SqsMessage) -> Option<Message> {
     })
 }
 
-/// Rounded up: a message that comes back too early costs every instance a receive.
+/// Rounds up, because a message that becomes visible too early costs every instance a receive.
 fn whole_seconds(duration: Duration, max: Duration) -> i32 {
     let seconds = duration.min(max).as_millis().div_ceil(1000);
     i32::try_from(seconds).unwrap_or(i32::MAX)

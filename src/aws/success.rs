@@ -1,25 +1,25 @@
-//! Whether a success is AWS's own. A proxy's sign-in page is a 200 as well. Pure.
+//! Checks that a success comes from AWS. A proxy's sign-in page is a 200 too. Pure.
 //!
-//! An answer in XML names the call in its outermost element. Some answers of SQS have no document: those show by
-//! their header that they are AWS's. `x-amzn-RequestId` is not relied on, because some proxies strip it.
+//! An XML response names the call in its root element. Some responses of SQS have no body and are recognized by a header:
+//! `x-amzn-RequestId` or the content type. The request id alone is not enough to rely on, because some proxies strip it.
 
 use formats::text::quote;
 
-/// What a call's success looks like.
+/// What a call's success must look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// A document of the Query protocol, whose outermost element is named after the call.
+    /// A document of the Query protocol, whose root element is named after the call.
     Xml {
         /// Such as `RecordLifecycleActionHeartbeatResponse`.
         root: String,
     },
-    /// A document of the JSON protocol, or none.
+    /// A document of the JSON protocol, or an empty body.
     Json,
-    /// Not of a service's call.
+    /// Not a call to a service, such as a request for credentials.
     Anything,
 }
 
-/// What a success looks like, by the request's `x-amz-target` and body.
+/// What the success must look like, by the request's `x-amz-target` and body.
 pub(super) fn expected(target: Option<&str>, body: &[u8]) -> Expected {
     if target.is_some() {
         return Expected::Json;
@@ -31,9 +31,9 @@ pub(super) fn expected(target: Option<&str>, body: &[u8]) -> Expected {
     }
 }
 
-/// A success, as far as it shows who answered.
+/// The parts of a success that show who answered.
 pub(super) struct Success<'a> {
-    /// Whether it has the header `x-amzn-requestid`.
+    /// Whether it has an `x-amzn-requestid` header.
     pub has_request_id: bool,
     /// Its `content-type`.
     pub content_type: &'a str,
@@ -41,7 +41,7 @@ pub(super) struct Success<'a> {
     pub body: &'a [u8],
 }
 
-/// What is wrong with a success, if anything is.
+/// What is wrong with a success, if anything.
 pub(super) fn flaw(expected: &Expected, success: &Success<'_>) -> Option<String> {
     let text = String::from_utf8_lossy(success.body);
     let text = text.trim();
@@ -49,15 +49,15 @@ pub(super) fn flaw(expected: &Expected, success: &Success<'_>) -> Option<String>
     let advice = "something other than AWS answered; check the proxy and the endpoint";
     match expected {
         Expected::Xml { root } if root_name(text) != Some(root) => {
-            Some(format!("a success with {} in place of a {root}: {advice}", got()))
+            Some(format!("a success with {} instead of a {root}: {advice}", got()))
         }
         Expected::Json if !is_json(success, text) => {
-            let unmarked = if is_marked(success) { "" } else { " without the headers of SQS" };
-            Some(format!("a success{unmarked} with {} in place of a JSON object: {advice}", got()))
+            let unmarked = if is_marked(success) { "" } else { " without SQS's headers" };
+            Some(format!("a success{unmarked} with {} instead of a JSON object: {advice}", got()))
         }
-        // The SDK would take it for a shorter list.
+        // The SDK would read truncated XML as a shorter list.
         Expected::Xml { .. } | Expected::Json | Expected::Anything => {
-            is_cut(text).then(|| "a success with XML whose end is missing".to_owned())
+            is_cut(text).then(|| "a success with truncated XML".to_owned())
         }
     }
 }
@@ -70,19 +70,19 @@ fn is_marked(success: &Success<'_>) -> bool {
     success.has_request_id || success.content_type.starts_with("application/x-amz-json")
 }
 
-/// The name of the outermost element.
+/// The name of the root element.
 fn root_name(text: &str) -> Option<&str> {
     let root = root(text)?;
     root.split([' ', '\n', '\r', '\t', '>', '/']).next()
 }
 
-/// The outermost element's start, without `<`.
+/// The root element's start tag, without `<`.
 fn root(text: &str) -> Option<&str> {
     text.strip_prefix('<')?;
     text.split('<').skip(1).find(|tag| !tag.starts_with(['?', '!']))
 }
 
-/// Whether a text begins as XML and does not end with the end of its outermost element.
+/// Whether a text begins as XML but does not end with the root element's end tag.
 fn is_cut(text: &str) -> bool {
     if !text.starts_with('<') {
         return false;
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    /// The quoted start is escaped once, and the reason says what is missing.
+    /// The quoted start is escaped once, and the reason says what was expected.
     #[test]
     fn what_is_told() {
         let told = |has_request_id, body: &str| {
@@ -153,9 +153,9 @@ mod tests {
             flaw(&Expected::Json, &success).expect("a flaw")
         };
         let page = "<a b='c'>\u{1b}";
-        let quoted = r#"with "<a b='c'>\u{1b}" in place of a JSON object: "#;
+        let quoted = r#"with "<a b='c'>\u{1b}" instead of a JSON object: "#;
         assert!(told(true, page).starts_with(&format!("a success {quoted}")), "{}", told(true, page));
-        let unmarked = format!("a success without the headers of SQS {quoted}");
+        let unmarked = format!("a success without SQS's headers {quoted}");
         assert!(told(false, page).starts_with(&unmarked), "{}", told(false, page));
     }
 }

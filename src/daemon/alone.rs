@@ -1,4 +1,4 @@
-//! A drain by hand at one agent, without daemon and without AWS: the same machine, with almost nothing around it.
+//! `drainhook drain --agent`: drains an agent without the daemon and without AWS, with the same machine.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use machine::report::Report;
 use machine::settings::Settings;
 use machine::{Effect, Event, Machine};
 
-/// Drains the configured agents, and says how that ended. What the machine reports meanwhile goes to `tell`.
+/// Drains the configured agents and returns the outcome. Passes the machine's reports to `tell`.
 pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Outcome, EndpointError> {
     let clock = Clock::start(config.simulation.clock);
     let identity =
@@ -46,9 +46,9 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
             }
             for effect in output.effects {
                 match effect {
-                    // This drain is not resumed: after a crash, the operator starts it again.
+                    // There is no journal: after a crash, the operator starts the drain again.
                     Effect::WriteJournal { id, .. } => events.push_back(Event::JournalWritten { id }),
-                    // In no group there is no hook, and no call to make.
+                    // There is no group, so there is no hook and no call to make.
                     Effect::DescribeInstance { id } => {
                         events.push_back(Event::InstanceDescribed { id, result: Ok(None) });
                     }

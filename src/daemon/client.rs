@@ -1,4 +1,4 @@
-//! The other end of the control socket: how commands ask the daemon of this machine.
+//! The client of the control socket: how commands talk to this machine's daemon.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,45 +12,47 @@ use super::control::{Answer, Request};
 use formats::text::printable;
 use machine::status::Status;
 
-/// How long the daemon may take to answer, in real time: it does so between two effects.
+/// How long the daemon may take to answer, in real time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes in an answer. The longest says how each of 16 agents stands, with 64 gauges each.
+/// The longest answer, in bytes. The longest status has 16 agents with 64 gauges each.
 const ANSWER_MAX: u64 = 1024 * 1024;
 
-/// The longest text of an answer that is shown, in characters.
+/// The longest text in an answer that is shown, in characters.
 const TEXT_MAX: usize = 4096;
 
-/// Why the daemon has not answered.
+/// Why there is no usable answer from the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// There is no socket.
     #[error(
-        "no daemon answers: there is no socket {0}; is the daemon running (systemctl status drainhook), and with the \
-         same control.socket (drainhook config)?"
+        "cannot reach the daemon: there is no socket {0}; check that the daemon is running (systemctl status drainhook) \
+         and uses the same control.socket (drainhook config)"
     )]
     NoSocket(PathBuf),
-    /// The socket is open to others.
+    /// This user may not open the socket.
     #[error(
-        "cannot connect to {0}: permission denied; the socket is open to root and to the daemon's own group: use sudo, \
-         or join that group"
+        "cannot connect to {0}: permission denied; only root and the daemon's group may connect: use sudo, or join that \
+         group"
     )]
     Denied(PathBuf),
     /// The daemon that made the socket is gone.
     #[error("connection refused: no daemon is listening on {0}; start it (systemctl start drainhook)")]
     NotListening(PathBuf),
-    /// The daemon refused the request, or is not ready for it. Its words.
+    /// The daemon refused the request, or is not ready for it. Holds its explanation.
     #[error("{0}")]
     Refused(String),
     /// The connection could not be made, or broke.
-    #[error("the daemon has not answered on {0}: {1}; its log may say why (journalctl -u drainhook)")]
+    #[error("no answer from the daemon on {0}: {1}; check its log (journalctl -u drainhook)")]
     Broken(PathBuf, io::Error),
-    /// Something else answered, or another version.
-    #[error("unexpected answer on {0}: {1}; is it an older daemon? restart it (systemctl restart drainhook)")]
+    /// Something else answered, or a different version of the daemon.
+    #[error(
+        "unexpected answer on {0}: {1}; if an older daemon is running, restart it (systemctl restart drainhook)"
+    )]
     Malformed(PathBuf, serde_json::Error),
 }
 
-/// Asks the daemon how things stand.
+/// Asks the daemon for its status.
 pub async fn status(socket: &Path) -> Result<Status, AskError> {
     match ask(socket, Request::Status).await? {
         Answer::Status(status) => Ok(*status),
@@ -59,7 +61,7 @@ pub async fn status(socket: &Path) -> Result<Status, AskError> {
     }
 }
 
-/// Asks the daemon to do something, and returns what it has done.
+/// Asks the daemon to do something, and returns its description of what it did.
 pub async fn order(socket: &Path, request: Request) -> Result<String, AskError> {
     match ask(socket, request).await? {
         Answer::Done(what) => Ok(what),
@@ -103,7 +105,7 @@ async fn ask(socket: &Path, request: Request) -> Result<Answer, AskError> {
     serde_json::from_value(answer).map_err(malformed)
 }
 
-/// Makes every text of an answer fit for a terminal: the socket may not be a daemon's.
+/// Makes every text in an answer safe for a terminal, because the socket may not be the daemon's.
 fn make_printable(value: &mut Value) {
     match value {
         Value::String(text) => *text = printable(text, TEXT_MAX),

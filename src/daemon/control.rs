@@ -1,7 +1,7 @@
-//! The control socket: JSON lines, one request and one answer each.
+//! The control socket. Each request and each answer is one line of JSON.
 //!
-//! A user who may open the socket may do all of this: it has mode 0660, and belongs to the daemon's user and group. The
-//! log says who has asked for what.
+//! Anyone who can open the socket can send every command. The socket has mode 0660 and belongs to the daemon's user and
+//! group. The log says which user sent which command.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,31 +24,31 @@ use machine::effect::CompletionResult;
 use machine::operator::{Command, Operator};
 use machine::status::Status;
 
-/// Bytes in a request, its newline included.
+/// The longest request, in bytes, with its newline.
 const LINE_MAX: u64 = 4096;
 
-/// Connections served at once.
+/// How many connections are served at once.
 const CONNECTIONS_MAX: usize = 16;
 
-/// Requests that wait for the loop.
+/// How many requests may wait for the loop.
 pub const REQUESTS_MAX: usize = 16;
 
-/// How long a connection may say nothing, or not read what it is told, in real time.
+/// How long a client may send nothing, or not read its answer, in real time.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    /// What the daemon is doing.
+    /// Report what the daemon is doing.
     Status,
-    /// Drain.
+    /// Start a drain.
     Drain,
     /// Withdraw an earlier `Drain`.
     Cancel,
-    /// More time for the drain under way.
+    /// Give the drain under way more time.
     Extend {
-        /// How much.
+        /// How much more.
         seconds: u64,
     },
     /// End the drain under way.
@@ -59,7 +59,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// What the machine is asked to do; `None` for a question.
+    /// The command for the machine; `None` for `Status`.
     pub fn command(self) -> Option<Command> {
         match self {
             Request::Status => None,
@@ -71,33 +71,33 @@ impl Request {
     }
 }
 
-/// An answer.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// To `status`.
     Status(Box<Status>),
-    /// It was done; says what.
+    /// The request was carried out. Says what was done.
     Done(String),
-    /// It was not done; says why.
+    /// The request was refused. Says why.
     Refused(String),
 }
 
-/// Who asks, for what, and where the answer goes.
+/// The operator, the request, and where the answer goes.
 pub type Asked = (Operator, Request, oneshot::Sender<Answer>);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Another daemon holds it.
-    #[error("another daemon is running on {0}: one instance needs only one")]
+    /// Another daemon holds the socket.
+    #[error("another daemon is already running on {0}; run only one per instance")]
     Taken(String),
-    /// It could not be made.
+    /// The socket could not be created.
     #[error("cannot listen on {0}: {1}; status, drain, extend and finish will not reach this daemon")]
     Bind(String, io::Error),
 }
 
-/// The control socket. Its copies are the same one; while there is one, no other daemon takes its place.
+/// The control socket. Clones share it. While one exists, no other daemon can take its place.
 #[derive(Debug, Clone)]
 pub struct Listener(Arc<Held>);
 
@@ -107,7 +107,7 @@ struct Held {
     _lock: OwnedFd,
 }
 
-/// Listens at that path, in place of a socket that a daemon which is gone has left there.
+/// Listens at that path. Replaces the socket of a daemon that is gone.
 pub async fn listen(path: &Path) -> Result<Listener, ControlError> {
     let name = || path.display().to_string();
     let failed = |error| ControlError::Bind(name(), error);
@@ -123,22 +123,22 @@ pub async fn listen(path: &Path) -> Result<Listener, ControlError> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(failed(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "a file that is not a socket is there",
+                "the path exists and is not a socket",
             )));
         }
         Ok(_) if is_alive(path).await.map_err(failed)? => return Err(ControlError::Taken(name())),
         Ok(_) => std::fs::remove_file(path).map_err(failed)?,
         Err(_) => {}
     }
-    // The socket has its mode from the start: between bind and chmod anybody could connect.
+    // A umask, because between bind and chmod anyone could connect.
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));
     let socket = UnixListener::bind(path).map_err(failed);
     rustix::process::umask(before);
     Ok(Listener(Arc::new(Held { socket: socket?, _lock: lock })))
 }
 
-/// Locks the file beside the socket, for as long as the process lives. A socket alone does not say whether its daemon
-/// lives: one that is busy looks like one that is gone.
+/// Locks a file beside the socket for the life of the process. The socket alone does not show whether its daemon is alive:
+/// a busy daemon looks like a dead one.
 fn lock(path: &Path) -> rustix::io::Result<OwnedFd> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -148,7 +148,7 @@ fn lock(path: &Path) -> rustix::io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Whether a process listens there, as one does that knows no lock, and one whose backlog is full.
+/// Whether a process listens on the socket. Covers a daemon that takes no lock, and one whose backlog is full.
 async fn is_alive(path: &Path) -> io::Result<bool> {
     match UnixStream::connect(path).await {
         Ok(_) => Ok(true),
@@ -160,7 +160,7 @@ async fn is_alive(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Accepts connections for ever.
+/// Accepts connections forever.
 pub async fn serve(listener: Listener, requests: mpsc::Sender<Asked>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -208,11 +208,13 @@ async fn converse(stream: UnixStream, requests: mpsc::Sender<Asked>) -> io::Resu
         let answer = if ended || (length as u64) < LINE_MAX {
             answer(peer, &line, &requests).await
         } else {
-            Answer::Refused(format!("a request is one line of JSON, {LINE_MAX} bytes at most"))
+            Answer::Refused(format!(
+                "the request is too long: expected one line of JSON of at most {LINE_MAX} bytes"
+            ))
         };
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
-        // A client that asks and does not read keeps no place from others.
+        // A client that does not read its answers must not keep its place.
         tokio::time::timeout(IDLE_LIMIT, writer.write_all(&text)).await.map_err(io::Error::other)??;
         if !ended {
             return Ok(());
@@ -225,7 +227,7 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
         Ok(request) => request,
         Err(why) => {
             return Answer::Refused(format!(
-                "not a request: {why}; expected one such as {{\"command\":\"status\"}}"
+                "malformed request: {why}; expected JSON such as {{\"command\":\"status\"}}"
             ));
         }
     };
@@ -243,9 +245,9 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
 }
 
 fn read(line: &[u8]) -> Result<Request, String> {
-    // Serde would read a request from a list, too.
+    // Serde would also accept a list.
     if line.trim_ascii_start().starts_with(b"[") {
-        return Err("a list".to_owned());
+        return Err("got a list".to_owned());
     }
     serde_json::from_slice(line).map_err(|error| cause(&error))
 }
@@ -318,7 +320,7 @@ mod tests {
             assert!(matches!(listen(&path).await, Err(ControlError::Taken(_))));
             drop(first);
             assert!(folder.path().join("control.sock.lock").exists());
-            listen(&path).await.expect("takes the place of one that is gone");
+            listen(&path).await.expect("replaces the socket of a daemon that is gone");
         });
     }
 }

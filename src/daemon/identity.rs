@@ -1,4 +1,4 @@
-//! Which instance this is, before anything else can be known.
+//! Finds out which instance this is, before the machine starts.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use formats::imds::is_instance_id;
 /// On Nitro instances the asset tag of the board is the instance's id (EC2 user guide, "Identify EC2 instances").
 const DMI_ASSET_TAG: &str = "/sys/devices/virtual/dmi/id/board_asset_tag";
 
-/// After so long without an answer, the instance's id is looked for elsewhere.
+/// How long to wait for IMDS before the id is looked for elsewhere.
 const IMDS_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between tries.
+/// The pause between tries.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Which instance this is, and which source says so.
+/// The instance's identity, and its source.
 #[derive(Debug)]
 pub struct Known {
-    /// Which instance this is.
+    /// The instance's identity.
     pub identity: Identity,
-    /// Which source says so.
+    /// Where it comes from.
     pub source: Source,
 }
 
-/// What says which instance this is. Any other than IMDS is used only until IMDS answers.
+/// Where an identity comes from. The others are used only until IMDS answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The metadata service.
@@ -36,8 +36,7 @@ pub enum Source {
     Firmware,
 }
 
-/// Finds out which instance this is: from IMDS, or else from the configuration or the firmware's tables. Retries until it
-/// knows.
+/// Identifies the instance from IMDS, or else from the configuration or the firmware's tables. Retries until it succeeds.
 pub async fn find(configured: Option<&str>, imds: &mut Imds, clock: Clock, notify: &mut Notify) -> Known {
     let started = clock.now();
     let mut said = false;
@@ -82,7 +81,7 @@ fn without_group(instance_id: String, source: Source) -> Known {
     Known { identity: Identity { instance_id, group: None, doubt: None }, source }
 }
 
-/// Logs that IMDS names another instance than the one that was assumed.
+/// Logs that IMDS contradicts the assumed instance id.
 pub fn contradicted(source: Source, assumed: &str, by_imds: &str) {
     match source {
         Source::Configuration => tracing::error!(

@@ -1,14 +1,16 @@
-//! Kill points, in debug builds only: tests let the daemon die right before or right after an effect of their choice.
+//! Kill points, in debug builds only: a test can make the daemon die right before or right after any effect.
 //!
-//! `DRAINHOOK_KILL_POINTS` names a file. Each point that is reached is appended to it as a line such as `after Complete`,
-//! so that a run without a death lists them. A line such as `SIGKILL 2 after Complete`, put there by a test, is an
-//! order: at the second `after Complete` the daemon sends itself that signal, before anybody hears of the result.
+//! `DRAINHOOK_KILL_POINTS` names a file. The daemon appends a line such as `after Complete` for each point that it reaches,
+//! so a run without a kill lists all points. A test writes orders to the same file. With `SIGKILL 2 after Complete`, the
+//! daemon sends itself that signal at the second `after Complete`, before anything else learns the result.
 //!
-//! More orders are for what no signal can do. They are obeyed only where they stand, and add no points:
-//! `HOLD WriteJournal drain` keeps such a write from starting until `RELEASE WriteJournal drain` is there too, as a disk
-//! does that hangs; each write that has ended is then added as `wrote drain`. `HOLD LoadJournal` does the same to the read
-//! at the start. `PANIC imds` makes that task panic once. `DEFECT` lets the daemon believe once that the machine is broken,
-//! which a debug build does not survive otherwise.
+//! Other orders do what no signal can:
+//!
+//! - `HOLD WriteJournal drain` holds such a write, as a hung disk would, until the file also has
+//!   `RELEASE WriteJournal drain`. The daemon then adds a line such as `wrote drain` for each write that has ended.
+//! - `HOLD LoadJournal` holds the read at the start in the same way.
+//! - `PANIC imds` makes that task panic once.
+//! - `DEFECT` makes the daemon believe once that the machine found a defect. A debug build does not survive a real one.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -23,28 +25,28 @@ use machine::effect::AgentRequest;
 use machine::journal::{AgentStage, Journal};
 use machine::report::Report;
 
-/// Names the file.
+/// The variable that names the file.
 const VARIABLE: &str = "DRAINHOOK_KILL_POINTS";
 
-/// Between looks at the orders while a write is held.
+/// How often the orders are read while a write is held.
 const HOLD_LOOK: Duration = Duration::from_millis(5);
 
 /// An effect that is being performed.
 #[derive(Debug)]
 pub struct Point(String);
 
-/// The new journal is on disk, and does not stand in place of the old one yet.
+/// Reached when the new journal is on disk and has not replaced the old one yet.
 pub fn within_write(journal: &Journal) {
     reached(&format!("within WriteJournal {}", stage(journal)));
 }
 
-/// A write of the journal begins: holds it for as long as an order says so.
+/// Called before a write of the journal. Blocks while the write is held.
 pub fn hold_write(journal: &Journal) {
     panic_if_ordered("journal");
     hold(&format!("WriteJournal {}", stage(journal)));
 }
 
-/// The journal has been read, and nothing has been made of it: holds that for as long as an order says so.
+/// Called after the journal's bytes were read and before they are decoded. Blocks while the read is held.
 pub fn hold_load() {
     hold("LoadJournal");
 }
@@ -56,14 +58,14 @@ fn hold(what: &str) {
     }
 }
 
-/// A write of the journal has ended.
+/// Called when a write of the journal has ended.
 pub fn write_ended(journal: &Journal) {
     if orders().is_some_and(|orders| orders.contains("HOLD WriteJournal")) {
         append(&format!("wrote {}", stage(journal)));
     }
 }
 
-/// Panics where an order says that this task does, once for each such order.
+/// Panics if this task was ordered to, once for each order.
 pub fn panic_if_ordered(task: &str) {
     let Some(orders) = orders() else { return };
     let count = |line: &str| orders.lines().filter(|one| *one == line).count();
@@ -74,7 +76,7 @@ pub fn panic_if_ordered(task: &str) {
     }
 }
 
-/// Whether an order says that the machine is to be taken for broken, once for each such order.
+/// Whether a defect was ordered; true once for each order.
 pub fn is_defect_ordered() -> bool {
     let Some(orders) = orders() else { return false };
     let count = |line: &str| orders.lines().filter(|one| *one == line).count();
@@ -107,7 +109,7 @@ impl Point {
         Point::begin(name(effect))
     }
 
-    /// People are about to be told.
+    /// The report is about to be logged.
     pub fn before_report(report: &Report) -> Self {
         Point::begin(report_name(report))
     }
@@ -118,7 +120,7 @@ impl Point {
         Point(name)
     }
 
-    /// It has been performed, and its result is not known to anybody yet.
+    /// It was performed, and nothing else has learned the result yet.
     pub fn after(self) {
         reached(&format!("after {}", self.0));
     }
@@ -145,7 +147,7 @@ fn append_and_obey(path: &std::path::Path, point: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The variant, and what else tells one such effect of a drain from another.
+/// The variant, with what distinguishes such effects within a drain.
 fn name(effect: &Effect) -> String {
     match effect {
         Effect::WriteJournal { journal, .. } => format!("WriteJournal {}", stage(journal)),
@@ -167,7 +169,7 @@ fn report_name(report: &Report) -> String {
     format!("Report {}", report.name())
 }
 
-/// How far the drain has come that is written down: how often a stage is written is a matter of timing.
+/// The stage of the drain in this journal. Writes are named by stage because their number depends on timing.
 fn stage(journal: &Journal) -> String {
     let Some(drain) = &journal.drain else {
         let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving);

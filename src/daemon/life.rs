@@ -1,8 +1,8 @@
-//! One life of the machine: the loop that takes events in, and has effects performed.
+//! One life of the machine: the loop that feeds it events and starts its effects.
 //!
-//! A life ends when the daemon is told to stop, when what it was started with proves wrong (the clock, or the instance),
-//! and when the machine finds itself broken.
-//! The next one begins within the same process, from the journal, as after a crash.
+//! A life ends when the daemon is told to stop, when the clock or the instance's identity turns out to be wrong, or when
+//! the machine reports a defect. Unless the daemon stops, the next life begins in the same process, from the journal, as
+//! after a crash.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,59 +23,59 @@ use machine::event::ImdsReading;
 use machine::report::Report;
 use machine::{Effect, Event, Machine, Output, operator};
 
-/// During a drain the clock is looked at this often: the system's may be set, and jumps when the instance hibernates.
+/// How often the clock is checked during a drain: it may be set, and time passes while the instance hibernates.
 const DRAIN_NAP_MAX: Duration = Duration::from_secs(1);
 
-/// How long the end of a life may wait for the journal; the service manager is told a second.
+/// How long the end of a life may wait for the journal. Less than the unit's `TimeoutStopSec`.
 const LEAVE_LIMIT: Duration = Duration::from_millis(800);
 
-/// How often within [`RESTARTS_WINDOW`] a life ends for a clock that was set or a defect: one that is there every second
-/// must not keep the daemon from draining.
+/// How many lives may end within [`RESTARTS_WINDOW`] because the clock was set or a defect was found. If that happened
+/// every second, endless restarts would keep the daemon from draining.
 const RESTARTS_MAX: usize = 3;
 
 /// See [`RESTARTS_MAX`].
 const RESTARTS_WINDOW: Duration = Duration::from_secs(60);
 
-/// Where events come from.
+/// The sources of events.
 pub struct Inputs<'a> {
-    /// Says when to stop.
+    /// The signals that stop the daemon.
     pub signals: &'a mut Signals,
-    /// What IMDS says.
+    /// Readings from IMDS.
     pub readings: mpsc::Receiver<ImdsReading>,
-    /// Who IMDS says that this instance is, where it could not be asked before.
+    /// The instance's identity from IMDS, if IMDS did not answer at the start.
     pub identities: mpsc::Receiver<Identity>,
-    /// What operators ask.
+    /// Operators' requests.
     pub requests: &'a mut mpsc::Receiver<Asked>,
-    /// What an operator has asked in the life before, and was not answered.
+    /// A request that the previous life took and did not answer.
     pub asked: Option<Asked>,
 }
 
-/// Why a life is over.
+/// Why a life ended.
 pub enum End {
     /// The daemon was told to stop.
     Stopped,
     /// The system's clock was set.
     ClockSet {
-        /// What an operator has asked meanwhile.
+        /// A request that was taken and not answered.
         asked: Option<Asked>,
     },
-    /// The machine has found a broken assertion.
+    /// The machine reported a defect.
     Defect,
-    /// IMDS says that this is another instance, or names the group, which was not known.
+    /// IMDS named a different instance, or named the group, which was unknown.
     Identified(Identity),
 }
 
-/// When lives have ended for a clock that was set, or for a defect.
+/// When lives ended because the clock was set, or because of a defect.
 #[derive(Debug, Default)]
 pub struct Restarts {
-    /// By the time since boot, oldest first.
+    /// As times since boot, oldest first.
     recent: VecDeque<Duration>,
-    /// It has been said that there were too many.
+    /// That there were too many has been logged.
     said: bool,
 }
 
 impl Restarts {
-    /// Whether another life may end for this; counts it.
+    /// Whether another life may end for such a reason. If so, counts it.
     fn permit(&mut self, what: &str, consequence: &str) -> bool {
         let now = clock::boottime();
         self.recent.retain(|at| now.saturating_sub(*at) < RESTARTS_WINDOW);
@@ -86,14 +86,14 @@ impl Restarts {
         }
         if !std::mem::replace(&mut self.said, true) {
             tracing::warn!(
-                "{what}, and the daemon has already restarted {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; {consequence}"
+                "{what}, but the daemon has already restarted {RESTARTS_MAX} times within {RESTARTS_WINDOW:?}; {consequence}"
             );
         }
         false
     }
 }
 
-/// What a turn of the loop is about.
+/// What woke the loop.
 enum Happened {
     Stop,
     Read(ImdsReading),
@@ -103,7 +103,7 @@ enum Happened {
     Nap,
 }
 
-/// The machine and what surrounds it.
+/// The machine, and what performs its effects.
 pub struct Life<'a> {
     clock: Clock,
     machine: Machine,
@@ -115,12 +115,12 @@ pub struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    /// The life of this machine.
+    /// A life of this machine.
     pub fn new(clock: Clock, machine: Machine, performer: Arc<Performer>, notify: &'a mut Notify) -> Self {
         Life { clock, machine, performer, under_way: UnderWay::default(), notify, is_broken: false }
     }
 
-    /// Goes round and round.
+    /// Runs the loop until the life ends.
     pub async fn run(&mut self, mut inputs: Inputs<'_>, restarts: &mut Restarts) -> End {
         if let Some(asked) = inputs.asked.take() {
             self.answer(asked);
@@ -128,12 +128,12 @@ impl<'a> Life<'a> {
         loop {
             let happened = self.wait(&mut inputs).await;
             self.notify.alive();
-            // Before anything is judged by a clock that is wrong.
+            // Checked before the machine judges anything by a wrong clock.
             if !matches!(happened, Happened::Stop)
                 && let Some(set) = self.clock.wall_clock_set()
                 && restarts.permit(
                     "the system's clock was set",
-                    "AWS deadlines follow an earlier setting until it is stable",
+                    "until it is stable, AWS deadlines are judged by an earlier setting",
                 )
             {
                 say_set(set);
@@ -172,14 +172,14 @@ impl<'a> Life<'a> {
             if std::mem::take(&mut self.is_broken)
                 && restarts.permit("a defect was found", "the daemon keeps running with it")
             {
-                tracing::warn!("a defect was found: the daemon starts over from its journal");
+                tracing::warn!("a defect was found; restarting from the journal");
                 self.settle(None).await;
                 return End::Defect;
             }
         }
     }
 
-    /// Whether this life was started without what this says: another instance, or a group that is not known yet.
+    /// Whether this names another instance, or a group that this life does not know.
     fn is_news(&mut self, identity: &Identity) -> bool {
         identity.instance_id != self.performer.instance_id
             || identity.group.is_some() && self.machine.status().group.is_none()
@@ -197,7 +197,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// How long nothing needs to be done, in real time.
+    /// How long the loop may sleep, in real time.
     fn nap(&self) -> Duration {
         let due = self.machine.next_wake().map(|(at, _)| at.since(self.clock.now()));
         let due = due.map(|due| self.clock.real(due));
@@ -213,10 +213,10 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Hands an event to the machine, and has what it decides performed.
+    /// Feeds an event to the machine, logs its reports and starts its effects.
     pub fn feed(&mut self, event: Event) -> Option<operator::Answer> {
         let now = self.clock.now();
-        // What ends a drain by withdrawing it is still a part of it.
+        // An event that ends a drain still belongs to that drain.
         let drain_before = self.machine.drain_id();
         let Output { effects, reports, answer } = self.machine.handle(now, event);
         let drain_after = self.machine.drain_id();
@@ -239,7 +239,7 @@ impl<'a> Life<'a> {
         answer
     }
 
-    /// Has an effect performed, or gives one up.
+    /// Starts an effect, or cancels one.
     fn perform(&mut self, effect: Effect) {
         debug::say(format_args!("perform {effect:?}"));
         self.under_way.start(effect, |effect| Arc::clone(&self.performer).perform(effect));
@@ -251,14 +251,14 @@ impl<'a> Life<'a> {
             Some(command) => match self.feed(Event::Operator { by, command }) {
                 Some(Err(refusal)) => Answer::Refused(refusal.to_string()),
                 Some(Ok(done)) => Answer::Done(done.to_string()),
-                None => Answer::Refused("the machine has not answered: please report this".to_owned()),
+                None => Answer::Refused("the machine did not answer; please report this bug".to_owned()),
             },
         };
-        // The client may have gone.
+        // The client may be gone.
         let _ = reply.send(answer);
     }
 
-    /// Waits until what has been decided is on disk, and leaves all else as it is: the next life goes on with it.
+    /// Waits until the journal of the last decision is on disk. Leaves everything else as it is: the next life continues from it.
     async fn settle(&mut self, mut performed: Option<Event>) {
         let journal = async {
             loop {
@@ -269,7 +269,7 @@ impl<'a> Life<'a> {
                     for report in reports.iter().filter(|one| matches!(one, Report::JournalFailed { .. })) {
                         tell(report, drain.as_deref());
                     }
-                    // Only the journal's next write is still performed.
+                    // Only further writes of the journal are still performed.
                     for effect in effects {
                         if let Effect::WriteJournal { .. } = effect {
                             self.perform(effect);
@@ -286,13 +286,15 @@ impl<'a> Life<'a> {
             }
         };
         if tokio::time::timeout(LEAVE_LIMIT, journal).await.is_err() {
-            tracing::warn!("stopped before the journal was on disk: the disk is slow");
+            tracing::warn!(
+                "stopped before the journal was on disk: the disk took longer than {LEAVE_LIMIT:?}"
+            );
         }
     }
 }
 
 fn say_set(set: WallClockSet) {
-    // Whole seconds: the figure is for people.
+    // People do not need fractions of a second.
     let whole = |by: Duration| Written(Duration::from_secs((by + Duration::from_millis(500)).as_secs()));
     let (way, by) = match set {
         WallClockSet::Ahead(by) => ("ahead", whole(by)),
@@ -301,7 +303,7 @@ fn say_set(set: WallClockSet) {
     tracing::warn!("the system's clock was set {way} by {by}; restarting from the journal with the new time");
 }
 
-/// Hands a report to every sink: the log, so far.
+/// Logs a report.
 fn tell(report: &Report, drain_id: Option<&str>) {
     #[cfg(debug_assertions)]
     let point = super::kill::Point::before_report(report);

@@ -1,18 +1,19 @@
-//! The daemon around the machine: what the operating system gives it, and one life of the machine after the other.
+//! The daemon around the machine: signals, sockets and files, and one life of the machine after another.
 //!
-//! Stopping is crashing and starting is recovering: there is no shutdown but to wait for the journal, and no start
-//! but from it.
+//! Stopping is crashing and starting is recovering. A shutdown only waits for the journal, and every start begins from the
+//! journal.
 //!
 //! # Layout
 //!
-//! - `life`: the loop around one machine. It ends when the daemon is stopped, or when the clock or the instance was wrong.
-//! - `perform`: performs effects, each with a time limit; `under_way`: gives each effect exactly one result.
+//! - `life`: the loop around one machine.
+//! - `perform`: performs effects, each with a time limit. `under_way`: gives each effect exactly one result.
 //! - [`journal`]: the journal's file and its one writer.
-//! - [`control`]: the control socket; [`client`]: its other end, for commands.
-//! - `identity`: which instance this is; `settings`: from the configuration to the machine's settings and the agents.
-//! - `notify`: what the service manager is told; `supervise`: restarts tasks that end.
-//! - [`alone`]: one agent's drain, without a daemon and without AWS.
-//! - `kill`: in debug builds, the points where tests kill the daemon.
+//! - [`control`]: the control socket. [`client`]: its client, for commands.
+//! - `identity`: finds out which instance this is. `settings`: turns the configuration into the machine's settings and the
+//!   agents.
+//! - `notify`: notifies the service manager. `supervise`: restarts tasks that end.
+//! - [`alone`]: a drain without a daemon and without AWS.
+//! - `kill`: the points where tests kill the daemon, in debug builds.
 
 pub mod alone;
 pub mod client;
@@ -51,26 +52,26 @@ use notify::Notify;
 use perform::Performer;
 use supervise::{Supervised, supervise};
 
-/// Readings that wait for the loop.
+/// How many IMDS readings may wait for the loop.
 const READINGS_MAX: usize = 16;
 
-/// IMDS answers within this time where it answers at all.
+/// How long operators' requests wait at the start: IMDS usually answers within this time.
 const FIRST_MOMENTS: Duration = Duration::from_secs(2);
 
-/// What operators are told until the daemon knows its instance id.
+/// The answer to operators until the daemon knows its instance id.
 const NOT_YET: &str =
-    "the daemon does not know its instance id yet: IMDS has not answered, and it keeps asking";
+    "the daemon does not know its instance id yet: IMDS has not answered; it keeps retrying";
 
-/// Why the daemon does not run.
+/// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The configuration names an agent that cannot be one.
+    /// An agent's URL is not usable.
     #[error(transparent)]
     Agent(#[from] EndpointError),
     /// Another daemon serves this instance.
     #[error(transparent)]
     Control(ControlError),
-    /// The operating system refuses something that no daemon can do without.
+    /// The operating system refused to deliver signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -78,7 +79,7 @@ pub enum RunError {
 /// Runs the daemon until it is told to stop.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    // What is wrong in the configuration is said before anything else is done.
+    // Configuration errors come before any side effect.
     let agents = settings::agents(&config)?;
     for warning in config::warnings(&config) {
         tracing::warn!("{warning}");
@@ -104,8 +105,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     Ok(())
 }
 
-/// One life of the machine after the other, until the daemon is told to stop. The signals, the control socket and the
-/// writer of the journal outlive them.
+/// Runs one life of the machine after another until the daemon is told to stop. The signals, the control socket and the
+/// journal's writer outlive each life.
 async fn live(
     config: &Config,
     mut known: Known,
@@ -121,7 +122,7 @@ async fn live(
     loop {
         let clock = Clock::start(config.simulation.clock);
         let Identity { instance_id, group, .. } = &known.identity;
-        // What could not be written is known all the same.
+        // The latest journal may not have reached the disk, so it is taken from memory.
         let of_this_instance = |journal: &Journal| journal.instance_id == *instance_id;
         let journal = match writer.latest().filter(of_this_instance) {
             Some(journal) => Some(journal),
@@ -161,13 +162,13 @@ async fn live(
     }
 }
 
-/// What the last run on this instance has left, if it can be used.
+/// The journal that the last run on this instance left, if it is usable.
 async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Journal> {
     let folder = config.journal.dir.display();
     match writer.load(instance_id).await {
         Ok(journal) => return journal,
         Err(LoadError::Unusable(Unusable::Refused(refused))) => tracing::error!(
-            "no journal is kept in {folder}, so a restart in mid-drain would start the drain over: {refused}"
+            "no journal is kept in {folder}, so a restart during a drain would start the drain over: {refused}"
         ),
         Err(LoadError::Unusable(unusable)) => tracing::warn!("{unusable}"),
         Err(error @ (LoadError::Slow | LoadError::NoThread(_) | LoadError::Panicked)) => {
@@ -177,7 +178,7 @@ async fn load(config: &Config, writer: &Writer, instance_id: &str) -> Option<Jou
     None
 }
 
-/// Polls IMDS for ever.
+/// Polls IMDS forever.
 fn poller(
     config: &Config,
     imds: &Imds,
@@ -190,18 +191,18 @@ fn poller(
     supervise("imds", move || imds::poll(imds.clone(), clock, polls, readings.clone(), identities.clone()))
 }
 
-/// Answers operators where it takes long to find out which instance this is; those of the first moments wait.
+/// Refuses operators' requests while the instance is not identified. Requests from the first two seconds wait.
 async fn refuse(requests: &mut mpsc::Receiver<Asked>) -> std::convert::Infallible {
     tokio::time::sleep(FIRST_MOMENTS).await;
     while let Some((_, _, reply)) = requests.recv().await {
-        // The client may have gone.
+        // The client may be gone.
         let _ = reply.send(Answer::Refused(NOT_YET.to_owned()));
     }
     std::future::pending().await
 }
 
-/// The control socket's requests, and the task that takes them. Without a socket the daemon still drains; beside another
-/// daemon it must not.
+/// The control socket's requests, and the task that accepts them. Without a socket the daemon still drains, but it must not
+/// run beside another daemon.
 async fn control(config: &Config) -> Result<(mpsc::Receiver<Asked>, Option<Supervised>), RunError> {
     let (sender, requests) = mpsc::channel(control::REQUESTS_MAX);
     let server = match control::listen(&config.control.socket).await {

@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify), where there is one.
+//! Notifies the service manager (sd_notify), if there is one.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -14,11 +14,11 @@ use crate::telemetry::debug;
 
 /// Notifies the service manager, if there is one.
 ///
-/// It never waits: a manager that does not read must not hold up a drain.
+/// It never blocks: a manager that does not read must not delay a drain.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
-    /// Half of the time within which the manager wants a sign of life.
+    /// Half of the manager's watchdog time.
     watchdog: Option<Duration>,
     ready_told: bool,
     last_line: String,
@@ -35,12 +35,12 @@ impl Notify {
         Notify { socket, watchdog, ready_told: false, last_line: String::new() }
     }
 
-    /// How often [`alive`](Self::alive) is wanted, in real time.
+    /// How often [`alive`](Self::alive) must be called, in real time; `None` without a watchdog.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// The loop goes round. The first time says that the daemon is up.
+    /// Says that the loop is running. The first call also says that the daemon is ready.
     pub fn alive(&mut self) {
         self.ready_told = self.ready_told || self.tell(&NotifyState::Ready);
         if self.watchdog.is_some() {
@@ -48,12 +48,12 @@ impl Notify {
         }
     }
 
-    /// The daemon leaves.
+    /// Says that the daemon is stopping.
     pub fn stopping(&self) {
         self.tell(&NotifyState::Stopping);
     }
 
-    /// The line that `systemctl status` shows; sent where it has changed.
+    /// Sends the line that `systemctl status` shows, if it changed.
     pub fn status(&mut self, status: &Status, now: Time) {
         let line = line(status, now);
         if line != self.last_line && self.tell(&NotifyState::Status(&line)) {

@@ -1,4 +1,4 @@
-//! Performs the machine's effects, each once, each within its own time limit; every result is an event.
+//! Performs the machine's effects, each once and within its own time limit. Every result is an event.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,36 +14,35 @@ use machine::event::{AgentAnswer, CallError};
 use machine::journal::Journal;
 use machine::{Effect, Event};
 
-/// A call to AWS, clients and credentials included. Real time, since it is a network that is waited for.
+/// Limit for a call to AWS, including clients and credentials, in real time.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// The least that a heartbeat is given: under a simulator's clock, the machine's own limit can be too short for any
-/// real network.
+/// The shortest limit for a heartbeat. Under a simulator's clock, the machine's own limit can be too short for a real network.
 const HEARTBEAT_LIMIT_MIN: Duration = Duration::from_secs(1);
 
-/// A receive may last as long as the queue may hold it, and so much longer.
+/// How much longer than the queue's wait a receive may take.
 const RECEIVE_GRACE: Duration = Duration::from_secs(10);
 
-/// A request to an agent that answers at once.
+/// Limit for a request that the agent answers at once.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A status request, which an agent may hold for 20 s.
+/// Limit for a status request, which an agent may hold for 20 s.
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
-/// What effects are performed with.
+/// Performs effects, with these clients.
 #[derive(Debug)]
 pub struct Performer {
     /// This instance.
     pub instance_id: String,
-    /// Paces what is measured by the machine's clock.
+    /// Converts the machine's time to real time.
     pub clock: Clock,
     /// The agents, in the order of the configuration.
     pub agents: Arc<[Agent]>,
-    /// The termination queue.
+    /// The termination queue's URL, if one is configured.
     pub queue_url: Option<String>,
-    /// Where the journal goes, where one is kept.
+    /// Writes the journal, if one is kept.
     pub journal: Option<Writer>,
-    /// The calls to AWS.
+    /// Makes the calls to AWS.
     pub aws: KeptClients,
 }
 
@@ -104,7 +103,7 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
             }
-            // `UnderWay` cancels what is under way, and nothing waits for this.
+            // `UnderWay` handles cancellations itself, so this result is never used.
             Effect::CancelRequest { id } => {
                 Event::AgentAnswered { id, answer: AgentAnswer::Busy("canceled".to_owned()) }
             }

@@ -1,4 +1,4 @@
-//! From the configuration to what the machine and the adapters want to know.
+//! Turns the configuration into the settings of the machine and of the adapters.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::aws::imds::Identity;
 use crate::config::{self, Address, Config};
 use machine::settings::{AgentSettings, Settings};
 
-/// The unit sets it: in its sandbox, what Linux says cannot be read.
+/// Set by the systemd unit, whose sandbox hides `/proc/sys`.
 const BOOT_ID: &str = "DRAINHOOK_BOOT_ID";
 
 /// The machine's settings.
@@ -31,19 +31,19 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
     }
 }
 
-/// The account and the name that a queue's URL ends with, whatever endpoint it is reached by.
+/// The account and the name at the end of a queue's URL, whatever its endpoint.
 fn queue_name(url: &str) -> Option<String> {
     let mut parts = url.trim_end_matches('/').rsplit('/');
     let (name, account) = (parts.next()?, parts.next()?);
     Some(format!("{account}/{name}"))
 }
 
-/// What the calls to AWS need to know.
+/// The settings of the AWS clients.
 pub fn aws(config: &Config) -> clients::Settings {
     clients::Settings { allow_http: config.aws.allow_http.clone(), queue_url: config.queue.url.clone() }
 }
 
-/// This boot, as systemd/drainhook.service names it, or as Linux does: random(4).
+/// The id of this boot, from systemd/drainhook.service or from Linux (random(4)).
 fn boot_id() -> Option<String> {
     let id = std::env::var(BOOT_ID).or_else(|_| std::fs::read_to_string("/proc/sys/kernel/random/boot_id"));
     id.ok().map(|id| id.trim().to_owned())

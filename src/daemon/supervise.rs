@@ -1,4 +1,4 @@
-//! Tasks that must not end. One that does, or panics, is started again, and the log says so.
+//! Runs tasks that must not end. If one ends or panics, that is logged and the task is restarted.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::under_way::panic_message;
 
-/// The first pause before a task is started again.
+/// The first pause before a restart.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
-/// The longest pause. A task that has run for longer than this begins with the first one again.
+/// The longest pause. After a task has run for longer than this, the pauses start over.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A task that is kept running. Dropping this stops it.
+/// A supervised task. Dropping this stops it.
 #[derive(Debug)]
 pub struct Supervised(JoinHandle<()>);
 
@@ -22,7 +22,7 @@ impl Drop for Supervised {
     }
 }
 
-/// Keeps a task running: `start` makes it, again and again.
+/// Keeps a task running. `start` creates it, also for each restart.
 pub fn supervise<F>(name: &'static str, mut start: impl FnMut() -> F + Send + 'static) -> Supervised
 where
     F: Future<Output = ()> + Send + 'static,
@@ -30,7 +30,7 @@ where
     Supervised(tokio::spawn(async move {
         let mut pause = PAUSE_FIRST;
         loop {
-            // A set, since dropping it stops the task in it.
+            // A set, because dropping it stops its task.
             let mut task = JoinSet::new();
             let running = start();
             task.spawn(async move {
@@ -46,7 +46,7 @@ where
                 }
             };
             let why = how_it_ended(ended);
-            tracing::error!(task = name, "the task {name} {why}; starting it again in {pause:?}");
+            tracing::error!(task = name, "the task {name} {why}; restarting it in {pause:?}");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use tokio::sync::mpsc;
 
-    /// The first one panics, the second one returns, and the third one is stopped with its supervisor.
+    /// The first run panics, the second returns, and the third is stopped with its supervisor.
     #[tokio::test]
     async fn one_that_ends_is_started_again() {
         let (started, mut starts) = mpsc::unbounded_channel();

@@ -1,4 +1,4 @@
-//! Effects that are being performed. Each has exactly one result, also where performing it panics; one that is canceled has
+//! The effects that are being performed. Each gets exactly one result, even if performing it panics. A canceled effect gets
 //! none.
 
 use std::any::Any;
@@ -12,7 +12,7 @@ use machine::effect::EffectId;
 use machine::event::{AgentAnswer, CallError, CallErrorKind};
 use machine::{Effect, Event};
 
-/// Effects that are being performed. Dropping this stops them.
+/// The effects that are being performed. Dropping this stops them.
 #[derive(Debug, Default)]
 pub struct UnderWay {
     tasks: JoinSet<(EffectId, Event)>,
@@ -20,7 +20,7 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Has an effect performed by what makes a result of it, or cancels one that is under way.
+    /// Starts an effect with `perform`. `CancelRequest` cancels an earlier effect instead.
     pub fn start<F>(&mut self, effect: Effect, perform: impl FnOnce(Effect) -> F)
     where
         F: Future<Output = Event> + Send + 'static,
@@ -39,7 +39,7 @@ impl UnderWay {
             match caught(performing).await {
                 Ok(event) => (id, event),
                 Err(panic) => {
-                    let why = format!("performing it panicked: {panic}");
+                    let why = format!("the attempt panicked: {panic}");
                     tracing::error!("a defect in drainhook: {why}; please report it");
                     (id, failed(id, why))
                 }
@@ -48,17 +48,17 @@ impl UnderWay {
         self.handles.insert(id, self.tasks.spawn(task));
     }
 
-    /// Stops an effect. It has no result any more, not even one that is there already.
+    /// Stops an effect and drops its result, even one that is already there.
     fn cancel(&mut self, id: EffectId) {
         if let Some(handle) = self.handles.remove(&id) {
             handle.abort();
         }
     }
 
-    /// The next result; `None` where nothing is being performed.
+    /// The next result; `None` if nothing is being performed.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            // Panics are caught within the task, so what has no result was canceled.
+            // Panics are caught within the task, so an effect without a result was canceled.
             if let Ok((id, event)) = self.tasks.join_next().await?
                 && self.handles.remove(&id).is_some()
             {
@@ -68,7 +68,7 @@ impl UnderWay {
     }
 }
 
-/// An effect's id, and what its result is where it could not be performed.
+/// An effect's id, and the result that says that it could not be performed.
 fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
     fn unanswered<T>(message: String) -> Result<T, CallError> {
         Err(CallError { kind: CallErrorKind::Unanswered, message })
@@ -102,7 +102,7 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
     }
 }
 
-/// Runs a future; a panic in it is an error that says what it was.
+/// Runs a future. Returns its panic as an error.
 async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = Box::pin(future);
     std::future::poll_fn(move |context| {
@@ -115,7 +115,7 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
     .await
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
@@ -160,7 +160,7 @@ mod tests {
         assert!(under_way.next().await.is_none());
     }
 
-    /// Its result is there, and waits to be taken.
+    /// Its result is already there and has not been taken.
     #[tokio::test]
     async fn one_that_is_canceled_when_it_is_done_has_none() {
         let mut under_way = UnderWay::default();

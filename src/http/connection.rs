@@ -1,5 +1,5 @@
-//! Connects to an agent or to IMDS, over TCP or a Unix socket, and sends one request at a time. A connection is kept for
-//! the next request; no request is ever written twice.
+//! Connects to an agent or to IMDS, over TCP or a Unix socket, and sends one request at a time. The connection is kept for
+//! the next request. No request is ever written twice.
 
 use std::fmt;
 use std::io;
@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use super::{ReadError, causes, read_capped};
 use crate::config::user::{ROOT, UNMAPPED, User};
 
-/// The addresses of a host that are tried.
+/// How many addresses of a host are tried.
 const ADDRESSES_MAX: usize = 4;
 
 /// Where a server listens.
@@ -34,9 +34,9 @@ pub enum Target {
     },
     /// A Unix socket.
     Unix {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// Who must be at its other end.
+        /// The user that must listen on it.
         user: Option<User>,
     },
 }
@@ -45,8 +45,8 @@ impl Target {
     /// A host of a URL, and a port.
     pub fn tcp(host: &str, port: u16) -> Self {
         let host = host.trim_matches(['[', ']']);
-        // Where the hosts file has `::1 localhost` and the agent listens on 127.0.0.1, any local user could listen on
-        // [::1] and be taken for the agent.
+        // If the hosts file has `::1 localhost` and the agent listens on 127.0.0.1, any local user could listen on [::1]
+        // and impersonate the agent.
         let host = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
         Target::Tcp { host: host.to_owned(), port }
     }
@@ -71,7 +71,7 @@ pub enum ConnectError {
         /// Where.
         at: String,
     },
-    /// There is no such socket.
+    /// The socket does not exist.
     #[error("no such socket: {at}")]
     NoSocket {
         /// Where.
@@ -82,55 +82,55 @@ pub enum ConnectError {
     Resolve {
         /// Where.
         at: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// Another user may not connect.
+    /// The daemon's user may not connect.
     #[error(
-        "no permission to connect to {at}: let the daemon's user write to the socket and enter its folders"
+        "cannot connect to {at}: permission denied; let the daemon's user write to the socket and search its folders"
     )]
     Denied {
         /// Where.
         at: String,
     },
-    /// Everything else: no route, no network, a path that is no socket.
+    /// Any other failure: no route, no network, a path that is not a socket.
     #[error("cannot connect to {at}: {source}")]
     Other {
         /// Where.
         at: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The limit passed first.
+    /// The connection was not made within the limit.
     #[error("cannot connect to {at} within {limit:?}")]
     TimedOut {
         /// Where.
         at: String,
-        /// The limit of the connection, or of one of the host's addresses.
+        /// The limit for the whole connection, or for one of the host's addresses.
         limit: Duration,
     },
-    /// The socket was opened by another user than `agent.user`; nothing was sent.
+    /// A user other than `agent.user` listens on the socket. Nothing was sent.
     #[error("{at} belongs to user id {uid}, but agent.user is {user}; nothing was sent{}", unmapped(.uid))]
     WrongUser {
         /// Where.
         at: String,
-        /// Who listens.
+        /// The user that listens.
         uid: u32,
-        /// Who should.
+        /// The configured user.
         user: User,
     },
-    /// `agent.user` names no user of this machine; nothing was sent.
+    /// `agent.user` is not a user of this machine. Nothing was sent.
     #[error("agent.user is {user}, which {}; nothing was sent", causes(.source))]
     UnknownUser {
-        /// The name.
+        /// The configured user.
         user: User,
-        /// Why it has no id.
+        /// Why its id was not found.
         source: io::Error,
     },
 }
 
 impl ConnectError {
-    /// Whether the agent's process is gone, as far as a failed connection can tell.
+    /// Whether the failure shows that the agent's process has exited.
     pub fn is_gone(&self) -> bool {
         match self {
             ConnectError::Refused { .. } | ConnectError::NoSocket { .. } => true,
@@ -156,25 +156,25 @@ impl ConnectError {
 
 fn unmapped(uid: &u32) -> &'static str {
     if *uid == UNMAPPED {
-        " (a service with PrivateUsers= sees most users as this one, so it proves nothing: set PrivateUsers=no in a \
+        " (with PrivateUsers=, most users appear as this one, so the user cannot be verified: set PrivateUsers=no in a \
          drop-in of drainhook.service)"
     } else {
         ""
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No connection was made: nothing was sent.
+    /// No connection was made, and nothing was sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The connection broke, or what came back is not HTTP.
+    /// The connection broke, or the response is not HTTP.
     #[error("{}", causes(.0))]
     Broken(#[from] hyper::Error),
 }
 
-/// What reaches one server.
+/// A client of one server. Keeps one connection.
 #[derive(Debug)]
 pub struct Connection {
     target: Target,
@@ -183,17 +183,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that is made with the first request, within this limit. The limit includes the resolution of a name.
+    /// Connects with the first request, within this limit, which includes name resolution.
     pub fn new(target: Target, connect_limit: Duration) -> Self {
         Connection { target, connect_limit, kept: Mutex::new(None) }
     }
 
-    /// Where it goes.
+    /// Where it connects to.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Sends a request, and reads the head of its answer.
+    /// Sends a request, and reads the head of the response.
     pub async fn send(&self, mut request: Request<String>) -> Result<Answer<'_>, SendError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut sender) = kept
@@ -201,7 +201,7 @@ impl Connection {
         {
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(Answer::new(self, sender, response)),
-                // The server had closed the connection, and nothing was written to it.
+                // The server had closed the connection before anything was written.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(error.into_error().into()),
@@ -244,8 +244,8 @@ async fn connect_tcp(at: &Target, host: &str, port: u16, limit: Duration) -> Res
     connect_first(at, &addresses, limit).await.map_err(|failed| failed.unwrap_or_else(none))
 }
 
-/// The first connection that is made. Each address has an equal share of the time: one that swallows packets leaves the
-/// others theirs.
+/// Returns the first connection that succeeds. Each address gets an equal share of the time, so an address that drops packets
+/// does not use up the others' time.
 async fn connect_first(
     at: &Target,
     addresses: &[SocketAddr],
@@ -256,14 +256,14 @@ async fn connect_first(
         let limit = limit / addresses.len() as u32;
         let error = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Otherwise an acknowledgment may be waited for. A socket that refuses this works all the same.
+                // Avoids waiting for delayed acknowledgments. The connection works without it too.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
             Ok(Err(error)) => ConnectError::new(at, error),
             Err(_) => ConnectError::TimedOut { at: at.to_string(), limit },
         };
-        // Only where every address refuses is the agent gone.
+        // The agent counts as gone only if every address refuses.
         if failed.as_ref().is_none_or(ConnectError::is_gone) {
             failed = Some(error);
         }
@@ -271,12 +271,12 @@ async fn connect_first(
     Err(failed)
 }
 
-/// Whether the socket was opened by the user that it should be, or by root: systemd opens the sockets of
-/// socket-activated services, and root can act as any user anyway.
+/// Checks that the configured user or root listens on the socket. systemd opens the sockets of socket-activated services as
+/// root, and root can act as any user anyway.
 fn check_peer(at: &Target, stream: &UnixStream, user: &User) -> Result<(), ConnectError> {
     let peer = stream.peer_cred().map_err(|error| ConnectError::new(at, error))?;
     let wanted = user.id().map_err(|source| ConnectError::UnknownUser { user: user.clone(), source })?;
-    // A user that this namespace does not map could be any.
+    // A user that this namespace does not map could be anyone.
     if peer.uid() != UNMAPPED && (peer.uid() == wanted || peer.uid() == ROOT) {
         Ok(())
     } else {
@@ -290,19 +290,19 @@ where
     S: Send + 'static,
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with its sender, or with the server; an error is also the answer's.
+    // Ends when its sender is dropped or the server closes. The sender reports errors too.
     tokio::spawn(async move {
         let _ = connection.await;
     });
     Ok(sender)
 }
 
-/// The head of an answer, and its body while that is being read.
+/// The head of a response, and its body while that is being read.
 #[derive(Debug)]
 pub struct Answer<'a> {
-    /// Its status.
+    /// The status code.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
     body: Incoming,
     sender: SendRequest<String>,
@@ -315,14 +315,14 @@ impl<'a> Answer<'a> {
         Answer { status: head.status, headers: head.headers, body, sender, home }
     }
 
-    /// Reads the body to its end, or up to `max` bytes, and keeps the connection for the next request.
+    /// Reads the whole body, at most `max` bytes, and keeps the connection for the next request.
     pub async fn read_capped(mut self, max: usize) -> Result<Vec<u8>, ReadError<hyper::Error>> {
         let read = read_capped(&mut self.body, max).await?;
         self.keep();
         Ok(read)
     }
 
-    /// The first of the body that arrives within `limit`; a whole body keeps the connection.
+    /// Reads the first part of the body that arrives within `limit`. Keeps the connection if that is the whole body.
     pub async fn read_start(mut self, limit: Duration) -> Option<Vec<u8>> {
         let frame = tokio::time::timeout(limit, self.body.frame()).await.ok()?;
         let start = frame.and_then(Result::ok).and_then(|frame| frame.into_data().ok());
@@ -342,8 +342,7 @@ mod tests {
     use super::*;
     use tokio::net::TcpSocket;
 
-    /// The first address of a host takes connections and answers none, as behind a firewall that drops packets. The agent
-    /// listens on the second one.
+    /// The first address of a host never answers, as behind a firewall that drops packets. The agent listens on the second one.
     #[tokio::test]
     async fn address_that_swallows_packets() {
         let full = TcpSocket::new_v4().expect("a socket");

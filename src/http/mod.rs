@@ -1,6 +1,7 @@
-//! Plain HTTP, as agents and IMDS are asked: no proxy, no redirects, no retries. Capped answers, and errors in a line.
+//! The plain HTTP client for agents and IMDS: no proxy, no redirects, no retries. Responses are capped, and errors are one
+//! line.
 //!
-//! - [`connection`]: one request at a time, none written twice.
+//! - [`connection`]: sends one request at a time, each at most once.
 
 pub(crate) mod connection;
 
@@ -14,14 +15,14 @@ use url::Url;
 
 use formats::text::printable;
 
-/// How much of an error's chain of causes is told, in characters.
+/// The longest text of an error and its causes, in characters.
 const CAUSES_MAX: usize = 500;
 
-/// Why the body of an answer could not be read.
+/// Why the body of a response could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError<E: Error + 'static> {
     /// It is longer than its cap.
-    #[error("the answer is longer than {max} bytes")]
+    #[error("the response is longer than {max} bytes")]
     TooLong {
         /// The cap.
         max: usize,

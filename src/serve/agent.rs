@@ -1,4 +1,4 @@
-//! The agent of one instance: the agent protocol.
+//! Serves the agent protocol for the agent of one instance.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) async fn answer(shared: Arc<Shared>, instance: String, request: Reque
     }
 }
 
-/// `GET /drain`: with a wait, the answer is held until the agent is drained or the wait is over.
+/// `GET /drain`. With a wait, holds the response until the agent has drained or the wait is over.
 async fn status(shared: &Shared, instance: &str, wait: Option<Duration>) -> Answer {
     let Some(wait) = wait else {
         return write(shared.with(|world, now| world.agent_get(now, instance)));
@@ -50,7 +50,7 @@ async fn status(shared: &Shared, instance: &str, wait: Option<Duration>) -> Answ
         });
         let (mode, state) = (agent.as_ref().map(|agent| agent.mode), agent.map(|agent| agent.state));
         if mode == Some(AgentMode::Refuses) {
-            // Its process has ended: the connection is cut.
+            // The agent's process has exited: the connection is closed without a response.
             return pending().await;
         }
         let over = match state {
@@ -67,7 +67,7 @@ async fn status(shared: &Shared, instance: &str, wait: Option<Duration>) -> Answ
     }
 }
 
-/// `Prefer: wait=N`, RFC 7240.
+/// Reads `Prefer: wait=N` (RFC 7240).
 fn wait_of(request: &Request) -> Option<Duration> {
     let preferences = request.header("prefer")?.split(',');
     let wait = preferences.filter_map(|one| one.trim().strip_prefix("wait=")).next()?;

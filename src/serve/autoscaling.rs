@@ -1,4 +1,4 @@
-//! Auto Scaling over the Query protocol. Element names follow botocore's service model of 2011-01-01.
+//! Serves Auto Scaling in the Query protocol. Element names follow botocore's service model of 2011-01-01.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ const GROUPS_PAGE_MAX: usize = 100;
 const INSTANCES_PAGE_MAX: usize = 50;
 const ACTIVITIES_PAGE_MAX: usize = 100;
 
-/// What a call answers inside its `…Result` element. `None` where it has none.
+/// The content of a response's `…Result` element; `None` if the call has none.
 type Output = Option<String>;
 
 type Call = fn(&mut World, Time, &Params) -> Result<Output, ApiError>;
 
-/// Every call that is served, and what answers it.
+/// Every call that is served, with its handler.
 pub(super) const CALLS: &[(&str, Call)] = &[
     ("CompleteLifecycleAction", complete),
     ("CreateAutoScalingGroup", create_group),
@@ -50,7 +50,7 @@ pub(super) fn call(shared: &Shared, params: &Params) -> Result<Output, ApiError>
     shared.with(|world, now| answer(world, now, params))
 }
 
-/// The whole response.
+/// Wraps an output into the whole response.
 pub(super) fn envelope(params: &Params, output: &Output, id: &str) -> String {
     let action = params.optional("Action").unwrap_or_default();
     let result = output.as_ref().map(|inner| format!("<{action}Result>{inner}</{action}Result>"));
@@ -68,7 +68,7 @@ fn create_group(world: &mut World, now: Time, params: &Params) -> Result<Output,
     let hooks = prefixes.iter().map(|prefix| hook(params, prefix, None)).collect::<Result<_, _>>()?;
     let retention = "InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon";
     let load_balancers = ["TargetGroupARNs.", "LoadBalancerNames.", "TrafficSources."];
-    // Launch templates and configurations are taken at their word: all instances here are alike.
+    // Launch templates and launch configurations are ignored: all simulated instances are alike.
     let spec = GroupSpec {
         name,
         min,
@@ -94,7 +94,7 @@ fn put_hook(world: &mut World, now: Time, params: &Params) -> Result<Output, Api
     world.put_hook(now, group, hook).map(|()| Some(String::new()))
 }
 
-/// Reads a hook. What is not given is as it was, which is guessed, or else AWS's default.
+/// Reads a hook. Missing settings keep their old values (guessed), or get AWS's defaults.
 fn hook(params: &Params, prefix: &str, existing: Option<HookSpec>) -> Result<HookSpec, ApiError> {
     let name = |field: &str| format!("{prefix}{field}");
     let transition = match (params.optional(&name("LifecycleTransition")), &existing) {
@@ -118,7 +118,7 @@ fn hook(params: &Params, prefix: &str, existing: Option<HookSpec>) -> Result<Hoo
     if params.optional(&name("DefaultResult")).is_some() {
         hook.default_result = action_result(params, &name("DefaultResult"))?;
     }
-    // An empty target takes the target away.
+    // An empty target removes the target.
     if let Some(target) = params.owned(&name("NotificationTargetARN")) {
         hook.target = Some(target).filter(|target| !target.is_empty());
     }
@@ -193,7 +193,7 @@ fn describe_groups(world: &mut World, now: Time, params: &Params) -> Result<Outp
     Ok(Some(list("AutoScalingGroups", page.iter().map(write)) + &next))
 }
 
-/// A list that a group has, though what it would name is not simulated.
+/// An empty list, for what is not simulated.
 fn none(name: &str) -> String {
     list(name, [])
 }
@@ -234,7 +234,7 @@ fn write_group(group: &GroupView, region: &str, account: &str) -> String {
 fn describe_instances(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
     let instances = world.describe_instances(now, &params.list("InstanceIds"))?;
     let (page, next) = page(&instances, params, INSTANCES_PAGE_MAX)?;
-    // Groups show `Healthy` and this call `HEALTHY`: so it was recorded.
+    // DescribeAutoScalingGroups returns `Healthy` and this call `HEALTHY`, as recorded from AWS.
     let write = |instance: &InstanceView| {
         leaf("AutoScalingGroupName", &instance.group) + &write_instance(instance, "HEALTHY")
     };
@@ -276,7 +276,7 @@ fn write_activity(activity: &Activity) -> String {
     .concat()
 }
 
-/// One page of a list, and the `NextToken` element that leads to the next.
+/// One page of a list, and the `NextToken` element for the next page.
 fn page<'a, T>(items: &'a [T], params: &Params, max: usize) -> Result<(&'a [T], String), ApiError> {
     let size = params.parsed::<usize>("MaxRecords")?.unwrap_or(max).clamp(1, max);
     let start = match params.optional("NextToken") {

@@ -1,4 +1,4 @@
-//! The port that stands for the AWS endpoints of a Region.
+//! Serves the AWS endpoints of a Region on one port.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
     answer.header("x-amzn-requestid", id)
 }
 
-/// Refuses a call of Auto Scaling that is denied to everyone. Describing calls have no resource.
+/// Refuses an Auto Scaling call whose action is denied. Describe calls have no resource.
 fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), ApiError> {
     let call = params.optional("Action").unwrap_or_default();
     let action = format!("autoscaling:{call}");
@@ -65,19 +65,19 @@ fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), Api
     Err(error)
 }
 
-/// The IAM actions that can be denied. A batch needs the permission of what it does many times.
+/// The IAM actions that can be denied. A batch call needs the permission of the single call.
 pub fn permissions() -> Vec<String> {
     let autoscaling = autoscaling::CALLS.iter().map(|(call, _)| format!("autoscaling:{call}"));
     let sqs = sqs::CALLS.iter().filter(|(call, _)| !call.ends_with("Batch"));
     autoscaling.chain(sqs.map(|(call, _)| format!("sqs:{call}"))).collect()
 }
 
-/// Whether an IAM action is denied to everyone.
+/// Whether an IAM action is denied, to all callers.
 pub(super) fn denied(shared: &Shared, action: &str) -> bool {
     shared.with(|world, _| world.config().denied.iter().any(|denied| denied == action))
 }
 
-/// The ARN of an instance's role, or of a user where the caller is no instance.
+/// The ARN of an instance's role, or of a user if the caller is not an instance.
 pub(super) fn caller_arn(shared: &Shared, instance: Option<&str>) -> String {
     let account = shared.with(|world, _| world.config().account.clone());
     match instance {
@@ -134,13 +134,13 @@ fn access_key(request: &Request) -> Option<&str> {
     credential.split('/').next()
 }
 
-/// The instance that signed a request, where its role's credentials come from the metadata service here.
+/// The instance that signed a request, if the credentials came from the simulated metadata service.
 pub(super) fn caller(shared: &Shared, request: &Request) -> Option<String> {
     let access_key = access_key(request)?;
     shared.with(|world, _| world.instance_of_access_key(access_key).map(str::to_owned))
 }
 
-/// Refuses a request that was signed with credentials which have expired.
+/// Refuses a request that was signed with expired credentials.
 pub(super) fn check_credentials(shared: &Shared, request: &Request) -> Result<(), ApiError> {
     let Some(access_key) = access_key(request) else { return Ok(()) };
     shared.with(|world, now| world.check_access_key(now, access_key))
@@ -151,7 +151,7 @@ pub(super) fn request_id() -> String {
     format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }
 
-/// `GET /_sim/instances`: the one thing here that AWS does not have.
+/// `GET /_sim/instances`: the only request here that AWS does not have.
 fn instances(shared: &Shared) -> Answer {
     let views = shared.with(|world, _| world.instances());
     let endpoints = shared.endpoints();

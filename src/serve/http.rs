@@ -1,4 +1,4 @@
-//! The little HTTP server under all listeners: whole requests in, whole answers out.
+//! The small HTTP server behind all listeners. It reads whole requests and writes whole responses.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,10 +14,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// SQS takes messages of up to 1 MiB, which JSON can make longer.
+/// The longest body, in bytes. SQS accepts messages of up to 1 MiB, and JSON escapes make them longer.
 const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
 
-/// How long to wait after a connection could not be accepted, in real time.
+/// The pause after a connection could not be accepted, in real time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A request whose body has been read.
@@ -31,13 +31,13 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// A header's value, where it is text.
+    /// A header's value, if it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -71,7 +71,7 @@ where
                     Ok((stream, _)) => {
                         connections.spawn(serve_connection(stream, handler.clone()));
                     }
-                    // Short of file descriptors, most likely, and it would fail again at once.
+                    // Most likely out of file descriptors. A retry without a pause would fail again.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 }
             }
@@ -85,13 +85,13 @@ where
     H: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    // Without it, an answer in two pieces waits for the client's delayed acknowledgement.
+    // Otherwise a response in two segments waits for the client's delayed acknowledgment.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let handler = handler.clone();
         async move { Ok::<_, Infallible>(respond(request, handler).await) }
     });
-    // An error here is the client's: it went away, or does not speak HTTP.
+    // An error here is the client's fault: it disconnected, or does not speak HTTP.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 

@@ -1,4 +1,4 @@
-//! The metadata service of one instance.
+//! Serves the metadata service of one instance.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) async fn answer(shared: Arc<Shared>, instance: String, request: Reque
     if mode == Some(ImdsMode::Hangs) {
         return pending().await;
     }
-    // Whatever came through a proxy is turned away.
+    // IMDSv2 refuses requests that came through a proxy.
     if request.header("x-forwarded-for").is_some() {
         return write(ImdsAnswer::error(403));
     }
@@ -27,7 +27,7 @@ pub(super) async fn answer(shared: Arc<Shared>, instance: String, request: Reque
         (&Method::PUT, TOKEN_PATH) => {
             shared.with(|world, now| world.imds_token(now, &instance, request.header(TTL)))
         }
-        // A versioned token path, and any other method on the token: recorded as 403.
+        // A versioned token path, or another method on the token path: AWS returned 403 in recordings.
         (&Method::PUT, _) | (_, TOKEN_PATH) => ImdsAnswer::error(403),
         (&Method::GET | &Method::HEAD, path) => {
             shared.with(|world, now| world.imds_get(now, &instance, request.header(TOKEN), path))
@@ -38,7 +38,7 @@ pub(super) async fn answer(shared: Arc<Shared>, instance: String, request: Reque
 }
 
 fn write(answer: ImdsAnswer) -> Answer {
-    // Errors are pages; everything else is plain text.
+    // Errors are HTML pages. Everything else is plain text.
     let content_type = if answer.status == 200 { "text/plain" } else { "text/html" };
     let written = Answer::new(answer.status, content_type, answer.body).header("server", "EC2ws");
     match answer.token_ttl {

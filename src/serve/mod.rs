@@ -1,11 +1,11 @@
-//! The simulated world on loopback, in the wire protocols of AWS: for the daemon, and for any AWS client.
+//! Serves the simulated world on loopback, in AWS's wire protocols, for the daemon and for any AWS client.
 //!
 //! # Layout
 //!
-//! - `service`: starts, drives and stops everything
-//! - `http`: the little HTTP server under all listeners
-//! - `aws`: one port for Auto Scaling, SQS and STS; `autoscaling` (with `query` and `xml`), `sqs` (`queues`, `messages`)
-//! - `imds`, `agent`: one port each per instance
+//! - `service`: starts, drives and stops everything.
+//! - `http`: the small HTTP server behind all listeners.
+//! - `aws`: one port for Auto Scaling, SQS and STS, with `autoscaling` (`query`, `xml`) and `sqs` (`queues`, `messages`).
+//! - `imds`, `agent`: one port each per instance.
 
 mod agent;
 mod autoscaling;

@@ -1,11 +1,11 @@
-//! Reads what is asked in the Query protocol.
+//! Reads requests of the Query protocol.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use sim::world::ApiError;
 
-/// Lists are numbered from 1; no call here takes longer ones.
+/// The longest list that is read. Lists are numbered from 1.
 const LIST_LEN_MAX: usize = 1000;
 
 /// The parameters of one call.
@@ -34,13 +34,13 @@ impl Params {
         })
     }
 
-    /// A number or a truth value that must be there.
+    /// A required number or Boolean.
     pub(super) fn number<T: FromStr + Default>(&self, name: &str) -> Result<T, ApiError> {
         self.required(name)?;
         Ok(self.parsed(name)?.unwrap_or_default())
     }
 
-    /// A number or a truth value.
+    /// An optional number or Boolean.
     pub(super) fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         let malformed =
@@ -52,19 +52,19 @@ impl Params {
         (1..=LIST_LEN_MAX).map_while(|index| self.owned(&format!("{name}.member.{index}"))).collect()
     }
 
-    /// The prefixes of a list of structures: those for which `field` is given.
+    /// The prefixes of a list of structures, up to the first one without `field`.
     pub(super) fn structures(&self, name: &str, field: &str) -> Vec<String> {
         let prefixes = (1..=LIST_LEN_MAX).map(|index| format!("{name}.member.{index}."));
         prefixes.take_while(|prefix| self.0.contains_key(&format!("{prefix}{field}"))).collect()
     }
 
-    /// Whether any parameter begins so.
+    /// Whether any parameter's name has this prefix.
     pub(super) fn any(&self, prefix: &str) -> bool {
         self.0.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
     }
 }
 
-/// AWS's words for an action that it does not have; and what there is here.
+/// AWS's error for an unknown action, with a list of the actions that the simulator serves.
 pub(super) fn unknown_action(
     action: &str,
     version: &str,
@@ -77,7 +77,7 @@ pub(super) fn unknown_action(
     )
 }
 
-/// Errors name members with a small first letter.
+/// AWS's errors name members with a lowercase first letter.
 fn member_name(name: &str) -> String {
     let mut chars = name.chars();
     chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()

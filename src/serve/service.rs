@@ -1,4 +1,4 @@
-//! Starts, drives and stops a served world.
+//! Starts, drives and stops a world that is served on loopback.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -18,14 +18,14 @@ use super::{agent, aws, http, imds};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Where a service listens. Port 0 stands for any free one, and is the default.
+/// The addresses that a service listens on. Port 0, the default, means any free port.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
     /// Auto Scaling, SQS and STS.
     pub aws: SocketAddr,
-    /// The metadata service of the first instance; the others take free ports of the same host.
+    /// The metadata service of the first instance. Other instances use free ports of the same host.
     pub imds: SocketAddr,
-    /// The agent of the first instance; the others take free ports of the same host.
+    /// The agent of the first instance. Other instances use free ports of the same host.
     pub agent: SocketAddr,
 }
 
@@ -35,12 +35,12 @@ impl Default for Addresses {
     }
 }
 
-/// Where an instance's own services listen, or did.
+/// The URLs of an instance's services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
     /// The metadata service, for `AWS_EC2_METADATA_SERVICE_ENDPOINT`.
     pub imds: String,
-    /// The agent.
+    /// The agent's URL.
     pub agent: String,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Shared {
 }
 
 impl Service {
-    /// Makes a world at the clock's time and serves it. Everything listens when this returns.
+    /// Creates a world at the clock's time and serves it. Everything is listening when this returns.
     pub async fn start(config: WorldConfig, clock: Clock, addresses: Addresses) -> io::Result<Self> {
         let listener = bind(addresses.aws)?.listen(BACKLOG)?;
         let shared = Arc::new(Shared {
@@ -91,41 +91,41 @@ impl Service {
         self.shared.queue_url(queue)
     }
 
-    /// Where an instance's services listen. `None` until they do.
+    /// The URLs of an instance's services; `None` until they listen.
     pub fn endpoints(&self, instance: &str) -> Option<Endpoints> {
         self.shared.endpoints().get(instance).cloned()
     }
 
-    /// The instances that are not Terminated, in the order of their launch.
+    /// The instances that are not Terminated, in launch order.
     pub fn instances(&self) -> Vec<InstanceView> {
         self.world(|world, _| world.instances())
     }
 
-    /// Looks at the world, or changes it. It has been brought up to the time that is passed with it.
+    /// Calls `visit` with the world and the current time. The world is first advanced to that time.
     pub fn world<T>(&self, visit: impl FnOnce(&mut World, Time) -> T) -> T {
         self.shared.with(visit)
     }
 
-    /// Tells when something has happened: the value is [`World::version`].
+    /// Notifies of changes to the world. The value is [`World::version`].
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
 
-    /// The clock that the world lives by.
+    /// The world's clock.
     pub fn clock(&self) -> Clock {
         self.shared.clock
     }
 
-    /// Closes every listener and every connection, and waits until they are closed.
+    /// Closes every listener and connection, and waits until they are closed.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
 impl Shared {
-    /// Brings the world up to now, hands it to `visit`, and notifies all subscribers if it has changed.
+    /// Advances the world to now, calls `visit`, and notifies the subscribers if the world changed.
     pub(super) fn with<T>(&self, visit: impl FnOnce(&mut World, Time) -> T) -> T {
-        // A visitor that panicked has left a world that is still worth looking at.
+        // After a visitor's panic the world can still be inspected.
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         world.advance(now);
@@ -150,7 +150,7 @@ impl Shared {
     }
 }
 
-/// Lets the world's own changes happen when they are due, and opens and closes instances' listeners.
+/// Advances the world when its next change is due, and opens and closes the instances' listeners.
 async fn drive(shared: Arc<Shared>, mut listeners: Listeners) {
     let mut changed = shared.subscribe();
     loop {
@@ -180,7 +180,7 @@ struct Listeners {
     open: BTreeMap<String, Open>,
 }
 
-/// The listeners of one instance. Closing one is dropping its tasks.
+/// The listeners of one instance. Dropping a listener's tasks closes it.
 #[derive(Default)]
 struct Open {
     imds: Listener,
@@ -189,18 +189,18 @@ struct Open {
 
 #[derive(Default)]
 struct Listener {
-    /// Where it listened first; it keeps to that address.
+    /// The first address that it listened on, which it keeps.
     address: Option<SocketAddr>,
     state: Listening,
 }
 
-/// Whether a listener listens.
+/// The state of a listener.
 #[derive(Default)]
 enum Listening {
     /// It has no address yet.
     #[default]
     Unbound,
-    /// It refuses connections. The socket keeps the port from others.
+    /// It refuses connections. The bound socket reserves the port.
     Closed(TcpSocket),
     /// It listens.
     Open(JoinSet<()>),
@@ -211,7 +211,7 @@ impl Listeners {
         Listeners { shared, addresses, seen: None, open: BTreeMap::new() }
     }
 
-    /// Opens what should listen and does not, and closes what should not and does.
+    /// Opens and closes listeners to match the world.
     async fn reconcile(&mut self) -> io::Result<()> {
         let seen = self.seen;
         let fresh = self.shared.with(|world, _| {
@@ -231,7 +231,7 @@ impl Listeners {
         let id = &instance.id;
         let first = Addresses { ..self.addresses };
         if !self.open.contains_key(id) {
-            // Only the first instance gets the ports that were asked for.
+            // Only the first instance gets the requested ports.
             self.addresses.imds.set_port(0);
             self.addresses.agent.set_port(0);
         }
@@ -257,7 +257,7 @@ impl Listeners {
 }
 
 impl Listener {
-    /// Opens or closes it, and says where it listens or would.
+    /// Opens or closes the listener. Returns its address.
     async fn set<H, F>(&mut self, wanted: SocketAddr, open: bool, handler: H) -> io::Result<SocketAddr>
     where
         H: Fn(http::Request) -> F + Clone + Send + Sync + 'static,
@@ -271,7 +271,7 @@ impl Listener {
             }
             (Listening::Closed(socket), true) => socket,
             (Listening::Open(mut task), false) => {
-                // Waits until the socket is closed, so that it can be bound again.
+                // Waits until the socket is closed, so that the address can be bound again.
                 task.shutdown().await;
                 bind(address)?
             }
@@ -297,7 +297,7 @@ const BACKLOG: u32 = 1024;
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // As TcpListener does: connections that were closed a moment ago do not hold the port.
+        // As TcpListener does: recently closed connections do not block the port.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)

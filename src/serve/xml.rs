@@ -1,22 +1,22 @@
 //! Writes the XML of the Query protocol.
 
-/// An element with text in it.
+/// An element that contains text.
 pub(super) fn leaf(name: &str, text: impl ToString) -> String {
     format!("<{name}>{}</{name}>", escape(&text.to_string()))
 }
 
-/// An element with text in it, or nothing.
+/// An element that contains text, or an empty string for `None`.
 pub(super) fn optional(name: &str, text: Option<impl ToString>) -> String {
     text.map(|text| leaf(name, text)).unwrap_or_default()
 }
 
-/// An element with elements in it.
+/// An element that contains elements.
 pub(super) fn node(name: &str, children: impl IntoIterator<Item = String>) -> String {
     let inner: String = children.into_iter().collect();
     format!("<{name}>{inner}</{name}>")
 }
 
-/// A list: each item's elements inside a `member`.
+/// A list, with each item inside a `member` element.
 pub(super) fn list(name: &str, items: impl IntoIterator<Item = String>) -> String {
     node(name, items.into_iter().map(|item| format!("<member>{item}</member>")))
 }

@@ -1,4 +1,4 @@
-//! Polls the instance metadata service, for ever.
+//! Polls the instance metadata service forever.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::clock::Clock;
 use machine::Time;
 use machine::event::ImdsReading;
 
-/// The longest pause between two tries while IMDS is silent: well within the minute after which the machine says so.
+/// The longest pause between tries while IMDS is silent. Well below the minute after which the machine reports the silence.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// The first pause.
+/// The first pause while IMDS is silent.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
-/// How often each thing is asked for, in machine time.
+/// How often each category is polled, in machine time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Polls {
     /// The target lifecycle state.
@@ -36,11 +36,11 @@ impl Default for Polls {
     }
 }
 
-/// The readings are not taken any more.
+/// The receiver of the readings is gone.
 struct Closed;
 
-/// Polls at once and then again and again, until the readings are not taken any more. Where IMDS could not be asked before,
-/// `identities` is told once who this instance is.
+/// Polls at once, then repeatedly, until the receiver of the readings is gone. With `identities`, also sends the instance's
+/// identity there once, as soon as IMDS answers.
 pub async fn poll(
     imds: Imds,
     clock: Clock,
@@ -69,16 +69,16 @@ struct Poller {
     clock: Clock,
     polls: Polls,
     sender: Sender<ImdsReading>,
-    /// Where to say who this instance is, until that has been said.
+    /// Where to send the instance's identity; `None` once it was sent.
     identities: Option<Sender<Identity>>,
     spot_due: Time,
     maintenance_due: Time,
-    /// Rounds in a row without a target state.
+    /// Consecutive rounds without a target state.
     silences: u32,
 }
 
 impl Poller {
-    /// Asks for what is due; the target state always is. Returns the pause until the next round.
+    /// Polls the target state, and the other categories that are due. Returns the pause until the next round.
     async fn round(&mut self) -> Result<Duration, Closed> {
         let start = self.clock.now();
         self.identify().await;
@@ -104,7 +104,7 @@ impl Poller {
         })
     }
 
-    /// Says once who this instance is.
+    /// Sends the instance's identity, once.
     async fn identify(&mut self) {
         if let Some(identities) = &self.identities
             && let Ok(identity) = self.imds.identity().await
@@ -114,8 +114,8 @@ impl Poller {
         }
     }
 
-    /// What is asked for less often. An error here is told, and holds nothing up: the target state says whether IMDS
-    /// can be heard.
+    /// Polls the categories that are polled less often. An error is reported and changes nothing else: only the target state
+    /// decides whether IMDS is silent.
     async fn less_often(&mut self, now: Time) -> Result<(), Closed> {
         if now >= self.spot_due {
             self.spot_due = now + self.polls.spot;
@@ -154,7 +154,7 @@ fn pause_after(silences: u32) -> Duration {
     PAUSE_FIRST.saturating_mul(2_u32.saturating_pow(silences.saturating_sub(1))).min(PAUSE_MAX)
 }
 
-/// Between half of a pause and all of it, so that the instances of a group do not ask as one.
+/// A random pause between half of `pause` and all of it, so that the instances of a group do not poll in step.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

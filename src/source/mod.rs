@@ -1,4 +1,4 @@
-//! Where notices come from. Sources make no decisions: they turn the outside into events.
+//! The sources of notices. They decide nothing: they turn input from outside into events.
 //!
 //! - [`imds`]: polls the metadata service.
 

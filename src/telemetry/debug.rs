@@ -1,8 +1,8 @@
-//! The daemon's own lines of level debug.
+//! The daemon's own log lines of level debug.
 //!
-//! Release builds leave out all events below `info` (`release_max_level_info` in `Cargo.toml`). Those of the daemon's
-//! dependencies are never logged, and their code would stay in the memory of every instance. What the daemon itself says at
-//! this level does not pass through the macros that are switched off, but through a callsite of its own.
+//! Release builds leave out all events below `info` (`release_max_level_info` in `Cargo.toml`): the dependencies' debug events
+//! are never logged, and their code would use memory on every instance. That also disables `tracing::debug!`. So the daemon's
+//! own debug lines use a callsite that is defined here.
 
 use std::array;
 use std::fmt;
@@ -13,7 +13,7 @@ use tracing::field::{Field, FieldSet, Value};
 use tracing::metadata::Kind;
 use tracing::{Event, Level, Metadata};
 
-/// What a line may consist of; the message is the first.
+/// The fields that a line may have. The message comes first.
 const NAMES: [&str; 7] = ["message", "event", "drain_id", "outcome", "agent", "agent_state", "in_flight"];
 
 static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
@@ -28,20 +28,20 @@ static METADATA: Metadata<'static> = Metadata::new(
     Kind::EVENT,
 );
 
-/// The fields of a line beside its message, as [`tell`](super::log::tell) names them.
+/// The fields of a line besides its message. [`tell`](super::log::tell) uses the same names.
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
     /// The report's stable name.
     pub event: Option<&'a str>,
-    /// The drain that it is part of.
+    /// The drain that the report belongs to.
     pub drain_id: Option<&'a str>,
-    /// How that drain ends.
+    /// The drain's outcome.
     pub outcome: Option<&'a str>,
     /// The agent's name.
     pub agent: Option<&'a str>,
-    /// What the agent is at.
+    /// The agent's state.
     pub agent_state: Option<&'a str>,
-    /// Its work.
+    /// The agent's work in flight.
     pub in_flight: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    /// What is logged where the daemon's own lines are shown from this level on.
+    /// What is logged if the daemon's own lines are shown from this level up.
     fn logged(level: Level) -> String {
         let lines = Lines::default();
         let writer = lines.clone();

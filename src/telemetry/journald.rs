@@ -1,7 +1,7 @@
-//! The log as journald's own fields, so that `journalctl DRAIN_ID=…` and `MESSAGE_ID=…` find what they should.
+//! Writes the log as journald fields, so that `journalctl DRAIN_ID=…` and `MESSAGE_ID=…` work.
 //!
-//! A layer of our own, since the one from crates.io waits for a journald that hangs. The protocol is systemd's "Native
-//! Journal Protocol".
+//! We do not use the layer from crates.io, because it blocks if journald hangs. The protocol is systemd's "Native Journal
+//! Protocol".
 
 use std::env;
 use std::fmt::{self, Write};
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::{Context, Layer};
 /// Where journald listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// `MESSAGE_ID` of systemd.journal-fields(7): one for each event that people search for and alert on, the same for ever.
+/// `MESSAGE_ID` (systemd.journal-fields(7)) for each event that people search for and alert on. The ids never change.
 /// docs/install.md has the same list.
 pub const MESSAGE_IDS: [(&str, &str); 8] = [
     ("drain_started", "0c6ecd3e393f491388854505e1456cae"),
@@ -29,14 +29,14 @@ pub const MESSAGE_IDS: [(&str, &str); 8] = [
     ("defect", "e6e8ca86aa0440148f114241dbacacde"),
 ];
 
-/// Writes each line as one datagram, and never waits: what cannot be sent at once is dropped.
+/// Sends each line as one datagram. Never blocks: a line that cannot be sent at once is dropped.
 #[derive(Debug)]
 pub struct Journald {
     socket: UnixDatagram,
 }
 
 impl Journald {
-    /// The layer, where standard error goes to journald.
+    /// The layer, if standard error goes to journald.
     pub fn behind_stderr() -> io::Result<Option<Self>> {
         if !is_journal(&io::stderr(), env::var("JOURNAL_STREAM").ok().as_deref())
             || !Path::new(SOCKET).exists()
@@ -51,13 +51,13 @@ impl Journald {
 
 impl<S: Subscriber> Layer<S> for Journald {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // A log that cannot be written has no place to say so.
+        // There is nowhere to report that the log cannot be written.
         let _ = self.socket.send_to(entry(event).as_bytes(), SOCKET);
     }
 }
 
-/// Whether a file is the one that `JOURNAL_STREAM` names by device and inode (systemd.exec(5)). The variable alone says
-/// nothing: a child whose output goes elsewhere has it too.
+/// Whether a file is the one that `JOURNAL_STREAM` names by device and inode (systemd.exec(5)). The variable alone is not
+/// enough: a child whose output goes elsewhere inherits it too.
 fn is_journal(file: &impl AsFd, journal_stream: Option<&str>) -> bool {
     let Some((device, inode)) = journal_stream.and_then(|stream| stream.split_once(':')) else {
         return false;
@@ -84,11 +84,11 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// The datagram of a line as it grows.
+/// Builds the datagram of a line.
 struct Entry(String);
 
 impl Entry {
-    /// A field in the textual form, which knows no line break: in a log line, one is worth a space.
+    /// Adds a field in the textual form, which cannot hold line breaks. They become spaces.
     fn put(&mut self, name: &str, value: &str) {
         self.0.push_str(name);
         self.0.push('=');
@@ -109,7 +109,7 @@ impl Visit for Entry {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // Writing to a string does not fail; a value that cannot be shown is shown as far as it could be.
+        // Writing to a string does not fail. If the value's own formatting fails, the part before that is kept.
         let _ = write!(text, "{value:?}");
         self.put(&field.name().to_ascii_uppercase(), &text);
     }

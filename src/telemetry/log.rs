@@ -1,4 +1,4 @@
-//! The log, on standard error.
+//! Writes the log to standard error.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -15,11 +15,11 @@ use crate::config::{Log, LogFormat};
 use machine::journal::Outcome;
 use machine::report::{Loudness, Progress, Report};
 
-/// So much can be written at once to a pipe that takes more at all (PIPE_BUF on Linux), without a wait.
+/// The most bytes that never block on a pipe that is ready (PIPE_BUF on Linux).
 const CHUNK_MAX: usize = 4096;
 
-/// Standard error, which is never waited for: a reader of the log that hangs must not hold up a drain. What cannot be
-/// written at once is dropped.
+/// Standard error, without ever blocking: a hung log reader must not delay a drain. Output that cannot be written at once is
+/// dropped.
 struct Unwaiting;
 
 impl Write for Unwaiting {
@@ -36,16 +36,16 @@ impl Write for Unwaiting {
 
 fn takes_more(stderr: &io::Stderr) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(stderr.as_fd(), PollFlags::OUT)];
-    // What cannot be polled is no pipe and no socket: it does not make anybody wait.
+    // A file that cannot be polled is neither a pipe nor a socket, and writing to it does not block on a reader.
     rustix::event::poll(&mut polled, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
 }
 
-/// Starts logging. Below `warn`, only the daemon's own lines.
+/// Starts logging. Lines of dependencies are logged from `warn` up.
 pub fn start(log: &Log) {
     let filter = Targets::new().with_target("drainhook", log.level).with_default(Level::WARN);
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Unwaiting).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
-    // A second start, as tests in one process make it, changes nothing.
+    // A second start, as in tests that share a process, changes nothing.
     let started = match form(log.format) {
         Form::Fields(journald) => registry.with(journald).try_init(),
         Form::Json => registry.with(lines.json().flatten_event(true)).try_init(),
@@ -56,13 +56,13 @@ pub fn start(log: &Log) {
     }
 }
 
-/// What log lines are.
+/// The format of log lines.
 enum Form {
-    /// journald's own fields.
+    /// journald fields.
     Fields(Journald),
-    /// A JSON object each.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
@@ -71,12 +71,12 @@ fn form(format: LogFormat) -> Form {
         LogFormat::Json => Form::Json,
         LogFormat::Text => Form::Text,
         LogFormat::Auto if io::stderr().is_terminal() => Form::Text,
-        // Where journald cannot be reached by its own protocol, it still reads standard error.
+        // If journald's socket is not available, journald still reads standard error.
         LogFormat::Auto => Journald::behind_stderr().ok().flatten().map_or(Form::Json, Form::Fields),
     }
 }
 
-/// Logs what the machine reports, under a name that does not change with the wording, and the drain that it is part of.
+/// Logs a report of the machine, with its stable event name and the drain that it belongs to.
 pub fn tell(report: &Report, drain_id: Option<&str>) {
     let (event, outcome) = (report.name(), report.outcome().map(Outcome::as_str));
     let (agent, progress) = report.progress().unzip();

@@ -1,7 +1,7 @@
-//! What leaves the daemon for people and their tools.
+//! What the daemon reports to people and their tools.
 //!
-//! - [`log`]: each report as a line on standard error; [`journald`]: the same as fields of journald's.
-//! - [`debug`]: lines for operators who look closely.
+//! - [`log`]: writes each report as a line on standard error. [`journald`]: writes it as journald fields.
+//! - [`debug`]: writes lines of level debug.
 
 pub mod debug;
 pub mod journald;

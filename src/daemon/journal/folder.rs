@@ -1,7 +1,7 @@
-//! The journal's folder, and what may stand in it.
+//! The journal's folder, and the checks on it.
 //!
-//! The daemon may run as root, and believes what its journal says. So it keeps none where another user could put one, and
-//! follows nothing that another user may have put there.
+//! The daemon may run as root, and it trusts its journal. So it keeps no journal where another user could plant one, and
+//! follows no link that another user may have planted.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,19 +14,19 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-/// The mode of the folder where the daemon makes it.
+/// The mode of the folder, if the daemon creates it.
 const FOLDER_MODE: RawMode = 0o700;
 
-/// The mode of the file.
+/// The mode of the journal file.
 const FILE_MODE: RawMode = 0o600;
 
 const GROUP_WRITES: RawMode = 0o020;
 const OTHERS_WRITE: RawMode = 0o002;
 
-/// Why no journal is kept in a folder.
+/// Why a folder cannot hold a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// It cannot be made or opened.
+    /// It cannot be created or opened.
     #[error("{}: {source}; set journal.dir to a folder that drainhook can write to", path.display())]
     Unusable {
         /// The folder.
@@ -34,7 +34,7 @@ pub enum Refused {
         /// Why.
         source: io::Error,
     },
-    /// It belongs to a user who is neither root nor the daemon's.
+    /// It belongs to a user other than root and the daemon's user.
     #[error(
         "{} belongs to uid {owner}, and the daemon runs as uid {me}; run chown {me} {}, or set journal.dir",
         path.display(), path.display()
@@ -42,9 +42,9 @@ pub enum Refused {
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The folder's owner.
         owner: u32,
-        /// As whom the daemon runs.
+        /// The daemon's user.
         me: u32,
     },
     /// Its mode lets other users write to it.
@@ -55,34 +55,35 @@ pub enum Refused {
     },
 }
 
-/// Why a file is not read.
+/// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
-    /// It cannot be.
+    /// Reading failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What stands there is not a file that the daemon has written; says what it is.
+    /// It is not a file that the daemon wrote. Says what it is.
     #[error("{0}")]
     Unsafe(String),
 }
 
-/// As whom the folder is looked at.
+/// For which user the folder is checked.
 #[derive(Debug, Clone, Copy)]
 pub enum Eyes {
-    /// As this process.
+    /// This process's user.
     Own,
-    /// As the folder's owner where this process is root's: a command that looks at what the daemon, as another user, keeps.
+    /// The folder's owner if this process runs as root. For a command that inspects the folder of a daemon that runs as another
+    /// user.
     OwnersForRoot,
 }
 
-/// A user and the group that is this user's own.
+/// A user, and the user's own group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct User {
     uid: u32,
     gid: u32,
 }
 
-/// What is wrong with who may change a file or a folder.
+/// Who could change a file or a folder, but must not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Foreign(u32),
@@ -98,13 +99,13 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder, and makes it where it is not there.
+    /// Opens the folder. Creates it if it does not exist.
     pub fn make(path: &Path) -> Result<Self, Refused> {
         make_all(path).map_err(|source| Refused::Unusable { path: path.to_owned(), source })?;
         Folder::open(path, Eyes::Own)
     }
 
-    /// Opens the folder as it is.
+    /// Opens an existing folder.
     pub fn open(path: &Path, eyes: Eyes) -> Result<Self, Refused> {
         let unusable = |error: Errno| Refused::Unusable { path: path.to_owned(), source: error.into() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -123,20 +124,20 @@ impl Folder {
         }
     }
 
-    /// The path of a file in it, for people.
+    /// The path of a file in it, for messages.
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The first bytes of a file, `len_max` and one at most; `None` where it is not there.
+    /// Reads at most `len_max + 1` bytes of a file; `None` if it does not exist.
     pub fn read(&self, name: &str, len_max: u64) -> Result<Option<Vec<u8>>, Unread> {
-        // A named pipe would be waited for, and a terminal would become the daemon's.
+        // Otherwise opening a named pipe would block, and a terminal would become the daemon's controlling terminal.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return Err(Unread::Unsafe("it is a symbolic link".to_owned())),
-            // A socket.
+            // Opening a socket fails with ENXIO.
             Err(Errno::NXIO) => return Err(Unread::Unsafe("it is not a regular file".to_owned())),
             Err(error) => return Err(Unread::Io(error.into())),
         };
@@ -154,7 +155,7 @@ impl Folder {
         Ok(Some(bytes))
     }
 
-    /// Makes a new file with this content, on disk when this returns. What stood there is removed, not followed.
+    /// Creates a file with this content, on disk when this returns. Removes an existing file or link, and does not follow it.
     pub fn write_new(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || openat(&self.fd, name, flags, Mode::from_raw_mode(FILE_MODE));
@@ -170,7 +171,7 @@ impl Folder {
         file.sync_all()
     }
 
-    /// Gives a file another name, in place of what has that name. On disk when this returns.
+    /// Renames a file, and replaces any file with the new name. On disk when this returns.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         renameat(&self.fd, from, &self.fd, to)?;
         // The rename itself must be on disk too.
@@ -178,7 +179,7 @@ impl Folder {
     }
 }
 
-/// Makes a folder and those above it. Only the last is the daemon's own, and closed to others.
+/// Creates a folder and its parents. Only the last one gets the restricted mode.
 fn make_all(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
@@ -193,7 +194,7 @@ fn make_all(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Who may change this: root and the user, and no one else. A group that is the user's own is the user.
+/// Checks that only root and the user can change this. The user's own group counts as the user.
 fn access(stat: &Stat, user: User) -> Result<(), Access> {
     let (owner, group, mode) = (stat.st_uid, stat.st_gid, stat.st_mode);
     if owner != user.uid && owner != 0 {

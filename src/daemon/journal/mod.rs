@@ -1,7 +1,7 @@
-//! The journal on disk: one file, replaced whole, durable before anything depends on it.
+//! The journal on disk: one file, replaced as a whole, and durable before anything depends on it.
 //!
-//! - `folder`: the folder, and what may stand in it.
-//! - `writer`: reads and writes it, one at a time.
+//! - `folder`: the folder, and the checks on it.
+//! - `writer`: does one read or write at a time.
 
 mod folder;
 mod writer;
@@ -18,28 +18,28 @@ pub use folder::Refused;
 use folder::{Eyes, Folder, Unread};
 pub use writer::{LoadError, WriteError, Writer};
 
-/// The file in its folder.
+/// The journal's file name.
 const NAME: &str = "journal.json";
 
-/// The new file, before it takes the place of the old one.
+/// The new journal, before it replaces the old one.
 const NEW: &str = "journal.new";
 
-/// Where a file goes that is not believed.
+/// The name of a journal that was set aside.
 const DAMAGED: &str = "journal.damaged.json";
 
-/// Where the journal lives.
+/// The journal file in its folder.
 #[derive(Debug, Clone)]
 pub struct JournalFile {
     folder: PathBuf,
 }
 
-/// Why a journal that is there is not used. Draining goes on from what IMDS and the queue say.
+/// Why an existing journal is not used. The daemon then starts from what IMDS and the queue say.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// The folder is not one to keep a journal in.
+    /// The folder cannot hold a journal.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// It cannot be read at all.
+    /// Reading failed.
     #[error("cannot read the journal {}: {source}", path.display())]
     Unreadable {
         /// The file.
@@ -47,38 +47,38 @@ pub enum Unusable {
         /// Why.
         source: io::Error,
     },
-    /// It was damaged, or another version wrote it. It was renamed, so that it can be looked at.
+    /// It was damaged, or an unknown version wrote it. It was renamed, so that an operator can inspect it.
     #[error("the journal is damaged and was set aside as {}: {why}", set_aside.display())]
     Damaged {
-        /// Its name now.
+        /// Its new path.
         set_aside: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// What stood there is not a file that the daemon has written. It was renamed, so that it can be looked at.
-    #[error("the journal was set aside as {}, and not read: {why}", set_aside.display())]
+    /// It is not a file that the daemon wrote. It was renamed, so that an operator can inspect it.
+    #[error("the journal was not read, and was set aside as {}: {why}", set_aside.display())]
     Unsafe {
-        /// Its name now.
+        /// Its new path.
         set_aside: PathBuf,
         /// What it is.
         why: String,
     },
-    /// It was baked into an image.
+    /// It belongs to another instance, and was probably baked into an image.
     #[error("ignoring the journal of another instance, {instance_id}: was it left in an image?")]
     Foreign {
-        /// Whose it is.
+        /// The other instance.
         instance_id: String,
     },
 }
 
-/// The journal is not on disk: the old one, if there is one, still is.
+/// Why a write failed. The old journal, if there is one, is still on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum Unwritten {
-    /// The folder is not one to keep a journal in.
+    /// The folder cannot hold a journal.
     #[error("no journal is kept: {0}")]
     Refused(#[from] Refused),
-    /// The disk has not taken it.
-    #[error("cannot write {}: {source}; make room there, or let drainhook write there", path.display())]
+    /// Writing failed.
+    #[error("cannot write {}: {source}; free up space there, or let drainhook write there", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -87,24 +87,24 @@ pub enum Unwritten {
     },
 }
 
-/// Whether a journal can be kept in a folder that is there: by the daemon's user, where root asks.
+/// Checks whether an existing folder can hold a journal. If root calls this, it checks for the folder's owner.
 pub fn examine(folder: &Path) -> Result<(), Refused> {
     Folder::open(folder, Eyes::OwnersForRoot).map(|_| ())
 }
 
 impl JournalFile {
-    /// The journal in that folder, which is made if it is not there.
+    /// The journal in that folder. Creates the folder if it does not exist.
     pub fn open(folder: &Path) -> Result<Self, Refused> {
         Folder::make(folder)?;
         Ok(JournalFile::at(folder.to_owned()))
     }
 
-    /// The journal in that folder, which is looked at when the journal is read or written.
+    /// The journal in that folder. The folder is checked at each read and write.
     pub fn at(folder: PathBuf) -> Self {
         JournalFile { folder }
     }
 
-    /// What the last run on this instance wrote, if it wrote anything.
+    /// The journal that the last run on this instance wrote, if any.
     pub fn load(&self, instance_id: &str) -> Result<Option<Journal>, Unusable> {
         let folder = Folder::make(&self.folder)?;
         let bytes = match folder.read(NAME, JOURNAL_MAX) {
@@ -129,7 +129,7 @@ impl JournalFile {
         Ok(Some(journal))
     }
 
-    /// What stands in a folder's journal, whosever it is; nothing is moved or made. A damaged one is `InvalidData`.
+    /// Reads a folder's journal, of whatever instance, and changes nothing. A damaged journal is an `InvalidData` error.
     pub fn peek(folder: &Path) -> io::Result<Option<Journal>> {
         let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         let folder = match Folder::open(folder, Eyes::OwnersForRoot) {
@@ -146,8 +146,7 @@ impl JournalFile {
         }
     }
 
-    /// Replaces the journal: either the old one or the new one is there at any instant, and the new one once this
-    /// has returned.
+    /// Replaces the journal atomically. The new one is durable when this returns.
     pub fn write(&self, journal: &Journal) -> Result<(), Unwritten> {
         #[cfg(debug_assertions)]
         super::kill::hold_write(journal);
@@ -168,7 +167,7 @@ impl JournalFile {
     }
 }
 
-/// Renames what is not believed.
+/// Renames a journal that is not trusted.
 fn set_aside(folder: &Folder) -> Result<PathBuf, Unusable> {
     match folder.rename(NAME, DAMAGED) {
         Ok(()) => Ok(folder.path_of(DAMAGED)),
@@ -236,7 +235,7 @@ mod tests {
         assert!(!error.contains(char::is_control) && error.len() < 1_000, "{} bytes: {error:?}", error.len());
     }
 
-    /// A journal of a drain with all that one can have.
+    /// A journal of a drain, with every field set.
     fn of_a_drain() -> Journal {
         let time = Time::from_unix_ms(1_764_000_000_000);
         let intention = Intention { outcome: Outcome::Drained, result: CompletionResult::Continue };

@@ -1,8 +1,8 @@
-//! The one place that reads and writes the journal.
+//! The only place that reads and writes the journal.
 //!
-//! One read or write at a time, and writes in the order of the decisions that they hold. The daemon stops waiting for one
-//! that takes too long, but it keeps its turn and the next one begins after it. So an older journal never replaces a
-//! later one, and a slow read never sets a later one aside.
+//! It does one read or write at a time, and writes in the order of the decisions. The daemon stops waiting for a read or write
+//! that takes too long, but that one keeps its turn, and the next begins after it. So an older journal never replaces a
+//! later one, and a slow read never sets a later journal aside.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use super::{JournalFile, Unusable, Unwritten};
 use machine::journal::Journal;
 
-/// A write and two syncs. A disk that takes longer must not hold up a drain.
+/// Limit for a write and two syncs. A slower disk must not delay a drain.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
-/// The longest wait for the journal of the last run.
+/// Limit for reading the journal of the last run.
 const LOAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the journal of the last run is not used.
@@ -27,35 +27,35 @@ pub enum LoadError {
     /// The journal or its folder cannot be used.
     #[error(transparent)]
     Unusable(#[from] Unusable),
-    /// The disk hangs.
+    /// The disk did not answer in time.
     #[error("the disk took longer than {LOAD_LIMIT:?} to read the journal")]
     Slow,
-    /// The system has no thread for it.
+    /// The system could not start a thread.
     #[error("cannot start a thread to read the journal: {0}")]
     NoThread(io::Error),
-    /// A defect.
-    #[error("reading the journal panicked: please report this")]
+    /// A defect in drainhook.
+    #[error("reading the journal panicked; please report this bug")]
     Panicked,
 }
 
 /// Why a journal is not on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The disk refuses it, or the folder is refused.
+    /// The write failed, or the folder was refused.
     #[error(transparent)]
     Unwritten(#[from] Unwritten),
-    /// The disk still has not taken it, or an earlier one. It may yet.
+    /// This write, or an earlier one, is not finished. It may still succeed.
     #[error("the disk took longer than {WRITE_LIMIT:?}")]
     Slow,
-    /// The system has no thread for it.
+    /// The system could not start a thread.
     #[error("cannot start a thread to write the journal: {0}")]
     NoThread(io::Error),
-    /// A defect.
-    #[error("the writer of the journal panicked: please report this")]
+    /// A defect in drainhook.
+    #[error("writing the journal panicked; please report this bug")]
     Panicked,
 }
 
-/// Reads and writes the journal. Its copies share one file.
+/// Reads and writes the journal. Clones share one file.
 #[derive(Debug, Clone)]
 pub struct Writer(Arc<Shared>);
 
@@ -67,11 +67,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// A thread writes.
+    /// A thread is writing.
     is_writing: bool,
-    /// What it writes next. A later journal takes the place of one that has not begun.
+    /// What it writes next. A later journal replaces one whose write has not begun.
     next: Option<Order>,
-    /// The last that was handed in, written or not.
+    /// The last journal that was submitted, written or not.
     latest: Option<Arc<Journal>>,
 }
 
@@ -82,21 +82,21 @@ struct Order {
 }
 
 impl Writer {
-    /// The writer of the journal in that folder. The folder is looked at anew for each write.
+    /// A writer for the journal in that folder. The folder is checked at each write.
     pub fn new(folder: PathBuf) -> Self {
         Writer(Arc::new(Shared { file: Mutex::new(JournalFile::at(folder)), state: Mutex::default() }))
     }
 
-    /// The last journal that was handed in.
+    /// The last journal that was submitted.
     pub fn latest(&self) -> Option<Journal> {
         self.0.state().latest.as_deref().cloned()
     }
 
-    /// What the last run on this instance wrote, if anything. Waits within a limit.
+    /// Reads the journal of the last run on this instance, within a limit.
     pub async fn load(&self, instance_id: &str) -> Result<Option<Journal>, LoadError> {
         let (shared, instance_id) = (Arc::clone(&self.0), instance_id.to_owned());
         let (sender, result) = oneshot::channel();
-        // The result may have been waited for too long.
+        // The receiver may have timed out.
         let load = move || drop(sender.send(shared.file().load(&instance_id)));
         start_thread(load).map_err(LoadError::NoThread)?;
         match tokio::time::timeout(LOAD_LIMIT, result).await {
@@ -106,7 +106,7 @@ impl Writer {
         }
     }
 
-    /// Writes the journal, and waits for it within a limit.
+    /// Writes the journal, and waits within a limit until it is on disk.
     pub async fn write(&self, journal: Journal) -> Result<(), WriteError> {
         let (sender, result) = oneshot::channel();
         if let Some(order) = self.0.submit(Order { journal: Arc::new(journal), result: sender }) {
@@ -125,7 +125,7 @@ impl Writer {
 }
 
 impl Shared {
-    /// Hands an order in. It is returned where no thread writes: the caller has one write it.
+    /// Submits an order. Returns it if no thread is writing; the caller must then start one.
     fn submit(&self, order: Order) -> Option<Order> {
         let mut state = self.state();
         state.latest = Some(Arc::clone(&order.journal));
@@ -136,41 +136,41 @@ impl Shared {
         Some(order)
     }
 
-    /// Writes this journal, and those that are handed in meanwhile.
+    /// Writes this journal, and those that are submitted meanwhile.
     fn write_all(self: Arc<Self>, first: Order) {
         let turn = Turn(&self);
         let mut next = Some(first);
         while let Some(order) = next {
             let result = self.file().write(&order.journal);
-            // The result may have been waited for too long.
+            // The receiver may have timed out.
             let _ = order.result.send(result);
             next = turn.next();
         }
     }
 
-    /// No thread writes any more, and what was to be written next is not.
+    /// Ends the writing thread's turn and drops the next order.
     fn give_turn_up(&self) {
         let mut state = self.state();
         state.is_writing = false;
         state.next = None;
     }
 
-    /// One read or write at a time. `JournalFile` has no state that a panic could leave half-done.
+    /// Allows one read or write at a time. A poisoned lock is fine: a panic cannot leave `JournalFile` inconsistent.
     fn file(&self) -> MutexGuard<'_, JournalFile> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing is left half-done under the lock, so a panic in another thread has not spoiled it.
+    /// A poisoned lock is fine: no code under it can leave the state inconsistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The one thread's turn to write; it is given up by a panic, too.
+/// The writing thread's turn. A panic ends it too.
 struct Turn<'a>(&'a Shared);
 
 impl Turn<'_> {
-    /// The next order. Where there is none, the turn is over.
+    /// The next order. If there is none, the turn ends.
     fn next(&self) -> Option<Order> {
         let mut state = self.0.state();
         let next = state.next.take();
@@ -187,7 +187,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Starts a thread: a disk that hangs must not stop the heartbeats. tokio's own panics where it cannot start one.
+/// Starts a thread, so that a hung disk does not stop the heartbeats. `spawn_blocking` would panic if no thread can start.
 fn start_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("journal".to_owned()).spawn(work).map(drop)
 }

@@ -1,4 +1,4 @@
-//! SQS: the calls that are about messages.
+//! SQS calls about messages.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) fn send_message(shared: &Shared, input: &Value) -> Result<Value, ApiE
     Ok(json!({ "MessageId": id, "MD5OfMessageBody": md5(body) }))
 }
 
-/// Holds the answer until a message arrives or the wait is over.
+/// Holds the response until a message arrives or the wait is over.
 pub(super) async fn receive_message(
     shared: &Shared,
     input: &Value,
@@ -32,7 +32,7 @@ pub(super) async fn receive_message(
     let queue = queue(input)?;
     let max = match &input["MaxNumberOfMessages"] {
         Value::Null => 1,
-        // The world refuses what is out of range; nothing else is a number.
+        // The world refuses numbers that are out of range.
         value => value
             .as_u64()
             .and_then(|max| usize::try_from(max).ok())
@@ -100,7 +100,7 @@ pub(super) fn delete_message(shared: &Shared, queue: &str, input: &Value) -> Res
     shared.with(|world, now| world.delete_message(now, queue, receipt)).map(|()| Value::Null)
 }
 
-/// Does `one` for every entry; an entry's failure is its own.
+/// Calls `one` for every entry. A failed entry does not fail the others.
 pub(super) fn batch(
     shared: &Shared,
     input: &Value,

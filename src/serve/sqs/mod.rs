@@ -1,4 +1,4 @@
-//! SQS over JSON 1.0: `queues` and `messages`. Field names follow botocore's service model of 2012-11-05.
+//! Serves SQS in JSON 1.0: `queues` and `messages`. Field names follow botocore's service model of 2012-11-05.
 
 mod messages;
 mod queues;
@@ -19,18 +19,18 @@ const JSON: &str = "application/x-amz-json-1.0";
 const WAIT_SECS_MAX: u64 = 20;
 const VISIBILITY_SECS_MAX: u64 = 43_200;
 
-/// Of the API; the Query protocol names it in every call.
+/// The API's version, which every call in the Query protocol names.
 pub(super) const VERSION: &str = "2012-11-05";
 
-/// How a call is answered.
+/// The handler of a call.
 pub(super) enum Call {
-    /// Answered at once.
+    /// Responds at once.
     Plain(fn(&Shared, &Value) -> Result<Value, ApiError>),
-    /// ReceiveMessage, which waits.
+    /// ReceiveMessage, which may wait.
     Receive,
 }
 
-/// Every call that is served, and what answers it.
+/// Every call that is served, with its handler.
 pub(super) const CALLS: &[(&str, Call)] = &[
     ("ChangeMessageVisibility", Call::Plain(|shared, input| change_visibility(shared, queue(input)?, input))),
     (
@@ -53,7 +53,7 @@ pub(super) const CALLS: &[(&str, Call)] = &[
     ("SetQueueAttributes", Call::Plain(set_queue_attributes)),
 ];
 
-/// Answers one call. `target` is the header that names it.
+/// Answers one call. `target` is the header that names the call.
 pub(super) async fn answer(shared: &Shared, target: &str, request: &Request) -> Answer {
     let result = match (target.strip_prefix("AmazonSQS."), serde_json::from_slice(&request.body)) {
         (Some(operation), Ok(input)) => call(shared, operation, &input, request).await,
@@ -78,8 +78,8 @@ async fn call(shared: &Shared, operation: &str, input: &Value, request: &Request
     }
 }
 
-/// Refuses a call that is denied to everyone. A batch needs the permission of what it does many times; IAM writes actions
-/// of SQS in small letters.
+/// Refuses a call whose action is denied. A batch call needs the permission of the single call. SQS's denials name the action
+/// in lowercase.
 fn permit(shared: &Shared, operation: &str, input: &Value, request: &Request) -> Result<(), ApiError> {
     let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
     if !denied(shared, &action) {
@@ -94,7 +94,7 @@ fn permit(shared: &Shared, operation: &str, input: &Value, request: &Request) ->
     Err(ApiError::access_denied(403, "AccessDeniedException", &caller, &action, arn.as_deref()))
 }
 
-/// The queue's name: the last part of its URL, whatever host the caller reached it by.
+/// The queue's name, which is the last part of its URL. The host does not matter.
 fn queue(input: &Value) -> Result<&str, ApiError> {
     let url = text(input, "QueueUrl")?;
     Ok(url.rsplit('/').next().unwrap_or(url))
@@ -114,7 +114,7 @@ fn number(input: &Value, name: &str, max: u64) -> Result<Option<u64>, ApiError> 
         return Ok(None);
     }
     let number = value.as_u64().filter(|number| *number <= max);
-    // As clients have reported it for WaitTimeSeconds.
+    // The wording that clients reported for WaitTimeSeconds.
     let rule = format!("Must be >= 0 and <= {max}, if provided.");
     number.map(Some).ok_or_else(|| invalid(value, name, &rule))
 }
@@ -138,14 +138,14 @@ fn unknown_operation(name: &str) -> ApiError {
     ApiError::sender("UnknownOperationException", message)
 }
 
-/// What clients see that speak to SQS as all did until November 2023.
+/// The error for clients that use SQS's Query protocol, as all SDKs did until November 2023.
 pub(super) fn query_protocol() -> ApiError {
-    let message = "this simulator speaks SQS in JSON alone, not in the Query protocol: use a client that does, such as \
+    let message = "this simulator speaks SQS only in JSON, not in the Query protocol: use a client that speaks JSON, such as \
                    botocore 1.31.81 or newer";
     ApiError::sender("InvalidAction", message)
 }
 
-/// An error in the shape of JSON 1.0, with the header that keeps the code of the older Query protocol.
+/// An error in JSON 1.0, with the header that carries the Query protocol's error code.
 fn json_error(error: &ApiError) -> Answer {
     let query_code = match error.code {
         "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue",
@@ -163,7 +163,7 @@ fn json_error(error: &ApiError) -> Answer {
         "MissingParameter" => "MissingRequiredParameterException",
         other => other,
     };
-    // Errors that the service model does not name come from the framework under it; that prefix is guessed.
+    // Errors outside the service model come from AWS's framework. Its prefix here is guessed.
     let namespace = match error.code {
         "AccessDeniedException"
         | "InvalidParameterValue"

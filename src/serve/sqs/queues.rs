@@ -1,4 +1,4 @@
-//! SQS: the calls that are about queues.
+//! SQS calls about queues.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const RETENTION_SECS_MAX: u64 = 1_209_600;
 
 pub(super) fn create_queue(shared: &Shared, input: &Value) -> Result<Value, ApiError> {
     let name = text(input, "QueueName")?;
-    // A queue that exists is compared by the attributes that are given: so it was recorded.
+    // An existing queue is compared only by the given attributes, as recorded from AWS.
     let existing = shared.with(|world, now| world.describe_queue(now, name)).ok().map(|view| view.spec);
     let spec = queue_spec(input, existing.unwrap_or_else(|| QueueSpec::named(name)))?;
     shared.with(|world, now| world.create_queue(now, spec))?;
@@ -45,7 +45,7 @@ pub(super) fn set_queue_attributes(shared: &Shared, input: &Value) -> Result<Val
     shared.with(|world, now| world.set_queue(now, spec)).map(|()| Value::Null)
 }
 
-/// A queue's settings with what `Attributes` changes of them. An empty policy takes a policy away.
+/// A queue's settings, changed by `Attributes`. An empty policy removes the policy.
 fn queue_spec(input: &Value, defaults: QueueSpec) -> Result<QueueSpec, ApiError> {
     let attribute = |attribute: &str, default: Duration, range: std::ops::RangeInclusive<u64>| {
         let Some(text) = input["Attributes"][attribute].as_str() else { return Ok(default) };
@@ -73,7 +73,7 @@ fn queue_spec(input: &Value, defaults: QueueSpec) -> Result<QueueSpec, ApiError>
     })
 }
 
-/// Pages only for a caller that has said how long a page may be, as AWS does.
+/// Paginates only if the caller sets `MaxResults`, as AWS does.
 pub(super) fn list_queues(shared: &Shared, input: &Value) -> Result<Value, ApiError> {
     let prefix = input["QueueNamePrefix"].as_str().unwrap_or_default();
     let size = number(input, "MaxResults", QUEUES_LISTED_MAX)?;
