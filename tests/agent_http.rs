@@ -1,4 +1,4 @@
-//! The agent protocol over HTTP, against a scripted server on loopback.
+//! Tests the agent adapter for HTTP against a scripted server on loopback.
 
 mod support;
 
@@ -39,7 +39,7 @@ async fn ask_server(reply: Reply, request: &AgentRequest) -> AgentAnswer {
     ask(endpoint(&server), request).await
 }
 
-/// The variant's name and, where it tells something, what.
+/// The variant's name, with its text if it has one.
 fn kind(answer: &AgentAnswer) -> (&'static str, String) {
     match answer {
         AgentAnswer::Accepted(status) => ("accepted", format!("{status:?}")),
@@ -179,7 +179,7 @@ async fn blocking_drain() {
             other => panic!("{other:?}"),
         }
     }
-    // Work that the agent names is not cut off because of a configuration that does not fit.
+    // If the agent reports work in flight, a wrong `drain_blocks` must not cut that work off.
     for reply in [ok(DRAINING), ok("{\"in_flight\":3}"), ok("{\"status\":\"waiting\",\"in_flight\":3}")] {
         match blocking(reply).await {
             AgentAnswer::Accepted(Some(status)) => {
@@ -188,7 +188,7 @@ async fn blocking_drain() {
             other => panic!("{other:?}"),
         }
     }
-    // A 2xx whose body breaks off came from an agent that did not get to the end.
+    // A 2xx with a truncated body is from an agent that did not finish.
     let cut = Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndrai".to_vec());
     assert_eq!(kind(&blocking(cut).await).0, "busy");
 }
@@ -228,7 +228,7 @@ async fn unix_socket() {
     assert_eq!(kind(&agent.ask(&order(), INSTANCE, LIMIT).await).0, "accepted");
     assert_eq!(server.lines(), ["POST /drain"]);
 
-    // A socket that is left over from a process that is gone.
+    // A socket left behind by a process that has exited.
     let left_over = dir.path().join("left-over.sock");
     drop(std::os::unix::net::UnixListener::bind(&left_over).expect("bound"));
     let gone = ask(Endpoint::new(Base::Unix(left_over, None)), &order()).await;
@@ -242,8 +242,8 @@ async fn nobody_listens() {
     assert!(text.contains("connection refused: nothing is listening on 127.0.0.1:"), "{text}");
 }
 
-/// An agent's host name stops resolving, its socket cannot be connected to as a stream, its path leads through a file:
-/// no connection can be made, and none of these says that the agent has exited.
+/// No connection can be made: the host name does not resolve, the socket is not a stream socket, or the path leads through a
+/// file. None of these means that the agent has exited.
 #[tokio::test]
 async fn connections_that_cannot_be_made() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -263,8 +263,8 @@ async fn connections_that_cannot_be_made() {
     }
 }
 
-/// The hosts file has `::1 localhost` and the agent is down. Another user listens on the agent's port of [::1]: it is
-/// not taken for the agent, and sees no token.
+/// The hosts file has `::1 localhost`, and the agent is down. Another user listens on the agent's port on [::1]. The daemon
+/// does not connect to it, so that user does not see the token.
 #[tokio::test]
 async fn localhost_is_127_0_0_1() {
     let server = Server::replies([ok(DRAINING)]).await;
@@ -284,7 +284,7 @@ async fn localhost_is_127_0_0_1() {
     assert!(imposter.accept().is_err(), "it was connected to");
 }
 
-/// Another user has put a socket where the agent's should be. It is sent neither the order nor the token.
+/// Another user has put a socket in place of the agent's. The daemon sends it neither the drain request nor the token.
 #[tokio::test]
 async fn user_of_a_unix_socket() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -304,14 +304,14 @@ async fn user_of_a_unix_socket() {
     assert!(text.contains("agent.user is no-such-user, which is not in /etc/passwd"), "{text}");
     assert_eq!(server.requests().len(), 1, "nothing is sent to another user");
 
-    // Root's own sockets may be any agent's, so where this runs as root, another user has to listen.
+    // Sockets of root are accepted for any agent, so if this test runs as root, another user must listen.
     let other = if own == 0 { OTHER_USER } else { own };
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("its owner may");
     let foreign = dir.path().join("foreign.sock");
     let listener = std::thread::spawn({
         let foreign = foreign.clone();
         move || {
-            // For this thread only: who listens is who called listen(2).
+            // Changes only this thread. The socket's user is the one that called listen(2).
             rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(other)).expect("root may");
             std::os::unix::net::UnixListener::bind(foreign).expect("bound")
         }
@@ -369,7 +369,7 @@ async fn connection_that_breaks() {
 
 #[tokio::test]
 async fn agent_that_restarts_between_requests() {
-    // The connection that was kept breaks on its second request; the third request opens a new one.
+    // The kept connection breaks on its second request. The third request opens a new one.
     let server = Server::replies([ok(DRAINING), Reply::Close, ok(DRAINING)]).await;
     let agent = Agent::new(endpoint(&server)).expect("well-formed");
     let mut kinds = Vec::new();

@@ -1,4 +1,4 @@
-//! What docs/openapi.yaml and docs/agent-protocol.md list is what the code knows.
+//! Checks that docs/openapi.yaml and docs/agent-protocol.md list what the code supports.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of the project")
 }
 
-/// The names that an enum is read from, as serde lists them.
+/// The names that an enum deserializes from, as serde lists them.
 fn names<T: DeserializeOwned>() -> Vec<String> {
     let error = serde_json::from_str::<T>("\"?\"").err().expect("no variant is called so").to_string();
     error.split('`').skip(3).step_by(2).map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! Calls to Auto Scaling and SQS by the real SDK, against a scripted server on loopback.
+//! Tests the calls to Auto Scaling and SQS, with the real SDK, against a scripted server on loopback.
 
 mod support;
 
@@ -17,7 +17,7 @@ use support::{Reply, Server, answer, closed_port, ok};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
 const TOKEN: &str = "c613620e-07e2-4ed2-a9e2-ef8258911ade";
-/// What every answer of AWS has.
+/// A header that every response of AWS has.
 const REQUEST_ID: (&str, &str) = ("x-amzn-requestid", "c613620e-07e2-4ed2-a9e2-ef8258911ade");
 const QUEUE: &str = "http://sqs.test/123456789012/workers";
 
@@ -39,7 +39,7 @@ fn action() -> ActionName {
     ActionName { hook: "drain".to_owned(), group: "my workers".to_owned() }
 }
 
-/// An error as Auto Scaling answers it (Query/XML).
+/// An error response of Auto Scaling (Query/XML).
 fn xml_error(status: u16, code: &str, message: &str) -> Reply {
     let body = format!(
         "<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\"><Error><Type>Sender</Type>\
@@ -48,7 +48,7 @@ fn xml_error(status: u16, code: &str, message: &str) -> Reply {
     answer(status, &[("content-type", "text/xml")], body)
 }
 
-/// An error as SQS answers it (JSON 1.0).
+/// An error response of SQS (JSON 1.0).
 fn json_error(status: u16, code: &str, message: &str) -> Reply {
     let body = serde_json::json!({"__type": code, "message": message}).to_string();
     answer(status, &[("content-type", "application/x-amz-json-1.0")], body)
@@ -147,7 +147,7 @@ async fn nobody_answers() {
     assert_eq!(error.message, expected);
 }
 
-/// RFC 6761: no resolver knows names below `invalid`.
+/// The host name does not resolve. By RFC 6761, no resolver knows names below `invalid`.
 #[tokio::test]
 async fn name_that_does_not_resolve() {
     for url in ["https://sqs.invalid", "http://sqs.invalid:4566"] {
@@ -173,7 +173,7 @@ async fn denials_by_the_key_of_a_queue() {
     }
 }
 
-/// Proxies strip the header with the request's id. The answers show in other ways that they are AWS's.
+/// A proxy strips the header with the request id. The responses show in other ways that AWS answered, so they are accepted.
 #[tokio::test]
 async fn answers_without_the_request_ids_header() {
     let document = "<RecordLifecycleActionHeartbeatResponse><RecordLifecycleActionHeartbeatResult/><ResponseMetadata>\
@@ -226,12 +226,12 @@ async fn answer_of_something_else() {
         "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>";
     let server = Server::replies([page.clone(), ok(cut), page]).await;
     let clients = clients(&server.url);
-    for told in ["in place of a DescribeAutoScalingInstancesResponse", "whose end is missing"] {
+    for told in ["instead of a DescribeAutoScalingInstancesResponse", "truncated XML"] {
         let error = clients.describe_instance(INSTANCE).await.expect_err("not an answer");
         assert_eq!(error.kind, CallErrorKind::Unanswered, "{error}");
         assert!(error.message.contains(told), "{error}");
     }
-    // Of the answers to these the SDK reads nothing but the status.
+    // For these calls, the SDK reads only the status of a response.
     let heartbeat = clients.heartbeat(&action(), OURS).await;
     let completion = clients.complete(&action(), OURS, CompletionResult::Continue).await;
     let deletion = clients.delete(QUEUE, "receipt").await;
@@ -343,10 +343,10 @@ async fn sqs_errors() {
     }
 }
 
-/// Says to `environment` that it is the one that it has started.
+/// Set in the child process that `environment` starts.
 const CHILD: &str = "CHILD_OF_ENVIRONMENT";
 
-/// The environment is the process's, so this runs itself again in one of its own.
+/// Environment variables belong to the whole process, so this test runs itself again as a child process.
 #[tokio::test]
 async fn environment() {
     if std::env::var_os(CHILD).is_some() {
@@ -382,7 +382,7 @@ async fn environment() {
                 .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)
                 .env("AWS_CONFIG_FILE", "/dev/null")
                 .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-                // Nothing here needs TLS: with no roots to be found, a client that reads them would fail.
+                // There are no roots, so a client that reads them would fail. Nothing here needs TLS.
                 .env("SSL_CERT_FILE", "/dev/null")
                 .env("SSL_CERT_DIR", "/dev/null")
                 .env("HTTP_PROXY", "http://127.0.0.1:1")

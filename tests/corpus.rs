@@ -1,5 +1,4 @@
-//! Reads again what fuzzing has kept (tests/fuzz), and what is made to be dear to read, with the compiler that
-//! everybody has.
+//! Replays the fuzzing corpus (tests/fuzz), and inputs that are built to be expensive to read, with the stable compiler.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,27 +9,28 @@ mod fuzz;
 
 use fuzz::TARGETS;
 
-/// How much dearer eight times the input may be. Buffers that double allocate up to twice as much; a square would be 64.
+/// How much more expensive eight times the input may be. Buffers that double allocate up to twice as much. Quadratic cost
+/// would be 64 times as much.
 const LINEAR_MAX: u64 = 16;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz")
 }
 
-/// The names of a folder's entries, in order.
+/// The names of a folder's entries, sorted.
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Reads every file that is kept for a target.
+/// Replays every file in a target's corpus.
 fn replay(target: &str) {
     let target = fuzz::target(target);
     let corpus = folder().join("corpus").join(target.name);
     let names = names(&corpus);
     let mut kinds = BTreeSet::new();
     for name in names {
-        // Told where a rule is broken, and only there.
+        // Printed only if the target panics.
         println!("{}", corpus.join(&name).display());
         kinds.extend((target.run)(&fs::read(corpus.join(&name)).expect("a file")));
     }
@@ -42,7 +42,7 @@ fn replay(target: &str) {
     );
 }
 
-/// Reads what is dear to read: short inputs, and some that are eight times as long.
+/// Reads expensive inputs, short ones and ones that are eight times as long, and compares the cost.
 fn linear(target: &str) {
     let target = fuzz::target(target);
     let mut complaints = Vec::new();

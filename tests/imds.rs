@@ -1,4 +1,4 @@
-//! The IMDS client and the source that polls with it, against a scripted server on loopback.
+//! Tests the IMDS client, and the source that polls with it, against a scripted server on loopback.
 
 mod support;
 
@@ -24,7 +24,7 @@ fn imds(url: &str) -> Imds {
     imds_with(url, Duration::from_secs(30))
 }
 
-/// A server that gives out tokens, and answers everything else as `script` says.
+/// A server that issues tokens, and answers all other requests as `script` says.
 async fn server(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request| if request.line() == TOKEN_LINE { ok("T0K3N==") } else { script(request) })
         .await
@@ -110,7 +110,7 @@ async fn refused_token_is_replaced_once() {
 async fn token_is_replaced_before_it_expires() {
     let server = server(|_| ok("InService")).await;
     let now = Clock::start(None).now();
-    // Six hours pass in about two tenths of a second.
+    // Six hours pass in about 0.2 s.
     let clock = Clock::start(Some(Scale { epoch: now, speed: 100_000 }));
     let settings = Settings { endpoint: server.url.clone(), ..Settings::default() };
     let mut imds = Imds::new(settings, clock);
@@ -137,7 +137,7 @@ async fn token_refused() {
 
     let huge = "x".repeat(64 * 1024 + 1);
     for (token, told) in [
-        ("", "0 bytes that are none"),
+        ("", "0 bytes that are not a token"),
         ("two lines\r\nInjected: yes", "expected a token"),
         ("\u{1b}[31m", "expected a token"),
         ("<html> </html>", "expected a token"),
@@ -168,7 +168,7 @@ async fn answers_without_end() {
     assert!(matches!(failure(Reply::EndlessHead).await, ImdsError::Broken { .. }));
 }
 
-/// A good answer, which would take seconds to arrive.
+/// A correct response that takes seconds to arrive.
 fn dripping() -> Reply {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nInService";
     Reply::Dripping(answer.to_vec(), Duration::from_millis(100))
@@ -225,7 +225,7 @@ async fn endpoint_with_a_path() {
     assert_eq!(server.requests()[0].header("host"), server.url.strip_prefix("http://"));
 }
 
-/// A source on a fast clock, and the readings that it sends.
+/// Starts a source on a fast clock. Returns the readings that it sends.
 fn source(url: &str, polls: Polls) -> mpsc::Receiver<ImdsReading> {
     let clock = Clock::start(Some(Scale { epoch: Clock::start(None).now(), speed: 1000 }));
     let settings = Settings { endpoint: url.to_owned(), ..Settings::default() };
@@ -273,7 +273,7 @@ async fn source_survives_silence_and_comes_back() {
     let mut readings = source(&server.url, Polls::default());
     for _ in 0..5 {
         let reading = readings.recv().await.expect("a reading");
-        // One reading per round: where IMDS does not answer, nothing else is asked for.
+        // One reading per round: if IMDS does not answer, the other categories are not polled.
         assert!(matches!(reading, ImdsReading::Silent { .. }), "{reading:?}");
     }
     assert_eq!(readings.recv().await, Some(ImdsReading::TargetState(Some(TargetState::InService))));

@@ -1,4 +1,4 @@
-//! The simulated AWS, spoken to by the clients that speak to the real one.
+//! Calls the simulated AWS with the clients for the real one.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn clients(service: &Service) -> Clients {
     }
 }
 
-/// Waits until the instance is in that state, which the world's own clock brings about.
+/// Waits until the instance is in that state. The world's clock drives the change.
 async fn reaches(service: &Service, instance: &str, state: State) {
     let mut changed = service.subscribe();
     loop {
@@ -90,7 +90,7 @@ const TARGET: &str = "/latest/meta-data/autoscaling/target-lifecycle-state";
 
 #[tokio::test]
 async fn scale_in_from_start_to_end() {
-    // The longest timeout, so that no machine is too slow for this test.
+    // The longest timeout, so that this test passes on slow machines.
     let hooks = vec![HookSpec::terminating(HOOK, Duration::from_secs(7200))];
     let (service, clients) = served(WorldConfig { hooks, ..WorldConfig::default() }).await;
     let id = service.instances()[0].id.clone();
@@ -225,7 +225,7 @@ async fn queue_calls() {
     let found = clients.sqs.get_queue_url().queue_name("jobs").send().await.expect("exists");
     assert_eq!(found.queue_url.as_ref(), Some(&url));
 
-    // The receive waits first; the message that arrives answers it.
+    // The receive waits, and returns when the message arrives.
     let waiting = clients
         .sqs
         .receive_message()
@@ -423,7 +423,7 @@ async fn listeners_come_and_go() {
     refuses(&clients, &endpoints.agent).await;
 }
 
-/// Asks until no server listens.
+/// Sends requests until the connection is refused.
 async fn refuses(clients: &Clients, url: &str) {
     while clients.http.get(url).send().await.is_ok() {
         tokio::task::yield_now().await;

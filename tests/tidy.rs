@@ -1,5 +1,5 @@
-//! Keeps the tree tidy: what must stay pure, short, named, documented and portable. (The manifests and crates/clippy.toml
-//! keep the pure crates pure, too, but neither knows of everything in std.)
+//! Keeps the tree tidy: pure crates, short files, named modules, documented settings, no local paths. (The manifests and
+//! crates/clippy.toml also keep the pure crates pure, but they do not cover everything in std.)
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use drainhook::telemetry::journald::MESSAGE_IDS;
 
 mod source;
 
-/// The longest source file, in lines: about 400.
+/// The longest source file, in lines.
 const LINES_MAX: usize = 420;
-/// Files that are longer because their subject is: one type, whose methods belong together.
+/// Longer files: one type, whose methods belong together.
 const LONGER: &[(&str, usize)] = &[("crates/machine/src/action/mod.rs", 524)];
-/// The longest file of tests.
+/// The longest test file, in lines.
 const TEST_LINES_MAX: usize = 500;
 
 fn root() -> &'static Path {
@@ -26,7 +26,7 @@ fn read(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Every file of the project, relative to its root: what git tracks, or everything where there is no git.
+/// Every file of the project, relative to its root: the files that git tracks, or all files if there is no git.
 fn files() -> Vec<String> {
     let git = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let mut files: Vec<String> = match git {
@@ -57,12 +57,12 @@ fn walk(folder: &Path, files: &mut Vec<String>) {
     }
 }
 
-/// Fails with every complaint at once.
+/// Fails with all complaints, if there are any.
 fn none(complaints: Vec<String>) {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// `path:line: word` for each of the words that stands in the code of the files.
+/// A complaint for each occurrence of one of the words in the files' code.
 fn mentions(files: impl Iterator<Item = String>, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for path in files {
@@ -130,7 +130,7 @@ fn short_files() {
     none(complaints);
 }
 
-/// A newcomer finds each module by name: in ARCHITECTURE.md, or at the top of the module that it is in or of the one above.
+/// Every module is named in ARCHITECTURE.md, in the docs of its parent module, or in those of the grandparent.
 #[test]
 fn every_module_is_named() {
     let architecture = read("ARCHITECTURE.md");
@@ -156,13 +156,13 @@ fn every_module_is_named() {
     none(complaints);
 }
 
-/// The `src` folder that a file is in, of any of the packages.
+/// The `src` folder of the package that a file is in.
 fn source_folder(path: &str) -> Option<&str> {
     let src = if path.starts_with("src/") { Some(3) } else { path.find("/src/").map(|at| at + 4) };
     src.map(|end| &path[..end]).filter(|folder| *folder == "src" || folder.starts_with("crates/"))
 }
 
-/// The file of a module, by its path below a `src` folder.
+/// The file of a module, by the module's path below a `src` folder.
 fn module_file(source: &str, parts: &[&str]) -> Option<String> {
     let module = [&[source], parts].concat().join("/");
     let files = [format!("{module}/lib.rs"), format!("{module}/mod.rs"), format!("{module}.rs")];
@@ -203,7 +203,7 @@ fn readme_lists_the_configuration() {
     );
 }
 
-/// The file that packages install has every key, each under its section; where it shows a default, that is it.
+/// The configuration file that packages install has every key, under its section, and shows the right defaults.
 #[test]
 fn installed_configuration() {
     let mut section = String::new();
@@ -218,7 +218,7 @@ fn installed_configuration() {
             assert!(line.is_empty() || line.starts_with("# "), "it sets something: {line}");
         }
     }
-    // A simulated clock is none of a user's business.
+    // Users do not need `simulation.clock`.
     let keys: Vec<_> = KEYS.iter().filter(|key| key.section != "simulation").collect();
     let names: Vec<_> = shown.iter().map(|(path, _)| path.clone()).collect();
     let expected: Vec<_> = keys.iter().map(|key| key.path()).collect();
@@ -230,7 +230,7 @@ fn installed_configuration() {
     }
 }
 
-/// Alerts are built on these ids.
+/// Users build alerts on these ids.
 #[test]
 fn install_page_lists_the_message_ids() {
     let page = read("docs/install.md");
@@ -271,7 +271,7 @@ fn readme_commands_exist() {
     }
 }
 
-/// Whether the word stands before a command: a prompt, `sudo`, an assignment.
+/// Whether the word is in front of a command: a prompt, `sudo` or an assignment.
 fn is_prefix(word: &str) -> bool {
     let assignment = |(name, _): (&str, &str)| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
@@ -279,7 +279,7 @@ fn is_prefix(word: &str) -> bool {
     word == "$" || word == "sudo" || word.split_once('=').is_some_and(assignment)
 }
 
-/// The table of bad input is only worth something while its tests are there.
+/// Every test that docs/failure-modes.md names exists.
 #[test]
 fn failure_modes_name_their_tests() {
     const PAGE: &str = "docs/failure-modes.md";

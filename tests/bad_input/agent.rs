@@ -1,4 +1,4 @@
-//! Agents that answer nonsense.
+//! Agents that return malformed responses.
 
 use crate::support::daemon::{Stage, drained, told};
 use crate::support::{Reply, Server, answer, ok};
@@ -11,7 +11,7 @@ fn document(fields: &str) -> Reply {
     ok(format!(r#"{{"state":"drained",{fields}}}"#))
 }
 
-/// Each with words of what is told.
+/// Bad status responses, each with words that must be logged.
 fn bad_statuses() -> Vec<(Reply, &'static [&'static str])> {
     let redirect = &[("location", "http://169.254.169.254/latest/meta-data/")];
     let declared = |length: u64| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
@@ -50,7 +50,8 @@ fn bad_statuses() -> Vec<(Reply, &'static [&'static str])> {
     ]
 }
 
-/// What accepts nothing. A 202 whose body is nonsense is an acceptance, here of an agent that then forgets it.
+/// Bad responses to a drain request, each with words that must be logged. A 202 with a malformed body does accept the drain;
+/// here the agent forgets it afterwards.
 fn bad_acceptances() -> Vec<(Reply, &'static [&'static str])> {
     vec![
         (answer(302, &[("location", "/login")], ""), &["POST http", "a redirect to", "expected 2xx"]),
@@ -63,7 +64,7 @@ fn bad_acceptances() -> Vec<(Reply, &'static [&'static str])> {
     ]
 }
 
-/// None of it counts as drained, however often it says so; the drain ends when the agent has drained.
+/// No malformed response counts as drained, however often it is repeated. The drain ends when the agent has drained.
 #[tokio::test]
 async fn nonsense() {
     let mut stage = Stage::new(100, world(4, 60)).await;
@@ -98,7 +99,7 @@ async fn nonsense() {
     assert!(grown < 32 << 20, "{grown} bytes more than before 64 MiB of an answer");
 }
 
-/// It has no status of its own. It is told again and again, and what it says then is what counts.
+/// The agent has no status endpoint. The daemon repeats the drain request, and goes by the responses to that.
 #[tokio::test]
 async fn accepted_and_then_not_found() {
     let mut stage = Stage::new(100, world(4, 60)).await;
@@ -120,8 +121,8 @@ async fn accepted_and_then_not_found() {
     assert!(stage.count(told) > 1, "it was not told again, though it may have been restarted");
 }
 
-/// An agent has drained. Its averages over nothing are null and NaN, its count is a string, its detail a number. The drain
-/// ends as drained at once, and one line says what was ignored.
+/// The agent has drained, but its status has gauges of null and NaN, a string for `in_flight` and a number for `detail`. The
+/// drain ends as drained at once, and one log line says what was ignored.
 #[tokio::test]
 async fn odd_optional_fields() {
     let odd =

@@ -1,4 +1,4 @@
-//! Errors of AWS, and what others answer in its place, to every call that the daemon makes.
+//! Errors of AWS, and responses from something other than AWS, to every call that the daemon makes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,24 +11,24 @@ use crate::support::daemon::{Daemon, Stage};
 use crate::support::{Reply, Request, Server, answer, ok};
 use crate::{BadAnswers, assert_plain, world};
 
-/// Made while nothing happens, where IMDS says nothing of the target state.
+/// Calls of an idle daemon whose IMDS has no target state.
 const OF_THE_QUEUE: [&str; 2] = ["ReceiveMessage", "ChangeMessageVisibilityBatch"];
-/// Made while the agent drains.
+/// Calls while the agent drains.
 const WHILE_DRAINING: [&str; 3] =
     ["DescribeAutoScalingInstances", "DescribeLifecycleHooks", "RecordLifecycleActionHeartbeat"];
-/// Made at the end.
+/// Calls at the end of the drain.
 const AT_THE_END: [&str; 2] = ["CompleteLifecycleAction", "DeleteMessage"];
 
 const QUEUE: &str = "workers-termination";
 
-/// A bad answer to a call, and words of what is told of it.
+/// A bad response to a call, with words that must be logged.
 type Bad = (Reply, &'static [&'static str]);
 
 fn is_of_sqs(call: &str) -> bool {
     call.contains("Message")
 }
 
-/// The call as IAM names it.
+/// The IAM action of a call.
 fn action(call: &str) -> String {
     let service = if is_of_sqs(call) { "sqs" } else { "autoscaling" };
     format!("{service}:{}", call.trim_end_matches("Batch"))
@@ -68,14 +68,8 @@ fn permissions_and_credentials(call: &str) -> Vec<Bad> {
             error(call, 403, "AccessDenied", denied),
             &["ERROR", "answered 403 AccessDenied", "in the role's policy"],
         ),
-        (
-            error(call, 403, "ExpiredToken", "expired"),
-            &["answered 403 ExpiredToken", "check where they come from"],
-        ),
-        (
-            error(call, 403, "InvalidClientTokenId", "no"),
-            &["InvalidClientTokenId", "check where they come from"],
-        ),
+        (error(call, 403, "ExpiredToken", "expired"), &["answered 403 ExpiredToken", "check their source"]),
+        (error(call, 403, "InvalidClientTokenId", "no"), &["InvalidClientTokenId", "check their source"]),
         (error(call, 400, "RequestExpired", "late"), &["answered 400 RequestExpired", "check the clock"]),
     ]
 }
@@ -116,7 +110,7 @@ fn server_errors(call: &str) -> Vec<Bad> {
     ]
 }
 
-/// Successes, if one looked at nothing but the status.
+/// Responses with the status of a success that do not come from AWS.
 fn answers_of_something_else(call: &str) -> Vec<Bad> {
     let truncated = if is_of_sqs(call) {
         r#"{"Messages":[{"ReceiptHandle":"a"#.to_owned()
@@ -151,8 +145,8 @@ fn broken_connections(call: &str) -> Vec<Bad> {
     ]
 }
 
-/// A scale-in in which every call is answered badly in each of these ways before it gets through. The agent is drained
-/// only when all calls of the drain have been.
+/// Plays a scale-in in which every call gets each of these bad responses before a real one. The agent drains only after all
+/// calls of the drain had theirs.
 async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     let mut config = WorldConfig {
         hooks: vec![HookSpec::terminating("drain", Duration::from_secs(7200))],
@@ -162,7 +156,7 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     };
     config.imds.tags = false;
     config.imds.mode = ImdsMode::WithoutTargetState;
-    // At twice the speed, DeleteMessage on a busy machine came after the visibility timeout: its receipt was stale.
+    // At twice this speed, on a busy machine, DeleteMessage came after the visibility timeout, with a stale receipt.
     let mut stage = Stage::new(100, config).await;
     let answers = BadAnswers::new(move |call| bad(call).into_iter().map(|(reply, _)| reply).collect());
     answers.begin();
@@ -170,7 +164,7 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     let (is_open, script) = (Arc::clone(&open), answers.clone());
     let aws = Server::before(stage.service.aws_url(), move |request| {
         let call = call(request);
-        // While it is not open, no message tells the daemon what it is to find out by itself.
+        // While this is not open, no message tells the daemon what it must find out by itself.
         let closed = call == "ReceiveMessage" && !is_open.load(Ordering::Relaxed);
         script.next(&call).or_else(|| closed.then(|| error(&call, 400, "RequestThrottled", "closed")))
     })

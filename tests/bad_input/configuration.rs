@@ -1,4 +1,4 @@
-//! A configuration that cannot be used ends the daemon at once, with an exit code of its own.
+//! With an unusable configuration, the daemon exits at once with code 78.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use crate::{assert_told, world};
 
 const EX_CONFIG: i32 = 78;
 
-/// The number of the user `nobody`, on every Linux.
+/// The uid of the user `nobody` on Linux.
 const NOBODY: u32 = 65_534;
 
 /// The standard error and the exit code of a daemon with this configuration file.
@@ -19,7 +19,7 @@ async fn refused(file: &OsStr, variables: &Variables) -> (String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
     let mut daemon = Daemon::spawn_as(command.args(["run", "--config"]).arg(file), variables);
     let code = daemon.exit().await.code();
-    // Its last words are read to their end.
+    // Waits until all of its standard error is read.
     daemon.logged(&["drainhook:"]).await;
     (daemon.log(), code)
 }
@@ -61,7 +61,7 @@ fn write(folder: &tempfile::TempDir, text: impl AsRef<[u8]>) -> PathBuf {
     file
 }
 
-/// What is told of a file with this text. The daemon does not start.
+/// The error for a configuration file with this text. The daemon does not start.
 async fn told_of(text: impl AsRef<[u8]>) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let file = write(&folder, text);
@@ -70,7 +70,7 @@ async fn told_of(text: impl AsRef<[u8]>) -> String {
     told
 }
 
-/// All that is wrong is told at once, each with its line and what was expected there.
+/// All errors are reported at once, each with its line and what was expected.
 #[tokio::test]
 async fn wrong_values() {
     let durations = ["-1s", "0s", "5", "1h30", "", "1.5h", "1 h", "49h", &format!("1{}h", "0".repeat(30))];
@@ -111,7 +111,7 @@ async fn wrong_values() {
     }
 }
 
-/// Keys that are right alone, and wrong beside another one.
+/// Keys that are valid alone, but not together.
 #[tokio::test]
 async fn keys_that_contradict() {
     let cases = [
@@ -164,7 +164,7 @@ async fn folder_for_a_file() {
     assert_eq!(code, Some(EX_CONFIG));
 }
 
-/// Root may read everything, so the daemon is not root here.
+/// Root can read every file, so this daemon runs as another user.
 #[tokio::test]
 async fn file_of_somebody_else() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -176,7 +176,7 @@ async fn file_of_somebody_else() {
     allow(&file, 0o000);
     let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
     if rustix::process::getuid().is_root() {
-        // The user `nobody` may not look into every developer's folders.
+        // The user `nobody` may not have access to the developer's folders.
         let copy = folder.path().join("drainhook");
         std::fs::copy(env!("CARGO_BIN_EXE_drainhook"), &copy).expect("copied");
         command = Command::new(copy);
@@ -190,7 +190,7 @@ async fn file_of_somebody_else() {
     assert_eq!(code, Some(EX_CONFIG));
 }
 
-/// Nothing is wrong with an empty file: everything has a default.
+/// An empty file is valid: every key has a default.
 #[tokio::test]
 async fn empty_file() {
     let mut stage = Stage::new(100, world(3, 30)).await;
@@ -225,7 +225,7 @@ async fn wrong_variables() {
 
 #[tokio::test]
 async fn variable_that_is_not_text() {
-    // The harness sets what is text; this is set by a shell.
+    // The harness can only set text, so a shell sets this variable.
     let binary = env!("CARGO_BIN_EXE_drainhook");
     let script = format!("DRAINHOOK_JOURNAL__DIR=$(printf '/var/lib/\\377') exec '{binary}' run");
     let mut daemon = Daemon::spawn_as(Command::new("/bin/sh").args(["-c", &script]), &Variables::new());
@@ -234,7 +234,7 @@ async fn variable_that_is_not_text() {
     assert_eq!(code, Some(EX_CONFIG));
 }
 
-/// These are the SDK's, and yet it is the daemon that has to say what is wrong. The agent drains all the same.
+/// The SDK reads this variable, but the daemon must report what is wrong with it. The agent drains anyway.
 #[tokio::test]
 async fn wrong_region() {
     let mut stage = Stage::new(100, world(1, 5)).await;
@@ -250,7 +250,7 @@ async fn wrong_region() {
 
 #[tokio::test]
 async fn wrong_endpoints() {
-    // In real time: a simulation's clock is refused where AWS is not on loopback.
+    // In real time, because a simulated clock is refused if AWS is not on loopback.
     let mut stage = Stage::new(1, world(1, 2)).await;
     let daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", "not a URL")]).await;
     stage.scale_in();

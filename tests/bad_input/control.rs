@@ -1,11 +1,11 @@
-//! What comes in by the control socket, while the daemon drains.
+//! Bad input on the control socket while the daemon drains.
 
 use tokio::io::AsyncWriteExt;
 
 use crate::support::daemon::{Stage, in_time, told, worked};
 use crate::{assert_plain, world};
 
-/// More than are served at once.
+/// More connections than are served at once.
 const CONNECTIONS: usize = 64;
 
 #[tokio::test]
@@ -17,10 +17,10 @@ async fn nonsense_in_mid_drain() {
     let long = format!(r#"{{"command":"{}"}}"#, "x".repeat(8192));
     let deep = format!(r#"{{"command":{}"#, "[".repeat(4000));
     let cases: [(&[u8], &str); 13] = [
-        (b"\x00\xff\xfe\n", "not a request"),
-        (b"\n", "not a request"),
-        (b"hello\n", "not a request: expected value"),
-        (b"[\"status\"]\n", "not a request"),
+        (b"\x00\xff\xfe\n", "malformed request"),
+        (b"\n", "malformed request"),
+        (b"hello\n", "malformed request: expected value"),
+        (b"[\"status\"]\n", "malformed request"),
         (b"{}\n", "missing field `command`"),
         (b"{\"command\":\"dance\"}\n", "unknown variant `dance`"),
         (b"{\"command\":\"status\",\"command\":\"cancel\"}\n", "duplicate field `command`"),
@@ -28,7 +28,7 @@ async fn nonsense_in_mid_drain() {
         (b"{\"command\":\"extend\",\"seconds\":-1}\n", "invalid value: integer `-1`"),
         (b"{\"command\":\"extend\",\"seconds\":18446744073709551616}\n", "invalid type: floating point"),
         (b"{\"command\":\"finish\",\"result\":\"continue\"}\n", "expected `CONTINUE` or `ABANDON`"),
-        (deep.as_bytes(), "not a request"),
+        (deep.as_bytes(), "malformed request"),
         (&long.as_bytes()[..4096], "one line of JSON, 4096 bytes at most"),
     ];
     for (request, told) in cases {
@@ -40,7 +40,8 @@ async fn nonsense_in_mid_drain() {
     assert_plain(&daemon);
 }
 
-/// They stay connected to the end: some say nothing, some have said half a request, one never stops.
+/// Clients stay connected to the end. Some send nothing, some send half a request, and one never stops sending. The drain
+/// ends well.
 #[tokio::test]
 async fn half_open_connections() {
     let mut stage = Stage::new(50, world(4, 60)).await;
@@ -60,6 +61,6 @@ async fn half_open_connections() {
     stage.until_ended_well(&[]).await;
     assert!(daemon.runs());
     drop(open);
-    // A client that has a request is served when they are gone.
+    // A client with a request is served once the others are disconnected.
     in_time("an answer", daemon.status()).await;
 }

@@ -1,4 +1,4 @@
-//! A metadata service that answers nonsense, or something else in its place.
+//! The metadata service returns malformed responses, or something else answers in its place.
 
 use machine::status::State;
 use sim::world::{Work, WorldConfig};
@@ -15,10 +15,10 @@ const SPOT: &str = "GET /latest/meta-data/spot/instance-action";
 const REBALANCE: &str = "GET /latest/meta-data/events/recommendations/rebalance";
 const MAINTENANCE: &str = "GET /latest/meta-data/events/maintenance/scheduled";
 
-/// What is polled.
+/// The paths that are polled.
 const PATHS: [&str; 4] = [TARGET, SPOT, REBALANCE, MAINTENANCE];
 
-/// Each with words of what is told. None is a good answer of any path.
+/// Bad responses, each with words that must be logged. None is valid for any path.
 fn bad_answers() -> Vec<(Reply, &'static [&'static str])> {
     let declared = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec();
     vec![
@@ -27,16 +27,16 @@ fn bad_answers() -> Vec<(Reply, &'static [&'static str])> {
         (ok("\n"), &["expected", r"\\n"]),
         (ok(b"Terminated\xff\xfe\x00"), &["expected text in UTF-8"]),
         (ok("Terminated \x1b[31m"), &["expected", r"Terminated \\u{1b}[31m"]),
-        (ok("x".repeat(64 * 1024 + 1)), &["the answer is longer than 65536 bytes"]),
-        (Reply::Endless, &["the answer is longer than 65536 bytes"]),
-        (Reply::BytesThenClose(declared), &["the answer is longer than 65536 bytes"]),
-        (answer(204, &[], ""), &["answered 204, not 200 or 404"]),
+        (ok("x".repeat(64 * 1024 + 1)), &["the response is longer than 65536 bytes"]),
+        (Reply::Endless, &["the response is longer than 65536 bytes"]),
+        (Reply::BytesThenClose(declared), &["the response is longer than 65536 bytes"]),
+        (answer(204, &[], ""), &["answered 204; expected 200 or 404"]),
         (answer(301, &[("location", "/latest/meta-data/instance-id")], ""), &["answered 301"]),
-        (answer(500, &[], "Terminated"), &["answered 500, not 200 or 404"]),
+        (answer(500, &[], "Terminated"), &["answered 500; expected 200 or 404"]),
     ]
 }
 
-/// Whatever makes the connection unusable; what is told of it is told when it has lasted for a minute.
+/// Responses that make the connection unusable. The daemon logs these only after a minute.
 fn broken_answers() -> Vec<Reply> {
     vec![
         Reply::Close,
@@ -53,7 +53,7 @@ fn all_answers() -> Vec<Reply> {
     bad_answers().into_iter().map(|(reply, _)| reply).chain(broken_answers()).collect()
 }
 
-/// A metadata service before the world's own, and the variables of a daemon that asks it.
+/// Starts a metadata service in front of the world's. Returns it with the variables of a daemon that uses it.
 async fn before(stage: &Stage, bad: &BadAnswers) -> (Server, Variables) {
     let mut variables = stage.variables(&stage.instance());
     let imds = variables.get_mut("AWS_EC2_METADATA_SERVICE_ENDPOINT").expect("set");
@@ -63,7 +63,7 @@ async fn before(stage: &Stage, bad: &BadAnswers) -> (Server, Variables) {
     (server, variables)
 }
 
-/// It goes on until it knows which instance it is on, and takes nonsense for no id.
+/// The daemon retries until it has identified the instance, and does not take a malformed response for an id.
 #[tokio::test]
 async fn nonsense_at_start() {
     let mut stage = Stage::new(100, world(3, 30)).await;
@@ -79,7 +79,7 @@ async fn nonsense_at_start() {
         ],
         INSTANCE_ID => {
             let of_id = [ok("i-"), ok("i-0123456789abcdef0\n\n<html>"), ok("I-0123456789ABCDEF0")];
-            // More than a minute of it.
+            // Lasts more than a minute.
             [all_answers(), of_id.to_vec(), all_answers(), all_answers()].concat()
         }
         _ => Vec::new(),
@@ -95,7 +95,7 @@ async fn nonsense_at_start() {
     assert_plain(&daemon);
 }
 
-/// The group's name is all that is missing: Auto Scaling knows it too.
+/// The group's tag is malformed. The daemon asks Auto Scaling for the group instead.
 #[tokio::test]
 async fn group_tag_that_is_none() {
     let mut stage = Stage::new(100, world(3, 30)).await;
@@ -123,7 +123,7 @@ fn of_every_path(kind: &str) -> Vec<Reply> {
     }
 }
 
-/// No drain begins because something else answered, and none is missed because of it.
+/// Malformed responses neither start a drain nor hide a real notice.
 #[tokio::test]
 async fn nonsense_in_service() {
     let mut stage = Stage::new(100, world(3, 30)).await;
@@ -147,7 +147,7 @@ async fn nonsense_in_service() {
     assert!(daemon.runs());
 }
 
-/// A drain under way neither ends nor is withdrawn because of what IMDS says then. It lasts until all has been said.
+/// Malformed responses during a drain neither end nor withdraw it. The drain lasts until all of them were given.
 #[tokio::test]
 async fn nonsense_in_mid_drain() {
     let mut stage =

@@ -1,4 +1,4 @@
-//! A journal that is none, or not this daemon's.
+//! The journal is damaged, or not this daemon's.
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::support::daemon::{Daemon, Stage, eventually, journal, written};
 use crate::{assert_told, world};
 
-/// It is set aside, told, and kept for an operator to look at; the drain that comes begins anew.
+/// The daemon sets a damaged journal aside for an operator to inspect, and logs that. A later drain starts from scratch.
 #[tokio::test]
 async fn garbage() {
     let mut stage = Stage::new(100, world(3, 30)).await;
@@ -46,13 +46,13 @@ async fn garbage() {
     stage.until_ended_well(&[]).await;
 }
 
-/// With the checksum that belongs to it, so that the content itself is looked at.
+/// Adds the correct checksum, so that the daemon gets as far as reading the content.
 fn sealed(journal: &str) -> Vec<u8> {
     format!("{journal}\n\"{:x}\"\n", Md5::digest(journal)).into_bytes()
 }
 
-/// Both names of the journal are links to a file that matters, as a user with access to the folder could make them. The
-/// links go, and the file stays as it is. (The daemon ran as root in a container, and overwrote it.)
+/// A user with access to the folder has replaced both names of the journal with links to an important file. The daemon
+/// removes the links and leaves the file alone. (Once, a daemon that ran as root in a container overwrote the file.)
 #[tokio::test]
 async fn links_to_a_file_that_matters() {
     let mut stage = Stage::new(50, world(3, 30)).await;
@@ -64,7 +64,7 @@ async fn links_to_a_file_that_matters() {
         symlink(&matters, link).expect("a fresh path");
     }
     let daemon = Daemon::start(&variables).await;
-    daemon.logged(&["WARN", "the journal was set aside as", "symbolic link"]).await;
+    daemon.logged(&["WARN", "the journal was not read, and was set aside as", "symbolic link"]).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
     assert_eq!(std::fs::read_to_string(&matters).expect("there"), "precious");
@@ -73,8 +73,7 @@ async fn links_to_a_file_that_matters() {
     assert!(written(&variables, &instance).is_some_and(|journal| journal.drain.is_some()));
 }
 
-/// Named pipes stand where the journal is read and written. A daemon that opened one would wait for its other end, and
-/// never start.
+/// Named pipes are in the places of the journal's files. A daemon that opened one would block, and never start.
 #[tokio::test]
 async fn pipes_for_a_journal() {
     let mut stage = Stage::new(50, world(3, 30)).await;
@@ -84,14 +83,14 @@ async fn pipes_for_a_journal() {
         mknodat(CWD, pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fresh path");
     }
     let daemon = Daemon::start(&variables).await;
-    daemon.logged(&["WARN", "the journal was set aside as", "not a regular file"]).await;
+    daemon.logged(&["WARN", "the journal was not read, and was set aside as", "not a regular file"]).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
     assert!(written(&variables, &instance).is_some_and(|journal| journal.drain.is_some()));
 }
 
-/// Every user can write to the journal's folder, and so could make the daemon believe in a drain. No journal is kept
-/// there; the drain goes on without, and the log says loudly what to do. Once it is done, the journal is kept.
+/// Every user can write to the journal's folder, and could plant a journal there. The daemon keeps no journal, drains
+/// without one, and logs an error that says what to do. Once the operator has done it, the daemon keeps a journal.
 #[tokio::test]
 async fn folder_that_others_can_write() {
     let mut stage = Stage::new(50, world(3, 60)).await;
@@ -112,7 +111,7 @@ async fn folder_that_others_can_write() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The folder belongs to another user, and so does what is in it.
+/// The folder and the journal in it belong to another user.
 #[tokio::test]
 async fn folder_of_another_user() {
     if !rustix::process::geteuid().is_root() {
@@ -129,7 +128,7 @@ async fn folder_of_another_user() {
     assert!(!journal(&variables).exists());
 }
 
-/// The folder is the daemon's own, and the file in it another user's: it was there before the folder was made safe.
+/// The folder is the daemon's, but the file in it is another user's, from before the folder was made safe.
 #[tokio::test]
 async fn journal_of_another_user() {
     if !rustix::process::geteuid().is_root() {
@@ -141,13 +140,13 @@ async fn journal_of_another_user() {
     std::fs::write(journal(&variables), sealed(&drain_by_an_operator(&instance))).expect("written");
     chown(journal(&variables), Some(54_321), None).expect("as root");
     let daemon = Daemon::start(&variables).await;
-    daemon.logged(&["WARN", "the journal was set aside as", "belongs to uid 54321"]).await;
+    daemon.logged(&["WARN", "the journal was not read, and was set aside as", "belongs to uid 54321"]).await;
     assert_eq!(daemon.status().await.state, State::Serving, "the other user's journal is believed");
     stage.scale_in();
     stage.until_ended_well(&[]).await;
 }
 
-/// A journal of this instance that makes the daemon that believes it drain at once.
+/// A journal of this instance with an operator's notice. A daemon that trusts it drains at once.
 fn drain_by_an_operator(instance: &str) -> String {
     let kept = include_str!("../fixtures/journals/v1/notice-operator.json");
     let journal = kept.lines().next().expect("two lines");

@@ -1,6 +1,6 @@
-//! Bad input of every kind, given to the real daemon while it drains: it says what it expected, and loses nothing.
+//! Sends bad input of every kind to the real daemon while it drains. The daemon logs what it expected, and loses no work.
 //!
-//! docs/failure-modes.md lists what is tried here, and what comes of it.
+//! docs/failure-modes.md lists the inputs and the results.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -22,10 +22,10 @@ use sim::world::{HookSpec, Work, WorldConfig};
 use support::Reply;
 use support::daemon::{Daemon, eventually};
 
-/// What no log line is longer than, in bytes: a text from outside is cut.
+/// The longest log line, in bytes. The daemon truncates text from outside.
 const LINE_MAX: usize = 2500;
 
-/// A world with work that takes so long, and with a hook so slow that no machine is too slow for it.
+/// A world with this much work, and a hook with a long timeout, so that tests pass on slow machines.
 fn world(items: u32, secs: u64) -> WorldConfig {
     WorldConfig {
         hooks: vec![HookSpec::terminating("drain", Duration::from_secs(7200))],
@@ -34,10 +34,11 @@ fn world(items: u32, secs: u64) -> WorldConfig {
     }
 }
 
-/// All bad answers to a kind of request.
+/// All bad responses to one kind of request.
 type Answers = dyn Fn(&str) -> Vec<Reply> + Send + Sync;
 
-/// Bad answers that each kind of request is given in turn, once they have begun; after the last it is left alone.
+/// Gives each kind of request its bad responses in turn, from [`begin`](Self::begin) on. After the last one, requests get
+/// the real responses.
 #[derive(Clone)]
 struct BadAnswers {
     answers: Arc<Answers>,
@@ -54,7 +55,7 @@ impl BadAnswers {
         self.begun.store(true, Ordering::Relaxed);
     }
 
-    /// The next for this kind of request.
+    /// The next bad response to this kind of request.
     fn next(&self, kind: &str) -> Option<Reply> {
         if !self.begun.load(Ordering::Relaxed) {
             return None;
@@ -77,7 +78,8 @@ impl BadAnswers {
     }
 }
 
-/// The log has a line for each of these words, and every line is short and plain text in JSON.
+/// Asserts that the log has a line with each of these sets of words, and that every line is JSON, short, and without control
+/// characters.
 async fn assert_told(daemon: &Daemon, all: &[&[&str]]) {
     for words in all {
         daemon.logged(words).await;

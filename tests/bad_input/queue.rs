@@ -1,4 +1,4 @@
-//! Messages of the shared queue that no daemon here should get.
+//! The shared queue has messages that are not for the daemon, or malformed.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{assert_told, world};
 const QUEUE: &str = "workers-termination";
 const OTHER: &str = "i-00000000000000bad";
 
-/// As much as SQS takes.
+/// The longest message that SQS accepts.
 const MESSAGE_MAX: usize = 1024 * 1024;
 
-/// A world whose queue is the first source, so that every message is received before the instance's own is sent.
+/// A world without a target state in IMDS, so that the daemon receives every message before its own is sent.
 fn deaf_world() -> WorldConfig {
     let mut config = world(3, 30);
     config.imds.mode = ImdsMode::WithoutTargetState;
@@ -44,7 +44,7 @@ fn sns(message: &str) -> String {
     json!({"Type": "Notification", "Message": message}).to_string()
 }
 
-/// Each with words of what is told.
+/// Bad messages, each with words that must be logged.
 fn bad_messages(ours: &str) -> Vec<(String, &'static [&'static str])> {
     let deep = "[".repeat(100_000);
     vec![
@@ -87,7 +87,7 @@ fn left(stage: &Stage) -> usize {
     queue.visible + queue.hidden
 }
 
-/// None of it begins a drain, and none of it is deleted; the one message that is ours does, and is.
+/// None of these messages starts a drain, and none is deleted. Our own message starts one, and is deleted.
 #[tokio::test]
 async fn strange_messages() {
     let mut stage = Stage::new(20, deaf_world()).await;
@@ -104,7 +104,7 @@ async fn strange_messages() {
     assert_eq!((stage.count(drained), stage.count(message_deleted), left(&stage)), (1, 1, count));
 }
 
-/// Together they are more than the daemon reads of one answer, so that it asks for fewer.
+/// Together, the messages are longer than the longest response that the daemon reads. It asks for fewer at a time.
 #[tokio::test]
 async fn large_messages() {
     const LARGE: usize = 2;
@@ -112,7 +112,7 @@ async fn large_messages() {
     config.imds.mode = ImdsMode::WithoutTargetState;
     let mut stage = Stage::new(20, config).await;
     for _ in 0..LARGE {
-        // JSON writes each with a backslash.
+        // JSON escapes each with a backslash.
         send(&stage, "\"".repeat(MESSAGE_MAX)).await;
     }
     stage.scale_in();

@@ -177,5 +177,5 @@ def test_older_protocol_of_sqs(simulator, tmp_path):
         old = boto3.Session().client("sqs", config=Config(**CONFIG))
     answer = refused(old, "GetQueueUrl", {"QueueName": "workers-termination"})
     assert answer["Error"]["Code"] == "InvalidAction"
-    assert "speaks SQS in JSON alone" in answer["Error"]["Message"]
+    assert "speaks SQS only in JSON" in answer["Error"]["Message"]
     assert status_and_retries(answer) == (400, 0)

@@ -1,4 +1,4 @@
-//! Agents of every kind.
+//! Drains agents of every kind.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,12 +19,12 @@ fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
     move |happening| matches!(happening, Happening::Completed { result: of, .. } if *of == result)
 }
 
-/// A world whose own agent has nothing to do: the agent is another.
+/// A world whose own agent has no work, for tests that use another agent.
 fn idle_world() -> WorldConfig {
     WorldConfig { work: Work { items: 0, ..Work::default() }, ..world(0, 1) }
 }
 
-/// The world's own agent, which here is reached through a unix socket.
+/// The daemon reaches the world's agent through a Unix socket. The drain completes.
 #[tokio::test]
 async fn unix_socket() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -38,7 +38,7 @@ async fn unix_socket() {
             let address = address.clone();
             tokio::spawn(async move {
                 let mut far = TcpStream::connect(address).await.expect("the agent listens");
-                // A connection that breaks is the daemon's to deal with.
+                // The daemon must handle broken connections.
                 let _ = copy_bidirectional(&mut near, &mut far).await;
             });
         }
@@ -50,7 +50,7 @@ async fn unix_socket() {
     assert_eq!(stage.count(drained), 1);
 }
 
-/// An agent that answers when its work is done, which the test decides.
+/// A blocking agent. It answers when the test says that its work is done.
 struct Blocking {
     url: String,
     asked: watch::Receiver<Vec<String>>,
@@ -89,7 +89,7 @@ async fn serve_blocking(
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
 }
 
-/// Its one request stays open for longer than any other may take, with heartbeats meanwhile.
+/// The drain request stays open for longer than any other request may take. Heartbeats are sent meanwhile.
 #[tokio::test]
 async fn blocking_agent() {
     let mut stage = Stage::new(20, idle_world()).await;
@@ -124,7 +124,7 @@ async fn agent_that_is_not_there() {
     daemon.logged(&["WARN", "drain_ended", "failed"]).await;
 }
 
-/// An agent that is there again within the grace drains as any other.
+/// The agent is unreachable when the drain begins, and comes back within `unreachable_grace`. It drains normally.
 #[tokio::test]
 async fn agent_that_comes_late() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -145,7 +145,7 @@ async fn agent_that_comes_late() {
     assert_eq!(stage.count(completed_with(ActionResult::Continue)), 1);
 }
 
-/// What it held is lost, but it must not take on new work.
+/// The agent restarts during the drain. Its work is lost, but it is told to drain again, so it takes no new work.
 #[tokio::test]
 async fn agent_that_restarts() {
     let mut stage = Stage::new(20, world(6, 60)).await;
@@ -159,7 +159,8 @@ async fn agent_that_restarts() {
     assert_eq!(stage.count(drained), 1, "completed before the new process had drained");
 }
 
-/// One is the world's, the other drains when the test says so.
+/// The instance has two agents: the world's, and one that drains when the test says so. The action is completed when both
+/// have drained.
 #[tokio::test]
 async fn two_agents() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -200,7 +201,7 @@ fn write(folder: &Path, text: &str) -> PathBuf {
     file
 }
 
-/// Without the token it would be refused, and the drain would fail.
+/// The agent refuses requests without its token. The drain ends as drained, so the token was sent.
 #[tokio::test]
 async fn token_file() {
     let mut stage = Stage::new(20, idle_world()).await;
@@ -223,7 +224,7 @@ async fn token_file() {
     assert!(!daemon.log().contains("open-sesame"), "the token stands in the log");
 }
 
-/// The deadline is the agent's to know, and the daemon's to keep.
+/// The agent is told the deadline, and the drain ends at it.
 #[tokio::test]
 async fn deadline() {
     let mut stage = Stage::new(20, crate::stuck_world()).await;
@@ -239,7 +240,7 @@ async fn deadline() {
     assert!(completed_at.is_some_and(|at| at >= deadline), "{completed_at:?}");
 }
 
-/// A whole answer as bytes.
+/// The bytes of a whole response.
 fn bytes(reply: Reply) -> Vec<u8> {
     match reply {
         Reply::Bytes(bytes) => bytes,
@@ -247,7 +248,7 @@ fn bytes(reply: Reply) -> Vec<u8> {
     }
 }
 
-/// Waits for something that must come before any completion.
+/// Waits until `holds`, and fails if a completion comes first.
 async fn before_any_completion(stage: &mut Stage, what: &str, holds: impl FnMut() -> bool) {
     tokio::select! {
         () = eventually(what, holds) => {}
@@ -256,8 +257,8 @@ async fn before_any_completion(stage: &mut Stage, what: &str, holds: impl FnMut(
     assert_eq!(stage.count(completed), 0, "completed before {what}");
 }
 
-/// An agent is configured to answer its drain request when it has drained. It answers at once instead, with a status
-/// that says that three tasks are in flight. It is told again until it says that it has drained.
+/// The agent is configured as a blocking one. It answers the drain request at once, with a status of three tasks in flight.
+/// The daemon repeats the request until the agent says that it has drained.
 #[tokio::test]
 async fn blocking_agent_that_answers_with_work_in_flight() {
     for status in [
@@ -290,9 +291,9 @@ async fn blocking_agent_that_answers_with_work_in_flight() {
     }
 }
 
-/// An agent has drained before the load balancer lets the instance go. It exits, and is started again with new work.
-/// The new process accepts the drain request without a body, and holds its status until its work is done. Wait begins
-/// meanwhile. The action is not completed before the new process says that it has drained.
+/// The agent has drained while the load balancer still holds the instance. It exits and restarts with new work. The new
+/// process accepts the drain request without a body, and holds its status request until its work is done. Wait begins
+/// meanwhile. The action is not completed until the new process says that it has drained.
 #[tokio::test]
 async fn drained_agent_that_comes_back_with_work() {
     let lead = Some(Duration::from_secs(120));
@@ -315,7 +316,7 @@ async fn drained_agent_that_comes_back_with_work() {
     std::fs::remove_file(&path).expect("it was bound");
     let requests = || daemon.log().lines().filter(|line| line.contains("AskAgent")).count();
     let before = requests();
-    // The second of them is sent when the first has been refused.
+    // The second one is sent after the first one was refused.
     eventually("two requests that are refused", || requests() >= before + 2).await;
     let (done, is_done) = watch::channel(false);
     let second = Server::on_unix(&path, move |request: &Request| match request.line() {
@@ -332,8 +333,8 @@ async fn drained_agent_that_comes_back_with_work() {
     stage.until("the completion", completed_with(ActionResult::Continue)).await;
 }
 
-/// A blocking agent drains behind a load balancer. When Wait begins, the hook's global timeout sets an earlier deadline
-/// than the agent was told. The agent hears of it, and the answer that it gives then ends the drain.
+/// A blocking agent drains behind a load balancer. When Wait begins, the hook's global timeout gives an earlier deadline than
+/// the agent was told. The daemon tells the agent, and the agent's answer to that request ends the drain.
 #[tokio::test]
 async fn blocking_agent_hears_of_an_earlier_deadline() {
     let lead = Some(Duration::from_secs(60));
@@ -356,14 +357,14 @@ async fn blocking_agent_hears_of_an_earlier_deadline() {
     stage.until("the completion", completed_with(ActionResult::Continue)).await;
 }
 
-/// `deadline` of a drain request. RFC 3339 in UTC sorts as text.
+/// The `deadline` of a drain request. RFC 3339 times in UTC sort as text.
 fn deadline_in(body: &str) -> String {
     let order: serde_json::Value = serde_json::from_str(body).expect("JSON");
     order["deadline"].as_str().expect("a deadline").to_owned()
 }
 
-/// Nothing listens when the drain begins. Then the agent listens, and answers 503 for as long as the drain lasts. The
-/// log says both as warnings.
+/// Nothing is listening when the drain begins. Then the agent listens, and answers 503 until the drain ends. The log warns
+/// of both.
 #[tokio::test]
 async fn every_cause_of_trouble_is_logged() {
     let stage = Stage::new(20, world(3, 30)).await;
@@ -377,8 +378,8 @@ async fn every_cause_of_trouble_is_logged() {
     daemon.logged(&["WARN", "agent_trouble", "503"]).await;
 }
 
-/// An agent says that it holds its status until there is news, and always has news. It is asked twenty times a second.
-/// The log has a line of it every few seconds.
+/// The agent says that it honors `Prefer: wait`, but always has news, so the daemon polls it twenty times a second. The log
+/// gets a line only every few seconds.
 #[tokio::test]
 async fn lively_agent_does_not_fill_the_log() {
     let stage = Stage::new(1, idle_world()).await;

@@ -1,4 +1,4 @@
-//! What lies between the daemon and AWS: credentials, certificates, proxies, endpoints.
+//! What is between the daemon and AWS: credentials, certificates, proxies and endpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +39,8 @@ fn profile(key: &str) -> String {
     )
 }
 
-/// The credentials are in a file that another program rewrites. In mid-drain it does so, and from then on AWS refuses
-/// the old ones. The daemon reads the file again and completes the drain.
+/// Another program rewrites the credentials file during the drain, and AWS refuses the old credentials from then on. The
+/// daemon reads the file again and completes the drain.
 #[tokio::test]
 async fn credentials_that_are_rewritten_in_mid_drain() {
     let mut stage = Stage::new(40, world(3, 700)).await;
@@ -64,13 +64,13 @@ async fn credentials_that_are_rewritten_in_mid_drain() {
     rotated.store(true, Ordering::Relaxed);
     stage.until_ended_well(&[]).await;
     daemon.logged(&["call_failed", "ExpiredToken"]).await;
-    // Calls that were under way together are refused together.
+    // Concurrent calls are refused together.
     let refused = aws.count(is_refused) - before;
     assert!((1..=3).contains(&refused), "{refused} refusals");
 }
 
-/// There are no root certificates, so no TLS connection to AWS can be made. The agent is drained all the same, the daemon
-/// goes on running, and it says what to install.
+/// There are no root certificates, so the daemon cannot connect to AWS over TLS. It still drains the agent, keeps running,
+/// and logs what to install.
 #[tokio::test]
 async fn no_root_certificates() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -88,8 +88,8 @@ async fn no_root_certificates() {
     assert!(daemon.runs());
 }
 
-/// A proxy strips `x-amzn-RequestId` from every answer. The answers themselves name the call that they answer, so they
-/// are believed.
+/// A proxy strips `x-amzn-RequestId` from every response. The responses show in other ways that AWS answered, so the drain
+/// completes.
 #[tokio::test]
 async fn answers_without_the_request_ids_header() {
     let mut stage = Stage::new(40, world(3, 700)).await;
@@ -102,15 +102,15 @@ async fn answers_without_the_request_ids_header() {
     assert!(!daemon.log().contains("other than AWS"), "{}", daemon.log());
 }
 
-/// The environment names an endpoint for Auto Scaling and none for SQS, as with a VPC endpoint or a queue of another
-/// Region: SQS is asked where the queue's URL says that the queue is.
+/// The environment sets an endpoint for Auto Scaling but none for SQS, as with a VPC endpoint or a queue in another Region.
+/// The daemon calls SQS at the host of the queue's URL.
 #[tokio::test]
 async fn the_host_of_the_queues_url() {
     let mut stage = Stage::new(1, world(1, 2)).await;
     let mut variables = stage.variables(&stage.instance());
     let aws = variables.remove("AWS_ENDPOINT_URL").expect("it is set");
     variables.insert("AWS_ENDPOINT_URL_AUTO_SCALING", aws);
-    // Not even a wrong endpoint may cost this test a connection to the real one.
+    // Keeps this test from connecting to the real SQS, even if the endpoint is wrong.
     variables.insert("HTTPS_PROXY", closed_port().await);
     let _daemon = Daemon::start(&variables).await;
     stage.scale_in();
@@ -118,7 +118,7 @@ async fn the_host_of_the_queues_url() {
     stage.until("the completion", completed).await;
 }
 
-/// A proxy of a company shows certificates of its own, and `AWS_CA_BUNDLE` names the authority that signed them.
+/// A corporate proxy presents its own certificates, and `AWS_CA_BUNDLE` names the CA that signed them. The drain completes.
 #[tokio::test]
 async fn an_authority_named_by_the_environment() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -129,7 +129,7 @@ async fn an_authority_named_by_the_environment() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The same, where a profile of the shared configuration names the authority.
+/// As above, but a profile in the shared configuration names the CA.
 #[tokio::test]
 async fn an_authority_named_by_a_profile() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -143,7 +143,7 @@ async fn an_authority_named_by_a_profile() {
     stage.until_ended_well(&[]).await;
 }
 
-/// No authority is named, so the certificate is not trusted. The agent is drained, and the daemon says how to name one.
+/// No setting names the CA, so the certificate is not trusted. The daemon drains the agent, and logs how to set the CA.
 #[tokio::test]
 async fn an_authority_that_nothing_names() {
     let mut stage = Stage::new(20, stuck_world()).await;
@@ -154,10 +154,10 @@ async fn an_authority_that_nothing_names() {
     daemon.logged(&["call_failed", &aws, "UnknownIssuer", "AWS_CA_BUNDLE"]).await;
 }
 
-/// A certificate that signed nothing here.
+/// A CA certificate that did not sign the server's certificate.
 const OTHER_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/other.pem");
 
-/// `NO_PROXY` names the endpoint with its port, so the calls go past the proxy, which does not work.
+/// `NO_PROXY` lists the endpoint with its port, so the calls bypass the proxy, which is broken.
 #[tokio::test]
 async fn an_endpoint_with_its_port_in_no_proxy() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -174,7 +174,8 @@ async fn an_endpoint_with_its_port_in_no_proxy() {
     stage.until_ended_well(&[]).await;
 }
 
-/// Calls go through the proxy that the environment names. This one takes the first request and says nothing more.
+/// The environment names a proxy that reads the start of a request and closes the connection. Calls to AWS go through the
+/// proxy and fail, and the log names it.
 #[tokio::test]
 async fn a_proxy_that_is_named_and_broken() {
     let mut stage = Stage::new(1, world(1, 2)).await;
@@ -199,7 +200,7 @@ async fn a_proxy_that_is_named_and_broken() {
     daemon.logged(&["call_failed", "https://aws.test:8443", &format!("through the proxy {proxy}")]).await;
 }
 
-/// The clock of a simulation, with an IMDS or an AWS that may be real: the daemon does not start.
+/// `simulation.clock` is set, but IMDS or AWS may be real. The daemon does not start.
 #[tokio::test]
 async fn simulated_time_against_real_services() {
     let stage = Stage::new(20, world(3, 30)).await;
@@ -210,7 +211,7 @@ async fn simulated_time_against_real_services() {
     {
         let mut variables = stage.variables(&stage.instance());
         variables.insert(name, value.to_owned());
-        // Nothing real is asked even where it starts.
+        // Keeps the test from calling real services even if the daemon starts.
         variables.insert("AWS_EC2_METADATA_DISABLED", "false".to_owned());
         let mut daemon = Daemon::spawn(&variables);
         let end = in_time("its end", daemon.end_before_it_is_up()).await.expect("it does not start");
@@ -219,8 +220,9 @@ async fn simulated_time_against_real_services() {
     }
 }
 
-/// Requests in clear to another host could be read and answered by anyone on the way. `0.0.0.0` is not loopback, and yet
-/// it reaches this machine, so that the test sees what would have been sent.
+/// AWS's endpoint is plain HTTP on a host that is not local, where anyone on the path could read and answer the requests. The
+/// daemon sends none until `aws.allow_http` lists the host. The test uses `0.0.0.0`, which is not loopback but reaches this
+/// machine, so that it would see the requests.
 #[tokio::test]
 async fn plain_http_to_another_host() {
     let mut stage = Stage::new(1, world(1, 2)).await;

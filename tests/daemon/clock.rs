@@ -1,6 +1,6 @@
-//! The system's clock is wrong when the daemon starts, and is set right while it runs, as chrony does after a boot.
+//! The system's clock is wrong when the daemon starts, and is corrected while it runs, as chrony does after a boot.
 //!
-//! All of it is in real time: what AWS says are instants, and the tests set the daemon's clock by a file
+//! These tests run in real time, because AWS's deadlines are instants. They set the daemon's clock through a file
 //! (`DRAINHOOK_CLOCK_OFFSET`, in debug builds).
 
 use std::path::PathBuf;
@@ -17,15 +17,15 @@ use sim::world::{Happening, HookSpec, Work, WorldConfig};
 use crate::support::daemon::{Daemon, Stage, Variables, told, worked};
 use crate::support::{Server, ok};
 
-/// By how much it is wrong at first.
+/// How wrong the clock is at first.
 const WRONG_MS: i64 = 360_000;
 
-/// A daemon whose clock is wrong, on an instance whose IMDS has a spot notice to give.
+/// A daemon with a wrong clock, on an instance whose IMDS can list a spot interruption.
 struct Play {
     stage: Stage,
     variables: Variables,
     offset: PathBuf,
-    /// When EC2 takes the instance, in Unix milliseconds; 0 while it does not.
+    /// When EC2 interrupts the instance, in Unix milliseconds; 0 for no interruption.
     spot_at: Arc<AtomicU64>,
     _imds: Server,
 }
@@ -53,14 +53,14 @@ impl Play {
         play
     }
 
-    /// Sets the system's clock. The file is replaced whole: the daemon may be reading it.
+    /// Sets the system's clock. Replaces the file atomically, because the daemon may be reading it.
     fn set_offset(&self, offset_ms: i64) {
         let new = self.offset.with_extension("new");
         std::fs::write(&new, offset_ms.to_string()).expect("written");
         std::fs::rename(new, &self.offset).expect("renamed");
     }
 
-    /// EC2 says that it takes the instance so long from now.
+    /// EC2 announces that it will interrupt the instance in `secs` seconds.
     fn interrupt_in(&self, secs: u64) -> Time {
         let at = Clock::start(None).now() + Duration::from_secs(secs);
         self.spot_at.store(at.unix_ms(), Ordering::Relaxed);
@@ -68,7 +68,7 @@ impl Play {
     }
 }
 
-/// As IMDS writes an instant.
+/// The format of an instant in IMDS.
 fn whole_seconds(at: Time) -> String {
     format!("{}Z", &at.to_string()[..19])
 }
@@ -77,8 +77,8 @@ fn work(items: u32, secs: u64, stuck: u32) -> Work {
     Work { items, duration: Duration::from_secs(secs), stuck }
 }
 
-/// The clock is six minutes fast, and is set right. Then EC2 interrupts the instance in two minutes. By the clock that the
-/// daemon started with that has passed; the agent has its time all the same, and drains.
+/// The clock is six minutes fast, and is corrected. Then EC2 announces an interruption in two minutes. By the daemon's first
+/// clock that instant has passed, but the agent gets its full time and drains.
 #[tokio::test]
 async fn fast_clock_set_right_before_a_spot_notice() {
     let mut play = Play::new(work(2, 3, 0), WRONG_MS).await;
@@ -96,8 +96,8 @@ async fn fast_clock_set_right_before_a_spot_notice() {
     daemon.logged(&["WARN", "clock", "6m", "back"]).await;
 }
 
-/// The same clock, set right in mid-drain. What the daemon has written down by the wrong clock is not taken for the
-/// future: the drain goes on to its end, and an extension counts from the right time.
+/// The clock is six minutes fast, and is corrected during the drain. Times in the journal from the wrong clock are not taken
+/// for the future. The drain continues to its end, and an extension counts from the correct time.
 #[tokio::test]
 async fn fast_clock_set_right_in_mid_drain() {
     let mut play = Play::new(work(4, 8, 0), WRONG_MS).await;
@@ -112,8 +112,8 @@ async fn fast_clock_set_right_in_mid_drain() {
     assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
 }
 
-/// The clock is six minutes slow. EC2 interrupts the instance in half a minute, and one piece of work never ends. By that
-/// clock there would be plenty of time; once it is set right, the drain ends by its deadline, before EC2 comes.
+/// The clock is six minutes slow. EC2 interrupts the instance in half a minute, and one work item never finishes. By the slow
+/// clock there is plenty of time. After the correction, the drain ends at its deadline, before the interruption.
 #[tokio::test]
 async fn slow_clock_set_right_after_a_spot_notice() {
     let mut play = Play::new(work(2, 2, 1), -WRONG_MS).await;
@@ -126,7 +126,7 @@ async fn slow_clock_set_right_after_a_spot_notice() {
     assert_eq!(ended.outcome, Some(Outcome::Deadline), "{ended:?}");
 }
 
-/// The clock is set while a command waits for its answer, and again and again: every command is answered.
+/// The clock is set repeatedly while commands wait for their answers. Every command is answered.
 #[tokio::test]
 async fn clock_that_is_set_again_and_again() {
     let mut play = Play::new(work(2, 2, 1), 0).await;

@@ -1,4 +1,4 @@
-//! Which action is completed, and what becomes of a drain whose action is out of reach.
+//! Which action is completed, and how a drain ends if its action cannot be completed.
 
 use std::time::Duration;
 
@@ -40,12 +40,12 @@ async fn chosen_hook() {
     assert_eq!(stage.count(message_deleted), 1, "the other hook's message is not ours");
 }
 
-/// An operator completes the action by hand while the agent drains.
+/// An operator completes the action by hand while the agent drains. The drain ends as overtaken.
 #[tokio::test]
 async fn overtaken() {
     let config = WorldConfig {
         hooks: vec![HookSpec::terminating("drain", Duration::from_secs(60))],
-        // The daemon must see what became of its action before its instance is gone.
+        // The daemon must learn that the action has ended before the instance is gone.
         timing: Timing { terminated: Duration::from_secs(7200), ..Timing::default() },
         ..stuck_world()
     };
@@ -83,7 +83,7 @@ async fn throttling() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The event is lost on its way to the queue.
+/// The event never reaches the queue. The daemon detects Wait with a heartbeat and completes the action.
 #[tokio::test]
 async fn lost_message() {
     let mut config = world(3, 30);
@@ -96,7 +96,7 @@ async fn lost_message() {
     assert_eq!(stage.count(message_deleted), 0);
 }
 
-/// An abandoned instance is kept for salvage. Its release is a new action, and a new drain.
+/// The group retains an instance whose action was abandoned. Releasing it starts a new action and a new drain.
 #[tokio::test]
 async fn retained_instance() {
     let mut stage = Stage::new(20, WorldConfig { retain_on_abandon: true, ..world(3, 30) }).await;
@@ -110,7 +110,8 @@ async fn retained_instance() {
     stage.until_times(2, "the second completion", completed).await;
 }
 
-/// Behind a load balancer that still routes to the agent, draining starts with Wait.
+/// With `lifecycle.drain_at = "wait"`, behind a load balancer that still routes to the agent, the drain starts when Wait
+/// begins.
 #[tokio::test]
 async fn drain_at_wait() {
     let lead = Some(Duration::from_secs(60));

@@ -64,7 +64,7 @@ async fn extension() {
     assert!(answer.contains(&deadlines[1].to_string()), "{answer}");
 }
 
-/// One piece of work never ends: nothing but the operator ends this drain.
+/// One work item never finishes, so only the operator's `finish` ends the drain.
 #[tokio::test]
 async fn finish() {
     let mut stage = Stage::new(10, stuck_world()).await;
@@ -83,7 +83,7 @@ async fn second_daemon() {
     let variables = stage.variables(&stage.instance());
     let first = Daemon::start(&variables).await;
     let mut second = Daemon::spawn(&variables);
-    second.logged(&["another daemon is running on", &variables["DRAINHOOK_CONTROL__SOCKET"]]).await;
+    second.logged(&["another daemon is already running on", &variables["DRAINHOOK_CONTROL__SOCKET"]]).await;
     assert_eq!(second.exit().await.code(), Some(1));
     assert_eq!(first.status().await.state, State::Serving);
 }
@@ -99,7 +99,7 @@ async fn nonsense() {
         let answer = daemon.converse(request).await;
         assert!(answer.starts_with(r#"{"refused":"#), "{answer}");
     }
-    // What is too long is cut off: the sender may hear of it only as a connection that is gone.
+    // The daemon stops reading a line that is too long, so the client may only see a closed connection.
     let mut endless = daemon.connect().await;
     in_time("the end of what is endless", async { while endless.write_all(&long).await.is_ok() {} }).await;
     assert_eq!(daemon.status().await.state, State::Serving);
@@ -108,7 +108,7 @@ async fn nonsense() {
     stage.until_ended_well(&[]).await;
 }
 
-/// As many connections as are served at once ask and ask and never read an answer: they keep no client out for ever.
+/// As many clients as are served at once keep sending requests and never read an answer. Another client is still served.
 #[tokio::test]
 async fn deaf_clients() {
     const DEAF: usize = 16;
@@ -118,18 +118,18 @@ async fn deaf_clients() {
     for _ in 0..DEAF {
         deaf.spawn(fill(daemon.connect().await));
     }
-    // They stay connected while another asks.
+    // They stay connected while another client asks.
     let deaf = in_time("full connections", deaf.join_all()).await;
     assert_eq!(daemon.status().await.state, State::Serving);
     drop(deaf);
 }
 
-/// Sends questions until no more are taken: the daemon waits for the client to read its answers.
+/// Sends requests until the daemon accepts no more, because it waits for the client to read its answers.
 async fn fill(stream: UnixStream) -> UnixStream {
     let questions = b"{\"command\":\"status\"}\n".repeat(1000);
     let full = Duration::from_secs(1);
     while tokio::time::timeout(full, stream.writable()).await.is_ok() {
-        // What is taken of the questions does not matter, so long as it is much.
+        // How much is accepted does not matter, as long as it is a lot.
         if let Err(error) = stream.try_write(&questions) {
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
         }
@@ -137,7 +137,7 @@ async fn fill(stream: UnixStream) -> UnixStream {
     stream
 }
 
-/// The first daemon is stopped for a moment, and its socket takes no more connections: it lives, and keeps its place.
+/// The first daemon is paused, and its socket's backlog is full. A second daemon must not replace it.
 #[tokio::test]
 async fn second_daemon_while_the_first_is_busy() {
     let stage = Stage::new(10, world(3, 30)).await;
@@ -154,7 +154,7 @@ async fn second_daemon_while_the_first_is_busy() {
         }
     }
     let mut second = Daemon::spawn(&variables);
-    second.logged(&["another daemon is running on", socket]).await;
+    second.logged(&["another daemon is already running on", socket]).await;
     assert_eq!(second.exit().await.code(), Some(1));
     drop(waiting);
     first.signal(Signal::CONT);
@@ -162,7 +162,7 @@ async fn second_daemon_while_the_first_is_busy() {
     assert_eq!(first.status().await.state, State::Serving);
 }
 
-/// Connects without waiting: a full backlog is an error.
+/// Connects without waiting, so a full backlog is an error.
 fn connect_at_once(path: &str) -> rustix::io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -171,7 +171,7 @@ fn connect_at_once(path: &str) -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A daemon that was killed leaves its socket and its lock behind: the next one takes their place.
+/// A killed daemon leaves its socket and lock file behind. The next daemon takes over.
 #[tokio::test]
 async fn daemon_after_one_that_was_killed() {
     let stage = Stage::new(10, world(3, 30)).await;
@@ -182,7 +182,7 @@ async fn daemon_after_one_that_was_killed() {
     assert_eq!(daemon.status().await.state, State::Serving);
 }
 
-/// Operators are named in the log: by number, by name, and by process.
+/// The log names the operator of each command: uid, user name and process id.
 #[tokio::test]
 async fn who_asks_is_in_the_log() {
     let stage = Stage::new(10, stuck_world()).await;
@@ -197,7 +197,7 @@ async fn who_asks_is_in_the_log() {
     daemon.logged(&["INFO", "an operator sent a command", "Drain", &by, &pid]).await;
 }
 
-/// Something else listens on the socket and answers with terminal control sequences: no command passes them on.
+/// Something else listens on the socket and answers with terminal control sequences. No command prints them.
 #[tokio::test]
 async fn control_sequences_from_a_socket() {
     const ESCAPE: &str = "\u{1b}]0;title\u{7}\u{1b}[2J\u{202e}";
@@ -236,7 +236,7 @@ async fn control_sequences_from_a_socket() {
     }
 }
 
-/// The task that serves the socket panics. It is started again, on the same socket.
+/// The task that serves the socket panics. It is restarted on the same socket.
 #[tokio::test]
 async fn control_server_that_panics() {
     let stage = Stage::new(10, world(3, 30)).await;
@@ -246,6 +246,6 @@ async fn control_server_that_panics() {
     variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
     let daemon = Daemon::start(&variables).await;
     drop(daemon.connect().await);
-    daemon.logged(&["ERROR", "control", "panicked", "starting it again"]).await;
+    daemon.logged(&["ERROR", "control", "panicked", "restarting it"]).await;
     assert_eq!(daemon.status().await.state, State::Serving);
 }

@@ -1,7 +1,7 @@
-//! A disk that takes nothing more. The drain goes on all the same, and people are told what to do.
+//! The disk refuses writes. The drain continues anyway, and the log says what to do.
 //!
-//! All of it is refused by the kernel, to root as to any other user: a file-size limit cuts a write short, `/sys` takes no
-//! files, and a folder stands where the new file would. A disk that hangs is played by a debug build (`HOLD`).
+//! The kernel refuses the writes, also to root: a file-size limit cuts a write short, `/sys` accepts no files, or a folder is
+//! in the way of the new file. A hung disk is simulated by a debug build (`HOLD`).
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use crate::support::daemon::{
 };
 use crate::world;
 
-/// Where a new journal is written before it takes the place of the old one.
+/// The new journal's path, before it replaces the old one.
 fn new_journal(variables: &Variables) -> PathBuf {
     journal(variables).with_extension("new")
 }
 
-/// No journal can be written from the start. The drain goes on without one, and the log says once what to do.
+/// No journal can be written, from the start. The drain continues without one, and the log says once what to do.
 #[tokio::test]
 async fn disk_that_refuses() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -37,7 +37,8 @@ fn is_warning(line: &str) -> bool {
     line.contains("WARN") && line.contains("journal_failed")
 }
 
-/// An operator clears the way in mid-drain: the journal is written then, and a restarted daemon goes on from it.
+/// An operator makes the disk writable during the drain. The journal is written then, and a restarted daemon continues from
+/// it.
 #[tokio::test]
 async fn disk_that_refuses_for_a_while() {
     let mut stage = Stage::new(20, world(3, 60)).await;
@@ -56,13 +57,13 @@ async fn disk_that_refuses_for_a_while() {
     stage.until_ended_well(&[restart]).await;
 }
 
-/// The disk has room for the journal of an idle instance, and not for that of a drain: each write stops half-way.
+/// The disk has room for an idle instance's journal, but not for a drain's. Each write is cut short.
 #[tokio::test]
 async fn disk_that_fills_up() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
-    // 512 bytes in all; without the trap, the kernel would end the process with SIGXFSZ.
+    // 512 bytes. Without the trap, the kernel would kill the process with SIGXFSZ.
     let script = format!("trap '' XFSZ; ulimit -f 1; exec '{}' run", env!("CARGO_BIN_EXE_drainhook"));
     let mut daemon = Daemon::spawn_as(Command::new("/bin/sh").args(["-c", &script]), &variables);
     daemon.told("STATUS=").await;
@@ -87,7 +88,8 @@ async fn folder_that_takes_no_files() {
     daemon.logged(&["WARN", "journal_failed", "/sys/journal.new", "let drainhook write there"]).await;
 }
 
-/// The disk takes nothing more once the drain is written down, and then the daemon is killed.
+/// The disk refuses writes once the beginning of the drain is in the journal, and then the daemon is killed. The next daemon
+/// continues the drain.
 #[tokio::test]
 async fn read_only_from_mid_drain() {
     let mut stage = Stage::new(20, world(6, 60)).await;
@@ -96,7 +98,7 @@ async fn read_only_from_mid_drain() {
     let daemon = Daemon::start(&variables).await;
     stage.scale_in();
     stage.until("a POST", told).await;
-    // Until no write is under way.
+    // Waits until no write is under way.
     eventually("a folder in the way", || std::fs::create_dir(new_journal(&variables)).is_ok()).await;
     stage.until("work that is done", worked).await;
     daemon.kill().await;
@@ -113,8 +115,8 @@ async fn read_only_from_mid_drain() {
     assert_eq!(deadlines[0], deadlines[1]);
 }
 
-/// The disk hangs while the beginning of the drain is written. The daemon stops waiting for that write and drains on, to
-/// the end. Then the disk goes on, with the old write first: the journal that stands at last is that of the end.
+/// The disk hangs while the beginning of the drain is written. The daemon stops waiting for that write and completes the
+/// drain. Then the disk continues, with the old write first. The journal on disk at the end is the last one.
 #[tokio::test]
 async fn write_that_hangs_and_goes_on() {
     let mut stage = Stage::new(20, world(2, 20)).await;
@@ -128,7 +130,7 @@ async fn write_that_hangs_and_goes_on() {
     daemon.logged(&["WARN", "journal_failed", "took longer than"]).await;
     stage.until("the completion", completed).await;
     let has = |line: &str| std::fs::read_to_string(&orders).is_ok_and(|all| all.contains(line));
-    // It has been written, or the daemon has stopped waiting for it.
+    // The write has finished, or the daemon has stopped waiting for it.
     eventually("the last write", || has("after WriteJournal ended, 0 messages")).await;
     order(&orders, "RELEASE WriteJournal drain");
     eventually("the first write", || has("wrote drain")).await;
@@ -137,8 +139,8 @@ async fn write_that_hangs_and_goes_on() {
     assert!(left.phase.ended().is_some(), "an older write has replaced a later one: {left:?}");
 }
 
-/// The disk hangs while a damaged journal is read, for longer than the daemon waits. What the daemon writes meanwhile is
-/// not what the late read sets aside.
+/// The disk hangs while a damaged journal is read, for longer than the daemon waits. The late read does not set aside the
+/// journal that the daemon writes meanwhile.
 #[tokio::test]
 async fn read_that_hangs_and_goes_on() {
     let stage = Stage::new(20, world(2, 20)).await;
@@ -150,7 +152,7 @@ async fn read_that_hangs_and_goes_on() {
     variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
     let daemon = Daemon::start(&variables).await;
     daemon.logged(&["ERROR", "the disk", "read"]).await;
-    // A write was made, or the daemon has stopped waiting for it.
+    // A write has finished, or the daemon has stopped waiting for it.
     let has = |line: &str| std::fs::read_to_string(&orders).is_ok_and(|all| all.contains(line));
     eventually("the first write", || has("after WriteJournal serving")).await;
     order(&orders, "RELEASE LoadJournal");
@@ -161,7 +163,7 @@ async fn read_that_hangs_and_goes_on() {
     assert!(written(&variables, &instance).is_some());
 }
 
-/// The thread that writes the journal panics. That write has failed, and the next one is tried as after any failure.
+/// The thread that writes the journal panics. That write counts as failed, and the next one is tried as after any failure.
 #[tokio::test]
 async fn writer_that_panics() {
     let mut stage = Stage::new(20, world(3, 60)).await;
@@ -177,8 +179,7 @@ async fn writer_that_panics() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The disk hangs at the first write. The daemon is told to stop and waits for that write, which then fails: the log says
-/// so.
+/// The disk hangs at the first write. The daemon is told to stop, and waits for that write, which fails. The log says so.
 #[tokio::test]
 async fn last_write_that_fails() {
     let stage = Stage::new(20, world(2, 20)).await;

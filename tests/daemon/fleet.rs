@@ -1,4 +1,4 @@
-//! Several instances of one group, with a queue that they share.
+//! Several instances of one group share a queue.
 
 use sim::world::{Happening, WorldConfig};
 
@@ -35,11 +35,11 @@ async fn scale_in_of_all() {
     }
 }
 
-/// An instance whose daemon is not there. Its message is given back as often as it is received, and left alone.
+/// One instance has no daemon. The other's daemon gives its message back each time, and does not delete it.
 #[tokio::test]
 async fn message_of_another() {
     let mut config = WorldConfig { instances: 2, ..world(4, 40) };
-    // Whichever of the two messages is there is received.
+    // Receives whichever of the two messages is there.
     config.delivery.reordering = 1.0;
     let mut stage = Stage::new(10, config).await;
     let [ours, others] = stage.instances().try_into().expect("two instances");
@@ -57,7 +57,7 @@ async fn message_of_another() {
         Happening::VisibilityChanged { about, .. } => about.as_deref() == Some(&others),
         _ => false,
     };
-    // The message is received, or this would show nothing.
+    // Without a receive, this test would prove nothing.
     stage.until("the other's message given back", given_back).await;
     assert_eq!(stage.count(|one| deleted(one, &others)), 0, "it was deleted");
 }

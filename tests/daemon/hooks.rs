@@ -1,4 +1,4 @@
-//! Groups in which another controller has a terminating hook of its own.
+//! Groups in which another controller has its own terminating hook.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ fn hooks(names: &[&str]) -> WorldConfig {
     WorldConfig { hooks: names.iter().map(hook).collect(), ..world(3, 30) }
 }
 
-/// ECS managed draining has installed its hook in a group that has no other. The instance drains; ECS's action is ECS's
-/// to complete.
+/// ECS managed draining has installed the group's only terminating hook. The instance drains, and the daemon leaves ECS's
+/// action to ECS.
 #[tokio::test]
 async fn only_ecs_has_a_hook() {
     let mut stage = Stage::new(20, hooks(&[ECS])).await;
@@ -27,8 +27,8 @@ async fn only_ecs_has_a_hook() {
     assert_eq!(stage.count(completed), 0);
 }
 
-/// ECS managed draining has installed its hook beside ours, and `lifecycle.hook` is not set. Ours is completed, ECS's is
-/// left alone.
+/// ECS managed draining has installed its hook beside ours, and `lifecycle.hook` is not set. The daemon completes our action
+/// and leaves ECS's alone.
 #[tokio::test]
 async fn hook_of_ecs_beside_ours() {
     let mut stage = Stage::new(20, hooks(&["drain", ECS])).await;

@@ -1,4 +1,4 @@
-//! What an idle instance costs others: nothing.
+//! An idle instance makes no calls to AWS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! An instance metadata service that is not always there.
+//! The instance metadata service is silent at times, or contradicts the configuration.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn silence_at_start() {
     config.imds.mode = ImdsMode::Refuses;
     let mut stage = Stage::new(20, config).await;
     let mut variables = stage.variables(&stage.instance());
-    // Each try is a sign of life.
+    // Each try notifies the watchdog.
     variables.insert("WATCHDOG_USEC", "60000000".to_owned());
     let script = format!("WATCHDOG_PID=$$ exec '{}' run", env!("CARGO_BIN_EXE_drainhook"));
     let mut daemon = Daemon::spawn_as(Command::new("/bin/sh").args(["-c", &script]), &variables);
@@ -32,7 +32,8 @@ async fn silence_at_start() {
     stage.until_ended_well(&[]).await;
 }
 
-/// It is still finding out which instance it is on, and is told to stop. It has warned of a mistake in the configuration.
+/// The daemon is told to stop before IMDS has named the instance. It stops, and it has warned of a mistake in the
+/// configuration.
 #[tokio::test]
 async fn stop_in_silence() {
     let mut config = world(3, 30);
@@ -61,7 +62,7 @@ async fn silence_in_service() {
     stage.until_ended_well(&[]).await;
 }
 
-/// All tokens that IMDS has given out have expired by its own clock, though not by the daemon's.
+/// All tokens have expired by IMDS's clock, but not by the daemon's. The daemon gets a new one.
 #[tokio::test]
 async fn expired_token() {
     let mut stage = Stage::new(1, world(3, 30)).await;
@@ -75,7 +76,7 @@ async fn expired_token() {
     stage.until("a POST", told).await;
 }
 
-/// Credentials come from there, too: they are fetched while it answers, and kept.
+/// IMDS comes and goes during a drain. It also serves the credentials, which the daemon fetches while IMDS answers, and keeps.
 #[tokio::test]
 async fn flapping_in_mid_drain() {
     const MODES: [ImdsMode; 8] = [
@@ -100,7 +101,7 @@ async fn flapping_in_mid_drain() {
     assert_eq!(stage.count(told), 1, "{:#?}", stage.history);
 }
 
-/// Its target state takes the instance out of service, and puts it back.
+/// The target state in IMDS moves the instance to standby, and back into service.
 #[tokio::test]
 async fn standby_and_back() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -126,8 +127,8 @@ fn set(stage: &Stage, mode: ImdsMode) {
     stage.service.world(|world, now| world.set_imds_mode(now, &instance, mode));
 }
 
-/// EC2 recommends a rebalance. Without Capacity Rebalancing Auto Scaling replaces nothing, so the daemon drains only where
-/// the configuration says so.
+/// EC2 recommends a rebalance. Without Capacity Rebalancing, Auto Scaling does not replace the instance, so the daemon drains
+/// only if the configuration says so.
 #[tokio::test]
 async fn rebalance_recommendation() {
     const PATH: &str = "GET /latest/meta-data/events/recommendations/rebalance";
@@ -147,14 +148,14 @@ async fn rebalance_recommendation() {
                 .until_status("the drain", |status| status.reason == Some(Reason::RebalanceRecommendation))
                 .await;
         } else {
-            // By the third answer the daemon has dealt with the first.
+            // By the third response, the daemon has handled the first one.
             eventually("three answers", || imds.count(|request| request.line() == PATH) >= 3).await;
             assert_eq!(daemon.status().await.state, State::Serving);
         }
     }
 }
-/// `instance.id` was baked into an image, and names the instance that the image was made of. The metadata service answers
-/// and says otherwise: it is believed, and the log says loudly what to do.
+/// `instance.id` was baked into an image, and names the instance that the image was made from. The daemon believes IMDS, and
+/// logs an error that says what to do.
 #[tokio::test]
 async fn configured_id_that_imds_contradicts() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -165,7 +166,7 @@ async fn configured_id_that_imds_contradicts() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The same, and the metadata service answers only later: the daemon begins as the other instance, and corrects itself.
+/// As above, but IMDS answers only later. The daemon starts with the wrong instance id, and corrects it.
 #[tokio::test]
 async fn configured_id_that_imds_contradicts_later() {
     let mut config = world(3, 30);
@@ -182,7 +183,7 @@ async fn configured_id_that_imds_contradicts_later() {
     stage.until_ended_well(&[]).await;
 }
 
-/// `instance.id` is right, and the metadata service answers only later: it names the group, too.
+/// `instance.id` is right, and IMDS answers only later. The daemon then learns the group too.
 #[tokio::test]
 async fn group_that_imds_names_later() {
     let mut config = world(3, 30);
@@ -198,7 +199,7 @@ async fn group_that_imds_names_later() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The task that polls panics. That is said, and it is started again: the notice that comes later is heard.
+/// The task that polls IMDS panics. The panic is logged, and the task is restarted and sees a later notice.
 #[tokio::test]
 async fn poller_that_panics() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -207,7 +208,7 @@ async fn poller_that_panics() {
     std::fs::write(&orders, "PANIC imds\n").expect("written");
     variables.insert("DRAINHOOK_KILL_POINTS", orders.display().to_string());
     let daemon = Daemon::start(&variables).await;
-    daemon.logged(&["ERROR", "imds", "panicked", "starting it again"]).await;
+    daemon.logged(&["ERROR", "imds", "panicked", "restarting it"]).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
 }

@@ -36,7 +36,7 @@ async fn kill_after_the_first_word() {
     goes_on(&mut stage, 1).await;
 }
 
-/// Again and again, at whatever instant each life has come to.
+/// Kills the daemon several times in a row, at arbitrary points.
 #[tokio::test]
 async fn kills_in_a_row() {
     let mut stage = Stage::new(20, world(6, 90)).await;
@@ -52,7 +52,8 @@ async fn kills_in_a_row() {
     goes_on(&mut stage, 4).await;
 }
 
-/// The answer to the completion never arrives, and the next life has to find out that it was heard.
+/// The daemon is killed before the response to the completion arrives. The next life must find out that the action is
+/// completed.
 #[tokio::test]
 async fn kill_at_the_completion() {
     let timing = Timing { terminated: Duration::from_secs(7200), ..Timing::default() };
@@ -68,8 +69,8 @@ async fn kill_at_the_completion() {
     assert_eq!(stage.count(completed), 1);
 }
 
-/// A daemon that is started again takes the drain to its end, by the deadline that the agent knows. It has been told
-/// so often before.
+/// A restarted daemon finishes the drain, with the deadline that the agent already knows. The agent was told to drain
+/// `told_before` times before.
 async fn goes_on(stage: &mut Stage, told_before: usize) {
     let _daemon = stage.daemon().await;
     let restart = stage.service.clock().now();
@@ -79,7 +80,7 @@ async fn goes_on(stage: &mut Stage, told_before: usize) {
     stage.until_ended_well(&[restart]).await;
 }
 
-/// What is left of a journal is not believed: IMDS and the queue are, and the agent has the last word.
+/// The journal is truncated during a drain. The daemon ignores it and goes by IMDS, the queue and the agent's status.
 #[tokio::test]
 async fn cut_in_mid_drain() {
     for cut in [0, 1, 300, usize::MAX] {

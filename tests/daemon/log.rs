@@ -1,11 +1,11 @@
-//! The reader of the log must not be able to hold up a drain.
+//! The reader of the log cannot delay a drain.
 
 use tokio::process::Command;
 
 use crate::support::daemon::{Daemon, Stage};
 use crate::world;
 
-/// The one that reads the log has gone: each line fails.
+/// The reader of the log has exited, so writing each line fails.
 #[tokio::test]
 async fn reader_that_is_gone() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -20,7 +20,7 @@ async fn reader_that_is_gone() {
     assert!(daemon.runs());
 }
 
-/// The one that reads the log hangs, and its pipe has long been full.
+/// The reader of the log hangs, and its pipe is full.
 #[tokio::test]
 async fn reader_that_hangs() {
     let (_reader, writer) = std::io::pipe().expect("a pipe");
@@ -35,7 +35,7 @@ async fn reader_that_hangs() {
     stage.until_ended_well(&[]).await;
 }
 
-/// Writes until no more is taken. The daemon shall find a pipe that blocks, as they usually do.
+/// Fills the pipe. Leaves it in blocking mode, as pipes usually are.
 fn fill(writer: &std::io::PipeWriter) {
     use std::io::Write;
 

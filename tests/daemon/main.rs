@@ -1,4 +1,4 @@
-//! The real daemon against a simulated AWS: both over loopback, as they are in the field.
+//! Runs the real daemon against a simulated AWS, over loopback.
 
 #[path = "../support/mod.rs"]
 mod support;

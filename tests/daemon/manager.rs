@@ -1,4 +1,4 @@
-//! What the service manager is told.
+//! The daemon notifies the service manager.
 
 use tokio::process::Command;
 
@@ -24,13 +24,13 @@ async fn life_of_a_service() {
 
 #[tokio::test]
 async fn watchdog() {
-    // Nothing else wakes the daemon so often: IMDS is polled every 60 s.
+    // With IMDS polled only every 60 s, nothing else wakes the daemon this often.
     let stage = Stage::new(1, world(3, 30)).await;
     let mut variables = stage.variables(&stage.instance());
     variables.insert("DRAINHOOK_IMDS__POLL", "60s".to_owned());
     variables.insert("WATCHDOG_USEC", "200000".to_owned());
     let binary = env!("CARGO_BIN_EXE_drainhook");
-    // The process cannot know its number before it is there.
+    // The shell sets the process id, which is not known before the start.
     let script = format!("WATCHDOG_PID=$$ exec '{binary}' run");
     let mut daemon = Daemon::spawn_as(Command::new("/bin/sh").args(["-c", &script]), &variables);
     daemon.told("STATUS=serving").await;

@@ -1,5 +1,5 @@
-//! Which group the instance is in, and which action is its own: what was true at the start, or what a message claims, is
-//! not what Auto Scaling says now.
+//! Which group the instance is in, and which action is its own. What was true at the start, or what a message claims, can
+//! differ from what Auto Scaling says now.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use sim::world::{GroupSpec, Happening, HookSpec, Timing, WorldConfig};
 use crate::support::daemon::{Stage, completed};
 use crate::world;
 
-/// The daemon reads the group's name at the start. Then the instance is detached, and attached to another group, which
-/// terminates it. (Heartbeats named the old group, the drain ended as overtaken, and the action expired.)
+/// After the daemon has read the group's name at the start, the instance is detached and attached to another group, which
+/// terminates it. The daemon completes the new group's action. (Once, heartbeats named the old group, the drain ended as
+/// overtaken, and the action expired.)
 #[tokio::test]
 async fn moved_to_another_group() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -42,12 +43,12 @@ async fn moved_to_another_group() {
     daemon.logged(&["drain_ended", "completed with CONTINUE"]).await;
 }
 
-/// A message names this instance, with the token of another one's action, which waits as well. Neither is touched by the
-/// other's daemon. (The other instance's action was kept alive and completed, with all its work in flight.)
+/// A message names this instance, but carries the token of another instance's action, which is waiting too. This instance's
+/// daemon does not touch that action. (Once, it kept the other action alive and completed it, with all its work in flight.)
 #[tokio::test]
 async fn token_of_another_instances_action() {
     let mut config = WorldConfig { instances: 2, ..world(3, 30) };
-    // Until Wait the queue is asked, and brings the message.
+    // Until Wait, the daemon asks the queue and receives the message.
     config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
     let mut stage = Stage::new(20, config).await;
     let (ours, others) = stage.service.world(|world, _| {

@@ -1,4 +1,4 @@
-//! Notices that are stale, forged, moved or withdrawn; and a daemon that can hear of none.
+//! Notices that are stale, forged, moved or withdrawn, and daemons that cannot receive any.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::world;
 
 const MAINTENANCE: &str = "GET /latest/meta-data/events/maintenance/scheduled";
 
-/// IMDS answers that it has no target lifecycle state, and there is no queue. The daemon can hear of no termination, and says
-/// so at once. (It said nothing.)
+/// IMDS has no target lifecycle state, and there is no queue. The daemon cannot learn of a termination, and logs that at
+/// once. (Once, it logged nothing.)
 #[tokio::test]
 async fn nothing_to_hear_of_a_termination() {
     let mut config = WorldConfig { queue: None, ..world(3, 30) };
@@ -24,7 +24,7 @@ async fn nothing_to_hear_of_a_termination() {
     assert!(daemon.status().await.imds_silent);
 }
 
-/// The same, with a queue: that is where terminations are heard from now on.
+/// As above, but with a queue. The daemon learns of the termination from the queue.
 #[tokio::test]
 async fn only_the_queue_to_hear_of_a_termination() {
     let mut config = world(3, 30);
@@ -36,13 +36,12 @@ async fn only_the_queue_to_hear_of_a_termination() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The queue holds a spot interruption warning of 2017 that names this instance. IMDS, which answers, knows of no
-/// interruption. The group terminates the instance, and no work is cut off. (The drain ended within seconds, with all work
-/// in flight.)
+/// The queue holds a spot interruption warning from 2017 that names this instance. IMDS answers and lists no interruption. The
+/// group terminates the instance, and no work is cut off. (Once, the drain ended within seconds, with all work in flight.)
 #[tokio::test]
 async fn spot_warning_of_years_ago() {
     let mut config = world(3, 60);
-    // Until Wait the queue is asked, and brings the warning.
+    // Until Wait, the daemon asks the queue and receives the warning.
     config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
     let mut stage = Stage::new(10, config).await;
     let instance = stage.instance();
@@ -62,8 +61,8 @@ async fn spot_warning_of_years_ago() {
     assert_eq!(stage.deadlines().len(), 1, "the deadline has not moved");
 }
 
-/// The group terminates the instance two minutes before it is due for maintenance, which EC2 then cancels. The agent hears
-/// of both, and finishes its work. (The drain ended at the time of the maintenance that was canceled.)
+/// The group terminates the instance two minutes before scheduled maintenance, which EC2 then cancels. The agent is told of
+/// both changes, and finishes its work. (Once, the drain ended at the time of the canceled maintenance.)
 #[tokio::test]
 async fn maintenance_canceled_in_mid_drain() {
     let mut stage = Stage::new(50, world(2, 600)).await;
@@ -92,12 +91,12 @@ async fn maintenance_canceled_in_mid_drain() {
     assert!(deadlines[1] < deadlines[0] && deadlines[2] == deadlines[0], "{deadlines:?}");
 }
 
-/// The invariants do not know of warnings that are deleted, nor of maintenance that moves a deadline.
+/// The invariants do not cover deleted warnings, or maintenance that moves a deadline.
 fn ended_without_loss(happening: &Happening) -> bool {
     matches!(happening, Happening::InstanceTerminated { work_lost: 0, .. })
 }
 
-/// What IMDS lists for maintenance at that time.
+/// The document in IMDS for maintenance at that time.
 fn event(at: Time) -> String {
     format!(
         r#"[{{"NotBefore":"{at}","Code":"instance-stop","EventId":"instance-event-1","State":"active"}}]"#

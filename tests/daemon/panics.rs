@@ -1,11 +1,11 @@
-//! The daemon has a defect of its own, or one of a library. It says so, and the drain goes on.
+//! The daemon, or a library, has a defect. The daemon logs it, and the drain continues.
 
 use std::io::Write;
 
 use crate::support::daemon::{Daemon, Stage};
 use crate::world;
 
-/// Four effects panic, each at its first try. Each has failed then, as for any other reason, and is tried again.
+/// Four effects panic, each at its first try. Each counts as failed, and is retried.
 #[tokio::test]
 async fn effects_that_panic() {
     let mut stage = Stage::new(50, world(3, 60)).await;
@@ -18,13 +18,13 @@ async fn effects_that_panic() {
     stage.scale_in();
     stage.until_ended_well(&[]).await;
     for effect in effects {
-        daemon.logged(&["ERROR", "performing it panicked", &format!("ordered to panic: {effect}")]).await;
+        daemon.logged(&["ERROR", "the attempt panicked", &format!("ordered to panic: {effect}")]).await;
     }
     assert!(daemon.runs());
 }
 
-/// The machine finds itself broken in mid-drain. The daemon says so and starts over within its process, from its journal,
-/// and that drain ends well.
+/// The machine reports a defect during a drain. The daemon logs it and restarts from its journal, in the same process. The
+/// drain ends well.
 #[tokio::test]
 async fn defect_in_mid_drain() {
     let mut stage = Stage::new(50, world(3, 60)).await;

@@ -203,7 +203,8 @@ async fn a_certificate_for_another_name() {
     let stage = Stage::new(1, world(3, 30)).await;
     let aws = format!("https://127.0.0.2:{}", tls::at("127.0.0.2", stage.service.aws_url()).await);
     let settings = [("AWS_ENDPOINT_URL", aws.as_str()), ("AWS_CA_BUNDLE", tls::AUTHORITY)];
-    let ran = expect(&stage, &settings, "group", "warning", "another server answered in its place").await;
+    let ran =
+        expect(&stage, &settings, "group", "warning", "another server answered: check the endpoint").await;
     let advice = row(&ran, "group")["advice"].to_string();
     assert!(advice.contains(&aws) && !advice.contains("DNS resolver"), "{advice}");
 }
@@ -215,9 +216,9 @@ async fn proxies() {
     let refuses = Server::start(|_| answer(403, &[], "")).await.url;
     let wants_credentials = Server::start(|_| answer(407, &[], "")).await.url;
     for (proxy, expected) in [
-        (refuses, "the proxy refused: let it connect to this host"),
-        (wants_credentials, "the proxy wants other credentials"),
-        ("http://proxy.invalid:3128".to_owned(), "that the proxy can be reached"),
+        (refuses, "the proxy refused: allow this host in the proxy"),
+        (wants_credentials, "the proxy rejected the credentials"),
+        ("http://proxy.invalid:3128".to_owned(), "that the proxy is reachable"),
         (closed_port().await, "connection refused; it was not sent; check HTTPS_PROXY"),
     ] {
         let settings = [
@@ -251,7 +252,7 @@ async fn plain_http_to_another_host() {
     let stage = Stage::new(1, world(3, 30)).await;
     let url = stage.service.aws_url().replace("127.0.0.1", "0.0.0.0");
     let settings = [("AWS_ENDPOINT_URL", url.as_str())];
-    expect(&stage, &settings, "group", "warning", "name the host in aws.allow_http").await;
+    expect(&stage, &settings, "group", "warning", "add the host to aws.allow_http").await;
     let settings = [settings[0], ("DRAINHOOK_AWS__ALLOW_HTTP", "0.0.0.0")];
     expect(&stage, &settings, "group", "ok", "").await;
 }

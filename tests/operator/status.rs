@@ -68,8 +68,8 @@ async fn no_such_daemon() {
         }
     });
     let silent = run(&variables, &["status"]).await;
-    silent.failed("the daemon has not answered on");
-    run(&variables, &["status"]).await.failed("is it an older daemon?");
+    silent.failed("no answer from the daemon on");
+    run(&variables, &["status"]).await.failed("if an older daemon is running");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Reads Rust and Markdown just well enough for `tidy.rs`.
+//! A minimal reader of Rust and Markdown for `tidy.rs`.
 
-/// The code of a Rust file, line for line, without comments and without what stands in quotes.
+/// The code of a Rust file, line by line, without comments and literals.
 pub fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -10,7 +10,7 @@ pub fn code(text: &str) -> String {
             code.push(first);
             rest = &rest[first.len_utf8()..];
         } else {
-            // What is skipped keeps its lines, so that line numbers stay right.
+            // Skipped text keeps its line breaks, so that line numbers stay right.
             code.push(' ');
             code.extend(rest[..length].chars().filter(|c| *c == '\n'));
             rest = &rest[length..];
@@ -19,7 +19,7 @@ pub fn code(text: &str) -> String {
     code
 }
 
-/// How many bytes of comment or literal the text starts with.
+/// The length in bytes of the comment or literal at the start of the text.
 fn skipped(text: &str, before: Option<char>) -> usize {
     let until =
         |start: usize, end: &str| text[start..].find(end).map_or(text.len(), |at| start + at + end.len());
@@ -39,7 +39,7 @@ fn skipped(text: &str, before: Option<char>) -> usize {
     if text.starts_with('"') {
         return quoted(text);
     }
-    // Of the things after a single quote only the character literals matter: '"' and its like.
+    // After a single quote, only character literals such as '"' matter.
     if let Some(inner) = text.strip_prefix('\'') {
         let mut chars = inner.char_indices();
         return match (chars.next(), chars.next()) {
@@ -84,12 +84,12 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// What a Rust file says of itself at its top.
+/// The module docs at the top of a Rust file.
 pub fn own_docs(text: &str) -> String {
     text.lines().take_while(|line| line.starts_with("//!")).map(|line| format!("{line}\n")).collect()
 }
 
-/// Whether the text has the word, not as a part of a longer one; `aws_` stands for every word that starts with it.
+/// Whether the text has the whole word. `aws_` matches every word that starts with it.
 pub fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
@@ -101,7 +101,7 @@ pub fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// What stands in the fenced blocks of a Markdown document.
+/// The content of the fenced blocks of a Markdown document.
 pub fn fenced(markdown: &str) -> String {
     parts(markdown).filter(|(is_fenced, _)| *is_fenced).map(|(_, line)| format!("{line}\n")).collect()
 }
@@ -110,7 +110,7 @@ pub fn fenced(markdown: &str) -> String {
 pub fn links(markdown: &str) -> Vec<String> {
     let mut links = Vec::new();
     for (_, line) in parts(markdown).filter(|(is_fenced, _)| !is_fenced) {
-        // Every second piece stands in backticks.
+        // Every second piece is in backticks.
         let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
         let targets = prose.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
         links.extend(targets.map(str::to_owned));
@@ -118,7 +118,7 @@ pub fn links(markdown: &str) -> Vec<String> {
     links
 }
 
-/// What stands in backticks in the last column of every table whose last column has this heading.
+/// The text in backticks in the last column of every table whose last column has this heading.
 pub fn last_cells(markdown: &str, heading: &str) -> Vec<String> {
     let mut is_wanted = false;
     let mut found = Vec::new();

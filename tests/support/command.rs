@@ -1,4 +1,4 @@
-//! One command of the real program, run to its end.
+//! Runs one command of the real program to its end.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::daemon::{Variables, in_time};
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -16,12 +16,12 @@ pub struct Ran {
     pub err: String,
 }
 
-/// Runs a command, in an environment of these variables only.
+/// Runs a command with only these environment variables.
 pub async fn run(variables: &Variables, args: &[&str]) -> Ran {
     let running = Command::new(env!("CARGO_BIN_EXE_drainhook"))
         .args(args)
         .env_clear()
-        // Nothing of the developer's own AWS configuration shall reach it.
+        // Keeps the developer's own AWS configuration out.
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .envs(variables)
@@ -34,25 +34,25 @@ pub async fn run(variables: &Variables, args: &[&str]) -> Ran {
 }
 
 impl Ran {
-    /// It has done what it was asked, and says so.
+    /// Asserts that the command succeeded and printed this.
     pub fn done(&self, words: &str) {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert!(self.out.contains(words), "{words:?} is not in {self:?}");
     }
 
-    /// It has failed, and says why.
+    /// Asserts that the command failed and printed this.
     pub fn failed(&self, words: &str) {
         assert_eq!(self.code, Some(1), "{self:?}");
         assert!(self.err.contains(words), "{words:?} is not in {self:?}");
     }
 
-    /// What it printed: one JSON object per line.
+    /// The JSON objects that it printed, one per line.
     pub fn lines(&self) -> Vec<Value> {
         let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
         self.out.lines().map(read).collect()
     }
 
-    /// What `status --json` printed.
+    /// The object that `status --json` printed.
     pub fn status(&self) -> Status {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{self:?}: {error}"))
     }

@@ -1,4 +1,4 @@
-//! The real daemon as a child process, against a simulated AWS that runs in the test.
+//! Runs the real daemon as a child process, against a simulated AWS in the test's process.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,19 +21,19 @@ use tokio::net::{UnixDatagram, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// What has not happened by then does not happen: nothing here takes longer than seconds.
+/// How long to wait before a test fails. Nothing here should take longer than seconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Environment variables of a daemon.
 pub type Variables = BTreeMap<&'static str, String>;
 
-/// Waits, and fails the test where it waits in vain.
+/// Waits, and fails the test on a timeout.
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(PATIENCE, future).await;
     result.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-/// Waits for what is not announced, such as the requests that a scripted server has seen.
+/// Polls until something holds, such as a number of requests to a scripted server.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     in_time(what, async {
         while !holds() {
@@ -43,7 +43,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
-/// A simulated AWS, and all that has happened in it.
+/// A simulated AWS, and the history of what happened in it.
 pub struct Stage {
     pub service: Arc<Service>,
     pub folder: tempfile::TempDir,
@@ -53,12 +53,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Serves a world on free ports, whose time runs so much faster than real time.
+    /// Serves a world on free ports. Its time runs `speed` times as fast as real time.
     pub async fn new(speed: u32, config: WorldConfig) -> Self {
         Self::at(Addresses::default(), speed, config).await
     }
 
-    /// The same, at these addresses.
+    /// As above, at these addresses.
     pub async fn at(addresses: Addresses, speed: u32, config: WorldConfig) -> Self {
         let scale = (speed > 1).then(|| Scale { epoch: Clock::start(None).now(), speed });
         let clock = Clock::start(scale);
@@ -76,7 +76,7 @@ impl Stage {
         self.service.instances().into_iter().map(|view| view.id).collect()
     }
 
-    /// What the daemon of an instance needs.
+    /// The environment of an instance's daemon.
     pub fn variables(&self, instance: &str) -> Variables {
         let folder = self.folder.path().join(instance);
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -96,31 +96,31 @@ impl Stage {
         variables
     }
 
-    /// The daemon of the first instance; it is up.
+    /// Starts the daemon of the first instance, and waits until it is up.
     pub async fn daemon(&self) -> Daemon {
         self.daemon_with(&[]).await
     }
 
-    /// The daemon of the first instance, with settings besides; it is up.
+    /// Starts the daemon of the first instance with more settings, and waits until it is up.
     pub async fn daemon_with(&self, settings: &[(&'static str, &str)]) -> Daemon {
         let mut variables = self.variables(&self.instance());
         variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Daemon::start(&variables).await
     }
 
-    /// Auto Scaling decides to take the first instance away.
+    /// Makes Auto Scaling terminate the first instance.
     pub fn scale_in(&self) {
         let instance = self.instance();
         let ordered = self.service.world(|world, now| world.terminate_instance(now, &instance, true));
         ordered.expect("it is in service");
     }
 
-    /// Waits until something has happened, now or before.
+    /// Waits until something has happened, at any time.
     pub async fn until(&mut self, what: &str, found: impl Fn(&Happening) -> bool) {
         self.until_times(1, what, found).await;
     }
 
-    /// Waits until something has happened so often.
+    /// Waits until something has happened this many times.
     pub async fn until_times(&mut self, times: usize, what: &str, found: impl Fn(&Happening) -> bool) {
         let limit = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -135,7 +135,7 @@ impl Stage {
         }
     }
 
-    /// How often something has happened so far.
+    /// How many times something has happened so far.
     pub fn count(&mut self, found: impl Fn(&Happening) -> bool) -> usize {
         self.catch_up();
         self.history.iter().filter(|(_, happening)| found(happening)).count()
@@ -155,8 +155,8 @@ impl Stage {
         told.collect()
     }
 
-    /// Waits for the end of a drain that loses nothing: one completion each, its message deleted, no invariant
-    /// violated. Daemons were started again at `restarts`.
+    /// Waits for the end of a drain without losses: one completion per action, the message deleted, no invariant
+    /// violated. Daemons were restarted at `restarts`.
     pub async fn until_ended_well(&mut self, restarts: &[Time]) {
         let instances = self.service.world(|world, _| world.config().instances) as usize;
         self.until_times(instances, "the end", |one| matches!(one, Happening::InstanceTerminated { .. }))
@@ -171,7 +171,7 @@ impl Stage {
         self.violates_nothing(restarts);
     }
 
-    /// No invariant is violated by what has happened so far. Daemons were started again at `restarts`.
+    /// Asserts that the history violates no invariant. Daemons were restarted at `restarts`.
     pub fn violates_nothing(&mut self, restarts: &[Time]) {
         self.catch_up();
         let mut invariants = Invariants::default();
@@ -213,31 +213,31 @@ pub fn message_deleted(happening: &Happening) -> bool {
     matches!(happening, Happening::MessageDeleted { .. })
 }
 
-/// `drainhook run`. Killed when it is dropped; its log is shown where the test has failed by then.
+/// `drainhook run`. Dropping this kills it, and prints its log if the test has failed.
 pub struct Daemon {
     child: Child,
     log: Arc<watch::Sender<String>>,
     control: PathBuf,
     notify: UnixDatagram,
     _notify_folder: tempfile::TempDir,
-    /// All that the service manager was told so far.
+    /// All notifications to the service manager so far.
     pub told: Vec<String>,
 }
 
 impl Daemon {
-    /// Starts it, and waits until it knows which instance it is on.
+    /// Starts the daemon, and waits until it has identified the instance.
     pub async fn start(variables: &Variables) -> Self {
         let mut daemon = Daemon::spawn(variables);
         daemon.told("STATUS=").await;
         daemon
     }
 
-    /// Starts it, and waits for nothing.
+    /// Starts the daemon without waiting.
     pub fn spawn(variables: &Variables) -> Self {
         Self::spawn_as(Command::new(env!("CARGO_BIN_EXE_drainhook")).arg("run"), variables)
     }
 
-    /// Starts it by another command line.
+    /// Starts the daemon with another command line.
     pub fn spawn_as(command: &mut Command, variables: &Variables) -> Self {
         let mut daemon = Self::spawn_unread(command.stderr(Stdio::piped()), variables);
         let mut lines = BufReader::new(daemon.child.stderr.take().expect("piped")).lines();
@@ -250,14 +250,14 @@ impl Daemon {
         daemon
     }
 
-    /// Starts it; its standard error goes where the command sends it.
+    /// Starts the daemon without reading its standard error, which goes where the command sends it.
     pub fn spawn_unread(command: &mut Command, variables: &Variables) -> Self {
         let notify_folder = tempfile::tempdir().expect("a folder");
         let notify_path = notify_folder.path().join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path).expect("a fresh path");
         let child = command
             .env_clear()
-            // Nothing of the developer's own AWS configuration shall reach it.
+            // Keeps the developer's own AWS configuration out.
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("NOTIFY_SOCKET", &notify_path)
@@ -273,7 +273,7 @@ impl Daemon {
         Daemon { child, log, control, notify, _notify_folder: notify_folder, told: Vec::new() }
     }
 
-    /// Waits for the next thing that the service manager is told and that starts so.
+    /// Waits for the next notification to the service manager that starts with `start`.
     pub async fn told(&mut self, start: &str) -> String {
         let next = async {
             let mut datagram = [0; 1024];
@@ -289,7 +289,7 @@ impl Daemon {
         in_time(start, next).await
     }
 
-    /// Waits until it knows which instance it is on; `Some` where it ends before.
+    /// Waits until the daemon has identified the instance; `Some` if it exits first.
     pub async fn end_before_it_is_up(&mut self) -> Option<ExitStatus> {
         let mut datagram = [0; 1024];
         loop {
@@ -313,14 +313,14 @@ impl Daemon {
         in_time(&format!("{words:?} in the log"), self.logged_some_time(words)).await;
     }
 
-    /// The same, for a caller that waits beside something that is sure to happen.
+    /// As above, without a time limit, for callers with a limit of their own.
     pub async fn logged_some_time(&self, words: &[&str]) {
         let mut log = self.log.subscribe();
         let has = |log: &String| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
         log.wait_for(has).await.expect("the log goes on");
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
     }
@@ -331,22 +331,22 @@ impl Daemon {
         rustix::process::kill_process(pid, signal).expect("it is ours");
     }
 
-    /// SIGKILL, and it is gone.
+    /// Sends SIGKILL, and waits until the process is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it is ours");
     }
 
-    /// Waits until it ends.
+    /// Waits until the process exits.
     pub async fn exit(&mut self) -> ExitStatus {
         in_time("its end", self.end()).await
     }
 
-    /// Its end, for a caller that waits beside something that is sure to happen.
+    /// As above, without a time limit, for callers with a limit of their own.
     pub async fn end(&mut self) -> ExitStatus {
         self.child.wait().await.expect("it is ours")
     }
 
-    /// The most memory that it has had at once, in bytes.
+    /// The peak resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let id = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
@@ -354,7 +354,7 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
-    /// Whether it has not ended.
+    /// Whether the process is still running.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().expect("it is ours").is_none()
     }
@@ -363,7 +363,7 @@ impl Daemon {
         UnixStream::connect(&self.control).await.expect("it listens")
     }
 
-    /// Sends bytes to the control socket, and reads until it is closed.
+    /// Sends bytes to the control socket, and reads until the daemon closes it.
     pub async fn converse(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request).await.expect("taken");
@@ -373,13 +373,13 @@ impl Daemon {
         answer
     }
 
-    /// Asks the daemon one thing.
+    /// Sends one request to the control socket.
     pub async fn ask(&self, request: &str) -> Answer {
         let answer = self.converse(format!("{request}\n").as_bytes()).await;
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{answer:?}: {error}"))
     }
 
-    /// Asks it to do something; what it says that it has done.
+    /// Sends a command, and returns the daemon's description of what it did.
     pub async fn order(&self, request: &str) -> String {
         match self.ask(request).await {
             Answer::Done(what) => what,
@@ -387,7 +387,7 @@ impl Daemon {
         }
     }
 
-    /// Asks how it stands, until it stands so.
+    /// Polls the status until `holds`.
     pub async fn until_status(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Status {
         in_time(what, async {
             loop {
@@ -417,13 +417,13 @@ impl Drop for Daemon {
     }
 }
 
-/// The journal in the folder of a daemon's variables.
+/// The path of the journal, by the daemon's variables.
 pub fn journal(variables: &Variables) -> PathBuf {
     Path::new(&variables["DRAINHOOK_JOURNAL__DIR"]).join("journal.json")
 }
 
-/// What another instance had written before an image was made of it. It says that an operator wants a drain: a daemon
-/// that believes it drains at once.
+/// The journal of another instance, left in an image. It has an operator's notice, so a daemon that trusted it would drain at
+/// once.
 pub fn journal_of_an_image() -> Journal {
     Journal {
         version: VERSION,
@@ -438,7 +438,7 @@ pub fn journal_of_an_image() -> Journal {
     }
 }
 
-/// What a daemon has written for this instance, if it has written anything.
+/// The journal that a daemon wrote for this instance, if any.
 pub fn written(variables: &Variables, instance: &str) -> Option<Journal> {
     let journal =
         JournalFile::peek(variables["DRAINHOOK_JOURNAL__DIR"].as_ref()).expect("a journal that can be read");

@@ -1,4 +1,4 @@
-//! A way to AWS on which the first answer to each kind of call is lost: AWS has acted, and the caller does not know.
+//! A proxy to AWS that drops the first response to each kind of call. AWS has acted, but the caller does not know.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Request, read_request};
 
-/// Listens, and passes on to `target`, a URL. Its task ends with the test's runtime.
+/// Listens, and forwards requests to the URL `target`. Its task ends with the test's runtime.
 pub async fn way_to(target: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -22,10 +22,10 @@ pub async fn way_to(target: &str) -> String {
     url
 }
 
-/// Passes requests on until an answer is lost, and with it the connection.
+/// Forwards requests until a response is dropped. That closes the connection.
 async fn pass(mut near: TcpStream, target: String, answered: Arc<Mutex<BTreeSet<String>>>) {
     while let Some(request) = read_request(&mut near, 0).await {
-        // The world goes when its test ends, and a daemon may still be asking.
+        // The world may be gone: its test has ended while a daemon is still calling.
         let Ok(answer) = ask(&target, &request).await else { return };
         let first = answered.lock().expect("no panics").insert(action(&request));
         if first || near.write_all(&answer).await.is_err() {
@@ -34,7 +34,7 @@ async fn pass(mut near: TcpStream, target: String, answered: Arc<Mutex<BTreeSet<
     }
 }
 
-/// The call, as the two protocols name it.
+/// The name of the call, in either protocol.
 fn action(request: &Request) -> String {
     let query = request.body.split('&').find_map(|pair| pair.strip_prefix("Action="));
     query.or(request.header("x-amz-target")).expect("a call to AWS").to_owned()
@@ -42,7 +42,7 @@ fn action(request: &Request) -> String {
 
 async fn ask(target: &str, request: &Request) -> std::io::Result<Vec<u8>> {
     let mut far = TcpStream::connect(target).await?;
-    // The far end closes after its answer, so that the answer can be read to its end.
+    // The server closes the connection after its response, so that the response can be read to its end.
     let head = request.head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
     far.write_all(format!("{head}{}", request.body).as_bytes()).await?;
     let mut answer = Vec::new();

@@ -1,5 +1,5 @@
-//! A scripted HTTP server on loopback: each connection serves answers from one script, in order. It may stand before
-//! another server, and pass on what its script leaves alone.
+//! A scripted HTTP server on loopback. All connections share one script. The server can be put in front of another one, and
+//! forward the requests that its script does not answer.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -20,33 +20,33 @@ use tokio::sync::watch;
 /// What the server does with one request.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// These bytes; the connection stays open.
+    /// These bytes. The connection stays open.
     Bytes(Vec<u8>),
-    /// These bytes, and then the connection is closed.
+    /// These bytes. Then the connection is closed.
     BytesThenClose(Vec<u8>),
-    /// These bytes, and then the connection is reset.
+    /// These bytes. Then the connection is reset.
     BytesThenReset(Vec<u8>),
     /// A header and then a body that never ends.
     Endless,
     /// A header that never ends.
     EndlessHead,
-    /// `100 Continue`, for ever.
+    /// `100 Continue`, forever.
     EndlessContinue,
-    /// A whole answer, a byte at a time, with a pause before each.
+    /// A whole response, one byte at a time, with a pause before each byte.
     Dripping(Vec<u8>, Duration),
-    /// The answer of the server behind, so much later.
+    /// The response of the server behind, after a delay.
     Late(Duration),
-    /// The answer of the server behind, without this header.
+    /// The response of the server behind, without this header.
     Without(&'static str),
-    /// These bytes, once this is true.
+    /// These bytes, once the flag is true.
     Held(watch::Receiver<bool>, Vec<u8>),
-    /// No answer, ever, on an open connection.
+    /// Nothing. The connection stays open.
     Silence,
-    /// The connection is closed without an answer.
+    /// Nothing. The connection is closed.
     Close,
 }
 
-/// A whole answer.
+/// A whole response.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Reply {
     let body = body.as_ref();
     let mut bytes = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
@@ -59,7 +59,7 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> 
     Reply::Bytes(bytes)
 }
 
-/// 200 with this body.
+/// A 200 response with this body.
 pub fn ok(body: impl AsRef<[u8]>) -> Reply {
     answer(200, &[], body)
 }
@@ -67,7 +67,7 @@ pub fn ok(body: impl AsRef<[u8]>) -> Reply {
 /// A request that the server has read.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Which connection it came on, from 0.
+    /// The number of its connection, from 0.
     pub connection: usize,
     /// The request line and the headers.
     pub head: String,
@@ -92,15 +92,15 @@ impl Request {
 /// A server. Its task ends with the test's runtime.
 #[derive(Debug)]
 pub struct Server {
-    /// `http://127.0.0.1:PORT`, or empty on a unix socket.
+    /// `http://127.0.0.1:PORT`, or empty for a Unix socket.
     pub url: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-/// What is answered to a request; `None`: it is passed on.
+/// Chooses the reply to a request; `None` forwards it.
 type Script = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
 
-/// What all connections of a server share.
+/// Shared by all connections of a server.
 struct Shared {
     script: Box<Script>,
     /// `HOST:PORT`
@@ -114,7 +114,7 @@ impl Server {
         Self::listen(None, move |request| Some(script(request))).await
     }
 
-    /// A server on TCP that stands before another: what `script` has no reply to is passed on, and answered from there.
+    /// A server on TCP in front of another. It forwards the requests that `script` has no reply to.
     pub async fn before(
         url: &str,
         script: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
@@ -144,7 +144,7 @@ impl Server {
         Server { url, requests }
     }
 
-    /// A server on TCP that answers the first request with the first reply, and so on; the last goes on for ever.
+    /// A server on TCP that answers each request with the next reply. The last reply is repeated forever.
     pub async fn replies(replies: impl Into<Vec<Reply>>) -> Self {
         let replies = Mutex::new((0, replies.into()));
         Self::start(move |_| {
@@ -156,12 +156,12 @@ impl Server {
         .await
     }
 
-    /// A server on a unix socket that always answers the same.
+    /// A server on a Unix socket that always gives the same reply.
     pub async fn unix(path: &Path, reply: Reply) -> Self {
         Self::on_unix(path, move |_| reply.clone()).await
     }
 
-    /// A server on a unix socket that answers each request as `script` says.
+    /// A server on a Unix socket that answers each request as `script` says.
     pub async fn on_unix(path: &Path, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = UnixListener::bind(path).expect("a fresh path");
         let requests = Arc::default();
@@ -177,12 +177,12 @@ impl Server {
         Server { url: String::new(), requests }
     }
 
-    /// What has been asked so far.
+    /// The requests so far.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("no panics").clone()
     }
 
-    /// How many of the requests so far are such.
+    /// How many of the requests so far match.
     pub fn count(&self, such: impl Fn(&Request) -> bool) -> usize {
         self.requests.lock().expect("no panics").iter().filter(|request| such(request)).count()
     }
@@ -193,7 +193,7 @@ impl Server {
     }
 }
 
-/// A URL that refuses connections. The port is kept from others until the test's process ends.
+/// A URL that refuses connections. The port stays reserved until the test's process ends.
 pub async fn closed_port() -> String {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("loopback");
@@ -202,7 +202,7 @@ pub async fn closed_port() -> String {
     url
 }
 
-/// A path for a socket, in a directory that goes with the test.
+/// A path for a socket, in a folder that is removed with the test.
 pub fn socket_path(dir: &tempfile::TempDir) -> PathBuf {
     dir.path().join("agent.sock")
 }
@@ -264,7 +264,7 @@ async fn serve(
     End::Closed
 }
 
-/// Endless for every cap that is tested, and yet no danger to the machine that runs a test without its cap.
+/// How much an endless reply sends. More than every cap under test, but not enough to harm a machine where a cap is broken.
 pub const ENDLESS_CHUNKS: usize = 16 * 1024;
 
 async fn endless(stream: &mut (impl AsyncWrite + Unpin), start: &str, again: &str) -> std::io::Result<()> {
@@ -283,7 +283,7 @@ async fn drip(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], pause: Durat
     Ok(())
 }
 
-/// Asks the server behind, on a connection of its own, and passes its answer on.
+/// Forwards a request to the server behind, on a new connection, and passes the response on.
 async fn pass_on(
     stream: &mut (impl AsyncWrite + Unpin),
     request: &Request,

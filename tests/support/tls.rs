@@ -1,4 +1,4 @@
-//! A server with TLS before another without, as AWS's endpoints and proxies that inspect TLS are.
+//! A TLS server in front of a server without TLS. Stands for AWS's endpoints, and for proxies that inspect TLS.
 
 use std::sync::Arc;
 
@@ -8,19 +8,18 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The certificate of the authority that signed the server's. No machine trusts it by itself.
+/// The CA certificate that signed the server's certificate. No machine trusts it by default.
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/authority.pem");
 
 const CERTIFICATE: &[u8] = include_bytes!("../fixtures/tls/server.pem");
 const KEY: &[u8] = include_bytes!("../fixtures/tls/server-key.pem");
 
-/// Listens with TLS, and passes everything on to `target`, a URL. Returns the port. Its task ends with the test's
-/// runtime.
+/// Listens with TLS, and forwards everything to the URL `target`. Returns the port. Its task ends with the test's runtime.
 pub async fn before(target: &str) -> u16 {
     at("127.0.0.1", target).await
 }
 
-/// The same at an address of the caller's. The certificate is for `localhost` and 127.0.0.1.
+/// As above, at an address of the caller's choice. The certificate is for `localhost` and 127.0.0.1.
 pub async fn at(address: &str, target: &str) -> u16 {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
@@ -36,7 +35,7 @@ pub async fn at(address: &str, target: &str) -> u16 {
             tokio::spawn(async move {
                 let Ok(mut near) = acceptor.accept(near).await else { return };
                 let Ok(mut far) = TcpStream::connect(target).await else { return };
-                // Either side may go at any time.
+                // Either side may disconnect at any time.
                 let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
             });
         }

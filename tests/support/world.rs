@@ -1,10 +1,10 @@
-//! Worlds that most tests play in.
+//! The worlds of most tests.
 
 use std::time::Duration;
 
 use sim::world::{HookSpec, Work, WorldConfig};
 
-/// A world with a slow hook, so that no machine is too slow for it, and with work that takes so long.
+/// A world with this much work, and a hook with a long timeout, so that tests pass on slow machines.
 pub fn world(items: u32, secs: u64) -> WorldConfig {
     WorldConfig {
         hooks: vec![HookSpec::terminating("drain", Duration::from_secs(600))],
@@ -13,7 +13,7 @@ pub fn world(items: u32, secs: u64) -> WorldConfig {
     }
 }
 
-/// A world whose agent never finishes its last piece of work.
+/// A world whose agent never finishes its last work item.
 pub fn stuck_world() -> WorldConfig {
     let world = world(4, 60);
     WorldConfig { work: Work { stuck: 1, ..world.work }, ..world }

@@ -1,8 +1,8 @@
-//! The daemon is killed right before and right after every effect that it can perform, and goes on.
+//! The daemon is killed right before and right after every effect that it can perform, and continues after a restart.
 //!
-//! The points are found, not listed: runs without a death tell them. A point is the first time that an effect is
-//! performed in a drain (or the second, where the drain is made so that there always is one): the same in every
-//! run, whatever the timing, so that a point which is not reached is a failure.
+//! The kill points are not listed here; they are found in runs without a kill. A point is the first time that an effect is
+//! performed in a drain, or the second time where the drain guarantees one. The points do not depend on timing, so a point
+//! that a run does not reach is a failure.
 
 mod play;
 
@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 
 use play::{Drain, Played, play};
 
-/// Runs at a time: they mostly wait.
+/// How many runs are played at a time. They mostly wait.
 const AT_ONCE: usize = 8;
 
-/// The points of a drain: what two runs without a death have in common. A slow machine can bring a call about that
-/// is no part of the drain, but hardly twice.
+/// The points of a drain: those that two runs without a kill have in common. On a slow machine, a run may make an extra call,
+/// but two runs rarely make the same one.
 async fn points(drain: Drain) -> Vec<String> {
     let (mut points, others) = tokio::join!(points_of_a_run(drain), points_of_a_run(drain));
     points.retain(|point| others.contains(point));
@@ -47,7 +47,7 @@ async fn points_of_a_run(drain: Drain) -> Vec<String> {
     found
 }
 
-/// Dies once, at one point, and the drain ends well all the same.
+/// Kills the daemon once, at one point. The drain must still end well.
 async fn die(drain: Drain, signal: Signal, point: String) {
     let order = format!("{} {point}", if signal == Signal::KILL { "SIGKILL" } else { "SIGTERM" });
     let Played { ends, .. } = play(drain, &[order], 1).await;
@@ -56,7 +56,7 @@ async fn die(drain: Drain, signal: Signal, point: String) {
     assert_eq!(killed, [expected], "it did not come to this point, or died elsewhere");
 }
 
-/// Dies at each of these points, in a run of its own each.
+/// Plays one run for each of these points, and kills the daemon there.
 async fn die_at_each(drain: Drain, signal: Signal, points: Vec<String>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut runs = JoinSet::new();
@@ -103,15 +103,15 @@ async fn withdrawn() {
     kill_at_every_point(Drain::Withdrawn).await;
 }
 
-/// It is told to leave before each effect, leaves in order, and goes on.
+/// The daemon gets SIGTERM before each effect, stops in order, and continues after a restart.
 #[tokio::test]
 async fn leave_before_every_effect() {
     let points = points(Drain::Queue).await.into_iter().filter(|point| point.contains(" before "));
     die_at_each(Drain::Queue, Signal::TERM, points.collect()).await;
 }
 
-/// One drain, in which every life dies at the first point that none before has died at. Which way the drain takes after
-/// so many deaths is a matter of timing, and some ways miss a point.
+/// In one drain, every life is killed at the first point where no earlier life was. After so many kills, the course of the
+/// drain depends on timing, so some runs miss a point.
 #[tokio::test]
 async fn death_after_death() {
     for drain in [Drain::Queue, Drain::AnswersLost] {
@@ -127,7 +127,7 @@ macro_rules! effects {
     ($($effect:ident),* $(,)?) => {
         const EFFECTS: &[&str] = &[$(stringify!($effect)),*];
 
-        /// Does not compile where an effect is missing above.
+        /// Fails to compile if an effect is missing above.
         #[allow(dead_code, reason = "it is there to be compiled")]
         fn all_effects_are_listed(effect: &Effect) {
             match effect {
@@ -142,7 +142,7 @@ effects! {
     DeleteMessage, CancelRequest,
 }
 
-/// Every effect that there is has a kill point in one of the drains.
+/// Every kind of effect has a kill point in at least one of the drains.
 #[tokio::test]
 async fn every_effect_is_killed_at() {
     let mut found = BTreeSet::new();
@@ -152,7 +152,7 @@ async fn every_effect_is_killed_at() {
         let effects = points.iter().filter_map(|point| point.split(' ').nth(2)).map(str::to_owned);
         found.extend(effects);
     }
-    // What people are told is no effect, and has kill points all the same.
+    // Reports are not effects, but they have kill points too.
     let expected: BTreeSet<String> =
         EFFECTS.iter().chain(&["Report"]).map(|effect| (*effect).to_owned()).collect();
     assert_eq!(found, expected);

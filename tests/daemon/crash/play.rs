@@ -1,4 +1,4 @@
-//! Drains to be killed in, and how each is played with a daemon that dies.
+//! The drains in which daemons are killed, and how they are played.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -17,28 +17,28 @@ use crate::support::lossy;
 
 const HOOK: Duration = Duration::from_secs(1800);
 
-/// Long enough that the world is still there for a daemon that comes back after the completion.
+/// Long enough that the instance still exists when a daemon restarts after the completion.
 const TERMINATED: Duration = Duration::from_secs(7200);
 
-/// A drain to be killed in.
+/// A drain in which the daemon is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
-    /// Scaled in: hook, queue, and a message in the queue that is another's.
+    /// A scale-in with a hook and a queue. The queue also has another instance's message.
     Queue,
-    /// Scaled in behind a load balancer: no queue, a group that has to be looked up, and each first answer of AWS is
-    /// lost.
+    /// A scale-in behind a load balancer, without a queue. The group must be looked up, and AWS's first response to each
+    /// kind of call is lost.
     AnswersLost,
-    /// Scaled in, with work that never ends.
+    /// A scale-in with work that never finishes.
     Deadline,
-    /// Taken into standby with work that never ends, and back. The agent holds its status when it is to serve again, so
-    /// that request is canceled.
+    /// The instance is moved to standby with work that never finishes, and back. The agent is holding a status request when
+    /// it must serve again, so that request is canceled.
     Withdrawn,
 }
 
 impl Drain {
     pub const ALL: [Drain; 4] = [Drain::Queue, Drain::AnswersLost, Drain::Deadline, Drain::Withdrawn];
 
-    /// What the drain brings about more than once, in every run: the second time is a point of its own.
+    /// The effects that happen more than once in every run. The second time is a kill point of its own.
     pub fn twice(self) -> &'static [&'static str] {
         match self {
             Drain::Queue | Drain::Deadline => &[],
@@ -47,7 +47,7 @@ impl Drain {
         }
     }
 
-    /// The last that is performed, and how often it has been by then.
+    /// The last effect of the drain, and how often it has been performed by then.
     fn last(self) -> (usize, &'static str) {
         match self {
             Drain::Queue | Drain::AnswersLost | Drain::Deadline => (1, "WriteJournal ended, 0 messages"),
@@ -55,7 +55,7 @@ impl Drain {
         }
     }
 
-    /// Before this point, the drain is as another one.
+    /// Before this point, the drain is the same as another one.
     pub fn from(self) -> Option<&'static str> {
         match self {
             Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
@@ -63,10 +63,10 @@ impl Drain {
         }
     }
 
-    /// The action has 18 s to live, in real time: enough on a machine that is busy with something else.
+    /// The action expires after 18 s of real time, which is enough on a busy machine.
     fn speed(self) -> u32 {
         match self {
-            // It takes 4 s to the heartbeat that would find Wait, and leave the message alone.
+            // The heartbeat that would detect Wait, and make the message unnecessary, comes after 4 s.
             Drain::Queue => 15,
             Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => 100,
         }
@@ -80,7 +80,7 @@ impl Drain {
             ..WorldConfig::default()
         };
         match self {
-            // The message is there before anybody looks for it.
+            // The message is in the queue before the daemon asks for it.
             Drain::Queue => world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(5)),
             Drain::Withdrawn => world.work.stuck = 1,
             Drain::AnswersLost => {
@@ -101,7 +101,7 @@ impl Drain {
             Drain::AnswersLost => ("24h", "wait"),
             Drain::Deadline => ("2m", "notice"),
         };
-        // The agent still holds the first status request when it is to serve again.
+        // The agent still holds the first status request when it must serve again.
         let poll = if self == Drain::Withdrawn { "2s" } else { "10s" };
         [
             ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
@@ -111,16 +111,16 @@ impl Drain {
     }
 }
 
-/// What became of a run.
+/// The result of a run.
 pub struct Played {
-    /// The points that were reached, in order, by all lives.
+    /// The points that all lives reached, in order.
     pub points: Vec<String>,
     /// How each life but the last ended.
     pub ends: Vec<ExitStatus>,
 }
 
-/// Plays a drain whose daemon has orders to die, and is started again as often as it does: so often at least. Panics
-/// where the drain does not end well.
+/// Plays a drain whose daemon has orders to kill itself, and restarts it each time. Waits for at least `deaths` restarts.
+/// Panics if the drain does not end well.
 pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     let mut stage = Stage::new(drain.speed(), drain.world()).await;
     let instance = stage.instance();
@@ -154,10 +154,10 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     Played { points: points.reached(), ends: keeper.ends }
 }
 
-/// As a service manager does: starts the daemon again when it ends.
+/// Restarts the daemon when it exits, as a service manager does.
 struct Keeper {
     clock: Clock,
-    /// How many lives have begun by the latest that has come up.
+    /// How many lives have begun.
     up: watch::Sender<usize>,
     restarts: Vec<Time>,
     ends: Vec<ExitStatus>,
@@ -175,14 +175,14 @@ impl Keeper {
                 }
             };
             self.ends.push(end);
-            // Whatever it was doing, it has left a journal that can be read, or none yet.
+            // Whatever it was doing, it left a readable journal, or none yet.
             disk.journal();
             self.restarts.push(self.clock.now());
         }
     }
 }
 
-/// Where the daemon writes its journal.
+/// The folder of the daemon's journal.
 struct Disk {
     variables: Variables,
     instance: String,
@@ -193,13 +193,13 @@ impl Disk {
         written(&self.variables, &self.instance)
     }
 
-    /// Waits until the journal says so, whichever life has written it.
+    /// Waits until the journal holds this, whichever life wrote it.
     async fn says(&self, what: &str, holds: impl Fn(&Journal) -> bool) {
         eventually(what, || self.journal().as_ref().is_some_and(&holds)).await;
     }
 }
 
-/// The file through which the daemon is told where to die, and tells where it has been.
+/// The file with the orders to the daemon and the points that it has reached.
 struct Points(PathBuf);
 
 impl Points {
@@ -209,7 +209,7 @@ impl Points {
         points.map(str::to_owned).collect()
     }
 
-    /// Waits until something has been performed so often.
+    /// Waits until an effect was performed this often.
     async fn performed(&self, times: usize, effect: &str) {
         let point = format!("after {effect}");
         eventually(&point, || self.reached().iter().filter(|reached| **reached == point).count() >= times)
@@ -217,8 +217,8 @@ impl Points {
     }
 }
 
-/// Lets happen what the drain is about. The agent accepts its orders only when the rest is known, so that the rest is
-/// part of every run, however slow the machine.
+/// Directs the events of the drain. The agent accepts its orders only after everything else is known, so that every run
+/// includes the rest, however slow the machine is.
 async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
     disk.says("in service", |journal| journal.served).await;
     match drain {
@@ -254,7 +254,7 @@ fn is_draining(agent: &AgentRecord) -> bool {
     matches!(agent.stage, AgentStage::Draining(_))
 }
 
-/// Whether no agent is told to drain.
+/// Whether every agent serves.
 fn serves(journal: &Journal) -> bool {
     journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving)
 }
@@ -292,7 +292,8 @@ fn send_message_of_another(stage: &Stage) {
     sent.expect("the queue takes it");
 }
 
-/// Whatever happened to the daemon: one completion, nothing lost, the deadline kept, nothing deleted that should not be.
+/// Checks that, whatever happened to the daemon, there is one completion, no work was lost, the deadline was kept, and no
+/// message was wrongly deleted.
 fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) {
     let completions = stage.count(completed);
     stage.violates_nothing(&repeats(drain, stage, restarts));
@@ -320,8 +321,8 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
     }
 }
 
-/// Whether our message was hidden for good: then it has to be deleted too. A life that found Wait by a heartbeat has
-/// never seen the message, and leaves it to the queue's retention.
+/// Whether our message was hidden until the deadline; then it must be deleted too. A life that detected Wait with a heartbeat
+/// never saw the message, and leaves it to the queue's retention.
 fn hidden_for_long(stage: &Stage) -> bool {
     let instance = stage.instances();
     stage.history.iter().any(|(at, one)| match one {
@@ -332,8 +333,8 @@ fn hidden_for_long(stage: &Stage) -> bool {
     })
 }
 
-/// From when on one heartbeat more is right: a daemon was started again, the call of a daemon that had died arrived after
-/// that, or an answer was lost, so that the daemon could not know that the heartbeat was heard.
+/// The times from which one more heartbeat is allowed. A daemon was restarted, a dead daemon's call arrived after the restart,
+/// or a response was lost and the daemon could not know that the heartbeat had arrived.
 fn repeats(drain: Drain, stage: &Stage, restarts: &[Time]) -> Vec<Time> {
     let is_beat = |one: &Happening| matches!(one, Happening::Heartbeat { .. });
     let beats: Vec<Time> = stage.history.iter().filter(|(_, one)| is_beat(one)).map(|(at, _)| *at).collect();
