@@ -1,6 +1,6 @@
-"""The agent's side of drainhook: what a worker holds, and the HTTP resource that tells of it.
+"""The agent protocol of drainhook: counts a worker's work in flight, and serves its state over HTTP.
 
-Standard library only: copy this file. docs/agent-protocol.md says what drainhook makes of the answers.
+Copy this file; it needs only the standard library. docs/agent-protocol.md says what drainhook does with each response.
 """
 
 import collections
@@ -32,7 +32,7 @@ class Drain:
 
     @contextlib.contextmanager
     def taking(self):
-        """Waits until work may be taken. No drain is over while a thread is in here: what comes must be seen to."""
+        """Waits until work may be taken. A drain is not over while a thread is in this block, because it may bring work."""
         with self._changed:
             self._changed.wait_for(lambda: self._state() == "serving")
             self._taking += 1
@@ -44,45 +44,45 @@ class Drain:
                 self._changed.notify_all()
 
     def hold(self):
-        """Counts a piece of work as in flight. False where a drain has begun meanwhile: it is to be given back."""
+        """Counts a piece of work as in flight. False if a drain has begun meanwhile: give the work back."""
         with self._changed:
             self._in_flight += 1
             return self._state() == "serving"
 
     def release(self, outcome):
-        """Nothing is left to do for a piece of work. The gauge of that name counts it, such as "tasks_done"."""
+        """Ends a piece of work, and counts it in the gauge of that name, such as "tasks_done"."""
         with self._changed:
             self._in_flight -= 1
             self._gauges[outcome] += 1
             self._changed.notify_all()
 
     def seconds_left(self):
-        """Until the deadline; infinite where there is none."""
+        """Seconds until the deadline; infinite without one."""
         with self._changed:
             return min(self._deadline, self._stop_by) - time.time()
 
     def begin(self, deadline):
-        """Takes no more work. Said again, the new deadline replaces the old."""
+        """Stops taking work. If called again, replaces the deadline."""
         with self._changed:
             self._draining, self._deadline = True, deadline
             self._changed.notify_all()
 
     def withdraw(self):
-        """Takes work again. False where the process is stopping, which nothing withdraws."""
+        """Takes work again. False if the process is stopping, which cannot be withdrawn."""
         with self._changed:
             self._draining, self._deadline = False, math.inf
             self._changed.notify_all()
             return not self._stopping
 
     def stop(self, seconds):
-        """Drains for the last time, and waits until nothing is held."""
+        """Drains for good, and waits until no work is in flight."""
         with self._changed:
             self._stopping, self._stop_by = True, time.time() + seconds
             self._changed.notify_all()
         self.wait_until_drained(None)
 
     def wait_until_drained(self, seconds):
-        """Waits so long at most; None is for ever."""
+        """Waits for at most this long; None means forever."""
         with self._changed:
             self._changed.wait_for(lambda: self._state() == "drained", seconds)
 
@@ -98,10 +98,10 @@ class Drain:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers for the drain that its server holds."""
+    """Serves the drain of its server."""
 
-    protocol_version = "HTTP/1.1"  # one connection serves a whole drain
-    disable_nagle_algorithm = True  # else the last answer waits for an acknowledgement
+    protocol_version = "HTTP/1.1"  # keeps one connection for a whole drain
+    disable_nagle_algorithm = True  # otherwise the last response waits for an acknowledgment
 
     def post_drain(self, body):
         try:
@@ -141,9 +141,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         methods = self.ROUTES.get(self.path.partition("?")[0])
         if methods is None:
-            return self.answer(404, {"error": f"nothing is at {self.path}"})
+            return self.answer(404, {"error": f"unknown path {self.path}"})
         if self.command not in methods:
-            return self.answer(405, {"error": f"{self.command} is not for {self.path}"}, {"Allow": ", ".join(methods)})
+            return self.answer(405, {"error": f"{self.command} is not allowed for {self.path}"}, {"Allow": ", ".join(methods)})
         return methods[self.command](self, body)
 
     do_GET = do_POST = do_PUT = do_DELETE = dispatch
@@ -155,17 +155,17 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        with contextlib.suppress(ConnectionError):  # the client may have gone
+        with contextlib.suppress(ConnectionError):  # the client may be gone
             self.end_headers()
             self.wfile.write(body)
 
     def log_request(self, *_):
-        pass  # the status is asked for all the time
+        pass  # status requests would fill the log
 
 
 def read_deadline(body):
-    """The deadline of a drain request in Unix seconds; infinite where it has none."""
-    order = json.loads(body or "{}")  # its error is a ValueError
+    """The deadline of a drain request in Unix seconds; infinite if it has none."""
+    order = json.loads(body or "{}")  # raises a ValueError
     if not isinstance(order, dict):
         raise ValueError("expected a JSON object")
     text = order.get("deadline")
@@ -175,12 +175,12 @@ def read_deadline(body):
         raise ValueError(f"the deadline is {text}; expected a timestamp (RFC 3339) or null")
     deadline = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if deadline.tzinfo is None:
-        raise ValueError(f"the deadline {text} has no offset")
+        raise ValueError(f"the deadline {text} has no UTC offset")
     return deadline.timestamp()
 
 
 def serve(drain, port):
-    """Serves the agent protocol on loopback, in threads of its own. Gives back the port: 0 stands for any free one."""
+    """Serves the agent protocol on loopback, in its own threads. Returns the port; port 0 picks a free one."""
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.drain = drain
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,7 +1,7 @@
-"""A queue worker: takes tasks from an SQS queue, several at a time, and loses none when its instance goes.
+"""A queue worker: takes tasks from an SQS queue, several at a time, and loses none when its instance is terminated.
 
 A task is a batch of events for a webhook: {"url": "http://…", "items": [1, 2, 3]}. Each item is one POST.
-Put your own work into `deliver` and `Worker.work`, and keep what is around them.
+Put your own work into `deliver` and `Worker.work`, and keep the rest.
 """
 
 import json
@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from drain import Drain, serve
 
-RECEIVE_MAX = 10  # messages in a call; SQS's own limit
+RECEIVE_MAX = 10  # messages per call; SQS's limit
 RETRY_SECONDS = 1
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -32,24 +32,24 @@ def setting(name, default):
 
 
 QUEUE_URL = os.environ["WORK_QUEUE_URL"]
-# Where other instances find it too: a shared file system. (With S3, three functions change.)
+# On a file system that other instances share. (To use S3 instead, change the three functions for checkpoints.)
 CHECKPOINTS = Path(setting("CHECKPOINT_DIR", "/var/lib/worker"))
 PORT = setting("AGENT_PORT", 8080)
 TASKS_MAX = setting("TASKS_MAX", 4)
-# A drain waits for a receive that is under way, since it may bring tasks.
+# A drain waits for a receive that is under way, because it may bring tasks.
 RECEIVE_SECONDS = setting("RECEIVE_SECONDS", 10)
 # A message stays hidden this long after its worker has died.
 VISIBILITY_SECONDS = setting("VISIBILITY_SECONDS", 60)
-# How long the delivery of an item may take.
+# The time limit for delivering an item.
 DELIVERY_SECONDS = setting("DELIVERY_SECONDS", 10)
-# None is begun so short before the deadline.
+# How long before the deadline the worker stops starting items.
 CHECKPOINT_SECONDS = setting("CHECKPOINT_SECONDS", 15)
-# How long SIGTERM may take; systemd's TimeoutStopSec must be longer.
+# The longest drain on SIGTERM; systemd's TimeoutStopSec must be longer.
 STOP_SECONDS = setting("STOP_SECONDS", 60)
 
 
 def deliver(url, item, key):
-    """One step of a task. After a crash it may come twice, so the receiver is given a key to know it by."""
+    """One step of a task. It may be repeated after a crash, so the receiver gets a key to recognize it."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     request = urllib.request.Request(url, json.dumps(item).encode(), headers)
     with urllib.request.urlopen(request, timeout=DELIVERY_SECONDS):
@@ -90,12 +90,12 @@ class Worker:
             )
             return answer.get("Messages", [])
         except (BotoCoreError, ClientError) as error:
-            log.warning("no tasks received: %s", error)
+            log.warning("cannot receive tasks, retrying: %s", error)
             time.sleep(RETRY_SECONDS)
             return []
 
     def process(self, message, begin):
-        """Sees one task to its end: done and deleted, or given back with its checkpoint."""
+        """Handles one task to its end: done and deleted, or given back with its checkpoint."""
         outcome = "tasks_failed"
         try:
             if begin and self.work(message["MessageId"], json.loads(message["Body"])):
@@ -105,15 +105,15 @@ class Worker:
             else:
                 self.hide(message["ReceiptHandle"], 0)
                 outcome = "tasks_given_back"
-        except Exception:  # of the task, the receiver or the queue: the other tasks go on
-            log.exception("task %s failed; it comes again when its visibility ends", message["MessageId"])
+        except Exception:  # from the task, the webhook or the queue: the other tasks continue
+            log.exception("task %s failed; it is received again when its visibility timeout ends", message["MessageId"])
         finally:
             self.receipts.discard(message["ReceiptHandle"])
             self.free.release()
-            self.drain.release(outcome)  # last: the drain may be over now
+            self.drain.release(outcome)  # last, because it may end the drain
 
     def work(self, task_id, task):
-        """Delivers what earlier tries have left. False where the time does not suffice."""
+        """Delivers the items that earlier tries left. False if there is not enough time."""
         items = task["items"]
         delivered = load_checkpoint(task_id)
         try:
@@ -128,7 +128,7 @@ class Worker:
                 save_checkpoint(task_id, delivered)
 
     def hide(self, receipt, seconds):
-        """Lets no other worker receive a message for so long; 0 gives it back."""
+        """Hides a message from other workers for this long; 0 gives it back."""
         self.sqs.change_message_visibility(QueueUrl=QUEUE_URL, ReceiptHandle=receipt, VisibilityTimeout=seconds)
 
     def extend_forever(self):
@@ -138,12 +138,12 @@ class Worker:
             for receipt in self.receipts.copy():
                 try:
                     self.hide(receipt, VISIBILITY_SECONDS)
-                except (BotoCoreError, ClientError) as error:  # such as: it was given back a moment ago
-                    log.warning("a message was not hidden for longer: %s", error)
+                except (BotoCoreError, ClientError) as error:  # for example, it was just given back
+                    log.warning("cannot extend a message's visibility timeout: %s", error)
 
 
 def load_checkpoint(task_id):
-    """How many items are delivered. The id of a message stays the same however often it is received."""
+    """How many items are delivered. A message keeps its id when it is received again."""
     try:
         return int((CHECKPOINTS / task_id).read_text())
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def forget_checkpoint(task_id):
 
 def main():
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # before there are threads: they inherit it
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # before any thread starts, so that threads inherit it
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
     drain = Drain()
     worker = Worker(drain)

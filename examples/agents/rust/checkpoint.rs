@@ -1,10 +1,10 @@
-//! How far a task is. In a folder that other instances see too, such as a shared file system.
+//! The progress of tasks, in a folder that other instances share.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// The checkpoints of all tasks. They are a few bytes each, so they are read and written in place.
+/// The checkpoints of all tasks. Each is a few bytes, so blocking I/O is fine.
 pub struct Checkpoints(PathBuf);
 
 impl Checkpoints {
@@ -13,7 +13,7 @@ impl Checkpoints {
         Ok(Checkpoints(folder))
     }
 
-    /// How many items of a task are delivered. A message keeps its id however often it is received.
+    /// How many items of a task are delivered. A message keeps its id when it is received again.
     pub fn load(&self, id: &str) -> io::Result<usize> {
         match fs::read_to_string(self.0.join(id)) {
             Ok(text) => text.trim().parse().map_err(|error| io::Error::new(ErrorKind::InvalidData, error)),

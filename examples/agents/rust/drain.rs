@@ -1,7 +1,7 @@
-//! The agent's side of drainhook: what a worker holds, and the HTTP resource that tells of it.
+//! The agent protocol of drainhook: counts a worker's work in flight, and serves its state over HTTP.
 //!
-//! Copy this file; it needs tokio, hyper, hyper-util, http-body-util, serde, serde_json and jiff.
-//! docs/agent-protocol.md says what drainhook makes of the answers.
+//! Copy this file. It needs tokio, hyper, hyper-util, http-body-util, serde, serde_json and jiff.
+//! docs/agent-protocol.md says what drainhook does with each response.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 const WAIT_SECS_MAX: u64 = 60;
 const BODY_LEN_MAX: usize = 64 * 1024;
 
-/// Whether work may be taken, and how much is in flight. Clones are the same drain.
+/// Whether work may be taken, and how much is in flight. Clones share one drain.
 #[derive(Clone, Default)]
 pub struct Drain(Arc<watch::Sender<State>>);
 
@@ -63,7 +63,7 @@ impl State {
 }
 
 impl Drain {
-    /// Waits until work may be taken. No drain is over while this is held: what comes must be seen to.
+    /// Waits until work may be taken. A drain is not over while the result is held, because it may bring work.
     pub async fn take(&self) -> Taking {
         let try_taking = |state: &mut State| {
             let serving = state.phase() == Phase::Serving;
@@ -76,14 +76,14 @@ impl Drain {
         Taking(self.clone())
     }
 
-    /// Whether the deadline leaves less than this.
+    /// Whether less than this is left until the deadline.
     pub fn ends_within(&self, margin: Duration) -> bool {
         let state = self.0.borrow();
         let ends = [state.deadline, state.stop_by].into_iter().flatten().min();
         ends.is_some_and(|at| at.duration_since(Timestamp::now()) < margin.try_into().unwrap_or_default())
     }
 
-    /// Drains for the last time, and waits until nothing is held.
+    /// Drains for good, and waits until no work is in flight.
     pub async fn stop(&self, limit: Duration) {
         let stop_by = Timestamp::now().checked_add(limit).unwrap_or(Timestamp::MAX);
         self.0.send_modify(|state| state.stop_by = Some(stop_by));
@@ -96,11 +96,11 @@ impl Drain {
     }
 }
 
-/// Work is being looked for.
+/// Permission to look for work. Keeps a drain from ending while it exists.
 pub struct Taking(Drain);
 
 impl Taking {
-    /// Counts a piece of work as in flight. `false` where a drain has begun meanwhile: it is to be given back.
+    /// Counts a piece of work as in flight. `false` if a drain has begun meanwhile: give the work back.
     pub fn hold(&self) -> (Held, bool) {
         let mut serving = false;
         self.0.0.send_modify(|state| {
@@ -117,10 +117,10 @@ impl Drop for Taking {
     }
 }
 
-/// A piece of work in flight. Dropping it says that nothing is left to do for it.
+/// A piece of work in flight. Drop it when nothing is left to do.
 pub struct Held {
     drain: Drain,
-    /// The gauge that counts it in the end.
+    /// The gauge that counts it when it ends.
     pub outcome: &'static str,
 }
 
@@ -137,14 +137,14 @@ impl Drop for Held {
 pub async fn serve(listener: TcpListener, drain: Drain) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        // Without it, the last answer may wait for an acknowledgement.
+        // Otherwise the last response may wait for an acknowledgment.
         let _ = stream.set_nodelay(true);
         let drain = drain.clone();
         let service = service_fn(move |request| {
             let drain = drain.clone();
             async move { Ok::<_, Infallible>(respond(&drain, request).await) }
         });
-        // An error here is the client's: it went away, or does not speak HTTP.
+        // An error here is the client's fault: it disconnected, or does not speak HTTP.
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
@@ -159,7 +159,7 @@ async fn respond(drain: &Drain, request: Request<Incoming>) -> Answer {
         ("/drain", _) => with(ALLOW, "POST, GET, DELETE", error(405, "use POST, GET or DELETE")),
         ("/health", &Method::GET) => answer(200, &json!({ "healthy": true })),
         ("/health", _) => with(ALLOW, "GET", error(405, "use GET")),
-        (_, _) => error(404, "there are /drain and /health"),
+        (_, _) => error(404, "unknown path: use /drain or /health"),
     }
 }
 
@@ -178,7 +178,7 @@ async fn begin(drain: &Drain, request: Request<Incoming>) -> Answer {
     answer(202, &drain.0.borrow().document())
 }
 
-/// With `Prefer: wait=20`, the answer is held until the drain is over, for that many seconds at most.
+/// With `Prefer: wait=20`, holds the response until the drain is over, for at most that many seconds.
 async fn status(drain: &Drain, request: &Request<Incoming>) -> Answer {
     let prefer = request.headers().get("prefer").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wait = prefer.split(',').find_map(|one| one.trim().strip_prefix("wait=")?.parse::<u64>().ok());

@@ -1,11 +1,10 @@
-//! A queue worker: takes tasks from an SQS queue, several at a time, and loses none when its instance goes.
+//! A queue worker: takes tasks from an SQS queue, several at a time, and loses none when its instance is terminated.
 //!
-//! - `drain`: the agent's side of drainhook. Copy this file.
-//! - `worker`: receives tasks, keeps them hidden, works on them, deletes them or gives them back.
-//! - `checkpoint`: how far a task is, where the next worker finds it.
+//! - `drain`: the agent protocol of drainhook. Copy this file.
+//! - `worker`: receives tasks, keeps them hidden, works on them, and deletes them or gives them back.
+//! - `checkpoint`: the progress of tasks, for the next worker.
 //!
-//! `WORK_QUEUE_URL=… CHECKPOINT_DIR=/tmp/worker cargo run --example worker` starts it; `worker::Settings` lists all
-//! variables.
+//! Run it with `WORK_QUEUE_URL=… CHECKPOINT_DIR=/tmp/worker cargo run --example worker`. `worker::Settings` lists all variables.
 
 mod checkpoint;
 mod drain;
@@ -24,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use drain::Drain;
 use worker::{Settings, Worker};
 
-/// A drain waits for a receive, so that must end too. The longest takes 20 s.
+/// Limit for a call. A drain waits for a receive, so a receive must end. The longest takes 20 s.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(limits);
     let aws = aws.load().await;
     let worker = Worker::new(settings, aws_sdk_sqs::Client::new(&aws), drain.clone())?;
-    // A task of its own: a receive that is under way must not be dropped, with the messages that it brings.
+    // In its own task: dropping a receive that is under way would lose its messages.
     tokio::spawn(Arc::new(worker).receive_forever());
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,7 +1,7 @@
 //! Receives tasks and works on them.
 //!
-//! A task is a batch of events for a webhook: `{"url": "http://…", "items": [1, 2, 3]}`. Each item is one POST. Put
-//! your own work into `deliver` and `Worker::work`, and keep what is around them.
+//! A task is a batch of events for a webhook: `{"url": "http://…", "items": [1, 2, 3]}`. Each item is one POST. Put your own
+//! work into `deliver` and `Worker::work`, and keep the rest.
 
 use std::env;
 use std::io;
@@ -18,29 +18,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::checkpoint::Checkpoints;
 use crate::drain::{Drain, Held};
 
-/// Messages in a call; SQS's own limit.
+/// Messages per call; SQS's limit.
 const RECEIVE_MAX: usize = 10;
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What the environment says.
+/// The settings, from environment variables.
 pub struct Settings {
     /// `WORK_QUEUE_URL`
     pub queue: String,
-    /// `CHECKPOINT_DIR`: where other instances find it too.
+    /// `CHECKPOINT_DIR`: on a file system that other instances share.
     pub checkpoints: String,
     /// `AGENT_PORT`
     pub port: u16,
-    /// `TASKS_MAX`: so many at a time.
+    /// `TASKS_MAX`: the most tasks at a time.
     pub tasks_max: usize,
-    /// `RECEIVE_SECONDS`. A drain waits for a receive that is under way, since it may bring tasks.
+    /// `RECEIVE_SECONDS`: how long a receive waits. A drain waits for a receive that is under way, because it may bring tasks.
     pub receive_secs: i32,
     /// `VISIBILITY_SECONDS`: a message stays hidden this long after its worker has died.
     pub visibility_secs: i32,
-    /// `DELIVERY_SECONDS`: how long the delivery of an item may take.
+    /// `DELIVERY_SECONDS`: the time limit for delivering an item.
     pub delivery_limit: Duration,
-    /// `CHECKPOINT_SECONDS`: none is begun so short before the deadline.
+    /// `CHECKPOINT_SECONDS`: how long before the deadline the worker stops starting items.
     pub checkpoint_margin: Duration,
-    /// `STOP_SECONDS`: how long SIGTERM may take; systemd's `TimeoutStopSec` must be longer.
+    /// `STOP_SECONDS`: the longest drain on SIGTERM. systemd's `TimeoutStopSec` must be longer.
     pub stop_limit: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Settings {
 
 fn setting<T: FromStr>(name: &str, default: T) -> Result<T, String> {
     let Ok(text) = env::var(name) else { return Ok(default) };
-    text.parse().map_err(|_| format!("{name} is {text:?}"))
+    text.parse().map_err(|_| format!("{name} is {text:?}, which is not a valid value"))
 }
 
 #[derive(Deserialize)]
@@ -71,27 +71,27 @@ struct Task {
     items: Vec<Value>,
 }
 
-/// Why a task was not done.
+/// Why a task failed.
 #[derive(Debug, thiserror::Error)]
 enum WorkError {
     #[error("not a task: {0}")]
     Task(#[from] serde_json::Error),
-    #[error("not delivered: {0:?}")]
+    #[error("cannot deliver an item: {0:?}")]
     Delivery(#[from] reqwest::Error),
-    #[error("the checkpoint: {0}")]
+    #[error("cannot read or write the checkpoint: {0}")]
     Checkpoint(#[from] io::Error),
-    #[error("the queue: {}", DisplayErrorContext(.0))]
+    #[error("a call to the queue failed: {}", DisplayErrorContext(.0))]
     Queue(#[from] aws_sdk_sqs::Error),
 }
 
-/// What became of a task.
+/// How a task ended.
 enum Outcome {
     Done,
-    /// The time did not suffice.
+    /// There was not enough time.
     Checkpointed,
 }
 
-/// A worker.
+/// The queue worker.
 pub struct Worker {
     settings: Settings,
     sqs: aws_sdk_sqs::Client,
@@ -110,7 +110,7 @@ impl Worker {
         Ok(Worker { settings, sqs, http, drain, checkpoints, free })
     }
 
-    /// Receives tasks while the drain lets it, and works on each in a task of its own.
+    /// Receives tasks unless a drain is under way, and processes each in its own tokio task.
     pub async fn receive_forever(self: Arc<Self>) {
         loop {
             let permits = self.free_places().await;
@@ -118,7 +118,7 @@ impl Worker {
             let messages = match self.receive(permits.len()).await {
                 Ok(messages) => messages,
                 Err(error) => {
-                    eprintln!("no tasks received: {error}");
+                    eprintln!("cannot receive tasks, retrying: {error}");
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
@@ -134,7 +134,7 @@ impl Worker {
         }
     }
 
-    /// At least one, at most as many as a receive may bring.
+    /// Waits for at least one free place. Takes at most as many as a receive can fill.
     async fn free_places(&self) -> Vec<OwnedSemaphorePermit> {
         let mut permits = Vec::from_iter(Arc::clone(&self.free).acquire_owned().await);
         while permits.len() < RECEIVE_MAX
@@ -153,13 +153,13 @@ impl Worker {
         Ok(answer.map_err(aws_sdk_sqs::Error::from)?.messages.unwrap_or_default())
     }
 
-    /// Sees one task to its end: done and deleted, or given back with its checkpoint.
+    /// Handles one task to its end: done and deleted, or given back with its checkpoint.
     async fn process(&self, message: &Message, begin: bool, mut held: Held) {
         let id = message.message_id().unwrap_or_default();
         match self.settle(id, message, begin).await {
             Ok(Outcome::Done) => held.outcome = "tasks_done",
             Ok(Outcome::Checkpointed) => held.outcome = "tasks_given_back",
-            Err(error) => eprintln!("task {id} failed; it comes again when its visibility ends: {error}"),
+            Err(error) => eprintln!("task {id} failed; it is received again when its visibility timeout ends: {error}"),
         }
     }
 
@@ -184,7 +184,7 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// Delivers what earlier tries have left.
+    /// Delivers the items that earlier tries left.
     async fn work(&self, id: &str, body: &str) -> Result<Outcome, WorkError> {
         let task: Task = serde_json::from_str(body)?;
         for delivered in self.checkpoints.load(id)?..task.items.len() {
@@ -201,7 +201,7 @@ impl Worker {
         Ok(Outcome::Done)
     }
 
-    /// One step of a task. After a crash it may come twice, so the receiver is given a key to know it by.
+    /// One step of a task. It may be repeated after a crash, so the receiver gets a key to recognize it.
     async fn deliver(&self, url: &str, item: &Value, key: String) -> reqwest::Result<()> {
         let request = self.http.post(url).header("Content-Type", "application/json");
         let request = request.header("Idempotency-Key", key).body(item.to_string());
@@ -209,18 +209,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Keeps a message hidden from others until it is dropped.
+    /// Keeps a message hidden from other workers until the future is dropped.
     async fn extend<T>(&self, receipt: &str) -> T {
         let secs = self.settings.visibility_secs;
         loop {
             tokio::time::sleep(Duration::from_secs(secs.unsigned_abs().into()) / 3).await;
             if let Err(error) = self.hide(receipt, secs).await {
-                eprintln!("a message was not hidden for longer: {error}");
+                eprintln!("cannot extend a message's visibility timeout: {error}");
             }
         }
     }
 
-    /// Lets no other worker receive a message for so long; 0 gives it back.
+    /// Hides a message from other workers for this long; 0 gives it back.
     async fn hide(&self, receipt: &str, secs: i32) -> Result<(), WorkError> {
         let change = self.sqs.change_message_visibility().queue_url(&self.settings.queue);
         let change = change.receipt_handle(receipt).visibility_timeout(secs);
