@@ -22,7 +22,7 @@ fn root() -> &'static Path {
 }
 
 fn read(path: &str) -> String {
-    let bytes = fs::read(root().join(path)).unwrap_or_else(|error| panic!("{path} cannot be read: {error}"));
+    let bytes = fs::read(root().join(path)).unwrap_or_else(|error| panic!("cannot read {path}: {error}"));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -100,7 +100,10 @@ fn pure_crates() {
         path.starts_with("crates/") && path.contains("/src/") && path.ends_with(".rs") && !is_test
     };
     let files: Vec<String> = files().into_iter().filter(pure).collect();
-    assert!(files.iter().any(|path| path.starts_with("crates/machine/src/")), "crates/machine is gone");
+    assert!(
+        files.iter().any(|path| path.starts_with("crates/machine/src/")),
+        "found no sources of crates/machine"
+    );
     none(mentions(files.into_iter(), IMPURE));
 }
 
@@ -215,17 +218,20 @@ fn installed_configuration() {
             let bare = !name.contains(' ');
             shown.extend(bare.then(|| (format!("{section}.{name}"), value.trim_matches('"').to_owned())));
         } else {
-            assert!(line.is_empty() || line.starts_with("# "), "it sets something: {line}");
+            assert!(
+                line.is_empty() || line.starts_with("# "),
+                "systemd/drainhook.toml must only have comments and sections: {line}"
+            );
         }
     }
     // Users do not need `simulation.clock`.
     let keys: Vec<_> = KEYS.iter().filter(|key| key.section != "simulation").collect();
     let names: Vec<_> = shown.iter().map(|(path, _)| path.clone()).collect();
     let expected: Vec<_> = keys.iter().map(|key| key.path()).collect();
-    assert_eq!(names, expected, "systemd/drainhook.toml and the list of keys differ");
+    assert_eq!(names, expected, "systemd/drainhook.toml and the list of keys in src/config/keys.rs differ");
     for (key, (path, value)) in keys.iter().zip(&shown) {
         if let WhenUnset::Is(default) = key.default {
-            assert_eq!(value, default, "systemd/drainhook.toml shows another default of {path}");
+            assert_eq!(value, default, "systemd/drainhook.toml shows a wrong default for {path}");
         }
     }
 }
@@ -320,7 +326,7 @@ fn links_in_documents_resolve() {
             let file = target.split('#').next().unwrap_or_default();
             let elsewhere = file.is_empty() || file.contains("://") || file.starts_with("mailto:");
             if !elsewhere && !root().join(&folder).join(file).exists() {
-                complaints.push(format!("{path}: the link {target} leads nowhere"));
+                complaints.push(format!("{path}: broken link {target}"));
             }
         }
     }

@@ -159,7 +159,9 @@ impl Worker {
         match self.settle(id, message, begin).await {
             Ok(Outcome::Done) => held.outcome = "tasks_done",
             Ok(Outcome::Checkpointed) => held.outcome = "tasks_given_back",
-            Err(error) => eprintln!("task {id} failed; it is received again when its visibility timeout ends: {error}"),
+            Err(error) => {
+                eprintln!("task {id} failed; it is received again when its visibility timeout ends: {error}")
+            }
         }
     }
 
