@@ -171,7 +171,7 @@ async fn all_logged(members: &[Member], words: &str) {
         }
     };
     let in_time = tokio::time::timeout(FLEET_PATIENCE, all).await;
-    in_time.unwrap_or_else(|_| panic!("waited in vain for {words:?} in every log"));
+    in_time.unwrap_or_else(|_| panic!("timed out waiting for {words:?} in every log"));
 }
 
 /// Messages that are for no instance here.

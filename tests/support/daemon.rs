@@ -30,7 +30,7 @@ pub type Variables = BTreeMap<&'static str, String>;
 /// Waits, and fails the test on a timeout.
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(PATIENCE, future).await;
-    result.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    result.unwrap_or_else(|_| panic!("timed out waiting for {what}"))
 }
 
 /// Polls until something holds, such as a number of requests to a scripted server.
@@ -130,7 +130,7 @@ impl Stage {
                 return;
             }
             if tokio::time::timeout_at(limit, self.changed.changed()).await.is_err() {
-                panic!("waited in vain for {what}; so far: {:#?}", self.history);
+                panic!("timed out waiting for {what}; so far: {:#?}", self.history);
             }
         }
     }

@@ -4,7 +4,8 @@
 //! - `worker`: receives tasks, keeps them hidden, works on them, and deletes them or gives them back.
 //! - `checkpoint`: the progress of tasks, for the next worker.
 //!
-//! Run it with `WORK_QUEUE_URL=… CHECKPOINT_DIR=/tmp/worker cargo run --example worker`. `worker::Settings` lists all variables.
+//! Run it with `WORK_QUEUE_URL=… CHECKPOINT_DIR=/tmp/worker cargo run --example worker`. `worker::Settings` lists all
+//! variables.
 
 mod checkpoint;
 mod drain;
