@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 pub(super) enum RootsError {
     /// The configured file has none.
     #[error(
-        "no usable root certificates in {path} (set by AWS_CA_BUNDLE or ca_bundle){why}; set it to a readable file of PEM \
+        "no usable root certificates in {path} (named by AWS_CA_BUNDLE or ca_bundle){why}; set it to a readable file of PEM \
          certificates"
     )]
     Bundle {
