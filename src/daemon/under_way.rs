@@ -1,5 +1,4 @@
-//! The effects that are being performed. Each gets exactly one result, even if performing it panics. A canceled effect gets
-//! none.
+//! The effects that are being performed. Each gets exactly one result, even if it panics. A canceled effect gets none.
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -32,7 +32,7 @@ class Drain:
 
     @contextlib.contextmanager
     def taking(self):
-        """Waits until work may be taken. A drain is not over while a thread is in this block, because it may bring work."""
+        """Waits until work may be taken. No drain ends while a thread is in this block, because it may bring work."""
         with self._changed:
             self._changed.wait_for(lambda: self._state() == "serving")
             self._taking += 1
@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         if methods is None:
             return self.answer(404, {"error": f"unknown path {self.path}"})
         if self.command not in methods:
-            return self.answer(405, {"error": f"{self.command} is not allowed for {self.path}"}, {"Allow": ", ".join(methods)})
+            return self.answer(405, {"error": f"{self.command} is not allowed"}, {"Allow": ", ".join(methods)})
         return methods[self.command](self, body)
 
     do_GET = do_POST = do_PUT = do_DELETE = dispatch
