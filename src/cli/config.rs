@@ -1,9 +1,9 @@
-//! `drainhook config`: the effective configuration, and where each value came from.
+//! `drainhook config`: prints the effective configuration and where each value came from. Warnings go to standard error.
 
 use std::process::ExitCode;
 
-use super::Source;
 use super::output::{put, put_line};
+use super::{Source, warn};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -20,12 +20,13 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    warn(loaded.warnings());
     if !args.json {
         put(&loaded.to_toml());
         return ExitCode::SUCCESS;
     }
     for setting in &loaded.origins {
-        // Text and numbers only: it can always be written.
+        // A setting has only text and numbers, so this cannot fail.
         if let Ok(line) = serde_json::to_string(setting) {
             put_line(&line);
         }

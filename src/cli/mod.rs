@@ -100,10 +100,10 @@ impl Source {
     }
 
     /// The same for a command that drains: it may go by a simulated clock in a simulation only.
-    fn load_to_drain(&self, flags: &[Flag]) -> Result<Config, ExitCode> {
-        let config = self.load(flags)?.config;
-        match simulated(&config) {
-            Ok(()) => Ok(config),
+    fn load_to_drain(&self, flags: &[Flag]) -> Result<Loaded, ExitCode> {
+        let loaded = self.load(flags)?;
+        match simulated(&loaded.config) {
+            Ok(()) => Ok(loaded),
             Err(why) => {
                 eprintln!("drainhook: {why}");
                 Err(ExitCode::from(EX_CONFIG))
@@ -129,6 +129,13 @@ async fn order(source: &Source, request: Request) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => failed(&error),
+    }
+}
+
+/// Prints warnings to standard error.
+fn warn(warnings: Vec<String>) {
+    for warning in warnings {
+        eprintln!("drainhook: warning: {warning}");
     }
 }
 

@@ -13,12 +13,12 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    let config = match args.source.load_to_drain(&[]) {
-        Ok(config) => config,
+    let loaded = match args.source.load_to_drain(&[]) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    log::start(&config.log);
-    match daemon::run(config).await {
+    log::start(&loaded.config.log);
+    match daemon::run(loaded).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

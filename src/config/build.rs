@@ -1,9 +1,11 @@
-//! Makes the settings into the configuration, and checks what no key can check alone.
+//! Builds the configuration from the settings, and checks keys against each other.
 
-use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
+
+use url::{Host, Url};
 
 use super::keys::{self, KEYS, WhenUnset};
 use super::layers::Layers;
@@ -15,15 +17,16 @@ use super::{
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 
-/// Makes the settings into the configuration.
+/// Builds the configuration, or reports every problem that was found.
 pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
     layers.agents = layers.agents.max(1);
-    let mut agents = Vec::new();
-    let mut names = BTreeSet::new();
+    // A key that is wrong falls back to its default here, which would make different agents look alike.
+    let as_written = layers.problems.is_empty();
+    let mut agents: Vec<Agent> = Vec::new();
     for index in 0..layers.agents {
         let agent = agent(&Table { layers: &layers, agent: index, section: "agent" });
-        if !names.insert(agent.name.clone()) {
-            layers.tell(|| Problem::SameName { name: agent.name.clone() });
+        if as_written && let Some(problem) = check_unique(&layers, &agents, &agent) {
+            layers.tell(|| problem);
         }
         if let Some(problem) = check_address(&layers, index, &agent.address) {
             layers.tell(|| problem);
@@ -36,7 +39,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
     if !layers.problems.is_empty() {
         return Err(ConfigError::Invalid(layers.problems));
     }
-    Ok(Loaded { config: config(&layers, agents), origins: origins(&layers) })
+    let (config, origins) = (config(&layers, agents), origins(&layers));
+    Ok(Loaded { config, origins, ignored: layers.ignored })
 }
 
 fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
@@ -122,7 +126,49 @@ fn log_format(word: &str) -> LogFormat {
     }
 }
 
-/// Refuses two addresses, and hosts that are neither loopback nor allowed by name.
+/// Refuses an agent whose address or name an earlier agent has.
+fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Problem> {
+    let name = |index: usize| {
+        let given = layers.given.get(&(index, "agent", "name"));
+        given.map_or_else(|| format!("[[agent]] {}", index + 1), |given| given.text.clone())
+    };
+    let address = place(agent);
+    if let Some(index) = earlier.iter().position(|other| place(other) == address) {
+        return Some(Problem::SameAddress { first: name(index), second: name(earlier.len()), address });
+    }
+    let same_name = earlier.iter().any(|other| other.name == agent.name);
+    same_name.then(|| Problem::SameName { name: agent.name.clone() })
+}
+
+/// Where an agent's drain requests go, in one spelling. The path counts, because one server may have several agents.
+fn place(agent: &Agent) -> String {
+    match &agent.address {
+        Address::Url(url) => one_spelling(&format!("{url}{}", agent.drain_path)),
+        Address::Unix(path) => {
+            let path: PathBuf = path.components().collect();
+            format!("{} on {}", agent.drain_path, path.display())
+        }
+    }
+}
+
+/// A URL with the address that its host stands for: the daemon connects to `localhost` as 127.0.0.1.
+fn one_spelling(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else { return text.to_owned() };
+    let ip = match url.host() {
+        Some(Host::Domain(name)) if name.eq_ignore_ascii_case("localhost") => {
+            Some(Ipv4Addr::LOCALHOST.into())
+        }
+        Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip).to_canonical()),
+        Some(Host::Domain(_) | Host::Ipv4(_)) | None => None,
+    };
+    if let Some(ip) = ip {
+        // An `http://` URL accepts any IP address.
+        let _ = url.set_ip_host(ip);
+    }
+    url.into()
+}
+
+/// Refuses an agent with two addresses, and hosts that are neither loopback nor in `allow_host`.
 fn check_address(layers: &Layers, agent: usize, address: &Address) -> Option<Problem> {
     let given = |name| layers.given.get(&(agent, "agent", name));
     match (address, given("url"), given("unix")) {
@@ -140,7 +186,7 @@ fn check_address(layers: &Layers, agent: usize, address: &Address) -> Option<Pro
     }
 }
 
-/// Refuses a user where there is no socket, and the daemon's own socket.
+/// Refuses a `user` without a Unix socket, and the daemon's own socket as the agent's.
 fn check_socket(layers: &Layers, agent: usize, address: &Address) -> Option<Problem> {
     match address {
         Address::Url(_) => {
@@ -154,7 +200,7 @@ fn check_socket(layers: &Layers, agent: usize, address: &Address) -> Option<Prob
     }
 }
 
-/// Every key with its effective value and where that came from.
+/// Every key with its effective value and its origin.
 fn origins(layers: &Layers) -> Vec<Setting> {
     let mut settings = Vec::new();
     for section in keys::sections() {
@@ -183,7 +229,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
     settings
 }
 
-/// Reads typed values of one section. What it is asked for is in the list of keys: a test builds every key.
+/// Reads typed values of one section. A key that is not in the list panics; a test builds every key.
 struct Table<'a> {
     layers: &'a Layers,
     agent: usize,
@@ -212,9 +258,9 @@ impl Table<'_> {
     }
 }
 
-/// What a value of the list can be read as.
+/// A type that the value of a key can be read as.
 trait FromValue: Sized {
-    /// `None` where the list gives the key another kind.
+    /// `None` if the value is of another kind.
     fn from_value(value: Value) -> Option<Self>;
 }
 

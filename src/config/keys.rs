@@ -1,7 +1,6 @@
-//! Every configuration key, once: its name, what it takes, its default.
+//! The list of all configuration keys: name, accepted values, default.
 //!
-//! The check for unknown keys, the coercion of values, `drainhook config` and the table in README.md all read
-//! this one list.
+//! The check for unknown keys, the parsing of values, `drainhook config` and the table in README.md all use this list.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,13 +10,13 @@ use super::value::Kind;
 /// One configuration key.
 #[derive(Debug)]
 pub struct Key {
-    /// The TOML table that it stands in.
+    /// Its TOML table.
     pub section: &'static str,
     /// Its name in that table.
     pub name: &'static str,
-    /// What it takes.
+    /// What it accepts.
     pub kind: Kind,
-    /// Its value where it is not set.
+    /// Its value if it is not set.
     pub default: WhenUnset,
     /// What it means, in one line of Markdown.
     pub help: &'static str,
@@ -28,7 +27,7 @@ pub struct Key {
 pub enum WhenUnset {
     /// This value.
     Is(&'static str),
-    /// No value; the words say what happens then.
+    /// No value. The words say what happens then.
     Then(&'static str),
 }
 
@@ -49,14 +48,19 @@ pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.section == section && key.name == name)
 }
 
-/// The section names, each once, in the order of the list.
+/// The names of the sections, in the order of the list.
 pub(super) fn sections() -> Vec<&'static str> {
     let mut sections: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
     sections
 }
 
-/// The candidate that a mistyped word most likely meant, where one is near enough.
+/// The keys of any section that have this name.
+pub(super) fn named(name: &str) -> Vec<&'static Key> {
+    KEYS.iter().filter(|key| key.name == name).collect()
+}
+
+/// The candidate that a mistyped word most likely meant, if one is close enough.
 pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if typed.len() > TYPED_MAX {
         return None;
@@ -68,25 +72,27 @@ pub(super) fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>
         .map(|(_, candidate)| candidate)
 }
 
-/// The key that was probably meant by one that there is not: a slip in the section is likelier than one in the name.
-pub(super) fn suggest(section: &str, name: &str) -> Option<&'static Key> {
+/// The keys that an unknown key most likely meant: more than one if several sections have a key of that name. Users put a
+/// right name into a wrong section more often than they misspell a name.
+pub(super) fn suggest(section: &str, name: &str) -> Vec<&'static Key> {
     let section = nearest(section, sections().into_iter());
     let names = |of: Option<&'static str>| {
         let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));
         keys.map(|key| key.name)
     };
-    let of_section = |name| section.and_then(|section| find(section, name));
-    let of_any = |name| KEYS.iter().find(|key| key.name == name);
+    let of_section = |name| section.and_then(|section| find(section, name)).map(|key| vec![key]);
+    let of_any = |name| Some(named(name)).filter(|keys| !keys.is_empty());
     of_section(name)
         .or_else(|| of_any(name))
         .or_else(|| section.and_then(|section| of_section(nearest(name, names(Some(section)))?)))
         .or_else(|| of_any(nearest(name, names(None))?))
+        .unwrap_or_default()
 }
 
-/// The longest word that a candidate is looked for, in bytes: nothing as long is a slip in any of them.
+/// Words longer than this many bytes get no suggestion. No key or section is nearly as long.
 const TYPED_MAX: usize = 64;
 
-/// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion would mislead more often than it helps.
+/// The least similarity (Jaro-Winkler, 0 to 1) for a suggestion. Below it, suggestions mislead more often than they help.
 const LIKENESS_MIN: f64 = 0.8;
 
 /// The configuration table of README.md, as Markdown.
@@ -104,7 +110,7 @@ pub fn markdown() -> String {
     table
 }
 
-/// The section that only `drainhook simulate` sets, for the daemons that it starts.
+/// The section that `drainhook simulate` sets for the daemons that it starts. Users do not set it.
 pub const SIMULATION: &str = "simulation";
 
 const fn secs(secs: u64) -> Duration {
@@ -124,14 +130,14 @@ const fn key(
     Key { section, name, kind, default, help }
 }
 
-/// Every key there is.
+/// Every key.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = {
     use WhenUnset::{Is, Then};
     &[
         key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
         key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, instead of `url`."),
-        key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. Any other but root is sent nothing."),
+        key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. The daemon sends nothing to processes of other users, except root."),
         key("agent", "name", Kind::Text, Then("its address"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
         key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable before the drain counts as failed."),

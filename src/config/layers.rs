@@ -1,4 +1,4 @@
-//! The file, the environment and flags, read key by key; the later layer wins.
+//! Reads the file, the environment and the flags key by key. The later layer wins.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,34 +11,26 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::{self, KEYS, Key};
 use super::value::{Kind, Value};
+use super::variable::{self, Meaning};
 use super::{AGENTS_MAX, ConfigError, Origin, Problem};
 use formats::text::{printable, shorten};
 
 /// The largest configuration file.
 const FILE_SIZE_MAX: u64 = 256 * 1024;
 
-/// How many problems are told at once.
+/// The most problems that are reported at once.
 pub(super) const PROBLEMS_MAX: usize = 50;
 
-/// How much of a name or a value is repeated in a problem, in characters.
+/// The longest part of a name or a value that a problem repeats, in characters.
 const SHOWN_MAX: usize = 60;
 
-/// How much of the TOML parser's account of an error is told, in characters.
+/// The longest part of the TOML parser's message that is reported, in characters.
 const MESSAGE_MAX: usize = 200;
 
-const PREFIX: &str = "DRAINHOOK_";
-
-/// The keys that say where an agent is.
+/// The keys that set an agent's address.
 const ADDRESSES: [&str; 2] = ["url", "unix"];
 
-/// This process's environment, as far as it can concern the configuration.
-pub fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .filter(|(name, _)| name.starts_with(PREFIX))
-}
-
-/// Reads the file; its absence is an error.
+/// Reads the file, which must exist.
 pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
     let read = || {
         let mut bytes = Vec::new();
@@ -51,7 +43,7 @@ pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
     read().map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Reads the file; its absence is fine.
+/// Reads the file if it exists.
 pub(super) fn read_file_if_there(path: &Path) -> Result<Option<String>, ConfigError> {
     match read_file(path) {
         Ok(text) => Ok(Some(text)),
@@ -60,7 +52,7 @@ pub(super) fn read_file_if_there(path: &Path) -> Result<Option<String>, ConfigEr
     }
 }
 
-/// A key that a flag of the command line sets.
+/// A key that a command-line flag sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
     /// The key's section.
@@ -69,19 +61,19 @@ pub struct Flag {
     pub name: &'static str,
     /// The flag, such as `--agent`.
     pub flag: &'static str,
-    /// What it is set to.
+    /// The value.
     pub text: String,
 }
 
 impl Flag {
-    /// `--agent`: a URL, or the absolute path of a Unix socket.
+    /// The flag `--agent` with a URL or the absolute path of a Unix socket.
     pub fn agent(address: String) -> Self {
         let name = if address.starts_with('/') { "unix" } else { "url" };
         Flag { section: "agent", name, flag: "--agent", text: address }
     }
 }
 
-/// A value that was set.
+/// The value of a key that was set.
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     /// As it was written, without quotes.
@@ -90,18 +82,20 @@ pub(super) struct Given {
     pub origin: Origin,
 }
 
-/// All that was set, and all that is wrong with it so far.
+/// The settings of all layers so far, and their problems.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     /// By agent (0 in every other section), section and name.
     pub given: BTreeMap<(usize, &'static str, &'static str), Given>,
-    /// How many `[[agent]]` tables there are; none counts as one.
+    /// How many `[[agent]]` tables there are. `build` counts none as one.
     pub agents: usize,
     pub problems: Vec<Problem>,
+    /// The environment variables with drainhook's prefix that mean nothing.
+    pub ignored: Vec<String>,
 }
 
 impl Layers {
-    /// Adds the file's layer.
+    /// Adds the layer of the file.
     pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let file = SourceFile::new(path, text);
         let document = DeTable::parse(text).map_err(|error| ConfigError::NotToml {
@@ -124,9 +118,11 @@ impl Layers {
         let (name, origin) = (section.get_ref().as_ref(), file.origin(section));
         if !keys::sections().contains(&name) {
             self.tell(|| {
-                let nearest = keys::nearest(name, keys::sections().into_iter());
-                let nearest = nearest.map(|near| format!("[{near}]"));
-                Problem::UnknownSection { origin, section: printable(name, SHOWN_MAX), nearest }
+                if is_section(value.get_ref()) {
+                    unknown_section(origin, name)
+                } else {
+                    no_section(origin, name)
+                }
             });
             return;
         }
@@ -154,7 +150,7 @@ impl Layers {
             let origin = file.origin(name);
             let Some(key) = keys::find(section, name.get_ref()) else {
                 self.tell(|| {
-                    let nearest = keys::suggest(section, name.get_ref()).map(Key::path);
+                    let nearest = keys::suggest(section, name.get_ref()).into_iter().map(Key::path).collect();
                     let key = format!("{section}.{}", printable(name.get_ref(), SHOWN_MAX));
                     Problem::UnknownKey { origin, key, nearest }
                 });
@@ -176,25 +172,25 @@ impl Layers {
         }
     }
 
-    /// Adds the environment's layer.
+    /// Adds the layer of the environment.
     pub fn add_environment(&mut self, env: impl Iterator<Item = (String, String)>) {
-        // In order of name, so that problems are reported in one order too.
-        for (variable, text) in env.collect::<BTreeMap<_, _>>() {
-            let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(section_and_name) else {
-                continue;
-            };
-            let origin = Origin::Variable(printable(&variable, SHOWN_MAX));
-            match KEYS.iter().find(|key| key.variable() == variable) {
-                Some(key) if key.section == "agent" && self.agents > 1 => {
+        // Sorted by name, so that the order of the problems does not depend on the environment's order.
+        let all: BTreeMap<String, String> = env.collect();
+        for (variable, text) in &all {
+            let origin = Origin::Variable(printable(variable, SHOWN_MAX));
+            match variable::meaning(variable, &all) {
+                Meaning::Key(key) if key.section == "agent" && self.agents > 1 => {
                     self.tell(|| Problem::WhichAgent { origin });
                 }
-                Some(key) => self.add(0, key, &text, origin),
-                None => self.tell(|| {
+                Meaning::Key(key) => self.add(0, key, text, origin),
+                Meaning::UnknownKey { section, name } => self.tell(|| {
                     let (section, name) = (section.to_lowercase(), name.to_lowercase());
-                    let nearest = keys::suggest(&section, &name).map(Key::variable);
+                    let nearest = keys::suggest(&section, &name).into_iter().map(Key::variable).collect();
                     let key = printable(&format!("{section}.{name}"), SHOWN_MAX);
                     Problem::UnknownKey { origin, key, nearest }
                 }),
+                Meaning::Nothing => self.ignored.push(variable.clone()),
+                Meaning::Other => {}
             }
         }
     }
@@ -205,14 +201,14 @@ impl Layers {
             let origin = Origin::Flag(flag);
             let Some(key) = keys::find(section, name) else {
                 let key = format!("{section}.{name}");
-                self.tell(|| Problem::UnknownKey { origin, key, nearest: None });
+                self.tell(|| Problem::UnknownKey { origin, key, nearest: Vec::new() });
                 continue;
             };
             if *section == "agent" && self.agents > 1 {
                 self.tell(|| Problem::WhichAgent { origin });
                 continue;
             }
-            // An address takes the place of any other.
+            // An address replaces that of the earlier layers, whether URL or socket.
             if ADDRESSES.contains(name) {
                 self.given.retain(|(_, section, name), _| *section != "agent" || !ADDRESSES.contains(name));
             }
@@ -236,7 +232,7 @@ impl Layers {
         self.tell(|| Problem::WrongValue { origin, key: key.path(), given, why, expected });
     }
 
-    /// Adds a problem, where there are not too many to read already.
+    /// Adds a problem. After [`PROBLEMS_MAX`] it says once that there are more.
     pub fn tell(&mut self, problem: impl FnOnce() -> Problem) {
         match self.problems.len().cmp(&PROBLEMS_MAX) {
             Ordering::Less => self.problems.push(problem()),
@@ -246,14 +242,29 @@ impl Layers {
     }
 }
 
-/// The section and the name of a key, as its variable has them without the prefix. One underscore where there should be
-/// two is a mistake that must be told; all else without two (such as `DRAINHOOK_VERSION`) belongs to another program.
-fn section_and_name(rest: &str) -> Option<(&str, &str)> {
-    let one_underscore = || {
-        let meant = |key: &&Key| format!("{}_{}", key.section, key.name).eq_ignore_ascii_case(rest);
-        KEYS.iter().find(meant).map(|key| (&rest[..key.section.len()], &rest[key.section.len() + 1..]))
-    };
-    rest.split_once("__").or_else(one_underscore)
+/// Whether the value is a table or an array of tables, as `[name]` and `[[name]]` make them.
+fn is_section(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => items.iter().any(|item| matches!(item.get_ref(), DeValue::Table(_))),
+        _ => false,
+    }
+}
+
+fn unknown_section(origin: Origin, name: &str) -> Problem {
+    let nearest = keys::nearest(name, keys::sections().into_iter()).map(|near| format!("[{near}]"));
+    Problem::UnknownSection { origin, section: printable(name, SHOWN_MAX), nearest }
+}
+
+/// The problem with a key that is in no section.
+fn no_section(origin: Origin, name: &str) -> Problem {
+    let sections: Vec<_> = keys::named(name).iter().map(|key| format!("[{}]", key.section)).collect();
+    if !sections.is_empty() {
+        return Problem::NoSection { origin, key: name.to_owned(), sections };
+    }
+    let nearest = keys::nearest(name, KEYS.iter().map(|key| key.name)).map(keys::named).unwrap_or_default();
+    let nearest = nearest.into_iter().map(Key::path).collect();
+    Problem::UnknownKey { origin, key: printable(name, SHOWN_MAX), nearest }
 }
 
 fn is_string(item: &Spanned<DeValue<'_>>) -> bool {
@@ -269,11 +280,11 @@ fn with_article(type_name: &str) -> String {
     format!("{article} {type_name}")
 }
 
-/// A file and its text, for saying where in it something stands.
+/// A file and its text, to find the lines of keys.
 struct SourceFile<'a> {
     path: &'a Path,
     text: &'a str,
-    /// Where its lines end: to count them again for each key would take the square of the file's length.
+    /// Where its lines end. Counting them again for each key would take quadratic time.
     line_ends: Vec<usize>,
 }
 
@@ -290,7 +301,7 @@ impl<'a> SourceFile<'a> {
         Origin::File(self.path.to_owned(), self.line(spanned.span().start))
     }
 
-    /// A value as it was written, cut where it is long.
+    /// A value as it was written, shortened to its first line and [`SHOWN_MAX`].
     fn given<T>(&self, spanned: &Spanned<T>) -> String {
         let written = self.text.get(spanned.span()).unwrap_or_default();
         printable(written.lines().next().unwrap_or_default(), SHOWN_MAX)

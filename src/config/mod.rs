@@ -1,14 +1,15 @@
-//! The configuration: a file, then the environment, then flags; later wins, and an unknown key is an error.
+//! The configuration: a file, then the environment, then flags. Later layers win. An unknown key is an error.
 //!
 //! # Layout
 //!
-//! * [`keys`]: the one list of keys, which everything here and the table in README.md come from
-//! * [`value`]: what each key takes
-//! * `layers`: the file, the environment and flags, read into settings with their origin
-//! * `build`: the settings, made into [`Config`]
-//! * [`problem`]: what can be wrong, in sentences
+//! * [`keys`]: the only list of keys; the table in README.md is generated from it
+//! * [`value`]: what each key accepts
+//! * `layers`: reads the file, the environment and flags into settings with their origin
+//! * `variable`: which environment variables set a key, and which mean nothing
+//! * `build`: builds [`Config`] from the settings
+//! * [`problem`]: the error messages
 //! * [`user`]: a user, by name or by id
-//! * `warning`: what is allowed and probably a mistake
+//! * `warning`: valid settings that are probably a mistake
 
 mod build;
 pub mod keys;
@@ -18,6 +19,7 @@ pub mod problem;
 mod tests;
 pub mod user;
 pub mod value;
+mod variable;
 mod warning;
 
 use std::fmt;
@@ -27,21 +29,21 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use self::layers::{Flag, environment};
+pub use self::layers::Flag;
 pub use self::problem::{ConfigError, Problem};
 pub use self::user::User;
-pub use self::warning::warnings;
+pub use self::variable::environment;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit, OnRebalance};
 
-/// The file that is read where none is named; it need not exist.
+/// The file that is read if `--config` names none. It need not exist.
 pub const DEFAULT_PATH: &str = "/etc/drainhook/drainhook.toml";
 
 /// The most agents that one daemon drains.
 pub const AGENTS_MAX: usize = 16;
 
-/// The configuration, checked.
+/// A valid configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[agent]`, or each `[[agent]]`: 1 to [`AGENTS_MAX`].
@@ -66,36 +68,36 @@ pub struct Config {
     pub simulation: Simulation,
 }
 
-/// One agent: where it is, and how it is drained.
+/// One agent: its address, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
-    /// What logs call it; no two agents share one.
+    /// What logs call it. No two agents have the same name.
     pub name: String,
-    /// Where it is.
+    /// Where it listens. No two agents have the same address and `drain_path`.
     pub address: Address,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// How long it may stay unreachable before the drain counts as failed.
     pub unreachable_grace: Duration,
-    /// What it means that it went away while it was draining.
+    /// What it means when it exits during a drain.
     pub on_exit: OnExit,
     /// How often it is polled if it ignores `Prefer: wait`.
     pub poll: Duration,
-    /// Where it is told to drain; appended to the URL.
+    /// The path of the drain request, appended to the URL.
     pub drain_path: String,
-    /// Where it says how far it is; appended to the URL.
+    /// The path of the status request, appended to the URL.
     pub status_path: String,
-    /// The method that tells it to drain.
+    /// The method of the drain request.
     pub method: Method,
-    /// Whether it answers that request only when its work is done.
+    /// Whether it answers the drain request only when its work is done.
     pub drain_blocks: bool,
-    /// A file with the bearer token that it asks for.
+    /// A file with the bearer token that it requires.
     pub token_file: Option<PathBuf>,
     /// The user whose process must have opened its Unix socket.
     pub user: Option<User>,
 }
 
-/// The method that asks an agent to drain. `GET` has no body.
+/// The method of the drain request. `GET` has no body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
     /// `POST`
@@ -107,17 +109,17 @@ pub enum Method {
     Get,
 }
 
-/// Where an agent is.
+/// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
-    /// An `http://` URL, loopback or allowed by name, without a slash at its end.
+    /// An `http://` URL without a trailing slash. Its host is loopback or the one in `allow_host`.
     Url(String),
     /// A Unix socket.
     Unix(PathBuf),
 }
 
 impl Address {
-    /// The host of a URL, without brackets, where it is not this machine.
+    /// The host of a URL, without brackets, unless it is loopback.
     pub fn remote_host(&self) -> Option<String> {
         let Address::Url(url) = self else { return None };
         let url = url::Url::parse(url).ok()?;
@@ -144,72 +146,72 @@ pub struct Queue {
     pub url: Option<String>,
 }
 
-/// The lifecycle action and how it is completed.
+/// The lifecycle action, and how it is completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// The termination hook; else the group's only one that no other controller owns.
+    /// The termination hook. `None`: the group's only one that no other controller owns.
     pub hook: Option<String>,
-    /// The Auto Scaling group; else detected.
+    /// The Auto Scaling group. `None`: detected.
     pub group: Option<String>,
     /// When draining starts.
     pub drain_at: DrainAt,
     /// The result reported when the agents have drained.
     pub on_drained: CompletionResult,
-    /// The result reported when the time is up.
+    /// The result reported at the deadline.
     pub on_deadline: CompletionResult,
     /// The result reported when an agent could not be drained.
     pub on_failed: CompletionResult,
     /// What to do at a rebalance recommendation.
     pub on_rebalance: OnRebalance,
-    /// The hook's heartbeat timeout where the hook cannot be read.
+    /// The hook's heartbeat timeout, used if the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
 }
 
 /// The instance metadata service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imds {
-    /// How often it is asked.
+    /// How often it is polled.
     pub poll: Duration,
 }
 
 /// How AWS is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aws {
-    /// The hosts that may be asked by plain HTTP, besides this machine and its link.
+    /// The hosts besides loopback and link-local that may stand in for AWS over plain HTTP.
     pub allow_http: Vec<String>,
 }
 
 /// This instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Its id, for where the metadata service cannot be reached.
+    /// Its id, used while the metadata service does not answer.
     pub id: Option<String>,
 }
 
 /// The control socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
-    /// Where it is.
+    /// Its path.
     pub socket: PathBuf,
 }
 
 /// The journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Journal {
-    /// The folder that it is in.
+    /// Its folder.
     pub dir: PathBuf,
 }
 
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// How its lines look.
+    /// The format of its lines.
     pub format: LogFormat,
-    /// What is logged.
+    /// The least severe level that is logged.
     pub level: tracing::Level,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, else JSON.
@@ -220,39 +222,41 @@ pub enum LogFormat {
     Text,
 }
 
-/// What only `drainhook simulate` sets.
+/// Settings that only `drainhook simulate` makes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
-    /// How simulated time runs; else time is real.
+    /// How simulated time runs. `None`: time is real.
     pub clock: Option<Scale>,
 }
 
-/// The configuration and where each value came from.
+/// The configuration, and where each value came from.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Every key in the order of the list, once for each agent in section `agent`.
+    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent.
     pub origins: Vec<Setting>,
+    /// The environment variables that look like drainhook's and mean nothing.
+    ignored: Vec<String>,
 }
 
-/// One key, as it stands in the effective configuration.
+/// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Setting {
     /// Its section.
     pub section: &'static str,
-    /// Which agent it is of, from 0; 0 in every other section.
+    /// The agent that it belongs to, from 0. Always 0 in other sections.
     pub agent: usize,
     /// Its name.
     pub key: &'static str,
-    /// What it is worth; `None` where it has no value.
+    /// Its value, if it has one.
     pub value: Option<String>,
-    /// Who says so.
+    /// Where the value came from.
     pub origin: Origin,
     /// Whether TOML writes the value in quotes.
     #[serde(skip)]
     quoted: bool,
-    /// What happens where it has no value.
+    /// What happens if it has no value.
     #[serde(skip)]
     unset: &'static str,
 }
@@ -262,11 +266,11 @@ pub struct Setting {
 pub enum Origin {
     /// It was not set.
     Default,
-    /// A line of the file, from 1.
+    /// A line of a file, from 1.
     File(PathBuf, usize),
     /// An environment variable.
     Variable(String),
-    /// A flag of the command line, such as `--agent`.
+    /// A command-line flag such as `--agent`.
     Flag(&'static str),
 }
 
@@ -288,9 +292,9 @@ impl Serialize for Origin {
 }
 
 impl Config {
-    /// Loads the configuration from the file, the environment and flags; all problems found are reported at once.
+    /// Loads the configuration from the file, the environment and flags. Reports all problems at once.
     ///
-    /// Without a `path` the file is [`DEFAULT_PATH`], and need not exist. [`environment`] is this process's.
+    /// Without a `path` it reads [`DEFAULT_PATH`], which need not exist. [`environment`] is the environment of this process.
     pub fn load(
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
@@ -320,7 +324,7 @@ impl Config {
 }
 
 impl Loaded {
-    /// The effective configuration as TOML, each line with where it came from: what `drainhook config` prints.
+    /// The effective configuration as TOML, with the origin of each value in a comment. `drainhook config` prints it.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut table = None;
@@ -345,7 +349,7 @@ impl Loaded {
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let assignment = match &self.value {
-            // TOML's basic strings escape as JSON's do.
+            // TOML's basic strings have the same escapes as JSON's.
             Some(value) if self.quoted => {
                 format!("{} = {}", self.key, serde_json::Value::from(value.as_str()))
             }

@@ -1,9 +1,10 @@
-//! What can be wrong with a configuration, each as one sentence that says what to do.
+//! What can be wrong with a configuration. Each message is one sentence that says what to do.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::layers::PROBLEMS_MAX;
+use super::value::{either, either_quoted};
 use super::{AGENTS_MAX, Origin};
 
 /// Why there is no configuration.
@@ -14,7 +15,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the operating system.
         source: io::Error,
     },
     /// The file is not TOML.
@@ -24,10 +25,10 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What the parser said.
+        /// The parser's message.
         message: String,
     },
-    /// There are keys or values that make no sense.
+    /// The file, the environment or the flags have these problems.
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),
 }
@@ -36,76 +37,88 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A key that there is not.
+    /// A key that does not exist.
     #[error("{origin}: unknown key `{key}`{}", did_you_mean(.nearest))]
     UnknownKey {
-        /// Where it stands.
+        /// Where it was set.
         origin: Origin,
-        /// As it was written, with its section.
+        /// As it was written, with its section if it has one.
         key: String,
-        /// The key that was probably meant.
-        nearest: Option<String>,
+        /// The keys that the user may have meant.
+        nearest: Vec<String>,
     },
-    /// A section that there is not.
-    #[error("{origin}: unknown section `[{section}]`{}", did_you_mean(.nearest))]
+    /// A section that does not exist.
+    #[error("{origin}: unknown section `[{section}]`{}", did_you_mean(.nearest.as_slice()))]
     UnknownSection {
-        /// Where it stands.
+        /// Where it starts.
         origin: Origin,
         /// As it was written.
         section: String,
-        /// The section that was probably meant.
+        /// The section that the user may have meant.
         nearest: Option<String>,
+    },
+    /// A key at the top level of the file.
+    #[error("{origin}: {key} belongs in {}", either(.sections))]
+    NoSection {
+        /// Where it was set.
+        origin: Origin,
+        /// The key.
+        key: String,
+        /// The sections that have a key of this name, in brackets.
+        sections: Vec<String>,
     },
     /// A section that is not a table.
     #[error("{origin}: `{section}` is {found}; expected a table, written `[{section}]`")]
     NotATable {
-        /// Where it stands.
+        /// Where it was set.
         origin: Origin,
         /// The section.
         section: String,
-        /// The TOML type that it has.
+        /// The TOML type that it has, with an article.
         found: String,
     },
-    /// A value that its key does not take.
+    /// A value that its key does not accept.
     #[error("{origin}: `{key}` is {given}{}; expected {expected}", because(.why))]
     WrongValue {
-        /// Where it stands.
+        /// Where it was set.
         origin: Origin,
         /// The key, with its section.
         key: String,
         /// The value as it was written.
         given: String,
-        /// What is wrong with it, where that needs saying.
+        /// What is wrong with the value, if `expected` does not make that plain.
         why: Option<&'static str>,
-        /// What the key takes.
+        /// What the key accepts.
         expected: String,
     },
     /// Two addresses for one agent.
-    #[error("{unix}: `agent.unix` and `agent.url` ({url}) both say where the agent is; keep one of them")]
+    #[error("{unix}: `agent.unix` and `agent.url` ({url}) both set the agent's address; keep one of them")]
     TwoAddresses {
-        /// Who sets `url`.
+        /// Where `url` was set.
         url: Origin,
-        /// Who sets `unix`.
+        /// Where `unix` was set.
         unix: Origin,
     },
-    /// An agent that is not on this machine.
+    /// An agent on another machine.
     #[error(
         "{origin}: `agent.url` names the host {host}, which is not loopback; \
-         if the agent really is there, allow it by name: allow_host = \"{host}\""
+         if the agent is on that host, allow it by name: allow_host = \"{host}\""
     )]
     RemoteHost {
-        /// Where it stands.
+        /// Where the URL was set.
         origin: Origin,
         /// The host.
         host: String,
     },
-    /// A user to check, and no Unix socket to check it on.
-    #[error("{origin}: `agent.user` is checked on Unix sockets only; set `agent.unix`, or remove it")]
+    /// A user to check, but no Unix socket to check it on.
+    #[error(
+        "{origin}: `agent.user` is checked only on Unix sockets; set `agent.unix`, or remove `agent.user`"
+    )]
     UserWithoutSocket {
-        /// Who sets `user`.
+        /// Where `user` was set.
         origin: Origin,
     },
     /// An agent's socket that is the daemon's own.
@@ -115,35 +128,47 @@ pub enum Problem {
         socket: PathBuf,
     },
     /// Two agents with one name.
-    #[error("two agents are called {name}; give each `[[agent]]` a `name` or an address of its own")]
+    #[error("two agents have the name {name}; set a different `name` for one of them")]
     SameName {
         /// The name.
         name: String,
     },
-    /// No agent, or too many.
+    /// Two agents with one address.
+    #[error(
+        "the agents {first} and {second} have the same address, {address}; give each its own, or remove one of them"
+    )]
+    SameAddress {
+        /// The agent that comes first in the file.
+        first: String,
+        /// The other agent.
+        second: String,
+        /// Where both drain requests would go.
+        address: String,
+    },
+    /// No agents, or too many.
     #[error("{origin}: {count} agents are configured; expected 1 to {AGENTS_MAX}")]
     AgentCount {
-        /// Where they stand.
+        /// Where they start.
         origin: Origin,
         /// How many there are.
         count: usize,
     },
     /// An environment variable or a flag that could mean any of several agents.
     #[error(
-        "{origin} is set, but there are several [[agent]] tables and it does not say which; \
-         leave it out, or use a configuration with one agent"
+        "{origin} is set, but the file has several [[agent]] tables; \
+         remove it, or use a configuration with one agent"
     )]
     WhichAgent {
         /// The variable or the flag.
         origin: Origin,
     },
-    /// There are more than an operator reads at once.
+    /// The list of problems was cut.
     #[error("there are more problems than these {PROBLEMS_MAX}; fix these first")]
     More,
 }
 
-fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+fn did_you_mean(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; did you mean {}?", either_quoted(nearest)) }
 }
 
 fn because(why: &Option<&'static str>) -> String {

@@ -1,5 +1,7 @@
 use super::*;
 
+mod ignored;
+
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::from_layers(Path::new("test.toml"), Some(text), env, &[])
@@ -121,7 +123,7 @@ fn every_key_reaches_the_configuration() {
 }
 
 #[test]
-fn every_choice_means_something_else() {
+fn every_choice_has_an_effect() {
     for key in keys::KEYS {
         let value::Kind::Choice(choices) = key.kind else { continue };
         let configs: Vec<_> = choices.iter().map(|word| config("", &[(&key.variable(), word)])).collect();
@@ -185,7 +187,7 @@ fn one_underscore_too_few() {
             format!("{variable}: unknown key `agent.url`; did you mean `DRAINHOOK_AGENT__URL`?")
         );
     }
-    // As Kubernetes sets them for a service of that name.
+    // Kubernetes sets such variables for a service named drainhook or drainhook-agent.
     config("", &[("DRAINHOOK_PORT", "tcp://10.0.0.1:80"), ("DRAINHOOK_AGENT_SERVICE_HOST", "10.0.0.1")]);
 }
 
@@ -243,7 +245,7 @@ fn https_and_remote_agents() {
     assert_eq!(
         problems(&url("http://agent.internal:80", ""), &[]),
         "test.toml:2: `agent.url` names the host agent.internal, which is not loopback; \
-         if the agent really is there, allow it by name: allow_host = \"agent.internal\""
+         if the agent is on that host, allow it by name: allow_host = \"agent.internal\""
     );
     for remote in ["http://10.0.0.1", "http://0.0.0.0", "http://[fe80::1]", "http://localhost.example.com"] {
         assert!(
@@ -269,7 +271,7 @@ fn url_and_unix() {
     let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
     assert_eq!(
         text,
-        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say where the agent is; \
+        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both set the agent's address; \
          keep one of them"
     );
     let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
@@ -286,8 +288,12 @@ fn several_agents() {
     assert_eq!(config.agents[0].poll, Duration::from_secs(1));
     assert_eq!(config.agents[1].poll, Duration::from_secs(2));
     let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
-    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but there are several"), "{problem}");
-    assert!(problems("[[agent]]\n[[agent]]", &[]).starts_with("two agents are called http://127.0.0.1:8080"));
+    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but the file has several"), "{problem}");
+    let same_name = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"a\"\nunix = \"/run/b.sock\"";
+    assert_eq!(
+        problems(same_name, &[]),
+        "two agents have the name a; set a different `name` for one of them"
+    );
     let count = problems(&"[[agent]]\n".repeat(AGENTS_MAX + 1), &[]);
     assert!(count.contains("17 agents are configured; expected 1 to 16"), "{count}");
     assert!(problems("agent = []", &[]).contains("0 agents"));
@@ -313,7 +319,7 @@ fn files() {
     assert_eq!(load(&path).expect("a good file").config.imds.poll, Duration::from_secs(7));
     std::fs::write(&path, [0xff, 0xfe]).expect("written");
     assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "not UTF-8");
-    // Where it is cut, a character is.
+    // The size limit falls within a character.
     std::fs::write(&path, format!(" {}", "é".repeat(128 * 1024))).expect("written");
     let told = load(&path).expect_err("too large").to_string();
     assert!(told.contains("larger than 262144 bytes"), "{told}");
@@ -329,7 +335,7 @@ fn printed_configuration_loads_as_itself() {
     for text in [
         "",
         "[agent]\nunix = \"/run/a \\\"b.sock\"\n[lifecycle]\nhook = \"h\"",
-        "[[agent]]\nname=\"a\"\n[[agent]]\nname = \"b\"",
+        "[[agent]]\nname=\"a\"\n[[agent]]\nname = \"b\"\nurl = \"http://localhost:1\"",
     ] {
         let loaded = load(text, &[]).expect("a good configuration");
         let printed = loaded.to_toml();
@@ -350,8 +356,7 @@ fn flags_win_over_all() {
         Config::from_layers(Path::new("test.toml"), Some(text), env.clone().into_iter(), flags)
     };
     let flags = [flag("url", "--agent", "http://localhost:9"), flag("drain_timeout", "--timeout", "30s")];
-    let loaded =
-        load("[agent]\nunix = \"/run/worker.sock\"", &flags).expect("the flag's address stands alone");
+    let loaded = load("[agent]\nunix = \"/run/worker.sock\"", &flags).expect("the flag replaces the socket");
     assert_eq!(loaded.config.agents[0].address, Address::Url("http://localhost:9".into()));
     assert_eq!(loaded.config.agents[0].drain_timeout, Duration::from_secs(30));
     assert!(loaded.to_toml().contains("# --timeout"), "{}", loaded.to_toml());
@@ -370,7 +375,7 @@ fn fifo_queues() {
 }
 
 #[test]
-fn no_more_problems_than_anybody_reads() {
+fn at_most_fifty_problems() {
     let keys = |count: usize| (0..count).map(|n| format!("k{n} = 1\n")).collect::<String>();
     let text = problems(&format!("[agent]\n{}", keys(50)), &[]);
     assert_eq!(text.lines().count(), 50);
@@ -381,7 +386,7 @@ fn no_more_problems_than_anybody_reads() {
 }
 
 #[test]
-fn problems_are_short_and_stay_in_their_line() {
+fn problems_are_short_and_on_one_line() {
     let long = "x".repeat(10_000);
     let escapes = "\u{1b}[31m\u{202e}";
     let env = [

@@ -1,4 +1,4 @@
-//! A user, by name or by id: whom an agent runs as.
+//! A user of this machine, by name or by id. An agent may be required to run as that user.
 
 use std::fmt;
 use std::fs::File;
@@ -7,25 +7,25 @@ use std::str::FromStr;
 
 use formats::text::printable;
 
-/// The one user that is taken for any other.
+/// The id of root, which is accepted in place of any other user.
 pub const ROOT: u32 = 0;
 
-/// What a user namespace shows of a user that it does not map (the kernel's `overflowuid`).
+/// The id that a user namespace shows for users that it does not map (the kernel's `overflowuid`).
 pub const UNMAPPED: u32 = 65_534;
 
-/// Where names have their ids.
+/// The file that maps names to ids.
 const PASSWD: &str = "/etc/passwd";
 
-/// The most of it that is read.
+/// The most bytes of it that are read.
 const PASSWD_MAX: u64 = 4 * 1024 * 1024;
 
-/// The longest name that Linux takes.
+/// The longest user name that Linux accepts.
 const NAME_MAX: usize = 32;
 
 /// A user, by name or by id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum User {
-    /// Looked up in /etc/passwd at each connection: it may be created after the daemon has started.
+    /// A name. It is looked up in /etc/passwd at each connection, because the user may be created after the daemon starts.
     Name(String),
     /// A user id.
     Id(u32),
@@ -65,7 +65,7 @@ impl User {
                 id_in(&passwd, name).ok_or_else(|| {
                     io::Error::new(
                         io::ErrorKind::NotFound,
-                        format!("is not in {PASSWD}: write its user id instead"),
+                        format!("is not in {PASSWD}; set its user id instead"),
                     )
                 })
             }
@@ -77,7 +77,7 @@ fn id_in(passwd: &str, name: &str) -> Option<u32> {
     entries(passwd).find(|(known, _)| *known == name).map(|(_, id)| id)
 }
 
-/// What this machine calls a user; `None` where it has no name for that id, or where the sandbox hides the user.
+/// The name of a user on this machine. `None` if the id has no name, or if the sandbox hides the user.
 pub fn name_of(id: u32) -> Option<String> {
     let passwd = passwd().ok()?;
     let entry = entries(&passwd).find(|(_, known)| *known == id && id != UNMAPPED);
@@ -90,7 +90,7 @@ fn passwd() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Names and ids.
+/// The name and the id in each line.
 fn entries(passwd: &str) -> impl Iterator<Item = (&str, u32)> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');

@@ -1,4 +1,4 @@
-//! What a key takes: reads one value from its text, or says what was expected.
+//! What a key accepts: parses one value, or says what was expected.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,24 +8,24 @@ use super::user::User;
 use crate::clock::Scale;
 use formats::imds::is_instance_id;
 
-/// What a key takes.
+/// What a key accepts.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// Text of 1 to `TEXT_LENGTH_MAX` characters.
+    /// Text of 1 to `TEXT_LENGTH_MAX` bytes, without spaces around it.
     Text,
     /// A plain-HTTP URL without credentials, query or fragment.
     AgentUrl,
     /// The URL of an SQS queue.
     QueueUrl,
-    /// An absolute path of this machine.
+    /// An absolute path on this machine.
     Path,
-    /// The path of a Unix socket of this machine.
+    /// The absolute path of a Unix socket on this machine.
     SocketPath,
     /// A user of this machine, by name or id.
     User,
     /// A path of the agent's HTTP interface.
     HttpPath,
-    /// `true` or `false`; the only kind that TOML does not write in quotes.
+    /// `true` or `false`, without quotes in TOML.
     Flag,
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -48,10 +48,10 @@ pub enum Kind {
     Scale,
 }
 
-/// A value that its key takes.
+/// A parsed value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Of every kind that is words: names, URLs, choices.
+    /// Of all other kinds, such as names, URLs and choices.
     Text(String),
     /// Of kinds `Path` and `SocketPath`.
     Path(PathBuf),
@@ -67,15 +67,15 @@ pub enum Value {
 
 /// The longest path of a Unix socket, in bytes: unix(7).
 const SOCKET_PATH_LENGTH_MAX: usize = 107;
-/// The longest text of any key.
+/// The longest value of any key, in bytes.
 const TEXT_LENGTH_MAX: usize = 1024;
-/// The longest hook or group name that Auto Scaling takes.
+/// The longest hook or group name that Auto Scaling accepts.
 const NAME_LENGTH_MAX: usize = 255;
-/// The longest queue name that SQS takes.
+/// The longest queue name that SQS accepts.
 const QUEUE_NAME_LENGTH_MAX: usize = 80;
 
 impl Kind {
-    /// Reads a value. The error says what is wrong with this one, where `expected` alone would not make that plain.
+    /// Parses a value. The error says what is wrong with it if `expected` alone would not make that plain.
     pub fn parse(self, text: &str) -> Result<Value, Option<&'static str>> {
         if text.is_empty() || text.len() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
             return Err(None);
@@ -88,13 +88,13 @@ impl Kind {
             Kind::Text => words(text.trim() == text),
             Kind::AgentUrl => agent_url(text).map(Value::Text).map_err(Some),
             Kind::QueueUrl if text.ends_with(".fifo") => {
-                Err(Some("it is a FIFO queue, and lifecycle hooks notify standard queues only"))
+                Err(Some("it is a FIFO queue, and lifecycle hooks notify only standard queues"))
             }
             Kind::QueueUrl => words(is_queue_url(text)),
             Kind::Path if text.starts_with('/') => Ok(Value::Path(PathBuf::from(text))),
             Kind::Path => Err(None),
             Kind::SocketPath if text.len() > SOCKET_PATH_LENGTH_MAX => {
-                Err(Some("it is longer than the 107 bytes that Linux takes for a socket"))
+                Err(Some("it is longer than the 107 bytes that Linux allows for a socket"))
             }
             Kind::SocketPath if text.starts_with('/') => Ok(Value::Path(PathBuf::from(text))),
             Kind::SocketPath => Err(None),
@@ -114,12 +114,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is the address that a Unix socket stands in for.
+    /// Whether it is the agent's URL, which a Unix socket replaces.
     pub(super) fn is_agent_url(self) -> bool {
         matches!(self, Kind::AgentUrl)
     }
 
-    /// What it takes, in words that follow "expected", and in Markdown.
+    /// What it accepts, in Markdown that fits after "expected".
     pub fn expected(self) -> String {
         match self {
             Kind::Text => "text".to_owned(),
@@ -131,7 +131,7 @@ impl Kind {
             Kind::User => "a user name or id".to_owned(),
             Kind::HttpPath => "a path that starts with `/`".to_owned(),
             Kind::Flag => "`true` or `false`".to_owned(),
-            Kind::Choice(choices) => one_of(choices),
+            Kind::Choice(choices) => either_quoted(choices),
             Kind::Duration { min, max } => format!("a duration from {} to {}", Written(min), Written(max)),
             Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
             Kind::GroupName => "the name of an Auto Scaling group".to_owned(),
@@ -141,7 +141,7 @@ impl Kind {
         }
     }
 
-    /// How to write it in TOML, where that is not plain.
+    /// How to write it in TOML, if that is not plain.
     pub fn example(self) -> Option<&'static str> {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
@@ -163,21 +163,21 @@ impl Kind {
     }
 }
 
-/// Checks an agent's URL and gives it back without a slash at its end, so that a path can be appended.
+/// Checks an agent's URL. Returns it without a trailing slash, so that a path can be appended.
 fn agent_url(text: &str) -> Result<String, &'static str> {
     let url = url::Url::parse(text).map_err(|_| "it is not a URL")?;
     match url.scheme() {
         "http" => {}
         "https" => {
-            return Err("agents are local and reached by plain HTTP: write http:// or use `unix`");
+            return Err("agents are local and reached by plain HTTP; write http:// or use `unix`");
         }
         _ => return Err("its scheme is not http"),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("it carries credentials: put a bearer token into `token_file`");
+        return Err("it contains credentials; put a bearer token into `token_file`");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("it carries a query or a fragment");
+        return Err("it contains a query or a fragment");
     }
     if url.port() == Some(0) {
         return Err("nothing can listen on port 0");
@@ -185,7 +185,7 @@ fn agent_url(text: &str) -> Result<String, &'static str> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Whether the URL's path looks like `/account/name`, or like LocalStack's `/queue/region/account/name`.
+/// Whether this is an HTTP URL whose path looks like `/account/name`, or like LocalStack's `/queue/region/account/name`.
 fn is_queue_url(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
     let parts: Vec<&str> = url.path().trim_start_matches('/').split('/').collect();
@@ -200,7 +200,7 @@ fn is_queue_url(text: &str) -> bool {
             .all(|part| (1..=QUEUE_NAME_LENGTH_MAX).contains(&part.len()) && part.chars().all(is_name_char))
 }
 
-/// Each is a host as a URL has it, without scheme, port and path.
+/// Splits a list of hosts. Each must be a host as in a URL, without scheme, port and path.
 fn hosts(text: &str) -> Option<Vec<String>> {
     let host = |host: &str| {
         let url = url::Url::parse(&format!("http://{host}/")).ok()?;
@@ -218,21 +218,23 @@ fn is_hook_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/')
 }
 
-/// `` `a`, `b` or `c` ``.
-fn one_of(choices: &[&str]) -> String {
-    match choices {
+/// `a, b or c`.
+pub(super) fn either(words: &[String]) -> String {
+    match words {
         [] => String::new(),
-        [only] => format!("`{only}`"),
-        [first @ .., last] => {
-            let first: Vec<_> = first.iter().map(|choice| format!("`{choice}`")).collect();
-            format!("{} or `{last}`", first.join(", "))
-        }
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
+}
+
+/// `` `a`, `b` or `c` ``.
+pub(super) fn either_quoted(words: &[impl AsRef<str>]) -> String {
+    either(&words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>())
 }
 
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Reads a duration such as `90s`, `50m`, `2h`, `1h30m` or `500ms`: whole numbers, larger units first, each once.
+/// Parses a duration such as `90s`, `50m`, `2h`, `1h30m` or `500ms`: whole numbers, larger units first, each unit once.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = UNITS.iter();
@@ -247,7 +249,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(Duration::from_millis(total_ms))
 }
 
-/// A duration as the configuration writes it: `1h30m`.
+/// A duration in the format of the configuration, such as `1h30m`.
 pub struct Written(pub Duration);
 
 impl fmt::Display for Written {
@@ -272,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_there_and_back() {
+    fn durations_round_trip() {
         for (text, ms) in [
             ("90s", 90_000),
             ("50m", 3_000_000),
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_that_are_none() {
+    fn invalid_durations() {
         for text in [
             "",
             "5",
@@ -338,7 +340,7 @@ mod tests {
         }
         assert_eq!(
             url("https://localhost"),
-            Err(Some("agents are local and reached by plain HTTP: write http:// or use `unix`"))
+            Err(Some("agents are local and reached by plain HTTP; write http:// or use `unix`"))
         );
     }
 

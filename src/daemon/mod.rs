@@ -39,7 +39,7 @@ use crate::agent::{Agent, EndpointError};
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::{Identity, Imds};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{Config, Loaded};
 use crate::source::imds::{self, Polls};
 use control::{Answer, Asked, ControlError};
 use identity::{Known, Source};
@@ -77,13 +77,14 @@ pub enum RunError {
 }
 
 /// Runs the daemon until it is told to stop.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(loaded: Loaded) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     // Configuration errors come before any side effect.
-    let agents = settings::agents(&config)?;
-    for warning in config::warnings(&config) {
+    let agents = settings::agents(&loaded.config)?;
+    for warning in loaded.warnings() {
         tracing::warn!("{warning}");
     }
+    let config = loaded.config;
     let clock = Clock::start(config.simulation.clock);
     let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock);
     let (mut requests, _control) = control(&config).await?;

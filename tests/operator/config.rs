@@ -1,7 +1,9 @@
 //! `drainhook config`.
 
+use crate::check::expect;
 use crate::support::command::run;
-use crate::support::daemon::Variables;
+use crate::support::daemon::{Stage, Variables};
+use crate::world;
 
 #[tokio::test]
 async fn origins() {
@@ -14,7 +16,7 @@ async fn origins() {
     let ran = run(&variables, &["config", "--config", &path]).await;
     assert_eq!(ran.out.replace(&path, "FILE"), include_str!("expected/config.toml"), "{ran:?}");
     assert_eq!(ran.code, Some(0));
-    // What it prints is a configuration.
+    // It prints a configuration that can be loaded again.
     let again = folder.path().join("again.toml");
     std::fs::write(&again, &ran.out).expect("written");
     let again = run(&Variables::new(), &["config", "--config", &again.display().to_string()]).await;
@@ -38,5 +40,59 @@ async fn bad_configuration() {
         let ran = run(&variables, args).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(78), ""), "{args:?}");
         assert!(ran.err.contains("did you mean `DRAINHOOK_AGENT__DRAIN_TIMEOUT`?"), "{ran:?}");
+    }
+}
+
+/// An operator set three variables that set nothing. The daemon starts, and every command that uses the settings says what
+/// was meant.
+#[tokio::test]
+async fn variables_that_mean_nothing() {
+    let ignored = [
+        ("DRAINHOOK_DRAIN_TIMEOUT", "2h", "did you mean DRAINHOOK_AGENT__DRAIN_TIMEOUT?"),
+        ("drainhook_agent__url", "http://127.0.0.1:1", "did you mean DRAINHOOK_AGENT__URL?"),
+        ("DRAINHOOK_CONFIG", "/etc/worker.toml", "pass --config FILE"),
+    ];
+    let settings = ignored.map(|(name, value, _)| (name, value));
+    let warnings = ignored.map(|(name, _, hint)| format!("{name} means nothing; {hint}"));
+
+    let stage = Stage::new(1, world(1, 5)).await;
+    let daemon = stage.daemon_with(&settings).await;
+    for warning in &warnings {
+        daemon.logged(&["WARN", warning]).await;
+        expect(&stage, &settings, "configuration", "warning", warning).await;
+    }
+    let variables = settings.map(|(name, value)| (name, value.to_owned())).into();
+    for (args, code) in [
+        (&["config"] as &[&str], 0),
+        (&["config", "--json"], 0),
+        (&["drain", "--agent", "/nothing.sock", "--timeout", "1s"], 1),
+    ] {
+        let ran = run(&variables, args).await;
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        for warning in &warnings {
+            assert!(ran.err.contains(&format!("drainhook: warning: {warning}\n")), "{ran:?}");
+        }
+    }
+}
+
+/// A key above all sections, and two agents that are one.
+#[tokio::test]
+async fn settings_that_cannot_be_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("drainhook.toml");
+    let path = file.display().to_string();
+    for (text, expected) in [
+        ("drain_timeout = \"1h\"\n\n[agent]\n", "drainhook.toml:1: drain_timeout belongs in [agent]"),
+        (
+            "[[agent]]\nname = \"worker\"\n[[agent]]\nname = \"runner\"\nurl = \"http://localhost:8080/\"\n",
+            "the agents worker and runner have the same address, http://127.0.0.1:8080/drain; ",
+        ),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        for command in ["run", "config", "check"] {
+            let ran = run(&Variables::new(), &[command, "--config", &path]).await;
+            assert_eq!((ran.code, ran.out.as_str()), (Some(78), ""), "{ran:?}");
+            assert!(ran.err.contains(expected), "{ran:?}");
+        }
     }
 }

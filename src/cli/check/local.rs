@@ -42,7 +42,7 @@ pub fn configuration(loaded: &Loaded) -> Part {
     }
     let file = file.map_or_else(|| "nothing from a file".to_owned(), |path| path.display().to_string());
     let found = format!("{file}, {others} from the environment; drainhook config shows all");
-    config::warnings(&loaded.config).into_iter().fold(Part::ok("configuration", found), Part::warning)
+    loaded.warnings().into_iter().fold(Part::ok("configuration", found), Part::warning)
 }
 
 /// The journal's folder: whether it can be written, and whose journal is in it.

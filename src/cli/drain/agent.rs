@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::output::put_line;
-use crate::cli::{Source, failed};
+use crate::cli::{Source, failed, warn};
 use crate::config::Flag;
 use crate::daemon::alone;
 use machine::journal::Outcome;
@@ -18,11 +18,12 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
         flag: "--timeout",
         text,
     }));
-    let config = match source.load_to_drain(&flags) {
-        Ok(config) => config,
+    let loaded = match source.load_to_drain(&flags) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match alone::drain(&config, tell).await {
+    warn(loaded.variable_warnings());
+    match alone::drain(&loaded.config, tell).await {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
         Ok(Outcome::Deadline) => failed(&"the agent did not drain by its deadline"),
         Ok(Outcome::Failed) => failed(&"the agent could not be drained"),
