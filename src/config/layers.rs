@@ -208,7 +208,7 @@ impl Layers {
                 self.tell(|| Problem::WhichAgent { origin });
                 continue;
             }
-            // An address replaces that of the earlier layers, whether URL or socket.
+            // The flag replaces the address of earlier layers, whether URL or socket.
             if ADDRESSES.contains(name) {
                 self.given.retain(|(_, section, name), _| *section != "agent" || !ADDRESSES.contains(name));
             }
@@ -232,7 +232,7 @@ impl Layers {
         self.tell(|| Problem::WrongValue { origin, key: key.path(), given, why, expected });
     }
 
-    /// Adds a problem. After [`PROBLEMS_MAX`] it says once that there are more.
+    /// Adds a problem. Beyond [`PROBLEMS_MAX`] it adds only [`Problem::More`], once.
     pub fn tell(&mut self, problem: impl FnOnce() -> Problem) {
         match self.problems.len().cmp(&PROBLEMS_MAX) {
             Ordering::Less => self.problems.push(problem()),

@@ -7,8 +7,8 @@
 //! * `layers`: reads the file, the environment and flags into settings with their origin
 //! * `variable`: which environment variables set a key, and which mean nothing
 //! * `build`: builds [`Config`] from the settings
-//! * [`problem`]: the error messages
-//! * [`user`]: a user, by name or by id
+//! * [`problem`]: the errors and their messages
+//! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
 mod build;
@@ -214,7 +214,7 @@ pub struct Log {
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text on a terminal, else JSON.
+    /// Text on a terminal, journald's own fields if standard error goes to journald, else JSON.
     Auto,
     /// One JSON object per line.
     Json,

@@ -122,7 +122,7 @@ fn two_agents_at_one_address() {
     ] {
         config(&good, &[]);
     }
-    // An address that cannot be read is no reason to say that two are the same.
+    // Both addresses are wrong and fall back to the default. Only the mistakes are reported.
     let told = problems(&two("urll = \"http://localhost:1\"", &url("https://localhost:2")), &[]);
     assert_eq!(told.lines().count(), 2, "{told}");
 }
