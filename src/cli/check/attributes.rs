@@ -1,4 +1,4 @@
-//! The judgement on the queue's settings. Pure.
+//! The judgment on the queue's settings. Pure.
 //!
 //! Its `VisibilityTimeout` and `ReceiveMessageWaitTimeSeconds` are not judged: every receive brings its own.
 

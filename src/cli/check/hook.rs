@@ -1,4 +1,4 @@
-//! The judgement on the group's hooks. Pure.
+//! The judgment on the group's hooks. Pure.
 
 use std::time::Duration;
 

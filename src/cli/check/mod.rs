@@ -2,8 +2,8 @@
 //!
 //! - `part`: what came out of one check, and the table of all.
 //! - `local`: the configuration, the journal, the daemon, the agents; `imds`: the metadata service.
-//! - `autoscaling`: credentials, group, permissions; `hook`: the judgement on the hook, pure.
-//! - `queue`: the termination queue; `attributes` and `policy`: the judgement on its settings, pure.
+//! - `autoscaling`: credentials, group, permissions; `hook`: the judgment on the hook, pure.
+//! - `queue`: the termination queue; `attributes` and `policy`: the judgment on its settings, pure.
 
 mod attributes;
 mod autoscaling;

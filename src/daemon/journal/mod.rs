@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn cut_at_every_byte() {
         let (_folder, file) = folder();
-        let whole = encode(&of_a_drain()).expect("serialisable").into_bytes();
+        let whole = encode(&of_a_drain()).expect("serializable").into_bytes();
         for length in 0..whole.len() {
             fs::write(file.folder.join(NAME), &whole[..length]).expect("written");
             let Err(Unusable::Damaged { set_aside, .. }) = file.load("i-1") else {
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn flipped_at_every_bit() {
-        let mut bytes = encode(&of_a_drain()).expect("serialisable").into_bytes();
+        let mut bytes = encode(&of_a_drain()).expect("serializable").into_bytes();
         for place in 0..bytes.len() {
             for bit in 0..8 {
                 bytes[place] ^= 1 << bit;

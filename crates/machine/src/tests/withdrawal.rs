@@ -199,7 +199,7 @@ fn spot_message_expires() {
 }
 
 #[test]
-fn maintenance_cancelled() {
+fn maintenance_canceled() {
     let mut bench = Bench::new(settings());
     let event =
         MaintenanceNotice { event_id: "e".to_owned(), code: "instance-stop".to_owned(), not_before: None };
