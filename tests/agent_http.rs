@@ -134,13 +134,21 @@ async fn every_row_of_the_answer_table() {
     }
 }
 
+/// The agent's address redirects to another server, to collect the token.
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let server = Server::replies([answer(307, &[("location", "/elsewhere")], "")]).await;
-    let (kind, text) = kind(&ask(endpoint(&server), &order()).await);
+    let dir = tempfile::tempdir().expect("a directory");
+    let token = dir.path().join("token");
+    std::fs::write(&token, "open-sesame").expect("written");
+    let elsewhere = Server::replies([ok(DRAINING)]).await;
+    let location = format!("{}/elsewhere", elsewhere.url);
+    let server = Server::replies([answer(307, &[("location", &location)], "")]).await;
+    let endpoint = Endpoint { token_file: Some(token), ..endpoint(&server) };
+    let (kind, text) = kind(&ask(endpoint, &order()).await);
     assert_eq!(kind, "malformed");
-    assert!(text.contains("/elsewhere"), "{text}");
+    assert!(text.contains("/elsewhere") && !text.contains("open-sesame"), "{text}");
     assert_eq!(server.lines(), ["POST /drain"]);
+    assert_eq!(elsewhere.lines(), [""; 0]);
 }
 
 #[tokio::test]

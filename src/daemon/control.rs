@@ -310,6 +310,26 @@ mod tests {
     }
 
     #[test]
+    fn links_are_not_followed() {
+        block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (path, target) = (folder.path().join("control.sock"), folder.path().join("target"));
+            for link in [&path, &folder.path().join("control.sock.lock")] {
+                // The first try makes the lock.
+                let _ = std::fs::remove_file(link);
+                std::os::unix::fs::symlink(&target, link).expect("a fresh path");
+                assert!(matches!(listen(&path).await, Err(ControlError::Bind(..))), "{}", link.display());
+                assert!(!target.exists(), "made through {}", link.display());
+                std::fs::write(&target, "precious").expect("written");
+                assert!(matches!(listen(&path).await, Err(ControlError::Bind(..))), "{}", link.display());
+                assert_eq!(std::fs::read(&target).expect("there"), b"precious");
+                std::fs::remove_file(&target).expect("there");
+                std::fs::remove_file(link).expect("there");
+            }
+        });
+    }
+
+    #[test]
     fn socket_mode_and_succession() {
         block_on(async {
             let folder = tempfile::tempdir().expect("a folder");

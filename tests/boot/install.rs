@@ -21,6 +21,11 @@ async fn sandbox() {
     assert_eq!(field("Seccomp:"), "2", "filtered");
     assert_eq!(field("CapBnd:"), "0000000000000000");
     assert_eq!(machine.sh(&format!("stat --format=%U /proc/{daemon}")).await, "drainhook");
+    let limits = machine.sh(&format!("cat /proc/{daemon}/limits")).await;
+    assert_eq!(machine.property("MemoryMax").await, (128 << 20).to_string());
+    assert_eq!(machine.property("TasksMax").await, "64");
+    let no_core = ["Max", "core", "file", "size", "0", "0", "bytes"];
+    assert!(limits.lines().any(|line| line.split_whitespace().eq(no_core)), "{limits}");
     // Files that it has no business with cannot even be looked at, let alone written.
     let inside = format!("nsenter --target {daemon} --mount --root");
     assert!(!machine.succeeds(&format!("{inside} touch /usr/lib/x")).await);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
-use crate::support::daemon::{Daemon, Stage, completed, drained, eventually, told};
+use crate::support::daemon::{Daemon, Stage, completed, drained, eventually, journal, told};
 use crate::support::{Reply, Request, Server, answer, ok, socket_path};
 use crate::world;
 
@@ -212,16 +212,24 @@ async fn token_file() {
     .await;
     let file = stage.folder.path().join("token");
     std::fs::write(&file, "open-sesame\n").expect("written");
+    // Nothing listens there: an agent that is asked through a proxy cannot be reached.
+    let proxy = crate::support::closed_port().await;
     let settings = [
-        ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
+        ("HTTP_PROXY", proxy.as_str()),
+        ("http_proxy", &proxy),
+        ("ALL_PROXY", &proxy),
+        ("DRAINHOOK_LOG__LEVEL", "trace"),
+        ("DRAINHOOK_AGENT__URL", &agent.url),
         ("DRAINHOOK_AGENT__TOKEN_FILE", &file.display().to_string()),
         ("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "5s"),
         ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
     ];
+    let kept = journal(&stage.variables(&stage.instance()));
     let daemon = stage.daemon_with(&settings).await;
     stage.scale_in();
     stage.until("the completion", completed_with(ActionResult::Continue)).await;
-    assert!(!daemon.log().contains("open-sesame"), "the token stands in the log");
+    assert!(!daemon.log().contains("open-sesame"), "the token is in the log");
+    assert!(!std::fs::read_to_string(kept).expect("there").contains("open-sesame"), "it is in the journal");
 }
 
 /// The agent is told the deadline, and the drain ends at it.

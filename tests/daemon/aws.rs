@@ -157,6 +157,29 @@ async fn an_authority_that_nothing_names() {
 /// A CA certificate that did not sign the server's certificate.
 const OTHER_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/other.pem");
 
+/// A server on the way cannot talk the daemon into an old version of TLS, because the daemon offers none.
+#[tokio::test]
+async fn versions_of_tls() {
+    const SUPPORTED_VERSIONS: [u8; 2] = [0, 43];
+    const TLS_1_3_AND_1_2: [u8; 7] = [0, 5, 4, 3, 4, 3, 3];
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let aws = format!("https://localhost:{}", listener.local_addr().expect("bound").port());
+    let hello = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).await.expect("a record");
+        let mut hello = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+        stream.read_exact(&mut hello).await.expect("a whole record");
+        hello
+    });
+    let stage = Stage::new(1, world(1, 2)).await;
+    let _daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", &aws), ("AWS_CA_BUNDLE", tls::AUTHORITY)]).await;
+    stage.scale_in();
+    let hello = in_time("a ClientHello", hello).await.expect("no panic");
+    let extension = [&SUPPORTED_VERSIONS[..], &TLS_1_3_AND_1_2].concat();
+    assert!(hello.windows(extension.len()).any(|bytes| bytes == extension), "{hello:02x?}");
+}
+
 /// `NO_PROXY` lists the endpoint with its port, so the calls bypass the proxy, which is broken.
 #[tokio::test]
 async fn an_endpoint_with_its_port_in_no_proxy() {
