@@ -293,27 +293,39 @@ fn failure_modes_name_their_tests() {
         source::links(&read("README.md")).iter().any(|link| link == PAGE),
         "README.md does not link to {PAGE}"
     );
+    tests_exist(PAGE, &source::last_cells(&read(PAGE), "test"));
+}
+
+/// Each promise names the tests that fail if it is broken, in a paragraph that begins with `Tests:`.
+#[test]
+fn security_promises_name_their_tests() {
+    const PAGE: &str = "SECURITY.md";
+    let text = read(PAGE);
+    let paragraphs = text.split("\n\n").filter(|paragraph| paragraph.starts_with("Tests:"));
+    let tests: Vec<String> =
+        paragraphs.flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    tests_exist(PAGE, &tests);
+}
+
+/// Fails where a page names a test, as `name` or `module::name`, that is in no file of Rust or Python.
+fn tests_exist(page: &str, tests: &[String]) {
+    let is_source = |path: &String| path.ends_with(".rs") || path.ends_with(".py");
     let sources: Vec<(String, String)> =
-        files().into_iter().filter(|path| path.ends_with(".rs")).map(|path| (read(&path), path)).collect();
+        files().into_iter().filter(is_source).map(|path| (read(&path), path)).collect();
     let exists = |test: &str| {
         let (module, name) =
             test.rsplit_once("::").map_or((None, test), |(module, name)| (Some(module), name));
         sources.iter().any(|(text, path)| {
             let in_module = |module: &str| {
-                path.ends_with(&format!("/{module}.rs")) || text.contains(&format!("mod {module} {{"))
+                let files = [format!("/{module}.rs"), format!("/{module}/mod.rs"), format!("/{module}.py")];
+                files.iter().any(|file| path.ends_with(file)) || text.contains(&format!("mod {module} {{"))
             };
-            module.is_none_or(in_module) && text.contains(&format!("fn {name}("))
+            let keyword = if path.ends_with(".py") { "def" } else { "fn" };
+            module.is_none_or(in_module) && text.contains(&format!("{keyword} {name}("))
         })
     };
-    let tests = source::last_cells(&read(PAGE), "test");
-    assert!(tests.len() > 30, "{PAGE} names only {tests:?}");
-    none(
-        tests
-            .into_iter()
-            .filter(|test| !exists(test))
-            .map(|test| format!("{PAGE}: no test {test}"))
-            .collect(),
-    );
+    assert!(tests.len() > 30, "{page} names only {tests:?}");
+    none(tests.iter().filter(|test| !exists(test)).map(|test| format!("{page}: no test {test}")).collect());
 }
 
 #[test]
