@@ -10,6 +10,7 @@ mod output;
 mod run;
 mod simulate;
 mod status;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,9 @@ use output::put_line;
 
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
 const EX_CONFIG: u8 = 78;
+
+/// The exit code after an interrupt: 128 and the number of SIGINT.
+const EX_INTERRUPTED: u8 = 130;
 
 /// The exit code for a wrong command line, as clap has it.
 const EX_USAGE: u8 = 2;
@@ -137,6 +141,12 @@ fn warn(warnings: Vec<String>) {
     for warning in warnings {
         eprintln!("drainhook: warning: {warning}");
     }
+}
+
+/// Says what an interrupt leaves behind, and is the exit code for it.
+fn interrupted(what: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("drainhook: {what}");
+    ExitCode::from(EX_INTERRUPTED)
 }
 
 /// Says what went wrong, and is the exit code for it.

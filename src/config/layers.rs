@@ -66,10 +66,14 @@ pub struct Flag {
 }
 
 impl Flag {
-    /// The flag `--agent` with a URL or the absolute path of a Unix socket.
+    /// The flag `--agent` with a URL, whose scheme may be left out, or with the absolute path of a Unix socket.
     pub fn agent(address: String) -> Self {
-        let name = if address.starts_with('/') { "unix" } else { "url" };
-        Flag { section: "agent", name, flag: "--agent", text: address }
+        let (name, text) = match address {
+            path if path.starts_with('/') => ("unix", path),
+            url if url.contains("://") => ("url", url),
+            host => ("url", format!("http://{host}")),
+        };
+        Flag { section: "agent", name, flag: "--agent", text }
     }
 }
 

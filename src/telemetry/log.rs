@@ -1,11 +1,13 @@
 //! Writes the log to standard error.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -49,11 +51,23 @@ pub fn start(log: &Log) {
     let started = match form(log.format) {
         Form::Fields(journald) => registry.with(journald).try_init(),
         Form::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-        Form::Text => registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init(),
+        // The sentence says it all. Fields are for programs.
+        Form::Text => {
+            let message_only = format::debug_fn(|writer, field, value| {
+                if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) }
+            });
+            registry.with(lines.fmt_fields(message_only).with_ansi(takes_color(&io::stderr()))).try_init()
+        }
     };
     if let Err(error) = started {
         debug::say(format_args!("logging was started already: {error}"));
     }
+}
+
+/// Whether a stream takes color: it is a terminal, not a dumb one, and <https://no-color.org> is honored.
+pub fn takes_color(stream: &impl IsTerminal) -> bool {
+    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !plain && env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// The format of log lines.
@@ -82,12 +96,18 @@ pub fn tell(report: &Report, drain_id: Option<&str>) {
     let (agent, progress) = report.progress().unzip();
     let agent_state = progress.map(Progress::word);
     let in_flight = progress.and_then(|progress| progress.in_flight);
+    let deadline = report.deadline().map(|deadline| deadline.to_string());
+    let deadline = deadline.as_deref();
     match report.loudness() {
         Loudness::Error => {
-            tracing::error!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}")
+            tracing::error!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
         }
-        Loudness::Warn => tracing::warn!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}"),
-        Loudness::Info => tracing::info!(event, drain_id, outcome, agent, agent_state, in_flight, "{report}"),
+        Loudness::Warn => {
+            tracing::warn!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
+        }
+        Loudness::Info => {
+            tracing::info!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
+        }
         Loudness::Debug => {
             let event = Some(event);
             let fields = Fields { event, drain_id, outcome, agent, agent_state, in_flight };

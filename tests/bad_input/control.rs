@@ -29,12 +29,12 @@ async fn nonsense_in_mid_drain() {
         (b"{\"command\":\"extend\",\"seconds\":18446744073709551616}\n", "invalid type: floating point"),
         (b"{\"command\":\"finish\",\"result\":\"continue\"}\n", "expected `CONTINUE` or `ABANDON`"),
         (deep.as_bytes(), "malformed request"),
-        (&long.as_bytes()[..4096], "one line of JSON, 4096 bytes at most"),
+        (&long.as_bytes()[..4096], "one line of JSON of at most 4096 bytes"),
     ];
     for (request, told) in cases {
         let answer = daemon.converse(request).await;
         assert!(answer.starts_with(r#"{"refused":"#) && answer.contains(told), "{request:?}: {answer}");
-        assert!(told.len() > 13 || answer.contains("expected one such as"), "{answer}");
+        assert!(told.len() > 13 || answer.contains("expected JSON such as"), "{answer}");
     }
     stage.until_ended_well(&[]).await;
     assert_plain(&daemon);

@@ -27,7 +27,7 @@ async fn disk_that_refuses() {
     let daemon = Daemon::start(&variables).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
-    daemon.logged(&["WARN", "journal_failed", "Is a directory", "make room"]).await;
+    daemon.logged(&["WARN", "journal_failed", "Is a directory", "free up space"]).await;
     let warnings = daemon.log().lines().filter(|line| is_warning(line)).count();
     assert_eq!(warnings, 1, "once is enough: {}", daemon.log());
     assert!(written(&variables, &instance).is_none());

@@ -37,7 +37,7 @@ async fn defect_in_mid_drain() {
     daemon.logged(&["agents_told"]).await;
     let mut file = std::fs::OpenOptions::new().append(true).open(&orders).expect("it is there");
     writeln!(file, "DEFECT").expect("written");
-    daemon.logged(&["WARN", "a defect was found", "from its journal"]).await;
+    daemon.logged(&["WARN", "a defect was found", "from the journal"]).await;
     daemon.logged(&["drain_recovered"]).await;
     stage.until_ended_well(&[]).await;
     assert!(daemon.runs());

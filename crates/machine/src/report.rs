@@ -320,6 +320,15 @@ impl Report {
         if let Report::AgentProgress { agent, progress } = self { Some((agent, progress)) } else { None }
     }
 
+    /// The deadline that the agents are told, if this is about it.
+    pub fn deadline(&self) -> Option<Time> {
+        match self {
+            Report::AgentsTold { deadline } => *deadline,
+            Report::DeadlineMoved { deadline } => Some(*deadline),
+            _ => None,
+        }
+    }
+
     /// The level at which to log it.
     pub fn loudness(&self) -> Loudness {
         match self {

@@ -27,6 +27,8 @@ pub struct Story {
     pub reason: Option<String>,
     /// The deadlines that the agent was told, in order.
     pub deadlines: Vec<Time>,
+    /// The agent's work in flight and its state, as the daemon last reported them.
+    pub reported: Option<Reported>,
     /// When each work item finished after the drain request.
     pub finished: Vec<Time>,
     /// When the agent had drained.
@@ -65,6 +67,15 @@ pub struct Story {
     pub outcomes: Vec<String>,
     /// The daemon's warnings and errors.
     pub warnings: Vec<String>,
+}
+
+/// What the daemon reported of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// Its state, in a word or two.
+    pub state: String,
+    /// Its work in flight, if it told.
+    pub in_flight: Option<u32>,
 }
 
 /// A moment that a scenario can wait for.
@@ -125,6 +136,11 @@ impl Story {
             Moment::Returned => self.returned,
             Moment::Terminated => self.terminated.map(|(at, _)| at),
         }
+    }
+
+    /// The agent's work in flight, as the daemon last reported it.
+    pub fn in_flight(&self) -> Option<u32> {
+        self.reported.as_ref().and_then(|reported| reported.in_flight)
     }
 
     /// Takes in the next happening, which may be another instance's.

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::output::{put, put_line};
+use super::terminal::columns;
 use super::{Source, simulated};
 use crate::aws;
 use crate::clock::Clock;
@@ -58,7 +59,7 @@ pub async fn run(args: Args) -> ExitCode {
             }
         }
     } else {
-        put(&table(&parts));
+        put(&table(&parts, columns()));
     }
     let failed = parts.iter().any(|part| part.state == State::Failed);
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

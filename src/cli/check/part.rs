@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cli::terminal::wrap_to;
+
 /// How a part stands; later is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,15 +79,17 @@ fn one_line(text: &str) -> String {
 
 const HEADING: [&str; 3] = ["part", "state", "what came back"];
 
-/// A row for each part, its advice below it, and a count.
-pub fn table(parts: &[Part]) -> String {
+/// A row for each part, its advice below it, and a count; wrapped to a window of so many columns, if there is one.
+pub fn table(parts: &[Part], columns: Option<usize>) -> String {
     let width = parts.iter().map(|part| part.part.len()).max().unwrap_or(0).max(HEADING[0].len());
-    let row = |part: &str, state: &str, found: &str| format!("{part:<width$}  {state:<7}  {found}\n");
+    let wrap = |line: String| format!("{}\n", wrap_to(&line, width + 11, columns));
+    let row = |part: &str, state: &str, found: &str| wrap(format!("{part:<width$}  {state:<7}  {found}"));
     let mut text = row(HEADING[0], HEADING[1], HEADING[2]);
     for part in parts {
         text.push_str(&row(part.part, part.state.as_str(), &part.found));
         for advice in &part.advice {
-            text.push_str(&format!("{}→ {advice}\n", " ".repeat(width + 11)));
+            let indent = columns.map_or(width + 11, |columns| (width + 11).min(columns / 3));
+            text.push_str(&wrap(format!("{}→ {advice}", " ".repeat(indent))));
         }
     }
     let count = |state: State| {
@@ -122,7 +126,9 @@ queue    skipped  none is configured
 
 1 ok, 1 warning, 1 failed, 1 skipped
 ";
-        assert_eq!(table(&parts), expected);
+        assert_eq!(table(&parts, None), expected);
+        let narrow = table(&parts, Some(40));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
     }
 
     #[test]

@@ -41,8 +41,15 @@ pub struct LogLine {
     pub text: String,
     /// How a drain has ended.
     pub outcome: Option<String>,
-    /// What an agent is at.
+    /// The state of an agent.
     pub agent_state: Option<String>,
+    /// The agent's work in flight.
+    pub in_flight: Option<u32>,
+    /// The deadline that the agents are told.
+    pub deadline: Option<String>,
+    /// When it was logged.
+    #[serde(default)]
+    timestamp: String,
 }
 
 impl LogLine {
@@ -50,9 +57,9 @@ impl LogLine {
         self.outcome.is_some() || self.level == "WARN" || self.level == "ERROR" || self.is_of_the_agent()
     }
 
-    /// Whether it tells how the agent fares.
+    /// Whether it is about the agent's progress.
     pub fn is_of_the_agent(&self) -> bool {
-        self.event == "agents_told" || self.event == "agent_progress"
+        matches!(self.event.as_str(), "agents_told" | "deadline_moved" | "agent_progress")
     }
 }
 
@@ -170,9 +177,10 @@ impl Daemon {
         while self.notify.try_recv(&mut [0; 1024]).is_ok() {}
     }
 
-    /// The end of its log.
+    /// The end of its log, for people: without lines of level debug.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.lines().filter_map(for_people).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -189,6 +197,14 @@ async fn read(stderr: ChildStderr, daemon: usize, log: Arc<Mutex<String>>, said:
             let _ = said.send(Said { daemon, line }).await;
         }
     }
+}
+
+/// A line of the log as text. A line that is not JSON is the last word of a panic.
+fn for_people(line: &str) -> Option<String> {
+    let Ok(LogLine { level, text, timestamp, .. }) = serde_json::from_str(line) else {
+        return Some(line.to_owned());
+    };
+    (level != "DEBUG").then(|| format!("{timestamp} {level:>5} {text}"))
 }
 
 /// Keeps the end of the log.

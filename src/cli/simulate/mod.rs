@@ -15,6 +15,7 @@ mod play;
 mod serve;
 mod summary;
 mod timeline;
+mod verdict;
 mod words;
 
 use std::process::ExitCode;
@@ -27,7 +28,8 @@ use sim::scenario::{OWN_AGENT, SCENARIOS, Scenario};
 use sim::world::{Throttle, WorldConfig};
 
 use super::output::put_line;
-use super::{EX_USAGE, failed};
+use super::terminal::wrap;
+use super::{EX_USAGE, failed, interrupted};
 use own_agent::OwnAgent;
 use timeline::Style;
 
@@ -185,6 +187,7 @@ fn end(played: Result<bool, SimulateError>) -> ExitCode {
     match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error @ SimulateError::Interrupted { .. }) => interrupted(&error),
         Err(error) => failed(&error),
     }
 }
@@ -194,7 +197,7 @@ fn list(json: bool) {
         if json {
             put_line(&serde_json::json!({ "scenario": scenario.name, "about": scenario.about }).to_string());
         } else {
-            put_line(&format!("{:<17} {}", scenario.name, scenario.about));
+            put_line(&wrap(&format!("{:<17} {}", scenario.name, scenario.about), 18));
         }
     }
 }
@@ -204,6 +207,16 @@ fn clock(speed: u32) -> (Clock, Option<Scale>) {
     let now: Time = Clock::start(None).now();
     let scale = (speed > 1).then_some(Scale { epoch: now, speed });
     (Clock::start(scale), scale)
+}
+
+/// How to return the user's own agent to service.
+#[allow(clippy::ptr_arg)] // thiserror hands out what the variant holds
+fn reminder(agent: &String) -> String {
+    let curl = match agent.strip_prefix('/') {
+        Some(_) => format!("curl -X DELETE --unix-socket {agent} http://agent/drain"),
+        None => format!("curl -X DELETE {agent}/drain"),
+    };
+    format!("; your agent is still draining, to return it to service: {curl}")
 }
 
 /// Why a simulation cannot go on.
@@ -217,8 +230,11 @@ enum SimulateError {
     Daemon(std::io::Error),
     #[error("the daemon exited unexpectedly ({status}); its log:\n{log}")]
     DaemonEnded { status: std::process::ExitStatus, log: String },
-    #[error("interrupted")]
-    Interrupted,
+    #[error("interrupted{}", still_draining.as_ref().map(reminder).unwrap_or_default())]
+    Interrupted {
+        /// The user's own agent, if it was told to drain.
+        still_draining: Option<String>,
+    },
     #[error("the simulated instance does not listen; this is a defect")]
     NoEndpoints,
 }

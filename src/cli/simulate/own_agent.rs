@@ -10,6 +10,8 @@ use crate::config::{self, Config, Flag};
 /// Where it is and how it is asked, as environment variables of the daemon.
 #[derive(Debug)]
 pub struct OwnAgent {
+    /// Its URL, or the path of its socket.
+    pub address: String,
     /// All that is set of `[agent]`.
     pub variables: Vec<(String, String)>,
 }
@@ -38,7 +40,8 @@ impl OwnAgent {
                 }
             }
         }
+        let address = variable.1.clone();
         variables.push(variable);
-        Ok(OwnAgent { variables })
+        Ok(OwnAgent { address, variables })
     }
 }

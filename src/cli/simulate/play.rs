@@ -11,15 +11,18 @@ use crate::serve::{Addresses, Service};
 use machine::Time;
 use sim::invariant::Invariants;
 use sim::scenario::{Act, Deed, Expectation, Scenario};
-use sim::story::Story;
+use sim::story::{Reported, Story};
 use sim::world::{ImdsMode, InstanceView};
 
 use super::SimulateError;
-use super::daemon::{Daemon, Said};
+use super::daemon::{Daemon, LogLine, Said};
 use super::environment;
 use super::own_agent::OwnAgent;
 use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
+use super::verdict;
+use crate::cli::output::put_line;
+use crate::cli::terminal::wrap;
 
 /// How long, in real time, what is still under way at the end may take.
 const AFTERMATH: Duration = Duration::from_secs(5);
@@ -56,6 +59,7 @@ pub async fn run(
     let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
+        own_agent: own_agent.as_ref().map(|agent| agent.address.clone()),
         changed: service.subscribe(),
         heard,
         invariants: Invariants::default().with_transit(TRANSIT * speed),
@@ -70,8 +74,8 @@ pub async fn run(
     // A user who interrupts leaves no daemons behind.
     let result = tokio::select! {
         result = play.run() => result,
-        _ = interrupt.recv() => Err(SimulateError::Interrupted),
-        _ = terminate.recv() => Err(SimulateError::Interrupted),
+        _ = interrupt.recv() => Err(play.interrupted()),
+        _ = terminate.recv() => Err(play.interrupted()),
     };
     let stopped = play.stop_daemons().await;
     play.service.stop().await;
@@ -136,6 +140,19 @@ fn players(
     service.instances().into_iter().enumerate().map(player).collect()
 }
 
+/// Takes in what a daemon reports of the user's own agent, of which the simulated world knows nothing.
+fn report(story: &mut Story, now: Time, line: &LogLine) {
+    let (_, held) = *story.told.get_or_insert((now, 0));
+    story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
+    let Some(state) = &line.agent_state else { return };
+    if state == "drained" {
+        story.drained.get_or_insert(now);
+    }
+    let in_flight = line.in_flight.or(story.in_flight().filter(|_| state == "draining"));
+    story.told = story.told.map(|(at, _)| (at, held.max(in_flight.unwrap_or(0))));
+    story.reported = Some(Reported { state: state.clone(), in_flight });
+}
+
 /// What came out in place of what had to, where one cannot see it in the summary.
 fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
     match (expectation, not) {
@@ -151,6 +168,8 @@ fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
 
 struct Play {
     scenario: &'static Scenario,
+    /// The address of the user's own agent.
+    own_agent: Option<String>,
     service: Service,
     changed: watch::Receiver<u64>,
     heard: mpsc::Receiver<Said>,
@@ -298,10 +317,7 @@ impl Play {
             // Of the simulated agent the world tells more.
             if self.timeline.with_own_agent {
                 self.timeline.hear(now, &story.instance, &line, true);
-                story.told.get_or_insert((now, 0));
-                if line.agent_state.as_deref() == Some("drained") {
-                    story.drained.get_or_insert(now);
-                }
+                report(story, now, &line);
             }
             return;
         }
@@ -311,6 +327,13 @@ impl Play {
             Some(outcome) => story.outcomes.push(outcome),
             None => story.warnings.push(line.text),
         }
+    }
+
+    /// Takes the live line away. What goes on without the user is said.
+    fn interrupted(&self) -> SimulateError {
+        self.timeline.end();
+        let told = self.players.iter().any(|player| player.story.told.is_some());
+        SimulateError::Interrupted { still_draining: self.own_agent.clone().filter(|_| told) }
     }
 
     fn draw(&self) {
@@ -346,9 +369,12 @@ impl Play {
         let passed = verdicts.iter().all(|(_, holds)| *holds);
         let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
-        if !passed {
+        if !passed && self.timeline.style != Style::Json {
+            if let (Some(agent), [player]) = (&self.own_agent, self.players.as_slice()) {
+                put_line(&wrap(&format!("\n{}", verdict::of(&player.story, agent)), 0));
+            }
             for player in &self.players {
-                eprintln!("the log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());
+                eprintln!("\nthe log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());
             }
         }
         passed

@@ -10,6 +10,7 @@ use sim::story::Story;
 
 use super::timeline::{Style, Timeline, elapsed_ms, short, stamp};
 use crate::cli::output::put_line;
+use crate::cli::terminal::{columns, mark, wrap};
 
 /// Something that had to come out, in words, and whether it did.
 pub type Verdict = (String, bool);
@@ -29,7 +30,7 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
     }
     put_line("");
     for (text, holds) in verdicts {
-        put_line(&format!("  {} {text}", if *holds { "✓" } else { "✗" }));
+        put_line(&wrap(&format!("  {} {text}", mark(*holds)), 4));
     }
     put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
 }
@@ -39,7 +40,7 @@ fn moments(timeline: &Timeline, story: &Story) {
     let start = timeline.start;
     let row = |what: &str, at: Option<Time>, detail: &str| {
         let at = at.map_or_else(|| format!("{:>10}", "never"), |at| stamp(at, start));
-        put_line(format!("  {what:<18}{at}  {detail}").trim_end());
+        put_line(&wrap(format!("  {what:<18}{at}  {detail}").trim_end(), 32));
     };
     let row_if = |what: &str, at: Option<Time>, detail: &str| {
         if at.is_some() {
@@ -80,28 +81,51 @@ fn moments(timeline: &Timeline, story: &Story) {
     put_line(format!("  {:<18}{finished:>10}  {lost}", "work items").trim_end());
 }
 
-/// Several instances: a line for each.
+/// Several instances: a row for each. A narrow window has no room for the last columns.
 fn table(stories: &[&Story], start: Time) {
-    put_line(&format!(
-        "  {:<20}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}{:>6}",
-        "instance", "told", "Wait", "drained", "completed", "after work", "heartbeats", "lost"
-    ));
+    const COLUMNS: [(&str, usize); 8] = [
+        ("instance", 20),
+        ("told", 10),
+        ("drained", 10),
+        ("lost", 6),
+        ("completed", 12),
+        ("Wait", 10),
+        ("heartbeats", 12),
+        ("after work", 12),
+    ];
+    let window = columns().unwrap_or(usize::MAX);
+    let mut width = 2;
+    let fits = |(_, column): &&(&str, usize)| {
+        width += column;
+        width <= window
+    };
+    let shown = COLUMNS.iter().take_while(fits).count();
+    let row = |cells: [String; 8]| {
+        let cells = cells.iter().zip(COLUMNS).take(shown).enumerate();
+        let padded =
+            cells.map(
+                |(place, (cell, (_, width)))| {
+                    if place == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            );
+        put_line(format!("  {}", padded.collect::<String>()).trim_end());
+    };
+    row(COLUMNS.map(|(name, _)| name.to_owned()));
     for story in stories {
         let seconds =
             |at: Option<Time>| at.map_or("never".to_owned(), |at| stamp(at, start).trim().to_owned());
         let completed = story.completions.last().map(|(at, _)| *at);
         let after = completed.and_then(|at| after_last_work(story, at));
-        put_line(&format!(
-            "  {:<20}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}{:>6}",
-            story.instance,
+        row([
+            story.instance.clone(),
             seconds(story.told.map(|(at, _)| at)),
-            seconds(story.waited),
             seconds(story.drained),
-            seconds(completed),
-            after.map(short).unwrap_or_default(),
-            story.heartbeats.len(),
             story.terminated.map(|(_, lost)| lost.to_string()).unwrap_or_default(),
-        ));
+            seconds(completed),
+            seconds(story.waited),
+            story.heartbeats.len().to_string(),
+            after.map(short).unwrap_or_default(),
+        ]);
     }
 }
 

@@ -1,11 +1,11 @@
 //! What people and programs see of a simulated scale-in: a live view on a terminal, plain lines, or JSON lines.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::output::{put, put_line};
+use crate::cli::output::put_line;
+use crate::cli::terminal::{self, clear_live, fit, put_above, show_live, wrap};
 use formats::text::shorten;
 use machine::Time;
 use sim::scenario::Scenario;
@@ -18,7 +18,7 @@ use super::words::words;
 /// How it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Lines, and below them a bar that moves.
+    /// Lines, and a live line below them.
     Live,
     /// Lines.
     Plain,
@@ -27,9 +27,9 @@ pub enum Style {
 }
 
 impl Style {
-    /// JSON where it was asked for, a live view on a terminal, else lines.
+    /// JSON if the user asked for it. Otherwise a live view on a terminal that can redraw lines, and lines elsewhere.
     pub fn choose(json: bool) -> Self {
-        match (json, std::io::stdout().is_terminal()) {
+        match (json, terminal::is_live()) {
             (true, _) => Style::Json,
             (false, true) => Style::Live,
             (false, false) => Style::Plain,
@@ -42,29 +42,29 @@ impl Style {
 pub struct Timeline {
     pub(super) style: Style,
     pub(super) start: Time,
-    /// The only instance, which need not be named.
+    /// The only instance, whose name is left out.
     only: Option<String>,
-    /// Of each of many instances, people are told in the end.
+    /// There are many instances: people see a summary of each at the end.
     brief: bool,
-    /// The agent is the user's own: what the simulated instance knows of work is nothing.
+    /// The agent is the user's own, and the simulated instance does not know its work.
     pub(super) with_own_agent: bool,
 }
 
-/// How much of a line of a daemon's log is shown to people, in characters.
+/// The most that is shown to people of a line of a daemon's log, in characters.
 const SAID_SHOWN_MAX: usize = 600;
+
+/// The column at which the details of a line begin.
+const DETAIL_COLUMN: usize = 36;
 
 const BAR_WIDTH: usize = 24;
 
-/// Takes back the live line.
-const CLEAR_LINE: &str = "\r\x1b[2K";
-
 impl Timeline {
-    /// Times are shown since `start`.
+    /// Shows times since `start`.
     pub fn new(style: Style, start: Time, only: Option<&str>) -> Self {
         Timeline { style, start, only: only.map(str::to_owned), brief: false, with_own_agent: false }
     }
 
-    /// What happens to single instances is not told to people.
+    /// Does not show people what happens to each instance.
     pub fn brief(self, brief: bool) -> Self {
         Timeline { brief, ..self }
     }
@@ -74,19 +74,20 @@ impl Timeline {
         Timeline { with_own_agent, ..self }
     }
 
-    /// What is played.
+    /// The scenario.
     pub fn title(&self, scenario: &Scenario) {
         if self.style != Style::Json {
-            put_line(&format!("{}: {}\n", scenario.name, scenario.about));
+            put_line(&wrap(&format!("{}: {}", scenario.name, scenario.about), 2));
+            put_line("");
         }
     }
 
-    /// Times are shown since now.
+    /// Shows times since now.
     pub fn restart(&mut self, start: Time) {
         self.start = start;
     }
 
-    /// One thing that happened.
+    /// A happening.
     pub fn tell(&self, at: Time, happening: &Happening) {
         if self.style != Style::Json && self.brief && happening.instance().is_some() {
             return;
@@ -95,7 +96,7 @@ impl Timeline {
             if let Ok(Value::Object(mut object)) = serde_json::to_value(happening) {
                 object.insert("at".to_owned(), json!(at.to_string()));
                 object.insert("elapsed_ms".to_owned(), json!(elapsed_ms(at, self.start)));
-                self.line(&Value::Object(object).to_string());
+                put_line(&Value::Object(object).to_string());
             }
         } else if let Some((what, mut detail)) = words(happening, at) {
             if self.with_own_agent && matches!(happening, Happening::InstanceTerminated { .. }) {
@@ -107,7 +108,7 @@ impl Timeline {
         }
     }
 
-    /// Something that a daemon says of itself; people are told what is `news`.
+    /// A line of a daemon's log. People see it only if it is `news`.
     pub fn hear(&self, at: Time, instance: &str, line: &LogLine, news: bool) {
         let LogLine { level, text, outcome, .. } = line;
         if self.style == Style::Json {
@@ -116,7 +117,7 @@ impl Timeline {
                 "event": "daemon_said", "at": at.to_string(), "elapsed_ms": elapsed_ms, "instance": instance,
                 "level": level, "text": text, "outcome": outcome,
             });
-            return self.line(&said.to_string());
+            return put_line(&said.to_string());
         }
         if !news || (self.brief && outcome.is_some()) {
             return;
@@ -130,11 +131,11 @@ impl Timeline {
         self.tell_line(at, &format!("{who}{what:<24}{}", shorten(text, SAID_SHOWN_MAX)));
     }
 
-    /// Something that is not the world's doing.
+    /// Something that the simulation does.
     pub fn note(&self, at: Time, what: &str) {
         if self.style == Style::Json {
             let elapsed_ms = elapsed_ms(at, self.start);
-            self.line(
+            put_line(
                 &json!({ "event": "note", "at": at.to_string(), "elapsed_ms": elapsed_ms, "note": what })
                     .to_string(),
             );
@@ -143,51 +144,65 @@ impl Timeline {
         }
     }
 
-    /// The bar below the lines: work in flight, deadline, heartbeats, time to expiry; of several instances, the work
-    /// of all.
+    /// The live line: work in flight, deadline, time to expiry, heartbeats, and a bar of the work that is done. In a narrow
+    /// window the bar is left out first, then the heartbeats, the expiry, and the deadline.
     pub fn draw(&self, now: Time, stories: &[&Story], views: &[InstanceView]) {
         if self.style != Style::Live {
             return;
         }
-        let held: u32 = stories.iter().filter_map(|story| story.told).map(|(_, held)| held).sum();
-        if held == 0 {
-            return;
-        }
-        let in_flight: u32 = views.iter().map(|view| view.agent.in_flight).sum();
-        let done = held.saturating_sub(in_flight) as usize * BAR_WIDTH / (held as usize);
-        let bar = format!("{}{}", "█".repeat(done), "░".repeat(BAR_WIDTH - done));
-        let heartbeats: usize = stories.iter().map(|story| story.heartbeats.len()).sum();
+        let told = stories.iter().filter_map(|story| story.told);
+        let Some(held) = told.map(|(_, held)| held).reduce(|all, held| all + held) else { return };
+        let in_flight: u32 = if self.with_own_agent {
+            stories.iter().filter_map(|story| story.in_flight()).sum()
+        } else {
+            views.iter().map(|view| view.agent.in_flight).sum()
+        };
+        let known = !self.with_own_agent || stories.iter().any(|story| story.in_flight().is_some());
         let first = views.first().filter(|_| self.only.is_some());
-        let deadline = first.and_then(|view| view.agent.deadline);
-        let deadline = deadline.map(|at| format!("  deadline in {}", short(at.since(now))));
+        let deadline = if self.with_own_agent {
+            stories.first().and_then(|story| story.deadlines.last().copied())
+        } else {
+            first.and_then(|view| view.agent.deadline)
+        };
         let expires = first.and_then(|view| view.actions.first()).map(|action| action.expires);
-        let expires = expires.map(|at| format!("  expires in {}", short(at.since(now))));
-        put(&format!(
-            "{CLEAR_LINE}{}  {bar} {in_flight} in flight{}  heartbeats {heartbeats}{}",
-            stamp(now, self.start),
-            deadline.unwrap_or_default(),
-            expires.unwrap_or_default()
-        ));
+        let heartbeats: usize = stories.iter().map(|story| story.heartbeats.len()).sum();
+        let fields = [
+            (0, stamp(now, self.start)),
+            (5, bar(held, in_flight)),
+            (1, if known { format!("{in_flight} in flight") } else { "draining".to_owned() }),
+            (2, deadline.map(|at| countdown("deadline", at, now)).unwrap_or_default()),
+            (4, format!("heartbeats {heartbeats}")),
+            (3, expires.map(|at| countdown("expires", at, now)).unwrap_or_default()),
+        ];
+        show_live(&fit(&fields, terminal::columns().unwrap_or(0).saturating_sub(1)));
     }
 
-    /// Takes the bar away.
+    /// Takes the live line away.
     pub fn end(&self) {
         if self.style == Style::Live {
-            put(CLEAR_LINE);
+            clear_live();
         }
     }
 
     fn tell_line(&self, at: Time, text: &str) {
-        self.line(format!("{}  {text}", stamp(at, self.start)).trim_end());
+        let line = format!("{}  {text}", stamp(at, self.start));
+        let line = wrap(line.trim_end(), DETAIL_COLUMN);
+        if self.style == Style::Live { put_above(&line) } else { put_line(&line) }
     }
+}
 
-    fn line(&self, text: &str) {
-        if self.style == Style::Live {
-            put_line(&format!("{CLEAR_LINE}{text}"));
-        } else {
-            put_line(text);
-        }
+/// The part of the work that is done; empty if none was held.
+fn bar(held: u32, in_flight: u32) -> String {
+    if held == 0 {
+        return String::new();
     }
+    let done = held.saturating_sub(in_flight) as usize * BAR_WIDTH / (held as usize);
+    format!("{}{}", "█".repeat(done), "░".repeat(BAR_WIDTH - done))
+}
+
+/// `deadline in 12 s`, or `deadline passed`.
+fn countdown(what: &str, at: Time, now: Time) -> String {
+    if at > now { format!("{what} in {}", short(at.since(now))) } else { format!("{what} passed") }
 }
 
 /// A time, as the timeline shows it.
