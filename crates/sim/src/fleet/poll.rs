@@ -16,6 +16,9 @@ const DULL_POLL: Duration = Duration::from_secs(50);
 /// The poll interval while IMDS is silent and has denied the target state once. From then on every poll says the same.
 const SILENT_POLL: Duration = Duration::from_secs(10);
 
+/// The longest lag of IMDS behind the world.
+const LAG_MAX: Duration = Duration::from_secs(5);
+
 /// The daemon's own poll interval.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
@@ -137,7 +140,9 @@ impl Fleet {
                 _ => ImdsReading::Silent { why: "no answer".to_owned() },
             };
         }
+        // IMDS lags by seconds. A reading from before the instance was frozen is older.
         if self.strikes(Fault::ImdsStale)
+            && self.hosts[host].frozen_until + LAG_MAX <= self.now
             && let Some(heard) = self.hosts[host].heard.clone()
         {
             return ImdsReading::TargetState(Some(heard));
