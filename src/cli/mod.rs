@@ -143,10 +143,20 @@ fn warn(warnings: Vec<String>) {
     }
 }
 
-/// Says what an interrupt leaves behind, and is the exit code for it.
+/// Says what continues after an interrupt, and is the exit code for it.
 fn interrupted(what: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("drainhook: {what}");
     ExitCode::from(EX_INTERRUPTED)
+}
+
+/// What remains to be done if the user interrupts the drain of an agent at this URL or socket.
+fn still_draining(agent: &str, path: &str) -> String {
+    let curl = if agent.starts_with('/') {
+        format!("curl -X DELETE --unix-socket {agent} http://localhost{path}")
+    } else {
+        format!("curl -X DELETE {agent}{path}")
+    };
+    format!("interrupted; your agent is still draining. To return it to service: {curl}")
 }
 
 /// Says what went wrong, and is the exit code for it.

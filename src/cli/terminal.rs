@@ -47,8 +47,8 @@ pub fn mark(holds: bool) -> Painted<'static> {
     if holds { Painted("✓", Color::Green) } else { Painted("✗", Color::Red) }
 }
 
-/// Breaks a line so that it fits the window. The rows after the first are indented by so many columns, fewer in a narrow
-/// window.
+/// Breaks a line so that it fits the window. The rows after the first are indented by so many columns, or by a third of a
+/// window that is too narrow for that.
 pub fn wrap(line: &str, indent: usize) -> String {
     wrap_to(line, indent, columns())
 }
@@ -56,8 +56,12 @@ pub fn wrap(line: &str, indent: usize) -> String {
 /// The same for a window of this many columns.
 pub fn wrap_to(line: &str, indent: usize, columns: Option<usize>) -> String {
     let Some(columns) = columns.filter(|columns| line.width() > *columns) else { return line.to_owned() };
-    let indent = " ".repeat(indent.min(columns / 3));
-    textwrap::fill(line, textwrap::Options::new(columns).subsequent_indent(&indent))
+    let indent = " ".repeat(if indent <= columns / 2 { indent } else { columns / 3 });
+    // Names such as target-lifecycle-state are not broken at their hyphens.
+    let options = textwrap::Options::new(columns)
+        .subsequent_indent(&indent)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(line, options)
 }
 
 /// Cuts a line so that it fits so many columns.

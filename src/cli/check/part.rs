@@ -88,7 +88,8 @@ pub fn table(parts: &[Part], columns: Option<usize>) -> String {
     for part in parts {
         text.push_str(&row(part.part, part.state.as_str(), &part.found));
         for advice in &part.advice {
-            let indent = columns.map_or(width + 11, |columns| (width + 11).min(columns / 3));
+            let indent =
+                columns.filter(|columns| width + 11 > columns / 2).map_or(width + 11, |columns| columns / 3);
             text.push_str(&wrap(format!("{}→ {advice}", " ".repeat(indent))));
         }
     }

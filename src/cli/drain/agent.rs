@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::output::put_line;
-use crate::cli::{Source, failed, warn};
+use crate::cli::{Source, failed, interrupted, still_draining, warn};
 use crate::config::Flag;
 use crate::daemon::alone;
 use machine::journal::Outcome;
@@ -11,7 +11,9 @@ use machine::report::Report;
 
 /// Drains, tells what happens, and says whether it went well.
 pub async fn run(source: &Source, address: String, timeout: Option<String>) -> ExitCode {
-    let mut flags = vec![Flag::agent(address)];
+    let flag = Flag::agent(address);
+    let address = flag.text.clone();
+    let mut flags = vec![flag];
     flags.extend(timeout.map(|text| Flag {
         section: "agent",
         name: "drain_timeout",
@@ -23,7 +25,14 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
         Err(code) => return code,
     };
     warn(loaded.variable_warnings());
-    match alone::drain(&loaded.config, tell).await {
+    let drained = tokio::select! {
+        drained = alone::drain(&loaded.config, tell) => drained,
+        _ = tokio::signal::ctrl_c() => {
+            let path = loaded.config.agents.first().map_or("/drain", |agent| agent.drain_path.as_str());
+            return interrupted(&still_draining(&address, path));
+        }
+    };
+    match drained {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
         Ok(Outcome::Deadline) => failed(&"the agent did not drain by its deadline"),
         Ok(Outcome::Failed) => failed(&"the agent could not be drained"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::output::put_line;
 use crate::cli::status::headline;
-use crate::cli::{Source, failed};
+use crate::cli::{Source, failed, interrupted};
 use crate::daemon::client;
 use crate::daemon::control::Request;
 use machine::journal::Outcome;
@@ -30,7 +30,12 @@ pub async fn run(source: &Source) -> ExitCode {
         Ok(what) => put_line(&what),
         Err(error) => return failed(&error),
     }
-    follow(socket).await
+    tokio::select! {
+        code = follow(socket) => code,
+        _ = tokio::signal::ctrl_c() => interrupted(
+            &"interrupted; the drain continues. To see how it stands: drainhook status. To take it back: drainhook drain --cancel",
+        ),
+    }
 }
 
 async fn follow(socket: &Path) -> ExitCode {

@@ -176,18 +176,25 @@ pub async fn run(args: Args) -> ExitCode {
         return end(play::run(&OWN_AGENT, Some(own_agent), args.seed, OWN_AGENT.speed, style).await);
     }
     let Some(scenario) = Scenario::find(&args.scenario) else {
-        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        eprintln!("drainhook: no scenario is called {:?}; there are: {}", args.scenario, names.join(", "));
+        eprintln!("drainhook: {}", unknown(&args.scenario));
         return ExitCode::from(EX_USAGE);
     };
     end(play::run(scenario, None, args.seed, args.speed.unwrap_or(scenario.speed), style).await)
+}
+
+/// The scenario does not exist. Names the one that was probably meant.
+fn unknown(name: &str) -> String {
+    let near = SCENARIOS.iter().map(|scenario| (strsim::jaro_winkler(name, scenario.name), scenario.name));
+    let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(similar, _)| *similar > 0.75);
+    let meant = near.map(|(_, near)| format!("; did you mean {near}?")).unwrap_or_default();
+    format!("no scenario is called {name:?}{meant} drainhook simulate --list shows all of them")
 }
 
 fn end(played: Result<bool, SimulateError>) -> ExitCode {
     match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error @ SimulateError::Interrupted { .. }) => interrupted(&error),
+        Err(error @ SimulateError::Interrupted(_)) => interrupted(&error),
         Err(error) => failed(&error),
     }
 }
@@ -209,16 +216,6 @@ fn clock(speed: u32) -> (Clock, Option<Scale>) {
     (Clock::start(scale), scale)
 }
 
-/// How to return the user's own agent to service.
-#[allow(clippy::ptr_arg)] // thiserror hands out what the variant holds
-fn reminder(agent: &String) -> String {
-    let curl = match agent.strip_prefix('/') {
-        Some(_) => format!("curl -X DELETE --unix-socket {agent} http://agent/drain"),
-        None => format!("curl -X DELETE {agent}/drain"),
-    };
-    format!("; your agent is still draining, to return it to service: {curl}")
-}
-
 /// Why a simulation cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum SimulateError {
@@ -230,11 +227,8 @@ enum SimulateError {
     Daemon(std::io::Error),
     #[error("the daemon exited unexpectedly ({status}); its log:\n{log}")]
     DaemonEnded { status: std::process::ExitStatus, log: String },
-    #[error("interrupted{}", still_draining.as_ref().map(reminder).unwrap_or_default())]
-    Interrupted {
-        /// The user's own agent, if it was told to drain.
-        still_draining: Option<String>,
-    },
+    #[error("{0}")]
+    Interrupted(String),
     #[error("the simulated instance does not listen; this is a defect")]
     NoEndpoints,
 }

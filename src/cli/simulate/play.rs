@@ -22,6 +22,7 @@ use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
 use super::verdict;
 use crate::cli::output::put_line;
+use crate::cli::still_draining;
 use crate::cli::terminal::wrap;
 
 /// How long, in real time, what is still under way at the end may take.
@@ -34,8 +35,9 @@ const REDRAW: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_millis(500);
 const TRANSIT: Duration = Duration::from_millis(250);
 
-/// What the invariants have watched over.
-const ALWAYS: &str = "and as always: no heartbeat too soon, no deadline put off, no message but its own deleted, and none early";
+/// The invariants of every scenario.
+const ALWAYS: &str = "as always: no heartbeat comes too soon, no deadline moves later, and only the instance's own message is \
+                      deleted, after its action is over";
 
 /// Lines of the daemons' logs that wait to be taken in.
 const SAID_MAX: usize = 1024;
@@ -67,6 +69,8 @@ pub async fn run(
             .brief(players.len() > 1)
             .with_own_agent(own_agent.is_some()),
         busy: BUSY * speed,
+        speed,
+        lag: Duration::ZERO,
         failed_deeds: Vec::new(),
         service,
         players,
@@ -177,6 +181,9 @@ struct Play {
     invariants: Invariants,
     timeline: Timeline,
     busy: Duration,
+    speed: u32,
+    /// The longest time by which the simulation woke up too late, in simulated time.
+    lag: Duration,
     failed_deeds: Vec<String>,
 }
 
@@ -259,7 +266,10 @@ impl Play {
         tokio::select! {
             _ = self.changed.changed() => {}
             Some(said) = self.heard.recv() => self.hear(said),
-            () = tokio::time::sleep(nap) => {}
+            () = tokio::time::sleep(nap) => {
+                let slept = self.service.clock().now().since(now);
+                self.lag = self.lag.max(slept.saturating_sub(nap * self.speed));
+            }
         }
         for player in &mut self.players {
             if let Some(status) = player.daemon.ended().await.map_err(SimulateError::Daemon)? {
@@ -329,11 +339,14 @@ impl Play {
         }
     }
 
-    /// Takes the live line away. What goes on without the user is said.
+    /// The user interrupts: takes the live line away, and tells what continues.
     fn interrupted(&self) -> SimulateError {
         self.timeline.end();
         let told = self.players.iter().any(|player| player.story.told.is_some());
-        SimulateError::Interrupted { still_draining: self.own_agent.clone().filter(|_| told) }
+        SimulateError::Interrupted(match self.own_agent.as_ref().filter(|_| told) {
+            Some(agent) => still_draining(agent, "/drain"),
+            None => "interrupted".to_owned(),
+        })
     }
 
     fn draw(&self) {
@@ -367,6 +380,11 @@ impl Play {
         let wrong = self.invariants.violations.iter().chain(&self.failed_deeds);
         verdicts.extend(wrong.map(|what| (what.clone(), false)));
         let passed = verdicts.iter().all(|(_, holds)| *holds);
+        // A scenario allows for this much at its own speed. At a higher one, the same delays are longer in simulated time.
+        if !passed && self.lag > TRANSIT * self.scenario.speed && self.speed > self.scenario.speed {
+            summary::too_fast(&self.timeline, self.scenario, self.speed, self.lag);
+            return false;
+        }
         let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
         if !passed && self.timeline.style != Style::Json {

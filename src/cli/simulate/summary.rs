@@ -35,6 +35,28 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
     put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
 }
 
+/// Says that the run says nothing, because this machine could not keep up with the speed.
+pub fn too_fast(timeline: &Timeline, scenario: &Scenario, speed: u32, lag: Duration) {
+    timeline.end();
+    if timeline.style == Style::Json {
+        let late = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        let summary = json!({
+            "event": "summary", "scenario": scenario.name, "passed": false, "judged": false, "late_ms": late,
+        });
+        return put_line(&summary.to_string());
+    }
+    put_line(&wrap(
+        &format!(
+            "\n{}: not judged. This machine cannot keep up with --speed {speed}: the simulation was up to {} late, in simulated \
+             time. Use a lower --speed; without --speed, this scenario runs at {}.",
+            scenario.name,
+            short(lag),
+            scenario.speed
+        ),
+        0,
+    ));
+}
+
 /// One instance: a line for each moment.
 fn moments(timeline: &Timeline, story: &Story) {
     let start = timeline.start;
@@ -78,7 +100,7 @@ fn moments(timeline: &Timeline, story: &Story) {
     }
     let lost = story.terminated.map(|(_, lost)| format!("{lost} lost with the instance")).unwrap_or_default();
     let finished = format!("{} finished", story.finished.len());
-    put_line(format!("  {:<18}{finished:>10}  {lost}", "work items").trim_end());
+    put_line(&wrap(format!("  {:<18}{finished:>10}  {lost}", "work items").trim_end(), 32));
 }
 
 /// Several instances: a row for each. A narrow window has no room for the last columns.

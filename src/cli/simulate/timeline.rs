@@ -56,6 +56,9 @@ const SAID_SHOWN_MAX: usize = 600;
 /// The column at which the details of a line begin.
 const DETAIL_COLUMN: usize = 36;
 
+/// Narrower windows have no room for details in a column of their own.
+const COLUMNS_SIDE_BY_SIDE: usize = 72;
+
 const BAR_WIDTH: usize = 24;
 
 impl Timeline {
@@ -104,7 +107,7 @@ impl Timeline {
             }
             let who = happening.instance().filter(|id| self.only.as_deref() != Some(*id));
             let who = who.map(|id| format!("{id}  ")).unwrap_or_default();
-            self.tell_line(at, &format!("{who}{what:<24}{detail}"));
+            self.tell_line(at, &format!("{who}{}", in_columns(what, &detail)));
         }
     }
 
@@ -128,7 +131,7 @@ impl Timeline {
             (None, _) => "daemon: warning",
         };
         let who = if self.only.is_some() { String::new() } else { format!("{instance}  ") };
-        self.tell_line(at, &format!("{who}{what:<24}{}", shorten(text, SAID_SHOWN_MAX)));
+        self.tell_line(at, &format!("{who}{}", in_columns(what, &shorten(text, SAID_SHOWN_MAX))));
     }
 
     /// Something that the simulation does.
@@ -188,6 +191,14 @@ impl Timeline {
         let line = format!("{}  {text}", stamp(at, self.start));
         let line = wrap(line.trim_end(), DETAIL_COLUMN);
         if self.style == Style::Live { put_above(&line) } else { put_line(&line) }
+    }
+}
+
+/// What happened and its details, side by side if the window is wide enough.
+fn in_columns(what: &str, detail: &str) -> String {
+    match terminal::columns() {
+        Some(columns) if columns < COLUMNS_SIDE_BY_SIDE => format!("{what}  {detail}"),
+        Some(_) | None => format!("{what:<24}{detail}"),
     }
 }
 

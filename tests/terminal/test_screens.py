@@ -1,0 +1,143 @@
+"""Everything that draws fits its window: no smeared line, no lost line."""
+
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+import pytest
+
+from terminal import PATIENCE, Terminal
+
+DRAINHOOK = os.environ["DRAINHOOK_BIN"]
+SCREENS = pathlib.Path(__file__).parent / "screens"
+WIDTHS = [40, 60, 80, 100, 160]
+
+# A line of the story begins with its time.
+STAMP = re.compile(r"^ *\d+\.\d s  ")
+BAR = re.compile("[█░]")
+# The live line gives the work in flight right after its time.
+LIVE = re.compile(r"\d+\.\d s ([█░]+ )?\d+ in flight")
+
+
+def keep(name, columns, text, update):
+    """Compares a screen with the one in the repository."""
+    path = SCREENS / f"{name}-{columns}.txt"
+    if update:
+        path.write_text(text)
+    assert path.read_text() == text, f"{path} differs; tests/terminal/run --update writes it anew"
+
+
+def story(rows):
+    """The lines of the story: rows that continue a line are joined with it."""
+    lines = []
+    for row in rows:
+        if STAMP.match(row):
+            lines.append(" ".join(row.split()))
+        elif lines and row.startswith("   "):
+            lines[-1] += " " + " ".join(row.split())
+        elif lines and row.strip():
+            break
+    return lines
+
+
+def assert_whole(rows):
+    """A whole run of the first scenario: every line of the story once, in order, and nothing of the live line."""
+    lines = story(rows)
+    assert not any(BAR.search(row) for row in rows) and not any(LIVE.match(line) for line in lines), rows
+    finished = [int(line.split("finished ")[1].split()[0]) for line in lines if "work finished" in line]
+    assert finished == [7, 6, 5, 4, 3, 2, 1, 0], lines
+    for once in ["scale-in", "IMDS target-lifecycle-state: Terminated", "POST /drain", "agent drained", "completed hook drain, CONTINUE",
+                 "message deleted", "Terminated 0 work items lost"]:
+        assert sum(once in line for line in lines) == 1, (once, lines)
+    joined = " ".join(" ".join(row.split()) for row in rows)
+    assert "✗" not in joined and "scale-in: passed" in joined, rows
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_live_view(columns, update):
+    """The first command of the README. Half-way there is a live line, which fits; at the end nothing of it is left."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--speed", "10"], columns)
+    terminal.until(lambda rows: any("work finished" in row for row in rows) and "in flight" in rows[-1] and "work" not in rows[-1])
+    live = terminal.rows()[-1]
+    assert live.lstrip()[0].isdigit() and "in flight" in live and len(live) < columns, live
+    assert ("█" in live or "░" in live) == (columns >= 100), live
+    assert ("deadline in" in live) == (columns >= 60), live
+    middle = terminal.text()
+    terminal.finish()
+    assert terminal.code == 0, terminal.text()
+    assert_whole(terminal.rows())
+    if update:
+        # For people to look at: its times differ from run to run.
+        (SCREENS / f"live-{columns}.txt").write_text(middle)
+        (SCREENS / f"end-{columns}.txt").write_text(terminal.text())
+
+
+def test_resize():
+    """A window that is made narrower and wider while the live line is shown; tmux breaks lines anew, as most terminals do."""
+    server = f"drainhook-{os.getpid()}"
+
+    def tmux(*arguments):
+        return subprocess.run(["tmux", "-L", server, "-f", "/dev/null", *arguments], check=True, capture_output=True, text=True).stdout
+
+    def rows():
+        # -J joins the rows of a line that the terminal itself has broken.
+        return tmux("capture-pane", "-p", "-J", "-S", "-2000", "-t", "it").split("\n")
+
+    def until(seen):
+        end = time.monotonic() + PATIENCE
+        while not seen(rows()):
+            assert time.monotonic() < end, rows()
+            time.sleep(0.05)
+
+    tmux("new-session", "-d", "-s", "it", "-x", "160", "-y", "24", f"{DRAINHOOK} simulate; sleep 600")
+    try:
+        for finished, columns in [(7, 60), (5, 100), (3, 45), (1, 120)]:
+            until(lambda rows: any(re.search(rf"work finished +{finished} in flight", row) for row in rows))
+            tmux("resize-window", "-t", "it", "-x", str(columns), "-y", "24")
+        until(lambda rows: any("scale-in: passed" in row for row in rows))
+        assert_whole([row.rstrip() for row in rows()])
+    finally:
+        tmux("kill-server")
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("name, arguments", [
+    ("help", ["--help"]),
+    ("help-simulate", ["simulate", "--help"]),
+    ("scenarios", ["simulate", "--list"]),
+])
+def test_help_and_lists(name, arguments, columns, update):
+    terminal = Terminal([DRAINHOOK, *arguments], columns).finish()
+    assert terminal.code == 0
+    plain = subprocess.run([DRAINHOOK, *arguments], capture_output=True, text=True, check=True).stdout
+    # No word is lost, and none is broken in two, except one that is wider than its column.
+    assert "".join(terminal.text().split()) == "".join(plain.split())
+    keep(name, columns, terminal.text(), update)
+
+
+def test_no_color():
+    colored = Terminal([DRAINHOOK, "simulate", "--speed", "20"], 80).finish()
+    assert b"\x1b[38;5;10m\xe2\x9c\x93" in colored.raw or b"\x1b[32m\xe2\x9c\x93" in colored.raw, colored.raw[-2000:]
+    plain = Terminal([DRAINHOOK, "simulate", "--speed", "20"], 80, {"NO_COLOR": "1"}).finish()
+    assert not re.search(rb"\x1b\[[0-9;]*m", plain.raw), plain.raw
+    assert_whole(plain.rows())
+
+
+def test_dumb_terminal():
+    """Plain lines, without any escape sequence."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--speed", "20"], 80, {"TERM": "dumb"}).finish()
+    assert b"\x1b" not in terminal.raw, terminal.raw
+    assert_whole(terminal.rows())
+
+
+def test_interrupt():
+    """Ctrl-C leaves no part of the live line, and exits with 130."""
+    terminal = Terminal([DRAINHOOK, "simulate"], 80)
+    terminal.until(lambda rows: any("work finished" in row for row in rows) and "in flight" in rows[-1])
+    terminal.interrupt()
+    terminal.finish()
+    assert terminal.code == 130
+    assert terminal.rows()[-1].endswith("drainhook: interrupted"), terminal.text()
+    assert not any(BAR.search(row) for row in terminal.rows()), terminal.text()
