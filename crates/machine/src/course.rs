@@ -140,6 +140,7 @@ pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<Comple
     });
     machine.notices.settle(&machine.settings, now);
     finish_token(machine, token);
+    machine.last_drain = machine.ended_drain();
 }
 
 fn finish_token(machine: &mut Machine, token: Option<String>) {

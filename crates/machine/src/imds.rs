@@ -47,6 +47,8 @@ pub(super) struct ImdsTrack {
     in_service_since: Option<Time>,
     /// When the instance was last in service. No terminating action was in Wait then.
     pub in_service_at: Option<Time>,
+    /// When it last answered for anything.
+    answered_at: Option<Time>,
     /// When it last answered for spot interruptions or rebalance recommendations.
     spot_answered_at: Option<Time>,
     reported: Told,
@@ -58,6 +60,7 @@ impl ImdsTrack {
             hearing: Hearing::Unheard { since: now, why: "no answer since the daemon started".to_owned() },
             in_service_since: None,
             in_service_at: None,
+            answered_at: None,
             spot_answered_at: None,
             reported: Told::default(),
         }
@@ -71,6 +74,11 @@ impl ImdsTrack {
         }
     }
 
+    /// When IMDS last answered.
+    pub fn answered_at(&self) -> Option<Time> {
+        self.answered_at
+    }
+
     /// Takes in a reading. `served` says whether the instance has ever been in service, and is set once it is.
     pub fn on_reading(
         &mut self,
@@ -81,6 +89,13 @@ impl ImdsTrack {
         reading: ImdsReading,
     ) {
         let now = turn.now;
+        match &reading {
+            ImdsReading::TargetState(_)
+            | ImdsReading::Spot(_)
+            | ImdsReading::Rebalance(_)
+            | ImdsReading::Maintenance(_) => self.answered_at = Some(now),
+            ImdsReading::Silent { .. } | ImdsReading::Malformed { .. } => {}
+        }
         match reading {
             ImdsReading::TargetState(Some(state)) => {
                 self.answers(turn);

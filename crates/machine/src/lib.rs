@@ -70,6 +70,7 @@ use notice::{Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
+use status::LastDrain;
 use timer::Timer;
 use turn::Turn;
 use watch::Seen;
@@ -101,6 +102,10 @@ pub struct Machine {
     group: Option<String>,
     agents: Vec<AgentTrack>,
     drain: Option<Drain>,
+    /// The most pressing reason that was in force last.
+    reason: Option<Reason>,
+    /// The last drain that ended.
+    last_drain: Option<LastDrain>,
     queue: QueueTrack,
     journal: JournalTrack,
     /// The journal revision that must be released before the agents are told to serve again.
@@ -122,6 +127,8 @@ impl Machine {
             group: settings.group.clone(),
             agents: agents.map(|(place, agent)| AgentTrack::new(place, agent)).collect(),
             drain: None,
+            reason: None,
+            last_drain: None,
             queue: QueueTrack::default(),
             journal: JournalTrack::default(),
             returned: Revision::default(),
@@ -316,6 +323,7 @@ impl Machine {
             self.group = None;
         }
         let in_force = self.notices.in_force(&self.settings, &mut self.turn);
+        self.reason = in_force.first().copied().or(self.reason);
         course::begin_or_leave(self, &in_force);
         // The drain before the agents, because its decisions are what they are told.
         self.drive(&in_force);

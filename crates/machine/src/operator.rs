@@ -107,8 +107,19 @@ pub enum ActionToFinish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// To [`Command::Cancel`].
-    #[error("no operator started a drain, so there is nothing to cancel; see drainhook status")]
+    #[error("no drain is under way, so there is nothing to cancel")]
     NothingToCancel,
+    /// To [`Command::Cancel`]: an operator did not start the drain.
+    #[error(
+        "this drain was started by {} and {}", starter(*reason),
+        if *has_ended { "has ended, so it cannot be canceled" } else { "cannot be canceled; use drainhook extend or drainhook finish" }
+    )]
+    NotTheOperators {
+        /// Why the instance is going.
+        reason: Reason,
+        /// The drain has ended.
+        has_ended: bool,
+    },
     /// To [`Command::Extend`].
     #[error("no drain is under way, so there is nothing to extend")]
     NothingToExtend,
@@ -132,17 +143,36 @@ pub enum Refusal {
     NotToldYet,
 }
 
-/// A duration in whole hours, minutes or seconds.
+/// What started a drain.
+fn starter(reason: Reason) -> &'static str {
+    match reason {
+        Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => "Auto Scaling",
+        Reason::SpotInterruption => "EC2's spot interruption",
+        Reason::CapacityInterruption => "EC2's capacity interruption",
+        Reason::RebalanceRecommendation => "EC2's rebalance recommendation",
+        Reason::ScheduledMaintenance => "EC2's scheduled maintenance",
+        Reason::Standby => "the instance's move into standby",
+        Reason::Detachment => "the instance's detachment from its group",
+        Reason::Operator => "an operator",
+    }
+}
+
+/// A duration in whole seconds: `1h2m3s`.
 struct Whole(Duration);
 
 impl fmt::Display for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() {
-            0 => f.write_str("0s"),
-            seconds if seconds % 3600 == 0 => write!(f, "{}h", seconds / 3600),
-            seconds if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
-            seconds => write!(f, "{seconds}s"),
+        let mut rest = self.0.as_secs();
+        if rest == 0 {
+            return f.write_str("0s");
         }
+        for (unit, seconds) in [("h", 3600), ("m", 60), ("s", 1)] {
+            if rest >= seconds {
+                write!(f, "{}{unit}", rest / seconds)?;
+            }
+            rest %= seconds;
+        }
+        Ok(())
     }
 }
 
@@ -214,7 +244,11 @@ fn drain(machine: &mut Machine) -> Done {
 
 fn cancel(machine: &mut Machine) -> Answer {
     if !machine.notices.withdraw_operator(&mut machine.turn) {
-        return Err(Refusal::NothingToCancel);
+        let has_ended = machine.drain.as_ref().map(|drain| !drain.is_under_way());
+        let others = has_ended.zip(machine.reason);
+        return Err(others.map_or(Refusal::NothingToCancel, |(has_ended, reason)| {
+            Refusal::NotTheOperators { reason, has_ended }
+        }));
     }
     machine.journal.touch();
     let others = machine.notices.in_force(&machine.settings, &mut machine.turn);

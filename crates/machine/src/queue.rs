@@ -78,6 +78,8 @@ pub(super) enum Need {
 #[derive(Debug, Default)]
 pub(super) struct QueueTrack {
     receive: Attempts,
+    /// When a receive last succeeded.
+    answered_at: Option<Time>,
     misses: u32,
     /// How many of others' messages came in a row.
     seen: usize,
@@ -93,6 +95,11 @@ pub(super) struct QueueTrack {
 }
 
 impl QueueTrack {
+    /// When a receive last succeeded.
+    pub fn answered_at(&self) -> Option<Time> {
+        self.answered_at
+    }
+
     /// Starts a receive if `wanted`, hides our own messages until the deadline, and starts the next deletion.
     pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool, deadline: Option<Time>) {
         if wanted && self.receive.ready(turn, Timer::Queue) {
@@ -121,6 +128,7 @@ impl QueueTrack {
         let sent = self.receive.take(id);
         match result {
             Ok(messages) => {
+                self.answered_at = Some(turn.now);
                 if let Some(sent) = sent {
                     self.receive.succeeded((sent + RECEIVE_SPACING).max(turn.now));
                 }

@@ -41,6 +41,8 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
         }
     }
     machine.drain = Some(drain);
+    machine.reason = machine.notices.in_force(&machine.settings, &mut machine.turn).first().copied();
+    machine.last_drain = machine.ended_drain();
     if ended.is_none() {
         machine.turn.report(Report::DrainRecovered { started });
     }

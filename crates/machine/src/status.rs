@@ -8,7 +8,7 @@ use super::Machine;
 use super::agent::AgentTrack;
 use super::drain::Phase;
 use super::effect::CompletionResult;
-use super::journal::Outcome;
+use super::journal::{Ended, Outcome};
 use super::notice::Reason;
 use super::time::Time;
 
@@ -53,6 +53,44 @@ pub struct Status {
     pub imds_silent: bool,
     /// The last error since the daemon started.
     pub last_error: Option<LastError>,
+    /// The daemon's version. `None` from daemons that do not report it, like the fields below.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// When IMDS last answered since the daemon started.
+    #[serde(default)]
+    pub imds_answered: Option<Time>,
+    /// The queue, if one is configured.
+    #[serde(default)]
+    pub queue: Option<QueueLine>,
+    /// The last drain that ended since the daemon started, or that the journal had at the start.
+    #[serde(default)]
+    pub last_drain: Option<LastDrain>,
+}
+
+/// The queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueLine {
+    /// Whether the daemon polls it now.
+    pub polled: bool,
+    /// When a receive last succeeded since the daemon started.
+    pub answered: Option<Time>,
+}
+
+/// A drain that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastDrain {
+    /// Its id in the log.
+    pub id: String,
+    /// When it started.
+    pub started: Time,
+    /// When it ended.
+    pub ended: Time,
+    /// The most pressing reason that was in force last.
+    pub reason: Option<Reason>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The result that drainhook completed the action with, if it did.
+    pub result: Option<CompletionResult>,
 }
 
 /// An error.
@@ -148,7 +186,28 @@ impl Machine {
             result: ended.and_then(|ended| ended.result),
             imds_silent: self.imds.is_deaf(),
             last_error: self.turn.last_error.clone(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            imds_answered: self.imds.answered_at(),
+            queue: self
+                .settings
+                .queue
+                .then(|| QueueLine { polled: self.wants_queue(), answered: self.queue.answered_at() }),
+            last_drain: self.last_drain.clone(),
         }
+    }
+
+    /// The drain, if it has ended.
+    pub(super) fn ended_drain(&self) -> Option<LastDrain> {
+        let drain = self.drain.as_ref()?;
+        let Ended { at, outcome, result } = drain.ended()?;
+        Some(LastDrain {
+            id: self.drain_id()?,
+            started: drain.started,
+            ended: at,
+            reason: self.reason,
+            outcome,
+            result,
+        })
     }
 
     fn state(&self) -> State {

@@ -3,8 +3,9 @@
 use super::super::effect::CompletionResult;
 use super::super::event::*;
 use super::super::journal::Outcome;
+use super::super::notice::Reason;
 use super::super::settings::{DrainAt, Settings};
-use super::super::status::State;
+use super::super::status::{LastDrain, QueueLine, State};
 use super::bench::*;
 
 fn ask(bench: &mut Bench, command: Command) -> String {
@@ -103,4 +104,82 @@ fn status_of_a_stuck_drain() {
     assert_eq!(beats(&bench), [next]);
     bench.drained();
     assert_eq!(bench.machine.status().next_heartbeat, None, "now it is completed");
+}
+
+/// A cancel is refused for a drain that an operator did not start. The answer says who did.
+#[test]
+fn cancel_of_a_drain_that_is_not_the_operators() {
+    let mut bench = Bench::new(settings());
+    let nothing = "no drain is under way, so there is nothing to cancel";
+    assert_eq!(ask(&mut bench, Command::Cancel), nothing);
+
+    let mut bench = Bench::terminating(settings());
+    let answer = ask(&mut bench, Command::Cancel);
+    let instead = "cannot be canceled; use drainhook extend or drainhook finish";
+    assert_eq!(answer, format!("this drain was started by Auto Scaling and {instead}"));
+    bench.operator(Command::Drain);
+    assert!(ask(&mut bench, Command::Cancel).starts_with("canceled, but the drain continues"));
+    assert!(ask(&mut bench, Command::Cancel).contains("started by Auto Scaling"));
+    ask(&mut bench, Command::Finish(CompletionResult::Continue));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Finished));
+    assert_eq!(
+        ask(&mut bench, Command::Cancel),
+        "this drain was started by Auto Scaling and has ended, so it cannot be canceled"
+    );
+
+    let mut bench = Bench::new(settings());
+    bench.maintenance(Some(bench.now + secs(60)));
+    let answer = ask(&mut bench, Command::Cancel);
+    assert_eq!(answer, format!("this drain was started by EC2's scheduled maintenance and {instead}"));
+}
+
+#[test]
+fn extension_that_is_too_long() {
+    let mut bench = Bench::waiting(settings());
+    for (seconds, written) in [(360_000, "100h"), (172_860, "48h1m"), (172_801, "48h1s")] {
+        let answer = ask(&mut bench, Command::Extend(secs(seconds)));
+        assert_eq!(answer, format!("cannot extend by {written}: the most is 48h"));
+    }
+    assert_eq!(ask(&mut bench, Command::Extend(secs(0))), "cannot extend by 0s: it must be more than 0");
+}
+
+/// In service, the status says when the sources answered last, and after a drain, how it ended.
+#[test]
+fn status_of_the_sources_and_the_last_drain() {
+    let mut bench = Bench::new(settings());
+    bench.target(TargetState::InService);
+    let answered = bench.now;
+    bench.run(1);
+    let status = bench.machine.status();
+    assert_eq!(status.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(status.imds_answered, Some(answered));
+    assert_eq!(status.queue, Some(QueueLine { polled: false, answered: None }));
+    assert_eq!(status.last_drain, None);
+
+    bench.operator(Command::Drain);
+    let (id, started) = (bench.machine.drain_id().expect("a drain"), bench.now);
+    bench.operator(Command::Cancel);
+    let status = bench.machine.status();
+    assert_eq!(status.drain_id, None);
+    let expected = LastDrain {
+        id,
+        started,
+        ended: bench.now,
+        reason: Some(Reason::Operator),
+        outcome: Outcome::Withdrawn,
+        result: None,
+    };
+    assert_eq!(status.last_drain, Some(expected));
+}
+
+#[test]
+fn status_of_a_queue() {
+    let bench = |queue| Bench::terminating(Settings { queue, ..settings() });
+    assert_eq!(bench(false).machine.status().queue, None);
+    let mut bench = bench(true);
+    assert_eq!(bench.machine.status().queue, Some(QueueLine { polled: true, answered: None }));
+    bench.receive(Vec::new());
+    let answered = Some(bench.now);
+    assert_eq!(bench.machine.status().queue, Some(QueueLine { polled: true, answered }));
 }
