@@ -10,8 +10,8 @@ use machine::effect::CompletionResult;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What Auto Scaling is told
-    #[arg(long, value_parser = results())]
+    /// The result to complete the lifecycle action with
+    #[arg(long, value_parser = results(), ignore_case = true)]
     result: CompletionResult,
 
     #[command(flatten)]
@@ -26,6 +26,8 @@ fn results() -> impl TypedValueParser<Value = CompletionResult> {
     let all = [CompletionResult::Continue, CompletionResult::Abandon];
     PossibleValuesParser::new(all.map(CompletionResult::as_str)).map(move |word| {
         // The parser lets no other words through.
-        all.into_iter().find(|result| result.as_str() == word).unwrap_or(CompletionResult::Continue)
+        all.into_iter()
+            .find(|result| result.as_str().eq_ignore_ascii_case(&word))
+            .unwrap_or(CompletionResult::Continue)
     })
 }

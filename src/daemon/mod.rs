@@ -122,7 +122,7 @@ async fn live(
     let mut asked = None;
     loop {
         let clock = Clock::start(config.simulation.clock);
-        let Identity { instance_id, group, .. } = &known.identity;
+        let instance_id = &known.identity.instance_id;
         // The latest journal may not have reached the disk, so it is taken from memory.
         let of_this_instance = |journal: &Journal| journal.instance_id == *instance_id;
         let journal = match writer.latest().filter(of_this_instance) {
@@ -144,7 +144,7 @@ async fn live(
         let mut settings = settings::machine(config, &known.identity);
         settings.booted_at = Some(clock.booted_at());
         let machine = Machine::new(settings, clock.now());
-        tracing::info!(instance_id, group, "watching");
+        say_start(config, &known.identity);
         let mut life = Life::new(clock, machine, Arc::new(performer), notify);
         life.feed(Event::Started { journal: journal.map(Box::new) });
         let inputs = Inputs { signals, readings, identities, requests: &mut *requests, asked };
@@ -161,6 +161,26 @@ async fn live(
             }
         }
     }
+}
+
+/// Logs what this life watches.
+fn say_start(config: &Config, identity: &Identity) {
+    let version = env!("CARGO_PKG_VERSION");
+    let Identity { instance_id, group, .. } = identity;
+    let group = config.lifecycle.group.as_ref().or(group.as_ref());
+    let of_group = group.map_or_else(String::new, |group| format!(" of group {group}"));
+    let names: Vec<&str> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    let agents = if names.len() == 1 { "agent" } else { "agents" };
+    let queue = config.queue.url.as_deref();
+    tracing::info!(
+        version,
+        instance_id,
+        group,
+        queue,
+        "drainhook {version} is watching {instance_id}{of_group}; {agents} {}; {}",
+        names.join(", "),
+        queue.map_or_else(|| "no queue".to_owned(), |url| format!("queue {url}"))
+    );
 }
 
 /// The journal that the last run on this instance left, if it is usable.

@@ -125,6 +125,23 @@ async fn tokens_and_fields() {
     expect(&stage, &settings, "agent", "warning", "ignored the gauge").await;
 }
 
+/// An agent was drained without the daemon. The advice is a command that returns it to service.
+#[tokio::test]
+async fn an_agent_that_drains_without_a_drain() {
+    let mut stage = Stage::new(10, world(3, 10)).await;
+    let daemon = stage.daemon().await;
+    let agent = stage.service.endpoints(&stage.instance()).expect("it listens").agent;
+    run(&variables(&stage, &[]), &["drain", "--agent", &agent]).await.done(": drained\n");
+    let command = format!("curl -X DELETE {agent}/drain");
+    let advice = format!("the daemon has not told it to drain; to return it to service, run {command}");
+    expect(&stage, &[], "agent", "warning", &advice).await;
+    let ran = tokio::process::Command::new("sh").args(["-c", &format!("{command} --fail")]).output().await;
+    assert!(ran.as_ref().is_ok_and(|ran| ran.status.success()), "{ran:?}");
+    stage.until("a DELETE", |one| matches!(one, Happening::AgentReturned { .. })).await;
+    expect(&stage, &[], "agent", "ok", "").await;
+    assert_eq!(daemon.status().await.state, State::Serving);
+}
+
 /// `GET` on the path of the drain would drain such an agent.
 #[tokio::test]
 async fn an_agent_that_get_drains() {
@@ -321,9 +338,9 @@ async fn hooks_that_may_not_be_read() {
     let stage = denied(&actions, true).await;
     expect(&stage, &[], "hook", "warning", "set lifecycle.hook").await;
     let stage = denied(&actions, false).await;
-    expect(&stage, &[], "hook", "failed", "nothing says which hook to complete").await;
+    expect(&stage, &[], "hook", "failed", "drainhook does not know which hook to complete").await;
     let named = [("DRAINHOOK_LIFECYCLE__HOOK", "drain")];
-    let ran = expect(&stage, &named, "hook", "warning", "is taken to be 30s").await;
+    let ran = expect(&stage, &named, "hook", "warning", "assumes a heartbeat timeout of 30s").await;
     assert_eq!(row(&ran, "permissions")["state"], "ok", "they are tried on the hook that is named");
 }
 
@@ -335,7 +352,10 @@ async fn journals() {
     stage.until("work that is done", worked).await;
     daemon.kill().await;
     let ran = expect(&stage, &[], "journal", "ok", "").await;
-    assert!(row(&ran, "journal")["found"].to_string().contains("a drain is under way"), "{ran:?}");
+    assert!(
+        row(&ran, "journal")["found"].to_string().contains("a drain has been under way since"),
+        "{ran:?}"
+    );
 
     let path = crate::support::daemon::journal(&stage.variables(&stage.instance()));
     let journal = std::fs::read_to_string(&path).expect("written");
@@ -365,7 +385,7 @@ async fn an_action_that_waits() {
     assert_eq!(stage.count(told) + stage.count(completed), 0);
 }
 
-/// A check in the middle of a drain, beside the daemon.
+/// A check in the middle of a healthy drain, beside the daemon, warns of nothing.
 #[tokio::test]
 async fn a_drain_under_way() {
     let mut stage = Stage::new(10, stuck_world()).await;
@@ -374,9 +394,14 @@ async fn a_drain_under_way() {
     daemon.until_status("Wait", |status| status.wait_since.is_some() && status.in_flight.is_some()).await;
     let received = |one: &Happening| matches!(one, Happening::MessageReceived { .. });
     let before = stage.count(received);
-    let ran = expect(&stage, &[], "agent", "warning", "as it should in a drain").await;
+    let ran = expect(&stage, &[], "agent", "ok", "").await;
+    assert!(ran.lines().iter().all(|row| row["advice"] == serde_json::json!([])), "{ran:?}");
+    assert!(row(&ran, "agent")["found"].to_string().contains("draining, "), "{ran:?}");
     assert!(row(&ran, "daemon")["found"].to_string().contains("draining"), "{ran:?}");
-    assert!(row(&ran, "journal")["found"].to_string().contains("a drain is under way"), "{ran:?}");
+    assert!(
+        row(&ran, "journal")["found"].to_string().contains("a drain has been under way since"),
+        "{ran:?}"
+    );
     assert_eq!((stage.count(told), stage.count(completed), stage.count(received)), (1, 0, before));
     assert_eq!(daemon.status().await.state, State::Draining);
 }

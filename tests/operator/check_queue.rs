@@ -30,7 +30,7 @@ async fn settings() {
     change(&stage, |spec| spec.redrive = Some(r#"{"maxReceiveCount":"3"}"#.to_owned()));
     expect(&stage, &[], "queue", "warning", "remove the redrive policy").await;
     change(&stage, |spec| spec.retention = Duration::from_secs(345_600));
-    expect(&stage, &[], "queue", "warning", "MessageRetentionPeriod to 24h or less").await;
+    expect(&stage, &[], "queue", "warning", "MessageRetentionPeriod=86400").await;
 }
 
 #[tokio::test]
@@ -106,6 +106,6 @@ async fn messages_are_left_alone() {
     sent.expect("it exists");
     let ran = expect(&stage, &[], "queue permissions", "ok", "").await;
     let found = row(&ran, "queue permissions")["found"].to_string();
-    assert!(found.contains("receive not tried (1 messages"), "{found}");
+    assert!(found.contains("against 1 message in the queue"), "{found}");
     assert_eq!(stage.count(|one| matches!(one, Happening::MessageReceived { .. })), 0);
 }

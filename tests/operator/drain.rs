@@ -18,7 +18,9 @@ async fn drained_and_back() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let daemon = stage.daemon().await;
     let variables = stage.variables(&stage.instance());
-    run(&variables, &["drain", "--cancel"]).await.failed("no operator started a drain");
+    run(&variables, &["drain", "--cancel"])
+        .await
+        .failed("no drain is under way, so there is nothing to cancel\n");
     let ran = run(&variables, &["drain", "--wait"]).await;
     ran.done("drain started\ndraining");
     assert!(ran.out.ends_with("drain ended: drained\n"), "{ran:?}");

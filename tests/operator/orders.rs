@@ -25,7 +25,10 @@ async fn extension() {
     assert_eq!(ran.out, format!("deadline is now {}\n", deadlines[1]), "{ran:?}");
     // 48 hours are more than the hook can be kept alive for.
     run(&variables, &["extend", "48h"]).await.done("; AWS sets it, and an extension cannot move it");
-    run(&variables, &["extend", "49h"]).await.failed("cannot extend by");
+    run(&variables, &["extend", "100h"]).await.failed("cannot extend by 100h: the most is 48h\n");
+    // Auto Scaling started this drain.
+    let refusal = "this drain was started by Auto Scaling and cannot be canceled; use drainhook extend or drainhook finish\n";
+    run(&variables, &["drain", "--cancel"]).await.failed(refusal);
 }
 
 /// One piece of work never ends: nothing but the operator ends this drain.
@@ -53,7 +56,8 @@ async fn finish_of_an_operators_drain() {
     let variables = stage.variables(&stage.instance());
     run(&variables, &["drain"]).await.done("drain started");
     stage.until("work that is done", worked).await;
-    run(&variables, &["finish", "--result", "CONTINUE"])
+    // In any case of letters.
+    run(&variables, &["finish", "--result", "continue"])
         .await
         .done("there is no lifecycle action to complete");
     assert_eq!(daemon.status().await.outcome.map(|outcome| outcome.as_str()), Some("finished"));

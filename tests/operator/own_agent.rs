@@ -30,7 +30,9 @@ async fn an_agent_that_drains() {
     assert!((1000..=1200).contains(&twenty_minutes), "{twenty_minutes}");
 
     let again = run(&variables, &["simulate", "--agent", &agent]).await;
-    again.failed("it takes no work, as it should in a drain; otherwise DELETE");
+    again.failed(&format!(
+        "it takes no work; if no drain is under way, return it to service: run curl -X DELETE {agent}/drain"
+    ));
 }
 
 #[tokio::test]
@@ -40,9 +42,7 @@ async fn an_agent_that_is_none() {
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_agent_mode(now, &instance, AgentMode::Fails(404)));
     let none = Variables::new();
-    run(&none, &["simulate", "--agent", &agent])
-        .await
-        .failed("docs/agent-protocol.md says what is asked of it");
+    run(&none, &["simulate", "--agent", &agent]).await.failed("the agent does not serve this path");
     run(&none, &["simulate", "--agent", "http://127.0.0.1:1"]).await.failed("start the agent");
     let remote = run(&none, &["simulate", "--agent", "http://10.0.0.1"]).await;
     assert_eq!(remote.code, Some(78), "{remote:?}");

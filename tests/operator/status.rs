@@ -2,8 +2,9 @@
 
 use machine::notice::Reason;
 use machine::status::State;
-use sim::world::{AgentMode, ImdsMode};
+use sim::world::{AgentMode, Happening, ImdsMode, WorldConfig};
 
+use crate::support::closed_port;
 use crate::support::command::run;
 use crate::support::daemon::{Daemon, Stage, Variables, worked};
 use crate::{named, stuck_world, world};
@@ -75,11 +76,58 @@ async fn no_such_daemon() {
 #[tokio::test]
 async fn serving() {
     let stage = Stage::new(1, world(3, 30)).await;
-    let _daemon = stage.daemon().await;
+    let daemon = stage.daemon().await;
+    daemon.until_status("IMDS", |status| status.imds_answered.is_some()).await;
     let ran = run(&stage.variables(&stage.instance()), &["status"]).await;
     ran.done("");
-    let expected = "INSTANCE of group workers: serving\n  waits for   a notice\n";
-    assert_eq!(named(&stage, &ran.out), expected);
+    let answers = |line: &str| line.starts_with("  IMDS        last answer ") && line.ends_with("s ago");
+    assert_eq!(ran.out.lines().filter(|line| answers(line)).count(), 1, "{ran:?}");
+    let others: Vec<_> = ran.out.split_inclusive('\n').filter(|line| !answers(line.trim_end())).collect();
+    let expected = format!(
+        "INSTANCE of group workers: serving\n  agent       AGENT: serving, 3 in flight\n  hook        read in a drain; \
+         drainhook check shows it now\n  queue       not polled while IMDS answers\n  waits for   a notice\n  daemon      \
+         drainhook {}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(named(&stage, &others.concat()), expected);
+    let group =
+        ["INFO", "drainhook ", " is watching ", &stage.instance(), " of group workers; agent http://"];
+    daemon.logged(&group).await;
+    daemon.logged(&["; queue http://"]).await;
+}
+
+/// Neither the agent nor IMDS answers, and there is no queue. The status says so, and does not fail.
+#[tokio::test]
+async fn serving_without_an_agent() {
+    let stage = Stage::new(1, WorldConfig { queue: None, ..world(3, 30) }).await;
+    let unused = closed_port().await;
+    let mut variables = stage.variables(&stage.instance());
+    variables.insert("DRAINHOOK_AGENT__URL", unused.clone());
+    let daemon = Daemon::start(&variables).await;
+    let ran = run(&variables, &["status"]).await;
+    ran.done(&format!("  agent       GET {unused}/drain: connection refused"));
+    ran.done("  queue       none configured\n");
+    daemon.logged(&["; no queue"]).await;
+}
+
+/// An operator drains and takes that back. The status shows the drain afterwards, and how to read its log.
+#[tokio::test]
+async fn a_drain_that_is_over() {
+    let mut stage = Stage::new(10, world(3, 10)).await;
+    let daemon = stage.daemon().await;
+    let variables = stage.variables(&stage.instance());
+    run(&variables, &["drain", "--wait"]).await.done("drain ended: drained\n");
+    let id = daemon.status().await.drain_id.expect("its notice is in force");
+    let log =
+        format!("  drain id    {id}\n  log         journalctl --unit drainhook.service DRAIN_ID={id}\n");
+    run(&variables, &["status"]).await.done(&log);
+    run(&variables, &["drain", "--cancel"]).await.done("the agents return to service");
+    stage.until("a DELETE", |one| matches!(one, Happening::AgentReturned { .. })).await;
+    daemon.until_status("service", |status| status.state == State::Serving).await;
+    let ran = run(&variables, &["status"]).await;
+    ran.done("  last drain  drained, ended ");
+    ran.done(" ago), reason operator\n");
+    ran.done(&log);
 }
 
 /// The answer to "why is my drain stuck?".
@@ -104,6 +152,7 @@ async fn a_drain_that_is_stuck() {
         format!("waits for   {agent} to be drained, or the deadline\n"),
         "hook        drain".to_owned(),
         format!("GET {agent}/drain: answered 503"),
+        "log         journalctl --unit drainhook.service DRAIN_ID=".to_owned(),
     ] {
         assert!(ran.out.contains(&expected), "{expected:?} is not in {}", ran.out);
     }

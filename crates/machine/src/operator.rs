@@ -114,7 +114,7 @@ pub enum Refusal {
         "this drain was started by {} and {}", starter(*reason),
         if *has_ended { "has ended, so it cannot be canceled" } else { "cannot be canceled; use drainhook extend or drainhook finish" }
     )]
-    NotTheOperators {
+    NotByOperator {
         /// Why the instance is going.
         reason: Reason,
         /// The drain has ended.
@@ -246,8 +246,9 @@ fn cancel(machine: &mut Machine) -> Answer {
     if !machine.notices.withdraw_operator(&mut machine.turn) {
         let has_ended = machine.drain.as_ref().map(|drain| !drain.is_under_way());
         let others = has_ended.zip(machine.reason);
-        return Err(others.map_or(Refusal::NothingToCancel, |(has_ended, reason)| {
-            Refusal::NotTheOperators { reason, has_ended }
+        return Err(others.map_or(Refusal::NothingToCancel, |(has_ended, reason)| Refusal::NotByOperator {
+            reason,
+            has_ended,
         }));
     }
     machine.journal.touch();

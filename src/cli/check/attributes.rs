@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::part::Part;
+use super::part::{Part, counted};
 use super::policy::{self, Sender};
 use crate::cli::output::whole;
 
@@ -17,42 +17,45 @@ const RETENTION_MIN: Duration = Duration::from_secs(300);
 
 /// Judges what GetQueueAttributes says. `targets` are the ARNs that the group's terminating hooks notify by themselves;
 /// `None` where those are not known.
-pub fn judge(all: &BTreeMap<String, String>, targets: Option<&[&str]>) -> Part {
+pub fn judge(url: &str, all: &BTreeMap<String, String>, targets: Option<&[&str]>) -> Part {
     let text = |name: &str| all.get(name).map(String::as_str).unwrap_or_default();
     let seconds = |name: &str| text(name).parse().ok().map(Duration::from_secs);
     let arn = text("QueueArn");
-    let waiting = text("ApproximateNumberOfMessages");
+    let waiting = text("ApproximateNumberOfMessages").parse().ok();
+    let waiting = waiting.map_or_else(|| "unknown messages".to_owned(), |count| counted(count, "message"));
+    let set =
+        |attribute: &str| format!("aws sqs set-queue-attributes --queue-url {url} --attributes {attribute}");
     let senders = policy::senders(text("Policy"), arn);
-    let mut part =
-        Part::ok("queue", format!("{arn}, {waiting} messages, {}", told_by(&senders, targets, arn)));
+    let mut part = Part::ok("queue", format!("{arn}, {waiting}, {}", told_by(&senders, targets, arn)));
     if let Some(retention) = seconds("MessageRetentionPeriod") {
         if retention > RETENTION_MAX {
             part = part.warning(format!(
-                "it keeps unclaimed messages for {}, and every draining instance receives them again and again: set \
-                 MessageRetentionPeriod to {} or less",
+                "it keeps unclaimed messages for {}, and every draining instance receives them again and again; lower that: \
+                 {}",
                 whole(retention),
-                whole(RETENTION_MAX)
+                set(&format!("MessageRetentionPeriod={}", RETENTION_MAX.as_secs()))
             ));
         } else if retention < RETENTION_MIN {
             part = part.warning(format!(
-                "it keeps messages for {} only, and a daemon that is restarted can miss its own: set \
-                 MessageRetentionPeriod to {} or more",
+                "it keeps messages for {} only, so a daemon that restarts can miss its own; raise that: {}",
                 whole(retention),
-                whole(RETENTION_MIN)
+                set(&format!("MessageRetentionPeriod={}", RETENTION_MIN.as_secs()))
             ));
         }
     }
     if let Some(delay) = seconds("DelaySeconds").filter(|delay| !delay.is_zero()) {
-        part = part.warning(format!("it delays every message by {}: set DelaySeconds to 0", whole(delay)));
+        let advice = format!("it delays every message by {}; run {}", whole(delay), set("DelaySeconds=0"));
+        part = part.warning(advice);
     }
     if !text("RedrivePolicy").is_empty() {
-        part = part.warning(
-            "it has a redrive policy: receives by other instances count, and after maxReceiveCount of them a message goes \
-             to the dead-letter queue before its own instance has seen it: remove the redrive policy",
-        );
+        part = part.warning(format!(
+            "it has a redrive policy; receives by other instances count, so a message can go to the dead-letter queue before \
+             its own instance has seen it; remove the redrive policy: {}",
+            set(r#"'{"RedrivePolicy":""}'"#)
+        ));
     }
     if text("FifoQueue") == "true" {
-        part = part.failed("it is a FIFO queue, and lifecycle hooks notify standard queues only");
+        part = part.failed("it is a FIFO queue, but lifecycle hooks notify only standard queues; create one, and set queue.url to it");
     }
     if is_key_of_sqs(text("KmsMasterKeyId")) {
         part = readable(part, &senders, targets, arn);
@@ -82,8 +85,8 @@ fn readable(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str)
         return part;
     }
     let advice = format!(
-        "it is encrypted under {KEY_OF_SQS}, which {} may not use: no message from there will come; set \
-         SqsManagedSseEnabled to true in place of KmsMasterKeyId, or name a key of your own whose policy allows {} \
+        "it is encrypted under {KEY_OF_SQS}, which {} may not use, so no message from there will come; replace \
+         KmsMasterKeyId with SqsManagedSseEnabled=true, or use a key of your own whose policy allows {} \
          kms:GenerateDataKey and kms:Decrypt",
         services.join(" and "),
         if services.len() == 1 { "it" } else { "them" }
@@ -118,12 +121,14 @@ fn fed(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> P
         "its policy lets neither EventBridge (events.amazonaws.com) nor SNS (sns.amazonaws.com) send";
     match targets {
         // A hook that notifies the queue sends with a role of its own, which no policy of the queue shows.
-        None => part.warning(format!("{advice}: right only if the hook itself notifies the queue")),
+        None => {
+            part.warning(format!("{advice}; no message will come unless the hook itself notifies the queue"))
+        }
         Some(targets) => {
             let elsewhere = targets.first().map(|to| format!(", and notifies {to} instead"));
             part.failed(format!(
-                "{advice}, and no terminating hook notifies it by itself{}: no message will come; allow one of them \
-                 sqs:SendMessage",
+                "{advice}, and no terminating hook notifies it directly{}, so no message will come; allow one of them \
+                 sqs:SendMessage in the queue's policy",
                 elsewhere.unwrap_or_default()
             ))
         }
@@ -158,21 +163,33 @@ mod tests {
     #[test]
     fn a_good_queue() {
         let found = format!("{ARN}, 0 messages, fed by EventBridge");
-        assert_eq!(judge(&good(), Some(&[])), Part::ok("queue", found));
+        assert_eq!(judge("URL", &good(), Some(&[])), Part::ok("queue", found));
+    }
+
+    #[test]
+    fn one_message() {
+        let mut all = good();
+        all.insert("ApproximateNumberOfMessages".to_owned(), "1".to_owned());
+        assert_eq!(judge("URL", &all, Some(&[])).found, format!("{ARN}, 1 message, fed by EventBridge"));
     }
 
     #[test]
     fn each_setting() {
         for (name, value, state, expected) in [
-            ("MessageRetentionPeriod", "345600", State::Warning, "for 96h,"),
+            ("MessageRetentionPeriod", "345600", State::Warning, "--attributes MessageRetentionPeriod=86400"),
             ("MessageRetentionPeriod", "60", State::Warning, "for 1m only"),
-            ("DelaySeconds", "90", State::Warning, "by 1m30s"),
+            (
+                "DelaySeconds",
+                "90",
+                State::Warning,
+                "by 1m30s; run aws sqs set-queue-attributes --queue-url URL",
+            ),
             ("RedrivePolicy", r#"{"maxReceiveCount":3}"#, State::Warning, "dead-letter"),
             ("FifoQueue", "true", State::Failed, "standard"),
         ] {
             let mut all = good();
             all.insert(name.to_owned(), value.to_owned());
-            let part = judge(&all, Some(&[]));
+            let part = judge("URL", &all, Some(&[]));
             assert_eq!(part.state, state, "{name}");
             assert!(part.advice[0].contains(expected), "{part:?}");
         }
@@ -184,7 +201,7 @@ mod tests {
             let mut all = good();
             all.insert("KmsMasterKeyId".to_owned(), key.to_owned());
             all.insert("Policy".to_owned(), policy);
-            judge(&all, Some(targets))
+            judge("URL", &all, Some(targets))
         };
         let events = || policy("events.amazonaws.com");
         for key in ["alias/aws/sqs", "arn:aws:kms:eu-west-1:123456789012:alias/aws/sqs"] {
@@ -206,7 +223,7 @@ mod tests {
         let with = |policy: &str, targets: Option<&[&str]>| {
             let mut all = good();
             all.insert("Policy".to_owned(), policy.to_owned());
-            let part = judge(&all, targets);
+            let part = judge("URL", &all, targets);
             (part.state, part.found, part.advice.join(" "))
         };
         assert_eq!(with("", Some(&[ARN])).0, State::Ok, "the hook sends to it");

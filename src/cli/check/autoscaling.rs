@@ -11,30 +11,34 @@ use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, Hook};
 
 /// Region and credentials, as every SDK program finds them. The clients are `None` without them.
-pub async fn credentials(settings: &Settings) -> (Part, Option<Clients>) {
+pub async fn credentials(settings: &Settings, instance_id: &str) -> (Part, Option<Clients>) {
     // Finding the Region may ask IMDS.
     let clients = match tokio::time::timeout(CALL_LIMIT, Clients::connect(settings)).await {
         Ok(Ok(clients)) => clients,
         Ok(Err(error)) => return (Part::ok("credentials", "no Region").failed(error.message), None),
         Err(_) => {
             let part = Part::ok("credentials", format!("no Region within {CALL_LIMIT:?}"));
-            return (part.failed("set AWS_REGION, or let IMDS answer"), None);
+            return (part.failed("set AWS_REGION, or make IMDS answer"), None);
         }
     };
-    let part = signed(&clients).await;
+    let part = signed(&clients, instance_id).await;
     let clients = (part.state != State::Failed).then_some(clients);
     (part, clients)
 }
 
-async fn signed(clients: &Clients) -> Part {
+async fn signed(clients: &Clients, instance_id: &str) -> Part {
     let found = tokio::time::timeout(CALL_LIMIT, clients.access_key_id()).await;
     let region = clients.region().unwrap_or_default();
     let part = |found: &str| Part::ok("credentials", format!("Region {region}, {found}"));
-    let advice = "give the instance a role (an instance profile), and let it reach IMDS";
+    let id = if instance_id.is_empty() { "INSTANCE_ID" } else { instance_id };
+    let advice = format!(
+        "check that this process reaches IMDS, and that the instance has an instance profile: aws ec2 \
+         associate-iam-instance-profile --instance-id {id} --iam-instance-profile Name=PROFILE"
+    );
     match found {
         Ok(Ok(id)) => part(&format!("access key {id}")),
         Ok(Err(why)) => part("no credentials").failed(format!("{why}; {advice}")),
-        Err(_) => part("no credentials").failed(format!("none came within {CALL_LIMIT:?}; {advice}")),
+        Err(_) => part("no credentials").failed(format!("no answer within {CALL_LIMIT:?}; {advice}")),
     }
 }
 
@@ -80,7 +84,7 @@ async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part
             let part = Part::ok("group", format!("{}, {}", instance.group, instance.lifecycle_state));
             let part = match &config.lifecycle.group {
                 Some(configured) if *configured != instance.group => part.failed(format!(
-                    "lifecycle.group says {configured}, and the instance is in {}: set it to that, or remove it",
+                    "lifecycle.group is {configured}, but the instance is in {}; correct or remove lifecycle.group",
                     instance.group
                 )),
                 Some(_) | None => part,
@@ -89,7 +93,7 @@ async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part
         }
         Ok(None) => {
             let part = Part::ok("group", format!("Auto Scaling does not know {}", identity.instance_id));
-            let advice = "it is in no group, so there will be no lifecycle action";
+            let advice = "the instance is in no group, so there will be no lifecycle action to complete";
             let expected = config.lifecycle.group.is_some() || config.lifecycle.hook.is_some();
             let part = if expected { part.failed(advice) } else { part.warning(advice) };
             (part, known)
@@ -98,9 +102,11 @@ async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part
             let part = Part::ok("group", known.clone().unwrap_or_else(|| "unknown".to_owned()));
             let part = match &known {
                 Some(_) => part.warning(format!(
-                    "it could not be asked for, nor can it be when a call is refused and the reason matters: {error}"
+                    "the daemon needs this call to find out why a heartbeat or completion fails: {error}"
                 )),
-                None => part.failed(format!("nothing says which group this is: set lifecycle.group; {error}")),
+                None => {
+                    part.failed(format!("the group is unknown; set lifecycle.group, or fix this: {error}"))
+                }
             };
             (part, known)
         }

@@ -28,18 +28,26 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
         whole(heartbeat),
         whole(global)
     );
+    // Every setting is given, so that none falls back to its default.
+    let put = |default: CompletionResult| {
+        format!(
+            "aws autoscaling put-lifecycle-hook --auto-scaling-group-name {group} --lifecycle-hook-name {} \
+             --default-result {default}",
+            chosen.name
+        )
+    };
     let mut warnings = Vec::new();
     for hook in terminating.clone() {
         let owner = hook::owner(settings, hook);
         match (&owner, hook.name == chosen.name) {
             (Owner::Us | Owner::Unknown, _) => {}
             (Owner::Controller(_), true) => warnings.push(format!(
-                "lifecycle.hook names {}, which belongs to {owner}: completing it ends what that controller waits for; \
-                 make a hook for drainhook",
+                "lifecycle.hook is {}, which belongs to {owner}; completing it would end that controller's wait; create a \
+                 hook for drainhook, and set lifecycle.hook to it",
                 hook.name
             )),
             (Owner::Queue(_), true) => warnings.push(format!(
-                "{} notifies {owner}, and queue.url is another queue: correct one of them",
+                "{} notifies {owner}, but queue.url is another queue; correct one of them",
                 hook.name
             )),
             (Owner::Controller(_) | Owner::Queue(_), false) => {
@@ -53,22 +61,29 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
         let needed = Duration::from_secs(drain_timeout.as_secs().div_ceil(100));
         part = part.failed(format!(
             "agent.drain_timeout is {}, but the hook cannot be kept alive for longer than {} (100 heartbeat timeouts, 48h \
-             at most): lower it, or raise the hook's heartbeat timeout to {}",
+             at most); lower drain_timeout, or raise the heartbeat timeout to {}: {} --heartbeat-timeout {}",
             whole(drain_timeout),
             whole(global),
-            whole(needed)
+            whole(needed),
+            put(default),
+            needed.as_secs()
         ));
     }
     if heartbeat < HEARTBEAT_TIMEOUT_MIN {
         part = part.warning(format!(
-            "its heartbeat timeout is so short that one slow call can let it expire: make it {} or more",
-            whole(HEARTBEAT_TIMEOUT_MIN)
+            "its heartbeat timeout is so short that one slow call can let the action expire; raise it: {} \
+             --heartbeat-timeout {}",
+            put(default),
+            HEARTBEAT_TIMEOUT_MIN.as_secs()
         ));
     }
     if default == CompletionResult::Abandon && terminating.count() > 1 {
-        part = part.warning(
-            "if it expires, its default result ABANDON also ends the group's other hooks: CONTINUE lets them finish",
-        );
+        part = part.warning(format!(
+            "if the action expires, its default result ABANDON also ends the group's other hooks; to let them finish, run \
+             {} --heartbeat-timeout {}",
+            put(CompletionResult::Continue),
+            heartbeat.as_secs()
+        ));
     }
     part
 }
@@ -79,15 +94,15 @@ pub fn unread(settings: &Settings, queue: bool, error: &str) -> Part {
         Some(name) => {
             let assumed = hook::assume(settings, name);
             Part::ok("hook", format!("{name}, which could not be read")).warning(format!(
-                "its heartbeat timeout is taken to be {}: {error}",
+                "drainhook assumes a heartbeat timeout of {}: {error}",
                 whole(assumed.heartbeat_timeout)
             ))
         }
         None if queue => Part::ok("hook", "it could not be read").warning(format!(
-            "it is known only when its message comes, and a lost message loses it: set lifecycle.hook; {error}"
+            "only a message on the queue would name it, and messages can be lost; set lifecycle.hook, or fix this: {error}"
         )),
         None => Part::ok("hook", "it could not be read").failed(format!(
-            "nothing says which hook to complete, so none ever is: set lifecycle.hook; {error}"
+            "drainhook does not know which hook to complete; set lifecycle.hook, or fix this: {error}"
         )),
     }
 }
@@ -154,7 +169,13 @@ mod tests {
         let part = judge(&settings(secs(3600)), "workers", &[hook("drain", 30)]);
         assert_eq!(part.state, State::Failed);
         assert!(part.advice[0].contains("for longer than 50m "), "{part:?}");
-        assert!(part.advice[0].ends_with("to 36s"), "{part:?}");
+        assert!(
+            part.advice[0].ends_with(
+                "to 36s: aws autoscaling put-lifecycle-hook --auto-scaling-group-name workers --lifecycle-hook-name drain \
+                 --default-result ABANDON --heartbeat-timeout 36"
+            ),
+            "{part:?}"
+        );
         assert_eq!(judge(&settings(secs(3000)), "workers", &[hook("drain", 30)]).state, State::Ok);
         let longest = judge(&settings(secs(172_801)), "workers", &[hook("drain", 7200)]);
         assert!(longest.advice[0].contains("for longer than 48h "), "{longest:?}");

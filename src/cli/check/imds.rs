@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::daemon::identity;
 use machine::event::TargetState;
 
-const NOT_HEARD: &str = "no notice can reach the daemon: fix that, or set queue.url";
+const NOT_HEARD: &str = "no notice can reach the daemon; make IMDS answer, or set queue.url";
 
 /// Asks for all that the daemon needs of it. The id is empty where it is unknown.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
@@ -29,12 +29,11 @@ fn silent(config: &Config, error: &ImdsError, known: bool) -> Part {
     let mut part = Part::ok("IMDS", error.to_string());
     part = match config.queue.url {
         Some(_) => part.warning(
-            "notices come by the queue only, and no spot or maintenance notice among them \
-                                 unless its rule sends them there",
+            "notices come by the queue only, and spot and maintenance notices only if its EventBridge rules send them there",
         ),
         None => part.failed(format!("without IMDS and without a queue, {NOT_HEARD}")),
     };
-    if known { part } else { part.failed("the instance id is unknown: set instance.id") }
+    if known { part } else { part.failed("the instance id is unknown; set instance.id") }
 }
 
 async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part {
@@ -54,22 +53,21 @@ async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part
     let mut part = Part::ok("IMDS", found);
     if let Some(id) = config.instance.id.as_ref().filter(|id| **id != identity.instance_id) {
         part = part.failed(format!(
-            "instance.id says {id}, which is another instance: the daemon believes IMDS while it answers, and \
-             instance.id while it does not; remove instance.id"
+            "instance.id is {id}, which is another instance; the daemon would drain as that instance whenever IMDS does not \
+             answer; remove instance.id"
         ));
     }
     let why = match target {
         Ok(Some(_)) => return part,
         Ok(None) => {
-            "it has no autoscaling/target-lifecycle-state (there is none before an instance has been in a \
-                     group, or where it was launched without)"
+            "it has no autoscaling/target-lifecycle-state, as on an instance that is in no Auto Scaling group"
                 .to_owned()
         }
         Err(error) => error.to_string(),
     };
     match config.queue.url {
-        Some(_) => part.warning(format!("{why}: notices come by the queue until there is")),
-        None => part.failed(format!("{why}: {NOT_HEARD}")),
+        Some(_) => part.warning(format!("{why}; notices come by the queue instead")),
+        None => part.failed(format!("{why}; {NOT_HEARD}")),
     }
 }
 

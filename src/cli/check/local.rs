@@ -1,4 +1,4 @@
-//! What is on this machine: the configuration, the journal, the daemon, the agents.
+//! What is on this machine: the configuration, the journal, the daemon.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 
-use super::part::{Part, State};
-use crate::agent::http::Agent;
+use super::part::{Part, State, counted};
 use crate::cli::status::headline;
-use crate::config::Method;
-use crate::config::{self, Config, Loaded, Origin};
+use crate::config::{Config, Loaded, Origin};
 use crate::daemon::client::{self, AskError};
 use crate::daemon::journal::{self, JournalFile};
-use crate::daemon::settings;
-use machine::event::{AgentAnswer, AgentState};
 use machine::journal::Journal;
+use machine::status::Status;
 
 /// How long a disk may take.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
@@ -25,9 +22,6 @@ const PROBE_LEN: usize = 64 * 1024;
 
 /// Below this a disk is as good as full.
 const SPACE_MIN: u64 = 10 * 1024 * 1024;
-
-/// How long an agent may take to say how it stands.
-const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// The configuration is valid: an invalid one ends the command.
 pub fn configuration(loaded: &Loaded) -> Part {
@@ -40,7 +34,8 @@ pub fn configuration(loaded: &Loaded) -> Part {
             Origin::Variable(_) | Origin::Flag(_) => others += 1,
         }
     }
-    let file = file.map_or_else(|| "nothing from a file".to_owned(), |path| path.display().to_string());
+    let file = file.map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
+    let others = counted(others, "setting");
     let found = format!("{file}, {others} from the environment; drainhook config shows all");
     loaded.warnings().into_iter().fold(Part::ok("configuration", found), Part::warning)
 }
@@ -55,16 +50,17 @@ pub async fn journal(config: &Config, instance_id: &str) -> Part {
         Ok(Ok(looked)) => looked,
         Ok(Err(panic)) => return Part::ok("journal", path).failed(panic.to_string()),
         Err(_) => {
-            return Part::ok("journal", format!("{path}: no answer within {DISK_LIMIT:?}"))
-                .failed("the disk hangs: a restart in mid-drain would start the drain anew");
+            return Part::ok("journal", format!("{path}: no answer within {DISK_LIMIT:?}")).failed(
+                "the disk hangs, so a restart during a drain would start the drain over; check the disk",
+            );
         }
     };
     match found {
         Ok(Some(journal)) => whose(part, &journal, instance_id),
         Ok(None) => part,
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            part.warning(format!("the journal in it cannot be used and will be set aside: {error}"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => part.warning(format!(
+            "the journal in it cannot be used and will be set aside when the daemon starts: {error}"
+        )),
         // A folder that cannot be written has said enough.
         Err(_) if part.state == State::Failed => part,
         Err(error) => part.failed(format!("the journal in it cannot be read: {error}; {AS_WHOM}")),
@@ -74,13 +70,14 @@ pub async fn journal(config: &Config, instance_id: &str) -> Part {
 fn whose(part: Part, journal: &Journal, instance_id: &str) -> Part {
     if !instance_id.is_empty() && journal.instance_id != instance_id {
         return part.warning(format!(
-            "the journal in it is of another instance, {}, and will be ignored: was it left in an image?",
+            "the journal in it is of another instance, {}, and will be ignored; if it came with the image, delete it from \
+             the image",
             journal.instance_id
         ));
     }
     match &journal.drain {
         Some(drain) if drain.phase.ended().is_none() => {
-            let found = format!("{}; a drain is under way since {}", part.found, drain.started);
+            let found = format!("{}; a drain has been under way since {}", part.found, drain.started);
             Part { found, ..part }
         }
         Some(_) | None => part,
@@ -90,31 +87,33 @@ fn whose(part: Part, journal: &Journal, instance_id: &str) -> Part {
 fn probe(folder: &Path) -> Part {
     let name = folder.display();
     if let Some(above) = missing(folder) {
-        let part = Part::ok("journal", format!("{name} is not there yet: the daemon makes it"));
+        let part = Part::ok("journal", format!("{name} does not exist yet; the daemon creates it"));
         return match rustix::fs::access(&above, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => part,
             Err(error) => part.warning(format!(
-                "{}: {error}; create it before the daemon starts, as systemd does (StateDirectory)",
+                "{}: {error}; create {name} for the daemon's user before the daemon starts, as its systemd unit does \
+                 (StateDirectory=)",
                 above.display()
             )),
         };
     }
     if let Err(refused) = journal::examine(folder) {
         return Part::ok("journal", format!("{name} is not used")).failed(format!(
-            "without a journal a restart in mid-drain starts the drain anew: {refused}; {AS_WHOM}"
+            "without a journal, a restart during a drain starts the drain over: {refused}; {AS_WHOM}"
         ));
     }
     match write(folder) {
         Ok(free) if free < SPACE_MIN => Part::ok("journal", format!("{name} is writable"))
-            .warning(format!("only {} KiB are free: make room, or set journal.dir", free / 1024)),
+            .warning(format!("only {} KiB are free; make room, or set journal.dir", free / 1024)),
         Ok(_) => Part::ok("journal", format!("{name} is writable")),
         Err(error) => Part::ok("journal", format!("writing to {name}: {error}")).failed(format!(
-            "without a journal a restart in mid-drain starts the drain anew; set journal.dir, or {AS_WHOM}"
+            "without a journal, a restart during a drain starts the drain over; set journal.dir, or {AS_WHOM}"
         )),
     }
 }
 
-const AS_WHOM: &str = "if the daemon runs as another user, run this as that user";
+const AS_WHOM: &str =
+    "if the daemon runs as another user, check as that user: sudo -u drainhook drainhook check";
 
 /// The nearest folder above that exists, where this one does not.
 fn missing(folder: &Path) -> Option<PathBuf> {
@@ -133,96 +132,30 @@ fn write(folder: &Path) -> io::Result<u64> {
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// The daemon, by its control socket.
-pub async fn daemon(config: &Config) -> Part {
-    match client::status(&config.control.socket).await {
+/// The daemon, by its control socket, and its status.
+pub async fn daemon(config: &Config) -> (Part, Option<Status>) {
+    let asked = client::status(&config.control.socket).await;
+    (judge(asked.as_ref()), asked.ok())
+}
+
+fn judge(asked: Result<&Status, &AskError>) -> Part {
+    match asked {
         Ok(status) => {
-            let part = Part::ok("daemon", format!("running: {}", headline(&status)));
-            match status.last_error {
-                Some(error) => part.warning(format!("its last error, at {}: {}", error.at, error.what)),
+            let part = Part::ok("daemon", format!("running: {}", headline(status)));
+            match &status.last_error {
+                Some(error) => part.warning(format!("its last error was at {}: {}", error.at, error.what)),
                 None => part,
             }
         }
-        Err(error @ AskError::Denied(_)) => {
-            Part::skipped("daemon", "it cannot be asked").warning(error.to_string())
-        }
+        Err(error @ AskError::Denied(_)) => Part::skipped("daemon", "not asked").warning(error.to_string()),
         // No drain would happen.
         Err(error @ (AskError::NoSocket(_) | AskError::NotListening(_))) => {
             Part::ok("daemon", "not running").failed(error.to_string())
         }
-        Err(AskError::Refused(why)) => Part::ok("daemon", "running, but not ready").failed(why),
+        Err(AskError::Refused(why)) => Part::ok("daemon", "running, but not ready").failed(why.as_str()),
         Err(error @ (AskError::Broken(..) | AskError::Malformed(..))) => {
             Part::ok("daemon", "no status").failed(error.to_string())
         }
-    }
-}
-
-/// Each agent: what it says of itself. It is never told anything.
-pub async fn agents(config: &Config) -> Vec<Part> {
-    let mut looks = tokio::task::JoinSet::new();
-    for (place, agent) in config.agents.iter().cloned().enumerate() {
-        looks.spawn(async move { (place, look_at(agent).await) });
-    }
-    let mut parts = looks.join_all().await;
-    parts.sort_by_key(|(place, _)| *place);
-    parts.into_iter().map(|(_, part)| part).collect()
-}
-
-async fn look_at(agent: config::Agent) -> Part {
-    let name = agent.name.clone();
-    if agent.drain_blocks {
-        return Part::skipped(
-            "agent",
-            format!("{name}: drain_blocks is set, so it has no status to ask for"),
-        );
-    }
-    if agent.method == Method::Get && agent.status_path == agent.drain_path {
-        return Part::skipped("agent", format!("{name}: not asked, since GET would drain it"));
-    }
-    let client = match Agent::new(settings::endpoint(&agent)) {
-        Ok(client) => client,
-        Err(error) => return Part::ok("agent", name).failed(error.to_string()),
-    };
-    let part = judge(&name, client.look(AGENT_LIMIT).await);
-    match client.ignored() {
-        Some(what) => part.warning(format!("ignored {what}: docs/agent-protocol.md says what is expected")),
-        None => part,
-    }
-}
-
-fn judge(name: &str, answer: AgentAnswer) -> Part {
-    match answer {
-        AgentAnswer::Status { status, .. } => {
-            let (word, idle) = match status.state {
-                AgentState::Serving => ("serving", false),
-                AgentState::Draining => ("draining", true),
-                AgentState::Drained => ("drained", true),
-            };
-            let work = status.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
-            let part = Part::ok("agent", format!("{name}: {word}{work}"));
-            if idle {
-                part.warning("it takes no work, as it should in a drain; otherwise DELETE at agent.drain_path returns it to service")
-            } else {
-                part
-            }
-        }
-        AgentAnswer::Unreachable { why, gone: true } => Part::ok("agent", why)
-            .failed("start the agent, or set agent.url or agent.unix to where it listens"),
-        AgentAnswer::Unreachable { why, gone: false } => {
-            Part::ok("agent", why).failed("no connection can be made to the agent")
-        }
-        AgentAnswer::Unsupported(why) => Part::ok("agent", why).failed(
-            "it has no drain there: docs/agent-protocol.md says what is asked of it, agent.drain_path and \
-             agent.status_path where",
-        ),
-        AgentAnswer::Busy(why) => {
-            Part::ok("agent", why).failed("the agent accepts connections, but does not say how it stands")
-        }
-        AgentAnswer::Malformed(why) => {
-            Part::ok("agent", why).failed("docs/agent-protocol.md says what is expected")
-        }
-        AgentAnswer::CannotDrain(why) => Part::ok("agent", why).failed("it says that it cannot drain"),
-        AgentAnswer::Accepted(_) | AgentAnswer::Returned => Part::ok("agent", name),
     }
 }
 

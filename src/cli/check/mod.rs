@@ -1,10 +1,11 @@
 //! `drainhook check`: what is configured, and whether each part answers. It changes nothing and disturbs no drain.
 //!
 //! - `part`: what came out of one check, and the table of all.
-//! - `local`: the configuration, the journal, the daemon, the agents; `imds`: the metadata service.
+//! - `local`: the configuration, the journal, the daemon; `agent`: the agents; `imds`: the metadata service.
 //! - `autoscaling`: credentials, group, permissions; `hook`: the judgment on the hook, pure.
 //! - `queue`: the termination queue; `attributes` and `policy`: the judgment on its settings, pure.
 
+mod agent;
 mod attributes;
 mod autoscaling;
 mod hook;
@@ -22,9 +23,9 @@ use super::terminal::columns;
 use super::{Source, simulated};
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::daemon::settings;
-pub use local::agents;
+pub use agent::ask as ask_agents;
 use machine::event::CallError;
 use part::table;
 pub use part::{Part, State};
@@ -33,7 +34,7 @@ pub use part::{Part, State};
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a service of AWS was skipped.
-const NOT_ASKED: &str = "cannot be asked without Region and credentials";
+const NOT_ASKED: &str = "not asked, because the Region or the credentials are missing";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -72,7 +73,8 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     let remote = async {
         let (imds, identity) = imds::look(config, clock).await;
         let journal = local::journal(config, &identity.instance_id).await;
-        let (credentials, clients) = autoscaling::credentials(&settings::aws(config)).await;
+        let (credentials, clients) =
+            autoscaling::credentials(&settings::aws(config), &identity.instance_id).await;
         let mut parts = vec![credentials];
         let mut hooks = None;
         if let Some(clients) = &clients {
@@ -85,8 +87,12 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
         parts.extend(queue::look(clients.as_ref(), config.queue.url.as_deref(), hooks.as_deref()).await);
         (journal, imds, parts)
     };
-    let (daemon, agents, (journal, imds, remote)) =
-        tokio::join!(local::daemon(config), local::agents(config), remote);
+    let local = async {
+        let (daemon, status) = local::daemon(config).await;
+        let agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref()).await;
+        (daemon, agents)
+    };
+    let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);
     let mut configuration = local::configuration(loaded);
     if let Err(why) = simulated(config) {
         configuration = configuration.failed(why);
@@ -95,6 +101,11 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     parts.extend(agents);
     parts.extend(remote);
     parts
+}
+
+/// The agents, where no daemon is asked.
+pub async fn agents(config: &Config) -> Vec<Part> {
+    ask_agents(config, agent::ANSWER_LIMIT, None).await
 }
 
 /// One call, within its time limit.

@@ -77,6 +77,11 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A count and its noun: `1 message`, `2 messages`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 const HEADING: [&str; 3] = ["part", "state", "what came back"];
 
 /// A row for each part, its advice below it, and a count; wrapped to a window of so many columns, if there is one.
@@ -95,7 +100,10 @@ pub fn table(parts: &[Part], columns: Option<usize>) -> String {
     }
     let count = |state: State| {
         let found = parts.iter().filter(|part| part.state == state).count();
-        format!("{found} {}", state.as_str())
+        match state {
+            State::Warning => counted(found as u64, "warning"),
+            State::Ok | State::Failed | State::Skipped => format!("{found} {}", state.as_str()),
+        }
     };
     let counts = [State::Ok, State::Warning, State::Failed, State::Skipped].map(count);
     text.push_str(&format!("\n{}\n", counts.join(", ")));
@@ -130,6 +138,15 @@ queue    skipped  none is configured
         assert_eq!(table(&parts, None), expected);
         let narrow = table(&parts, Some(40));
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    }
+
+    #[test]
+    fn counts_agree_with_their_nouns() {
+        let warnings = |count| table(&vec![Part::ok("hook", "").warning(""); count], None);
+        for (count, expected) in [(0, "0 warnings"), (1, "1 warning"), (2, "2 warnings")] {
+            let counts = format!("\n0 ok, {expected}, 0 failed, 0 skipped\n");
+            assert!(warnings(count).ends_with(&counts), "{}", warnings(count));
+        }
     }
 
     #[test]

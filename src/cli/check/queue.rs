@@ -1,6 +1,6 @@
 //! The termination queue: its settings, and what the role may do with it.
 
-use super::part::Part;
+use super::part::{Part, counted};
 use super::{NOT_ASKED, attributes, within};
 use crate::aws::clients::Clients;
 use machine::event::{CallError, CallErrorKind, Hook};
@@ -29,13 +29,15 @@ pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[
                     .filter_map(|hook| hook.notification_target.as_deref())
                     .collect()
             });
-            attributes::judge(all, targets.as_deref())
+            attributes::judge(url, all, targets.as_deref())
         }
         // The daemon does without it.
         Err(error) if error.kind == CallErrorKind::AccessDenied => {
-            Part::skipped("queue", format!("its settings are not known: {error}"))
+            Part::skipped("queue", format!("its settings are unknown: {error}"))
         }
-        Err(error) => Part::ok("queue", error.to_string()).failed("no message can be received"),
+        Err(error) => {
+            Part::ok("queue", error.to_string()).failed("no message can be received; check queue.url")
+        }
     };
     let reachable = asked.is_ok() || asked.is_err_and(|error| error.kind == CallErrorKind::AccessDenied);
     if !reachable {
@@ -61,10 +63,11 @@ async fn permissions(clients: &Clients, url: &str, waiting: Option<u64>) -> Part
     let (part, receive) = match (receive, waiting) {
         (Some(result), _) => permitted(part, "receive", result),
         (None, Some(count)) => {
-            (part, format!("receive not tried ({count} messages, against which it would count)"))
+            let messages = counted(count, "message");
+            (part, format!("receive not tried (it would count against {messages} in the queue)"))
         }
         (None, None) => {
-            (part, "receive not tried (it would count against messages that may be there)".to_owned())
+            (part, "receive not tried (it would count against any message in the queue)".to_owned())
         }
     };
     let (part, hide) = permitted(part, "change of visibility", hide);

@@ -1,0 +1,69 @@
+//! `drainhook status`: what the daemon is doing now, and what it waits for. `summary`: the text.
+
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::check::ask_agents;
+use super::output::{put, put_line};
+use super::terminal::columns;
+use super::{Source, failed};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::daemon::client;
+use machine::status::{AgentLine, State, Status};
+pub use summary::headline;
+use summary::{agent_line, summary};
+
+/// How long an agent may take to answer, in real time.
+const AGENT_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print what the daemon knows as one JSON object; times are Unix milliseconds
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    source: Source,
+}
+
+pub async fn run(args: Args) -> ExitCode {
+    let config = match args.source.load(&[]) {
+        Ok(loaded) => loaded.config,
+        Err(code) => return code,
+    };
+    match client::status(&config.control.socket).await {
+        Ok(status) if args.json => match serde_json::to_string(&status) {
+            Ok(line) => put_line(&line),
+            Err(error) => return failed(&error),
+        },
+        Ok(status) => {
+            let agents = agents(&config, &status).await;
+            let now = Clock::start(config.simulation.clock).now();
+            put(&summary(&status, &agents, now, columns()));
+        }
+        Err(error) => return failed(&error),
+    }
+    ExitCode::SUCCESS
+}
+
+/// A line for each agent. The daemon asks them only in a drain. Otherwise they are asked here.
+async fn agents(config: &Config, status: &Status) -> Vec<String> {
+    if status.state != State::Serving {
+        return status.agents.iter().map(agent_line).collect();
+    }
+    let rows = ask_agents(config, AGENT_LIMIT, Some(status)).await;
+    let rows: Vec<_> = config.agents.iter().zip(rows).collect();
+    let line = |agent: &AgentLine| {
+        // The daemon may have been started with another configuration.
+        let row = rows.iter().find(|(asked, _)| asked.name == agent.name);
+        let unknown =
+            || format!("{}: not asked, because it is not in this command's configuration", agent.name);
+        row.map_or_else(unknown, |(_, row)| row.found.clone())
+    };
+    status.agents.iter().map(line).collect()
+}

@@ -1,0 +1,185 @@
+//! The status as text. Pure.
+
+use std::time::Duration;
+
+use crate::cli::output::whole;
+use crate::cli::terminal::wrap_to;
+use machine::Time;
+use machine::notice::Reason;
+use machine::status::{AgentLine, LastDrain, State, Status};
+use unicode_width::UnicodeWidthStr;
+
+/// IMDS is polled every few seconds. After this long without an answer, the machine calls it silent.
+const IMDS_SILENCE: Duration = Duration::from_secs(60);
+
+/// A line on where the instance stands, and a row for each thing that is known; wrapped to a window of so many columns, if
+/// there is one.
+pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<usize>) -> String {
+    let group = status.group.as_ref().map_or_else(String::new, |group| format!(" of group {group}"));
+    let first = format!("{}{group}: {}", status.instance_id, headline(status));
+    let mut text = format!("{}\n", wrap_to(&first, INDENT, columns));
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            text.push_str(&wrap_to(&format!("  {name:<10}  {value}"), INDENT, columns));
+            text.push('\n');
+        }
+    };
+    let serving = status.state == State::Serving;
+    row("why", status.reason.map(|reason| reason.sentence().to_owned()));
+    row("since", status.started.map(|at| when(at, now)));
+    row("deadline", status.deadline.map(|at| when(at, now)));
+    for agent in agents {
+        row("agent", Some(agent.clone()));
+    }
+    row("hook", hook(status, now));
+    row("heartbeats", heartbeats(status, now));
+    row("IMDS", imds(status, now));
+    row("queue", queue(status, now));
+    row("waits for", Some(waits_for(status)));
+    row(
+        "last error",
+        status.last_error.as_ref().map(|error| format!("{}: {}", ago(error.at, now), error.what)),
+    );
+    let last = status.last_drain.as_ref().filter(|_| status.state != State::Ended);
+    row("last drain", last.map(|drain| last_drain(drain, now)));
+    row("daemon", status.version.as_ref().map(|version| format!("drainhook {version}")));
+    let id = status.drain_id.as_ref().or(last.map(|drain| &drain.id).filter(|_| serving));
+    row("drain id", id.cloned());
+    if let Some(id) = id {
+        text.push_str(&log(id, columns));
+    }
+    text
+}
+
+/// Where the values of the rows begin.
+const INDENT: usize = 14;
+
+/// The row with the command that prints a drain's log. It can be pasted even where it takes two lines.
+fn log(drain_id: &str, columns: Option<usize>) -> String {
+    let (command, drain) =
+        ("  log         journalctl --unit drainhook.service", format!("DRAIN_ID={drain_id}"));
+    match columns.filter(|columns| command.width() + 1 + drain.width() > *columns) {
+        None => format!("{command} {drain}\n"),
+        Some(columns) => format!("{command} \\\n{}{drain}\n", " ".repeat(INDENT.min(columns / 3))),
+    }
+}
+
+fn last_drain(drain: &LastDrain, now: Time) -> String {
+    let result = drain.result.map_or_else(String::new, |result| format!(", completed with {result}"));
+    let reason = drain.reason.map_or_else(String::new, |reason| format!(", reason {reason}"));
+    format!("{}{result}, ended {}{reason}", drain.outcome, when(drain.ended, now))
+}
+
+/// Whether IMDS answers: always in service, and in a drain if it does not.
+fn imds(status: &Status, now: Time) -> Option<String> {
+    let answered = |at: Time| format!("last answer {}", ago(at, now));
+    match status.imds_answered {
+        _ if status.state != State::Serving && !status.imds_silent => None,
+        // An older daemon does not say when.
+        _ if status.version.is_none() => {
+            status.imds_silent.then(|| "no answer for a minute or more".to_owned())
+        }
+        None => Some("no answer since the daemon started".to_owned()),
+        Some(at) if status.imds_silent && now.since(at) < IMDS_SILENCE => {
+            Some(format!("no usable autoscaling/target-lifecycle-state; {}", answered(at)))
+        }
+        Some(at) => Some(answered(at)),
+    }
+}
+
+/// Whether the queue is polled: always in service, and in a drain if it is.
+fn queue(status: &Status, now: Time) -> Option<String> {
+    let serving = status.state == State::Serving;
+    match status.queue {
+        None => (serving && status.version.is_some()).then(|| "none configured".to_owned()),
+        Some(queue) if queue.polled => Some(match queue.answered {
+            Some(at) => format!("polled, last answer {}", ago(at, now)),
+            None => "polled, no answer yet".to_owned(),
+        }),
+        Some(_) => serving.then(|| "not polled while IMDS answers".to_owned()),
+    }
+}
+
+/// The state in a few words.
+pub fn headline(status: &Status) -> String {
+    let in_flight = status.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
+    match status.state {
+        State::Serving => "serving".to_owned(),
+        State::Noticed => "about to drain".to_owned(),
+        State::Draining => format!("draining{in_flight}"),
+        State::Completing => "completing the lifecycle action".to_owned(),
+        State::Ended => {
+            let outcome = status.outcome.map_or("", |outcome| outcome.as_str());
+            let result =
+                status.result.map_or_else(String::new, |result| format!(", completed with {result}"));
+            format!("drain ended: {outcome}{result}")
+        }
+        State::Returning => "returning to service".to_owned(),
+    }
+}
+
+/// What has to happen next.
+fn waits_for(status: &Status) -> String {
+    let busy: Vec<&AgentLine> = status.agents.iter().filter(|agent| agent.state != "drained").collect();
+    let names = || busy.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>().join(", ");
+    match status.state {
+        State::Serving => "a notice".to_owned(),
+        State::Noticed => "Terminating:Wait: the agents are told then (lifecycle.drain_at)".to_owned(),
+        State::Draining if !busy.is_empty() => format!("{} to be drained, or the deadline", names()),
+        State::Draining => "the name of the lifecycle hook, to complete it".to_owned(),
+        State::Completing if status.wait_since.is_none() => {
+            "Terminating:Wait: the lifecycle action is completed then".to_owned()
+        }
+        State::Completing => "Auto Scaling to accept the completion".to_owned(),
+        State::Ended if status.reason == Some(Reason::Operator) => {
+            "drainhook drain --cancel, or the end of the instance".to_owned()
+        }
+        State::Ended => "the end of the instance, or the end of the notice".to_owned(),
+        State::Returning => format!("{} to acknowledge DELETE /drain", names()),
+    }
+}
+
+/// What the daemon knows of an agent.
+pub fn agent_line(agent: &AgentLine) -> String {
+    let state = if agent.state == "unknown" { "no answer yet" } else { &agent.state };
+    let in_flight = agent.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
+    let detail = agent.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
+    format!("{}: {state}{in_flight}{detail}", agent.name)
+}
+
+fn hook(status: &Status, now: Time) -> Option<String> {
+    if let Some(problem) = &status.hook_problem {
+        return Some(format!("none to complete: {problem}"));
+    }
+    let Some(name) = &status.hook else {
+        let unread = "read in a drain; drainhook check shows it now";
+        return (status.state == State::Serving).then(|| unread.to_owned());
+    };
+    let open = status.outcome.is_none();
+    let waits = status.wait_since.filter(|_| open).map(|at| format!(", waits since {}", when(at, now)));
+    let expires = status.expires.filter(|_| open).map(|at| format!(", expires {}", ahead(at, now)));
+    Some(format!("{name}{}{}", waits.unwrap_or_default(), expires.unwrap_or_default()))
+}
+
+fn heartbeats(status: &Status, now: Time) -> Option<String> {
+    let next = status.next_heartbeat.map(|at| format!("next {}", ahead(at, now)));
+    match (status.heartbeats, next) {
+        (0, None) => None,
+        (sent, None) => Some(format!("{sent} sent")),
+        (sent, Some(next)) if status.wait_since.is_some() => Some(format!("{sent} sent, {next}")),
+        (_, Some(next)) => Some(format!("{next}, to see whether Terminating:Wait has begun")),
+    }
+}
+
+/// An instant, and how far it is away.
+fn when(at: Time, now: Time) -> String {
+    if at > now { format!("{at} ({})", ahead(at, now)) } else { format!("{at} ({})", ago(at, now)) }
+}
+
+fn ahead(at: Time, now: Time) -> String {
+    if at > now { format!("in {}", whole(at.since(now))) } else { "now".to_owned() }
+}
+
+fn ago(at: Time, now: Time) -> String {
+    format!("{} ago", whole(now.since(at)))
+}

@@ -1,0 +1,222 @@
+use std::time::Duration;
+
+use super::summary::{agent_line, summary};
+use machine::Time;
+use machine::effect::CompletionResult;
+use machine::journal::Outcome;
+use machine::notice::Reason;
+use machine::status::{AgentLine, LastDrain, LastError, QueueLine, State, Status};
+use unicode_width::UnicodeWidthStr;
+
+const NOW: Time = Time::from_unix_ms(1_772_366_400_000);
+
+fn serving() -> Status {
+    Status {
+        instance_id: "i-0123456789abcdef0".to_owned(),
+        drain_id: None,
+        state: State::Serving,
+        reason: None,
+        started: None,
+        deadline: None,
+        in_flight: None,
+        agents: vec![agent("unknown", None)],
+        group: Some("workers".to_owned()),
+        hook: None,
+        hook_problem: None,
+        wait_since: None,
+        expires: None,
+        heartbeats: 0,
+        next_heartbeat: None,
+        outcome: None,
+        result: None,
+        imds_silent: false,
+        last_error: None,
+        version: Some("0.1.0".to_owned()),
+        imds_answered: Some(NOW - Duration::from_secs(1)),
+        queue: Some(QueueLine { polled: false, answered: None }),
+        last_drain: None,
+    }
+}
+
+/// Without a window. The agents say what the daemon knows of them.
+fn shown(status: &Status) -> String {
+    let agents: Vec<String> = status.agents.iter().map(agent_line).collect();
+    summary(status, &agents, NOW, None)
+}
+
+fn last_drain() -> LastDrain {
+    LastDrain {
+        id: "i-0123456789abcdef0-1772362800000".to_owned(),
+        started: NOW - Duration::from_secs(3600),
+        ended: NOW - Duration::from_secs(180),
+        reason: Some(Reason::Operator),
+        outcome: Outcome::Withdrawn,
+        result: None,
+    }
+}
+
+fn agent(state: &str, in_flight: Option<u64>) -> AgentLine {
+    AgentLine {
+        name: "worker".to_owned(),
+        state: state.to_owned(),
+        in_flight,
+        deadline: None,
+        detail: None,
+        gauges: Default::default(),
+    }
+}
+
+fn draining() -> Status {
+    Status {
+        drain_id: Some("i-0123456789abcdef0-1772366148000".to_owned()),
+        state: State::Draining,
+        reason: Some(Reason::AutoscalingTermination),
+        started: Some(NOW - Duration::from_secs(252)),
+        deadline: Some(NOW + Duration::from_secs(3348)),
+        in_flight: Some(3),
+        agents: vec![AgentLine { detail: Some("2 uploads".to_owned()), ..agent("draining", Some(3)) }],
+        hook: Some("drain".to_owned()),
+        wait_since: Some(NOW - Duration::from_secs(240)),
+        expires: Some(NOW + Duration::from_secs(210)),
+        heartbeats: 1,
+        next_heartbeat: Some(NOW + Duration::from_secs(60)),
+        ..serving()
+    }
+}
+
+#[test]
+fn an_instance_in_service() {
+    let expected = "\
+i-0123456789abcdef0 of group workers: serving
+  agent       worker: serving, 3 in flight
+  hook        read in a drain; drainhook check shows it now
+  IMDS        last answer 1s ago
+  queue       not polled while IMDS answers
+  waits for   a notice
+  last drain  withdrawn, ended 2026-03-01T11:57:00.000Z (3m ago), reason operator
+  daemon      drainhook 0.1.0
+  drain id    i-0123456789abcdef0-1772362800000
+  log         journalctl --unit drainhook.service DRAIN_ID=i-0123456789abcdef0-1772362800000
+";
+    let agents = ["worker: serving, 3 in flight".to_owned()];
+    let status = Status { last_drain: Some(last_drain()), ..serving() };
+    assert_eq!(summary(&status, &agents, NOW, None), expected);
+}
+
+#[test]
+fn the_sources() {
+    let polled = |answered| Some(QueueLine { polled: true, answered });
+    let earlier = |seconds| Some(NOW - Duration::from_secs(seconds));
+    let cases = [
+        (Status { imds_answered: None, ..serving() }, "IMDS        no answer since the daemon started\n"),
+        (
+            Status { imds_answered: earlier(300), imds_silent: true, ..serving() },
+            "IMDS        last answer 5m ago\n",
+        ),
+        (
+            Status { imds_silent: true, ..serving() },
+            "IMDS        no usable autoscaling/target-lifecycle-state; last answer 1s ago\n",
+        ),
+        (Status { queue: polled(None), ..serving() }, "queue       polled, no answer yet\n"),
+        (Status { queue: polled(earlier(9)), ..draining() }, "queue       polled, last answer 9s ago\n"),
+        (Status { queue: None, ..serving() }, "queue       none configured\n"),
+    ];
+    for (status, expected) in cases {
+        let text = shown(&status);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let text = shown(&draining());
+    assert!(!text.contains("IMDS") && !text.contains("queue"), "{text}");
+}
+
+/// A daemon of the first release does not report its version, the sources or the last drain.
+#[test]
+fn an_older_daemon() {
+    let mut old = serde_json::to_value(serving()).expect("JSON");
+    for new in ["version", "imds_answered", "queue", "last_drain"] {
+        old.as_object_mut().expect("an object").remove(new).expect("it is new");
+    }
+    let status: Status = serde_json::from_value(old).expect("readable");
+    let expected = "\
+i-0123456789abcdef0 of group workers: serving
+  agent       worker: serving
+  hook        read in a drain; drainhook check shows it now
+  waits for   a notice
+";
+    assert_eq!(summary(&status, &["worker: serving".to_owned()], NOW, None), expected);
+}
+
+/// In a narrow window no row is wider than the window, and the log command can still be pasted.
+#[test]
+fn a_narrow_window() {
+    let what = "agent worker: GET http://127.0.0.1:8080/drain: no answer within 30s".to_owned();
+    let last_error = Some(LastError { at: NOW, what });
+    let status = Status { last_error, last_drain: Some(last_drain()), ..draining() };
+    let agents: Vec<String> = status.agents.iter().map(agent_line).collect();
+    let text = summary(&status, &agents, NOW, Some(60));
+    assert!(text.lines().all(|line| line.width() <= 60), "{text}");
+    let log = "  log         journalctl --unit drainhook.service \\\n\
+               \x20             DRAIN_ID=i-0123456789abcdef0-1772366148000\n";
+    assert!(text.ends_with(log), "{text}");
+}
+
+#[test]
+fn a_drain_that_is_stuck() {
+    let what = "agent worker: GET http://127.0.0.1:8080/drain: no answer within 30s".to_owned();
+    let error = LastError { at: NOW - Duration::from_secs(12), what };
+    let expected = "\
+i-0123456789abcdef0 of group workers: draining, 3 in flight
+  why         the Auto Scaling group is terminating this instance
+  since       2026-03-01T11:55:48.000Z (4m12s ago)
+  deadline    2026-03-01T12:55:48.000Z (in 55m48s)
+  agent       worker: draining, 3 in flight (2 uploads)
+  hook        drain, waits since 2026-03-01T11:56:00.000Z (4m ago), expires in 3m30s
+  heartbeats  1 sent, next in 1m
+  waits for   worker to be drained, or the deadline
+  last error  12s ago: agent worker: GET http://127.0.0.1:8080/drain: no answer within 30s
+  daemon      drainhook 0.1.0
+  drain id    i-0123456789abcdef0-1772366148000
+  log         journalctl --unit drainhook.service DRAIN_ID=i-0123456789abcdef0-1772366148000
+";
+    assert_eq!(shown(&Status { last_error: Some(error), ..draining() }), expected);
+}
+
+#[test]
+fn what_is_waited_for() {
+    let drained = || vec![agent("drained", Some(0))];
+    let before_wait = || Status { wait_since: None, expires: None, heartbeats: 0, ..draining() };
+    let cases = [
+        (Status { state: State::Noticed, ..before_wait() }, "the agents are told then"),
+        (Status { agents: drained(), hook: None, ..draining() }, "the name of the lifecycle hook"),
+        (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
+        (Status { state: State::Completing, agents: drained(), ..draining() }, "to accept the completion"),
+        (Status { state: State::Returning, ..serving() }, "worker to acknowledge DELETE /drain"),
+        (
+            Status { state: State::Ended, reason: Some(Reason::Operator), ..draining() },
+            "drainhook drain --cancel",
+        ),
+        (before_wait(), "to see whether Terminating:Wait has begun"),
+        (Status { hook_problem: Some("two hooks".to_owned()), ..draining() }, "none to complete: two hooks"),
+    ];
+    for (status, expected) in cases {
+        let text = shown(&status);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn a_drain_that_has_ended() {
+    let ended = Status {
+        state: State::Ended,
+        outcome: Some(Outcome::Drained),
+        result: Some(CompletionResult::Continue),
+        next_heartbeat: None,
+        last_drain: Some(last_drain()),
+        ..draining()
+    };
+    let text = shown(&ended);
+    assert!(text.contains("DRAIN_ID=i-0123456789abcdef0-1772366148000\n"), "{text}");
+    assert!(!text.contains("last drain"), "it is this one: {text}");
+    assert!(text.contains("drain ended: drained, completed with CONTINUE\n"), "{text}");
+    assert!(!text.contains("expires") && text.contains("1 sent\n"), "{text}");
+}
