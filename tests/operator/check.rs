@@ -162,6 +162,8 @@ async fn imds() {
     let settings = [KEYS[0], KEYS[1], ("DRAINHOOK_INSTANCE__ID", instance.as_str())];
     let ran = expect(&stage, &settings, "IMDS", "warning", "by the queue only").await;
     assert!(row(&ran, "IMDS")["found"].to_string().contains("HttpEndpoint=enabled"), "{ran:?}");
+    let enable = format!("modify-instance-metadata-options --instance-id {instance} --http-endpoint enabled");
+    assert!(row(&ran, "IMDS")["advice"].to_string().contains(&enable), "{ran:?}");
     assert_eq!(row(&ran, "group")["state"], "ok", "the configuration names the instance");
     expect(&stage, &KEYS, "IMDS", "failed", "set instance.id").await;
     set(ImdsMode::WithoutTargetState);

@@ -62,7 +62,7 @@ pub struct Status {
     /// The queue, if one is configured.
     #[serde(default)]
     pub queue: Option<QueueLine>,
-    /// The last drain that ended since the daemon started, or that the journal had at the start.
+    /// The last drain that ended since the daemon started or last continued from its journal, or that the journal had then.
     #[serde(default)]
     pub last_drain: Option<LastDrain>,
 }

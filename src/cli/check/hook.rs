@@ -12,11 +12,30 @@ use machine::settings::Settings;
 /// The least that PutLifecycleHook takes. Below it three tries of a heartbeat would not fit.
 const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 
+/// The heartbeat timeout of a hook that the operator creates.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The shortest heartbeat timeout with which a hook can be kept alive for the whole drain: 100 of them pass until the global
+/// timeout.
+fn shortest(settings: &Settings) -> Duration {
+    Duration::from_secs(settings.drain_timeout().as_secs().div_ceil(100))
+}
+
 /// Judges the hook that the daemon would choose, by what DescribeLifecycleHooks shows.
 pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
     let chosen = match hook::choose(settings, group, hooks) {
         Ok(chosen) => chosen,
-        Err(why) => return Part::ok("hook", "none to complete").failed(why),
+        Err(why) if hooks.iter().any(|hook| hook.terminating) => {
+            return Part::ok("hook", "none to complete").failed(why);
+        }
+        Err(why) => {
+            return Part::ok("hook", "none to complete").failed(format!(
+                "{why}: aws autoscaling put-lifecycle-hook --auto-scaling-group-name {group} --lifecycle-hook-name drain \
+                 --lifecycle-transition autoscaling:EC2_INSTANCE_TERMINATING --default-result CONTINUE \
+                 --heartbeat-timeout {}",
+                HEARTBEAT_TIMEOUT.max(shortest(settings)).as_secs()
+            ));
+        }
     };
     let terminating = hooks.iter().filter(|hook| hook.terminating);
     let default = terminating.clone().find(|hook| hook.name == chosen.name).map(|hook| hook.default_result);
@@ -58,7 +77,7 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
     let mut part = warnings.into_iter().fold(Part::ok("hook", found), Part::warning);
     let drain_timeout = settings.drain_timeout();
     if drain_timeout > global {
-        let needed = Duration::from_secs(drain_timeout.as_secs().div_ceil(100));
+        let needed = shortest(settings);
         part = part.failed(format!(
             "agent.drain_timeout is {}, but the hook cannot be kept alive for longer than {} (100 heartbeat timeouts, 48h \
              at most); lower drain_timeout, or raise the heartbeat timeout to {}: {} --heartbeat-timeout {}",
@@ -193,6 +212,11 @@ mod tests {
             assert_eq!(part.state, State::Failed);
             assert!(part.advice[0].contains(expected), "{part:?}");
         }
+        let none = judge(&settings(secs(60)), "workers", &[]);
+        let command = "create a hook for autoscaling:EC2_INSTANCE_TERMINATING: aws autoscaling put-lifecycle-hook \
+                       --auto-scaling-group-name workers --lifecycle-hook-name drain";
+        assert!(none.advice[0].contains(command), "{none:?}");
+        assert!(none.advice[0].ends_with("--heartbeat-timeout 300"), "{none:?}");
     }
 
     #[test]

@@ -19,21 +19,27 @@ pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
         }
         Err(error) => {
             let known = config.instance.id.clone().or_else(identity::from_firmware);
-            let part = silent(config, &error, known.is_some());
+            let part = silent(config, &error, known.as_deref());
             (part, Identity { instance_id: known.unwrap_or_default(), group: None, doubt: None })
         }
     }
 }
 
-fn silent(config: &Config, error: &ImdsError, known: bool) -> Part {
+fn silent(config: &Config, error: &ImdsError, known: Option<&str>) -> Part {
     let mut part = Part::ok("IMDS", error.to_string());
+    if let ImdsError::Disabled { .. } = error {
+        part = part.warning(format!(
+            "run aws ec2 modify-instance-metadata-options --instance-id {} --http-endpoint enabled",
+            known.unwrap_or("INSTANCE_ID")
+        ));
+    }
     part = match config.queue.url {
         Some(_) => part.warning(
             "notices come by the queue only, and spot and maintenance notices only if its EventBridge rules send them there",
         ),
         None => part.failed(format!("without IMDS and without a queue, {NOT_HEARD}")),
     };
-    if known { part } else { part.failed("the instance id is unknown; set instance.id") }
+    if known.is_some() { part } else { part.failed("the instance id is unknown; set instance.id") }
 }
 
 async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part {

@@ -33,7 +33,7 @@ impl Sender {
         match self {
             Sender::EventBridge => "EventBridge",
             Sender::Sns => "SNS",
-            Sender::Anyone => "anyone whom the policy's conditions permit",
+            Sender::Anyone => "anyone that the policy's conditions allow",
             Sender::Other(name) => name,
         }
     }
