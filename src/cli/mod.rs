@@ -2,6 +2,7 @@
 //! `config`). They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
 
 mod check;
+mod completions;
 mod config;
 mod drain;
 mod extend;
@@ -26,6 +27,9 @@ use output::put_line;
 /// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
 const EX_CONFIG: u8 = 78;
 
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong command line, 78 bad configuration, 130 interrupted";
+
 /// The exit code after an interrupt: 128 and the number of SIGINT.
 const EX_INTERRUPTED: u8 = 130;
 
@@ -34,7 +38,7 @@ const EX_USAGE: u8 = 2;
 
 /// Drains the agent on this EC2 instance before Auto Scaling takes the instance away.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +62,8 @@ enum Command {
     Finish(finish::Args),
     /// Print the effective configuration and where each value came from
     Config(config::Args),
+    /// Print a shell's completion script
+    Completions(completions::Args),
 }
 
 /// Where the configuration comes from.
@@ -87,6 +93,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Extend(args) => extend::run(args).await,
             Command::Finish(args) => finish::run(args).await,
             Command::Config(args) => config::run(&args),
+            Command::Completions(args) => completions::run(&args),
         }
     });
     // What is still under way, such as a name that is being looked up, is not waited for.

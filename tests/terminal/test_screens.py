@@ -1,9 +1,12 @@
 """Everything that draws fits its window: no smeared line, no lost line."""
 
+import http.server
+import json
 import os
 import pathlib
 import re
 import subprocess
+import threading
 import time
 
 import pytest
@@ -141,3 +144,91 @@ def test_interrupt():
     assert terminal.code == 130
     assert terminal.rows()[-1].endswith("drainhook: interrupted"), terminal.text()
     assert not any(BAR.search(row) for row in terminal.rows()), terminal.text()
+
+
+class Agent(http.server.BaseHTTPRequestHandler):
+    """An agent with one work item that never finishes."""
+
+    state = "serving"
+
+    def answer(self, state=None):
+        Agent.state = state or Agent.state
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.dumps({"state": Agent.state, "in_flight": 1}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer()
+
+    def do_POST(self):
+        self.answer("draining")
+
+    def do_DELETE(self):
+        self.answer("serving")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def agent():
+    """The address of an agent that never drains."""
+    Agent.state = "serving"
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Agent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_own_agent_that_does_not_drain(agent):
+    """A countdown while it drains, and then what to change."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--agent", agent], 80, {"DRAINHOOK_AGENT__DRAIN_TIMEOUT": "4s"})
+    terminal.until(lambda rows: rows and re.search(r"s  1 in flight  deadline in \d", rows[-1]))
+    terminal.finish()
+    said = " ".join(terminal.text().split())
+    assert terminal.code == 1, said
+    assert 'still reported "draining" at the end of its time (4.00 s), with 1 in flight' in said, said
+    assert f"DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://{agent}" in said, said
+    # The daemon's log is for people.
+    assert "DEBUG" not in said and '{"' not in said, said
+
+
+def test_interrupted_drill(agent):
+    """Ctrl-C says how to return the agent to service, and that works."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--agent", agent], 160)
+    terminal.until(lambda rows: rows and re.search(r"s  .*1 in flight  deadline in \d", rows[-1]))
+    terminal.interrupt()
+    terminal.finish()
+    assert terminal.code == 130
+    said = terminal.rows()[-1]
+    assert "your agent is still draining" in said, said
+    subprocess.run(said.split("service: ")[1].split(), check=True, capture_output=True)
+    assert Agent.state == "serving"
+
+
+def test_interrupted_drain_of_one_agent(agent):
+    terminal = Terminal([DRAINHOOK, "drain", "--agent", agent], 160)
+    terminal.until(lambda rows: any("draining, 1 in flight" in row for row in rows))
+    terminal.interrupt()
+    terminal.finish()
+    assert terminal.code == 130
+    subprocess.run(terminal.rows()[-1].split("service: ")[1].split(), check=True, capture_output=True)
+    assert Agent.state == "serving"
+
+
+def test_speed_that_the_machine_cannot_keep_up_with():
+    """Late wake-ups are told from violations."""
+    for _ in range(3):
+        run = subprocess.run([DRAINHOOK, "simulate", "long-drain", "--speed", "1000"], capture_output=True, text=True)
+        if run.returncode:
+            assert "not judged. This machine cannot keep up with --speed 1000" in run.stdout, run
+            assert "✗" not in run.stdout, run
+
+
+def test_unknown_scenario():
+    run = subprocess.run([DRAINHOOK, "simulate", "agent-hang"], capture_output=True, text=True)
+    assert run.returncode == 2 and 'no scenario is called "agent-hang"; did you mean agent-hangs?' in run.stderr, run

@@ -4,8 +4,8 @@
 //! - `serve`: a simulated AWS that stays up, for any client and any daemon.
 //! - `daemon`, `environment`: starting daemons, and what points them at the simulation.
 //! - `fleet`: many instances in virtual time, with faults.
-//! - `own_agent`: an agent of the user's own in place of the simulated one.
-//! - `timeline`, `words`: what people and programs see of it; `summary`: what came out.
+//! - `own_agent`: the user's own agent in place of the simulated one; `verdict`: why it failed the drill.
+//! - `timeline`, `words`: what people and programs see of the run; `summary`: the result.
 
 mod daemon;
 mod environment;
