@@ -1,5 +1,7 @@
 //! What a run counts.
 
+use crate::world::Happening;
+
 /// The counts of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Figures {
@@ -33,28 +35,96 @@ pub struct Figures {
     pub misdelivered: u64,
     /// Actions that expired.
     pub expired: u64,
+    /// Completions that took effect.
+    pub completions: u64,
+    /// Messages that daemons deleted.
+    pub deletions: u64,
+    /// Deadlines that agents were told.
+    pub deadlines: u64,
+    /// Events after which a machine was compared with the reference: what it did, and what it had to do and did not.
+    pub compared: u64,
+    /// Effects that were compared with the reference.
+    pub effects: u64,
+    /// Instances whose state at the end of the run was checked.
+    pub end_states: u64,
+    /// Lost work items, by cause. These add up to `work_lost`.
+    #[serde(flatten)]
+    pub losses: Losses,
+}
+
+/// Work items that were lost with instances, by what ended the instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Losses {
+    /// A spot interruption. No hook runs, and AWS warns two minutes before.
+    pub lost_to_spot: u64,
+    /// A reclaimed capacity reservation. No hook runs.
+    pub lost_to_capacity: u64,
+    /// A completion by a drain that had ended as `deadline`.
+    pub lost_at_deadline: u64,
+    /// A completion by a drain that had ended as `failed`.
+    pub lost_failed: u64,
+    /// A completion by a drain that had ended as `drained`, where the agent crashed or exited after that, started again and
+    /// took this work.
+    pub lost_after_drained: u64,
+    /// Any other completion by a drain that had ended as `drained`.
+    pub lost_drained: u64,
+    /// The action expired.
+    pub lost_expired: u64,
+    /// The hook was deleted, or another hook abandoned the instance.
+    pub lost_released: u64,
+    /// The group did not have the hook when the instance was terminated.
+    pub lost_without_action: u64,
+}
+
+impl Figures {
+    /// Counts what the invariants check and no other figure counts.
+    pub(super) fn checked(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Completed { .. } => self.completions += 1,
+            Happening::MessageDeleted { .. } => self.deletions += 1,
+            Happening::AgentDrainRequested { deadline: Some(_), .. } => self.deadlines += 1,
+            _ => {}
+        }
+    }
 }
 
 impl std::ops::AddAssign for Figures {
     fn add_assign(&mut self, other: Figures) {
-        let Figures { instances, terminated, drained, deadline, failed, overtaken, withdrawn, .. } = other;
-        let Figures {
-            work_lost, kills, heartbeats, calls, throttled, receives, misdelivered, expired, ..
-        } = other;
-        self.instances += instances;
-        self.terminated += terminated;
-        self.drained += drained;
-        self.deadline += deadline;
-        self.failed += failed;
-        self.overtaken += overtaken;
-        self.withdrawn += withdrawn;
-        self.work_lost += work_lost;
-        self.kills += kills;
-        self.heartbeats += heartbeats;
-        self.calls += calls;
-        self.throttled += throttled;
-        self.receives += receives;
-        self.misdelivered += misdelivered;
-        self.expired += expired;
+        self.instances += other.instances;
+        self.terminated += other.terminated;
+        self.drained += other.drained;
+        self.deadline += other.deadline;
+        self.failed += other.failed;
+        self.overtaken += other.overtaken;
+        self.withdrawn += other.withdrawn;
+        self.work_lost += other.work_lost;
+        self.kills += other.kills;
+        self.heartbeats += other.heartbeats;
+        self.calls += other.calls;
+        self.throttled += other.throttled;
+        self.receives += other.receives;
+        self.misdelivered += other.misdelivered;
+        self.expired += other.expired;
+        self.completions += other.completions;
+        self.deletions += other.deletions;
+        self.deadlines += other.deadlines;
+        self.compared += other.compared;
+        self.effects += other.effects;
+        self.end_states += other.end_states;
+        self.losses += other.losses;
+    }
+}
+
+impl std::ops::AddAssign for Losses {
+    fn add_assign(&mut self, other: Losses) {
+        self.lost_to_spot += other.lost_to_spot;
+        self.lost_to_capacity += other.lost_to_capacity;
+        self.lost_at_deadline += other.lost_at_deadline;
+        self.lost_failed += other.lost_failed;
+        self.lost_after_drained += other.lost_after_drained;
+        self.lost_drained += other.lost_drained;
+        self.lost_expired += other.lost_expired;
+        self.lost_released += other.lost_released;
+        self.lost_without_action += other.lost_without_action;
     }
 }

@@ -12,10 +12,10 @@
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
-//! - `judge`: what must hold for each instance and for the run; `figures`: its counts
+//! - `judge`: what must hold for each instance and for the run; `figures`: the counts of a run
 //! - `reference`: what one daemon may and must do, at every step
 //! - `cost`: what a scale-in of a large fleet costs
-//! - `shrink`: finds a smaller run that still violates something
+//! - `run`: a whole run; `shrink`: finds a smaller run that still violates something
 
 mod agents;
 mod calls;
@@ -32,6 +32,7 @@ mod perform;
 mod plan;
 mod poll;
 mod reference;
+mod run;
 mod shrink;
 mod step;
 mod strangers;
@@ -54,9 +55,10 @@ use judge::Judge;
 use poll::POLL;
 use step::Step;
 
-pub use figures::Figures;
+pub use figures::{Figures, Losses};
 pub use plan::Plan;
 use plan::Setup;
+pub use run::{Outcome, run, run_telling};
 pub use shrink::shrink;
 
 /// A run in progress.
@@ -84,26 +86,6 @@ pub struct Fleet {
     ledger: Option<cost::Ledger>,
     /// What happened, one line each, if the plan asks for it.
     pub trace: Vec<String>,
-}
-
-/// The result of a run.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The violations, in words, with their times.
-    pub violations: Vec<String>,
-    /// The counts.
-    pub figures: Figures,
-    /// What happened, one line each, if the plan asked for it.
-    pub trace: Vec<String>,
-}
-
-/// Runs a plan to its end.
-pub fn run(plan: &Plan) -> Outcome {
-    let mut fleet = Fleet::new(plan.clone());
-    while fleet.step() {}
-    let Fleet { judge, trace, .. } = fleet;
-    let (violations, figures) = judge.verdict();
-    Outcome { violations, figures, trace }
 }
 
 impl Fleet {
@@ -346,6 +328,7 @@ impl Fleet {
         let output = machine.handle(clock, event);
         *steady &= output.effects.is_empty() && output.reports.is_empty() && before == machine.next_wake();
         let wake = machine.next_wake().map(|(at, _)| at);
+        self.judge.compares(output.effects.len());
         for complaint in reference.decides(clock, &output, wake) {
             self.judge.complains(host, now, &complaint);
         }

@@ -7,6 +7,8 @@ use machine::event::SpotNotice;
 use machine::message::SpotAction;
 
 use super::agents::Request;
+use super::host::Host;
+use super::judge::Loss;
 use super::{Fleet, Step, plan};
 
 /// The faults that strike each instance.
@@ -166,8 +168,14 @@ impl Fleet {
     }
 
     pub(super) fn take_back(&mut self, host: usize) {
-        let id = self.hosts[host].id.clone();
-        self.world.take_back(self.now, &id);
+        let Host { id, spot, capacity, .. } = &self.hosts[host];
+        let now = self.now;
+        let ours = [(spot.map(|notice| notice.at), Loss::Spot), (*capacity, Loss::Capacity)];
+        if let Some((_, cause)) = ours.into_iter().find(|(at, _)| at.is_some_and(|at| at <= now)) {
+            self.judge.taken_back(host, cause);
+        }
+        let id = id.clone();
+        self.world.take_back(now, &id);
         self.digest(None);
     }
 

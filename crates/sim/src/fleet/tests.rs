@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Figures, Plan, run};
+use super::{Figures, Losses, Plan, run, run_telling};
 use crate::fault::Faults;
 
 fn plan(seed: u64, instances: u32, faults: Faults) -> Plan {
@@ -30,6 +30,47 @@ fn rough() {
     let Figures { drained, overtaken, kills, throttled, misdelivered, .. } = total;
     let something = [drained, overtaken, kills, throttled, misdelivered].iter().all(|count| *count > 0);
     assert!(something, "some kinds of events never happened: {total:?}");
+}
+
+/// Every lost work item has a cause, and no drain that ended as `drained` lost one.
+#[test]
+fn losses() {
+    let mut total = Figures::default();
+    for seed in 0..40 {
+        total += run(&plan(seed, 20, Faults::rough())).figures;
+    }
+    let Losses { lost_to_spot, lost_to_capacity, lost_at_deadline, lost_failed, .. } = total.losses;
+    let Losses { lost_after_drained, lost_drained, lost_expired, lost_released, lost_without_action, .. } =
+        total.losses;
+    let others = lost_after_drained + lost_drained + lost_expired + lost_released + lost_without_action;
+    assert_eq!(
+        lost_to_spot + lost_to_capacity + lost_at_deadline + lost_failed + others,
+        total.work_lost,
+        "{total:?}"
+    );
+    assert!(lost_to_spot > 0 && lost_at_deadline > 0 && lost_after_drained > 0, "{total:?}");
+    assert_eq!(lost_drained, 0, "{total:?}");
+}
+
+/// Without faults, each termination has one completion, and every instance is checked at the end.
+#[test]
+fn checks_are_counted() {
+    let outcome = run(&plan(1, 20, Faults::none()));
+    let Figures { terminated, completions, compared, effects, end_states, instances, .. } = outcome.figures;
+    assert_eq!(completions, terminated, "{:?}", outcome.figures);
+    assert_eq!(end_states, instances, "{:?}", outcome.figures);
+    assert!(compared > effects && effects > completions, "{:?}", outcome.figures);
+}
+
+/// Watching a run does not change it.
+#[test]
+fn progress() {
+    let plan = plan(3, 20, Faults::rough());
+    let mut told = Vec::new();
+    let watched = run_telling(&plan, |part| told.push(part));
+    assert_eq!(watched.figures, run(&plan).figures);
+    assert!(told.is_sorted() && told.len() > 60, "{told:?}");
+    assert!(told.iter().all(|part| (0.0..=1.0).contains(part)), "{told:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use machine::{Event, Time};
 
 use super::super::plan::HOOK;
 use super::calls::CallsMade;
+use super::losses::Loss;
 use super::said::Said;
 
 /// Auto Scaling calls that a drain without faults may make, besides those that depend on its length.
@@ -61,6 +62,14 @@ pub(super) struct Each {
     pub busy_until: Time,
     /// The outcome that this life of the daemon has read from its journal or decided.
     pub outcome: Option<Outcome>,
+    /// The outcome of the drain that sent the last completion.
+    pub completing: Option<Outcome>,
+    /// How its action ended.
+    pub ended: Option<Loss>,
+    /// Its agent has started again since it drained or exited.
+    pub started_again: bool,
+    /// EC2 took its capacity.
+    pub taken_back: Option<Loss>,
     /// When Auto Scaling decided to terminate it.
     pub leaving: Option<Time>,
     /// When our lifecycle action began to wait, and its heartbeat timeout.
@@ -257,5 +266,16 @@ impl Each {
         (calls > allowed).then(|| {
             format!("{at}: {} made {calls} Auto Scaling calls in {took:?}, with {troubles} faults", self.id)
         })
+    }
+}
+
+/// Whether it is about the action of another hook, which our daemon does not handle.
+pub(super) fn is_anothers(happening: &Happening) -> bool {
+    match happening {
+        Happening::WaitBegan { hook, .. }
+        | Happening::Completed { hook, .. }
+        | Happening::ActionExpired { hook, .. }
+        | Happening::ActionReleased { hook, .. } => hook != HOOK,
+        _ => false,
     }
 }

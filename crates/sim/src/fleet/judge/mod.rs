@@ -2,10 +2,11 @@
 //! decide and what happens in the world. It looks into neither.
 //!
 //! `each` is what it knows about an instance, `said` what that instance's agents have said, and `calls` how often its daemon
-//! retries.
+//! retries. `losses` says what work was lost to.
 
 mod calls;
 mod each;
+mod losses;
 mod said;
 
 use std::time::Duration;
@@ -19,8 +20,9 @@ use machine::settings::Settings;
 use machine::{Event, Time};
 
 use super::figures::Figures;
-use super::plan::{GRACE, HOOK};
-use each::Each;
+use super::plan::GRACE;
+use each::{Each, is_anothers};
+pub(super) use losses::Loss;
 
 /// A hook's global timeout, in heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
 const GLOBAL_TIMEOUTS: u32 = 100;
@@ -178,6 +180,12 @@ impl Judge {
         }
     }
 
+    /// The reference is compared with what a machine did, which had so many effects.
+    pub fn compares(&mut self, effects: usize) {
+        self.figures.compared += 1;
+        self.figures.effects += effects as u64;
+    }
+
     /// Adds a complaint of the reference or another check.
     pub fn complains(&mut self, host: usize, now: Time, what: &str) {
         self.violations.push(format!("{now}: {}: {what}", self.each[host].id));
@@ -269,6 +277,7 @@ impl Judge {
                 }
             }
             Effect::Complete { .. } => {
+                each.completing = each.outcome;
                 if each.outcome == Some(Outcome::Drained) && each.said.any_busy() {
                     let what =
                         format!("{now}: {} completed as drained, but an agent had not drained", each.id);
@@ -315,7 +324,9 @@ impl Judge {
         }
         if !(matches!(happening, Happening::MessageDeleted { .. }) && each.is_confused()) {
             each.invariants.observe(at, happening);
+            self.figures.checked(happening);
         }
+        each.ends(happening);
         match happening {
             Happening::ImdsFlipped { target, .. } if target == "InService" => {
                 each.served = at;
@@ -351,6 +362,7 @@ impl Judge {
             Happening::InstanceTerminated { work_lost, .. } => {
                 self.figures.terminated += 1;
                 self.figures.work_lost += u64::from(*work_lost);
+                self.figures.losses.add(each.loss(), *work_lost);
                 self.violations.extend(each.too_many_calls(at));
             }
             Happening::InstancePooled { .. } => self.violations.extend(each.too_many_calls(at)),
@@ -364,6 +376,7 @@ impl Judge {
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);
             let Some(instance) = world.instance(&each.id) else { continue };
+            self.figures.end_states += 1;
             let wrong = match instance.state {
                 LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
                 LifecycleState::InService => instance.agent.state != AgentIs::Serving && !each.forgetful,
@@ -380,16 +393,5 @@ impl Judge {
 
     pub fn verdict(self) -> (Vec<String>, Figures) {
         (self.violations, self.figures)
-    }
-}
-
-/// Whether it is about the action of another hook, which our daemon does not handle.
-fn is_anothers(happening: &Happening) -> bool {
-    match happening {
-        Happening::WaitBegan { hook, .. }
-        | Happening::Completed { hook, .. }
-        | Happening::ActionExpired { hook, .. }
-        | Happening::ActionReleased { hook, .. } => hook != HOOK,
-        _ => false,
     }
 }
