@@ -1,5 +1,6 @@
-//! The environment variables that point daemons and AWS clients at a simulated AWS.
+//! The environment variables that point daemons and AWS clients at a simulated AWS, and how a shell takes them.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::clock::Scale;
@@ -7,6 +8,21 @@ use crate::serve::{Endpoints, Service};
 
 /// Variables, in the order in which they are shown.
 pub type Variables = Vec<(&'static str, String)>;
+
+/// Lines that set these variables in a POSIX shell.
+pub fn exports<'a>(variables: impl IntoIterator<Item = &'a (&'static str, String)>) -> String {
+    variables.into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
+}
+
+/// A text as one word of a POSIX shell, in quotes if it needs them.
+pub fn word(text: &str) -> Cow<'_, str> {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/:._-+,@%".contains(char);
+    if !text.is_empty() && text.chars().all(plain) { Cow::Borrowed(text) } else { Cow::Owned(quoted(text)) }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
 
 /// What every program needs.
 pub fn common(service: &Service, scale: Option<Scale>) -> Variables {
@@ -43,4 +59,19 @@ pub fn instance(endpoints: &Endpoints, folder: &Path) -> Variables {
         ("DRAINHOOK_CONTROL__SOCKET", folder.join("drainhook.sock").display().to_string()),
         ("DRAINHOOK_JOURNAL__DIR", folder.display().to_string()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_shell() {
+        assert_eq!(word("http://127.0.0.1:4711"), "http://127.0.0.1:4711");
+        assert_eq!(word("1764000000000x60"), "1764000000000x60");
+        assert_eq!(word("/tmp/it's here"), r"'/tmp/it'\''s here'");
+        assert_eq!(word("~/$HOME"), "'~/$HOME'");
+        assert_eq!(word(""), "''");
+        assert_eq!(exports(&vec![("A", "b".to_owned())]), "export A='b'\n");
+    }
 }

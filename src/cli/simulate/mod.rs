@@ -18,6 +18,7 @@ mod timeline;
 mod verdict;
 mod words;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::clock::{Clock, Scale};
@@ -72,6 +73,11 @@ pub struct Args {
     /// with 0 all of them [default: no limit]
     #[arg(long, value_name = "CALLS", requires = "serve")]
     throttle: Option<u32>,
+
+    /// With --serve, write the environment variables to this file, as `export` lines for a shell: those of every program,
+    /// and those of the first instance's daemon
+    #[arg(long, value_name = "FILE", requires = "serve")]
+    env_file: Option<PathBuf>,
 
     /// Run a fleet of this size in virtual time, and check every run against the invariants. With --serve: the size of
     /// the served group
@@ -160,13 +166,13 @@ pub async fn run(args: Args) -> ExitCode {
             denied: args.deny,
             ..WorldConfig::default()
         };
-        return match serve::run(world, args.speed.unwrap_or(1), style).await {
+        return match serve::run(world, args.speed.unwrap_or(1), args.env_file.as_deref(), style).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         };
     }
     if let Some(instances) = args.instances {
-        return fleet::play(&args.fleet(instances));
+        return fleet::play(args.fleet(instances)).await;
     }
     if let Some(address) = args.agent {
         let own_agent = match OwnAgent::find(address).await {
@@ -221,6 +227,8 @@ fn clock(speed: u32) -> (Clock, Option<Scale>) {
 enum SimulateError {
     #[error("cannot serve the simulated AWS: {0}")]
     Serve(std::io::Error),
+    #[error("cannot write {}: {error}", file.display())]
+    EnvFile { file: PathBuf, error: std::io::Error },
     #[error("cannot make a folder for the daemon's journal and socket: {0}")]
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]
