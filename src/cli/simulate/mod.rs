@@ -74,8 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "CALLS", requires = "serve")]
     throttle: Option<u32>,
 
-    /// With --serve, write the environment variables to this file, as `export` lines for a shell: those of every program,
-    /// and those of the first instance's daemon
+    /// With --serve, also write the variables of the first instance's daemon to this file, as `export` lines for a shell
     #[arg(long, value_name = "FILE", requires = "serve")]
     env_file: Option<PathBuf>,
 

@@ -92,13 +92,12 @@ pub async fn play(runs: Runs) -> ExitCode {
         tokio::select! {
             outcome = outcomes.recv() => {
                 let Some((plan, outcome)) = outcome else { break false };
-                live.clear();
                 outcome.trace.iter().for_each(|line| put_line(line));
                 if !outcome.violations.is_empty() {
+                    live.clear();
                     return fail(&runs, plan, &outcome, &mut interrupt).await;
                 }
                 played.add(plan.seed, outcome.figures);
-                live.show(&runs, played.seeds, part.get());
             }
             () = live.due() => live.show(&runs, played.seeds, part.get()),
             _ = interrupt.recv() => break true,

@@ -67,7 +67,12 @@ pub fn progress(runs: &Runs, complete: u64, part: f64, elapsed: Duration, column
         1 => format!("{percent} % of the virtual time"),
         _ => format!("{complete} of {seeds} seeds done"),
     };
-    let current = if seeds > 1 && complete < seeds { format!("next {percent} %") } else { String::new() };
+    let current = match runs.seeds {
+        (first, count) if count > 1 && complete < count => {
+            format!("seed {} at {percent} %", first + complete)
+        }
+        _ => String::new(),
+    };
     // The first seed is what the estimate is based on.
     let left = (complete > 0).then(|| {
         let done = complete as f64 + part;
@@ -75,7 +80,7 @@ pub fn progress(runs: &Runs, complete: u64, part: f64, elapsed: Duration, column
         format!("about {} left", whole(Duration::try_from_secs_f64(left.ceil()).unwrap_or_default()))
     });
     let fields =
-        [(0, far), (3, current), (1, format!("{} elapsed", whole(elapsed))), (2, left.unwrap_or_default())];
+        [(0, far), (3, current), (2, format!("{} elapsed", whole(elapsed))), (1, left.unwrap_or_default())];
     fit(&fields, columns)
 }
 
@@ -86,14 +91,13 @@ pub fn summary(runs: &Runs, played: &Played, columns: Option<usize>) -> String {
         (first, count) => format!("seeds {first} to {}", first.saturating_add(count - 1)),
     };
     let mut text = format!("{seeds}: no violations\n");
+    // As far as a narrow window indents, so that rows without a label line up with the rest of a broken one.
+    let indent = columns.map_or(FIGURES_COLUMN, |columns| FIGURES_COLUMN.min(columns / 3));
     for (label, line) in rows(&played.total) {
-        let _ = writeln!(
-            text,
-            "{}",
-            wrap_to(&format!("{label:<FIGURES_COLUMN$}{line}"), FIGURES_COLUMN, columns)
-        );
+        let start = if label.is_empty() { indent } else { FIGURES_COLUMN };
+        let _ = writeln!(text, "{}", wrap_to(&format!("{label:<start$}{line}"), indent, columns));
     }
-    if runs.seeds.1 > 1 {
+    if played.seeds > 1 {
         let _ = write!(text, "\n{}", table(played, columns));
     }
     text
@@ -256,12 +260,15 @@ mod tests {
     #[test]
     fn progress_of_several_seeds_and_of_one() {
         let elapsed = Duration::from_secs(20);
-        assert_eq!(progress(&runs(10), 0, 0.5, elapsed, 79), "0 of 10 seeds done  next 50 %  20s elapsed");
+        assert_eq!(
+            progress(&runs(10), 0, 0.5, elapsed, 79),
+            "0 of 10 seeds done  seed 1 at 50 %  20s elapsed"
+        );
         assert_eq!(
             progress(&runs(10), 5, 0.0, elapsed, 79),
-            "5 of 10 seeds done  next 0 %  20s elapsed  about 20s left"
+            "5 of 10 seeds done  seed 6 at 0 %  20s elapsed  about 20s left"
         );
-        assert_eq!(progress(&runs(10), 5, 0.0, elapsed, 39), "5 of 10 seeds done  20s elapsed");
+        assert_eq!(progress(&runs(10), 5, 0.0, elapsed, 39), "5 of 10 seeds done  about 20s left");
         assert_eq!(progress(&runs(1), 0, 0.42, elapsed, 79), "42 % of the virtual time  20s elapsed");
     }
 }
