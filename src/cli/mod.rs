@@ -1,5 +1,5 @@
 //! The command line: one file or folder per command (`run`, `simulate`, `check`, `status`, `drain`, `extend`, `finish`,
-//! `config`). They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
+//! `config`, `completions`). They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
 
 mod check;
 mod completions;

@@ -17,6 +17,11 @@ pub fn put(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// A count and its noun: `1 message`, `2 messages`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A duration in whole seconds: `1h2m3s`.
 pub fn whole(duration: Duration) -> impl fmt::Display {
     Written(Duration::from_secs(duration.as_secs()))

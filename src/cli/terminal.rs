@@ -56,12 +56,17 @@ pub fn wrap(line: &str, indent: usize) -> String {
 /// The same for a window of this many columns.
 pub fn wrap_to(line: &str, indent: usize, columns: Option<usize>) -> String {
     let Some(columns) = columns.filter(|columns| line.width() > *columns) else { return line.to_owned() };
-    let indent = " ".repeat(if indent <= columns / 2 { indent } else { columns / 3 });
+    let indent = " ".repeat(indented(indent, Some(columns)));
     // Names such as target-lifecycle-state are not broken at their hyphens.
     let options = textwrap::Options::new(columns)
         .subsequent_indent(&indent)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::fill(line, options)
+}
+
+/// The indent in a window of this many columns: a third of a window that is too narrow for the one that is wanted.
+pub fn indented(indent: usize, columns: Option<usize>) -> usize {
+    columns.filter(|columns| indent > columns / 2).map_or(indent, |columns| columns / 3)
 }
 
 /// Cuts a line so that it fits so many columns.

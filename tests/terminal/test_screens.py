@@ -146,6 +146,28 @@ def test_interrupt():
     assert not any(BAR.search(row) for row in terminal.rows()), terminal.text()
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_fleet(columns):
+    """Progress while it runs, of which nothing is left at the end; and every row fits."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--instances", "20", "--seeds", "40"], columns)
+    terminal.until(lambda rows: rows and re.search(r"\b\d+ of 40\b", rows[-1]))
+    terminal.finish()
+    assert terminal.code == 0, terminal.text()
+    # The line is about seeds that are done; the summary about all.
+    assert not re.search(r"^\s*[1-9]\d? of 40 ", terminal.text(), re.M), terminal.text()
+    assert "violat" in terminal.text(), terminal.text()
+
+
+def test_interrupted_fleet():
+    """Ctrl-C keeps what is complete."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--instances", "20", "--seeds", "100000"], 80)
+    terminal.until(lambda rows: rows and re.search(r"\b[2-9]\d* of 100,?000\b", rows[-1]))
+    terminal.interrupt()
+    terminal.finish()
+    assert terminal.code == 130, terminal.text()
+    assert re.search(r"interrupted after \d+ of 100,?000 seeds", terminal.text()), terminal.text()
+
+
 class Agent(http.server.BaseHTTPRequestHandler):
     """An agent with one work item that never finishes."""
 

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::part::{Part, counted};
+use super::part::Part;
 use super::policy::{self, Sender};
+use crate::cli::output::counted;
 use crate::cli::output::whole;
 
 /// Every draining instance of the group receives an unclaimed message again and again.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 
-use super::part::{Part, State, counted};
+use super::part::{Part, State};
+use crate::cli::output::counted;
 use crate::cli::status::headline;
 use crate::config::{Config, Loaded, Origin};
 use crate::daemon::client::{self, AskError};

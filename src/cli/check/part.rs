@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::cli::terminal::wrap_to;
+use crate::cli::output::counted;
+use crate::cli::terminal::{indented, wrap_to};
 
 /// How a part stands; later is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -77,11 +78,6 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A count and its noun: `1 message`, `2 messages`.
-pub fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 const HEADING: [&str; 3] = ["part", "state", "what came back"];
 
 /// A row for each part, its advice below it, and a count; wrapped to a window of so many columns, if there is one.
@@ -93,8 +89,7 @@ pub fn table(parts: &[Part], columns: Option<usize>) -> String {
     for part in parts {
         text.push_str(&row(part.part, part.state.as_str(), &part.found));
         for advice in &part.advice {
-            let indent =
-                columns.filter(|columns| width + 11 > columns / 2).map_or(width + 11, |columns| columns / 3);
+            let indent = indented(width + 11, columns);
             text.push_str(&wrap(format!("{}→ {advice}", " ".repeat(indent))));
         }
     }

@@ -1,8 +1,9 @@
 //! The termination queue: its settings, and what the role may do with it.
 
-use super::part::{Part, counted};
+use super::part::Part;
 use super::{NOT_ASKED, attributes, within};
 use crate::aws::clients::Clients;
+use crate::cli::output::counted;
 use machine::event::{CallError, CallErrorKind, Hook};
 
 /// No message has this receipt handle, so nothing can be done with it.

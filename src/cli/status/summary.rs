@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::output::whole;
-use crate::cli::terminal::wrap_to;
+use crate::cli::terminal::{indented, wrap_to};
 use machine::Time;
 use machine::notice::Reason;
 use machine::status::{AgentLine, LastDrain, State, Status};
@@ -60,7 +60,7 @@ fn log(drain_id: &str, columns: Option<usize>) -> String {
         ("  log         journalctl --unit drainhook.service", format!("DRAIN_ID={drain_id}"));
     match columns.filter(|columns| command.width() + 1 + drain.width() > *columns) {
         None => format!("{command} {drain}\n"),
-        Some(columns) => format!("{command} \\\n{}{drain}\n", " ".repeat(INDENT.min(columns / 3))),
+        Some(columns) => format!("{command} \\\n{}{drain}\n", " ".repeat(indented(INDENT, Some(columns)))),
     }
 }
 

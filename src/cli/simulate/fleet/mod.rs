@@ -15,14 +15,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task;
 
-use super::super::output::put_line;
+use super::super::output::{counted, put_line};
 use super::super::terminal::{clear_live, columns, is_live, show_live, wrap};
 use super::super::{failed, interrupted};
 use crate::clock::Clock;
 use machine::Time;
 use sim::fault::{Fault, Faults};
 use sim::fleet::{Outcome, Plan, run_telling, shrink};
-use summary::{Played, count};
+use summary::Played;
 
 /// The part of the instances that is taken away.
 const LEAVING: f64 = 0.5;
@@ -117,7 +117,7 @@ pub async fn play(runs: Runs) -> ExitCode {
         put_line(summary::summary(&runs, &played, columns()).trim_end());
     }
     if is_interrupted {
-        let seeds = count(runs.seeds.1, "seed");
+        let seeds = counted(runs.seeds.1, "seed");
         return interrupted(&format!("interrupted after {} of {seeds}", played.seeds));
     }
     ExitCode::SUCCESS

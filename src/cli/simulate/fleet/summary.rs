@@ -7,8 +7,8 @@ use sim::fault::Fault;
 use sim::fleet::{Figures, Losses};
 
 use super::{Profile, Runs};
-use crate::cli::output::whole;
-use crate::cli::terminal::{fit, wrap_to};
+use crate::cli::output::{counted, whole};
+use crate::cli::terminal::{fit, indented, wrap_to};
 
 /// Rows of the table of seeds.
 pub const ROWS_MAX: usize = 20;
@@ -37,15 +37,9 @@ impl Played {
     }
 }
 
-/// A number and its noun.
-pub fn count(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
-}
-
 /// What is played.
 pub fn title(runs: &Runs) -> String {
-    let (seeds, instances) = (count(runs.seeds.1, "seed"), count(u64::from(runs.instances), "instance"));
+    let (seeds, instances) = (counted(runs.seeds.1, "seed"), counted(u64::from(runs.instances), "instance"));
     let hours = if runs.hours == 1.0 { "1 hour".to_owned() } else { format!("{} hours", runs.hours) };
     let each = if runs.seeds.1 == 1 { "" } else { " each" };
     let faults = match runs.profile {
@@ -92,7 +86,7 @@ pub fn summary(runs: &Runs, played: &Played, columns: Option<usize>) -> String {
     };
     let mut text = format!("{seeds}: no violations\n");
     // As far as a narrow window indents, so that rows without a label line up with the rest of a broken one.
-    let indent = columns.map_or(FIGURES_COLUMN, |columns| FIGURES_COLUMN.min(columns / 3));
+    let indent = indented(FIGURES_COLUMN, columns);
     for (label, line) in rows(&played.total) {
         let start = if label.is_empty() { indent } else { FIGURES_COLUMN };
         let _ = writeln!(text, "{}", wrap_to(&format!("{label:<start$}{line}"), indent, columns));
@@ -114,22 +108,22 @@ fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
             "checks",
             format!(
                 "{} and {} compared with the reference",
-                count(*compared, "event"),
-                count(*effects, "effect")
+                counted(*compared, "event"),
+                counted(*effects, "effect")
             ),
         ),
         (
             "",
             format!(
                 "{}, {}, {}, {} and {} checked against the invariants",
-                count(*heartbeats, "heartbeat"),
-                count(*completions, "completion"),
-                count(*expired, "expired action"),
-                count(*deletions, "deleted message"),
-                count(*deadlines, "deadline"),
+                counted(*heartbeats, "heartbeat"),
+                counted(*completions, "completion"),
+                counted(*expired, "expired action"),
+                counted(*deletions, "deleted message"),
+                counted(*deadlines, "deadline"),
             ),
         ),
-        ("", format!("{} checked at the end", count(*end_states, "instance"))),
+        ("", format!("{} checked at the end", counted(*end_states, "instance"))),
         ("instances", format!("{instances}, {terminated} of them terminated")),
         (
             "drains",
@@ -140,14 +134,14 @@ fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
         ("daemons killed", kills.to_string()),
         (
             "Auto Scaling calls",
-            format!("{calls}; {} took effect, {throttled} throttled", count(*heartbeats, "heartbeat")),
+            format!("{calls}; {} took effect, {throttled} throttled", counted(*heartbeats, "heartbeat")),
         ),
         (
             "queue",
             format!(
                 "{}, {} for another instance",
-                count(*receives, "receive"),
-                count(*misdelivered, "message")
+                counted(*receives, "receive"),
+                counted(*misdelivered, "message")
             ),
         ),
         ("actions expired", format!("{expired}, none that its daemon could have kept")),
