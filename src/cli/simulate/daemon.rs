@@ -139,6 +139,11 @@ impl Daemon {
         })?
     }
 
+    /// Whether it was started, and not stopped since.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// How it has ended, if it has without having been told to.
     pub async fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         let Some(running) = &mut self.running else { return Ok(None) };

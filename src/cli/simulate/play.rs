@@ -31,6 +31,9 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 /// How often the live view is drawn anew, and daemons are looked after.
 const REDRAW: Duration = Duration::from_millis(100);
 
+/// How often a daemon reads its target state, in simulated time.
+const POLL: Duration = Duration::from_secs(1);
+
 /// What a busy machine may add, in real time: to anything, and to a call on its way.
 const BUSY: Duration = Duration::from_millis(500);
 const TRANSIT: Duration = Duration::from_millis(250);
@@ -182,7 +185,7 @@ struct Play {
     timeline: Timeline,
     busy: Duration,
     speed: u32,
-    /// The longest time by which the simulation woke up too late, in simulated time.
+    /// How late a daemon was at most, in simulated time.
     lag: Duration,
     failed_deeds: Vec<String>,
 }
@@ -224,7 +227,8 @@ impl Play {
 
     /// Whether each daemon has seen its instance in service, where it can.
     fn is_watched(&self) -> bool {
-        let unwatched = |view: &InstanceView| view.imds_mode == ImdsMode::Answers && !view.watched;
+        let unwatched =
+            |view: &InstanceView| view.imds_mode == ImdsMode::Answers && view.target_read_at.is_none();
         !self.service.instances().iter().any(unwatched)
     }
 
@@ -266,17 +270,28 @@ impl Play {
         tokio::select! {
             _ = self.changed.changed() => {}
             Some(said) = self.heard.recv() => self.hear(said),
-            () = tokio::time::sleep(nap) => {
-                let slept = self.service.clock().now().since(now);
-                self.lag = self.lag.max(slept.saturating_sub(nap * self.speed));
-            }
+            () = tokio::time::sleep(nap) => {}
         }
+        self.measure_lag();
         for player in &mut self.players {
             if let Some(status) = player.daemon.ended().await.map_err(SimulateError::Daemon)? {
                 return Err(SimulateError::DaemonEnded { status, log: player.daemon.log() });
             }
         }
         Ok(())
+    }
+
+    /// How late the daemons are: each reads its target state once a second.
+    fn measure_lag(&mut self) {
+        let (views, now) = self.service.world(|world, now| (world.instances(), now));
+        for player in self.players.iter().filter(|player| player.daemon.is_running()) {
+            let view = views.iter().find(|view| view.id == player.story.instance);
+            let read_at =
+                view.filter(|view| view.imds_mode == ImdsMode::Answers).and_then(|view| view.target_read_at);
+            if let Some(read_at) = read_at {
+                self.lag = self.lag.max(now.since(read_at).saturating_sub(POLL));
+            }
+        }
     }
 
     async fn perform(&mut self, place: usize, deed: Deed, now: Time) -> Result<(), SimulateError> {

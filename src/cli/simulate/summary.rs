@@ -47,8 +47,8 @@ pub fn too_fast(timeline: &Timeline, scenario: &Scenario, speed: u32, lag: Durat
     }
     put_line(&wrap(
         &format!(
-            "\n{}: not judged. This machine cannot keep up with --speed {speed}: the simulation was up to {} late, in simulated \
-             time. Use a lower --speed; without --speed, this scenario runs at {}.",
+            "\n{}: not judged. This machine cannot keep up with --speed {speed}: a daemon was up to {} late, in \
+             simulated time. Use a lower --speed; without --speed, this scenario runs at {}.",
             scenario.name,
             short(lag),
             scenario.speed

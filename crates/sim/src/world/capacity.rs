@@ -140,7 +140,7 @@ impl World {
             activity: None,
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
-            watched: false,
+            target_read_at: None,
             access_keys: vec![self.issue_access_key(&id)],
             agent: Agent { mode: self.config.agent_mode, ..Agent::serving(self.config.work, self.now) },
         };

@@ -99,8 +99,10 @@ impl World {
     }
 
     fn note_watcher(&mut self, instance: &str) {
-        if let Some(instance) = self.instances.get_mut(instance).filter(|instance| !instance.watched) {
-            instance.watched = true;
+        let now = self.now;
+        if let Some(instance) = self.instances.get_mut(instance)
+            && instance.target_read_at.replace(now).is_none()
+        {
             self.version += 1;
         }
     }

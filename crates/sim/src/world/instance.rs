@@ -82,8 +82,8 @@ pub(super) struct Instance {
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
-    /// Whether its target state has been read.
-    pub(super) watched: bool,
+    /// When its target state was last read.
+    pub(super) target_read_at: Option<Time>,
     /// The access keys of its role's credentials; the last one is current.
     pub(super) access_keys: Vec<String>,
     pub(super) agent: Agent,
@@ -104,8 +104,8 @@ pub struct InstanceView {
     pub state: LifecycleState,
     /// Its `target-lifecycle-state`.
     pub imds_target: &'static str,
-    /// Whether its `target-lifecycle-state` has been read yet.
-    pub watched: bool,
+    /// When its `target-lifecycle-state` was last read.
+    pub target_read_at: Option<Time>,
     /// Whether its metadata service answers.
     pub imds_mode: ImdsMode,
     /// Its open lifecycle actions.
@@ -157,7 +157,7 @@ impl World {
             launched_at: instance.launched_at,
             state: instance.state,
             imds_target: instance.imds_target,
-            watched: instance.watched,
+            target_read_at: instance.target_read_at,
             imds_mode: instance.imds_mode,
             actions: instance.actions.iter().map(Action::view).collect(),
             agent: instance.agent.view(self.now),
