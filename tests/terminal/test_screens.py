@@ -168,6 +168,38 @@ def test_interrupted_fleet():
     assert re.search(r"interrupted after \d+ of 100,?000 seeds", terminal.text()), terminal.text()
 
 
+@pytest.fixture
+def daemon(tmp_path):
+    """The environment of a daemon that watches a simulated instance."""
+    variables = tmp_path / "aws.env"
+    serve = subprocess.Popen([DRAINHOOK, "simulate", "--serve", "--env-file", str(variables)], stdout=subprocess.PIPE, text=True)
+    while "ready" not in serve.stdout.readline():
+        assert serve.poll() is None
+    sourced = subprocess.run(["sh", "-c", f". {variables} && env"], capture_output=True, text=True, check=True).stdout
+    environment = dict(line.split("=", 1) for line in sourced.splitlines() if line.startswith(("AWS_", "DRAINHOOK_")))
+    environment["PATH"] = os.environ["PATH"]
+    run = subprocess.Popen([DRAINHOOK, "run"], env=environment, stderr=subprocess.PIPE, text=True)
+    while "is watching" not in run.stderr.readline():
+        assert run.poll() is None
+    threading.Thread(target=run.stderr.read, daemon=True).start()
+    yield environment
+    for program in run, serve:
+        program.terminate()
+        program.wait()
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_check_and_status(columns, daemon):
+    """No word is lost in a narrow window."""
+    # Only these: they differ from one moment to the next.
+    plain = lambda text: "".join(re.sub(r"\d+(s|ms)? ago", "", " ".join(text.split()).replace("\\ ", "")).split())
+    for command in "check", "status":
+        terminal = Terminal([DRAINHOOK, command], columns, daemon).finish()
+        piped = subprocess.run([DRAINHOOK, command], env=daemon, capture_output=True, text=True)
+        assert terminal.code == piped.returncode == 0, terminal.text() + piped.stdout
+        assert plain(terminal.text()) == plain(piped.stdout), terminal.text() + piped.stdout
+
+
 class Agent(http.server.BaseHTTPRequestHandler):
     """An agent with one work item that never finishes."""
 
