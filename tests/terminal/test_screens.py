@@ -245,7 +245,8 @@ def test_own_agent_that_does_not_drain(agent):
     terminal.finish()
     said = " ".join(terminal.text().split())
     assert terminal.code == 1, said
-    assert 'still reported "draining" at the end of its time (4.00 s), with 1 in flight' in said, said
+    # The deadline is 4 s after the notice; what the agent is told comes a moment later.
+    assert re.search(r'still reported "draining" at the end of its time \([34]\.\d+ s\), with 1 in flight', said), said
     assert f"DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://{agent}" in said, said
     # The daemon's log is for people.
     assert "DEBUG" not in said and '{"' not in said, said

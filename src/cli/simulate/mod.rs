@@ -191,8 +191,8 @@ pub async fn run(args: Args) -> ExitCode {
 fn unknown(name: &str) -> String {
     let near = SCENARIOS.iter().map(|scenario| (strsim::jaro_winkler(name, scenario.name), scenario.name));
     let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(similar, _)| *similar > 0.75);
-    let meant = near.map(|(_, near)| format!("; did you mean {near}?")).unwrap_or_default();
-    format!("no scenario is called {name:?}{meant} drainhook simulate --list shows all of them")
+    let meant = near.map(|(_, near)| format!("did you mean {near}? ")).unwrap_or_default();
+    format!("no scenario is called {name:?}; {meant}drainhook simulate --list shows all of them")
 }
 
 fn end(played: Result<bool, SimulateError>) -> ExitCode {

@@ -12,6 +12,8 @@ use crate::config::{self, Config, Flag};
 pub struct OwnAgent {
     /// Its URL, or the path of its socket.
     pub address: String,
+    /// The path of its drain requests.
+    pub drain_path: String,
     /// All that is set of `[agent]`.
     pub variables: Vec<(String, String)>,
 }
@@ -42,6 +44,8 @@ impl OwnAgent {
         }
         let address = variable.1.clone();
         variables.push(variable);
-        Ok(OwnAgent { address, variables })
+        let drain_path =
+            loaded.config.agents.into_iter().next().map_or_else(String::new, |agent| agent.drain_path);
+        Ok(OwnAgent { address, drain_path, variables })
     }
 }

@@ -61,16 +61,17 @@ pub async fn run(
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
     let (said, heard) = mpsc::channel(SAID_MAX);
     let players = players(scenario, own_agent.as_ref(), &service, scale, folder.path(), &said)?;
+    let with_own_agent = own_agent.is_some();
     let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
-        own_agent: own_agent.as_ref().map(|agent| agent.address.clone()),
+        own_agent,
         changed: service.subscribe(),
         heard,
         invariants: Invariants::default().with_transit(TRANSIT * speed),
         timeline: Timeline::new(style, clock.now(), only)
             .brief(players.len() > 1)
-            .with_own_agent(own_agent.is_some()),
+            .with_own_agent(with_own_agent),
         busy: BUSY * speed,
         speed,
         lag: Duration::ZERO,
@@ -175,8 +176,7 @@ fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
 
 struct Play {
     scenario: &'static Scenario,
-    /// The address of the user's own agent.
-    own_agent: Option<String>,
+    own_agent: Option<OwnAgent>,
     service: Service,
     changed: watch::Receiver<u64>,
     heard: mpsc::Receiver<Said>,
@@ -359,7 +359,7 @@ impl Play {
         self.timeline.end();
         let told = self.players.iter().any(|player| player.story.told.is_some());
         SimulateError::Interrupted(match self.own_agent.as_ref().filter(|_| told) {
-            Some(agent) => still_draining(agent, "/drain"),
+            Some(agent) => still_draining(&agent.address, &agent.drain_path),
             None => "interrupted".to_owned(),
         })
     }
@@ -404,7 +404,7 @@ impl Play {
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
         if !passed && self.timeline.style != Style::Json {
             if let (Some(agent), [player]) = (&self.own_agent, self.players.as_slice()) {
-                put_line(&wrap(&format!("\n{}", verdict::of(&player.story, agent)), 0));
+                put_line(&wrap(&format!("\n{}", verdict::of(&player.story, &agent.address)), 0));
             }
             for player in &self.players {
                 eprintln!("\nthe log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());
