@@ -28,7 +28,8 @@ static METADATA: Metadata<'static> = Metadata::new(
     Kind::EVENT,
 );
 
-/// The fields of a line besides its message. [`tell`](super::log::tell) uses the same names.
+/// The fields of a line besides its message, by the names that [`tell`](super::log::tell) uses. A field that only louder
+/// reports have is not among them.
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
     /// The report's stable name.

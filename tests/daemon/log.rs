@@ -1,9 +1,25 @@
-//! The reader of the log cannot delay a drain.
+//! The log: its fields are what programs read, and its reader cannot delay a drain.
 
+use machine::Time;
+use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::daemon::{Daemon, Stage};
+use crate::support::daemon::{Daemon, Stage, told};
 use crate::world;
+
+/// The deadline in the log is the one that the agent is told.
+#[tokio::test]
+async fn deadline_that_the_agents_are_told() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let daemon = stage.daemon().await;
+    stage.scale_in();
+    stage.until("a POST", told).await;
+    daemon.logged(&["agents_told"]).await;
+    let log = daemon.log();
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.find(|line| line["event"] == "agents_told").expect("it was logged");
+    assert_eq!(line["deadline"].as_str().and_then(Time::from_rfc3339), Some(stage.deadlines()[0]), "{line}");
+}
 
 /// The reader of the log has exited, so writing each line fails.
 #[tokio::test]
