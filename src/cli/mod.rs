@@ -163,7 +163,7 @@ fn still_draining(agent: &str, path: &str) -> String {
     } else {
         format!("curl -X DELETE {agent}{path}")
     };
-    format!("interrupted; your agent is still draining. To return it to service: {curl}")
+    format!("interrupted; your agent is still draining. Restart it, or return it to service: {curl}")
 }
 
 /// Says what went wrong, and is the exit code for it.

@@ -177,7 +177,7 @@ pub async fn serve(listener: Listener, requests: mpsc::Sender<Asked>) {
             }
             Err(error) => {
                 // Most likely out of file descriptors.
-                tracing::warn!(%error, "cannot accept a connection on the control socket");
+                tracing::warn!(%error, "cannot accept a connection on the control socket: {error}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -234,7 +234,8 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
     let mut by = Operator { uid: peer.uid, name: None };
     if let Some(command) = request.command() {
         by.name = user::name_of(peer.uid);
-        tracing::info!(%by, pid = peer.pid, ?command, "an operator sent a command");
+        let pid = peer.pid;
+        tracing::info!(%by, pid, %command, "{by}, pid {pid}, ordered: drainhook {command}");
     }
     let (sender, answer) = oneshot::channel();
     let stopping = || Answer::Refused("the daemon is stopping".to_owned());

@@ -28,7 +28,7 @@ impl Notify {
     /// Finds the service manager by `NOTIFY_SOCKET`.
     pub fn from_env() -> Self {
         let socket = connect().unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot reach the service manager");
+            tracing::warn!(%error, "cannot reach the service manager: {error}");
             None
         });
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);

@@ -156,7 +156,7 @@ async fn drive(shared: Arc<Shared>, mut listeners: Listeners) {
     loop {
         changed.borrow_and_update();
         if let Err(error) = listeners.reconcile().await {
-            tracing::error!(%error, "an instance of the simulation cannot listen");
+            tracing::error!(%error, "an instance of the simulation cannot listen: {error}");
         }
         let next = shared.with(|world, _| world.next_wake());
         let due = async {

@@ -194,7 +194,7 @@ async fn who_asks_is_in_the_log() {
     let user = users.find(|user| user[2] == uid.as_raw().to_string()).expect("this user");
     let by = format!("{} (uid {uid})", user[0]);
     let pid = format!("\"pid\":{}", std::process::id());
-    daemon.logged(&["INFO", "an operator sent a command", "Drain", &by, &pid]).await;
+    daemon.logged(&["INFO", "ordered: drainhook drain", &by, &pid]).await;
 }
 
 /// Something else listens on the socket and answers with terminal control sequences. No command prints them.

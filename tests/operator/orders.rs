@@ -24,7 +24,9 @@ async fn extension() {
     assert_eq!(deadlines[1].since(deadlines[0]), Duration::from_secs(300));
     assert_eq!(ran.out, format!("deadline is now {}\n", deadlines[1]), "{ran:?}");
     // 48 hours are more than the hook can be kept alive for.
-    run(&variables, &["extend", "48h"]).await.done("; AWS sets it, and an extension cannot move it");
+    run(&variables, &["extend", "48h"]).await.done("; AWS ends the drain then");
+    // It has all that AWS gives.
+    run(&variables, &["extend", "30m"]).await.failed("not extended: AWS ends this drain at");
     run(&variables, &["extend", "100h"]).await.failed("cannot extend by 100h: the most is 48h\n");
     // Auto Scaling started this drain.
     let refusal = "this drain was started by Auto Scaling and cannot be canceled; use drainhook extend or drainhook finish\n";

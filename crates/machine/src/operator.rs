@@ -46,6 +46,17 @@ pub enum Command {
     Finish(CompletionResult),
 }
 
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Drain => f.write_str("drain"),
+            Command::Cancel => f.write_str("drain --cancel"),
+            Command::Extend(by) => write!(f, "extend {}", Whole(*by)),
+            Command::Finish(result) => write!(f, "finish --result {}", result.as_str()),
+        }
+    }
+}
+
 /// The answer to an operator.
 pub type Answer = Result<Done, Refusal>;
 
@@ -132,6 +143,12 @@ pub enum Refusal {
         /// The requested time.
         by: Duration,
     },
+    /// To [`Command::Extend`]: a limit of AWS ends the drain, not the agents' time.
+    #[error("not extended: AWS ends this drain at {deadline}, whatever time the agents have")]
+    AwsLimit {
+        /// The drain's deadline.
+        deadline: Time,
+    },
     /// To [`Command::Extend`].
     #[error("too late to extend: the lifecycle action is being completed")]
     Completing,
@@ -191,7 +208,7 @@ impl fmt::Display for Done {
             Done::Extended { deadline, bound } => {
                 let bound = match bound {
                     Bound::None => "",
-                    Bound::Aws => "; AWS sets it, and an extension cannot move it",
+                    Bound::Aws => "; AWS ends the drain then, so it cannot be extended further",
                     Bound::WaitToCome => ", or earlier: the hook's global timeout starts at Terminating:Wait",
                 };
                 write!(f, "deadline is now {deadline}{bound}")
@@ -271,11 +288,15 @@ fn extend(machine: &mut Machine, by: Duration) -> Answer {
         Phase::Noticed => return Err(Refusal::NotToldYet),
         Phase::Finishing { .. } | Phase::Ended { .. } => return Err(Refusal::Completing),
     }
+    let outside = drain.bound(&machine.notices, machine.turn.now);
+    let before = latest_deadline(&machine.agents, outside);
+    if let Some(deadline) = before.filter(|_| before == outside) {
+        return Err(Refusal::AwsLimit { deadline });
+    }
     for agent in &mut machine.agents {
         agent.extend(by);
     }
     drain.extended(&mut machine.journal);
-    let outside = drain.bound(&machine.notices, machine.turn.now);
     let waits = !machine.notices.expects_action() || drain.action.waits_since().is_some();
     let deadline = latest_deadline(&machine.agents, outside);
     let bound = match deadline {

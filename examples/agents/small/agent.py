@@ -6,7 +6,7 @@ in_flight = 0
 def work():
     global in_flight
     while True:
-        in_flight = 1          # said first: "drained" is never read while a task begins
+        in_flight = 1          # set first, so "drained" is never read while a task begins
         if draining.is_set():
             break
         time.sleep(5)          # a task
@@ -24,7 +24,7 @@ class Drain(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self):
-        order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        order = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
         print("draining by", order["deadline"], "because", order["notice"])
         draining.set()
         self.answer()

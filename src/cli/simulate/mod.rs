@@ -57,7 +57,7 @@ pub struct Args {
     json: bool,
 
     /// Drain your own agent, at a URL or at the absolute path of a Unix socket, in place of the simulated one. Its other
-    /// settings stand in variables such as DRAINHOOK_AGENT__DRAIN_TIMEOUT=1m
+    /// settings stand in variables such as DRAINHOOK_AGENT__DRAIN_TIMEOUT=2m [default in a drill: 5m]
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
 

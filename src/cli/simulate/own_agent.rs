@@ -7,6 +7,9 @@ use crate::cli::check::{self, State};
 use crate::cli::{EX_CONFIG, failed};
 use crate::config::{self, Config, Flag};
 
+/// A drill that fails does so in minutes, unless the user sets another time.
+const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
+
 /// Where it is and how it is asked, as environment variables of the daemon.
 #[derive(Debug)]
 pub struct OwnAgent {
@@ -22,9 +25,13 @@ impl OwnAgent {
     /// Looks whether it answers at this URL or socket. The other settings of an agent may stand in the environment.
     pub async fn find(address: String) -> Result<Self, ExitCode> {
         let given = |(name, _): &(String, String)| {
-            name.starts_with("DRAINHOOK_AGENT__") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
+            // With what is nearly the name of one, which is an error.
+            name.starts_with("DRAINHOOK_AGENT") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
         };
         let mut variables: Vec<_> = config::environment().filter(given).collect();
+        if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
+            variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
+        }
         let flag = Flag::agent(address);
         let variable = (format!("DRAINHOOK_AGENT__{}", flag.name.to_uppercase()), flag.text.clone());
         // Whatever this machine's own daemon is configured to do has nothing to do with the simulated one.

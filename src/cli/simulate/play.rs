@@ -148,17 +148,29 @@ fn players(
     service.instances().into_iter().enumerate().map(player).collect()
 }
 
-/// Takes in what a daemon reports of the user's own agent, of which the simulated world knows nothing.
-fn report(story: &mut Story, now: Time, line: &LogLine) {
+/// Takes in what a daemon reports of the user's own agent, of which the simulated world knows nothing. Returns what makes its
+/// word doubtful.
+fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
     let (_, held) = *story.told.get_or_insert((now, 0));
     story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
-    let Some(state) = &line.agent_state else { return };
+    let state = line.agent_state.as_ref()?;
+    let mut doubt = None;
     if state == "drained" {
         story.drained.get_or_insert(now);
+        doubt = match (line.in_flight, story.in_flight()) {
+            (Some(count @ 1..), _) => Some(format!(
+                "the agent says \"drained\" with {count} in flight; drainhook goes by the state"
+            )),
+            (None, Some(count @ 1..)) => Some(format!(
+                "the agent last reported {count} in flight; drainhook cannot tell this end from a crash"
+            )),
+            _ => None,
+        };
     }
     let in_flight = line.in_flight.or(story.in_flight().filter(|_| state == "draining"));
     story.told = story.told.map(|(at, _)| (at, held.max(in_flight.unwrap_or(0))));
     story.reported = Some(Reported { state: state.clone(), in_flight });
+    doubt
 }
 
 /// What came out in place of what had to, where one cannot see it in the summary.
@@ -342,7 +354,9 @@ impl Play {
             // Of the simulated agent the world tells more.
             if self.timeline.with_own_agent {
                 self.timeline.hear(now, &story.instance, &line, true);
-                report(story, now, &line);
+                if let Some(doubt) = report(story, now, &line) {
+                    self.timeline.note(now, &doubt);
+                }
             }
             return;
         }

@@ -10,6 +10,10 @@ pub fn of(story: &Story, agent: &str) -> String {
     format!("{expected} {}", happened(story, agent))
 }
 
+/// What the same drain would come to on AWS.
+const LOST: &str =
+    " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_deadline).";
+
 fn happened(story: &Story, agent: &str) -> String {
     let reported = story.reported.as_ref();
     let state = reported.map(|reported| reported.state.as_str());
@@ -38,6 +42,10 @@ fn happened(story: &Story, agent: &str) -> String {
              report \"draining\" until the work is done."
                 .to_owned()
         }
+        (_, Some("draining")) if story.in_flight() == Some(0) => format!(
+            "The agent still reported \"draining\" at the end of its time ({time}), with nothing in flight. Make GET /drain answer \
+             {{\"state\": \"drained\"}} once its work is done.{LOST}"
+        ),
         (_, Some("draining")) => {
             let in_flight = match story.in_flight() {
                 Some(count) => format!("with {count} in flight"),
@@ -45,7 +53,7 @@ fn happened(story: &Story, agent: &str) -> String {
             };
             format!(
                 "The agent still reported \"draining\" at the end of its time ({time}), {in_flight}. Finish or hand back its \
-                 work sooner, or give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent {agent}"
+                 work sooner, or give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent {agent}.{LOST}"
             )
         }
         _ => format!(

@@ -27,7 +27,7 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
     let serving = status.state == State::Serving;
     row("why", status.reason.map(|reason| reason.sentence().to_owned()));
     row("since", status.started.map(|at| when(at, now)));
-    row("deadline", status.deadline.map(|at| when(at, now)));
+    row("deadline", status.deadline.filter(|_| status.outcome.is_none()).map(|at| when(at, now)));
     for agent in agents {
         row("agent", Some(agent.clone()));
     }
@@ -134,7 +134,7 @@ fn waits_for(status: &Status) -> String {
         State::Ended if status.reason == Some(Reason::Operator) => {
             "drainhook drain --cancel, or the end of the instance".to_owned()
         }
-        State::Ended => "the end of the instance, or the end of the notice".to_owned(),
+        State::Ended => "AWS to take the instance, or to withdraw its notice".to_owned(),
         State::Returning => format!("{} to acknowledge DELETE /drain", names()),
     }
 }

@@ -54,7 +54,7 @@ fn extension_and_what_bounds_it() {
     let before = bench.orders(0)[0].deadline;
     let answer = ask(&mut bench, Command::Extend(secs(60)));
     assert_eq!(answer, format!("deadline is now {}", before + secs(60)));
-    assert!(ask(&mut bench, Command::Extend(secs(100_000))).contains("; AWS sets it"));
+    assert!(ask(&mut bench, Command::Extend(secs(100_000))).contains("; AWS ends the drain then"));
 }
 
 #[test]
