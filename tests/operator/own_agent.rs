@@ -1,18 +1,20 @@
-//! `simulate --agent`: here the user's own agent is that of another simulation, which is strict about what it is asked.
+//! `simulate --agent`. The user's agent is the agent of another simulation, which rejects malformed requests.
 
 use serde_json::Value;
 use sim::world::AgentMode;
 
+use crate::check::expect;
 use crate::support::command::run;
 use crate::support::daemon::{Stage, Variables, drained, told};
+use crate::support::{Server, answer, ok};
 use crate::world;
 
-/// The simulated instance is called the same in both: they have the same seed.
+/// Both simulations have the same seed, so their instances have the same id.
 #[tokio::test]
 async fn an_agent_that_drains() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let agent = stage.service.endpoints(&stage.instance()).expect("it listens").agent;
-    // What this machine's own daemon is told elsewhere does not reach the simulated one, but for what an agent needs.
+    // The simulated daemon takes only the agent's settings from the environment, and not its address.
     let variables = Variables::from([
         ("DRAINHOOK_LIFECYCLE__HOOK", "another".to_owned()),
         ("DRAINHOOK_AGENT__URL", "http://127.0.0.1:1".to_owned()),
@@ -47,4 +49,43 @@ async fn an_agent_that_is_none() {
     let remote = run(&none, &["simulate", "--agent", "http://10.0.0.1"]).await;
     assert_eq!(remote.code, Some(78), "{remote:?}");
     assert!(remote.err.contains("--agent: `agent.url` names the host 10.0.0.1"), "{remote:?}");
+}
+
+/// The agent listens on [::1] only, as some servers do by default. The URL names 127.0.0.1, where nothing listens.
+#[tokio::test]
+async fn an_agent_on_ipv6_only() {
+    let stage = Stage::new(1, world(3, 10)).await;
+    let agent = std::net::TcpListener::bind("[::1]:0").expect("IPv6 on loopback");
+    let port = agent.local_addr().expect("bound").port();
+    let url = format!("http://127.0.0.1:{port}");
+    let advice = format!("something listens on [::1]:{port}; set agent.url to \\\"http://[::1]:{port}\\\"");
+    expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", &advice).await;
+    let base = format!("{url}/worker");
+    let advice = format!("set agent.url to \\\"http://[::1]:{port}/worker\\\"");
+    expect(&stage, &[("DRAINHOOK_AGENT__URL", &base)], "agent", "failed", &advice).await;
+    run(&Variables::new(), &["simulate", "--agent", &url]).await.failed(&format!(
+        "drainhook: GET {url}/drain: connection refused: nothing is listening on 127.0.0.1:{port}; something listens on \
+         [::1]:{port}; run drainhook simulate --agent 'http://[::1]:{port}'\n"
+    ));
+    drop(agent);
+    expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", "start the agent").await;
+}
+
+/// The user gives the URL of the drain resource, to which the daemon appends /drain once more.
+#[tokio::test]
+async fn a_url_that_ends_with_the_drain_path() {
+    let stage = Stage::new(1, world(3, 10)).await;
+    let server = Server::start(|request| match request.line() {
+        "GET /drain" => ok(r#"{"state":"serving"}"#),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let advice = "leave /drain out of the URL; the daemon appends agent.drain_path";
+    let url = format!("{}/drain", server.url);
+    expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", advice).await;
+    run(&Variables::new(), &["simulate", "--agent", &url])
+        .await
+        .failed(&format!("drainhook: GET {url}/drain: answered 404 Not Found; {advice}\n"));
+    let url = format!("{}/undrain", server.url);
+    expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", "set agent.drain_path").await;
 }

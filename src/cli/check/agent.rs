@@ -1,6 +1,10 @@
-//! Each agent: what it answers when asked for its status. It is never told anything.
+//! Requests the status of each agent. Sends nothing else.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+
+use tokio::net::TcpStream;
+use url::{Host, Url};
 
 use super::part::Part;
 use crate::agent::http::Agent;
@@ -9,27 +13,39 @@ use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
 use machine::status::{State, Status};
 
-/// How long an agent may take to answer `check`, in real time.
+/// Time limit for an agent's answer to `check`, in real time.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// A row for each agent, in the order of the configuration. The daemon's status, if known, tells whether an agent that
-/// takes no work is as it should be.
-pub async fn ask(config: &Config, limit: Duration, daemon: Option<&Status>) -> Vec<Part> {
+/// Time limit for a connection to [::1].
+const IPV6_LIMIT: Duration = Duration::from_millis(500);
+
+/// How the operator gives an agent's address. Advice names the same way.
+#[derive(Debug, Clone, Copy)]
+pub enum Given {
+    /// In the configuration, as `agent.url` or `agent.unix`.
+    Setting,
+    /// As `drainhook simulate --agent`.
+    Flag,
+}
+
+/// A row for each agent, in the order of the configuration. The daemon's status, if known, decides whether an agent that takes
+/// no work is a problem.
+pub async fn ask(config: &Config, limit: Duration, daemon: Option<&Status>, given: Given) -> Vec<Part> {
     let mut asking = tokio::task::JoinSet::new();
     for (place, agent) in config.agents.iter().cloned().enumerate() {
         let beside = daemon.map(|status| Beside::of(status, &agent.name));
-        asking.spawn(async move { (place, row(&agent, limit, beside).await) });
+        asking.spawn(async move { (place, row(&agent, limit, beside, given).await) });
     }
     let mut parts = asking.join_all().await;
     parts.sort_by_key(|(place, _)| *place);
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// What the daemon says while the agent is asked.
+/// What the daemon says about an agent.
 #[derive(Debug, Clone, Copy)]
 struct Beside {
     state: State,
-    /// It counts this agent as drained.
+    /// Whether the daemon counts this agent as drained.
     has_drained: bool,
 }
 
@@ -40,7 +56,7 @@ impl Beside {
     }
 }
 
-async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>) -> Part {
+async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>, given: Given) -> Part {
     let name = &agent.name;
     if agent.drain_blocks {
         return Part::skipped("agent", format!("{name}: not asked, because agent.drain_blocks is set"));
@@ -52,7 +68,10 @@ async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>) -> 
         Ok(client) => client,
         Err(error) => return Part::ok("agent", name).failed(error.to_string()),
     };
-    let part = judge(agent, client.look(limit).await, beside);
+    let answer = client.look(limit).await;
+    let is_gone = matches!(answer, AgentAnswer::Unreachable { gone: true, .. });
+    let on_ipv6 = if is_gone { find_on_ipv6(&agent.address).await } else { None };
+    let part = judge(agent, answer, beside, &Hints { given, on_ipv6 });
     match client.ignored() {
         Some(what) => {
             part.warning(format!("ignored {what}; see docs/agent-protocol.md for the expected fields"))
@@ -61,9 +80,64 @@ async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>) -> 
     }
 }
 
-fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>) -> Part {
+/// What makes advice specific.
+#[derive(Debug)]
+struct Hints {
+    given: Given,
+    /// Where something listens on [::1], and the agent's URL there.
+    on_ipv6: Option<(SocketAddr, String)>,
+}
+
+impl Hints {
+    /// What to do if nothing listens at the agent's address.
+    fn start(&self) -> String {
+        match (&self.on_ipv6, self.given) {
+            (Some((at, url)), Given::Setting) => {
+                format!("something listens on {at}; set agent.url to \"{url}\"")
+            }
+            (Some((at, url)), Given::Flag) => {
+                format!("something listens on {at}; run drainhook simulate --agent {}", quoted(url))
+            }
+            (None, Given::Setting) => {
+                "start the agent; if it listens elsewhere, set agent.url or agent.unix".to_owned()
+            }
+            (None, Given::Flag) => {
+                "start the agent; if it listens elsewhere, pass that address to --agent".to_owned()
+            }
+        }
+    }
+}
+
+/// Looks for a listener on [::1] at the port of an agent whose URL names 127.0.0.1. Some servers listen on IPv6 only.
+async fn find_on_ipv6(address: &Address) -> Option<(SocketAddr, String)> {
+    let Address::Url(url) = address else { return None };
+    let mut url: Url = url.parse().ok()?;
+    let is_ipv4_loopback = match url.host()? {
+        Host::Ipv4(ip) => ip == Ipv4Addr::LOCALHOST,
+        // The daemon connects to it as 127.0.0.1.
+        Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
+        Host::Ipv6(_) => false,
+    };
+    if !is_ipv4_loopback {
+        return None;
+    }
+    let at = SocketAddr::from((Ipv6Addr::LOCALHOST, url.port_or_known_default()?));
+    tokio::time::timeout(IPV6_LIMIT, TcpStream::connect(at)).await.ok()?.ok()?;
+    url.set_ip_host(at.ip()).ok()?;
+    Some((at, url.as_str().trim_end_matches('/').to_owned()))
+}
+
+/// Whether the agent's URL already ends with the path that the daemon appends.
+fn repeats_drain_path(agent: &config::Agent) -> bool {
+    let Address::Url(url) = &agent.address else { return false };
+    let drain_path = agent.drain_path.trim_end_matches('/');
+    let ends = |url: Url| url.path().trim_end_matches('/').ends_with(drain_path);
+    !drain_path.is_empty() && url.parse().is_ok_and(ends)
+}
+
+fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>, hints: &Hints) -> Part {
     let name = &agent.name;
-    // What was tried names the agent's address, which may be its name.
+    // Most explanations contain the agent's address, which is its name by default.
     let found = |why: String| {
         Part::ok("agent", if why.contains(name.as_str()) { why } else { format!("{name}: {why}") })
     };
@@ -81,12 +155,14 @@ fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>) -> 
         AgentAnswer::Unreachable { why, gone: true } if beside.is_some_and(|beside| beside.has_drained) => {
             found(format!("{why}; it has drained"))
         }
-        AgentAnswer::Unreachable { why, gone: true } => {
-            found(why).failed("start the agent; if it listens elsewhere, set agent.url or agent.unix")
-        }
+        AgentAnswer::Unreachable { why, gone: true } => found(why).failed(hints.start()),
         AgentAnswer::Unreachable { why, gone: false } => {
             found(why).failed("no connection can be made to the agent; check agent.url or agent.unix")
         }
+        AgentAnswer::Unsupported(why) if repeats_drain_path(agent) => found(why).failed(format!(
+            "leave {} out of the URL; the daemon appends agent.drain_path",
+            agent.drain_path
+        )),
         AgentAnswer::Unsupported(why) => found(why).failed(
             "the agent does not serve this path; set agent.drain_path and agent.status_path, or implement \
              docs/agent-protocol.md",
@@ -94,15 +170,16 @@ fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>) -> 
         AgentAnswer::Busy(why) => {
             found(why).failed("the agent accepts connections, but reports no status; check its log")
         }
-        AgentAnswer::Malformed(why) => {
-            found(why).failed("the agent must answer as in docs/agent-protocol.md")
+        AgentAnswer::Malformed(why) => found(why)
+            .failed("the response is malformed; docs/agent-protocol.md shows what the agent must answer"),
+        AgentAnswer::CannotDrain(why) => {
+            found(why).failed("409 means that the agent cannot drain; check its log")
         }
-        AgentAnswer::CannotDrain(why) => found(why).failed("the agent says that it cannot drain"),
         AgentAnswer::Accepted(_) | AgentAnswer::Returned => Part::ok("agent", name),
     }
 }
 
-/// An agent that takes no work: right in a drain, and lost capacity otherwise.
+/// Warns about an agent that takes no work, unless a drain is under way.
 fn idle(part: Part, agent: &config::Agent, beside: Option<Beside>) -> Part {
     let command = delete(agent);
     match beside.map(|beside| beside.state) {
@@ -116,7 +193,7 @@ fn idle(part: Part, agent: &config::Agent, beside: Option<Beside>) -> Part {
     }
 }
 
-/// The command that returns an agent to service.
+/// The shell command that returns an agent to service.
 fn delete(agent: &config::Agent) -> String {
     let token = agent.token_file.as_ref().map(|file| {
         let file = quoted(&file.display().to_string());
@@ -131,7 +208,7 @@ fn delete(agent: &config::Agent) -> String {
     format!("curl -X DELETE {}{}{}", token.unwrap_or_default(), socket.unwrap_or_default(), quoted(&url))
 }
 
-/// A word of a shell command.
+/// Quotes a word of a shell command if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._/:@%+=,".contains(c);
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -144,6 +221,8 @@ mod tests {
     use crate::config::Flag;
     use machine::event::AgentStatus;
     use std::path::Path;
+
+    const HINTS: Hints = Hints { given: Given::Setting, on_ipv6: None };
 
     fn agent(address: &str, token_file: Option<&str>) -> config::Agent {
         let token_file = token_file.map(|file| ("DRAINHOOK_AGENT__TOKEN_FILE".to_owned(), file.to_owned()));
@@ -169,14 +248,14 @@ mod tests {
         }
     }
 
-    /// An agent without new work is right while the daemon drains, and a warning otherwise.
+    /// An agent that takes no work is as expected during a drain, and a warning otherwise.
     #[test]
     fn agents_that_take_no_work() {
         let agent = agent("http://127.0.0.1:8080", None);
         let state = |state, beside: Option<State>| {
             let status = AgentStatus { state, in_flight: Some(2), gauges: Default::default(), detail: None };
             let answer = AgentAnswer::Status { status, waited: false };
-            judge(&agent, answer, beside.map(|state| Beside { state, has_drained: false }))
+            judge(&agent, answer, beside.map(|state| Beside { state, has_drained: false }), &HINTS)
         };
         for beside in [State::Draining, State::Completing, State::Ended, State::Returning] {
             assert_eq!(state(AgentState::Draining, Some(beside)).advice, [""; 0], "{beside:?}");
@@ -189,14 +268,14 @@ mod tests {
         }
     }
 
-    /// An agent with `on_exit = "drained"` is gone at the end of a healthy drain.
+    /// An agent with `on_exit = "drained"` has exited at the end of a healthy drain.
     #[test]
     fn an_agent_that_has_exited() {
         let agent = agent("http://127.0.0.1:8080", None);
         let judge = |has_drained| {
             let why = "GET http://127.0.0.1:8080/drain: connection refused".to_owned();
             let beside = Some(Beside { state: State::Completing, has_drained });
-            judge(&agent, AgentAnswer::Unreachable { why, gone: true }, beside).state
+            judge(&agent, AgentAnswer::Unreachable { why, gone: true }, beside, &HINTS).state
         };
         assert_eq!((judge(true), judge(false)), (PartState::Ok, PartState::Failed));
     }

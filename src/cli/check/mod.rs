@@ -1,9 +1,9 @@
 //! `drainhook check`: what is configured, and whether each part answers. It changes nothing and disturbs no drain.
 //!
-//! - `part`: what came out of one check, and the table of all.
-//! - `local`: the configuration, the journal, the daemon; `agent`: the agents; `imds`: the metadata service.
-//! - `autoscaling`: credentials, group, permissions; `hook`: the judgment on the hook, pure.
-//! - `queue`: the termination queue; `attributes` and `policy`: the judgment on its settings, pure.
+//! - `part` is the result of one check, and the table of all results.
+//! - `local` checks the configuration, the journal and the daemon, `agent` the agents, `imds` the metadata service.
+//! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
+//! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
 mod agent;
 mod attributes;
@@ -25,20 +25,27 @@ use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::daemon::settings;
-pub use agent::ask as ask_agents;
+pub use agent::{Given, ask as ask_agents};
 use machine::event::CallError;
 use part::table;
 pub use part::{Part, State};
 
-/// What a call to AWS may take, in real time.
+/// Time limit for a call to AWS, in real time.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why a service of AWS was skipped.
+/// Why an AWS service was skipped.
 const NOT_ASKED: &str = "not asked, because the Region or the credentials are missing";
 
+const RESULT: &str = "\
+Exits with 1 if a drain would go wrong. Changes nothing, and disturbs no drain.
+
+Example, as the daemon's user:
+  sudo -u drainhook drainhook check";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = RESULT)]
 pub struct Args {
-    /// Print one JSON object per part and line
+    /// Print one JSON object per line, one for each part
     #[arg(long)]
     json: bool,
 
@@ -54,7 +61,7 @@ pub async fn run(args: Args) -> ExitCode {
     let parts = Box::pin(look(&loaded)).await;
     if args.json {
         for part in &parts {
-            // Text only: it can always be written.
+            // A part is only text, so this cannot fail.
             if let Ok(line) = serde_json::to_string(part) {
                 put_line(&line);
             }
@@ -66,7 +73,7 @@ pub async fn run(args: Args) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Looks at everything, at once where nothing depends on something else, each with its own time limit.
+/// Checks everything, each part with its own time limit. Independent parts are checked at the same time.
 async fn look(loaded: &Loaded) -> Vec<Part> {
     let config = &loaded.config;
     let clock = Clock::start(config.simulation.clock);
@@ -89,7 +96,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     };
     let local = async {
         let (daemon, status) = local::daemon(config).await;
-        let agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref()).await;
+        let agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);
@@ -103,12 +110,12 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     parts
 }
 
-/// The agents, where no daemon is asked.
-pub async fn agents(config: &Config) -> Vec<Part> {
-    ask_agents(config, agent::ANSWER_LIMIT, None).await
+/// A row for the agent of `drainhook simulate --agent`, which no daemon knows.
+pub async fn agent_of_flag(config: &Config) -> Vec<Part> {
+    ask_agents(config, agent::ANSWER_LIMIT, None, Given::Flag).await
 }
 
-/// One call, within its time limit.
+/// A call, within its time limit.
 async fn within<T>(call: &str, result: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     aws::within(CALL_LIMIT, call, result).await
 }

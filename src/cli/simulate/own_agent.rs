@@ -1,4 +1,4 @@
-//! `simulate --agent`: an agent of the user's own, in place of the simulated one.
+//! `simulate --agent`: the user's own agent instead of the simulated one.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,19 +10,20 @@ use crate::config::{self, Config, Flag};
 /// A drill that fails does so in minutes, unless the user sets another time.
 const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
 
-/// Where it is and how it is asked, as environment variables of the daemon.
+/// The user's own agent, and its settings for the daemon.
 #[derive(Debug)]
 pub struct OwnAgent {
     /// Its URL, or the path of its socket.
     pub address: String,
     /// The path of its drain requests.
     pub drain_path: String,
-    /// All that is set of `[agent]`.
+    /// All settings in `[agent]`, as environment variables.
     pub variables: Vec<(String, String)>,
 }
 
 impl OwnAgent {
-    /// Looks whether it answers at this URL or socket. The other settings of an agent may stand in the environment.
+    /// Requests the agent's status at this URL or socket. Its other settings come from the environment. If the agent cannot be
+    /// drained now, prints why and returns the exit code.
     pub async fn find(address: String) -> Result<Self, ExitCode> {
         let given = |(name, _): &(String, String)| {
             // With what is nearly the name of one, which is an error.
@@ -34,18 +35,18 @@ impl OwnAgent {
         }
         let flag = Flag::agent(address);
         let variable = (format!("DRAINHOOK_AGENT__{}", flag.name.to_uppercase()), flag.text.clone());
-        // Whatever this machine's own daemon is configured to do has nothing to do with the simulated one.
+        // The configuration file of this machine's own daemon does not apply to the simulated one.
         let loaded = Config::load(Some(Path::new("/dev/null")), variables.iter().cloned(), &[flag]);
         let loaded = loaded.map_err(|error| {
             eprintln!("drainhook: {error}");
             ExitCode::from(EX_CONFIG)
         })?;
-        for part in check::agents(&loaded.config).await {
+        for part in check::agent_of_flag(&loaded.config).await {
             match part.state {
                 State::Skipped | State::Ok => {}
-                // One that drains already has nothing to show.
+                // An agent that is draining already cannot show a drain.
                 State::Warning | State::Failed => {
-                    return Err(failed(&format!("{}: {}", part.found, part.advice.join("; "))));
+                    return Err(failed(&format!("{}; {}", part.found, part.advice.join("; "))));
                 }
             }
         }

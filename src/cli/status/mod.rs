@@ -1,4 +1,4 @@
-//! `drainhook status`: what the daemon is doing now, and what it waits for. `summary`: the text.
+//! `drainhook status`: what the daemon is doing now, and what it waits for. `summary` writes the text.
 
 mod summary;
 #[cfg(test)]
@@ -7,7 +7,7 @@ mod tests;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::check::ask_agents;
+use super::check::{Given, ask_agents};
 use super::output::{put, put_line};
 use super::terminal::columns;
 use super::{Source, failed};
@@ -18,12 +18,12 @@ use machine::status::{AgentLine, State, Status};
 pub use summary::headline;
 use summary::{agent_line, summary};
 
-/// How long an agent may take to answer, in real time.
+/// Time limit for an agent's answer, in real time.
 const AGENT_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print what the daemon knows as one JSON object; times are Unix milliseconds
+    /// Print the daemon's status as one JSON object. Times are Unix milliseconds
     #[arg(long)]
     json: bool,
 
@@ -51,15 +51,15 @@ pub async fn run(args: Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A line for each agent. The daemon asks them only in a drain. Otherwise they are asked here.
+/// A line for each agent. The daemon polls agents only in a drain, so in service this command requests their status itself.
 async fn agents(config: &Config, status: &Status) -> Vec<String> {
     if status.state != State::Serving {
         return status.agents.iter().map(agent_line).collect();
     }
-    let rows = ask_agents(config, AGENT_LIMIT, Some(status)).await;
+    let rows = ask_agents(config, AGENT_LIMIT, Some(status), Given::Setting).await;
     let rows: Vec<_> = config.agents.iter().zip(rows).collect();
     let line = |agent: &AgentLine| {
-        // The daemon may have been started with another configuration.
+        // The daemon may run with another configuration.
         let row = rows.iter().find(|(asked, _)| asked.name == agent.name);
         let unknown =
             || format!("{}: not asked, because it is not in this command's configuration", agent.name);
