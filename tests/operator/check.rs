@@ -13,7 +13,7 @@ use crate::support::daemon::{Stage, Variables, completed, told, worked};
 use crate::support::{Request, Server, answer, closed_port, ok, tls};
 use crate::{named, stuck_world, world};
 
-/// What credentials are where IMDS gives none.
+/// Credentials for when IMDS provides none.
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIA0"), ("AWS_SECRET_ACCESS_KEY", "secret")];
 
 fn variables(stage: &Stage, settings: &[(&'static str, &str)]) -> Variables {
@@ -28,7 +28,7 @@ pub fn row(ran: &Ran, part: &str) -> Value {
     found.unwrap_or_else(|| panic!("no {part} in {ran:?}"))
 }
 
-/// Checks a world with these settings: a part's row must be in that state, and say this in its advice.
+/// Runs `check` in a world with these settings. The part's row must have this state, and its advice must contain this text.
 pub async fn expect(
     stage: &Stage,
     settings: &[(&'static str, &str)],
@@ -54,7 +54,7 @@ async fn all_is_well() {
     assert_eq!(ran.code, Some(0));
 }
 
-/// Everything is in place, and the daemon does not run: no drain would happen.
+/// Everything is in place, but the daemon is not running.
 #[tokio::test]
 async fn no_daemon() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -87,7 +87,7 @@ async fn agents() {
     assert!(found.contains("connection refused: nothing is listening on 127.0.0.1:"), "{down:?}");
 }
 
-/// The agent's host name does not resolve, and its socket cannot be connected to. Nothing is known to listen.
+/// First the agent's host name does not resolve. Then its Unix socket is a datagram socket, so connecting fails.
 #[tokio::test]
 async fn agents_that_cannot_be_connected_to() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -107,7 +107,7 @@ async fn agents_that_cannot_be_connected_to() {
     assert!(agent["found"].to_string().contains("agent.sock"), "{agent}");
 }
 
-/// Every user of the machine can read the token; the agent's gauges are unusable. Both work, and both are said.
+/// Every user of the machine can read the token file, and a gauge of the agent is unusable. Each is a warning.
 #[tokio::test]
 async fn tokens_and_fields() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -125,7 +125,7 @@ async fn tokens_and_fields() {
     expect(&stage, &settings, "agent", "warning", "ignored the gauge").await;
 }
 
-/// An agent was drained without the daemon. The advice is a command that returns it to service.
+/// The agent was drained without the daemon. The advice is a command that returns it to service.
 #[tokio::test]
 async fn an_agent_that_drains_without_a_drain() {
     let mut stage = Stage::new(10, world(3, 10)).await;
@@ -142,7 +142,7 @@ async fn an_agent_that_drains_without_a_drain() {
     assert_eq!(daemon.status().await.state, State::Serving);
 }
 
-/// `GET` on the path of the drain would drain such an agent.
+/// `agent.method` is GET, so requesting the status would drain the agent. `check` sends nothing.
 #[tokio::test]
 async fn an_agent_that_get_drains() {
     let server = Server::start(|_| crate::support::ok("{}")).await;
@@ -160,7 +160,7 @@ async fn imds() {
     let without_queue = WorldConfig { queue: None, ..world(3, 30) };
     set(ImdsMode::Disabled);
     let settings = [KEYS[0], KEYS[1], ("DRAINHOOK_INSTANCE__ID", instance.as_str())];
-    let ran = expect(&stage, &settings, "IMDS", "warning", "by the queue only").await;
+    let ran = expect(&stage, &settings, "IMDS", "warning", "from the queue only").await;
     assert!(row(&ran, "IMDS")["found"].to_string().contains("HttpEndpoint=enabled"), "{ran:?}");
     let enable = format!("modify-instance-metadata-options --instance-id {instance} --http-endpoint enabled");
     assert!(row(&ran, "IMDS")["advice"].to_string().contains(&enable), "{ran:?}");
@@ -175,7 +175,7 @@ async fn imds() {
     expect(&stage, &[], "IMDS", "failed", "set queue.url").await;
 }
 
-/// IMDS answers nonsense for the role. That is no instance without a role.
+/// IMDS returns HTML instead of the role's name. The role is unknown, which is not the same as no role.
 #[tokio::test]
 async fn a_role_that_is_unknown() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -211,12 +211,12 @@ async fn no_region_and_no_credentials() {
 
     let settings = [("AWS_EC2_METADATA_DISABLED", "true")];
     expect(&stage, &settings, "credentials", "failed", "an instance profile").await;
-    // The daemon refuses it, too.
+    // The daemon refuses this Region, too.
     let settings = [("AWS_REGION", "eu west 1")];
     expect(&stage, &settings, "credentials", "failed", "is not an AWS Region").await;
 }
 
-/// Another server than AWS answers there: its certificate is for another name.
+/// A server other than AWS answers. Its certificate is for another name.
 #[tokio::test]
 async fn a_certificate_for_another_name() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -228,7 +228,8 @@ async fn a_certificate_for_another_name() {
     assert!(advice.contains(&aws) && !advice.contains("DNS resolver"), "{advice}");
 }
 
-/// The proxy refuses, wants credentials, has no address, or is not there. The endpoint is not at fault.
+/// The proxy rejects the request, rejects the credentials, does not resolve, or is down. The advice is about the proxy, and not
+/// about the endpoint.
 #[tokio::test]
 async fn proxies() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -251,7 +252,7 @@ async fn proxies() {
     }
 }
 
-/// Nothing can be asked by https, and the table says what to install.
+/// Without root certificates no https call works. The advice names the package to install.
 #[tokio::test]
 async fn no_root_certificates() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -265,7 +266,7 @@ async fn no_root_certificates() {
     assert_eq!(row(&ran, "queue")["state"], "failed", "{ran:?}");
 }
 
-/// The endpoint is on another host and has no TLS.
+/// The endpoint is on another host, without TLS.
 #[tokio::test]
 async fn plain_http_to_another_host() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -291,7 +292,7 @@ async fn hooks() {
     expect(&two, &chosen, "hook", "warning", "ABANDON").await;
 }
 
-/// ECS managed draining has a hook of its own in the group.
+/// Amazon ECS has installed its own hook in the group.
 #[tokio::test]
 async fn hooks_of_other_controllers() {
     const ECS: &str = "ecs-managed-draining-termination-hook";
@@ -343,7 +344,7 @@ async fn hooks_that_may_not_be_read() {
     expect(&stage, &[], "hook", "failed", "drainhook does not know which hook to complete").await;
     let named = [("DRAINHOOK_LIFECYCLE__HOOK", "drain")];
     let ran = expect(&stage, &named, "hook", "warning", "assumes a heartbeat timeout of 30s").await;
-    assert_eq!(row(&ran, "permissions")["state"], "ok", "they are tried on the hook that is named");
+    assert_eq!(row(&ran, "permissions")["state"], "ok", "they are tried with the configured hook");
 }
 
 #[tokio::test]
@@ -365,15 +366,15 @@ async fn journals() {
     let mut foreign = JournalFile::peek(folder).expect("whole").expect("there");
     foreign.instance_id = "i-00000000000000000".to_owned();
     JournalFile::open(folder).expect("there").write(&foreign).expect("written");
-    expect(&stage, &[], "journal", "warning", "of another instance, i-00000000000000000").await;
+    expect(&stage, &[], "journal", "warning", "belongs to another instance, i-00000000000000000").await;
     std::fs::write(&path, &journal[..journal.len() / 2]).expect("written");
     expect(&stage, &[], "journal", "warning", "will be set aside").await;
-    assert!(path.exists(), "the daemon sets it aside, not this");
+    assert!(path.exists(), "only the daemon sets it aside");
     let path = path.display().to_string();
     expect(&stage, &[("DRAINHOOK_JOURNAL__DIR", &path)], "journal", "failed", "set journal.dir").await;
 }
 
-/// The probes reach an action that waits, and do nothing to it.
+/// An action is waiting. The permission probes do not change it.
 #[tokio::test]
 async fn an_action_that_waits() {
     let mut stage = Stage::new(10, stuck_world()).await;
@@ -387,7 +388,7 @@ async fn an_action_that_waits() {
     assert_eq!(stage.count(told) + stage.count(completed), 0);
 }
 
-/// A check in the middle of a healthy drain, beside the daemon, warns of nothing.
+/// A check during a healthy drain has no warnings.
 #[tokio::test]
 async fn a_drain_under_way() {
     let mut stage = Stage::new(10, stuck_world()).await;

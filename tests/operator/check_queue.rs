@@ -1,4 +1,4 @@
-//! `drainhook check`, what it says of the termination queue.
+//! `drainhook check` and the termination queue.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn nobody_may_send() {
     let stage = Stage::new(1, world(3, 30)).await;
     change(&stage, |spec| spec.policy = None);
     expect(&stage, &[], "queue", "failed", "its policy lets neither EventBridge").await;
-    // The hook itself sends to it, with a role of its own.
+    // Now the hook notifies the queue directly, with its own role.
     let hook = |world: &mut sim::world::World, now| {
         let mut hook = world.hook("workers", "drain").expect("it is there").clone();
         hook.target = Some("arn:aws:sqs:eu-west-1:123456789012:workers-termination".to_owned());
@@ -50,7 +50,7 @@ async fn nobody_may_send() {
     assert!(row(&ran, "queue")["found"].to_string().contains("fed by the hook itself"), "{ran:?}");
 }
 
-/// The queue is encrypted under AWS's own key for SQS, and a rule of EventBridge feeds it: nothing would arrive.
+/// The queue is encrypted under the AWS managed key for SQS, and an EventBridge rule sends to it. No message would arrive.
 #[tokio::test]
 async fn a_key_that_eventbridge_may_not_use() {
     let stage = Stage::new(1, world(3, 30)).await;
@@ -87,7 +87,8 @@ async fn permissions() {
     }
 }
 
-/// The daemon does without its attributes; nothing is received where messages may be there.
+/// The attributes may not be read, and the daemon does not need them. `check` does not receive, because the queue may have
+/// messages.
 #[tokio::test]
 async fn attributes_that_may_not_be_read() {
     let stage = denied("sqs:GetQueueAttributes").await;
@@ -97,7 +98,7 @@ async fn attributes_that_may_not_be_read() {
     assert!(permissions["found"].to_string().contains("receive not tried"), "{permissions}");
 }
 
-/// A receive counts against a message, which a redrive policy may hold against it.
+/// The queue has a message. `check` does not receive it, because a redrive policy counts receives.
 #[tokio::test]
 async fn messages_are_left_alone() {
     let mut stage = Stage::new(1, world(3, 30)).await;

@@ -16,7 +16,7 @@ async fn origins() {
     let ran = run(&variables, &["config", "--config", &path]).await;
     assert_eq!(ran.out.replace(&path, "FILE"), include_str!("expected/config.toml"), "{ran:?}");
     assert_eq!(ran.code, Some(0));
-    // It prints a configuration that can be loaded again.
+    // The printed configuration can be loaded again.
     let again = folder.path().join("again.toml");
     std::fs::write(&again, &ran.out).expect("written");
     let again = run(&Variables::new(), &["config", "--config", &again.display().to_string()]).await;
@@ -43,8 +43,8 @@ async fn bad_configuration() {
     }
 }
 
-/// An operator set three variables that set nothing. The daemon starts, and every command that uses the settings says what
-/// was meant.
+/// An operator set three variables that mean nothing. The daemon starts, and every command that uses the settings warns and
+/// names the right variable.
 #[tokio::test]
 async fn variables_that_mean_nothing() {
     let ignored = [
@@ -75,7 +75,7 @@ async fn variables_that_mean_nothing() {
     }
 }
 
-/// A key above all sections, and two agents that are one.
+/// A key is outside of any section. Then two agents have the same address.
 #[tokio::test]
 async fn settings_that_cannot_be_meant() {
     let folder = tempfile::tempdir().expect("a folder");

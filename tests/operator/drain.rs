@@ -39,7 +39,7 @@ async fn not_drained_in_time() {
     let ran = run(&variables, &["drain", "--wait"]).await;
     ran.failed("the agents did not drain");
     assert!(ran.out.ends_with("drain ended: deadline\n"), "{ran:?}");
-    // What did not succeed is tried anew.
+    // A drain that missed its deadline can be started again.
     run(&variables, &["drain"]).await.done("drain started");
     stage.until_times(2, "a second POST", told).await;
 }
@@ -65,7 +65,7 @@ async fn restart_while_somebody_waits() {
     let mut waiting = waiter(&variables);
     stage.until("a POST", told).await;
     daemon.kill().await;
-    // It may have been killed with a question of theirs before it.
+    // The waiting command notices that the daemon is down.
     waiting.logged(&["waiting for the daemon"]).await;
     let daemon = stage.daemon().await;
     waiting.logged(&["the daemon answers again"]).await;
@@ -78,8 +78,8 @@ fn waiter(variables: &Variables) -> Daemon {
     Daemon::spawn_as(command.args(["drain", "--wait"]), variables)
 }
 
-/// Nothing but the simulated time, which is refused beside the real AWS: no daemon, and nothing listens at AWS's
-/// endpoints.
+/// Variables without a daemon and without AWS: only the simulated clock, and endpoints where nothing listens. Without the
+/// endpoints, the clock would be refused.
 fn alone(stage: &Stage) -> Variables {
     let mut variables = stage.variables(&stage.instance());
     variables.retain(|name, _| *name == "DRAINHOOK_SIMULATION__CLOCK");
@@ -93,7 +93,7 @@ fn agent(stage: &Stage) -> String {
     stage.service.endpoints(&stage.instance()).expect("it listens").agent
 }
 
-/// A simulated clock beside the real AWS would end the drain too soon.
+/// A simulated clock with the real AWS would end the drain too soon, so it is refused.
 #[tokio::test]
 async fn a_simulated_clock_beside_the_real_aws() {
     let mut stage = Stage::new(10, world(3, 10)).await;
@@ -152,7 +152,7 @@ async fn agent_on_a_unix_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = socket_path(&folder);
     let server = Server::unix(&path, ok(r#"{"state":"drained"}"#)).await;
-    // Its other settings come from the configuration as always.
+    // The agent's other settings come from the configuration.
     let variables = Variables::from([
         ("DRAINHOOK_AGENT__URL", "http://127.0.0.1:1".to_owned()),
         ("DRAINHOOK_AGENT__DRAIN_PATH", "/admin/drain".to_owned()),

@@ -1,4 +1,4 @@
-//! The operator's commands: the real program against a simulated AWS and the real daemon.
+//! The operator's commands, with the real program, the real daemon and a simulated AWS.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,7 +14,7 @@ mod status;
 use support::daemon::Stage;
 use support::world::{stuck_world, world};
 
-/// An output with what differs from run to run named, to be compared with a text that is kept.
+/// Replaces what differs from run to run by names, so that the output can be compared with a file.
 fn named(stage: &Stage, text: &str) -> String {
     let instance = stage.instance();
     let agent = stage.service.endpoints(&instance).expect("it listens").agent;

@@ -1,4 +1,4 @@
-//! `drainhook extend` and `drainhook finish`: what they do, and that they say what they do.
+//! `drainhook extend` and `drainhook finish`: what they do, and what they print.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn extension() {
     run(&variables, &["drain", "--cancel"]).await.failed(refusal);
 }
 
-/// One piece of work never ends: nothing but the operator ends this drain.
+/// A work item never finishes. The operator ends the drain.
 #[tokio::test]
 async fn finish() {
     let mut stage = Stage::new(10, stuck_world()).await;
@@ -50,7 +50,7 @@ async fn finish() {
     stage.until("the completion", abandoned).await;
 }
 
-/// An operator's drain has no lifecycle action, so no result is reported to AWS.
+/// An operator's drain has no lifecycle action, so there is nothing to complete.
 #[tokio::test]
 async fn finish_of_an_operators_drain() {
     let mut stage = Stage::new(10, stuck_world()).await;
@@ -58,7 +58,7 @@ async fn finish_of_an_operators_drain() {
     let variables = stage.variables(&stage.instance());
     run(&variables, &["drain"]).await.done("drain started");
     stage.until("work that is done", worked).await;
-    // In any case of letters.
+    // The result may be lowercase.
     run(&variables, &["finish", "--result", "continue"])
         .await
         .done("there is no lifecycle action to complete");
@@ -68,7 +68,7 @@ async fn finish_of_an_operators_drain() {
     assert_eq!(stage.count(completed), 0);
 }
 
-/// Behind a load balancer that drains for hours: the agents are not told before Wait.
+/// The load balancer drains for hours, and with `drain_at = "wait"` the agents are not told before Wait.
 #[tokio::test]
 async fn before_wait() {
     let slow = WorldConfig { load_balancer_drain: Some(Duration::from_secs(7200)), ..world(3, 30) };

@@ -27,12 +27,12 @@ async fn no_daemon() {
         ran.failed(&format!("there is no socket {}", socket.display()));
         assert_eq!(ran.out, "", "{args:?}");
     }
-    // A daemon that is gone leaves its socket behind.
+    // A daemon that was killed leaves its socket behind.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a fresh path"));
     run(&variables, &["status"]).await.failed("no daemon is listening");
 }
 
-/// A daemon that does not know yet where it is says so, to a question and to an order.
+/// A daemon that does not know its instance id yet rejects status requests and commands.
 #[tokio::test]
 async fn a_daemon_without_an_instance() {
     let mut config = world(3, 30);
@@ -53,7 +53,7 @@ async fn a_daemon_without_an_instance() {
     assert!(row["advice"].to_string().contains("does not know its instance id yet"), "{row}");
 }
 
-/// Something listens there that says nothing, or nonsense.
+/// Another program listens on the socket. It closes the connection without an answer, or sends something else.
 #[tokio::test]
 async fn no_such_daemon() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -84,8 +84,8 @@ async fn serving() {
     assert_eq!(ran.out.lines().filter(|line| answers(line)).count(), 1, "{ran:?}");
     let others: Vec<_> = ran.out.split_inclusive('\n').filter(|line| !answers(line.trim_end())).collect();
     let expected = format!(
-        "INSTANCE of group workers: serving\n  agent       AGENT: serving, 3 in flight\n  hook        read in a drain; \
-         drainhook check shows it now\n  queue       not polled while IMDS answers\n  waits for   a notice\n  daemon      \
+        "INSTANCE of group workers: serving\n  agent       AGENT: serving, 3 in flight\n  hook        not read until a drain; to see \
+         it now: drainhook check\n  queue       not polled while IMDS answers\n  waits for   a notice\n  daemon      \
          drainhook {}\n",
         env!("CARGO_PKG_VERSION")
     );
@@ -96,7 +96,7 @@ async fn serving() {
     daemon.logged(&["; queue http://"]).await;
 }
 
-/// Neither the agent nor IMDS answers, and there is no queue. The status says so, and does not fail.
+/// The agent is down, and there is no queue. The status says so, and exits with 0.
 #[tokio::test]
 async fn serving_without_an_agent() {
     let stage = Stage::new(1, WorldConfig { queue: None, ..world(3, 30) }).await;
@@ -110,7 +110,7 @@ async fn serving_without_an_agent() {
     daemon.logged(&["; no queue"]).await;
 }
 
-/// An operator drains and takes that back. The status shows the drain afterwards, and how to read its log.
+/// An operator drains, and cancels the drain. Afterwards the status shows the last drain, and how to read its log.
 #[tokio::test]
 async fn a_drain_that_is_over() {
     let mut stage = Stage::new(10, world(3, 10)).await;

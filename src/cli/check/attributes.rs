@@ -1,6 +1,6 @@
-//! The judgment on the queue's settings. Pure.
+//! Judges the queue's settings. Pure.
 //!
-//! Its `VisibilityTimeout` and `ReceiveMessageWaitTimeSeconds` are not judged: every receive brings its own.
+//! `VisibilityTimeout` and `ReceiveMessageWaitTimeSeconds` do not matter, because every receive sets its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,14 +10,15 @@ use super::policy::{self, Sender};
 use crate::cli::output::counted;
 use crate::cli::output::whole;
 
-/// Every draining instance of the group receives an unclaimed message again and again.
+/// The longest retention that is not a warning. Every draining instance of the group receives an unclaimed message repeatedly.
 const RETENTION_MAX: Duration = Duration::from_secs(86_400);
 
-/// IMDS may be silent for a minute before the queue is listened to, and a daemon may be restarted.
+/// The shortest retention that is not a warning. IMDS is silent for a minute before the daemon polls the queue, and the daemon
+/// may restart meanwhile.
 const RETENTION_MIN: Duration = Duration::from_secs(300);
 
-/// Judges what GetQueueAttributes says. `targets` are the ARNs that the group's terminating hooks notify by themselves;
-/// `None` where those are not known.
+/// Judges the result of GetQueueAttributes. `targets` are the ARNs that the group's terminating hooks notify directly, or `None`
+/// if they are unknown.
 pub fn judge(url: &str, all: &BTreeMap<String, String>, targets: Option<&[&str]>) -> Part {
     let text = |name: &str| all.get(name).map(String::as_str).unwrap_or_default();
     let seconds = |name: &str| text(name).parse().ok().map(Duration::from_secs);
@@ -31,14 +32,14 @@ pub fn judge(url: &str, all: &BTreeMap<String, String>, targets: Option<&[&str]>
     if let Some(retention) = seconds("MessageRetentionPeriod") {
         if retention > RETENTION_MAX {
             part = part.warning(format!(
-                "it keeps unclaimed messages for {}, and every draining instance receives them again and again; lower that: \
-                 {}",
+                "it keeps unclaimed messages for {}, and every draining instance receives them repeatedly; lower the \
+                 retention: {}",
                 whole(retention),
                 set(&format!("MessageRetentionPeriod={}", RETENTION_MAX.as_secs()))
             ));
         } else if retention < RETENTION_MIN {
             part = part.warning(format!(
-                "it keeps messages for {} only, so a daemon that restarts can miss its own; raise that: {}",
+                "it keeps messages for only {}, so a daemon that restarts can miss its own; raise the retention: {}",
                 whole(retention),
                 set(&format!("MessageRetentionPeriod={}", RETENTION_MIN.as_secs()))
             ));
@@ -50,13 +51,16 @@ pub fn judge(url: &str, all: &BTreeMap<String, String>, targets: Option<&[&str]>
     }
     if !text("RedrivePolicy").is_empty() {
         part = part.warning(format!(
-            "it has a redrive policy; receives by other instances count, so a message can go to the dead-letter queue before \
+            "it has a redrive policy; receives by other instances count, so a message can move to the dead-letter queue before \
              its own instance has seen it; remove the redrive policy: {}",
             set(r#"'{"RedrivePolicy":""}'"#)
         ));
     }
     if text("FifoQueue") == "true" {
-        part = part.failed("it is a FIFO queue, but lifecycle hooks notify only standard queues; create one, and set queue.url to it");
+        part = part.failed(
+            "it is a FIFO queue, but lifecycle hooks notify only standard queues; create a standard queue, \
+             and set queue.url to it",
+        );
     }
     if is_key_of_sqs(text("KmsMasterKeyId")) {
         part = readable(part, &senders, targets, arn);
@@ -64,15 +68,15 @@ pub fn judge(url: &str, all: &BTreeMap<String, String>, targets: Option<&[&str]>
     fed(part, &senders, targets, arn)
 }
 
-/// Whether the queue is encrypted under the key that AWS manages for SQS, by its alias or the alias's ARN.
+/// Whether a key is the AWS managed key for SQS, by its alias or the alias's ARN.
 fn is_key_of_sqs(key: &str) -> bool {
     key == KEY_OF_SQS || key.rsplit_once(':').is_some_and(|(_, alias)| alias == KEY_OF_SQS)
 }
 
-/// The policy of this key cannot be changed, and it permits the account's own roles only.
+/// The AWS managed key for SQS. Its policy permits only the account's own roles, and cannot be changed.
 const KEY_OF_SQS: &str = "alias/aws/sqs";
 
-/// Whether those who feed the queue may use the key of SQS.
+/// Whether the queue's senders may use the AWS managed key.
 fn readable(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> Part {
     let services: Vec<&str> = senders
         .iter()
@@ -86,17 +90,17 @@ fn readable(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str)
         return part;
     }
     let advice = format!(
-        "it is encrypted under {KEY_OF_SQS}, which {} may not use, so no message from there will come; replace \
+        "it is encrypted under {KEY_OF_SQS}, which {} may not use, so no message from there will arrive; replace \
          KmsMasterKeyId with SqsManagedSseEnabled=true, or use a key of your own whose policy allows {} \
          kms:GenerateDataKey and kms:Decrypt",
         services.join(" and "),
         if services.len() == 1 { "it" } else { "them" }
     );
-    // The hook sends with a role of the account, which may use the key.
+    // The hook itself sends with a role of the account, which may use the key.
     if is_direct(targets, arn) { part.warning(advice) } else { part.failed(advice) }
 }
 
-/// Who may send, in a few words.
+/// The permitted senders, for the table.
 fn told_by(senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> String {
     let mut names: Vec<&str> = senders.iter().map(Sender::name).collect();
     if is_direct(targets, arn) {
@@ -109,7 +113,7 @@ fn is_direct(targets: Option<&[&str]>, arn: &str) -> bool {
     targets.is_some_and(|targets| targets.contains(&arn))
 }
 
-/// Whether anything that brings lifecycle messages may send.
+/// Judges whether lifecycle messages can arrive.
 fn fed(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> Part {
     let by_rule = senders.iter().any(|sender| match sender {
         Sender::EventBridge | Sender::Sns | Sender::Anyone => true,
@@ -121,15 +125,14 @@ fn fed(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> P
     let advice =
         "its policy lets neither EventBridge (events.amazonaws.com) nor SNS (sns.amazonaws.com) send";
     match targets {
-        // A hook that notifies the queue sends with a role of its own, which no policy of the queue shows.
-        None => {
-            part.warning(format!("{advice}; no message will come unless the hook itself notifies the queue"))
-        }
+        // A hook that notifies the queue sends with a role of its own. The queue's policy does not show it.
+        None => part
+            .warning(format!("{advice}; no message will arrive unless the hook itself notifies the queue")),
         Some(targets) => {
             let elsewhere = targets.first().map(|to| format!(", and notifies {to} instead"));
             part.failed(format!(
-                "{advice}, and no terminating hook notifies it directly{}, so no message will come; allow one of them \
-                 sqs:SendMessage in the queue's policy",
+                "{advice}, and no terminating hook notifies it directly{}, so no message will arrive; in the queue's policy, \
+                 allow one of them sqs:SendMessage",
                 elsewhere.unwrap_or_default()
             ))
         }
@@ -178,7 +181,7 @@ mod tests {
     fn each_setting() {
         for (name, value, state, expected) in [
             ("MessageRetentionPeriod", "345600", State::Warning, "--attributes MessageRetentionPeriod=86400"),
-            ("MessageRetentionPeriod", "60", State::Warning, "for 1m only"),
+            ("MessageRetentionPeriod", "60", State::Warning, "for only 1m"),
             (
                 "DelaySeconds",
                 "90",
@@ -213,7 +216,11 @@ mod tests {
         }
         assert_eq!(with("alias/aws/sqs", policy("sns.amazonaws.com"), &[]).state, State::Failed);
         assert_eq!(with("alias/aws/sqs", String::new(), &[ARN]).state, State::Ok, "the hook's role may");
-        assert_eq!(with("alias/aws/sqs", events(), &[ARN]).state, State::Warning, "the hook's messages come");
+        assert_eq!(
+            with("alias/aws/sqs", events(), &[ARN]).state,
+            State::Warning,
+            "the hook's messages arrive"
+        );
         for other in ["", "alias/my/sqs", "alias/aws/sqs2", "0a1b2c3d-0000-0000-0000-000000000000"] {
             assert_eq!(with(other, events(), &[]).state, State::Ok, "{other}");
         }

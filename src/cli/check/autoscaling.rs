@@ -1,4 +1,4 @@
-//! Credentials, the group, the hook, and the permissions of the calls about its action.
+//! Checks credentials, the group, the hook, and the permissions for lifecycle calls.
 
 use super::part::{Part, State};
 use super::{CALL_LIMIT, hook, within};
@@ -10,9 +10,9 @@ use crate::daemon::settings;
 use machine::effect::{ActionName, CompletionResult};
 use machine::event::{CallError, CallErrorKind, Hook};
 
-/// Region and credentials, as every SDK program finds them. The clients are `None` without them.
+/// Region and credentials, found as every SDK program finds them. Without them there are no clients.
 pub async fn credentials(settings: &Settings, instance_id: &str) -> (Part, Option<Clients>) {
-    // Finding the Region may ask IMDS.
+    // The SDK may request the Region from IMDS.
     let clients = match tokio::time::timeout(CALL_LIMIT, Clients::connect(settings)).await {
         Ok(Ok(clients)) => clients,
         Ok(Err(error)) => return (Part::ok("credentials", "no Region").failed(error.message), None),
@@ -42,13 +42,13 @@ async fn signed(clients: &Clients, instance_id: &str) -> Part {
     }
 }
 
-/// The group, its hook, and the permissions. The hooks are `None` where they could not be read.
+/// The group, its hook, and the permissions. The hooks are `None` if they cannot be read.
 pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (Vec<Part>, Option<Vec<Hook>>) {
     let (part, group) = group(config, identity, clients).await;
     let mut parts = vec![part];
     let Some(group) = group else {
-        parts.push(Part::skipped("hook", "no group is known"));
-        parts.push(Part::skipped("permissions", "no group is known to try them on"));
+        parts.push(Part::skipped("hook", "not read: the group is unknown"));
+        parts.push(Part::skipped("permissions", "not tried: the group is unknown"));
         return (parts, None);
     };
     let settings = settings::machine(config, identity);
@@ -67,12 +67,12 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
     let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|hook| hook.name.clone()));
     parts.push(match name {
         Some(hook) => Box::pin(permissions(clients, hook, group)).await,
-        None => Part::skipped("permissions", "no hook is known to try them on"),
+        None => Part::skipped("permissions", "not tried: the hook is unknown"),
     });
     (parts, hooks)
 }
 
-/// The group that the instance is in, by Auto Scaling, IMDS and the configuration.
+/// The instance's group, according to Auto Scaling, or else to the configuration or IMDS.
 async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part, Option<String>) {
     let known = config.lifecycle.group.clone().or_else(|| identity.group.clone());
     if identity.instance_id.is_empty() {
@@ -102,7 +102,7 @@ async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part
             let part = Part::ok("group", known.clone().unwrap_or_else(|| "unknown".to_owned()));
             let part = match &known {
                 Some(_) => part.warning(format!(
-                    "the daemon needs this call to find out why a heartbeat or completion fails: {error}"
+                    "the daemon needs this call to find out why a heartbeat or a completion was rejected: {error}"
                 )),
                 None => {
                     part.failed(format!("the group is unknown; set lifecycle.group, or fix this: {error}"))
@@ -113,8 +113,8 @@ async fn group(config: &Config, identity: &Identity, clients: &Clients) -> (Part
     }
 }
 
-/// Tries heartbeat and completion with a token that no action has. Permissions are looked at before the token, and
-/// `No active Lifecycle Action found` is all that such a call can do.
+/// Sends a heartbeat and a completion with a token that no action has. AWS checks permissions before the token, so a permitted
+/// call fails with `No active Lifecycle Action found` and changes nothing.
 async fn permissions(clients: &Clients, hook: String, group: String) -> Part {
     let bits = fastrand::u128(..);
     let token = format!(
@@ -138,7 +138,7 @@ async fn permissions(clients: &Clients, hook: String, group: String) -> Part {
     Part { found: format!("{heartbeat}, {completion}"), ..part }
 }
 
-/// What a call that can do nothing says of its permission.
+/// What the result of such a call says about its permission.
 fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, String) {
     match result {
         Ok(()) => (part, format!("{what} permitted")),
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn permissions_by_the_answer() {
         let of = |kind| {
-            let error = CallError { kind, message: "told".to_owned() };
+            let error = CallError { kind, message: "why".to_owned() };
             let (part, word) = permitted(Part::ok("permissions", ""), "heartbeat", Err(error));
             (part.state, word)
         };

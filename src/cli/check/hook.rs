@@ -1,4 +1,4 @@
-//! The judgment on the group's hooks. Pure.
+//! Judges the group's hooks. Pure.
 
 use std::time::Duration;
 
@@ -9,19 +9,18 @@ use machine::event::Hook;
 use machine::hook::{self, Owner};
 use machine::settings::Settings;
 
-/// The least that PutLifecycleHook takes. Below it three tries of a heartbeat would not fit.
+/// The least that PutLifecycleHook accepts. In less time, a heartbeat and its two retries would not fit.
 const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_secs(30);
 
-/// The heartbeat timeout of a hook that the operator creates.
+/// The heartbeat timeout in the command that creates a hook.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The shortest heartbeat timeout with which a hook can be kept alive for the whole drain: 100 of them pass until the global
-/// timeout.
+/// The shortest heartbeat timeout that keeps a hook alive for the whole drain. The global timeout is 100 heartbeat timeouts.
 fn shortest(settings: &Settings) -> Duration {
     Duration::from_secs(settings.drain_timeout().as_secs().div_ceil(100))
 }
 
-/// Judges the hook that the daemon would choose, by what DescribeLifecycleHooks shows.
+/// Judges the hook that the daemon would choose from the result of DescribeLifecycleHooks.
 pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
     let chosen = match hook::choose(settings, group, hooks) {
         Ok(chosen) => chosen,
@@ -47,7 +46,7 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
         whole(heartbeat),
         whole(global)
     );
-    // Every setting is given, so that none falls back to its default.
+    // The default result is always given, so that the command does not reset it.
     let put = |default: CompletionResult| {
         format!(
             "aws autoscaling put-lifecycle-hook --auto-scaling-group-name {group} --lifecycle-hook-name {} \
@@ -62,7 +61,7 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
             (Owner::Us | Owner::Unknown, _) => {}
             (Owner::Controller(_), true) => warnings.push(format!(
                 "lifecycle.hook is {}, which belongs to {owner}; completing it would end that controller's wait; create a \
-                 hook for drainhook, and set lifecycle.hook to it",
+                 hook for drainhook, and set lifecycle.hook to its name",
                 hook.name
             )),
             (Owner::Queue(_), true) => warnings.push(format!(
@@ -107,7 +106,7 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
     part
 }
 
-/// The hook could not be read: whether the daemon can do without.
+/// Judges whether the daemon can complete a hook that could not be read.
 pub fn unread(settings: &Settings, queue: bool, error: &str) -> Part {
     match &settings.hook {
         Some(name) => {

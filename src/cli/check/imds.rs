@@ -1,4 +1,4 @@
-//! The instance metadata service, and who it says that we are.
+//! Checks the instance metadata service, and reads the instance's identity from it.
 
 use super::part::Part;
 use crate::aws::imds::{Identity, Imds, ImdsError, Settings};
@@ -9,7 +9,7 @@ use machine::event::TargetState;
 
 const NOT_HEARD: &str = "no notice can reach the daemon; make IMDS answer, or set queue.url";
 
-/// Asks for all that the daemon needs of it. The id is empty where it is unknown.
+/// Requests everything that the daemon needs. The instance id is empty if it is unknown.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
     let mut imds = Imds::new(Settings::from_env(), clock);
     match imds.identity().await {
@@ -35,7 +35,8 @@ fn silent(config: &Config, error: &ImdsError, known: Option<&str>) -> Part {
     }
     part = match config.queue.url {
         Some(_) => part.warning(
-            "notices come by the queue only, and spot and maintenance notices only if its EventBridge rules send them there",
+            "the daemon learns of notices from the queue only; it learns of spot and maintenance notices only if EventBridge \
+             rules send them to the queue",
         ),
         None => part.failed(format!("without IMDS and without a queue, {NOT_HEARD}")),
     };
@@ -59,20 +60,20 @@ async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part
     let mut part = Part::ok("IMDS", found);
     if let Some(id) = config.instance.id.as_ref().filter(|id| **id != identity.instance_id) {
         part = part.failed(format!(
-            "instance.id is {id}, which is another instance; the daemon would drain as that instance whenever IMDS does not \
-             answer; remove instance.id"
+            "instance.id is {id}, which is another instance; while IMDS is silent, the daemon would act as that instance; \
+             remove instance.id"
         ));
     }
     let why = match target {
         Ok(Some(_)) => return part,
         Ok(None) => {
-            "it has no autoscaling/target-lifecycle-state, as on an instance that is in no Auto Scaling group"
+            "IMDS has no autoscaling/target-lifecycle-state; the instance is probably in no Auto Scaling group"
                 .to_owned()
         }
         Err(error) => error.to_string(),
     };
     match config.queue.url {
-        Some(_) => part.warning(format!("{why}; notices come by the queue instead")),
+        Some(_) => part.warning(format!("{why}; the daemon learns of notices from the queue instead")),
         None => part.failed(format!("{why}; {NOT_HEARD}")),
     }
 }

@@ -1,4 +1,4 @@
-//! What is on this machine: the configuration, the journal, the daemon.
+//! Checks what is on this machine: the configuration, the journal, the daemon.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use crate::daemon::journal::{self, JournalFile};
 use machine::journal::Journal;
 use machine::status::Status;
 
-/// How long a disk may take.
+/// Time limit for the disk.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 
-/// A journal is a few kilobytes, and the new one is written beside the old.
+/// How much is written to test the folder. A journal has a few kilobytes, and each new one is written beside the old one.
 const PROBE_LEN: usize = 64 * 1024;
 
-/// Below this a disk is as good as full.
+/// The least free space that is not a warning, in bytes.
 const SPACE_MIN: u64 = 10 * 1024 * 1024;
 
-/// The configuration is valid: an invalid one ends the command.
+/// Where the settings come from. The configuration is valid, because an invalid one ends the command earlier.
 pub fn configuration(loaded: &Loaded) -> Part {
     let mut file = None;
     let mut others = 0;
@@ -41,11 +41,11 @@ pub fn configuration(loaded: &Loaded) -> Part {
     loaded.warnings().into_iter().fold(Part::ok("configuration", found), Part::warning)
 }
 
-/// The journal's folder: whether it can be written, and whose journal is in it.
+/// Whether the journal's folder is writable, and which instance the journal in it belongs to.
 pub async fn journal(config: &Config, instance_id: &str) -> Part {
     let folder = config.journal.dir.clone();
     let path = folder.display().to_string();
-    // A disk that hangs holds up a thread of its own, not the other checks.
+    // A disk that hangs blocks only this thread, and not the other checks.
     let looking = tokio::task::spawn_blocking(move || (probe(&folder), JournalFile::peek(&folder)));
     let (part, found) = match tokio::time::timeout(DISK_LIMIT, looking).await {
         Ok(Ok(looked)) => looked,
@@ -62,7 +62,7 @@ pub async fn journal(config: &Config, instance_id: &str) -> Part {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => part.warning(format!(
             "the journal in it cannot be used and will be set aside when the daemon starts: {error}"
         )),
-        // A folder that cannot be written has said enough.
+        // The part already says that the folder is not writable.
         Err(_) if part.state == State::Failed => part,
         Err(error) => part.failed(format!("the journal in it cannot be read: {error}; {AS_WHOM}")),
     }
@@ -71,8 +71,8 @@ pub async fn journal(config: &Config, instance_id: &str) -> Part {
 fn whose(part: Part, journal: &Journal, instance_id: &str) -> Part {
     if !instance_id.is_empty() && journal.instance_id != instance_id {
         return part.warning(format!(
-            "the journal in it is of another instance, {}, and will be ignored; if it came with the image, delete it from \
-             the image",
+            "the journal in it belongs to another instance, {}, and will be ignored; if it came with the image, delete it \
+             from the image",
             journal.instance_id
         ));
     }
@@ -116,7 +116,7 @@ fn probe(folder: &Path) -> Part {
 const AS_WHOM: &str =
     "if the daemon runs as another user, check as that user: sudo -u drainhook drainhook check";
 
-/// The nearest folder above that exists, where this one does not.
+/// The nearest existing ancestor of a folder that does not exist. `None` if the folder exists.
 fn missing(folder: &Path) -> Option<PathBuf> {
     if folder.symlink_metadata().is_ok() {
         return None;
@@ -124,7 +124,7 @@ fn missing(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().find(|above| above.exists()).map(Path::to_owned)
 }
 
-/// Writes as much as a journal, takes it away again, and says how much space is left.
+/// Writes a temporary file, and returns how much space is free, in bytes.
 fn write(folder: &Path) -> io::Result<u64> {
     let mut file = tempfile::Builder::new().prefix(".check-").tempfile_in(folder)?;
     file.write_all(&[b' '; PROBE_LEN])?;
@@ -133,7 +133,7 @@ fn write(folder: &Path) -> io::Result<u64> {
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// The daemon, by its control socket, and its status.
+/// Requests the daemon's status over its control socket.
 pub async fn daemon(config: &Config) -> (Part, Option<Status>) {
     let asked = client::status(&config.control.socket).await;
     (judge(asked.as_ref()), asked.ok())
@@ -149,7 +149,7 @@ fn judge(asked: Result<&Status, &AskError>) -> Part {
             }
         }
         Err(error @ AskError::Denied(_)) => Part::skipped("daemon", "not asked").warning(error.to_string()),
-        // No drain would happen.
+        // Without a daemon there is no drain.
         Err(error @ (AskError::NoSocket(_) | AskError::NotListening(_))) => {
             Part::ok("daemon", "not running").failed(error.to_string())
         }
@@ -168,10 +168,10 @@ mod tests {
     fn folders() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(probe(folder.path()).state, State::Ok);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0, "nothing is left");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0, "the probe was removed");
         let absent = folder.path().join("a/b");
         assert_eq!(probe(&absent).state, State::Ok);
-        assert!(!absent.exists(), "the daemon makes it, not this");
+        assert!(!absent.exists(), "only the daemon creates it");
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("written");
         assert_eq!(probe(&file).state, State::Failed);

@@ -1,19 +1,19 @@
-//! What came out of one check, and the table of all. Pure.
+//! The result of one check, and the table of all results. Pure.
 
 use serde::Serialize;
 
 use crate::cli::output::counted;
 use crate::cli::terminal::{indented, wrap_to};
 
-/// How a part stands; later is worse.
+/// The state of a part. Later variants are worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It could not be looked at, or need not be.
+    /// It was not checked.
     Skipped,
-    /// It does what it should.
+    /// It works.
     Ok,
-    /// It works, and the operator should know about a risk.
+    /// It works, but with a risk.
     Warning,
     /// A drain would go wrong.
     Failed,
@@ -33,34 +33,34 @@ impl State {
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// What was looked at.
+    /// What was checked.
     pub part: &'static str,
-    /// How it stands.
+    /// The worst state so far.
     pub state: State,
-    /// What was tried and what came back.
+    /// What was tried, and what came back.
     pub found: String,
-    /// What is wrong with it, and what to do.
+    /// What is wrong, and what to do.
     pub advice: Vec<String>,
 }
 
 impl Part {
-    /// A part with which nothing is wrong so far.
+    /// A part without problems so far.
     pub fn ok(part: &'static str, found: impl Into<String>) -> Self {
         Part { part, state: State::Ok, found: one_line(&found.into()), advice: Vec::new() }
     }
 
-    /// A part that was not looked at; says why.
+    /// A part that was not checked, and why.
     pub fn skipped(part: &'static str, why: impl Into<String>) -> Self {
         Part { state: State::Skipped, ..Part::ok(part, why) }
     }
 
-    /// Something that the operator should know.
+    /// Adds a warning.
     #[must_use]
     pub fn warning(self, advice: impl Into<String>) -> Self {
         self.with(State::Warning, advice.into())
     }
 
-    /// Something that makes a drain go wrong.
+    /// Adds a problem that makes a drain go wrong.
     #[must_use]
     pub fn failed(self, advice: impl Into<String>) -> Self {
         self.with(State::Failed, advice.into())
@@ -73,14 +73,14 @@ impl Part {
     }
 }
 
-/// Some errors of the SDK are lists over several lines.
+/// Joins lines. Some SDK errors have several.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 const HEADING: [&str; 3] = ["part", "state", "what came back"];
 
-/// A row for each part, its advice below it, and a count; wrapped to a window of so many columns, if there is one.
+/// A row for each part, with its advice below, and a count. Wrapped to `columns` columns if there is a window.
 pub fn table(parts: &[Part], columns: Option<usize>) -> String {
     let width = parts.iter().map(|part| part.part.len()).max().unwrap_or(0).max(HEADING[0].len());
     let wrap = |line: String| format!("{}\n", wrap_to(&line, width + 11, columns));

@@ -1,18 +1,18 @@
-//! Who may send by a queue's policy. Pure.
+//! Reads from a queue's policy who may send. Pure.
 //!
-//! Conditions of statements that allow are not weighed: they name rules and accounts that are unknown here.
-//! Statements that deny count only without conditions.
+//! Ignores the conditions of Allow statements, because they name rules and accounts that are unknown here. Ignores Deny
+//! statements that have conditions.
 
 use serde_json::Value;
 
-/// Who may send.
+/// A permitted sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sender {
-    /// A rule of EventBridge.
+    /// An EventBridge rule.
     EventBridge,
-    /// A topic of SNS.
+    /// An SNS topic.
     Sns,
-    /// Everyone, but for conditions.
+    /// Everyone that the conditions permit.
     Anyone,
     /// Another service, or an account.
     Other(String),
@@ -28,7 +28,7 @@ impl Sender {
         }
     }
 
-    /// As people call it.
+    /// The sender's name, for people.
     pub fn name(&self) -> &str {
         match self {
             Sender::EventBridge => "EventBridge",
@@ -69,7 +69,7 @@ fn principals(statement: &Value) -> Vec<Sender> {
     bare.chain(named.filter_map(Value::as_str)).map(Sender::from_principal).collect()
 }
 
-/// Policies write one thing as itself, and several as a list.
+/// The elements of a list, or a single value. Policies allow both.
 fn one_or_many(value: &Value) -> impl Iterator<Item = &Value> {
     let (one, many) = match value {
         Value::Null => (None, None),
@@ -79,7 +79,7 @@ fn one_or_many(value: &Value) -> impl Iterator<Item = &Value> {
     one.into_iter().chain(many.into_iter().flatten())
 }
 
-/// `sqs:SendMessage`, in any case, or a pattern that covers it.
+/// Whether an action is `sqs:SendMessage`, in any case, or a pattern that matches it.
 fn is_sending(action: &Value) -> bool {
     let action = action.as_str().unwrap_or_default().to_ascii_lowercase();
     matches_pattern(&action, "sqs:sendmessage")

@@ -1,4 +1,4 @@
-//! The termination queue: its settings, and what the role may do with it.
+//! Checks the termination queue: its settings, and what the role may do with it.
 
 use super::part::Part;
 use super::{NOT_ASKED, attributes, within};
@@ -6,13 +6,13 @@ use crate::aws::clients::Clients;
 use crate::cli::output::counted;
 use machine::event::{CallError, CallErrorKind, Hook};
 
-/// No message has this receipt handle, so nothing can be done with it.
+/// A receipt handle that no message has.
 const NO_RECEIPT: &str = "drainhook-check";
 
-/// How SQS says that, once it has seen that the caller may ask.
+/// How SQS rejects it, once it has checked the caller's permission.
 const NO_SUCH_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
-/// The queue's settings and the permissions on it. There are no clients without Region and credentials.
+/// The queue's settings, and the permissions on it. `clients` is `None` without Region and credentials.
 pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[Hook]>) -> Vec<Part> {
     let (clients, url) = match (clients, url) {
         (Some(clients), Some(url)) => (clients, url),
@@ -32,7 +32,7 @@ pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[
             });
             attributes::judge(url, all, targets.as_deref())
         }
-        // The daemon does without it.
+        // The daemon does not need this permission.
         Err(error) if error.kind == CallErrorKind::AccessDenied => {
             Part::skipped("queue", format!("its settings are unknown: {error}"))
         }
@@ -47,8 +47,8 @@ pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[
     vec![settings, Box::pin(permissions(clients, url, waiting)).await]
 }
 
-/// What the daemon does with messages is tried with a receipt handle that no message has. A receive is tried only where
-/// nothing is there to be received: it would count against a message, and its queue may throw it out for that.
+/// Tries what the daemon does with messages, with a receipt handle that no message has. Receives only if the queue is empty,
+/// because each receive counts against a message, and a redrive policy may move the message for it.
 async fn permissions(clients: &Clients, url: &str, waiting: Option<u64>) -> Part {
     let receive = async {
         match waiting {

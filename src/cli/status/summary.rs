@@ -1,4 +1,4 @@
-//! The status as text. Pure.
+//! Writes the status as text. Pure.
 
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use machine::notice::Reason;
 use machine::status::{AgentLine, LastDrain, State, Status};
 use unicode_width::UnicodeWidthStr;
 
-/// IMDS is polled every few seconds. After this long without an answer, the machine calls it silent.
+/// The machine calls IMDS silent after this long without an answer.
 const IMDS_SILENCE: Duration = Duration::from_secs(60);
 
-/// A line on where the instance stands, and a row for each thing that is known; wrapped to a window of so many columns, if
-/// there is one.
+/// A headline, and a row for each known fact. Wrapped to `columns` columns if there is a window.
 pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<usize>) -> String {
     let group = status.group.as_ref().map_or_else(String::new, |group| format!(" of group {group}"));
     let first = format!("{}{group}: {}", status.instance_id, headline(status));
@@ -51,10 +50,10 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
     text
 }
 
-/// Where the values of the rows begin.
+/// The column at which the values begin.
 const INDENT: usize = 14;
 
-/// The row with the command that prints a drain's log. It can be pasted even where it takes two lines.
+/// The row with the command that prints a drain's log. It can be pasted even if it takes two lines.
 fn log(drain_id: &str, columns: Option<usize>) -> String {
     let (command, drain) =
         ("  log         journalctl --unit drainhook.service", format!("DRAIN_ID={drain_id}"));
@@ -70,12 +69,12 @@ fn last_drain(drain: &LastDrain, now: Time) -> String {
     format!("{}{result}, ended {}{reason}", drain.outcome, when(drain.ended, now))
 }
 
-/// Whether IMDS answers: always in service, and in a drain if it does not.
+/// Whether IMDS answers. Shown in service, and in a drain if IMDS is silent.
 fn imds(status: &Status, now: Time) -> Option<String> {
     let answered = |at: Time| format!("last answer {}", ago(at, now));
     match status.imds_answered {
         _ if status.state != State::Serving && !status.imds_silent => None,
-        // An older daemon does not say when.
+        // An older daemon does not report when.
         _ if status.version.is_none() => {
             status.imds_silent.then(|| "no answer for a minute or more".to_owned())
         }
@@ -87,7 +86,7 @@ fn imds(status: &Status, now: Time) -> Option<String> {
     }
 }
 
-/// Whether the queue is polled: always in service, and in a drain if it is.
+/// Whether the daemon polls the queue. Shown in service, and in a drain if the daemon polls it.
 fn queue(status: &Status, now: Time) -> Option<String> {
     let serving = status.state == State::Serving;
     match status.queue {
@@ -100,7 +99,7 @@ fn queue(status: &Status, now: Time) -> Option<String> {
     }
 }
 
-/// The state in a few words.
+/// The state, in a few words.
 pub fn headline(status: &Status) -> String {
     let in_flight = status.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
     match status.state {
@@ -118,28 +117,28 @@ pub fn headline(status: &Status) -> String {
     }
 }
 
-/// What has to happen next.
+/// What the daemon waits for.
 fn waits_for(status: &Status) -> String {
     let busy: Vec<&AgentLine> = status.agents.iter().filter(|agent| agent.state != "drained").collect();
     let names = || busy.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>().join(", ");
     match status.state {
         State::Serving => "a notice".to_owned(),
-        State::Noticed => "Terminating:Wait: the agents are told then (lifecycle.drain_at)".to_owned(),
+        State::Noticed => "Terminating:Wait, to tell the agents to drain (lifecycle.drain_at)".to_owned(),
         State::Draining if !busy.is_empty() => format!("{} to be drained, or the deadline", names()),
-        State::Draining => "the name of the lifecycle hook, to complete it".to_owned(),
+        State::Draining => "the name of the lifecycle hook, to complete its action".to_owned(),
         State::Completing if status.wait_since.is_none() => {
-            "Terminating:Wait: the lifecycle action is completed then".to_owned()
+            "Terminating:Wait, to complete the lifecycle action".to_owned()
         }
         State::Completing => "Auto Scaling to accept the completion".to_owned(),
         State::Ended if status.reason == Some(Reason::Operator) => {
-            "drainhook drain --cancel, or the end of the instance".to_owned()
+            "drainhook drain --cancel, or the termination of the instance".to_owned()
         }
         State::Ended => "AWS to take the instance, or to withdraw its notice".to_owned(),
         State::Returning => format!("{} to acknowledge DELETE /drain", names()),
     }
 }
 
-/// What the daemon knows of an agent.
+/// What the daemon knows about an agent.
 pub fn agent_line(agent: &AgentLine) -> String {
     let state = if agent.state == "unknown" { "no answer yet" } else { &agent.state };
     let in_flight = agent.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
@@ -152,11 +151,11 @@ fn hook(status: &Status, now: Time) -> Option<String> {
         return Some(format!("none to complete: {problem}"));
     }
     let Some(name) = &status.hook else {
-        let unread = "read in a drain; drainhook check shows it now";
+        let unread = "not read until a drain; to see it now: drainhook check";
         return (status.state == State::Serving).then(|| unread.to_owned());
     };
     let open = status.outcome.is_none();
-    let waits = status.wait_since.filter(|_| open).map(|at| format!(", waits since {}", when(at, now)));
+    let waits = status.wait_since.filter(|_| open).map(|at| format!(", waiting since {}", when(at, now)));
     let expires = status.expires.filter(|_| open).map(|at| format!(", expires {}", ahead(at, now)));
     Some(format!("{name}{}{}", waits.unwrap_or_default(), expires.unwrap_or_default()))
 }
@@ -171,7 +170,7 @@ fn heartbeats(status: &Status, now: Time) -> Option<String> {
     }
 }
 
-/// An instant, and how far it is away.
+/// A time, and how far away it is.
 fn when(at: Time, now: Time) -> String {
     if at > now { format!("{at} ({})", ahead(at, now)) } else { format!("{at} ({})", ago(at, now)) }
 }

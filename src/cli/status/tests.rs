@@ -38,7 +38,7 @@ fn serving() -> Status {
     }
 }
 
-/// Without a window. The agents say what the daemon knows of them.
+/// The summary without a window. The agents' lines are what the daemon knows.
 fn shown(status: &Status) -> String {
     let agents: Vec<String> = status.agents.iter().map(agent_line).collect();
     summary(status, &agents, NOW, None)
@@ -89,7 +89,7 @@ fn an_instance_in_service() {
     let expected = "\
 i-0123456789abcdef0 of group workers: serving
   agent       worker: serving, 3 in flight
-  hook        read in a drain; drainhook check shows it now
+  hook        not read until a drain; to see it now: drainhook check
   IMDS        last answer 1s ago
   queue       not polled while IMDS answers
   waits for   a notice
@@ -140,7 +140,7 @@ fn an_older_daemon() {
     let expected = "\
 i-0123456789abcdef0 of group workers: serving
   agent       worker: serving
-  hook        read in a drain; drainhook check shows it now
+  hook        not read until a drain; to see it now: drainhook check
   waits for   a notice
 ";
     assert_eq!(summary(&status, &["worker: serving".to_owned()], NOW, None), expected);
@@ -170,7 +170,7 @@ i-0123456789abcdef0 of group workers: draining, 3 in flight
   since       2026-03-01T11:55:48.000Z (4m12s ago)
   deadline    2026-03-01T12:55:48.000Z (in 55m48s)
   agent       worker: draining, 3 in flight (2 uploads)
-  hook        drain, waits since 2026-03-01T11:56:00.000Z (4m ago), expires in 3m30s
+  hook        drain, waiting since 2026-03-01T11:56:00.000Z (4m ago), expires in 3m30s
   heartbeats  1 sent, next in 1m
   waits for   worker to be drained, or the deadline
   last error  12s ago: agent worker: GET http://127.0.0.1:8080/drain: no answer within 30s
@@ -186,7 +186,7 @@ fn what_is_waited_for() {
     let drained = || vec![agent("drained", Some(0))];
     let before_wait = || Status { wait_since: None, expires: None, heartbeats: 0, ..draining() };
     let cases = [
-        (Status { state: State::Noticed, ..before_wait() }, "the agents are told then"),
+        (Status { state: State::Noticed, ..before_wait() }, "Terminating:Wait, to tell the agents"),
         (Status { agents: drained(), hook: None, ..draining() }, "the name of the lifecycle hook"),
         (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
         (Status { state: State::Completing, agents: drained(), ..draining() }, "to accept the completion"),
@@ -216,7 +216,7 @@ fn a_drain_that_has_ended() {
     };
     let text = shown(&ended);
     assert!(text.contains("DRAIN_ID=i-0123456789abcdef0-1772366148000\n"), "{text}");
-    assert!(!text.contains("last drain"), "it is this one: {text}");
+    assert!(!text.contains("last drain"), "the last drain is this one: {text}");
     assert!(text.contains("drain ended: drained, completed with CONTINUE\n"), "{text}");
     assert!(!text.contains("expires") && text.contains("1 sent\n"), "{text}");
 }
