@@ -1,4 +1,4 @@
-//! What `drainhook simulate --instances` and `--serve` print, as a user or a script reads it.
+//! What `drainhook simulate --instances` and `--serve` print.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -71,7 +71,7 @@ fn long_tables_are_cut() {
     assert_eq!(table.last().expect("a row").trim(), "…", "{printed}");
 }
 
-/// tests/soak adds these up.
+/// tests/soak sums these figures.
 #[test]
 fn fleet_as_json() {
     let printed = fleet(&["--instances", "20", "--seeds", "2", "--json"]);
@@ -85,7 +85,7 @@ fn fleet_as_json() {
     }
 }
 
-/// Whether a process handles SIGINT by now (proc(5), `SigCgt`).
+/// Whether a process has installed its SIGINT handler (`SigCgt` in proc(5)).
 fn handles_interrupts(child: &Child) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
@@ -129,7 +129,7 @@ fn interrupted_fleet_as_json() {
     assert!(object["seeds"].as_u64().is_some_and(|seeds| (2..100_000_000).contains(&seeds)), "{object}");
 }
 
-/// A run that is so large that no seed is complete.
+/// The run is too large to complete a seed before the interrupt.
 #[test]
 fn interrupted_before_the_first_seed_is_complete() {
     let output = interrupted(&["--instances", "20000", "--seeds", "2"]);
@@ -138,7 +138,7 @@ fn interrupted_before_the_first_seed_is_complete() {
     assert_eq!(text(&output.stdout).lines().count(), 1, "only what is played: {output:?}");
 }
 
-/// A simulated AWS that is up. Returns it and what it printed.
+/// Starts a simulated AWS, and waits until it is ready. Returns it and what it printed.
 fn served(arguments: &[&str], temporary: &Path) -> (Child, Vec<String>) {
     let mut command = simulate(&[&["--serve"], arguments].concat());
     let mut child = command.env("TMPDIR", temporary).spawn().expect("the program starts");
@@ -156,7 +156,7 @@ fn end(child: Child) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// What a shell has in its environment after a script.
+/// A shell's environment after a script.
 fn environment_after(script: &str) -> Vec<String> {
     let output = Command::new("sh").args(["-ec", &format!("{script}\nenv")]).env_clear().output();
     let output = output.expect("a shell");
@@ -164,7 +164,7 @@ fn environment_after(script: &str) -> Vec<String> {
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// Paths of the machine may have any characters.
+/// A folder whose name has characters that a shell would interpret.
 fn odd_folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("it's $HOME here ").tempdir().expect("a folder")
 }

@@ -1,4 +1,4 @@
-//! The real daemon, as a process of its own, and what it says.
+//! Runs the real daemon as a child process, and reads its log.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,25 +13,25 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How long the daemon may take to be up, or to leave, in real time.
+/// Time limit for the daemon to start or to stop, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How much of its log is shown when it exits unexpectedly.
+/// The most of its log that is kept, in bytes.
 const LOG_SHOWN_MAX: usize = 16_000;
 
-/// A line of a daemon's log that belongs to the story.
+/// A log line that belongs to the story.
 #[derive(Debug)]
 pub struct Said {
-    /// The place of the daemon, as it was told at its start.
+    /// The daemon's place among the daemons.
     pub daemon: usize,
     /// The line.
     pub line: LogLine,
 }
 
-/// A line of a daemon's log.
+/// A log line of a daemon.
 #[derive(Debug, Deserialize)]
 pub struct LogLine {
-    /// What it tells of, by a name that stays the same when the wording changes.
+    /// What happened, as a name that does not change with the wording.
     #[serde(default)]
     pub event: String,
     /// `WARN`, or another level.
@@ -39,13 +39,13 @@ pub struct LogLine {
     /// The sentence.
     #[serde(rename = "message", default)]
     pub text: String,
-    /// How a drain has ended.
+    /// How a drain ended.
     pub outcome: Option<String>,
     /// The state of an agent.
     pub agent_state: Option<String>,
     /// The agent's work in flight.
     pub in_flight: Option<u32>,
-    /// The deadline that the agents are told.
+    /// The deadline that the agents were told.
     pub deadline: Option<String>,
     /// When it was logged.
     #[serde(default)]
@@ -57,13 +57,13 @@ impl LogLine {
         self.outcome.is_some() || self.level == "WARN" || self.level == "ERROR" || self.is_of_the_agent()
     }
 
-    /// Whether it is about the agent's progress.
+    /// Whether the line is about the agent's progress.
     pub fn is_of_the_agent(&self) -> bool {
         matches!(self.event.as_str(), "agents_told" | "deadline_moved" | "agent_progress")
     }
 }
 
-/// A daemon that is told to run, and says when it does.
+/// A daemon, which may be running.
 #[derive(Debug)]
 pub struct Daemon {
     place: usize,
@@ -78,12 +78,12 @@ pub struct Daemon {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// Reads the log to its end.
+    /// The task that reads the log.
     reader: JoinHandle<()>,
 }
 
 impl Daemon {
-    /// A daemon that is not started yet. Its notify socket goes into the folder; what it says goes to `said`.
+    /// A daemon that is not started yet. Creates its notify socket in the folder. Its log lines go to `said`.
     pub fn new(
         place: usize,
         variables: Vec<(String, String)>,
@@ -95,14 +95,14 @@ impl Daemon {
         Ok(Daemon { place, variables, said, log: Arc::default(), notify, notify_path, running: None })
     }
 
-    /// Starts it, and does not wait for it.
+    /// Starts the daemon without waiting until it is up.
     pub fn start(&mut self) -> io::Result<()> {
         let mut child = Command::new(std::env::current_exe()?)
-            // Nothing of this machine's own daemon shall reach it,
+            // Keeps out the configuration of this machine's own daemon,
             .args(["run", "--config", "/dev/null"])
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            // and nothing of the user's own AWS configuration.
+            // and the user's own AWS configuration.
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("NOTIFY_SOCKET", &self.notify_path)
@@ -119,7 +119,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Waits until it watches the instance, or looks for it.
+    /// Waits until the daemon watches the instance, or looks for its id.
     pub async fn is_up(&self) -> io::Result<()> {
         let up = async {
             let mut datagram = [0; 1024];
@@ -134,7 +134,7 @@ impl Daemon {
         tokio::time::timeout(PATIENCE, up).await.map_err(|_| {
             io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("it is not up after {PATIENCE:?}: {}", self.log()),
+                format!("not up after {PATIENCE:?}; its log:\n{}", self.log()),
             )
         })?
     }
@@ -144,16 +144,16 @@ impl Daemon {
         self.running.is_some()
     }
 
-    /// How it has ended, if it has without having been told to.
+    /// The exit status of a daemon that has exited on its own.
     pub async fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         let Some(running) = &mut self.running else { return Ok(None) };
         let Some(status) = running.child.try_wait()? else { return Ok(None) };
-        // What it said at the last stands in the log too.
+        // Reads its last lines.
         let _ = tokio::time::timeout(PATIENCE, &mut running.reader).await;
         Ok(Some(status))
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub async fn kill(&mut self) -> io::Result<()> {
         if let Some(mut running) = self.running.take() {
             running.child.kill().await?;
@@ -162,7 +162,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// SIGTERM, and waits until it has left.
+    /// Sends SIGTERM, and waits until the daemon has exited.
     pub async fn stop(&mut self) -> io::Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let pid = running.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
@@ -177,34 +177,34 @@ impl Daemon {
         Ok(())
     }
 
-    /// What it said before it went is not said by the next one.
+    /// Discards the notifications of the previous process.
     fn forget_notifications(&self) {
         while self.notify.try_recv(&mut [0; 1024]).is_ok() {}
     }
 
-    /// The end of its log, for people: without lines of level debug.
+    /// The end of the log as text, without DEBUG lines.
     pub fn log(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.lines().filter_map(for_people).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// Reads a daemon's log as it is written.
+/// Reads a daemon's log while the daemon writes it.
 async fn read(stderr: ChildStderr, daemon: usize, log: Arc<Mutex<String>>, said: mpsc::Sender<Said>) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         keep(&mut log.lock().unwrap_or_else(PoisonError::into_inner), &line);
-        // What is no JSON is the last word of a panic: it stands in the log.
+        // A line that is not JSON comes from a panic, and is only kept.
         if let Ok(line) = serde_json::from_str::<LogLine>(&line)
             && line.is_of_the_story()
         {
-            // The receiver is gone when the simulation is over.
+            // The receiver is dropped at the end of the simulation.
             let _ = said.send(Said { daemon, line }).await;
         }
     }
 }
 
-/// A line of the log as text. A line that is not JSON is the last word of a panic.
+/// A log line as text, or `None` for a DEBUG line. A line that is not JSON comes from a panic.
 fn for_people(line: &str) -> Option<String> {
     let Ok(LogLine { level, text, timestamp, .. }) = serde_json::from_str(line) else {
         return Some(line.to_owned());
@@ -212,7 +212,7 @@ fn for_people(line: &str) -> Option<String> {
     (level != "DEBUG").then(|| format!("{timestamp} {level:>5} {text}"))
 }
 
-/// Keeps the end of the log.
+/// Appends a line, and drops whole lines from the start of a log that is too long.
 fn keep(log: &mut String, line: &str) {
     log.push_str(line);
     log.push('\n');

@@ -1,4 +1,4 @@
-//! The environment variables that point daemons and AWS clients at a simulated AWS, and how a shell takes them.
+//! The environment variables that point daemons and AWS clients at a simulated AWS, and how to write them for a shell.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::path::Path;
 use crate::clock::Scale;
 use crate::serve::{Endpoints, Service};
 
-/// Variables, in the order in which they are shown.
+/// Variables, in the order in which they are printed.
 pub type Variables = Vec<(&'static str, String)>;
 
-/// Lines that set these variables in a POSIX shell.
+/// Lines that export these variables in a POSIX shell.
 pub fn exports<'a>(variables: impl IntoIterator<Item = &'a (&'static str, String)>) -> String {
     variables.into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
 }
 
-/// A text as one word of a POSIX shell, in quotes if it needs them.
+/// A text as one word of a POSIX shell, quoted if necessary.
 pub fn word(text: &str) -> Cow<'_, str> {
     let plain = |char: char| char.is_ascii_alphanumeric() || "/:._-+,@%".contains(char);
     if !text.is_empty() && text.chars().all(plain) { Cow::Borrowed(text) } else { Cow::Owned(quoted(text)) }
@@ -24,14 +24,14 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// What every program needs.
+/// The variables that every program needs.
 pub fn common(service: &Service, scale: Option<Scale>) -> Variables {
     let (region, queue) =
         service.world(|world, _| (world.config().region.clone(), world.config().queue.clone()));
     let mut variables = vec![
         ("AWS_ENDPOINT_URL", service.aws_url().to_owned()),
         ("AWS_REGION", region.clone()),
-        // boto3 knows only this one.
+        // boto3 reads only this one.
         ("AWS_DEFAULT_REGION", region),
     ];
     if let Some(queue) = queue {
@@ -43,7 +43,7 @@ pub fn common(service: &Service, scale: Option<Scale>) -> Variables {
     variables
 }
 
-/// What a program needs that has no instance role; the simulated AWS takes any credentials.
+/// Credentials for programs without an instance role. The simulated AWS accepts any.
 pub fn credentials() -> Variables {
     vec![
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
@@ -51,7 +51,7 @@ pub fn credentials() -> Variables {
     ]
 }
 
-/// What the daemon of one instance needs besides.
+/// The variables that the daemon of one instance needs in addition.
 pub fn instance(endpoints: &Endpoints, folder: &Path) -> Variables {
     vec![
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoints.imds.clone()),

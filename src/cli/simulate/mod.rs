@@ -1,11 +1,11 @@
-//! `drainhook simulate`: a scale-in from start to end on this machine.
+//! `drainhook simulate`: plays a scale-in on this machine, from start to end.
 //!
-//! - `play`: one scenario, with the real daemon of every instance as a process of its own.
-//! - `serve`: a simulated AWS that stays up, for any client and any daemon.
-//! - `daemon`, `environment`: starting daemons, and what points them at the simulation.
-//! - `fleet`: many instances in virtual time, with faults.
-//! - `own_agent`: the user's own agent in place of the simulated one; `verdict`: why it failed the drill.
-//! - `timeline`, `words`: what people and programs see of the run; `summary`: the result.
+//! - `play` plays one scenario. Each instance has its own process of the real daemon.
+//! - `serve` keeps a simulated AWS up, for any client and any daemon.
+//! - `daemon` starts daemons. `environment` has the variables that point them at the simulation.
+//! - `fleet` runs many instances in virtual time, with faults.
+//! - `own_agent` takes the user's own agent instead of the simulated one. `verdict` says why that agent failed.
+//! - `timeline` and `words` show what happens. `summary` shows the result.
 
 mod daemon;
 mod environment;
@@ -34,9 +34,18 @@ use super::{EX_USAGE, failed, interrupted};
 use own_agent::OwnAgent;
 use timeline::Style;
 
+const EXAMPLES: &str = "\
+Examples:
+  drainhook simulate
+  drainhook simulate agent-hangs
+  drainhook simulate --agent http://127.0.0.1:8080
+  drainhook simulate --serve
+  drainhook simulate --instances 100 --seeds 10";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What to play; --list shows them all
+    /// The scenario to play. To list all: --list
     #[arg(default_value = SCENARIOS[0].name, conflicts_with = "serve")]
     scenario: String,
 
@@ -44,11 +53,11 @@ pub struct Args {
     #[arg(long)]
     list: bool,
 
-    /// How many simulated seconds pass in a real one [default: the scenario's own; 1 with --serve]
+    /// How many simulated seconds pass in a real second [default: set by the scenario, 1 with --serve]
     #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=1000))]
     speed: Option<u32>,
 
-    /// The seed of all that is random in the simulated AWS
+    /// The seed of everything random in the simulated AWS
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
@@ -56,35 +65,35 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Drain your own agent, at a URL or at the absolute path of a Unix socket, in place of the simulated one. Its other
-    /// settings stand in variables such as DRAINHOOK_AGENT__DRAIN_TIMEOUT=2m [default in a drill: 5m]
+    /// Drain your own agent instead of the simulated one. URL may be the absolute path of a Unix socket. Set its other
+    /// settings as variables such as DRAINHOOK_AGENT__DRAIN_TIMEOUT=2m (a drill's default is 5m)
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
 
-    /// Keep a simulated AWS up until interrupted, for daemons and AWS clients of your own
+    /// Keep a simulated AWS up for your own daemons and AWS clients, until Ctrl-C
     #[arg(long)]
     serve: bool,
 
-    /// With --serve, an IAM action that is denied to everyone, such as sqs:ReceiveMessage. Repeatable
+    /// With --serve, deny this IAM action to every caller. Example: sqs:ReceiveMessage. Repeatable
     #[arg(long, value_name = "ACTION", requires = "serve", value_parser = permission)]
     deny: Vec<String>,
 
-    /// With --serve, the calls to Auto Scaling per second that pass, for all clients together; more are throttled, and
-    /// with 0 all of them [default: no limit]
+    /// With --serve, throttle calls to Auto Scaling beyond this many per second, for all clients together. 0 throttles
+    /// every call [default: no limit]
     #[arg(long, value_name = "CALLS", requires = "serve")]
     throttle: Option<u32>,
 
-    /// With --serve, also write the variables of the first instance's daemon to this file, as `export` lines for a shell
+    /// With --serve, also write the variables for the first instance's daemon to this file, as `export` lines for a shell
     #[arg(long, value_name = "FILE", requires = "serve")]
     env_file: Option<PathBuf>,
 
-    /// Run a fleet of this size in virtual time, and check every run against the invariants. With --serve: the size of
-    /// the served group
+    /// Run a fleet of this size in virtual time, and check every run against the invariants. With --serve, the size of
+    /// the simulated group
     #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "agent"],
           value_parser = clap::value_parser!(u32).range(1..=INSTANCES_MAX))]
     instances: Option<u32>,
 
-    /// The faults that are injected
+    /// The faults to inject
     #[arg(
         long,
         value_name = "PROFILE",
@@ -94,27 +103,27 @@ pub struct Args {
     )]
     faults: fleet::Profile,
 
-    /// A kind of fault that is left out. Repeatable
+    /// A kind of fault to leave out. Repeatable
     #[arg(long, value_name = "FAULT", requires = "instances", conflicts_with = "serve", value_parser = fault)]
     without: Vec<Fault>,
 
-    /// The hours of virtual time
+    /// The length of each run, in hours of virtual time
     #[arg(long, value_name = "HOURS", default_value_t = 1.0, requires = "instances", conflicts_with = "serve",
           value_parser = hours)]
     hours: f64,
 
-    /// The number of runs, with one seed each from --seed on; stop at the first that violates an invariant
+    /// How many seeds to run, from --seed on. Stops at the first run that violates an invariant
     #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "instances", conflicts_with = "serve",
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 
-    /// Show each event and each effect with its time
+    /// Print each event and each effect with its time
     #[arg(long, requires = "instances", conflicts_with = "serve")]
     trace: bool,
 }
 
 impl Args {
-    /// What is run of a fleet.
+    /// The fleet runs that the arguments ask for.
     fn fleet(&self, instances: u32) -> fleet::Runs {
         fleet::Runs {
             instances,
@@ -187,12 +196,12 @@ pub async fn run(args: Args) -> ExitCode {
     end(play::run(scenario, None, args.seed, args.speed.unwrap_or(scenario.speed), style).await)
 }
 
-/// The scenario does not exist. Names the one that was probably meant.
+/// The error for a scenario that does not exist. Suggests a similar one.
 fn unknown(name: &str) -> String {
     let near = SCENARIOS.iter().map(|scenario| (strsim::jaro_winkler(name, scenario.name), scenario.name));
     let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(similar, _)| *similar > 0.75);
-    let meant = near.map(|(_, near)| format!("did you mean {near}? ")).unwrap_or_default();
-    format!("no scenario is called {name:?}; {meant}drainhook simulate --list shows all of them")
+    let meant = near.map_or_else(|| ".".to_owned(), |(_, near)| format!("; did you mean {near}?"));
+    format!("no scenario is called {name:?}{meant} To list all: drainhook simulate --list")
 }
 
 fn end(played: Result<bool, SimulateError>) -> ExitCode {
@@ -214,7 +223,7 @@ fn list(json: bool) {
     }
 }
 
-/// A clock that starts now and runs so much faster than real time, and the scale by which daemons can share it.
+/// A clock that starts now and runs `speed` times as fast as real time, and the scale with which daemons share it.
 fn clock(speed: u32) -> (Clock, Option<Scale>) {
     let now: Time = Clock::start(None).now();
     let scale = (speed > 1).then_some(Scale { epoch: now, speed });
@@ -228,7 +237,7 @@ enum SimulateError {
     Serve(std::io::Error),
     #[error("cannot write {}: {error}", file.display())]
     EnvFile { file: PathBuf, error: std::io::Error },
-    #[error("cannot make a folder for the daemon's journal and socket: {0}")]
+    #[error("cannot create a folder for the daemon's journal and socket: {0}")]
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]
     Daemon(std::io::Error),
@@ -236,6 +245,6 @@ enum SimulateError {
     DaemonEnded { status: std::process::ExitStatus, log: String },
     #[error("{0}")]
     Interrupted(String),
-    #[error("the simulated instance does not listen; this is a defect")]
+    #[error("the simulated instance has no endpoints; this is a defect in drainhook")]
     NoEndpoints,
 }

@@ -1,4 +1,4 @@
-//! Plays one scenario: a simulated AWS, the real daemon of every instance, a scale-in, and what came out of it.
+//! Plays one scenario: a simulated AWS, a real daemon for every instance, a scale-in, and the verdict.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,27 +25,28 @@ use crate::cli::output::put_line;
 use crate::cli::still_draining;
 use crate::cli::terminal::wrap;
 
-/// How long, in real time, what is still under way at the end may take.
+/// Time limit for calls and log lines that are still under way at the end, in real time.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
-/// How often the live view is drawn anew, and daemons are looked after.
+/// How often the live line is redrawn, and daemons are checked.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// How often a daemon reads its target state, in simulated time.
 const POLL: Duration = Duration::from_secs(1);
 
-/// What a busy machine may add, in real time: to anything, and to a call on its way.
+/// The delay that a busy machine may add to anything, in real time.
 const BUSY: Duration = Duration::from_millis(500);
+/// The delay that a busy machine may add to a call on its way, in real time.
 const TRANSIT: Duration = Duration::from_millis(250);
 
 /// The invariants of every scenario.
-const ALWAYS: &str = "as always: no heartbeat comes too soon, no deadline moves later, and only the instance's own message is \
-                      deleted, after its action is over";
+const ALWAYS: &str = "in every scenario: no heartbeat comes too soon, no deadline moves later, and only the instance's own \
+                      message is deleted, after its action is over";
 
-/// Lines of the daemons' logs that wait to be taken in.
+/// The most log lines of daemons that wait to be read.
 const SAID_MAX: usize = 1024;
 
-/// Plays it; `true` where everything came out as it must.
+/// Plays the scenario. Returns whether it passed.
 pub async fn run(
     scenario: &'static Scenario,
     own_agent: Option<OwnAgent>,
@@ -79,7 +80,7 @@ pub async fn run(
         service,
         players,
     };
-    // A user who interrupts leaves no daemons behind.
+    // An interrupt stops the daemons, too.
     let result = tokio::select! {
         result = play.run() => result,
         _ = interrupt.recv() => Err(play.interrupted()),
@@ -90,16 +91,16 @@ pub async fn run(
     result.and_then(|passed| stopped.map(|()| passed))
 }
 
-/// An instance, as far as the scenario goes.
+/// An instance in the scenario.
 struct Player {
     story: Story,
     daemon: Daemon,
-    /// What has not been done yet.
+    /// The acts that are still to come.
     acts: Vec<Act>,
 }
 
 impl Player {
-    /// The next thing to do by now.
+    /// Removes and returns the next act that is due.
     fn take_due(&mut self, now: Time) -> Option<Deed> {
         let due = |act: &Act| act.due(&self.story).filter(|due| *due <= now);
         let (_, index) =
@@ -107,7 +108,7 @@ impl Player {
         Some(self.acts.remove(index).deed)
     }
 
-    /// When there is something to do, as far as is known.
+    /// When the next act is due, if that is known.
     fn next_due(&self) -> Option<Time> {
         self.acts.iter().filter_map(|act| act.due(&self.story)).min()
     }
@@ -132,7 +133,7 @@ fn players(
         variables.extend(environment::instance(&endpoints, &folder));
         variables.extend(scenario.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if !with_imds {
-            // Without IMDS there is neither a role nor a name.
+            // Without IMDS the daemon has no role and no instance id.
             variables.extend(environment::credentials());
             variables.push(("DRAINHOOK_INSTANCE__ID", view.id.clone()));
         }
@@ -148,8 +149,8 @@ fn players(
     service.instances().into_iter().enumerate().map(player).collect()
 }
 
-/// Takes in what a daemon reports of the user's own agent, of which the simulated world knows nothing. Returns what makes its
-/// word doubtful.
+/// Adds to the story what a daemon reports about the user's own agent, which the simulated world does not know. Returns a
+/// doubt about what the agent says.
 fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
     let (_, held) = *story.told.get_or_insert((now, 0));
     story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
@@ -173,14 +174,14 @@ fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
     doubt
 }
 
-/// What came out in place of what had to, where one cannot see it in the summary.
+/// What happened instead of a failed expectation, if the summary does not show it.
 fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
     match (expectation, not) {
         (Expectation::Outcomes(_), Some(player)) if player.story.outcomes.is_empty() => {
-            "; it said nothing of an end".to_owned()
+            "; the daemon logged no outcome".to_owned()
         }
         (Expectation::Outcomes(_), Some(player)) => {
-            format!("; it said: {}", player.story.outcomes.join(", then "))
+            format!("; the daemon logged: {}", player.story.outcomes.join(", then "))
         }
         _ => String::new(),
     }
@@ -212,7 +213,7 @@ impl Play {
             player.daemon.is_up().await.map_err(SimulateError::Daemon)?;
             player.story.daemon_starts += 1;
         }
-        // How the instances came into service is not part of the story.
+        // The launch is not part of the story.
         self.service.world(|world, _| world.take_happenings());
         let limit = self.service.clock().real(self.scenario.limit);
         let Ok(watched) = tokio::time::timeout(limit, self.until(Self::is_watched)).await else {
@@ -232,12 +233,12 @@ impl Play {
             return Ok(self.judge(false));
         };
         ended?;
-        // Calls that were under way at the end may still arrive, and daemons may have something to say.
+        // Calls and log lines may still be under way.
         let _ = tokio::time::timeout(AFTERMATH, self.until(Self::has_settled)).await;
         Ok(self.judge(true))
     }
 
-    /// Whether each daemon has seen its instance in service, where it can.
+    /// Whether each daemon has read from IMDS that its instance is in service, if IMDS answers.
     fn is_watched(&self) -> bool {
         let unwatched =
             |view: &InstanceView| view.imds_mode == ImdsMode::Answers && view.target_read_at.is_none();
@@ -259,7 +260,7 @@ impl Play {
         Ok(())
     }
 
-    /// Takes in what has happened, does what is due, and waits for more.
+    /// Takes in what happened, performs the acts that are due, and waits for more.
     async fn step(&mut self) -> Result<(), SimulateError> {
         self.changed.borrow_and_update();
         for (at, happening) in self.service.world(|world, _| world.take_happenings()) {
@@ -341,17 +342,17 @@ impl Play {
         Ok(())
     }
 
-    /// Takes in what a daemon says.
+    /// Takes in a daemon's log line.
     fn hear(&mut self, said: Said) {
         let Said { daemon, line } = said;
         let story = &mut self.players[daemon].story;
-        // Where the instance is gone, so is its daemon: that its connections fail is no news.
+        // On a terminated instance the daemon would be gone, too, so its failing connections are no news.
         if story.terminated.is_some() && line.outcome.is_none() {
             return;
         }
         let now = self.service.clock().now();
         if line.is_of_the_agent() {
-            // Of the simulated agent the world tells more.
+            // The world knows more about the simulated agent.
             if self.timeline.with_own_agent {
                 self.timeline.hear(now, &story.instance, &line, true);
                 if let Some(doubt) = report(story, now, &line) {
@@ -368,7 +369,7 @@ impl Play {
         }
     }
 
-    /// The user interrupts: takes the live line away, and tells what continues.
+    /// After an interrupt: clears the live line, and says what continues.
     fn interrupted(&self) -> SimulateError {
         self.timeline.end();
         let told = self.players.iter().any(|player| player.story.told.is_some());
@@ -384,7 +385,7 @@ impl Play {
         self.timeline.draw(now, &stories, &views);
     }
 
-    /// What had to come out, and whether it did, for every instance.
+    /// Each expectation, and whether every instance met it.
     fn verdicts(&self) -> Vec<Verdict> {
         let expectations = self.scenario.expectations.iter();
         let verdict = |expectation: &Expectation| {
@@ -397,11 +398,11 @@ impl Play {
         expectations.map(verdict).collect()
     }
 
-    /// Says what came out; `true` where it is what must.
+    /// Prints the result. Returns whether the scenario passed.
     fn judge(&mut self, in_time: bool) -> bool {
         let mut verdicts = self.verdicts();
         if !in_time {
-            verdicts.push((format!("it is over after {:?}", self.scenario.limit), false));
+            verdicts.push((format!("it ends within {:?}", self.scenario.limit), false));
         }
         if self.invariants.violations.is_empty() {
             verdicts.push((ALWAYS.to_owned(), true));
@@ -409,7 +410,7 @@ impl Play {
         let wrong = self.invariants.violations.iter().chain(&self.failed_deeds);
         verdicts.extend(wrong.map(|what| (what.clone(), false)));
         let passed = verdicts.iter().all(|(_, holds)| *holds);
-        // A scenario allows for this much at its own speed. At a higher one, the same delays are longer in simulated time.
+        // A scenario tolerates this delay at its own speed. At a higher speed, the same delay is longer in simulated time.
         if !passed && self.lag > TRANSIT * self.scenario.speed && self.speed > self.scenario.speed {
             summary::too_fast(&self.timeline, self.scenario, self.speed, self.lag);
             return false;
@@ -427,7 +428,7 @@ impl Play {
         passed
     }
 
-    /// Where one cannot be stopped, dropping it kills it.
+    /// Stops the daemons. Dropping a daemon kills it, in case it cannot be stopped.
     async fn stop_daemons(&mut self) -> Result<(), SimulateError> {
         for player in &mut self.players {
             player.daemon.stop().await.map_err(SimulateError::Daemon)?;

@@ -1,4 +1,4 @@
-//! `drainhook simulate --serve`: a simulated AWS that stays up until it is interrupted.
+//! `drainhook simulate --serve`: keeps a simulated AWS up until it is interrupted.
 
 use std::env;
 use std::fs;
@@ -17,11 +17,11 @@ use super::timeline::{Style, Timeline};
 use crate::cli::output::put;
 use crate::cli::terminal::columns;
 
-/// The commands that are shown take the environment from this file in the simulator's own folder, if the user named none.
+/// The file in the simulator's own folder from which the printed commands read their environment, unless the user names one.
 const ENV_FILE: &str = "environment";
 
-/// Serves until interrupted, and shows on a terminal what happens. Writes the environment of the first instance's daemon to
-/// a file, if one is named.
+/// Serves until interrupted. Shows what happens if standard output is a terminal. Writes the environment of the first instance's
+/// daemon to `env_file`.
 pub async fn run(
     world: WorldConfig,
     speed: u32,
@@ -64,7 +64,7 @@ pub async fn run(
     loop {
         changed.borrow_and_update();
         let happenings = service.world(|world, _| world.take_happenings());
-        // A program that has read the environment does not read on: only a person is told more.
+        // A program stops reading after the environment, so only people see what happens.
         if style == Style::Live {
             for (at, happening) in happenings {
                 timeline.tell(at, &happening);
@@ -96,16 +96,16 @@ fn print(common: &Variables, instances: &[(String, Variables)]) -> io::Result<()
     out.flush()
 }
 
-/// This program as a shell finds it again.
+/// The name or path under which a shell finds this program.
 fn program() -> String {
     let by_path = env::args().next().is_some_and(|name| name.contains('/'));
     let path = env::current_exe().ok().filter(|_| by_path);
     path.map_or_else(|| "drainhook".to_owned(), |path| path.display().to_string())
 }
 
-/// Commands for another terminal. Each takes its environment from the file, so that it can be pasted alone.
+/// Commands for another terminal. Each reads the environment from the file, so that it can be pasted alone.
 fn next_steps(program: &str, file: &Path, instance: &str) -> String {
-    // A shell looks a file without a slash up in PATH.
+    // The shell's `.` searches PATH for a file without a slash.
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let (program, file) = (word(program), file.display().to_string());
     let file = word(&file);
@@ -113,7 +113,7 @@ fn next_steps(program: &str, file: &Path, instance: &str) -> String {
         "\n\
          In another terminal, run the daemon of {instance}:\n\
          \x20 . {file} && {program} run\n\
-         In a third, check it and terminate its instance:\n\
+         In a third terminal, check the daemon and terminate its instance:\n\
          \x20 . {file} && {program} check\n\
          \x20 . {file} && aws autoscaling terminate-instance-in-auto-scaling-group --instance-id {instance} \
          --should-decrement-desired-capacity\n\

@@ -1,4 +1,4 @@
-//! What came out of a scenario, for people and programs.
+//! Prints the result of a scenario, as text or JSON.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::timeline::{Style, Timeline, elapsed_ms, short, stamp};
 use crate::cli::output::put_line;
 use crate::cli::terminal::{columns, mark, wrap};
 
-/// Something that had to come out, in words, and whether it did.
+/// An expectation in words, and whether it was met.
 pub type Verdict = (String, bool);
 
-/// Shows it.
+/// Prints the result.
 pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdicts: &[Verdict]) {
     timeline.end();
     let start = timeline.start;
@@ -35,7 +35,7 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
     put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
 }
 
-/// Says that the run says nothing, because this machine could not keep up with the speed.
+/// Prints that the run was not judged, because this machine could not keep up with the speed.
 pub fn too_fast(timeline: &Timeline, scenario: &Scenario, speed: u32, lag: Duration) {
     timeline.end();
     if timeline.style == Style::Json {
@@ -57,7 +57,7 @@ pub fn too_fast(timeline: &Timeline, scenario: &Scenario, speed: u32, lag: Durat
     ));
 }
 
-/// One instance: a line for each moment.
+/// For one instance, a line for each moment.
 fn moments(timeline: &Timeline, story: &Story) {
     let start = timeline.start;
     let row = |what: &str, at: Option<Time>, detail: &str| {
@@ -103,7 +103,7 @@ fn moments(timeline: &Timeline, story: &Story) {
     put_line(&wrap(format!("  {:<18}{finished:>10}  {lost}", "work items").trim_end(), 32));
 }
 
-/// Several instances: a row for each. A narrow window has no room for the last columns.
+/// For several instances, a row for each. A narrow window loses the last columns.
 fn table(stories: &[&Story], start: Time) {
     const COLUMNS: [(&str, usize); 8] = [
         ("instance", 20),
@@ -151,13 +151,13 @@ fn table(stories: &[&Story], start: Time) {
     }
 }
 
-/// How long a completion came after the last work that the drained agent had finished.
+/// The time from the drained agent's last finished work to the completion.
 fn after_last_work(story: &Story, completed: Time) -> Option<Duration> {
     let drained = story.drained.is_some_and(|drained| drained <= completed);
     story.finished.last().filter(|_| drained).map(|last| completed.since(*last))
 }
 
-/// One object. Where there is one instance, what became of it stands beside the verdicts.
+/// The result as one object. A single instance's figures are in the object itself, several are in `instances`.
 fn as_json(
     scenario: &Scenario,
     stories: &[&Story],

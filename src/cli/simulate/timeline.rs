@@ -1,4 +1,4 @@
-//! What people and programs see of a simulated scale-in: a live view on a terminal, plain lines, or JSON lines.
+//! Shows a simulated scale-in: a live view on a terminal, plain lines, or JSON lines.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use sim::world::{Happening, InstanceView};
 use super::daemon::LogLine;
 use super::words::words;
 
-/// How it is shown.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Lines, and a live line below them.
+    /// Text lines, and a live line below them.
     Live,
-    /// Lines.
+    /// Text lines.
     Plain,
     /// One JSON object per line.
     Json,
 }
 
 impl Style {
-    /// JSON if the user asked for it. Otherwise a live view on a terminal that can redraw lines, and lines elsewhere.
+    /// JSON with `--json`. Otherwise a live view on a terminal that can redraw lines, and plain lines elsewhere.
     pub fn choose(json: bool) -> Self {
         match (json, terminal::is_live()) {
             (true, _) => Style::Json,
@@ -42,42 +42,42 @@ impl Style {
 pub struct Timeline {
     pub(super) style: Style,
     pub(super) start: Time,
-    /// The only instance, whose name is left out.
+    /// The instance, if there is only one. Its id is left out of the lines.
     only: Option<String>,
-    /// There are many instances: people see a summary of each at the end.
+    /// Whether text output leaves out what happens to each instance, because there are many.
     brief: bool,
-    /// The agent is the user's own, and the simulated instance does not know its work.
+    /// Whether the agent is the user's own. The simulated instance does not know its work.
     pub(super) with_own_agent: bool,
 }
 
-/// The most that is shown to people of a line of a daemon's log, in characters.
+/// The most that text output shows of a daemon's log line, in characters.
 const SAID_SHOWN_MAX: usize = 600;
 
 /// The column at which the details of a line begin.
 const DETAIL_COLUMN: usize = 36;
 
-/// Narrower windows have no room for details in a column of their own.
+/// The narrowest window in which details have a column of their own.
 const COLUMNS_SIDE_BY_SIDE: usize = 72;
 
 const BAR_WIDTH: usize = 24;
 
 impl Timeline {
-    /// Shows times since `start`.
+    /// A timeline that counts from `start`.
     pub fn new(style: Style, start: Time, only: Option<&str>) -> Self {
         Timeline { style, start, only: only.map(str::to_owned), brief: false, with_own_agent: false }
     }
 
-    /// Does not show people what happens to each instance.
+    /// Leaves what happens to each instance out of text output.
     pub fn brief(self, brief: bool) -> Self {
         Timeline { brief, ..self }
     }
 
-    /// The agent is not the simulated one.
+    /// Sets whether the agent is the user's own.
     pub fn with_own_agent(self, with_own_agent: bool) -> Self {
         Timeline { with_own_agent, ..self }
     }
 
-    /// The scenario.
+    /// Prints the scenario's name and description.
     pub fn title(&self, scenario: &Scenario) {
         if self.style != Style::Json {
             put_line(&wrap(&format!("{}: {}", scenario.name, scenario.about), 2));
@@ -85,12 +85,12 @@ impl Timeline {
         }
     }
 
-    /// Shows times since now.
+    /// Counts from `start` from now on.
     pub fn restart(&mut self, start: Time) {
         self.start = start;
     }
 
-    /// A happening.
+    /// Prints a happening.
     pub fn tell(&self, at: Time, happening: &Happening) {
         if self.style != Style::Json && self.brief && happening.instance().is_some() {
             return;
@@ -111,7 +111,7 @@ impl Timeline {
         }
     }
 
-    /// A line of a daemon's log. People see it only if it is `news`.
+    /// Prints a daemon's log line. Text output shows it only if it is `news`.
     pub fn hear(&self, at: Time, instance: &str, line: &LogLine, news: bool) {
         let LogLine { level, text, outcome, .. } = line;
         if self.style == Style::Json {
@@ -134,7 +134,7 @@ impl Timeline {
         self.tell_line(at, &format!("{who}{}", in_columns(what, &shorten(text, SAID_SHOWN_MAX))));
     }
 
-    /// Something that the simulation does.
+    /// Prints something that the simulation does.
     pub fn note(&self, at: Time, what: &str) {
         if self.style == Style::Json {
             let elapsed_ms = elapsed_ms(at, self.start);
@@ -147,8 +147,8 @@ impl Timeline {
         }
     }
 
-    /// The live line: work in flight, deadline, time to expiry, heartbeats, and a bar of the work that is done. In a narrow
-    /// window the bar is left out first, then the heartbeats, the expiry, and the deadline.
+    /// Draws the live line: work in flight, deadline, time to expiry, heartbeats, and a bar of the finished work. A narrow window
+    /// loses the bar first, then the heartbeats, the expiry, and the deadline.
     pub fn draw(&self, now: Time, stories: &[&Story], views: &[InstanceView]) {
         if self.style != Style::Live {
             return;
@@ -180,7 +180,7 @@ impl Timeline {
         show_live(&fit(&fields, terminal::columns().unwrap_or(0).saturating_sub(1)));
     }
 
-    /// Takes the live line away.
+    /// Clears the live line.
     pub fn end(&self) {
         if self.style == Style::Live {
             clear_live();
@@ -202,7 +202,7 @@ fn in_columns(what: &str, detail: &str) -> String {
     }
 }
 
-/// The part of the work that is done; empty if none was held.
+/// A bar of the finished work. Empty if the agent had no work.
 fn bar(held: u32, in_flight: u32) -> String {
     if held == 0 {
         return String::new();
@@ -216,7 +216,7 @@ fn countdown(what: &str, at: Time, now: Time) -> String {
     if at > now { format!("{what} in {}", short(at.since(now))) } else { format!("{what} passed") }
 }
 
-/// A time, as the timeline shows it.
+/// A time in seconds since the start.
 pub(super) fn stamp(at: Time, start: Time) -> String {
     format!("{:>8.1} s", elapsed_ms(at, start) as f64 / 1000.0)
 }

@@ -1,10 +1,10 @@
-//! Why the user's own agent failed a drill: what was expected, what it did, and what to change. Pure.
+//! Explains why the user's own agent failed: what was expected, what the agent did, and what to change. Pure.
 
 use sim::story::Story;
 
 use super::timeline::short;
 
-/// The verdict on a drill that failed, in a paragraph. `agent` is the agent's address.
+/// The verdict on a failed run, as a paragraph. `agent` is the agent's address.
 pub fn of(story: &Story, agent: &str) -> String {
     let expected = "Expected: the agent accepts POST /drain, stops taking work, and reports \"drained\" by its deadline.";
     format!("{expected} {}", happened(story, agent))
@@ -18,7 +18,7 @@ fn happened(story: &Story, agent: &str) -> String {
     let reported = story.reported.as_ref();
     let state = reported.map(|reported| reported.state.as_str());
     let Some((told, _)) = story.told else {
-        return "The daemon never told it to drain: the drain did not begin. The daemon's log below says why.".to_owned();
+        return "The daemon did not tell the agent to drain, because no drain began. The daemon's log below says why.".to_owned();
     };
     let time = story.deadlines.first().map(|deadline| short(deadline.since(told)));
     let time = time.unwrap_or_else(|| "given".to_owned());

@@ -1,13 +1,13 @@
-//! What happened, in a word and a detail.
+//! Describes each happening in a few words.
 
 use formats::text::shorten;
 use machine::Time;
 use sim::world::Happening;
 
-/// How much of the answer to a refused call is shown, in characters.
+/// The most that is shown of the answer to a rejected call, in characters.
 const WHY_SHOWN_MAX: usize = 100;
 
-/// A word for what happened, and what there is to say of it; `None` for what is not shown.
+/// What happened, and its details. `None` if it is not shown.
 pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> {
     let in_seconds = |time: &Time| format!("{} s", time.since(at).as_secs());
     Some(match happening {
@@ -57,7 +57,7 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }
-        // What was throttled is told by the caller.
+        // The daemon logs its throttled calls itself.
         Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
             return None;
         }

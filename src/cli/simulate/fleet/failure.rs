@@ -1,26 +1,26 @@
-//! What a run violated, in the smallest run that was found, and how to see that run again.
+//! Shows what a run violated, in the smallest run that was found, and how to run it again.
 
 use sim::fault::Fault;
 use sim::fleet::{Outcome, Plan};
 
 use super::{Profile, Runs};
 
-/// Violations that are shown of a run.
+/// The most violations that are shown for a run.
 const VIOLATIONS_MAX: usize = 10;
 
-/// The last lines of a trace that are shown of an instance; `--trace` shows all, of all.
+/// The most trace lines that are shown for the instance. `--trace` shows every line of every instance.
 const TRACE_MAX: usize = 60;
 
-/// Says what a run violated.
+/// Prints what a run violated.
 pub fn violations(failed: &Plan, outcome: &Outcome) {
     eprintln!("seed {} violates the invariants:", failed.seed);
     outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
-    eprintln!("\nlooking for a smaller run that violates them, too");
+    eprintln!("\nlooking for a smaller run that violates the invariants");
 }
 
-/// Says what the smaller run violated, and what happened before.
+/// Prints what the smaller run violated, and what happened before.
 pub fn smaller(runs: &Runs, plan: &Plan, outcome: &Outcome) {
-    eprintln!("\na smaller run violates them, too:");
+    eprintln!("\na smaller run violates the invariants:");
     outcome.violations.iter().take(VIOLATIONS_MAX).for_each(|violation| eprintln!("  {violation}"));
     let first = outcome.violations.first().map(String::as_str).unwrap_or_default();
     let instance = instance_in(first).unwrap_or_default();
@@ -30,7 +30,7 @@ pub fn smaller(runs: &Runs, plan: &Plan, outcome: &Outcome) {
     eprintln!("\nto see the whole trace: {}", replay(runs, plan));
 }
 
-/// What happened to an instance up to its violation; what happened again and again is there once.
+/// The trace lines about an instance up to its violation, without repeated lines.
 fn lines_before<'a>(trace: &'a [String], violation: &str, instance: &str) -> Vec<&'a str> {
     let until = violation.split(": ").next().unwrap_or_default();
     let about = |line: &&str| line.split(' ').nth(1) == Some(instance);
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// What of the command line is about fleets.
+    /// A command line with the options of `simulate`.
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
@@ -95,7 +95,7 @@ mod tests {
         let calm = Runs { profile: Profile::None, without: Vec::new(), ..runs };
         for (runs, plan) in [(&runs, whole), (&runs, part), (&calm, calm.plan(3))] {
             let command = replay(runs, &plan);
-            // The first word is the program's, as it is here.
+            // The parser takes the first word as the program's name.
             let words = command.split(' ').filter(|word| *word != "simulate");
             let read = Line::try_parse_from(words).expect("a command that works").simulate;
             let again = read.fleet(read.instances.expect("a number"));

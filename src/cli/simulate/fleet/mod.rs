@@ -1,6 +1,6 @@
-//! `drainhook simulate --instances N`: fleets in virtual time.
+//! `drainhook simulate --instances N`: runs fleets in virtual time.
 //!
-//! `summary` says what is played, how far it is and what came out; `failure` what a run violated.
+//! `summary` shows what is run, the progress and the result. `failure` shows what a run violated.
 
 mod failure;
 mod summary;
@@ -24,38 +24,38 @@ use sim::fault::{Fault, Faults};
 use sim::fleet::{Outcome, Plan, run_telling, shrink};
 use summary::Played;
 
-/// The part of the instances that is taken away.
+/// The fraction of the instances that is terminated.
 const LEAVING: f64 = 0.5;
 
-/// What goes wrong.
+/// The faults to inject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
-    /// Nothing
+    /// No faults
     None,
-    /// Everything, now and then
+    /// Every kind of fault, now and then
     Rough,
 }
 
-/// What is run.
+/// The runs that the user asked for.
 #[derive(Debug)]
 pub struct Runs {
-    /// How many instances.
+    /// The number of instances.
     pub instances: u32,
-    /// The first seed, and how many.
+    /// The first seed, and the number of seeds.
     pub seeds: (u64, u64),
-    /// For how many hours of virtual time, before what is under way may end.
+    /// The hours of virtual time. After that, drains that are under way may still end.
     pub hours: f64,
     pub profile: Profile,
     pub without: Vec<Fault>,
-    /// Show each event and each effect.
+    /// Whether to print each event and each effect.
     pub trace: bool,
     pub json: bool,
 }
 
-/// How often the live line is drawn again.
+/// How often the live line is redrawn.
 const REDRAW: Duration = Duration::from_millis(500);
 
-/// How far the current run is. Its thread writes this, and the live line reads it.
+/// The progress of the current run, from 0 to 1. The run's thread writes it, and the live line reads it.
 #[derive(Debug, Default)]
 struct Part(AtomicU64);
 
@@ -69,8 +69,8 @@ impl Part {
     }
 }
 
-/// Runs each seed. Stops at the first that violates an invariant, and makes that run smaller. After an interrupt, shows the
-/// seeds that are complete.
+/// Runs each seed. At the first run that violates an invariant, stops and looks for a smaller run that does. After an interrupt,
+/// prints the result of the complete seeds.
 pub async fn play(runs: Runs) -> ExitCode {
     let mut interrupt = match signal(SignalKind::interrupt()) {
         Ok(interrupt) => interrupt,
@@ -104,7 +104,7 @@ pub async fn play(runs: Runs) -> ExitCode {
         }
     };
     live.clear();
-    // A run that panicked has said why.
+    // A run that panicked has printed why.
     if !is_interrupted && let Err(error) = worker.await {
         return failed(&error);
     }
@@ -123,7 +123,7 @@ pub async fn play(runs: Runs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says what was violated, and looks for a smaller run that violates something, too.
+/// Prints the violations, and looks for a smaller run with violations.
 async fn fail(runs: &Runs, plan: Plan, outcome: &Outcome, interrupt: &mut Signal) -> ExitCode {
     failure::violations(&plan, outcome);
     let replay = failure::replay(runs, &plan);
@@ -138,11 +138,11 @@ async fn fail(runs: &Runs, plan: Plan, outcome: &Outcome, interrupt: &mut Signal
     ExitCode::FAILURE
 }
 
-/// The line that shows how far the runs are, on a terminal that can redraw lines.
+/// The live line with the progress of the runs, on a terminal that can redraw lines.
 struct LiveLine {
     clock: Clock,
     start: Time,
-    /// `None` where there is no such line.
+    /// `None` if there is no live line.
     redraw: Option<tokio::time::Interval>,
 }
 
@@ -153,7 +153,7 @@ impl LiveLine {
         LiveLine { start: clock.now(), clock, redraw: shows.then(|| tokio::time::interval(REDRAW)) }
     }
 
-    /// Waits until it is to be drawn again.
+    /// Waits until the next redraw is due.
     async fn due(&mut self) {
         match &mut self.redraw {
             Some(redraw) => _ = redraw.tick().await,
@@ -177,7 +177,7 @@ impl LiveLine {
 }
 
 impl Runs {
-    /// Runs one seed after the other, and hands out each outcome. Ends after a violation, or if no one takes the outcomes.
+    /// Runs the seeds in order, and sends each outcome. Stops after a violation, or if the receiver is dropped.
     fn run_each(&self, part: &Part, outcomes: &mpsc::Sender<(Plan, Outcome)>) {
         for seed in self.seeds.0..self.seeds.0.saturating_add(self.seeds.1) {
             let plan = self.plan(seed);
@@ -198,7 +198,7 @@ impl Runs {
         Plan {
             seed,
             instances: self.instances,
-            // A replay gives the hours as a number in decimals.
+            // The replay command prints the hours as a decimal number, so the span is whole milliseconds.
             span: Duration::from_millis((self.hours * 3_600_000.0).round() as u64),
             leaving: LEAVING,
             faults: self.without.iter().fold(all, |faults, fault| faults.without(*fault)),

@@ -1,4 +1,4 @@
-//! What people see of fleets: what is played, how far it is, and what came out. Pure.
+//! Writes what is run, the progress, and the result of fleets. Pure.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use super::{Profile, Runs};
 use crate::cli::output::{counted, whole};
 use crate::cli::terminal::{fit, indented, wrap_to};
 
-/// Rows of the table of seeds.
+/// The most rows in the table of seeds.
 pub const ROWS_MAX: usize = 20;
 
 /// The column at which the figures begin.
 const FIGURES_COLUMN: usize = 20;
 
-/// What came out of the seeds that are complete.
+/// The result of the complete seeds.
 #[derive(Debug, Default)]
 pub struct Played {
-    /// How many seeds are complete.
+    /// The number of complete seeds.
     pub seeds: u64,
-    /// Their figures.
+    /// The sum of their figures.
     pub total: Figures,
-    /// The figures of the first seeds.
+    /// The figures of each of the first seeds.
     first: Vec<(u64, Figures)>,
 }
 
@@ -37,7 +37,7 @@ impl Played {
     }
 }
 
-/// What is played.
+/// What is run.
 pub fn title(runs: &Runs) -> String {
     let (seeds, instances) = (counted(runs.seeds.1, "seed"), counted(u64::from(runs.instances), "instance"));
     let hours = if runs.hours == 1.0 { "1 hour".to_owned() } else { format!("{} hours", runs.hours) };
@@ -53,7 +53,7 @@ pub fn title(runs: &Runs) -> String {
     format!("{seeds} × {instances}, {hours} of virtual time{each}, faults: {faults}")
 }
 
-/// How far the runs are. `part` is how much of the current one is over, from 0 to 1.
+/// The progress of the runs. `part` is the progress of the current run, from 0 to 1.
 pub fn progress(runs: &Runs, complete: u64, part: f64, elapsed: Duration, columns: usize) -> String {
     let seeds = runs.seeds.1;
     let percent = (part * 100.0) as u32;
@@ -67,7 +67,7 @@ pub fn progress(runs: &Runs, complete: u64, part: f64, elapsed: Duration, column
         }
         _ => String::new(),
     };
-    // The first seed is what the estimate is based on.
+    // There is no estimate before the first seed is complete.
     let left = (complete > 0).then(|| {
         let done = complete as f64 + part;
         let left = elapsed.as_secs_f64() * (seeds as f64 / done - 1.0).max(0.0);
@@ -78,14 +78,14 @@ pub fn progress(runs: &Runs, complete: u64, part: f64, elapsed: Duration, column
     fit(&fields, columns)
 }
 
-/// What came out, none of it a violation.
+/// The result of runs without violations.
 pub fn summary(runs: &Runs, played: &Played, columns: Option<usize>) -> String {
     let seeds = match (runs.seeds.0, played.seeds) {
         (seed, 1) => format!("seed {seed}"),
         (first, count) => format!("seeds {first} to {}", first.saturating_add(count - 1)),
     };
     let mut text = format!("{seeds}: no violations\n");
-    // As far as a narrow window indents, so that rows without a label line up with the rest of a broken one.
+    // The same indent as in `wrap_to`, so that rows without a label line up with the rows that it breaks.
     let indent = indented(FIGURES_COLUMN, columns);
     for (label, line) in rows(&played.total) {
         let start = if label.is_empty() { indent } else { FIGURES_COLUMN };
@@ -97,7 +97,7 @@ pub fn summary(runs: &Runs, played: &Played, columns: Option<usize>) -> String {
     text
 }
 
-/// Labels and what they are for. A row without a label continues the one before.
+/// Labels and figures. A row without a label continues the row before.
 fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
     let Figures { instances, terminated, drained, deadline, failed, overtaken, withdrawn, .. } = figures;
     let Figures { kills, heartbeats, calls, throttled, receives, misdelivered, expired, work_lost, .. } =
@@ -151,7 +151,7 @@ fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// What work was lost to, and why the invariants permit that.
+/// Why work was lost, and why the invariants permit it.
 fn causes(losses: &Losses) -> Vec<(u64, &'static str)> {
     let Losses { lost_to_spot, lost_to_capacity, lost_at_deadline, lost_failed, lost_after_drained, .. } =
         *losses;
@@ -170,7 +170,7 @@ fn causes(losses: &Losses) -> Vec<(u64, &'static str)> {
     causes.into_iter().filter(|(items, _)| *items > 0).collect()
 }
 
-/// The columns of the table of seeds. Those with the highest rank are left out first in a narrow window.
+/// The columns of the table of seeds. A narrow window loses the columns with the highest rank first.
 const COLUMNS: [(u8, &str); 6] =
     [(0, "seed"), (2, "terminated"), (3, "drained"), (4, "deadline"), (5, "failed"), (1, "work lost")];
 
@@ -188,7 +188,7 @@ fn table(played: &Played, columns: Option<usize>) -> String {
     let mut text = String::new();
     for line in &lines {
         let padded = line.iter().zip(&widths).zip(COLUMNS);
-        // All lines are equally wide, so the same columns are left out of each.
+        // All lines are equally wide, so they lose the same columns.
         let fields: Vec<_> =
             padded.map(|((cell, width), (rank, _))| (rank, format!("{cell:>width$}"))).collect();
         let _ = writeln!(text, "{}", fit(&fields, columns.unwrap_or(usize::MAX)));
@@ -248,7 +248,7 @@ mod tests {
         let text = summary(&runs(1), &played(1), None);
         assert!(text.contains("9 to spot interruptions: no hook runs\n"), "{text}");
         assert!(text.contains("4 at the drain's deadline: "), "{text}");
-        assert!(!text.contains("failed drains"), "nothing was lost to them:\n{text}");
+        assert!(!text.contains("failed drains"), "no work was lost in them:\n{text}");
     }
 
     #[test]
