@@ -1,4 +1,4 @@
-//! `drainhook completions`: a shell's completion script.
+//! `drainhook completions`: prints a completion script.
 
 use std::process::ExitCode;
 
@@ -9,8 +9,9 @@ use super::Cli;
 use super::output::put;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  source <(drainhook completions bash)")]
 pub struct Args {
-    /// The shell that reads the script, as in: source <(drainhook completions bash)
+    /// The shell
     shell: Shell,
 }
 

@@ -1,4 +1,4 @@
-//! `drainhook extend`: more time for the drain under way.
+//! `drainhook extend`: gives the current drain more time.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use crate::config::value::parse_duration;
 use crate::daemon::control::Request;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  drainhook extend 30m")]
 pub struct Args {
-    /// How much longer it may take, in whole seconds, written like 90s, 30m or 1h30m
+    /// How much longer the drain may take, such as 90s, 30m or 1h30m
     #[arg(value_parser = duration)]
     duration: Duration,
 
@@ -25,5 +26,5 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
     let whole = |duration: &Duration| duration.subsec_nanos() == 0 && !duration.is_zero();
     parse_duration(text)
         .filter(whole)
-        .ok_or("expected a duration in whole seconds, written like 90s, 30m or 1h30m")
+        .ok_or("expected a duration in whole seconds, such as 90s, 30m or 1h30m")
 }

@@ -1,4 +1,4 @@
-//! `drainhook finish`: the end of the drain under way.
+//! `drainhook finish`: ends the current drain.
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use crate::daemon::control::Request;
 use machine::effect::CompletionResult;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  drainhook finish --result CONTINUE")]
 pub struct Args {
     /// The result to complete the lifecycle action with
     #[arg(long, value_parser = results(), ignore_case = true)]
@@ -25,7 +26,7 @@ pub async fn run(args: Args) -> ExitCode {
 fn results() -> impl TypedValueParser<Value = CompletionResult> {
     let all = [CompletionResult::Continue, CompletionResult::Abandon];
     PossibleValuesParser::new(all.map(CompletionResult::as_str)).map(move |word| {
-        // The parser lets no other words through.
+        // The parser accepts no other words.
         all.into_iter()
             .find(|result| result.as_str().eq_ignore_ascii_case(&word))
             .unwrap_or(CompletionResult::Continue)

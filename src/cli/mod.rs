@@ -1,5 +1,5 @@
-//! The command line: one file or folder per command (`run`, `simulate`, `check`, `status`, `drain`, `extend`, `finish`,
-//! `config`, `completions`). They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
+//! The command line. Each command has a file or folder: `run`, `simulate`, `check`, `status`, `drain`, `extend`, `finish`,
+//! `config`, `completions`. They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
 
 mod check;
 mod completions;
@@ -24,19 +24,19 @@ use crate::daemon::client;
 use crate::daemon::control::Request;
 use output::put_line;
 
-/// The exit code for a bad configuration: EX_CONFIG of sysexits.h. The service manager does not restart on it.
+/// The exit code for a bad configuration (EX_CONFIG in sysexits.h). systemd does not restart the daemon after it.
 const EX_CONFIG: u8 = 78;
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 wrong command line, 78 bad configuration, 130 interrupted";
 
-/// The exit code after an interrupt: 128 and the number of SIGINT.
+/// The exit code after an interrupt: 128 plus the number of SIGINT.
 const EX_INTERRUPTED: u8 = 130;
 
-/// The exit code for a wrong command line, as clap has it.
+/// The exit code for a wrong command line. clap uses the same.
 const EX_USAGE: u8 = 2;
 
-/// Drains the agent on this EC2 instance before Auto Scaling takes the instance away.
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -48,33 +48,33 @@ pub struct Cli {
 enum Command {
     /// Run the daemon
     Run(run::Args),
-    /// Play a scale-in on this machine: simulated AWS, sample agent, the real daemon
+    /// Play a scale-in on this machine with a simulated AWS, a sample agent and the real daemon
     Simulate(simulate::Args),
-    /// Check what is configured and whether each part answers
+    /// Check the configuration, and that each part answers
     Check(check::Args),
-    /// Show what the daemon of this machine is doing now
+    /// Show what the daemon on this machine is doing, and what it waits for
     Status(status::Args),
-    /// Drain by hand
+    /// Drain this instance by hand, or one agent without a daemon
     Drain(drain::Args),
-    /// Give the drain under way more time
+    /// Give the current drain more time
     Extend(extend::Args),
-    /// End the drain under way now
+    /// End the current drain now
     Finish(finish::Args),
-    /// Print the effective configuration and where each value came from
+    /// Print the configuration in effect, and where each value came from
     Config(config::Args),
-    /// Print a shell's completion script
+    /// Print a completion script for a shell
     Completions(completions::Args),
 }
 
 /// Where the configuration comes from.
 #[derive(Debug, clap::Args)]
 struct Source {
-    /// The configuration file [default: /etc/drainhook/drainhook.toml, which need not exist]
+    /// The configuration file [default: /etc/drainhook/drainhook.toml, if it exists]
     #[arg(long = "config", value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
-/// Runs the command; the exit code is 0 for done, 1 for failed, 78 for a bad configuration.
+/// Runs the command, and returns one of the exit codes above.
 pub fn main(cli: Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -96,13 +96,13 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Completions(args) => completions::run(&args),
         }
     });
-    // What is still under way, such as a name that is being looked up, is not waited for.
+    // Does not wait for blocking work that is still running, such as a DNS lookup.
     runtime.shutdown_background();
     code
 }
 
 impl Source {
-    /// Loads the configuration. Where it is bad, says so, and is the exit code for that.
+    /// Loads the configuration. Prints an error and returns its exit code.
     fn load(&self, flags: &[Flag]) -> Result<Loaded, ExitCode> {
         Config::load(self.file.as_deref(), configuration::environment(), flags).map_err(|error| {
             eprintln!("drainhook: {error}");
@@ -110,7 +110,7 @@ impl Source {
         })
     }
 
-    /// The same for a command that drains: it may go by a simulated clock in a simulation only.
+    /// The same for a command that drains. Such a command refuses a simulated clock outside a simulation.
     fn load_to_drain(&self, flags: &[Flag]) -> Result<Loaded, ExitCode> {
         let loaded = self.load(flags)?;
         match simulated(&loaded.config) {
@@ -123,12 +123,12 @@ impl Source {
     }
 }
 
-/// Refuses a simulated clock unless IMDS and AWS are simulated, too.
+/// Refuses a simulated clock unless IMDS and AWS are also simulated.
 fn simulated(config: &Config) -> Result<(), String> {
     config.simulation.clock.map_or(Ok(()), |_| local::simulation(|name| std::env::var(name).ok()))
 }
 
-/// Asks the daemon to do something, and says what it has done.
+/// Sends the daemon a request, and prints what the daemon did.
 async fn order(source: &Source, request: Request) -> ExitCode {
     let loaded = match source.load(&[]) {
         Ok(loaded) => loaded,
@@ -150,13 +150,13 @@ fn warn(warnings: Vec<String>) {
     }
 }
 
-/// Says what continues after an interrupt, and is the exit code for it.
+/// Prints what continues after an interrupt, and returns the exit code.
 fn interrupted(what: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("drainhook: {what}");
     ExitCode::from(EX_INTERRUPTED)
 }
 
-/// What remains to be done if the user interrupts the drain of an agent at this URL or socket.
+/// What the user has to do after interrupting the drain of an agent at this URL or socket.
 fn still_draining(agent: &str, path: &str) -> String {
     let curl = if agent.starts_with('/') {
         format!("curl -X DELETE --unix-socket {agent} http://localhost{path}")
@@ -166,7 +166,7 @@ fn still_draining(agent: &str, path: &str) -> String {
     format!("interrupted; your agent is still draining. Restart it, or return it to service: {curl}")
 }
 
-/// Says what went wrong, and is the exit code for it.
+/// Prints an error, and returns the exit code.
 fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("drainhook: {error}");
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! `drainhook run`: the daemon.
+//! `drainhook run`: runs the daemon.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,11 @@ use super::{Source, failed};
 use crate::daemon;
 use crate::telemetry::log;
 
+const DEFAULTS: &str = "Without a configuration, the agent is http://127.0.0.1:8080, and the hook is the group's only \
+                        terminating hook that no other controller owns. To see whether that works here: drainhook check";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = DEFAULTS)]
 pub struct Args {
     #[command(flatten)]
     source: Source,

@@ -1,4 +1,4 @@
-//! Standard output as a terminal: how wide it is, a line that is redrawn at its bottom, and colors.
+//! Standard output as a terminal: its width, the live line at its bottom, and colors.
 
 use std::env;
 use std::fmt;
@@ -14,7 +14,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// The narrowest window that output is laid out for.
 const COLUMNS_MIN: usize = 40;
 
-/// The columns of the window. `None` if standard output is not a terminal: nothing is wrapped or cut then.
+/// The columns of the window. `None` if standard output is not a terminal, where nothing is wrapped or cut.
 pub fn columns() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -24,12 +24,12 @@ pub fn columns() -> Option<usize> {
     Some(if columns == 0 { 80 } else { columns.max(COLUMNS_MIN) })
 }
 
-/// Whether lines can be redrawn.
+/// Whether the terminal can redraw a line.
 pub fn is_live() -> bool {
     io::stdout().is_terminal() && env::var_os("TERM").is_some_and(|term| term != "dumb")
 }
 
-/// Text in a color, where standard output takes color.
+/// Text in a color, if standard output takes color.
 pub struct Painted<'a>(pub &'a str, pub Color);
 
 impl fmt::Display for Painted<'_> {
@@ -47,29 +47,29 @@ pub fn mark(holds: bool) -> Painted<'static> {
     if holds { Painted("✓", Color::Green) } else { Painted("✗", Color::Red) }
 }
 
-/// Breaks a line so that it fits the window. The rows after the first are indented by so many columns, or by a third of a
-/// window that is too narrow for that.
+/// Breaks a line so that it fits the window. `indent` is the indent of the rows after the first, in columns. A window that is
+/// too narrow for it indents by a third of its width.
 pub fn wrap(line: &str, indent: usize) -> String {
     wrap_to(line, indent, columns())
 }
 
-/// The same for a window of this many columns.
+/// The same for a window of `columns` columns.
 pub fn wrap_to(line: &str, indent: usize, columns: Option<usize>) -> String {
     let Some(columns) = columns.filter(|columns| line.width() > *columns) else { return line.to_owned() };
     let indent = " ".repeat(indented(indent, Some(columns)));
-    // Names such as target-lifecycle-state are not broken at their hyphens.
+    // Do not break names such as target-lifecycle-state at their hyphens.
     let options = textwrap::Options::new(columns)
         .subsequent_indent(&indent)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::fill(line, options)
 }
 
-/// The indent in a window of this many columns: a third of a window that is too narrow for the one that is wanted.
+/// The indent in a window of `columns` columns: a third of a window that is too narrow for `indent`.
 pub fn indented(indent: usize, columns: Option<usize>) -> usize {
     columns.filter(|columns| indent > columns / 2).map_or(indent, |columns| columns / 3)
 }
 
-/// Cuts a line so that it fits so many columns.
+/// Cuts a line to `columns` columns.
 fn cut(line: &str, columns: usize) -> &str {
     let mut width = 0;
     let end = line.char_indices().find(|(_, char)| {
@@ -79,8 +79,7 @@ fn cut(line: &str, columns: usize) -> &str {
     end.map_or(line, |(end, _)| &line[..end])
 }
 
-/// Joins as many of the fields as fit, in the order in which they are shown. Each has a rank; the one with the highest is
-/// left out first.
+/// Joins as many fields as fit, in the given order. Each field has a rank. The field with the highest rank is left out first.
 pub fn fit(fields: &[(u8, String)], columns: usize) -> String {
     let mut shown: Vec<&(u8, String)> = fields.iter().filter(|(_, text)| !text.is_empty()).collect();
     let join =
@@ -93,15 +92,15 @@ pub fn fit(fields: &[(u8, String)], columns: usize) -> String {
     join(&shown)
 }
 
-/// Writes a line above the live line, which is gone until it is shown again.
+/// Writes a line in place of the live line, which the next `show_live` draws below.
 pub fn put_above(line: &str) {
     let mut out = io::stdout().lock();
     let _ = queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown));
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Shows the live line. The cursor stays at its start: wherever a resized window breaks it, all of it is below the cursor,
-/// and is cleared by what is written next.
+/// Shows the live line. The cursor stays at its start, so that the next write clears all of it even if a resized window has
+/// broken it.
 pub fn show_live(line: &str) {
     let line = cut(line, columns().map_or(0, |columns| columns.saturating_sub(1)));
     let mut out = io::stdout().lock();
@@ -109,7 +108,7 @@ pub fn show_live(line: &str) {
     let _ = write!(out, "{line}").and_then(|()| queue!(out, MoveToColumn(0))).and_then(|()| out.flush());
 }
 
-/// Takes the live line away.
+/// Clears the live line.
 pub fn clear_live() {
     let mut out = io::stdout().lock();
     let _ = queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown)).and_then(|()| out.flush());

@@ -1,10 +1,10 @@
-"""--update writes the screens that the repository keeps."""
+"""--update writes the screens in the repository."""
 
 import pytest
 
 
 def pytest_addoption(parser):
-    parser.addoption("--update", action="store_true", help="write the kept screens anew")
+    parser.addoption("--update", action="store_true", help="write the screens in the repository again")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Programs in a pseudo-terminal with a screen model."""
+"""Runs programs in a pseudo-terminal with a model of its screen."""
 
 import fcntl
 import os
@@ -12,12 +12,12 @@ import time
 import pyte
 
 ROWS = 24
-# Real time that any of these programs may take.
+# Time limit for any of these programs, in seconds of real time.
 PATIENCE = 120
 
 
 class Terminal:
-    """A program in a terminal of this many columns. `columns` x 24 characters are on the screen; what has scrolled off is kept."""
+    """A program in a terminal of `columns` x 24 characters. Rows that have scrolled off are kept."""
 
     def __init__(self, arguments, columns, environment=None):
         self.columns = columns
@@ -28,7 +28,7 @@ class Terminal:
         variables.update(environment or {})
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            # The size must be there before the program asks for it.
+            # Set the size before the program reads it.
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
             os.execve(arguments[0], arguments, variables)
         self.code = None
@@ -46,16 +46,16 @@ class Terminal:
         return bool(data)
 
     def until(self, seen):
-        """Goes on until `seen` says so of the rows."""
+        """Reads until `seen` returns true for the rows."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if seen(self.rows()):
                 return
             assert self._read(0.2), f"it ended:\n{self.text()}"
-        raise AssertionError(f"waited in vain:\n{self.text()}")
+        raise AssertionError(f"timed out:\n{self.text()}")
 
     def finish(self):
-        """Goes on to the program's end, whose exit code is then in `code`."""
+        """Reads until the program exits, and sets `code` to its exit code."""
         end = time.monotonic() + PATIENCE
         while self._read(0.2):
             assert time.monotonic() < end, f"it does not end:\n{self.text()}"
@@ -64,14 +64,14 @@ class Terminal:
         return self
 
     def interrupt(self):
-        """Ctrl-C."""
+        """Presses Ctrl-C."""
         os.write(self.master, b"\x03")
 
     def signal(self, number=signal.SIGTERM):
         os.kill(self.pid, number)
 
     def rows(self):
-        """All rows so far, from the first on."""
+        """All rows so far, including those that have scrolled off."""
         above = ["".join(row[column].data for column in range(self.columns)) for row in self.screen.history.top]
         rows = [row.rstrip() for row in above + list(self.screen.display)]
         while rows and not rows[-1]:

@@ -1,4 +1,4 @@
-"""Everything that draws fits its window: no smeared line, no lost line."""
+"""All output fits its window. No line is smeared or lost."""
 
 import http.server
 import json
@@ -17,10 +17,10 @@ DRAINHOOK = os.environ["DRAINHOOK_BIN"]
 SCREENS = pathlib.Path(__file__).parent / "screens"
 WIDTHS = [40, 60, 80, 100, 160]
 
-# A line of the story begins with its time.
+# A line of the timeline begins with its time.
 STAMP = re.compile(r"^ *\d+\.\d s  ")
 BAR = re.compile("[█░]")
-# The live line gives the work in flight right after its time.
+# The live line has the work in flight right after the time.
 LIVE = re.compile(r"\d+\.\d s ([█░]+ )?\d+ in flight")
 
 
@@ -29,11 +29,11 @@ def keep(name, columns, text, update):
     path = SCREENS / f"{name}-{columns}.txt"
     if update:
         path.write_text(text)
-    assert path.read_text() == text, f"{path} differs; tests/terminal/run --update writes it anew"
+    assert path.read_text() == text, f"{path} differs; to write it again: tests/terminal/run --update"
 
 
 def story(rows):
-    """The lines of the story: rows that continue a line are joined with it."""
+    """The lines of the timeline. A line that was broken into rows is joined again."""
     lines = []
     for row in rows:
         if STAMP.match(row):
@@ -46,7 +46,7 @@ def story(rows):
 
 
 def assert_whole(rows):
-    """A whole run of the first scenario: every line of the story once, in order, and nothing of the live line."""
+    """Asserts that the rows are a complete scale-in scenario: every line of the timeline once, in order, and no live line."""
     lines = story(rows)
     assert not any(BAR.search(row) for row in rows) and not any(LIVE.match(line) for line in lines), rows
     finished = [int(line.split("finished ")[1].split()[0]) for line in lines if "work finished" in line]
@@ -60,7 +60,7 @@ def assert_whole(rows):
 
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_live_view(columns, update):
-    """The first command of the README. Half-way there is a live line, which fits; at the end nothing of it is left."""
+    """The first command of the README. During the run the live line fits the window. At the end it is gone."""
     terminal = Terminal([DRAINHOOK, "simulate", "--speed", "10"], columns)
     terminal.until(lambda rows: any("work finished" in row for row in rows) and "in flight" in rows[-1] and "work" not in rows[-1])
     live = terminal.rows()[-1]
@@ -72,20 +72,20 @@ def test_live_view(columns, update):
     assert terminal.code == 0, terminal.text()
     assert_whole(terminal.rows())
     if update:
-        # For people to look at: its times differ from run to run.
+        # For people only. The times differ from run to run, so these files are not compared.
         (SCREENS / f"live-{columns}.txt").write_text(middle)
         (SCREENS / f"end-{columns}.txt").write_text(terminal.text())
 
 
 def test_resize():
-    """A window that is made narrower and wider while the live line is shown; tmux breaks lines anew, as most terminals do."""
+    """The window becomes narrower and wider during the run. tmux rewraps lines on a resize, as most terminals do."""
     server = f"drainhook-{os.getpid()}"
 
     def tmux(*arguments):
         return subprocess.run(["tmux", "-L", server, "-f", "/dev/null", *arguments], check=True, capture_output=True, text=True).stdout
 
     def rows():
-        # -J joins the rows of a line that the terminal itself has broken.
+        # -J joins rows that the terminal has wrapped.
         return tmux("capture-pane", "-p", "-J", "-S", "-2000", "-t", "it").split("\n")
 
     def until(seen):
@@ -115,7 +115,7 @@ def test_help_and_lists(name, arguments, columns, update):
     terminal = Terminal([DRAINHOOK, *arguments], columns).finish()
     assert terminal.code == 0
     plain = subprocess.run([DRAINHOOK, *arguments], capture_output=True, text=True, check=True).stdout
-    # No word is lost, and none is broken in two, except one that is wider than its column.
+    # No text is lost. Words may be broken if they are wider than their column.
     assert "".join(terminal.text().split()) == "".join(plain.split())
     keep(name, columns, terminal.text(), update)
 
@@ -136,7 +136,7 @@ def test_dumb_terminal():
 
 
 def test_interrupt():
-    """Ctrl-C leaves no part of the live line, and exits with 130."""
+    """Ctrl-C clears the live line, and the exit code is 130."""
     terminal = Terminal([DRAINHOOK, "simulate"], 80)
     terminal.until(lambda rows: any("work finished" in row for row in rows) and "in flight" in rows[-1])
     terminal.interrupt()
@@ -239,7 +239,7 @@ def agent():
 
 
 def test_own_agent_that_does_not_drain(agent):
-    """A countdown while it drains, and then what to change."""
+    """The live line counts down to the deadline. The verdict says what to change."""
     terminal = Terminal([DRAINHOOK, "simulate", "--agent", agent], 80, {"DRAINHOOK_AGENT__DRAIN_TIMEOUT": "4s"})
     terminal.until(lambda rows: rows and re.search(r"s  1 in flight  deadline in \d", rows[-1]))
     terminal.finish()
@@ -248,12 +248,12 @@ def test_own_agent_that_does_not_drain(agent):
     # The deadline is 4 s after the notice; what the agent is told comes a moment later.
     assert re.search(r'still reported "draining" at the end of its time \([34]\.\d+ s\), with 1 in flight', said), said
     assert f"DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://{agent}" in said, said
-    # The daemon's log is for people.
+    # The daemon's log is text, without DEBUG lines.
     assert "DEBUG" not in said and '{"' not in said, said
 
 
 def test_interrupted_drill(agent):
-    """Ctrl-C says how to return the agent to service, and that works."""
+    """After Ctrl-C, the printed command returns the agent to service."""
     terminal = Terminal([DRAINHOOK, "simulate", "--agent", agent], 160)
     terminal.until(lambda rows: rows and re.search(r"s  .*1 in flight  deadline in \d", rows[-1]))
     terminal.interrupt()
@@ -276,7 +276,7 @@ def test_interrupted_drain_of_one_agent(agent):
 
 
 def test_speed_that_the_machine_cannot_keep_up_with():
-    """Late wake-ups are told from violations."""
+    """A run in which the simulation wakes up too late is not judged, instead of failing."""
     for _ in range(3):
         run = subprocess.run([DRAINHOOK, "simulate", "long-drain", "--speed", "1000"], capture_output=True, text=True)
         if run.returncode:

@@ -1,4 +1,4 @@
-//! `drainhook drain --agent`: the whole drain of one agent, in this process.
+//! `drainhook drain --agent`: drains one agent from this process.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::daemon::alone;
 use machine::journal::Outcome;
 use machine::report::Report;
 
-/// Drains, tells what happens, and says whether it went well.
+/// Drains the agent, and prints its progress. The exit code is 0 if the agent has drained.
 pub async fn run(source: &Source, address: String, timeout: Option<String>) -> ExitCode {
     let flag = Flag::agent(address);
     let address = flag.text.clone();
@@ -43,7 +43,7 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
     }
 }
 
-/// What concerns the agent; the rest is about a lifecycle action and a metadata service that are not asked.
+/// Prints reports about the agent. There is no lifecycle action and no metadata service to report on.
 fn tell(report: &Report) {
     match report {
         Report::AgentsTold { .. } | Report::AgentProgress { .. } => put_line(&report.to_string()),

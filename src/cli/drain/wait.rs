@@ -1,4 +1,4 @@
-//! `drainhook drain --wait`: asks the daemon to drain, and follows it to the end.
+//! `drainhook drain --wait`: makes the daemon drain, and waits for the end of the drain.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,14 +12,14 @@ use crate::daemon::control::Request;
 use machine::journal::Outcome;
 use machine::status::{State, Status};
 
-/// Between looks at the daemon, in real time.
+/// How often the daemon's status is requested, in real time.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How many looks in vain a daemon that is being restarted is given: two minutes, as long as an instance that cannot
-/// hear IMDS may take to find out which one it is.
+/// How many failed requests in a row end the wait: two minutes of them. A daemon that restarts while IMDS is silent may take
+/// that long to find its instance id.
 const LOOKS_IN_VAIN_MAX: u32 = 240;
 
-/// Drains, tells what changes, and says whether it went well.
+/// Drains, and prints each change. The exit code is 0 if the agents have drained.
 pub async fn run(source: &Source) -> ExitCode {
     let config = match source.load(&[]) {
         Ok(loaded) => loaded.config,
@@ -33,7 +33,7 @@ pub async fn run(source: &Source) -> ExitCode {
     tokio::select! {
         code = follow(socket) => code,
         _ = tokio::signal::ctrl_c() => interrupted(
-            &"interrupted; the drain continues. To see how it stands: drainhook status. To take it back: drainhook drain --cancel",
+            &"interrupted; the drain continues. To see its progress: drainhook status. To cancel it: drainhook drain --cancel",
         ),
     }
 }
