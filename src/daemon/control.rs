@@ -234,8 +234,8 @@ async fn answer(peer: Peer, line: &[u8], requests: &mpsc::Sender<Asked>) -> Answ
     let mut by = Operator { uid: peer.uid, name: None };
     if let Some(command) = request.command() {
         by.name = user::name_of(peer.uid);
-        let pid = peer.pid;
-        tracing::info!(%by, pid, %command, "{by}, pid {pid}, ordered: drainhook {command}");
+        let process = peer.pid.map_or_else(String::new, |pid| format!(", pid {pid},"));
+        tracing::info!(%by, pid = peer.pid, %command, "{by}{process} ordered: drainhook {command}");
     }
     let (sender, answer) = oneshot::channel();
     let stopping = || Answer::Refused("the daemon is stopping".to_owned());
