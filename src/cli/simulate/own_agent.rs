@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use crate::cli::check::{self, State};
 use crate::cli::{EX_CONFIG, failed};
 use crate::config::{self, Config, Flag};
+use machine::Time;
+use sim::story::{Reported, Story};
+
+use super::daemon::LogLine;
 
 /// A drill that fails does so in minutes, unless the user sets another time.
 const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
@@ -56,4 +60,29 @@ impl OwnAgent {
             loaded.config.agents.into_iter().next().map_or_else(String::new, |agent| agent.drain_path);
         Ok(OwnAgent { address, drain_path, variables })
     }
+}
+
+/// Adds to the story what a daemon reports about the user's own agent, which the simulated world does not know. Returns a
+/// doubt about what the agent says.
+pub fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
+    let (_, held) = *story.told.get_or_insert((now, 0));
+    story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
+    let state = line.agent_state.as_ref()?;
+    let mut doubt = None;
+    if state == "drained" {
+        story.drained.get_or_insert(now);
+        doubt = match (line.in_flight, story.in_flight()) {
+            (Some(count @ 1..), _) => Some(format!(
+                "the agent says \"drained\" with {count} in flight; drainhook goes by the state"
+            )),
+            (None, Some(count @ 1..)) => Some(format!(
+                "the agent last reported {count} in flight; drainhook cannot tell this end from a crash"
+            )),
+            _ => None,
+        };
+    }
+    let in_flight = line.in_flight.or(story.in_flight().filter(|_| state == "draining"));
+    story.told = story.told.map(|(at, _)| (at, held.max(in_flight.unwrap_or(0))));
+    story.reported = Some(Reported { state: state.clone(), in_flight });
+    doubt
 }

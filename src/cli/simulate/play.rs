@@ -11,13 +11,13 @@ use crate::serve::{Addresses, Service};
 use machine::Time;
 use sim::invariant::Invariants;
 use sim::scenario::{Act, Deed, Expectation, Scenario};
-use sim::story::{Reported, Story};
+use sim::story::Story;
 use sim::world::{ImdsMode, InstanceView};
 
 use super::SimulateError;
-use super::daemon::{Daemon, LogLine, Said};
+use super::daemon::{Daemon, Said};
 use super::environment;
-use super::own_agent::OwnAgent;
+use super::own_agent::{self, OwnAgent};
 use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
 use super::verdict;
@@ -147,31 +147,6 @@ fn players(
         Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
     };
     service.instances().into_iter().enumerate().map(player).collect()
-}
-
-/// Adds to the story what a daemon reports about the user's own agent, which the simulated world does not know. Returns a
-/// doubt about what the agent says.
-fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
-    let (_, held) = *story.told.get_or_insert((now, 0));
-    story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
-    let state = line.agent_state.as_ref()?;
-    let mut doubt = None;
-    if state == "drained" {
-        story.drained.get_or_insert(now);
-        doubt = match (line.in_flight, story.in_flight()) {
-            (Some(count @ 1..), _) => Some(format!(
-                "the agent says \"drained\" with {count} in flight; drainhook goes by the state"
-            )),
-            (None, Some(count @ 1..)) => Some(format!(
-                "the agent last reported {count} in flight; drainhook cannot tell this end from a crash"
-            )),
-            _ => None,
-        };
-    }
-    let in_flight = line.in_flight.or(story.in_flight().filter(|_| state == "draining"));
-    story.told = story.told.map(|(at, _)| (at, held.max(in_flight.unwrap_or(0))));
-    story.reported = Some(Reported { state: state.clone(), in_flight });
-    doubt
 }
 
 /// What happened instead of a failed expectation, if the summary does not show it.
@@ -355,7 +330,7 @@ impl Play {
             // The world knows more about the simulated agent.
             if self.timeline.with_own_agent {
                 self.timeline.hear(now, &story.instance, &line, true);
-                if let Some(doubt) = report(story, now, &line) {
+                if let Some(doubt) = own_agent::report(story, now, &line) {
                     self.timeline.note(now, &doubt);
                 }
             }

@@ -87,9 +87,14 @@ mod tests {
     fn each_failure_says_what_to_change() {
         let late = of(&reporting("draining", Some(1)), "http://127.0.0.1:8080");
         assert!(late.contains("at the end of its time (30 s), with 1 in flight"), "{late}");
-        assert!(late.ends_with(
-            "DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://127.0.0.1:8080"
-        ));
+        assert!(
+            late.contains(
+                "DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://127.0.0.1:8080."
+            ),
+            "{late}"
+        );
+        let idle = of(&reporting("draining", Some(0)), "http://127.0.0.1:8080");
+        assert!(idle.contains("with nothing in flight") && !idle.contains("DRAIN_TIMEOUT"), "{idle}");
         let gone = of(&reporting("unreachable", None), "/run/worker.sock");
         assert!(gone.contains("DRAINHOOK_AGENT__ON_EXIT=drained"), "{gone}");
         let deaf = of(&reporting("serving", None), "/run/worker.sock");
