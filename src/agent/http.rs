@@ -133,7 +133,7 @@ impl Agent {
         self.drain_blocks
     }
 
-    /// Sends one request and returns the result. An empty `instance_id` means that there is none. `limit` is in real time, not
+    /// Sends one request and returns the result. `instance_id` is empty outside an instance. `limit` is in real time, not
     /// simulated time.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
         let asked = match request {

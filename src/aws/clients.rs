@@ -158,7 +158,7 @@ impl Clients {
         Clients { config, autoscaling, sqs }
     }
 
-    /// The id of the access key that calls are signed with, or why there is none. Never returns the secret.
+    /// The id of the access key that calls are signed with, or why it is missing. Never returns the secret.
     pub async fn access_key_id(&self) -> Result<String, String> {
         let provider = self.config.credentials_provider().ok_or("no source of credentials is configured")?;
         let found = provider.provide_credentials().await;

@@ -233,12 +233,12 @@ impl Imds {
         self.read("/latest/meta-data/autoscaling/target-lifecycle-state", answer::target_state).await
     }
 
-    /// `spot/instance-action`; `None` if there is none.
+    /// `spot/instance-action`, if it exists.
     pub async fn spot(&mut self) -> Result<Option<SpotNotice>, ImdsError> {
         self.read("/latest/meta-data/spot/instance-action", answer::spot).await
     }
 
-    /// `events/recommendations/rebalance`; `None` if there is none.
+    /// `events/recommendations/rebalance`, if it exists.
     pub async fn rebalance(&mut self) -> Result<Option<Time>, ImdsError> {
         self.read("/latest/meta-data/events/recommendations/rebalance", answer::rebalance).await
     }
@@ -249,7 +249,7 @@ impl Imds {
         Ok(events.unwrap_or_default())
     }
 
-    /// The name of the role in the instance profile; `None` if there is none.
+    /// The name of the role in the instance profile, if there is one.
     pub async fn role(&mut self) -> Result<Option<String>, ImdsError> {
         self.read("/latest/meta-data/iam/security-credentials/", answer::role).await
     }

@@ -156,14 +156,10 @@ fn interrupted(what: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(EX_INTERRUPTED)
 }
 
-/// What the user has to do after interrupting the drain of an agent at this URL or socket.
-fn still_draining(agent: &str, path: &str) -> String {
-    let curl = if agent.starts_with('/') {
-        format!("curl -X DELETE --unix-socket {agent} http://localhost{path}")
-    } else {
-        format!("curl -X DELETE {agent}{path}")
-    };
-    format!("interrupted; your agent is still draining. Restart it, or return it to service: {curl}")
+/// What the user has to do after interrupting the drain of an agent.
+fn still_draining(agent: &configuration::Agent) -> String {
+    let command = check::return_command(agent);
+    format!("interrupted; your agent is still draining. Restart it, or return it to service: {command}")
 }
 
 /// Prints an error, and returns the exit code.

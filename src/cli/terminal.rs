@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use crate::telemetry::log::takes_color;
 use crossterm::cursor::MoveToColumn;
 use crossterm::queue;
-use crossterm::style::{Color, ResetColor, SetForegroundColor};
+use crossterm::style::{Color, Print, ResetColor, SetForegroundColor};
 use crossterm::terminal::{Clear, ClearType, size};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -94,24 +94,26 @@ pub fn fit(fields: &[(u8, String)], columns: usize) -> String {
 
 /// Writes a line in place of the live line, which the next `show_live` draws below.
 pub fn put_above(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown));
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    redraw(&format!("{line}\n"));
 }
 
 /// Shows the live line. The cursor stays at its start, so that the next write clears all of it even if a resized window has
 /// broken it.
 pub fn show_live(line: &str) {
-    let line = cut(line, columns().map_or(0, |columns| columns.saturating_sub(1)));
-    let mut out = io::stdout().lock();
-    let _ = queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown));
-    let _ = write!(out, "{line}").and_then(|()| queue!(out, MoveToColumn(0))).and_then(|()| out.flush());
+    redraw(cut(line, columns().map_or(0, |columns| columns.saturating_sub(1))));
 }
 
 /// Clears the live line.
 pub fn clear_live() {
+    redraw("");
+}
+
+/// Writes text in place of the live line, and leaves the cursor at the start of its row.
+fn redraw(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown)).and_then(|()| out.flush());
+    // As in `output::put`: if the reader has gone, the rest is lost, and the exit code still counts.
+    let _ = queue!(out, MoveToColumn(0), Clear(ClearType::FromCursorDown), Print(text), MoveToColumn(0))
+        .and_then(|()| out.flush());
 }
 
 #[cfg(test)]

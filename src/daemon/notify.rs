@@ -8,7 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use machine::Time;
-use machine::status::{State, Status};
+use machine::status::{ImdsAnswers, State, Status};
 
 use crate::telemetry::debug;
 
@@ -87,7 +87,7 @@ fn line(status: &Status, now: Time) -> String {
     let reason = status.reason.map_or("", |reason| reason.as_str());
     let work = status.in_flight.map_or_else(|| "unknown work".to_owned(), |count| format!("{count}"));
     match status.state {
-        State::Serving if status.imds_silent => "serving; IMDS is silent".to_owned(),
+        State::Serving if status.imds != ImdsAnswers::Heard => "serving; IMDS is silent".to_owned(),
         State::Serving => "serving".to_owned(),
         State::Noticed => format!("{reason}: waiting for Terminating:Wait"),
         State::Draining => {

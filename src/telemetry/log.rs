@@ -98,16 +98,15 @@ pub fn tell(report: &Report, drain_id: Option<&str>) {
     let in_flight = progress.and_then(|progress| progress.in_flight);
     let deadline = report.deadline().map(|deadline| deadline.to_string());
     let deadline = deadline.as_deref();
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
+        };
+    }
     match report.loudness() {
-        Loudness::Error => {
-            tracing::error!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
-        }
-        Loudness::Warn => {
-            tracing::warn!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
-        }
-        Loudness::Info => {
-            tracing::info!(event, drain_id, outcome, agent, agent_state, in_flight, deadline, "{report}")
-        }
+        Loudness::Error => line!(error),
+        Loudness::Warn => line!(warn),
+        Loudness::Info => line!(info),
         Loudness::Debug => {
             let event = Some(event);
             let fields = Fields { event, drain_id, outcome, agent, agent_state, in_flight };

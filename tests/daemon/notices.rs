@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use machine::Time;
+use machine::status::ImdsAnswers;
 use sim::world::{Happening, ImdsMode, Timing, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage, completed, drained, told};
@@ -21,7 +22,7 @@ async fn nothing_to_hear_of_a_termination() {
     let stage = Stage::new(20, config).await;
     let daemon = stage.daemon().await;
     daemon.logged(&["ERROR", "imds_missing", "set queue.url"]).await;
-    assert!(daemon.status().await.imds_silent);
+    assert_ne!(daemon.status().await.imds, ImdsAnswers::Heard);
 }
 
 /// As above, but with a queue. The daemon learns of the termination from the queue.

@@ -49,7 +49,7 @@ pub enum Event {
     AgentAnswered {
         /// The request.
         id: EffectId,
-        /// The answer, or why there is none.
+        /// The answer, or why it is missing.
         answer: AgentAnswer,
     },
     /// The result of `Heartbeat`.
@@ -110,7 +110,7 @@ pub enum ImdsReading {
     TargetState(Option<TargetState>),
     /// `spot/instance-action`; `None` if there is no interruption.
     Spot(Option<SpotNotice>),
-    /// `events/recommendations/rebalance`: the time of the recommendation; `None` if there is none.
+    /// `events/recommendations/rebalance`: the time of the recommendation, if there is one.
     Rebalance(Option<Time>),
     /// `events/maintenance/scheduled`, without completed and canceled events.
     Maintenance(Vec<MaintenanceNotice>),
@@ -163,7 +163,7 @@ pub enum TargetState {
     Other(String),
 }
 
-/// An agent's answer to a request, or why there is none.
+/// An agent's answer to a request, or why it is missing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentAnswer {
     /// 2xx to the drain request, with the status document if there was one.

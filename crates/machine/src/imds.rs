@@ -6,6 +6,7 @@ use super::event::{ImdsReading, MaintenanceNotice, SpotNotice, TargetState};
 use super::message::SpotAction;
 use super::notice::{Category, Due, Notice, NoticeState, Notices, Reason, Source};
 use super::report::Report;
+use super::status::ImdsAnswers;
 use super::time::Time;
 use super::timer::Timer;
 use super::told::Told;
@@ -68,9 +69,15 @@ impl ImdsTrack {
 
     /// Whether the queue is the first source, because IMDS is silent or lacks the target state.
     pub fn is_deaf(&self) -> bool {
+        self.standing() != ImdsAnswers::Heard
+    }
+
+    /// How it answers, for the status.
+    pub fn standing(&self) -> ImdsAnswers {
         match self.hearing {
-            Hearing::Silent | Hearing::Missing => true,
-            Hearing::Unheard { .. } | Hearing::Answering | Hearing::Failing { .. } => false,
+            Hearing::Unheard { .. } | Hearing::Answering | Hearing::Failing { .. } => ImdsAnswers::Heard,
+            Hearing::Silent => ImdsAnswers::Silent,
+            Hearing::Missing => ImdsAnswers::NoTargetState,
         }
     }
 

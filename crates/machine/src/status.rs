@@ -49,22 +49,30 @@ pub struct Status {
     pub outcome: Option<Outcome>,
     /// The result that drainhook completed the action with, if it did.
     pub result: Option<CompletionResult>,
-    /// Whether IMDS is silent or lacks the target state.
-    pub imds_silent: bool,
+    /// How the metadata service answers.
+    pub imds: ImdsAnswers,
+    /// When it last answered for anything since the daemon started.
+    pub imds_answered: Option<Time>,
     /// The last error since the daemon started.
     pub last_error: Option<LastError>,
-    /// The daemon's version. `None` from daemons that do not report it, like the fields below.
-    #[serde(default)]
-    pub version: Option<String>,
-    /// When IMDS last answered since the daemon started.
-    #[serde(default)]
-    pub imds_answered: Option<Time>,
+    /// The daemon's version.
+    pub version: String,
     /// The queue, if one is configured.
-    #[serde(default)]
     pub queue: Option<QueueLine>,
     /// The last drain that ended since the daemon started or last continued from its journal, or that the journal had then.
-    #[serde(default)]
     pub last_drain: Option<LastDrain>,
+}
+
+/// How the metadata service answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImdsAnswers {
+    /// It answers, or failed only for a moment.
+    Heard,
+    /// It has not answered for a minute, so the queue is the first source.
+    Silent,
+    /// It answers but lacks the target state, so the queue is the first source.
+    NoTargetState,
 }
 
 /// The queue.
@@ -184,10 +192,10 @@ impl Machine {
                 .and_then(|action| action.next_heartbeat()),
             outcome: ended.map(|ended| ended.outcome),
             result: ended.and_then(|ended| ended.result),
-            imds_silent: self.imds.is_deaf(),
-            last_error: self.turn.last_error.clone(),
-            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            imds: self.imds.standing(),
             imds_answered: self.imds.answered_at(),
+            last_error: self.turn.last_error.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             queue: self
                 .settings
                 .queue

@@ -47,10 +47,20 @@ pub(super) struct Watch {
     none_before: Time,
     /// Whether heartbeats were sent, or may have been by the last run of the daemon.
     probed: bool,
-    retained: bool,
-    /// Whether the instance is in Wait or about to be: for another hook or, after it was retained, for ours.
-    waits: bool,
-    over: bool,
+    stage: Stage,
+}
+
+/// What the last description showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No action of ours can be in Wait.
+    Quiet,
+    /// The instance is in Wait or about to be: for another hook, or for ours again.
+    Waits,
+    /// Auto Scaling retains the instance for salvage. From now on only heartbeats find a new action.
+    Retained,
+    /// The instance is gone, or at rest in the warm pool.
+    Over,
 }
 
 impl Watch {
@@ -67,28 +77,22 @@ impl Watch {
     fn begin(now: Time, none_before: Time, probed: bool) -> Self {
         let mut describe = Attempts::default();
         describe.succeeded(now + FIRST_LOOK);
-        Watch {
-            describe,
-            probe: Attempts::default(),
-            none_before,
-            probed,
-            retained: false,
-            waits: false,
-            over: false,
-        }
+        Watch { describe, probe: Attempts::default(), none_before, probed, stage: Stage::Quiet }
     }
 
     /// Describes the instance when due. While it is retained or in Wait, probes for a new action with heartbeats.
     pub fn decide(&mut self, turn: &mut Turn, action: &ActionRecord) {
-        if self.over {
-            return;
-        }
-        if !self.retained && self.describe.ready(turn, Timer::Describe) {
+        let (describes, probes) = match self.stage {
+            Stage::Quiet => (true, false),
+            Stage::Waits => (true, true),
+            Stage::Retained => (false, true),
+            Stage::Over => return,
+        };
+        if describes && self.describe.ready(turn, Timer::Describe) {
             self.describe.start(turn, |id| Effect::DescribeInstance { id });
         }
         let (Some(hook), Some(group)) = (&action.hook, &action.group) else { return };
-        let may_begin = self.retained || self.waits;
-        if may_begin && turn.is_free(Once::Heartbeat) && self.probe.ready(turn, Timer::Heartbeat) {
+        if probes && turn.is_free(Once::Heartbeat) && self.probe.ready(turn, Timer::Heartbeat) {
             let name = ActionName { hook: hook.name.clone(), group: group.name.clone() };
             let limit = heartbeat::attempt_limit(hook.heartbeat_timeout);
             self.probe.start(turn, |id| Effect::Heartbeat { id, action: name, limit });
@@ -98,7 +102,7 @@ impl Watch {
 
     /// Whether Auto Scaling retains the instance for salvage.
     pub fn is_retained(&self) -> bool {
-        self.retained
+        self.stage == Stage::Retained
     }
 
     /// Since when heartbeats may have kept a new action alive; `None` if none was sent.
@@ -133,7 +137,7 @@ impl Watch {
                 return None;
             }
             Ok(None) => {
-                self.over = true;
+                self.stage = Stage::Over;
                 return None;
             }
             Ok(Some(instance)) => instance,
@@ -143,21 +147,19 @@ impl Watch {
         if state == "InService" {
             return Some(Seen::InService);
         }
-        let standing = Standing::of(Some(instance));
-        if standing == Standing::Retained && !self.retained {
-            self.retained = true;
-            self.none_before = turn.now;
-            turn.report(Report::Retained);
-        }
-        self.waits = matches!(standing, Standing::TooEarly | Standing::Waiting);
-        if self.waits && group.is_some_and(|group| group != instance.group) {
-            return Some(Seen::OtherGroup);
-        }
-        // At rest in the warm pool. IMDS announces when it leaves.
-        self.over = !deaf
-            && !self.retained
-            && matches!(state, "Warmed:Stopped" | "Warmed:Running" | "Warmed:Hibernated");
-        None
+        self.stage = match Standing::of(Some(instance)) {
+            Standing::Retained => {
+                self.none_before = turn.now;
+                turn.report(Report::Retained);
+                Stage::Retained
+            }
+            Standing::TooEarly | Standing::Waiting => Stage::Waits,
+            // IMDS announces when the instance leaves the warm pool.
+            Standing::InService | Standing::Over if !deaf && is_at_rest(state) => Stage::Over,
+            Standing::InService | Standing::Over => Stage::Quiet,
+        };
+        let another = group.is_some_and(|group| group != instance.group);
+        (another && self.stage == Stage::Waits).then_some(Seen::OtherGroup)
     }
 
     /// Takes in the result of a probing heartbeat. Only `No active Lifecycle Action found` shows that no action is in Wait.
@@ -191,4 +193,9 @@ impl Watch {
         turn.call_failed(Call::Heartbeat, error, expected);
         None
     }
+}
+
+/// Whether the instance rests in the warm pool.
+fn is_at_rest(state: &str) -> bool {
+    matches!(state, "Warmed:Stopped" | "Warmed:Running" | "Warmed:Hibernated")
 }

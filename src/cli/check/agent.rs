@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use super::part::Part;
 use crate::agent::http::Agent;
+use crate::cli::output::word;
 use crate::config::{self, Address, Config, Method};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
@@ -96,7 +97,7 @@ impl Hints {
                 format!("something listens on {at}; set agent.url to \"{url}\"")
             }
             (Some((at, url)), Given::Flag) => {
-                format!("something listens on {at}; run drainhook simulate --agent {}", quoted(url))
+                format!("something listens on {at}; run drainhook simulate --agent {}", word(url))
             }
             (None, Given::Setting) => {
                 "start the agent; if it listens elsewhere, set agent.url or agent.unix".to_owned()
@@ -181,7 +182,7 @@ fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>, hin
 
 /// Warns about an agent that takes no work, unless a drain is under way.
 fn idle(part: Part, agent: &config::Agent, beside: Option<Beside>) -> Part {
-    let command = delete(agent);
+    let command = return_command(agent);
     match beside.map(|beside| beside.state) {
         Some(State::Draining | State::Completing | State::Ended | State::Returning) => part,
         Some(State::Serving | State::Noticed) => part.warning(format!(
@@ -194,24 +195,18 @@ fn idle(part: Part, agent: &config::Agent, beside: Option<Beside>) -> Part {
 }
 
 /// The shell command that returns an agent to service.
-fn delete(agent: &config::Agent) -> String {
-    let token = agent.token_file.as_ref().map(|file| {
-        let file = quoted(&file.display().to_string());
-        format!("-H \"Authorization: Bearer $(cat {file})\" ")
-    });
+pub fn return_command(agent: &config::Agent) -> String {
+    let token = agent
+        .token_file
+        .as_ref()
+        .map(|file| format!("-H \"Authorization: Bearer $(cat {})\" ", word(&file.display().to_string())));
     let (socket, base) = match &agent.address {
         Address::Url(url) => (None, url.as_str()),
         Address::Unix(path) => (Some(path), "http://localhost"),
     };
-    let socket = socket.map(|path| format!("--unix-socket {} ", quoted(&path.display().to_string())));
+    let socket = socket.map(|path| format!("--unix-socket {} ", word(&path.display().to_string())));
     let url = format!("{}/{}", base.trim_end_matches('/'), agent.drain_path.trim_start_matches('/'));
-    format!("curl -X DELETE {}{}{}", token.unwrap_or_default(), socket.unwrap_or_default(), quoted(&url))
-}
-
-/// Quotes a word of a shell command if necessary.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._/:@%+=,".contains(c);
-    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    format!("curl -X DELETE {}{}{}", token.unwrap_or_default(), socket.unwrap_or_default(), word(&url))
 }
 
 #[cfg(test)]
@@ -244,7 +239,7 @@ mod tests {
                  http://localhost/drain",
             ),
         ] {
-            assert_eq!(delete(&agent(address, token_file)), expected);
+            assert_eq!(return_command(&agent(address, token_file)), expected);
         }
     }
 

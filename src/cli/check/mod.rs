@@ -25,7 +25,7 @@ use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::daemon::settings;
-pub use agent::{Given, ask as ask_agents};
+pub use agent::{Given, ask as ask_agents, return_command};
 use machine::event::CallError;
 use part::table;
 pub use part::{Part, State};

@@ -11,9 +11,7 @@ use machine::report::Report;
 
 /// Drains the agent, and prints its progress. The exit code is 0 if the agent has drained.
 pub async fn run(source: &Source, address: String, timeout: Option<String>) -> ExitCode {
-    let flag = Flag::agent(address);
-    let address = flag.text.clone();
-    let mut flags = vec![flag];
+    let mut flags = vec![Flag::agent(address)];
     flags.extend(timeout.map(|text| Flag {
         section: "agent",
         name: "drain_timeout",
@@ -28,8 +26,8 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
     let drained = tokio::select! {
         drained = alone::drain(&loaded.config, tell) => drained,
         _ = tokio::signal::ctrl_c() => {
-            let path = loaded.config.agents.first().map_or("/drain", |agent| agent.drain_path.as_str());
-            return interrupted(&still_draining(&address, path));
+            let agent = loaded.config.agents.first();
+            return interrupted(&agent.map_or_else(|| "interrupted".to_owned(), still_draining));
         }
     };
     match drained {

@@ -1,8 +1,8 @@
 //! The environment variables that point daemons and AWS clients at a simulated AWS, and how to write them for a shell.
 
-use std::borrow::Cow;
 use std::path::Path;
 
+use crate::cli::output::quoted;
 use crate::clock::Scale;
 use crate::serve::{Endpoints, Service};
 
@@ -12,16 +12,6 @@ pub type Variables = Vec<(&'static str, String)>;
 /// Lines that export these variables in a POSIX shell.
 pub fn exports<'a>(variables: impl IntoIterator<Item = &'a (&'static str, String)>) -> String {
     variables.into_iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect()
-}
-
-/// A text as one word of a POSIX shell, quoted if necessary.
-pub fn word(text: &str) -> Cow<'_, str> {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "/:._-+,@%".contains(char);
-    if !text.is_empty() && text.chars().all(plain) { Cow::Borrowed(text) } else { Cow::Owned(quoted(text)) }
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The variables that every program needs.
@@ -66,12 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_a_shell() {
-        assert_eq!(word("http://127.0.0.1:4711"), "http://127.0.0.1:4711");
-        assert_eq!(word("1764000000000x60"), "1764000000000x60");
-        assert_eq!(word("/tmp/it's here"), r"'/tmp/it'\''s here'");
-        assert_eq!(word("~/$HOME"), "'~/$HOME'");
-        assert_eq!(word(""), "''");
+    fn exported_values_are_quoted() {
         assert_eq!(exports(&vec![("A", "b".to_owned())]), "export A='b'\n");
     }
 }

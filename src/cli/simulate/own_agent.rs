@@ -19,8 +19,8 @@ const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
 pub struct OwnAgent {
     /// Its URL, or the path of its socket.
     pub address: String,
-    /// The path of its drain requests.
-    pub drain_path: String,
+    /// Its settings.
+    pub agent: config::Agent,
     /// All settings in `[agent]`, as environment variables.
     pub variables: Vec<(String, String)>,
 }
@@ -30,7 +30,7 @@ impl OwnAgent {
     /// drained now, prints why and returns the exit code.
     pub async fn find(address: String) -> Result<Self, ExitCode> {
         let given = |(name, _): &(String, String)| {
-            // With what is nearly the name of one, which is an error.
+            // Also near misses such as DRAINHOOK_AGENT_URL, which are errors.
             name.starts_with("DRAINHOOK_AGENT") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
         };
         let mut variables: Vec<_> = config::environment().filter(given).collect();
@@ -56,9 +56,9 @@ impl OwnAgent {
         }
         let address = variable.1.clone();
         variables.push(variable);
-        let drain_path =
-            loaded.config.agents.into_iter().next().map_or_else(String::new, |agent| agent.drain_path);
-        Ok(OwnAgent { address, drain_path, variables })
+        let agent = loaded.config.agents.into_iter().next();
+        let agent = agent.ok_or_else(|| failed(&"no agent is configured"))?;
+        Ok(OwnAgent { address, agent, variables })
     }
 }
 

@@ -251,8 +251,10 @@ impl Play {
                 self.perform(place, deed, now).await?;
             }
         }
-        self.draw();
-        let now = self.service.clock().now();
+        let (views, now) = self.service.world(|world, now| (world.instances(), now));
+        self.measure_lag(&views, now);
+        let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
+        self.timeline.draw(now, &stories, &views);
         let due = self.players.iter().filter_map(Player::next_due).min();
         let nap = due.map_or(REDRAW, |due| self.service.clock().real(due.since(now)).min(REDRAW));
         tokio::select! {
@@ -260,7 +262,6 @@ impl Play {
             Some(said) = self.heard.recv() => self.hear(said),
             () = tokio::time::sleep(nap) => {}
         }
-        self.measure_lag();
         for player in &mut self.players {
             if let Some(status) = player.daemon.ended().await.map_err(SimulateError::Daemon)? {
                 return Err(SimulateError::DaemonEnded { status, log: player.daemon.log() });
@@ -270,8 +271,7 @@ impl Play {
     }
 
     /// How late the daemons are: each reads its target state once a second.
-    fn measure_lag(&mut self) {
-        let (views, now) = self.service.world(|world, now| (world.instances(), now));
+    fn measure_lag(&mut self, views: &[InstanceView], now: Time) {
         for player in self.players.iter().filter(|player| player.daemon.is_running()) {
             let view = views.iter().find(|view| view.id == player.story.instance);
             let read_at =
@@ -349,15 +349,9 @@ impl Play {
         self.timeline.end();
         let told = self.players.iter().any(|player| player.story.told.is_some());
         SimulateError::Interrupted(match self.own_agent.as_ref().filter(|_| told) {
-            Some(agent) => still_draining(&agent.address, &agent.drain_path),
+            Some(agent) => still_draining(&agent.agent),
             None => "interrupted".to_owned(),
         })
-    }
-
-    fn draw(&self) {
-        let (views, now) = self.service.world(|world, now| (world.instances(), now));
-        let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
-        self.timeline.draw(now, &stories, &views);
     }
 
     /// Each expectation, and whether every instance met it.

@@ -12,9 +12,9 @@ use crate::serve::{Addresses, Service};
 use sim::world::WorldConfig;
 
 use super::SimulateError;
-use super::environment::{self, Variables, exports, word};
+use super::environment::{self, Variables, exports};
 use super::timeline::{Style, Timeline};
-use crate::cli::output::put;
+use crate::cli::output::{put, word};
 use crate::cli::terminal::columns;
 
 /// The file in the simulator's own folder from which the printed commands read their environment, unless the user names one.

@@ -155,12 +155,11 @@ impl Timeline {
         }
         let told = stories.iter().filter_map(|story| story.told);
         let Some(held) = told.map(|(_, held)| held).reduce(|all, held| all + held) else { return };
-        let in_flight: u32 = if self.with_own_agent {
-            stories.iter().filter_map(|story| story.in_flight()).sum()
+        let in_flight = if self.with_own_agent {
+            stories.iter().filter_map(|story| story.in_flight()).reduce(|all, count| all + count)
         } else {
-            views.iter().map(|view| view.agent.in_flight).sum()
+            Some(views.iter().map(|view| view.agent.in_flight).sum())
         };
-        let known = !self.with_own_agent || stories.iter().any(|story| story.in_flight().is_some());
         let first = views.first().filter(|_| self.only.is_some());
         let deadline = if self.with_own_agent {
             stories.first().and_then(|story| story.deadlines.last().copied())
@@ -171,8 +170,8 @@ impl Timeline {
         let heartbeats: usize = stories.iter().map(|story| story.heartbeats.len()).sum();
         let fields = [
             (0, stamp(now, self.start)),
-            (5, bar(held, in_flight)),
-            (1, if known { format!("{in_flight} in flight") } else { "draining".to_owned() }),
+            (5, in_flight.map(|count| bar(held, count)).unwrap_or_default()),
+            (1, in_flight.map_or_else(|| "draining".to_owned(), |count| format!("{count} in flight"))),
             (2, deadline.map(|at| countdown("deadline", at, now)).unwrap_or_default()),
             (4, format!("heartbeats {heartbeats}")),
             (3, expires.map(|at| countdown("expires", at, now)).unwrap_or_default()),

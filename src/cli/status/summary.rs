@@ -1,16 +1,11 @@
 //! Writes the status as text. Pure.
 
-use std::time::Duration;
-
 use crate::cli::output::whole;
 use crate::cli::terminal::{indented, wrap_to};
 use machine::Time;
 use machine::notice::Reason;
-use machine::status::{AgentLine, LastDrain, State, Status};
+use machine::status::{AgentLine, ImdsAnswers, LastDrain, State, Status};
 use unicode_width::UnicodeWidthStr;
-
-/// The machine calls IMDS silent after this long without an answer.
-const IMDS_SILENCE: Duration = Duration::from_secs(60);
 
 /// A headline, and a row for each known fact. Wrapped to `columns` columns if there is a window.
 pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<usize>) -> String {
@@ -41,7 +36,7 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
     );
     let last = status.last_drain.as_ref().filter(|_| status.state != State::Ended);
     row("last drain", last.map(|drain| last_drain(drain, now)));
-    row("daemon", status.version.as_ref().map(|version| format!("drainhook {version}")));
+    row("daemon", Some(format!("drainhook {}", status.version)));
     let id = status.drain_id.as_ref().or(last.map(|drain| &drain.id).filter(|_| serving));
     row("drain id", id.cloned());
     if let Some(id) = id {
@@ -69,28 +64,25 @@ fn last_drain(drain: &LastDrain, now: Time) -> String {
     format!("{}{result}, ended {}{reason}", drain.outcome, when(drain.ended, now))
 }
 
-/// Whether IMDS answers. Shown in service, and in a drain if IMDS is silent.
+/// How IMDS answers. Shown in service, and in a drain if the queue has taken its place.
 fn imds(status: &Status, now: Time) -> Option<String> {
-    let answered = |at: Time| format!("last answer {}", ago(at, now));
-    match status.imds_answered {
-        _ if status.state != State::Serving && !status.imds_silent => None,
-        // An older daemon does not report when.
-        _ if status.version.is_none() => {
-            status.imds_silent.then(|| "no answer for a minute or more".to_owned())
-        }
-        None => Some("no answer since the daemon started".to_owned()),
-        Some(at) if status.imds_silent && now.since(at) < IMDS_SILENCE => {
-            Some(format!("no usable autoscaling/target-lifecycle-state; {}", answered(at)))
-        }
-        Some(at) => Some(answered(at)),
+    if status.state != State::Serving && status.imds == ImdsAnswers::Heard {
+        return None;
     }
+    let Some(at) = status.imds_answered else { return Some("no answer since the daemon started".to_owned()) };
+    Some(match status.imds {
+        ImdsAnswers::Heard | ImdsAnswers::Silent => format!("last answer {}", ago(at, now)),
+        ImdsAnswers::NoTargetState => {
+            format!("no autoscaling/target-lifecycle-state; last answer {}", ago(at, now))
+        }
+    })
 }
 
 /// Whether the daemon polls the queue. Shown in service, and in a drain if the daemon polls it.
 fn queue(status: &Status, now: Time) -> Option<String> {
     let serving = status.state == State::Serving;
     match status.queue {
-        None => (serving && status.version.is_some()).then(|| "none configured".to_owned()),
+        None => serving.then(|| "none configured".to_owned()),
         Some(queue) if queue.polled => Some(match queue.answered {
             Some(at) => format!("polled, last answer {}", ago(at, now)),
             None => "polled, no answer yet".to_owned(),

@@ -5,7 +5,7 @@ use machine::Time;
 use machine::effect::CompletionResult;
 use machine::journal::Outcome;
 use machine::notice::Reason;
-use machine::status::{AgentLine, LastDrain, LastError, QueueLine, State, Status};
+use machine::status::{AgentLine, ImdsAnswers, LastDrain, LastError, QueueLine, State, Status};
 use unicode_width::UnicodeWidthStr;
 
 const NOW: Time = Time::from_unix_ms(1_772_366_400_000);
@@ -29,9 +29,9 @@ fn serving() -> Status {
         next_heartbeat: None,
         outcome: None,
         result: None,
-        imds_silent: false,
+        imds: ImdsAnswers::Heard,
         last_error: None,
-        version: Some("0.1.0".to_owned()),
+        version: "0.1.0".to_owned(),
         imds_answered: Some(NOW - Duration::from_secs(1)),
         queue: Some(QueueLine { polled: false, answered: None }),
         last_drain: None,
@@ -110,12 +110,12 @@ fn the_sources() {
     let cases = [
         (Status { imds_answered: None, ..serving() }, "IMDS        no answer since the daemon started\n"),
         (
-            Status { imds_answered: earlier(300), imds_silent: true, ..serving() },
+            Status { imds_answered: earlier(300), imds: ImdsAnswers::Silent, ..serving() },
             "IMDS        last answer 5m ago\n",
         ),
         (
-            Status { imds_silent: true, ..serving() },
-            "IMDS        no usable autoscaling/target-lifecycle-state; last answer 1s ago\n",
+            Status { imds: ImdsAnswers::NoTargetState, ..serving() },
+            "IMDS        no autoscaling/target-lifecycle-state; last answer 1s ago\n",
         ),
         (Status { queue: polled(None), ..serving() }, "queue       polled, no answer yet\n"),
         (Status { queue: polled(earlier(9)), ..draining() }, "queue       polled, last answer 9s ago\n"),
@@ -127,23 +127,6 @@ fn the_sources() {
     }
     let text = shown(&draining());
     assert!(!text.contains("IMDS") && !text.contains("queue"), "{text}");
-}
-
-/// A daemon of the first release does not report its version, the sources or the last drain.
-#[test]
-fn an_older_daemon() {
-    let mut old = serde_json::to_value(serving()).expect("JSON");
-    for new in ["version", "imds_answered", "queue", "last_drain"] {
-        old.as_object_mut().expect("an object").remove(new).expect("it is new");
-    }
-    let status: Status = serde_json::from_value(old).expect("readable");
-    let expected = "\
-i-0123456789abcdef0 of group workers: serving
-  agent       worker: serving
-  hook        not read until a drain; to see it now: drainhook check
-  waits for   a notice
-";
-    assert_eq!(summary(&status, &["worker: serving".to_owned()], NOW, None), expected);
 }
 
 /// In a narrow window no row is wider than the window, and the log command can still be pasted.

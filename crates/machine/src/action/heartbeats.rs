@@ -124,7 +124,7 @@ impl Heartbeats {
         self.attempts.take(id)
     }
 
-    /// When the heartbeat under way was sent; `None` if there is none.
+    /// When the heartbeat under way was sent, if there is one.
     pub fn pending_since(&self) -> Option<Time> {
         self.attempts.pending_since()
     }

@@ -305,6 +305,7 @@ impl Names {
                 };
             }
         };
+        self.describe_hooks.succeeded(turn.now);
         let terminating = hooks.iter().filter(|hook| hook.terminating);
         self.lookup = Lookup::Read(terminating.map(|hook| hook.name.clone()).collect());
         let group = self.group.as_ref().map_or("", |group| group.name.as_str());

@@ -152,7 +152,7 @@ fn status_of_the_sources_and_the_last_drain() {
     let answered = bench.now;
     bench.run(1);
     let status = bench.machine.status();
-    assert_eq!(status.version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(status.imds_answered, Some(answered));
     assert_eq!(status.queue, Some(QueueLine { polled: false, answered: None }));
     assert_eq!(status.last_drain, None);

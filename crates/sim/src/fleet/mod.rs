@@ -69,7 +69,7 @@ pub struct Fleet {
     settings: Settings,
     manner: agents::Manner,
     world: World,
-    /// The termination queue. Empty if there is none.
+    /// The name of the termination queue. Empty without a queue.
     queue: Arc<str>,
     rng: fastrand::Rng,
     now: Time,
