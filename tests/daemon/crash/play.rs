@@ -63,12 +63,13 @@ impl Drain {
         }
     }
 
-    /// The action expires after 18 s of real time, which is enough on a busy machine.
+    /// The action expires after at least 18 s of real time, which is enough on a busy machine.
     fn speed(self) -> u32 {
         match self {
-            // The heartbeat that would detect Wait, and make the message unnecessary, comes after 4 s.
-            Drain::Queue => 15,
-            Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => 100,
+            // A heartbeat would detect Wait and make the message unnecessary. It comes after 15 s of real time.
+            Drain::Queue => 4,
+            Drain::AnswersLost => 50,
+            Drain::Deadline | Drain::Withdrawn => 100,
         }
     }
 
@@ -80,8 +81,11 @@ impl Drain {
             ..WorldConfig::default()
         };
         match self {
-            // The message is in the queue before the daemon asks for it.
-            Drain::Queue => world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(5)),
+            Drain::Queue => {
+                // The message is in the queue before the daemon asks for it.
+                world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(1));
+                world.work.duration = Duration::from_secs(2);
+            }
             Drain::Withdrawn => world.work.stuck = 1,
             Drain::AnswersLost => {
                 world.queue = None;
@@ -101,8 +105,12 @@ impl Drain {
             Drain::AnswersLost => ("24h", "wait"),
             Drain::Deadline => ("2m", "notice"),
         };
-        // The agent still holds the first status request when it must serve again.
-        let poll = if self == Drain::Withdrawn { "2s" } else { "10s" };
+        let poll = match self {
+            Drain::Queue => "1s",
+            // The agent still holds the first status request when it must serve again.
+            Drain::Withdrawn => "2s",
+            Drain::AnswersLost | Drain::Deadline => "10s",
+        };
         [
             ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
             ("DRAINHOOK_LIFECYCLE__DRAIN_AT", at),
