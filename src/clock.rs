@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scale_there_and_back() {
+    fn scale_round_trip() {
         let scale = Scale::try_from("1764000000000x60".to_owned()).expect("well-formed");
         assert_eq!(scale, Scale { epoch: Time::from_unix_ms(1_764_000_000_000), speed: 60 });
         assert_eq!(String::from(scale), "1764000000000x60");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn wall_clock_that_was_set() {
+    fn wall_clock_changes() {
         let now = wall();
         let wrong = Duration::from_secs(360);
         assert_eq!(clock(now, None).wall_clock_set(), None);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_of_one_boot_differ_by_when_it_was() {
+    fn clocks_of_one_boot_differ_by_their_boot_times() {
         let now = wall();
         let apart = |scale| {
             let (right, fast) = (clock(now, scale), clock(now + Duration::from_secs(360), scale));

@@ -196,7 +196,7 @@ async fn blocking_drain() {
             other => panic!("{other:?}"),
         }
     }
-    // A 2xx with a truncated body is from an agent that did not finish.
+    // A truncated 2xx response comes from an agent that did not finish.
     let cut = Reply::BytesThenClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndrai".to_vec());
     assert_eq!(kind(&blocking(cut).await).0, "busy");
 }
@@ -221,7 +221,7 @@ async fn token_file() {
     }
     let requests = server.requests();
     let tokens: Vec<_> = requests.iter().map(|request| request.header("authorization")).collect();
-    assert_eq!(tokens, [Some("Bearer first"), Some("Bearer second")], "and nothing goes out without one");
+    assert_eq!(tokens, [Some("Bearer first"), Some("Bearer second")], "no request is sent without a token");
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn unix_socket() {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn nothing_listens() {
     let (kind, text) = kind(&ask(Endpoint::new(Base::Tcp(closed_port().await)), &order()).await);
     assert_eq!(kind, "gone");
     assert!(text.contains("connection refused: nothing is listening on 127.0.0.1:"), "{text}");
@@ -289,7 +289,7 @@ async fn localhost_is_127_0_0_1() {
     assert_eq!(kind, "gone");
     assert!(text.contains(&format!("nothing is listening on 127.0.0.1:{port}")), "{text}");
     imposter.set_nonblocking(true).expect("it is a socket");
-    assert!(imposter.accept().is_err(), "it was connected to");
+    assert!(imposter.accept().is_err(), "the daemon connected to it");
 }
 
 /// Another user has put a socket in place of the agent's. The daemon sends it neither the drain request nor the token.
@@ -314,7 +314,8 @@ async fn user_of_a_unix_socket() {
 
     // Sockets of root are accepted for any agent, so if this test runs as root, another user must listen.
     let other = if own == 0 { OTHER_USER } else { own };
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).expect("its owner may");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("the owner may change it");
     let foreign = dir.path().join("foreign.sock");
     let listener = std::thread::spawn({
         let foreign = foreign.clone();
@@ -330,14 +331,14 @@ async fn user_of_a_unix_socket() {
     let (kind, text) = kind(&ask(endpoint, &order()).await);
     assert_eq!(kind, "unreachable");
     assert!(text.contains(&format!("belongs to user id {other}, but agent.user is {}", other + 1)), "{text}");
-    let (mut connected, _) = listener.accept().expect("it was connected to");
+    let (mut connected, _) = listener.accept().expect("the daemon connected to it");
     let mut sent = String::new();
     connected.read_to_string(&mut sent).expect("the daemon has hung up");
     assert_eq!(sent, "");
 }
 
 #[tokio::test]
-async fn answers_without_end() {
+async fn endless_responses() {
     for request in [order(), AgentRequest::Status] {
         let (kind, text) = kind(&ask_server(Reply::Endless, &request).await);
         assert_eq!(kind, "malformed");
@@ -363,7 +364,7 @@ async fn no_answer_in_time() {
 }
 
 #[tokio::test]
-async fn refusal_whose_text_never_comes() {
+async fn refusal_whose_body_never_arrives() {
     let header_only = Reply::Bytes(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\n".to_vec());
     assert_eq!(kind(&ask_server(header_only, &order()).await).0, "unsupported");
 }

@@ -15,13 +15,14 @@ fn read(path: &str) -> String {
 
 /// The names that an enum deserializes from, as serde lists them.
 fn names<T: DeserializeOwned>() -> Vec<String> {
-    let error = serde_json::from_str::<T>("\"?\"").err().expect("no variant is called so").to_string();
+    let error = serde_json::from_str::<T>("\"?\"").err().expect("no variant has that name").to_string();
     error.split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
 
 /// The `enum` of a property in the OpenAPI document.
 fn listed(document: &str, property: &str) -> Vec<String> {
-    let (_, property) = document.split_once(&format!("\n        {property}:\n")).expect("there is one");
+    let (_, property) =
+        document.split_once(&format!("\n        {property}:\n")).expect("the property exists");
     let (_, list) = property.split_once("enum:\n").expect("it has one");
     let items = list.lines().map_while(|line| line.trim_start().strip_prefix("- "));
     items.map(str::to_owned).collect()

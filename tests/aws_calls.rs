@@ -136,7 +136,7 @@ async fn auto_scaling_errors() {
 }
 
 #[tokio::test]
-async fn nobody_answers() {
+async fn connection_refused() {
     let url = closed_port().await;
     let error = clients(&url).heartbeat(&action(), OURS).await.expect_err("the port is closed");
     assert_eq!(error.kind, CallErrorKind::Unsent, "{error}");
@@ -160,7 +160,7 @@ async fn name_that_does_not_resolve() {
 }
 
 #[tokio::test]
-async fn denials_by_the_key_of_a_queue() {
+async fn denials_by_the_queues_key() {
     let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:Decrypt on resource: \
                   arn:aws:kms:eu-west-1:1:key/k because no identity-based policy allows the kms:Decrypt action";
     for code in ["KMS.AccessDeniedException", "com.amazonaws.sqs#KmsAccessDenied"] {
@@ -173,9 +173,10 @@ async fn denials_by_the_key_of_a_queue() {
     }
 }
 
-/// A proxy strips the header with the request id. The responses show in other ways that AWS answered, so they are accepted.
+/// A proxy strips the header with the request id. Other parts of the responses show that AWS answered, so the client
+/// accepts them.
 #[tokio::test]
-async fn answers_without_the_request_ids_header() {
+async fn responses_without_the_request_id_header() {
     let document = "<RecordLifecycleActionHeartbeatResponse><RecordLifecycleActionHeartbeatResult/><ResponseMetadata>\
                     <RequestId>r</RequestId></ResponseMetadata></RecordLifecycleActionHeartbeatResponse>";
     let server =
@@ -220,7 +221,7 @@ async fn described_instance() {
 }
 
 #[tokio::test]
-async fn answer_of_something_else() {
+async fn response_from_another_server() {
     let page = answer(200, &[("content-type", "text/html")], "<html><body>Sign in</body></html>");
     let cut =
         "<DescribeAutoScalingInstancesResponse><DescribeAutoScalingInstancesResult><AutoScalingInstances>";

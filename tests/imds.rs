@@ -133,7 +133,7 @@ async fn token_refused() {
     let disabled = Server::replies([answer(403, &[], "")]).await;
     let error = imds(&disabled.url).target_state().await.expect_err("no token");
     assert!(matches!(error, ImdsError::Disabled { .. }), "{error}");
-    assert_eq!(disabled.lines(), [TOKEN_LINE], "and nothing is asked without a token");
+    assert_eq!(disabled.lines(), [TOKEN_LINE], "no request is sent without a token");
 
     let huge = "x".repeat(64 * 1024 + 1);
     for (token, told) in [
@@ -152,7 +152,7 @@ async fn token_refused() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none() {
+async fn malformed_responses() {
     for body in [&b"<html><body>Sign in</body></html>"[..], b"", b"\xff\xfe\x00", b"In Service"] {
         let error = failure(ok(body)).await;
         assert!(matches!(error, ImdsError::Malformed { .. }), "{body:?}: {error}");
@@ -161,7 +161,7 @@ async fn answers_that_are_none() {
 }
 
 #[tokio::test]
-async fn answers_without_end() {
+async fn endless_responses() {
     assert!(matches!(failure(Reply::Endless).await, ImdsError::TooLong { .. }));
     let declared = Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec());
     assert!(matches!(failure(declared).await, ImdsError::TooLong { .. }));
@@ -204,9 +204,9 @@ async fn switched_off() {
 }
 
 #[tokio::test]
-async fn endpoints_that_are_none() {
+async fn invalid_endpoints() {
     for endpoint in ["", "169.254.169.254", "https://169.254.169.254", "http://", "http://a b"] {
-        let error = imds(endpoint).target_state().await.expect_err("there is nothing to ask");
+        let error = imds(endpoint).target_state().await.expect_err("the endpoint is invalid");
         assert!(matches!(error, ImdsError::Endpoint { .. }), "{endpoint}: {error}");
         assert!(error.to_string().contains("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "{error}");
     }
@@ -238,7 +238,7 @@ fn source(url: &str, polls: Polls) -> mpsc::Receiver<ImdsReading> {
 const RARELY: Duration = Duration::from_secs(1_000_000);
 
 #[tokio::test]
-async fn source_asks_everything_at_once_and_then_in_turn() {
+async fn source_polls_everything_at_once_and_then_in_turn() {
     let server = server(|request| match request.line() {
         STATE_LINE => ok("Terminated"),
         "GET /latest/meta-data/events/recommendations/rebalance" => {
@@ -280,7 +280,7 @@ async fn source_survives_silence_and_comes_back() {
 }
 
 #[tokio::test]
-async fn source_goes_on_past_a_malformed_answer() {
+async fn source_survives_a_malformed_response() {
     let server = server(|request| match request.line() {
         STATE_LINE => ok("<html>"),
         "GET /latest/meta-data/spot/instance-action" => ok("soon"),

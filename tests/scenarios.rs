@@ -100,7 +100,7 @@ played! {
     warm_pool: "warm-pool",
 }
 
-/// Faster than the scenario's own speed, which is for people who watch.
+/// Faster than the scenario's own speed, which suits people who watch.
 #[test]
 fn scale_in() {
     play_with("scale-in", &["--speed", "12"]);
@@ -173,7 +173,7 @@ fn unknown_scenario() {
 
 /// As under `head -1`, the reader takes the first line and closes the pipe.
 #[test]
-fn reader_that_goes() {
+fn reader_closes_the_pipe() {
     let mut command = drainhook(&["simulate", "load-balancer"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
@@ -186,7 +186,7 @@ fn reader_that_goes() {
     assert!(output.status.success() && told.is_empty(), "{:?}\n{told}", output.status);
 }
 
-/// No one reads the output, so every write fails.
+/// Nothing reads the output, so every write fails.
 #[test]
 fn closed_output() {
     for arguments in [["simulate", "--list"].as_slice(), &["simulate", "--list", "--json"]] {
@@ -224,7 +224,7 @@ fn interruption() {
 }
 
 #[test]
-fn daemon_that_dies() {
+fn daemon_dies() {
     let (child, daemon) = started();
     kill_process(daemon, Signal::KILL).expect("it is our child's daemon");
     let output = end(child);

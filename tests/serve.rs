@@ -136,7 +136,7 @@ async fn scale_in_from_start_to_end() {
     let described = clients.autoscaling.describe_auto_scaling_instances().instance_ids(&id).send().await;
     assert!(described.expect("unknown ids are ignored").auto_scaling_instances().is_empty());
     service.stop().await;
-    assert!(clients.http.get(imds).send().await.is_err(), "no server listens any more");
+    assert!(clients.http.get(imds).send().await.is_err(), "no server listens anymore");
 }
 
 #[tokio::test]

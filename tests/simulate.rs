@@ -135,7 +135,7 @@ fn interrupted_before_the_first_seed_is_complete() {
     let output = interrupted(&["--instances", "20000", "--seeds", "2"]);
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     assert_eq!(text(&output.stderr), "drainhook: interrupted after 0 of 2 seeds\n");
-    assert_eq!(text(&output.stdout).lines().count(), 1, "only what is played: {output:?}");
+    assert_eq!(text(&output.stdout).lines().count(), 1, "only the title: {output:?}");
 }
 
 /// Starts a simulated AWS, and waits until it is ready. Returns it and what it printed.
@@ -170,7 +170,7 @@ fn odd_folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn served_variables_suit_a_shell() {
+fn served_variables_are_quoted() {
     let folder = odd_folder();
     let (child, printed) = served(&["--speed", "5"], folder.path());
     let (exports, rest): (Vec<_>, Vec<_>) = printed.iter().partition(|line| line.starts_with("export "));

@@ -79,7 +79,7 @@ impl KeptClients {
         result
     }
 
-    /// A drain ended.
+    /// Records that a drain ended, so that the next call gets new clients.
     pub fn drain_ended(&self) {
         self.drains.fetch_add(1, Ordering::Relaxed);
     }
@@ -125,7 +125,7 @@ pub struct Clients {
 impl Clients {
     /// Finds the Region, the endpoints and the source of credentials as the AWS SDKs do. May ask IMDS for the Region.
     ///
-    /// A missing Region is an error, because no call can be sent without one. The next call looks again.
+    /// A missing Region is an error, because no call can be sent without one. The next call tries again.
     pub async fn connect(settings: &Settings) -> Result<Self, CallError> {
         let ways = Ways::from_env(&settings.allow_http);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())

@@ -246,7 +246,7 @@ fn explain(error: &(dyn Error + 'static), is_proxied: bool) -> (String, &'static
     (why, advice, true)
 }
 
-/// What happened, in short words where the chain of causes is noise.
+/// What happened. Uses short words where the chain of causes says no more.
 fn reason(error: &(dyn Error + 'static)) -> String {
     let told = causes(error);
     let in_lowercase = told.to_ascii_lowercase();

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permissions_are_those_that_the_message_names() {
+    fn permissions_named_by_the_message() {
         let call = "sqs:ReceiveMessage";
         let key = "arn:aws:kms:eu-west-1:123456789012:key/0a1b";
         for (message, expected) in [

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use url::Url;
 
-/// Whether an address is loopback, link-local, or in `fd00:ec2::/32`, where IMDS and the credentials of containers are over
-/// IPv6.
+/// Whether an address is loopback, link-local, or in `fd00:ec2::/32`, the IPv6 range of IMDS and of containers'
+/// credentials.
 pub fn is_local(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
@@ -96,8 +96,8 @@ fn bare(host: &str) -> String {
 /// The variables that set the endpoints of AWS. They must be loopback while time is simulated.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_AUTO_SCALING", "AWS_ENDPOINT_URL_SQS"];
 
-/// Checks that the environment has IMDS and AWS on loopback, because a simulated clock must not meet real services. The error
-/// names the variable.
+/// Checks that the environment has IMDS and AWS on loopback, because a simulated clock must not be used with real services.
+/// The error names the variable.
 pub fn simulation(variable: impl Fn(&str) -> Option<String>) -> Result<(), String> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let is_true = |name: &str| set(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));

@@ -1,4 +1,4 @@
-//! Chooses the proxy for calls to AWS, by the variables that curl and the AWS SDKs read. Pure.
+//! Chooses the proxy for calls to AWS from the variables that curl and the AWS SDKs read. Pure.
 
 use std::net::IpAddr;
 

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn xml_whose_end_is_missing() {
+    fn truncated_xml() {
         for whole in [
             "",
             "{",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_success() {
+    fn successes_of_aws() {
         let heartbeat =
             expected(None, b"Action=RecordLifecycleActionHeartbeat&Version=2011-01-01&InstanceId=i-1");
         let delete = expected(Some("AmazonSQS.DeleteMessage"), b"{}");
@@ -147,7 +147,7 @@ mod tests {
 
     /// The quoted start is escaped once, and the reason says what was expected.
     #[test]
-    fn what_is_told() {
+    fn flaws_are_described() {
         let told = |has_request_id, body: &str| {
             let success = Success { has_request_id, content_type: "text/html", body: body.as_bytes() };
             flaw(&Expected::Json, &success).expect("a flaw")

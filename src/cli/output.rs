@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_a_shell() {
+    fn shell_words() {
         assert_eq!(word("http://127.0.0.1:4711"), "http://127.0.0.1:4711");
         assert_eq!(word("http://[::1]:4711"), "'http://[::1]:4711'");
         assert_eq!(word("1764000000000x60"), "1764000000000x60");

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_left_out_from_the_highest_rank_on() {
+    fn fields_with_the_highest_rank_are_left_out_first() {
         let fields = [(0, "0.1 s".to_owned()), (9, "████".to_owned()), (1, "2 in flight".to_owned())];
         assert_eq!(fit(&fields, 80), "0.1 s  ████  2 in flight");
         assert_eq!(fit(&fields, 20), "0.1 s  2 in flight");

@@ -140,7 +140,8 @@ fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Pro
     same_name.then(|| Problem::SameName { name: agent.name.clone() })
 }
 
-/// Where an agent's drain requests go, in one spelling. The path counts, because one server may have several agents.
+/// Where an agent's drain requests go, normalized for comparison. The path counts, because one server may have several
+/// agents.
 fn place(agent: &Agent) -> String {
     match &agent.address {
         Address::Url(url) => one_spelling(&format!("{url}{}", agent.drain_path)),
@@ -151,7 +152,8 @@ fn place(agent: &Agent) -> String {
     }
 }
 
-/// A URL with the address that its host stands for: the daemon connects to `localhost` as 127.0.0.1.
+/// Normalizes a URL's host: `localhost` becomes 127.0.0.1, to which the daemon connects, and an IPv4-mapped IPv6 address
+/// becomes IPv4.
 fn one_spelling(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else { return text.to_owned() };
     let ip = match url.host() {

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_default_is_a_value_its_key_takes() {
+    fn every_default_is_valid() {
         for key in KEYS {
             if let WhenUnset::Is(text) = key.default {
                 assert!(key.kind.parse(text).is_ok(), "{}", key.path());
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_is_near_or_nothing() {
+    fn nearest_key_or_none() {
         let agent = || KEYS.iter().filter(|key| key.section == "agent").map(|key| key.name);
         assert_eq!(nearest("drain_timout", agent()), Some("drain_timeout"));
         assert_eq!(nearest("URL", agent()), Some("url"));

@@ -94,7 +94,7 @@ pub(super) struct Layers {
     /// How many `[[agent]]` tables there are. `build` counts none as one.
     pub agents: usize,
     pub problems: Vec<Problem>,
-    /// The environment variables with drainhook's prefix that mean nothing.
+    /// The environment variables with drainhook's prefix that set no key.
     pub ignored: Vec<String>,
 }
 

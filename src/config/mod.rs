@@ -5,7 +5,7 @@
 //! * [`keys`]: the only list of keys; the table in README.md is generated from it
 //! * [`value`]: what each key accepts
 //! * `layers`: reads the file, the environment and flags into settings with their origin
-//! * `variable`: which environment variables set a key, and which mean nothing
+//! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
@@ -236,7 +236,7 @@ pub struct Loaded {
     pub config: Config,
     /// Every key in the order of the list. The keys of section `agent` are repeated for each agent.
     pub origins: Vec<Setting>,
-    /// The environment variables that look like drainhook's and mean nothing.
+    /// The environment variables with drainhook's prefix that set no key.
     ignored: Vec<String>,
 }
 

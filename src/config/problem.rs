@@ -89,7 +89,7 @@ pub enum Problem {
         key: String,
         /// The value as it was written.
         given: String,
-        /// What is wrong with the value, if `expected` does not make that plain.
+        /// What is wrong with the value, if `expected` does not make that clear.
         why: Option<&'static str>,
         /// What the key accepts.
         expected: String,

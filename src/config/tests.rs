@@ -17,7 +17,7 @@ fn problems(text: &str, env: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn defaults_where_nothing_is_set() {
+fn defaults() {
     let config = config("", &[]);
     let agent = &config.agents[0];
     assert_eq!(config.agents.len(), 1);
@@ -134,7 +134,7 @@ fn every_choice_has_an_effect() {
 }
 
 #[test]
-fn environment_over_file() {
+fn environment_overrides_file() {
     let text = "[agent]\ndrain_timeout = \"50m\"\npoll = \"2s\"";
     let loaded =
         load(text, &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "2h"), ("DRAINHOOK_BIN", "x"), ("PATH", "y")])
@@ -311,8 +311,8 @@ fn files() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("drainhook.toml");
     let load = |path: &Path| Config::load(Some(path), std::iter::empty(), &[]);
-    assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "absent, and named");
-    assert!(matches!(layers::read_file_if_there(&path), Ok(None)), "absent, by default");
+    assert!(matches!(load(&path), Err(ConfigError::Unreadable { .. })), "the user named this file");
+    assert!(matches!(layers::read_file_if_there(&path), Ok(None)), "the default file need not exist");
     assert!(matches!(load(dir.path()), Err(ConfigError::Unreadable { .. })), "a folder");
     assert!(matches!(layers::read_file_if_there(dir.path()), Err(ConfigError::Unreadable { .. })));
     std::fs::write(&path, "[imds]\npoll = \"7s\"").expect("written");
@@ -331,7 +331,7 @@ fn not_toml() {
 }
 
 #[test]
-fn printed_configuration_loads_as_itself() {
+fn printed_configuration_round_trip() {
     for text in [
         "",
         "[agent]\nunix = \"/run/a \\\"b.sock\"\n[lifecycle]\nhook = \"h\"",
@@ -349,7 +349,7 @@ fn printed_configuration_loads_as_itself() {
 }
 
 #[test]
-fn flags_win_over_all() {
+fn flags_override_everything() {
     let env = [("DRAINHOOK_AGENT__DRAIN_TIMEOUT".to_owned(), "2h".to_owned())];
     let flag = |name, flag, text: &str| Flag { section: "agent", name, flag, text: text.to_owned() };
     let load = |text, flags: &[Flag]| {
@@ -364,7 +364,7 @@ fn flags_win_over_all() {
     let wrong = load("", &[flag("url", "--agent", "http://10.0.0.1")]).expect_err("not loopback").to_string();
     assert!(wrong.starts_with("--agent: ") && wrong.contains("allow_host"), "{wrong}");
     let two = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"b\"\nurl = \"http://localhost:1\"";
-    let wrong = load(two, &flags[..1]).expect_err("which of them?").to_string();
+    let wrong = load(two, &flags[..1]).expect_err("two agents").to_string();
     assert!(wrong.contains("--agent") && wrong.contains("several"), "{wrong}");
 }
 

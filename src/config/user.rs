@@ -1,4 +1,4 @@
-//! A user of this machine, by name or by id. An agent may be required to run as that user.
+//! A user of this machine, by name or by id. The configuration may require that an agent runs as that user.
 
 use std::fmt;
 use std::fs::File;

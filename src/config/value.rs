@@ -51,7 +51,7 @@ pub enum Kind {
 /// A parsed value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Of all other kinds, such as names, URLs and choices.
+    /// Of any other kind, such as a name, a URL or a choice.
     Text(String),
     /// Of kinds `Path` and `SocketPath`.
     Path(PathBuf),
@@ -75,7 +75,7 @@ const NAME_LENGTH_MAX: usize = 255;
 const QUEUE_NAME_LENGTH_MAX: usize = 80;
 
 impl Kind {
-    /// Parses a value. The error says what is wrong with it if `expected` alone would not make that plain.
+    /// Parses a value. The error says what is wrong with it if `expected` alone does not make that clear.
     pub fn parse(self, text: &str) -> Result<Value, Option<&'static str>> {
         if text.is_empty() || text.len() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
             return Err(None);
@@ -141,7 +141,7 @@ impl Kind {
         }
     }
 
-    /// How to write it in TOML, if that is not plain.
+    /// How to write it in TOML, if that is not obvious.
     pub fn example(self) -> Option<&'static str> {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),

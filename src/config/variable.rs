@@ -1,4 +1,4 @@
-//! Environment variables: which of them set a key, and which mean nothing.
+//! Environment variables: which of them set a key, and which set none.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub(super) fn meaning<'a>(variable: &'a str, all: &BTreeMap<String, String>) -> 
     }
 }
 
-/// A warning for each of these variables, which mean nothing.
+/// A warning for each of these variables, which set no key.
 pub(super) fn warnings(variables: &[String]) -> Vec<String> {
     let mut warnings: Vec<_> =
         variables.iter().take(WARNINGS_MAX).map(|variable| warning(variable)).collect();

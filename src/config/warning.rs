@@ -17,7 +17,7 @@ impl Loaded {
         warnings
     }
 
-    /// The warnings about environment variables that mean nothing.
+    /// The warnings about environment variables that set no key.
     pub fn variable_warnings(&self) -> Vec<String> {
         variable::warnings(&self.ignored)
     }

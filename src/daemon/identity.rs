@@ -25,7 +25,7 @@ pub struct Known {
     pub source: Source,
 }
 
-/// Where an identity comes from. The others are used only until IMDS answers.
+/// Where an identity comes from. Sources other than IMDS are used only until IMDS answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The metadata service.

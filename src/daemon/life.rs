@@ -70,7 +70,7 @@ pub enum End {
 pub struct Restarts {
     /// As times since boot, oldest first.
     recent: VecDeque<Duration>,
-    /// That there were too many has been logged.
+    /// Whether the log already says that there were too many restarts.
     said: bool,
 }
 

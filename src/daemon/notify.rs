@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manager_that_does_not_read_holds_nothing_up() {
+    fn a_manager_that_does_not_read_cannot_block() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).expect("bound");

@@ -31,7 +31,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
     }
 }
 
-/// The account and the name at the end of a queue's URL, whatever its endpoint.
+/// The account and the name at the end of a queue's URL, for any endpoint.
 fn queue_name(url: &str) -> Option<String> {
     let mut parts = url.trim_end_matches('/').rsplit('/');
     let (name, account) = (parts.next()?, parts.next()?);

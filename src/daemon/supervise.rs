@@ -69,7 +69,7 @@ mod tests {
 
     /// The first run panics, the second returns, and the third is stopped with its supervisor.
     #[tokio::test]
-    async fn one_that_ends_is_started_again() {
+    async fn a_task_that_ends_is_restarted() {
         let (started, mut starts) = mpsc::unbounded_channel();
         let mut count = 0;
         let supervised = supervise("test", move || {

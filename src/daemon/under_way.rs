@@ -47,7 +47,7 @@ impl UnderWay {
         self.handles.insert(id, self.tasks.spawn(task));
     }
 
-    /// Stops an effect and drops its result, even one that is already there.
+    /// Stops an effect and drops its result, even if the result has already arrived.
     fn cancel(&mut self, id: EffectId) {
         if let Some(handle) = self.handles.remove(&id) {
             handle.abort();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_panics_has_a_result_all_the_same() {
+    async fn an_effect_that_panics_has_a_result() {
         let mut under_way = UnderWay::default();
         under_way.start(describe(BEAT), |_| async { panic!("no root certificates") });
         match under_way.next().await {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_canceled_has_none() {
+    async fn a_canceled_effect_has_no_result() {
         let mut under_way = UnderWay::default();
         under_way.start(describe(BEAT), |_| std::future::pending());
         under_way.start(deletion(), |_| async { Event::MessageDeleted { id: DELETION, result: Ok(()) } });
@@ -159,13 +159,13 @@ mod tests {
         assert!(under_way.next().await.is_none());
     }
 
-    /// Its result is already there and has not been taken.
+    /// The effect has finished, but its result has not been taken.
     #[tokio::test]
-    async fn one_that_is_canceled_when_it_is_done_has_none() {
+    async fn a_finished_effect_can_be_canceled() {
         let mut under_way = UnderWay::default();
         let (done, told) = tokio::sync::oneshot::channel();
         under_way.start(deletion(), |_| async {
-            done.send(()).expect("it is waited for");
+            done.send(()).expect("the effect waits for it");
             Event::MessageDeleted { id: DELETION, result: Ok(()) }
         });
         told.await.expect("it is performed");

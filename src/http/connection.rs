@@ -342,14 +342,15 @@ mod tests {
     use super::*;
     use tokio::net::TcpSocket;
 
-    /// The first address of a host never answers, as behind a firewall that drops packets. The agent listens on the second one.
+    /// The first address of a host never answers, as if a firewall dropped the packets. The agent listens on the second
+    /// one.
     #[tokio::test]
-    async fn address_that_swallows_packets() {
+    async fn address_that_drops_packets() {
         let full = TcpSocket::new_v4().expect("a socket");
         full.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
         let full = full.listen(0).expect("listens");
         let swallows = full.local_addr().expect("bound");
-        let _fills_the_backlog = TcpStream::connect(swallows).await.expect("there is one place");
+        let _fills_the_backlog = TcpStream::connect(swallows).await.expect("the backlog has one place");
         let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let addresses = [swallows, agent.local_addr().expect("bound")];
         let at = Target::tcp("worker.internal", 8080);

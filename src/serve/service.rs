@@ -125,7 +125,7 @@ impl Service {
 impl Shared {
     /// Advances the world to now, calls `visit`, and notifies the subscribers if the world changed.
     pub(super) fn with<T>(&self, visit: impl FnOnce(&mut World, Time) -> T) -> T {
-        // After a visitor's panic the world can still be inspected.
+        // The world can still be inspected after `visit` has panicked.
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         world.advance(now);

@@ -28,8 +28,8 @@ static METADATA: Metadata<'static> = Metadata::new(
     Kind::EVENT,
 );
 
-/// The fields of a line besides its message, by the names that [`tell`](super::log::tell) uses. A field that only louder
-/// reports have is not among them.
+/// The fields of a line besides its message, by the names that [`tell`](super::log::tell) uses. Fields that occur only in
+/// reports above level debug are left out.
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
     /// The report's stable name.
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// What is logged if the daemon's own lines are shown from this level up.
+    /// The log, if the daemon's own lines are logged from this level up.
     fn logged(level: Level) -> String {
         let lines = Lines::default();
         let writer = lines.clone();

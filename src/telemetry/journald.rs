@@ -161,7 +161,7 @@ mod tests {
         );
     }
 
-    /// What an agent says must not become a field of its own.
+    /// An agent's text must not add a field to the log line.
     #[test]
     fn line_break_in_a_value() {
         let detail = "one\nPRIORITY=0\ntwo";

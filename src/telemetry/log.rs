@@ -51,7 +51,7 @@ pub fn start(log: &Log) {
     let started = match form(log.format) {
         Form::Fields(journald) => registry.with(journald).try_init(),
         Form::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-        // The sentence says it all. Fields are for programs.
+        // People read the message. The fields are for programs.
         Form::Text => {
             let message_only = format::debug_fn(|writer, field, value| {
                 if field.name() == "message" { write!(writer, "{value:?}") } else { Ok(()) }

@@ -99,7 +99,7 @@ async fn nonsense() {
     assert!(grown < 32 << 20, "{grown} bytes more than before 64 MiB of an answer");
 }
 
-/// The agent has no status endpoint. The daemon repeats the drain request, and goes by the responses to that.
+/// The agent has no status endpoint. The daemon repeats the drain request, and uses the responses to that.
 #[tokio::test]
 async fn accepted_and_then_not_found() {
     let mut stage = Stage::new(100, world(4, 60)).await;

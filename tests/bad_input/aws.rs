@@ -111,7 +111,7 @@ fn server_errors(call: &str) -> Vec<Bad> {
 }
 
 /// Responses with the status of a success that do not come from AWS.
-fn answers_of_something_else(call: &str) -> Vec<Bad> {
+fn responses_from_another_server(call: &str) -> Vec<Bad> {
     let truncated = if is_of_sqs(call) {
         r#"{"Messages":[{"ReceiptHandle":"a"#.to_owned()
     } else {
@@ -164,7 +164,7 @@ async fn drains_through(bad: fn(&str) -> Vec<Bad>) {
     let (is_open, script) = (Arc::clone(&open), answers.clone());
     let aws = Server::before(stage.service.aws_url(), move |request| {
         let call = call(request);
-        // While this is not open, no message tells the daemon what it must find out by itself.
+        // Until this opens, no message reaches the daemon, so that it must find out everything by itself.
         let closed = call == "ReceiveMessage" && !is_open.load(Ordering::Relaxed);
         script.next(&call).or_else(|| closed.then(|| error(&call, 400, "RequestThrottled", "closed")))
     })
@@ -234,6 +234,6 @@ drained_through! {
     permissions_and_credentials,
     refusals,
     server_errors,
-    answers_of_something_else,
+    responses_from_another_server,
     broken_connections,
 }

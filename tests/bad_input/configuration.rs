@@ -25,7 +25,7 @@ async fn refused(file: &OsStr, variables: &Variables) -> (String, Option<i32>) {
 }
 
 #[tokio::test]
-async fn misspelt_key() {
+async fn misspelled_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("drainhook.toml");
     std::fs::write(&file, "[agent]\ndrain_timout = \"1h\"\n").expect("written");
@@ -45,7 +45,7 @@ async fn missing_file() {
 }
 
 #[tokio::test]
-async fn misspelt_variable() {
+async fn misspelled_variable() {
     let variables = Variables::from([("DRAINHOOK_LIFECYCLE__HOKO", "drain".to_owned())]);
     let (told, code) = refused(OsStr::new("/dev/null"), &variables).await;
     assert!(
@@ -113,7 +113,7 @@ async fn wrong_values() {
 
 /// Keys that are valid alone, but not together.
 #[tokio::test]
-async fn keys_that_contradict() {
+async fn contradictory_keys() {
     let cases = [
         (
             "[agent]\nurl = \"http://127.0.0.1:8080\"\nuser = \"worker\"\n",
@@ -157,7 +157,7 @@ async fn huge_file() {
 }
 
 #[tokio::test]
-async fn folder_for_a_file() {
+async fn folder_instead_of_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let (told, code) = refused(folder.path().as_os_str(), &Variables::new()).await;
     assert!(told.contains("cannot read the configuration file") && told.contains("directory"), "{told}");
@@ -166,7 +166,7 @@ async fn folder_for_a_file() {
 
 /// Root can read every file, so this daemon runs as another user.
 #[tokio::test]
-async fn file_of_somebody_else() {
+async fn file_of_another_user() {
     let folder = tempfile::tempdir().expect("a folder");
     let allow = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
@@ -224,7 +224,7 @@ async fn wrong_variables() {
 }
 
 #[tokio::test]
-async fn variable_that_is_not_text() {
+async fn variable_is_not_text() {
     // The harness can only set text, so a shell sets this variable.
     let binary = env!("CARGO_BIN_EXE_drainhook");
     let script = format!("DRAINHOOK_JOURNAL__DIR=$(printf '/var/lib/\\377') exec '{binary}' run");

@@ -9,7 +9,7 @@ use crate::{assert_plain, world};
 const CONNECTIONS: usize = 64;
 
 #[tokio::test]
-async fn nonsense_in_mid_drain() {
+async fn nonsense_during_a_drain() {
     let mut stage = Stage::new(50, world(4, 60)).await;
     let daemon = stage.daemon().await;
     stage.scale_in();

@@ -63,7 +63,7 @@ async fn before(stage: &Stage, bad: &BadAnswers) -> (Server, Variables) {
     (server, variables)
 }
 
-/// The daemon retries until it has identified the instance, and does not take a malformed response for an id.
+/// The daemon retries until it has identified the instance, and never uses a malformed response as an id.
 #[tokio::test]
 async fn nonsense_at_start() {
     let mut stage = Stage::new(100, world(3, 30)).await;
@@ -97,7 +97,7 @@ async fn nonsense_at_start() {
 
 /// The group's tag is malformed. The daemon asks Auto Scaling for the group instead.
 #[tokio::test]
-async fn group_tag_that_is_none() {
+async fn malformed_group_tag() {
     let mut stage = Stage::new(100, world(3, 30)).await;
     let bad = BadAnswers::new(|kind| if kind == GROUP { vec![ok("<html>"); 1000] } else { Vec::new() });
     bad.begin();
@@ -149,7 +149,7 @@ async fn nonsense_in_service() {
 
 /// Malformed responses during a drain neither end nor withdraw it. The drain lasts until all of them were given.
 #[tokio::test]
-async fn nonsense_in_mid_drain() {
+async fn nonsense_during_a_drain() {
     let mut stage =
         Stage::new(100, WorldConfig { work: Work { items: 0, ..Work::default() }, ..world(0, 1) }).await;
     let bad = BadAnswers::new(of_every_path);

@@ -52,9 +52,9 @@ fn sealed(journal: &str) -> Vec<u8> {
 }
 
 /// A user with access to the folder has replaced both names of the journal with links to an important file. The daemon
-/// removes the links and leaves the file alone. (Once, a daemon that ran as root in a container overwrote the file.)
+/// removes the links and leaves the file alone. Regression: a daemon that ran as root in a container overwrote the file.
 #[tokio::test]
-async fn links_to_a_file_that_matters() {
+async fn links_to_an_important_file() {
     let mut stage = Stage::new(50, world(3, 30)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
@@ -75,7 +75,7 @@ async fn links_to_a_file_that_matters() {
 
 /// Named pipes are in the places of the journal's files. A daemon that opened one would block, and never start.
 #[tokio::test]
-async fn pipes_for_a_journal() {
+async fn pipes_instead_of_a_journal() {
     let mut stage = Stage::new(50, world(3, 30)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
@@ -92,7 +92,7 @@ async fn pipes_for_a_journal() {
 /// Every user can write to the journal's folder, and could plant a journal there. The daemon keeps no journal, drains
 /// without one, and logs an error that says what to do. Once the operator has done it, the daemon keeps a journal.
 #[tokio::test]
-async fn folder_that_others_can_write() {
+async fn folder_writable_by_others() {
     let mut stage = Stage::new(50, world(3, 60)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);

@@ -112,7 +112,7 @@ async fn blocking_agent() {
 }
 
 #[tokio::test]
-async fn agent_that_is_not_there() {
+async fn agent_is_down() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_agent_mode(now, &instance, AgentMode::Refuses));
@@ -126,7 +126,7 @@ async fn agent_that_is_not_there() {
 
 /// The agent is unreachable when the drain begins, and comes back within `unreachable_grace`. It drains normally.
 #[tokio::test]
-async fn agent_that_comes_late() {
+async fn agent_starts_late() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     let set = |stage: &Stage, mode| {
@@ -147,7 +147,7 @@ async fn agent_that_comes_late() {
 
 /// The agent restarts during the drain. Its work is lost, but it is told to drain again, so it takes no new work.
 #[tokio::test]
-async fn agent_that_restarts() {
+async fn agent_restarts() {
     let mut stage = Stage::new(20, world(6, 60)).await;
     let instance = stage.instance();
     let _daemon = stage.daemon().await;
@@ -374,7 +374,7 @@ fn deadline_in(body: &str) -> String {
 /// Nothing is listening when the drain begins. Then the agent listens, and answers 503 until the drain ends. The log warns
 /// of both.
 #[tokio::test]
-async fn every_cause_of_trouble_is_logged() {
+async fn every_cause_of_failure_is_logged() {
     let stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     let set = |mode| stage.service.world(|world, now| world.set_agent_mode(now, &instance, mode));
@@ -389,7 +389,7 @@ async fn every_cause_of_trouble_is_logged() {
 /// The agent says that it honors `Prefer: wait`, but always has news, so the daemon polls it twenty times a second. The log
 /// gets a line only every few seconds.
 #[tokio::test]
-async fn lively_agent_does_not_fill_the_log() {
+async fn busy_agent_does_not_fill_the_log() {
     let stage = Stage::new(1, idle_world()).await;
     let counter = std::sync::atomic::AtomicU64::new(0);
     let agent = Server::start(move |_| {

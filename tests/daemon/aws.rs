@@ -1,4 +1,4 @@
-//! What is between the daemon and AWS: credentials, certificates, proxies and endpoints.
+//! Everything between the daemon and AWS: credentials, certificates, proxies and endpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,7 @@ fn profile(key: &str) -> String {
 /// Another program rewrites the credentials file during the drain, and AWS refuses the old credentials from then on. The
 /// daemon reads the file again and completes the drain.
 #[tokio::test]
-async fn credentials_that_are_rewritten_in_mid_drain() {
+async fn credentials_rewritten_during_a_drain() {
     let mut stage = Stage::new(40, world(3, 700)).await;
     let rotated = Arc::new(AtomicBool::new(false));
     let is_rotated = Arc::clone(&rotated);
@@ -84,14 +84,14 @@ async fn no_root_certificates() {
     stage.scale_in();
     stage.until("a drained agent", drained).await;
     daemon.logged(&["call_failed", "no usable root certificates", "SSL_CERT_FILE", "ca-certificates"]).await;
-    assert_eq!(stage.count(told), 1, "it has not started anew");
+    assert_eq!(stage.count(told), 1, "the daemon has not restarted");
     assert!(daemon.runs());
 }
 
-/// A proxy strips `x-amzn-RequestId` from every response. The responses show in other ways that AWS answered, so the drain
+/// A proxy strips `x-amzn-RequestId` from every response. Other parts of the responses show that AWS answered, so the drain
 /// completes.
 #[tokio::test]
-async fn answers_without_the_request_ids_header() {
+async fn responses_without_the_request_id_header() {
     let mut stage = Stage::new(40, world(3, 700)).await;
     let aws = Server::before(stage.service.aws_url(), |_| Some(Reply::Without("x-amzn-requestid"))).await;
     let daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", &aws.url)]).await;
@@ -105,7 +105,7 @@ async fn answers_without_the_request_ids_header() {
 /// The environment sets an endpoint for Auto Scaling but none for SQS, as with a VPC endpoint or a queue in another Region.
 /// The daemon calls SQS at the host of the queue's URL.
 #[tokio::test]
-async fn the_host_of_the_queues_url() {
+async fn sqs_host_from_the_queue_url() {
     let mut stage = Stage::new(1, world(1, 2)).await;
     let mut variables = stage.variables(&stage.instance());
     let aws = variables.remove("AWS_ENDPOINT_URL").expect("it is set");
@@ -120,7 +120,7 @@ async fn the_host_of_the_queues_url() {
 
 /// A corporate proxy presents its own certificates, and `AWS_CA_BUNDLE` names the CA that signed them. The drain completes.
 #[tokio::test]
-async fn an_authority_named_by_the_environment() {
+async fn ca_bundle_from_the_environment() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let aws = format!("https://localhost:{}", tls::before(stage.service.aws_url()).await);
     let settings = [("AWS_ENDPOINT_URL", aws.as_str()), ("AWS_CA_BUNDLE", tls::AUTHORITY)];
@@ -131,7 +131,7 @@ async fn an_authority_named_by_the_environment() {
 
 /// As above, but a profile in the shared configuration names the CA.
 #[tokio::test]
-async fn an_authority_named_by_a_profile() {
+async fn ca_bundle_from_a_profile() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let aws = format!("https://localhost:{}", tls::before(stage.service.aws_url()).await);
     let file = stage.folder.path().join("config");
@@ -145,7 +145,7 @@ async fn an_authority_named_by_a_profile() {
 
 /// No setting names the CA, so the certificate is not trusted. The daemon drains the agent, and logs how to set the CA.
 #[tokio::test]
-async fn an_authority_that_nothing_names() {
+async fn untrusted_certificate() {
     let mut stage = Stage::new(20, stuck_world()).await;
     let aws = format!("https://localhost:{}", tls::before(stage.service.aws_url()).await);
     let daemon = stage.daemon_with(&[("AWS_ENDPOINT_URL", &aws), ("SSL_CERT_FILE", OTHER_AUTHORITY)]).await;
@@ -157,9 +157,9 @@ async fn an_authority_that_nothing_names() {
 /// A CA certificate that did not sign the server's certificate.
 const OTHER_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/other.pem");
 
-/// A server on the way cannot talk the daemon into an old version of TLS, because the daemon offers none.
+/// A server in between cannot downgrade the daemon to an old version of TLS, because the daemon offers none.
 #[tokio::test]
-async fn versions_of_tls() {
+async fn tls_versions() {
     const SUPPORTED_VERSIONS: [u8; 2] = [0, 43];
     const TLS_1_3_AND_1_2: [u8; 7] = [0, 5, 4, 3, 4, 3, 3];
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
@@ -182,7 +182,7 @@ async fn versions_of_tls() {
 
 /// `NO_PROXY` lists the endpoint with its port, so the calls bypass the proxy, which is broken.
 #[tokio::test]
-async fn an_endpoint_with_its_port_in_no_proxy() {
+async fn endpoint_with_its_port_in_no_proxy() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let host = format!("localhost:{}", tls::before(stage.service.aws_url()).await);
     let (aws, proxy) = (format!("https://{host}"), closed_port().await);
@@ -200,7 +200,7 @@ async fn an_endpoint_with_its_port_in_no_proxy() {
 /// The environment names a proxy that reads the start of a request and closes the connection. Calls to AWS go through the
 /// proxy and fail, and the log names it.
 #[tokio::test]
-async fn a_proxy_that_is_named_and_broken() {
+async fn broken_proxy() {
     let mut stage = Stage::new(1, world(1, 2)).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let proxy = format!("127.0.0.1:{}", listener.local_addr().expect("bound").port());

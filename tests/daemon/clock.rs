@@ -80,7 +80,7 @@ fn work(items: u32, secs: u64, stuck: u32) -> Work {
 /// The clock is six minutes fast, and is corrected. Then EC2 announces an interruption in two minutes. By the daemon's first
 /// clock that instant has passed, but the agent gets its full time and drains.
 #[tokio::test]
-async fn fast_clock_set_right_before_a_spot_notice() {
+async fn fast_clock_corrected_before_a_spot_notice() {
     let mut play = Play::new(work(2, 3, 0), WRONG_MS).await;
     let daemon = Daemon::start(&play.variables).await;
     play.set_offset(0);
@@ -99,7 +99,7 @@ async fn fast_clock_set_right_before_a_spot_notice() {
 /// The clock is six minutes fast, and is corrected during the drain. Times in the journal from the wrong clock are not taken
 /// for the future. The drain continues to its end, and an extension counts from the correct time.
 #[tokio::test]
-async fn fast_clock_set_right_in_mid_drain() {
+async fn fast_clock_corrected_during_a_drain() {
     let mut play = Play::new(work(4, 8, 0), WRONG_MS).await;
     let daemon = Daemon::start(&play.variables).await;
     play.stage.scale_in();
@@ -115,7 +115,7 @@ async fn fast_clock_set_right_in_mid_drain() {
 /// The clock is six minutes slow. EC2 interrupts the instance in half a minute, and one work item never finishes. By the slow
 /// clock there is plenty of time. After the correction, the drain ends at its deadline, before the interruption.
 #[tokio::test]
-async fn slow_clock_set_right_after_a_spot_notice() {
+async fn slow_clock_corrected_after_a_spot_notice() {
     let mut play = Play::new(work(2, 2, 1), -WRONG_MS).await;
     let daemon = Daemon::start(&play.variables).await;
     play.interrupt_in(30);
@@ -128,7 +128,7 @@ async fn slow_clock_set_right_after_a_spot_notice() {
 
 /// The clock is set repeatedly while commands wait for their answers. Every command is answered.
 #[tokio::test]
-async fn clock_that_is_set_again_and_again() {
+async fn clock_set_repeatedly() {
     let mut play = Play::new(work(2, 2, 1), 0).await;
     let mut daemon = Daemon::start(&play.variables).await;
     daemon.order(r#"{"command":"drain"}"#).await;

@@ -15,7 +15,7 @@ fn two_hooks() -> WorldConfig {
 }
 
 #[tokio::test]
-async fn hook_that_is_not_chosen() {
+async fn no_hook_is_chosen() {
     let mut stage = Stage::new(20, two_hooks()).await;
     let daemon = stage.daemon().await;
     stage.scale_in();
@@ -23,7 +23,7 @@ async fn hook_that_is_not_chosen() {
     stage.until("the agent's end", drained).await;
     daemon.logged(&["drain_ended", "completed no lifecycle action"]).await;
     assert_eq!(stage.count(completed), 0);
-    assert_eq!(stage.count(message_deleted), 0, "the messages are those of hooks that may be others'");
+    assert_eq!(stage.count(message_deleted), 0, "the messages may be about other controllers' hooks");
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ async fn nonsense() {
 
 /// As many clients as are served at once keep sending requests and never read an answer. Another client is still served.
 #[tokio::test]
-async fn deaf_clients() {
+async fn clients_that_never_read() {
     const DEAF: usize = 16;
     let stage = Stage::new(10, world(3, 30)).await;
     let daemon = stage.daemon().await;
@@ -173,7 +173,7 @@ fn connect_at_once(path: &str) -> rustix::io::Result<OwnedFd> {
 
 /// A killed daemon leaves its socket and lock file behind. The next daemon takes over.
 #[tokio::test]
-async fn daemon_after_one_that_was_killed() {
+async fn daemon_after_a_killed_one() {
     let stage = Stage::new(10, world(3, 30)).await;
     let variables = stage.variables(&stage.instance());
     Daemon::start(&variables).await.kill().await;
@@ -184,7 +184,7 @@ async fn daemon_after_one_that_was_killed() {
 
 /// The log names the operator of each command: uid, user name and process id.
 #[tokio::test]
-async fn who_asks_is_in_the_log() {
+async fn operators_are_logged() {
     let stage = Stage::new(10, stuck_world()).await;
     let daemon = stage.daemon().await;
     daemon.order(DRAIN).await;
@@ -238,7 +238,7 @@ async fn control_sequences_from_a_socket() {
 
 /// The task that serves the socket panics. It is restarted on the same socket.
 #[tokio::test]
-async fn control_server_that_panics() {
+async fn control_server_panics() {
     let stage = Stage::new(10, world(3, 30)).await;
     let mut variables = stage.variables(&stage.instance());
     let orders = stage.folder.path().join("orders");

@@ -19,7 +19,7 @@ fn new_journal(variables: &Variables) -> PathBuf {
 
 /// No journal can be written, from the start. The drain continues without one, and the log says once what to do.
 #[tokio::test]
-async fn disk_that_refuses() {
+async fn disk_refuses_writes() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
@@ -29,7 +29,7 @@ async fn disk_that_refuses() {
     stage.until_ended_well(&[]).await;
     daemon.logged(&["WARN", "journal_failed", "Is a directory", "free up space"]).await;
     let warnings = daemon.log().lines().filter(|line| is_warning(line)).count();
-    assert_eq!(warnings, 1, "once is enough: {}", daemon.log());
+    assert_eq!(warnings, 1, "one warning is enough: {}", daemon.log());
     assert!(written(&variables, &instance).is_none());
 }
 
@@ -40,7 +40,7 @@ fn is_warning(line: &str) -> bool {
 /// An operator makes the disk writable during the drain. The journal is written then, and a restarted daemon continues from
 /// it.
 #[tokio::test]
-async fn disk_that_refuses_for_a_while() {
+async fn disk_refuses_writes_for_a_while() {
     let mut stage = Stage::new(20, world(3, 60)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
@@ -59,7 +59,7 @@ async fn disk_that_refuses_for_a_while() {
 
 /// The disk has room for an idle instance's journal, but not for a drain's. Each write is cut short.
 #[tokio::test]
-async fn disk_that_fills_up() {
+async fn disk_fills_up() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
@@ -73,12 +73,12 @@ async fn disk_that_fills_up() {
     daemon.logged(&["WARN", "journal_failed", "File too large"]).await;
     assert!(
         written(&variables, &instance).is_some_and(|journal| journal.drain.is_none()),
-        "the old one stands"
+        "the old journal is still there"
     );
 }
 
 #[tokio::test]
-async fn folder_that_takes_no_files() {
+async fn folder_refuses_files() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let mut variables = stage.variables(&stage.instance());
     variables.insert("DRAINHOOK_JOURNAL__DIR", "/sys".to_owned());
@@ -91,7 +91,7 @@ async fn folder_that_takes_no_files() {
 /// The disk refuses writes once the beginning of the drain is in the journal, and then the daemon is killed. The next daemon
 /// continues the drain.
 #[tokio::test]
-async fn read_only_from_mid_drain() {
+async fn read_only_during_a_drain() {
     let mut stage = Stage::new(20, world(6, 60)).await;
     let instance = stage.instance();
     let variables = stage.variables(&instance);
@@ -118,7 +118,7 @@ async fn read_only_from_mid_drain() {
 /// The disk hangs while the beginning of the drain is written. The daemon stops waiting for that write and completes the
 /// drain. Then the disk continues, with the old write first. The journal on disk at the end is the last one.
 #[tokio::test]
-async fn write_that_hangs_and_goes_on() {
+async fn write_hangs_and_continues() {
     let mut stage = Stage::new(20, world(2, 20)).await;
     let instance = stage.instance();
     let mut variables = stage.variables(&instance);
@@ -142,7 +142,7 @@ async fn write_that_hangs_and_goes_on() {
 /// The disk hangs while a damaged journal is read, for longer than the daemon waits. The late read does not set aside the
 /// journal that the daemon writes meanwhile.
 #[tokio::test]
-async fn read_that_hangs_and_goes_on() {
+async fn read_hangs_and_continues() {
     let stage = Stage::new(20, world(2, 20)).await;
     let instance = stage.instance();
     let mut variables = stage.variables(&instance);
@@ -165,7 +165,7 @@ async fn read_that_hangs_and_goes_on() {
 
 /// The thread that writes the journal panics. That write counts as failed, and the next one is tried as after any failure.
 #[tokio::test]
-async fn writer_that_panics() {
+async fn writer_panics() {
     let mut stage = Stage::new(20, world(3, 60)).await;
     let instance = stage.instance();
     let mut variables = stage.variables(&instance);
@@ -181,7 +181,7 @@ async fn writer_that_panics() {
 
 /// The disk hangs at the first write. The daemon is told to stop, and waits for that write, which fails. The log says so.
 #[tokio::test]
-async fn last_write_that_fails() {
+async fn last_write_fails() {
     let stage = Stage::new(20, world(2, 20)).await;
     let mut variables = stage.variables(&stage.instance());
     let orders = stage.folder.path().join("orders");

@@ -32,10 +32,10 @@ async fn silence_at_start() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The daemon is told to stop before IMDS has named the instance. It stops, and it has warned of a mistake in the
+/// The daemon is told to stop before IMDS has named the instance. It stops. Before that, it has warned of a mistake in the
 /// configuration.
 #[tokio::test]
-async fn stop_in_silence() {
+async fn stop_while_imds_is_silent() {
     let mut config = world(3, 30);
     config.imds.mode = ImdsMode::Hangs;
     let stage = Stage::new(20, config).await;
@@ -78,7 +78,7 @@ async fn expired_token() {
 
 /// IMDS comes and goes during a drain. It also serves the credentials, which the daemon fetches while IMDS answers, and keeps.
 #[tokio::test]
-async fn flapping_in_mid_drain() {
+async fn flapping_during_a_drain() {
     const MODES: [ImdsMode; 8] = [
         ImdsMode::Refuses,
         ImdsMode::Answers,
@@ -157,7 +157,7 @@ async fn rebalance_recommendation() {
 /// `instance.id` was baked into an image, and names the instance that the image was made from. The daemon believes IMDS, and
 /// logs an error that says what to do.
 #[tokio::test]
-async fn configured_id_that_imds_contradicts() {
+async fn imds_contradicts_the_configured_id() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let daemon = stage.daemon_with(&[("DRAINHOOK_INSTANCE__ID", OTHER)]).await;
     daemon.logged(&["ERROR", "instance.id", OTHER, &stage.instance(), "remove instance.id"]).await;
@@ -168,7 +168,7 @@ async fn configured_id_that_imds_contradicts() {
 
 /// As above, but IMDS answers only later. The daemon starts with the wrong instance id, and corrects it.
 #[tokio::test]
-async fn configured_id_that_imds_contradicts_later() {
+async fn imds_contradicts_the_configured_id_later() {
     let mut config = world(3, 30);
     config.imds.mode = ImdsMode::Refuses;
     let mut stage = Stage::new(20, config).await;
@@ -185,7 +185,7 @@ async fn configured_id_that_imds_contradicts_later() {
 
 /// `instance.id` is right, and IMDS answers only later. The daemon then learns the group too.
 #[tokio::test]
-async fn group_that_imds_names_later() {
+async fn imds_names_the_group_later() {
     let mut config = world(3, 30);
     config.imds.mode = ImdsMode::Refuses;
     let mut stage = Stage::new(20, config).await;
@@ -201,7 +201,7 @@ async fn group_that_imds_names_later() {
 
 /// The task that polls IMDS panics. The panic is logged, and the task is restarted and sees a later notice.
 #[tokio::test]
-async fn poller_that_panics() {
+async fn poller_panics() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let mut variables = stage.variables(&stage.instance());
     let orders = stage.folder.path().join("orders");

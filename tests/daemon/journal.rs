@@ -13,7 +13,7 @@ use crate::support::daemon::{
 use crate::world;
 
 #[tokio::test]
-async fn stop_in_mid_drain() {
+async fn stop_during_a_drain() {
     let mut stage = Stage::new(20, world(6, 90)).await;
     let variables = stage.variables(&stage.instance());
     let mut daemon = Daemon::start(&variables).await;
@@ -27,7 +27,7 @@ async fn stop_in_mid_drain() {
 }
 
 #[tokio::test]
-async fn kill_after_the_first_word() {
+async fn kill_after_the_first_drain_request() {
     let mut stage = Stage::new(20, world(6, 90)).await;
     let daemon = stage.daemon().await;
     stage.scale_in();
@@ -38,7 +38,7 @@ async fn kill_after_the_first_word() {
 
 /// Kills the daemon several times in a row, at arbitrary points.
 #[tokio::test]
-async fn kills_in_a_row() {
+async fn repeated_kills() {
     let mut stage = Stage::new(20, world(6, 90)).await;
     let mut daemon = stage.daemon().await;
     stage.scale_in();
@@ -80,9 +80,9 @@ async fn goes_on(stage: &mut Stage, told_before: usize) {
     stage.until_ended_well(&[restart]).await;
 }
 
-/// The journal is truncated during a drain. The daemon ignores it and goes by IMDS, the queue and the agent's status.
+/// The journal is truncated during a drain. The daemon ignores it and relies on IMDS, the queue and the agent's status.
 #[tokio::test]
-async fn cut_in_mid_drain() {
+async fn truncated_during_a_drain() {
     for cut in [0, 1, 300, usize::MAX] {
         let mut stage = Stage::new(50, world(3, 60)).await;
         let variables = stage.variables(&stage.instance());
@@ -119,7 +119,7 @@ async fn journal_of_another_instance() {
 }
 
 #[tokio::test]
-async fn folder_that_cannot_be_made() {
+async fn folder_cannot_be_created() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let file = stage.folder.path().join("file");
     std::fs::write(&file, "not a folder").expect("written");

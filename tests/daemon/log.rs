@@ -1,4 +1,4 @@
-//! The log: its fields are what programs read, and its reader cannot delay a drain.
+//! The log: programs read its fields, and its reader cannot delay a drain.
 
 use machine::Time;
 use serde_json::Value;
@@ -23,7 +23,7 @@ async fn deadline_that_the_agents_are_told() {
 
 /// The reader of the log has exited, so writing each line fails.
 #[tokio::test]
-async fn reader_that_is_gone() {
+async fn reader_has_exited() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let mut stage = Stage::new(20, world(3, 30)).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
@@ -38,7 +38,7 @@ async fn reader_that_is_gone() {
 
 /// The reader of the log hangs, and its pipe is full.
 #[tokio::test]
-async fn reader_that_hangs() {
+async fn reader_hangs() {
     let (_reader, writer) = std::io::pipe().expect("a pipe");
     let mut stage = Stage::new(20, world(3, 30)).await;
     let mut variables = stage.variables(&stage.instance());

@@ -1,4 +1,4 @@
-//! Which group the instance is in, and which action is its own. What was true at the start, or what a message claims, can
+//! Which group the instance is in, and which action is its own. The names known at the start, or a message's claims, can
 //! differ from what Auto Scaling says now.
 
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::support::daemon::{Stage, completed};
 use crate::world;
 
 /// After the daemon has read the group's name at the start, the instance is detached and attached to another group, which
-/// terminates it. The daemon completes the new group's action. (Once, heartbeats named the old group, the drain ended as
-/// overtaken, and the action expired.)
+/// terminates it. The daemon completes the new group's action. Regression: heartbeats named the old group, the drain ended
+/// as overtaken, and the action expired.
 #[tokio::test]
 async fn moved_to_another_group() {
     let mut stage = Stage::new(20, world(3, 30)).await;
@@ -44,7 +44,8 @@ async fn moved_to_another_group() {
 }
 
 /// A message names this instance, but carries the token of another instance's action, which is waiting too. This instance's
-/// daemon does not touch that action. (Once, it kept the other action alive and completed it, with all its work in flight.)
+/// daemon does not touch that action. Regression: it kept the other action alive and completed it, with all its work in
+/// flight.
 #[tokio::test]
 async fn token_of_another_instances_action() {
     let mut config = WorldConfig { instances: 2, ..world(3, 30) };

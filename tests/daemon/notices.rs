@@ -14,9 +14,9 @@ use crate::world;
 const MAINTENANCE: &str = "GET /latest/meta-data/events/maintenance/scheduled";
 
 /// IMDS has no target lifecycle state, and there is no queue. The daemon cannot learn of a termination, and logs that at
-/// once. (Once, it logged nothing.)
+/// once. Regression: it logged nothing.
 #[tokio::test]
-async fn nothing_to_hear_of_a_termination() {
+async fn no_source_of_terminations() {
     let mut config = WorldConfig { queue: None, ..world(3, 30) };
     config.imds.mode = ImdsMode::WithoutTargetState;
     let stage = Stage::new(20, config).await;
@@ -27,7 +27,7 @@ async fn nothing_to_hear_of_a_termination() {
 
 /// As above, but with a queue. The daemon learns of the termination from the queue.
 #[tokio::test]
-async fn only_the_queue_to_hear_of_a_termination() {
+async fn queue_is_the_only_source_of_terminations() {
     let mut config = world(3, 30);
     config.imds.mode = ImdsMode::WithoutTargetState;
     let mut stage = Stage::new(20, config).await;
@@ -37,10 +37,11 @@ async fn only_the_queue_to_hear_of_a_termination() {
     stage.until_ended_well(&[]).await;
 }
 
-/// The queue holds a spot interruption warning from 2017 that names this instance. IMDS answers and lists no interruption. The
-/// group terminates the instance, and no work is cut off. (Once, the drain ended within seconds, with all work in flight.)
+/// The queue holds a spot interruption warning from 2017 that names this instance. IMDS answers and lists no interruption.
+/// The group terminates the instance, and no work is cut off. Regression: the drain ended within seconds, with all work in
+/// flight.
 #[tokio::test]
-async fn spot_warning_of_years_ago() {
+async fn years_old_spot_warning() {
     let mut config = world(3, 60);
     // Until Wait, the daemon asks the queue and receives the warning.
     config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
@@ -63,9 +64,9 @@ async fn spot_warning_of_years_ago() {
 }
 
 /// The group terminates the instance two minutes before scheduled maintenance, which EC2 then cancels. The agent is told of
-/// both changes, and finishes its work. (Once, the drain ended at the time of the canceled maintenance.)
+/// both changes, and finishes its work. Regression: the drain ended at the time of the canceled maintenance.
 #[tokio::test]
-async fn maintenance_canceled_in_mid_drain() {
+async fn maintenance_canceled_during_a_drain() {
     let mut stage = Stage::new(50, world(2, 600)).await;
     let mut variables = stage.variables(&stage.instance());
     let behind = variables.remove("AWS_EC2_METADATA_SERVICE_ENDPOINT").expect("set");

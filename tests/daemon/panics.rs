@@ -7,7 +7,7 @@ use crate::world;
 
 /// Four effects panic, each at its first try. Each counts as failed, and is retried.
 #[tokio::test]
-async fn effects_that_panic() {
+async fn effects_panic() {
     let mut stage = Stage::new(50, world(3, 60)).await;
     let mut variables = stage.variables(&stage.instance());
     let orders = stage.folder.path().join("orders");
@@ -26,7 +26,7 @@ async fn effects_that_panic() {
 /// The machine reports a defect during a drain. The daemon logs it and restarts from its journal, in the same process. The
 /// drain ends well.
 #[tokio::test]
-async fn defect_in_mid_drain() {
+async fn defect_during_a_drain() {
     let mut stage = Stage::new(50, world(3, 60)).await;
     let mut variables = stage.variables(&stage.instance());
     let orders = stage.folder.path().join("orders");

@@ -127,7 +127,7 @@ async fn tokens_and_fields() {
 
 /// The agent was drained without the daemon. The advice is a command that returns it to service.
 #[tokio::test]
-async fn an_agent_that_drains_without_a_drain() {
+async fn agent_drained_without_the_daemon() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let daemon = stage.daemon().await;
     let agent = stage.service.endpoints(&stage.instance()).expect("it listens").agent;
@@ -144,7 +144,7 @@ async fn an_agent_that_drains_without_a_drain() {
 
 /// `agent.method` is GET, so requesting the status would drain the agent. `check` sends nothing.
 #[tokio::test]
-async fn an_agent_that_get_drains() {
+async fn get_would_drain_the_agent() {
     let server = Server::start(|_| crate::support::ok("{}")).await;
     let stage = Stage::new(1, world(3, 30)).await;
     let settings = [("DRAINHOOK_AGENT__URL", server.url.as_str()), ("DRAINHOOK_AGENT__METHOD", "GET")];
@@ -177,7 +177,7 @@ async fn imds() {
 
 /// IMDS returns HTML instead of the role's name. The role is unknown, which is not the same as no role.
 #[tokio::test]
-async fn a_role_that_is_unknown() {
+async fn unknown_role() {
     let stage = Stage::new(1, world(3, 30)).await;
     let imds = stage.service.endpoints(&stage.instance()).expect("it listens").imds;
     let is_role = |request: &Request| request.line() == "GET /latest/meta-data/iam/security-credentials/";
@@ -336,7 +336,7 @@ async fn permissions() {
 }
 
 #[tokio::test]
-async fn hooks_that_may_not_be_read() {
+async fn hooks_cannot_be_read() {
     let actions = ["autoscaling:DescribeLifecycleHooks"];
     let stage = denied(&actions, true).await;
     expect(&stage, &[], "hook", "warning", "set lifecycle.hook").await;
@@ -376,7 +376,7 @@ async fn journals() {
 
 /// An action is waiting. The permission probes do not change it.
 #[tokio::test]
-async fn an_action_that_waits() {
+async fn waiting_action_is_unchanged() {
     let mut stage = Stage::new(10, stuck_world()).await;
     stage.scale_in();
     stage.until("Wait", |one| matches!(one, Happening::WaitBegan { .. })).await;

@@ -34,7 +34,7 @@ async fn settings() {
 }
 
 #[tokio::test]
-async fn nobody_may_send() {
+async fn no_permitted_sender() {
     let stage = Stage::new(1, world(3, 30)).await;
     change(&stage, |spec| spec.policy = None);
     expect(&stage, &[], "queue", "failed", "its policy lets neither EventBridge").await;
@@ -87,10 +87,10 @@ async fn permissions() {
     }
 }
 
-/// The attributes may not be read, and the daemon does not need them. `check` does not receive, because the queue may have
-/// messages.
+/// The role may not read the attributes, and the daemon does not need them. `check` does not receive, because the queue may
+/// have messages.
 #[tokio::test]
-async fn attributes_that_may_not_be_read() {
+async fn attributes_cannot_be_read() {
     let stage = denied("sqs:GetQueueAttributes").await;
     let ran = expect(&stage, &[], "queue", "skipped", "").await;
     let permissions = row(&ran, "queue permissions");

@@ -43,10 +43,10 @@ async fn bad_configuration() {
     }
 }
 
-/// An operator set three variables that mean nothing. The daemon starts, and every command that uses the settings warns and
+/// An operator set three variables that set no key. The daemon starts, and every command that uses the settings warns and
 /// names the right variable.
 #[tokio::test]
-async fn variables_that_mean_nothing() {
+async fn variables_that_set_no_key() {
     let ignored = [
         ("DRAINHOOK_DRAIN_TIMEOUT", "2h", "did you mean DRAINHOOK_AGENT__DRAIN_TIMEOUT?"),
         ("drainhook_agent__url", "http://127.0.0.1:1", "did you mean DRAINHOOK_AGENT__URL?"),
@@ -77,7 +77,7 @@ async fn variables_that_mean_nothing() {
 
 /// A key is outside of any section. Then two agents have the same address.
 #[tokio::test]
-async fn settings_that_cannot_be_meant() {
+async fn likely_mistakes_are_errors() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("drainhook.toml");
     let path = file.display().to_string();

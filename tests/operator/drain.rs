@@ -45,7 +45,7 @@ async fn not_drained_in_time() {
 }
 
 #[tokio::test]
-async fn withdrawn_while_somebody_waits() {
+async fn withdrawn_while_an_operator_waits() {
     let mut stage = Stage::new(10, stuck_world()).await;
     let _daemon = stage.daemon().await;
     let variables = stage.variables(&stage.instance());
@@ -58,7 +58,7 @@ async fn withdrawn_while_somebody_waits() {
 
 /// The daemon is killed and started again while an operator waits for the end of the drain.
 #[tokio::test]
-async fn restart_while_somebody_waits() {
+async fn restart_while_an_operator_waits() {
     let mut stage = Stage::new(10, world(3, 20)).await;
     let daemon = stage.daemon().await;
     let variables = stage.variables(&stage.instance());
@@ -95,7 +95,7 @@ fn agent(stage: &Stage) -> String {
 
 /// A simulated clock with the real AWS would end the drain too soon, so it is refused.
 #[tokio::test]
-async fn a_simulated_clock_beside_the_real_aws() {
+async fn simulated_clock_with_the_real_aws() {
     let mut stage = Stage::new(10, world(3, 10)).await;
     let mut variables = alone(&stage);
     variables.remove("AWS_ENDPOINT_URL");

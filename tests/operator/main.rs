@@ -14,7 +14,7 @@ mod status;
 use support::daemon::Stage;
 use support::world::{stuck_world, world};
 
-/// Replaces what differs from run to run by names, so that the output can be compared with a file.
+/// Replaces values that differ between runs with names, so that the output can be compared with a file.
 fn named(stage: &Stage, text: &str) -> String {
     let instance = stage.instance();
     let agent = stage.service.endpoints(&instance).expect("it listens").agent;

@@ -25,7 +25,7 @@ async fn extension() {
     assert_eq!(ran.out, format!("deadline is now {}\n", deadlines[1]), "{ran:?}");
     // 48 hours are more than the hook can be kept alive for.
     run(&variables, &["extend", "48h"]).await.done("; AWS ends the drain then");
-    // It has all that AWS gives.
+    // The drain already has all the time that AWS allows.
     run(&variables, &["extend", "30m"]).await.failed("not extended: AWS ends this drain at");
     run(&variables, &["extend", "100h"]).await.failed("cannot extend by 100h: the most is 48h\n");
     // Auto Scaling started this drain.

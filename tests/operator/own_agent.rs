@@ -38,7 +38,7 @@ async fn an_agent_that_drains() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_none() {
+async fn not_an_agent() {
     let stage = Stage::new(1, world(3, 10)).await;
     let agent = stage.service.endpoints(&stage.instance()).expect("it listens").agent;
     let instance = stage.instance();
@@ -71,7 +71,7 @@ async fn an_agent_on_ipv6_only() {
     expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", "start the agent").await;
 }
 
-/// The user gives the URL of the drain resource, to which the daemon appends /drain once more.
+/// The user gives the URL of the drain resource, and the daemon appends /drain again.
 #[tokio::test]
 async fn a_url_that_ends_with_the_drain_path() {
     let stage = Stage::new(1, world(3, 10)).await;

@@ -55,7 +55,7 @@ async fn a_daemon_without_an_instance() {
 
 /// Another program listens on the socket. It closes the connection without an answer, or sends something else.
 #[tokio::test]
-async fn no_such_daemon() {
+async fn another_program_on_the_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("control.sock");
     let variables = Variables::from([("DRAINHOOK_CONTROL__SOCKET", socket.display().to_string())]);

@@ -317,7 +317,7 @@ impl Daemon {
     pub async fn logged_some_time(&self, words: &[&str]) {
         let mut log = self.log.subscribe();
         let has = |log: &String| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
-        log.wait_for(has).await.expect("the log goes on");
+        log.wait_for(has).await.expect("the log continues");
     }
 
     /// Sends SIGTERM.

@@ -1,4 +1,4 @@
-//! A TLS server in front of a server without TLS. Stands for AWS's endpoints, and for proxies that inspect TLS.
+//! A TLS server in front of a server without TLS. Stands in for AWS's endpoints, and for proxies that inspect TLS.
 
 use std::sync::Arc;
 

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_that_is_over_is_dropped() {
+    fn finished_maintenance_is_dropped() {
         let body = r#"[
             {"NotBefore":"21 Jan 2019 09:00:43 GMT","NotAfter":"21 Jan 2019 09:17:23 GMT","Code":"system-reboot",
              "Description":"scheduled reboot","EventId":"instance-event-0d59937288b749b32","State":"active"},
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_was_expected_and_what_came() {
+    fn errors_say_what_was_expected_and_received() {
         let error = target_state("<html><body>Sign in</body></html>").expect_err("not a state").to_string();
         assert_eq!(
             error,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_a_time() {
+    fn both_time_formats() {
         let expected = Some(Time::from_unix_ms(1_548_061_243_000));
         for text in ["21 Jan 2019 09:00:43 GMT", "Mon, 21 Jan 2019 09:00:43 GMT", "2019-01-21T09:00:43Z"] {
             assert_eq!(time_from(text), expected, "{text}");

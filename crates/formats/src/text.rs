@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_from_outside_cannot_write_lines_or_move_the_cursor() {
+    fn outside_text_cannot_break_lines_or_move_the_cursor() {
         assert_eq!(printable("it's a \"b\" \\ c, é…", 80), "it's a \"b\" \\ c, é…");
         assert_eq!(printable("a\nb\x1b[31m\0\u{202e}", 80), r"a\nb\u{1b}[31m\0\u{202e}");
         assert_eq!(printable("abc", 2), "ab…");

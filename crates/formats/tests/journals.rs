@@ -1,4 +1,4 @@
-//! The daemon is upgraded in the middle of a drain, and the new one reads the old one's journal.
+//! The daemon is upgraded during a drain, and the new version reads the old version's journal.
 //!
 //! tests/fixtures/journals has journals of every earlier version of the format, one file for each stage of a drain and each
 //! kind of notice. Never change or remove a file: disks in the field hold such journals.

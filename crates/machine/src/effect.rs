@@ -39,7 +39,7 @@ pub enum Effect {
     },
     /// RecordLifecycleActionHeartbeat, once. Answered by `HeartbeatAnswered`.
     Heartbeat {
-        /// Names the attempt.
+        /// Identifies the attempt.
         id: EffectId,
         /// The action.
         action: ActionName,
@@ -48,7 +48,7 @@ pub enum Effect {
     },
     /// CompleteLifecycleAction, once. Answered by `CompletionAnswered`.
     Complete {
-        /// Names the attempt.
+        /// Identifies the attempt.
         id: EffectId,
         /// The action.
         action: ActionName,
@@ -79,14 +79,14 @@ pub enum Effect {
     },
     /// ChangeMessageVisibilityBatch, to return others' messages or to hide our own. Answered by `VisibilitySet`.
     SetVisibility {
-        /// Names the call.
+        /// Identifies the call.
         id: EffectId,
         /// Receipt handles, each with how long its message stays hidden. At most ten.
         entries: Vec<(String, Duration)>,
     },
     /// DeleteMessage. Answered by `MessageDeleted`.
     DeleteMessage {
-        /// Names the call.
+        /// Identifies the call.
         id: EffectId,
         /// The receipt handle.
         receipt: String,

@@ -17,8 +17,8 @@ const GLOBAL_MARGIN_MAX: Duration = Duration::from_secs(60);
 /// permission.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
-/// The time from one heartbeat to the next. It is over half the timeout, so that there is never more than one per half
-/// timeout even if one was delayed on its way. It goes up to 0.6 of the timeout, so that a fleet spreads out.
+/// The time from one heartbeat to the next. It is more than half the timeout, so that AWS never gets more than one per half
+/// timeout, even if one is delayed in transit. It varies up to 0.6 of the timeout, so that a fleet spreads out.
 pub(super) fn interval(timeout: Duration, turn: &mut Turn) -> Duration {
     turn.between(timeout.mul_f64(0.52), timeout.mul_f64(0.6))
 }

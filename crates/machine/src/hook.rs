@@ -85,7 +85,8 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Who completes a hook, by its notification target and its name. A hook that notifies our queue is ours, whatever its name.
+/// Who completes a hook, by its notification target and its name. A hook that notifies our queue is ours, regardless of its
+/// name.
 pub fn owner(settings: &Settings, hook: &Hook) -> Owner {
     let queue = hook.notification_target.as_deref().and_then(|arn| Some((arn, queue_of(arn)?)));
     match (&settings.queue_name, queue) {

@@ -33,7 +33,7 @@ enum Hearing {
     Unheard { since: Time, why: String },
     /// It returns the target state.
     Answering,
-    /// It returned the target state before, and has failed to since `since`.
+    /// It returned the target state earlier, and has failed since `since`.
     Failing { since: Time, why: String },
     /// It has failed for [`SILENCE`], so the queue is the first source.
     Silent,
@@ -86,7 +86,7 @@ impl ImdsTrack {
         self.answered_at
     }
 
-    /// Takes in a reading. `served` says whether the instance has ever been in service, and is set once it is.
+    /// Processes a reading. `served` says whether the instance has ever been in service, and is set once it is.
     pub fn on_reading(
         &mut self,
         turn: &mut Turn,
@@ -207,7 +207,7 @@ impl ImdsTrack {
         self.in_service_since
     }
 
-    /// Starts the time for `InService` over.
+    /// Restarts the time for which `InService` must be read.
     pub fn settle(&mut self) {
         self.in_service_since = None;
     }

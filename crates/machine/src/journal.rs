@@ -86,9 +86,9 @@ pub struct AgentRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AgentStage {
-    /// It was never told to drain, or was returned to service since.
+    /// It was never told to drain, or has been returned to service since.
     Serving,
-    /// It may have been told to drain, and was not seen draining.
+    /// It may have been told to drain, and has not been seen draining.
     Ordered(Allowance),
     /// It was seen draining. If nothing listens now, it has exited.
     Draining(Allowance),
@@ -266,7 +266,7 @@ impl JournalTrack {
         true
     }
 
-    /// Takes in a failed write. Returns whether it is the first in a row; `None` if the result is stale.
+    /// Records a failed write. Returns whether it is the first in a row; `None` if the result is stale.
     pub fn failed(&mut self, id: EffectId, now: Time) -> Option<bool> {
         let (_, revision) = self.writing.take_if(|(writing, _)| *writing == id)?;
         self.released = revision;

@@ -1,4 +1,4 @@
-//! Messages of the termination queue, whatever format they came in. `formats::message` parses the formats.
+//! Messages of the termination queue, independent of their format. `formats::message` parses the formats.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// When the message was sent, by AWS's clocks only: the time that it names itself (`said`) or when SQS accepted it,
+    /// When the message was sent, by AWS's clocks only: the time in the message (`said`) or the time when SQS accepted it,
     /// whichever is earlier.
     pub fn told_at(&self, said: Option<Time>) -> Option<Time> {
         said.into_iter().chain(self.sent).min()
@@ -55,7 +55,7 @@ pub struct LifecycleMessage {
     pub to_warm_pool: bool,
     /// Whether `Action` is `ReplaceRootVolume`. The instance is kept.
     pub replaces_root_volume: bool,
-    /// When it was sent, by the message itself.
+    /// When it was sent, according to the message.
     pub sent: Option<Time>,
 }
 
@@ -76,7 +76,7 @@ pub struct InstanceMessage {
     pub instance_ids: Vec<String>,
     /// What will happen to them.
     pub news: InstanceNews,
-    /// When it was sent, by the message itself (`time`).
+    /// When it was sent, according to the message (`time`).
     pub sent: Option<Time>,
 }
 

@@ -47,7 +47,7 @@ pub(super) const MAINTENANCE_UNDATED_EXPIRY: Duration = Duration::from_secs(24 *
 const RETENTION_MAX: Duration = Duration::from_secs(14 * 86_400);
 
 impl Machine {
-    /// Takes in a message about this instance, sent at `sent`.
+    /// Processes a message about this instance, sent at `sent`.
     pub(super) fn on_news(&mut self, news: &InstanceNews, sent: Option<Time>) {
         let now = self.turn.now;
         let told_at = sent.unwrap_or(now);
@@ -104,7 +104,7 @@ impl Machine {
         }
     }
 
-    /// Takes in a notice, unless `at` is more than `past_max` ago or more than `ahead_max` ahead.
+    /// Adds a notice to the table, unless `at` is more than `past_max` ago or more than `ahead_max` ahead.
     fn tell_news(&mut self, at: Time, past_max: Duration, ahead_max: Duration, told: Notice) {
         let now = self.turn.now;
         let why = if at + past_max < now {

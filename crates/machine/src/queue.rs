@@ -207,7 +207,7 @@ impl QueueTrack {
         }
     }
 
-    /// Takes in the result of a deletion. Returns the receipt if it is deleted or given up.
+    /// Processes the result of a deletion. Returns the receipt if it is deleted or given up.
     pub fn on_deleted(
         &mut self,
         turn: &mut Turn,

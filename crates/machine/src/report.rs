@@ -62,7 +62,7 @@ pub enum Report {
     AgentProgress {
         /// Which agent.
         agent: String,
-        /// Where it stands now.
+        /// Its progress now.
         progress: Progress,
     },
     /// A request to an agent failed.

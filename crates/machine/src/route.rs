@@ -21,7 +21,7 @@ enum Owner {
     Other,
 }
 
-/// Takes in the messages, keeps our own and returns the others.
+/// Processes the messages: keeps our own and returns the others.
 pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
     let mut others = Vec::new();
     let mut own = 0;

@@ -85,7 +85,7 @@ pub enum DrainAt {
     /// At the first notice. Suits queue workers, which gain time.
     #[default]
     Notice,
-    /// When the lifecycle action is in Wait. Suits agents behind a load balancer, which routes to them until then.
+    /// When the lifecycle action is in Wait. Suits agents behind a load balancer, because it routes to them until then.
     Wait,
 }
 

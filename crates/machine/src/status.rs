@@ -59,7 +59,7 @@ pub struct Status {
     pub version: String,
     /// The queue, if one is configured.
     pub queue: Option<QueueLine>,
-    /// The last drain that ended since the daemon started or last continued from its journal, or that the journal had then.
+    /// The last drain that ended since the daemon last read its journal, or the ended drain in that journal.
     pub last_drain: Option<LastDrain>,
 }
 

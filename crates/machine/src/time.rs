@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Time(u64);
 
 impl Time {
-    /// The instant that many milliseconds after 1970-01-01T00:00:00Z.
+    /// The instant `ms` milliseconds after 1970-01-01T00:00:00Z.
     pub const fn from_unix_ms(ms: u64) -> Self {
         Time(ms)
     }
@@ -49,7 +49,7 @@ impl Correction {
         Correction { ms: ms(after).saturating_sub(ms(before)) }
     }
 
-    /// Whether it is under a second, which is no more than clocks usually differ.
+    /// Whether it is under a second. Clocks usually differ by that much.
     pub fn is_negligible(self) -> bool {
         self.ms.unsigned_abs() < 1_000
     }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc3339_there_and_back() {
+    fn rfc3339_round_trip() {
         let time = Time::from_rfc3339("2024-03-23T03:26:43.904Z").expect("AWS's own format");
         assert_eq!(time.unix_ms(), 1_711_164_403_904);
         assert_eq!(time.to_string(), "2024-03-23T03:26:43.904Z");

@@ -32,7 +32,7 @@ pub(super) enum Seen {
     OtherGroup,
     /// A new action is in Wait.
     NewAction {
-        /// When none was last known to be in Wait: the earliest time at which it can have reached Wait.
+        /// The last time at which none was known to be in Wait, and so the earliest time at which it can have reached Wait.
         since: Time,
         /// When the heartbeat that found it was sent.
         beat: Time,
@@ -120,7 +120,7 @@ impl Watch {
         self.probe.awaits(id)
     }
 
-    /// Takes in the description of the instance. `group` is the group whose action is over.
+    /// Processes the description of the instance. `group` is the group whose action is over.
     pub fn on_instance(
         &mut self,
         turn: &mut Turn,
@@ -162,7 +162,8 @@ impl Watch {
         (another && self.stage == Stage::Waits).then_some(Seen::OtherGroup)
     }
 
-    /// Takes in the result of a probing heartbeat. Only `No active Lifecycle Action found` shows that no action is in Wait.
+    /// Processes the result of a probing heartbeat. Only `No active Lifecycle Action found` shows that no action is in
+    /// Wait.
     pub fn on_heartbeat(
         &mut self,
         turn: &mut Turn,

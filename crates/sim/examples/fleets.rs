@@ -4,7 +4,7 @@
 //! - `--with FAULT` adds a kind of fault that the rough profile leaves out. `--without FAULT` removes one.
 //! - `--pending` prints the kinds of fault that the machine does not withstand yet, and runs nothing.
 //! - `--calm` turns all faults off. `--seconds N` sets how long faults last.
-//! - `--all` goes on after a violation and counts the seeds. `--shrink` makes the first failed run smaller. `--trace`
+//! - `--all` continues after a violation and counts the seeds. `--shrink` makes the first failed run smaller. `--trace`
 //!   prints everything that happens.
 
 use std::process::ExitCode;

@@ -7,15 +7,15 @@ use machine::Time;
 
 use super::world::Happening;
 
-/// The longest time from the daemon's start to its first heartbeat. IMDS, the hook and the heartbeat are asked in turn, and
-/// each may fail at first.
+/// The longest time from the daemon's start to its first heartbeat. The daemon calls IMDS, reads the hook and sends the
+/// heartbeat in turn, and each may fail at first.
 const RESTART: Duration = Duration::from_secs(15);
 
 /// Watches a run and collects the violations.
 #[derive(Debug)]
 pub struct Invariants {
     transit: Duration,
-    /// The heartbeat timeout that the daemon goes by. It differs from the action's if the hook was edited.
+    /// The heartbeat timeout that the daemon uses. It differs from the action's if the hook was edited.
     believed: Option<Duration>,
     /// The open actions. There are few at a time, and a list takes less memory than a map in a large fleet.
     actions: Vec<Action>,
@@ -87,7 +87,7 @@ impl Invariants {
         self.down = false;
         self.may_beat_early();
         self.restarted_at = Some(at);
-        // It asks for the hook again, and the call may fail.
+        // It reads the hook again, and the call may fail.
         self.assumes = true;
     }
 
@@ -120,8 +120,8 @@ impl Invariants {
         self.early = self.early.max(2);
     }
 
-    /// The daemon has read its hook and goes by this heartbeat timeout from now on. A heartbeat that is under way was timed
-    /// by the previous one.
+    /// The daemon has read its hook and uses this heartbeat timeout from now on. A heartbeat that is under way was timed by
+    /// the previous one.
     pub fn believes(&mut self, timeout: Duration) {
         if self.believed.is_some_and(|before| before < timeout) {
             self.may_beat_early();
@@ -147,7 +147,7 @@ impl Invariants {
         self.deadlines.clear();
     }
 
-    /// Takes in the next happening.
+    /// Records the next happening.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
             Happening::WaitBegan { instance, hook, token, expires, .. } => {

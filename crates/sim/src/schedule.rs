@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planned_meanwhile() {
+    fn steps_planned_meanwhile() {
         let mut schedule = Schedule::default();
         schedule.plan(at(5_000), 3);
         assert_eq!(schedule.pop_due(at(4_999)), None);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back() {
+    fn steps_taken_back() {
         let mut schedule = Schedule::default();
         let due = [5, 6, 7_000, 7_001, 50_000].map(|ms| schedule.plan(at(ms), ms as u32));
         for taken in [0, 2, 4] {

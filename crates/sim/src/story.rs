@@ -45,7 +45,7 @@ pub struct Story {
     pub completions: Vec<(Time, ActionResult)>,
     /// The default result of an action that expired.
     pub expired: Option<ActionResult>,
-    /// The hook was deleted, or another hook abandoned.
+    /// The hook was deleted, or another hook's action was abandoned.
     pub released: bool,
     /// How many messages about the instance arrived.
     pub sent: u32,
@@ -74,7 +74,7 @@ pub struct Story {
 pub struct Reported {
     /// Its state, in a word or two.
     pub state: String,
-    /// Its work in flight, if it told.
+    /// Its work in flight, if it reported it.
     pub in_flight: Option<u32>,
 }
 
@@ -143,7 +143,7 @@ impl Story {
         self.reported.as_ref().and_then(|reported| reported.in_flight)
     }
 
-    /// Takes in the next happening, which may be another instance's.
+    /// Records the next happening, which may be another instance's.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         let ours = |instance: &str| *instance == self.instance;
         let first = |seen: &mut Option<Time>| *seen = seen.or(Some(at));

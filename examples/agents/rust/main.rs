@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(limits);
     let aws = aws.load().await;
     let worker = Worker::new(settings, aws_sdk_sqs::Client::new(&aws), drain.clone())?;
-    // In its own task: dropping a receive that is under way would lose its messages.
+    // In its own task, because dropping a receive that is under way would lose its messages.
     tokio::spawn(Arc::new(worker).receive_forever());
     tokio::select! {
         _ = terminate.recv() => {}

@@ -186,7 +186,7 @@ impl Worker {
         Ok(outcome)
     }
 
-    /// Delivers the items that earlier tries left.
+    /// Delivers the items that earlier tries did not deliver.
     async fn work(&self, id: &str, body: &str) -> Result<Outcome, WorkError> {
         let task: Task = serde_json::from_str(body)?;
         for delivered in self.checkpoints.load(id)?..task.items.len() {

@@ -113,7 +113,7 @@ fn is_direct(targets: Option<&[&str]>, arn: &str) -> bool {
     targets.is_some_and(|targets| targets.contains(&arn))
 }
 
-/// Judges whether lifecycle messages can arrive.
+/// Checks whether lifecycle messages can arrive.
 fn fed(part: Part, senders: &[Sender], targets: Option<&[&str]>, arn: &str) -> Part {
     let by_rule = senders.iter().any(|sender| match sender {
         Sender::EventBridge | Sender::Sns | Sender::Anyone => true,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn who_feeds_it() {
+    fn permitted_senders() {
         let with = |policy: &str, targets: Option<&[&str]>| {
             let mut all = good();
             all.insert("Policy".to_owned(), policy.to_owned());

@@ -24,7 +24,7 @@ const PROBE_LEN: usize = 64 * 1024;
 /// The least free space that is not a warning, in bytes.
 const SPACE_MIN: u64 = 10 * 1024 * 1024;
 
-/// Where the settings come from. The configuration is valid, because an invalid one ends the command earlier.
+/// The sources of the settings. The configuration is valid, because the command fails earlier if it is not.
 pub fn configuration(loaded: &Loaded) -> Part {
     let mut file = None;
     let mut others = 0;

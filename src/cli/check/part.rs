@@ -145,7 +145,7 @@ queue    skipped  none is configured
     }
 
     #[test]
-    fn the_worst_counts() {
+    fn the_worst_state_counts() {
         let part = Part::ok("hook", "drain").failed("bad").warning("not\n  so bad");
         assert_eq!(part.state, State::Failed);
         let line = serde_json::to_string(&part).expect("text");

@@ -15,8 +15,8 @@ use machine::status::{State, Status};
 /// How often the daemon's status is requested, in real time.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How many failed requests in a row end the wait: two minutes of them. A daemon that restarts while IMDS is silent may take
-/// that long to find its instance id.
+/// How many failed requests in a row end the wait. They take two minutes. A daemon that restarts while IMDS is silent may
+/// take that long to find its instance id.
 const LOOKS_IN_VAIN_MAX: u32 = 240;
 
 /// Drains, and prints each change. The exit code is 0 if the agents have drained.

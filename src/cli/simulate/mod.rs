@@ -230,7 +230,7 @@ fn clock(speed: u32) -> (Clock, Option<Scale>) {
     (Clock::start(scale), scale)
 }
 
-/// Why a simulation cannot go on.
+/// Why a simulation cannot continue.
 #[derive(Debug, thiserror::Error)]
 enum SimulateError {
     #[error("cannot serve the simulated AWS: {0}")]

@@ -11,7 +11,7 @@ use sim::story::{Reported, Story};
 
 use super::daemon::LogLine;
 
-/// A drill that fails does so in minutes, unless the user sets another time.
+/// The drain timeout of a drill, unless the user sets another. A failing drill ends within minutes.
 const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
 
 /// The user's own agent, and its settings for the daemon.
@@ -30,7 +30,7 @@ impl OwnAgent {
     /// drained now, prints why and returns the exit code.
     pub async fn find(address: String) -> Result<Self, ExitCode> {
         let given = |(name, _): &(String, String)| {
-            // Also near misses such as DRAINHOOK_AGENT_URL, which are errors.
+            // Includes misspelled names such as DRAINHOOK_AGENT_URL, which are errors.
             name.starts_with("DRAINHOOK_AGENT") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
         };
         let mut variables: Vec<_> = config::environment().filter(given).collect();
@@ -48,7 +48,7 @@ impl OwnAgent {
         for part in check::agent_of_flag(&loaded.config).await {
             match part.state {
                 State::Skipped | State::Ok => {}
-                // An agent that is draining already cannot show a drain.
+                // An agent that is already draining cannot demonstrate a drain.
                 State::Warning | State::Failed => {
                     return Err(failed(&format!("{}; {}", part.found, part.advice.join("; "))));
                 }
@@ -63,7 +63,7 @@ impl OwnAgent {
 }
 
 /// Adds to the story what a daemon reports about the user's own agent, which the simulated world does not know. Returns a
-/// doubt about what the agent says.
+/// warning if the agent's answers contradict each other.
 pub fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
     let (_, held) = *story.told.get_or_insert((now, 0));
     story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));

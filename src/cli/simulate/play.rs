@@ -235,7 +235,7 @@ impl Play {
         Ok(())
     }
 
-    /// Takes in what happened, performs the acts that are due, and waits for more.
+    /// Processes what happened, performs the acts that are due, and waits for more.
     async fn step(&mut self) -> Result<(), SimulateError> {
         self.changed.borrow_and_update();
         for (at, happening) in self.service.world(|world, _| world.take_happenings()) {
@@ -317,11 +317,11 @@ impl Play {
         Ok(())
     }
 
-    /// Takes in a daemon's log line.
+    /// Processes a daemon's log line.
     fn hear(&mut self, said: Said) {
         let Said { daemon, line } = said;
         let story = &mut self.players[daemon].story;
-        // On a terminated instance the daemon would be gone, too, so its failing connections are no news.
+        // A real daemon would be gone with its instance, so connection errors after the termination are not shown.
         if story.terminated.is_some() && line.outcome.is_none() {
             return;
         }

@@ -64,7 +64,7 @@ pub async fn run(
     loop {
         changed.borrow_and_update();
         let happenings = service.world(|world, _| world.take_happenings());
-        // A program stops reading after the environment, so only people see what happens.
+        // A program reads only the environment, so what happens is shown only on a terminal.
         if style == Style::Live {
             for (at, happening) in happenings {
                 timeline.tell(at, &happening);

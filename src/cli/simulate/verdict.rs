@@ -10,7 +10,7 @@ pub fn of(story: &Story, agent: &str) -> String {
     format!("{expected} {}", happened(story, agent))
 }
 
-/// What the same drain would come to on AWS.
+/// How the same drain would end on AWS.
 const LOST: &str =
     " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_deadline).";
 

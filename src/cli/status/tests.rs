@@ -165,7 +165,7 @@ i-0123456789abcdef0 of group workers: draining, 3 in flight
 }
 
 #[test]
-fn what_is_waited_for() {
+fn what_the_daemon_waits_for() {
     let drained = || vec![agent("drained", Some(0))];
     let before_wait = || Status { wait_since: None, expires: None, heartbeats: 0, ..draining() };
     let cases = [

@@ -1,4 +1,4 @@
-//! Settings that would otherwise be ignored without a word.
+//! Settings that drainhook would otherwise ignore silently.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn warnings(env: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn variables_that_mean_nothing() {
+fn variables_that_set_no_key() {
     for (variable, expected) in [
         ("DRAINHOOK_DRAIN_TIMEOUT", "did you mean DRAINHOOK_AGENT__DRAIN_TIMEOUT?"),
         ("DRAINHOOK_DRAIN_TIMOUT", "did you mean DRAINHOOK_AGENT__DRAIN_TIMEOUT?"),
@@ -31,7 +31,7 @@ fn variables_that_mean_nothing() {
 }
 
 #[test]
-fn variables_of_others() {
+fn variables_of_other_programs() {
     let names = [
         "PATH",
         "DRAIN_TIMEOUT",

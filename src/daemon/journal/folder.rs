@@ -212,7 +212,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn who_may_change_it() {
+    fn who_can_change_it() {
         const USER: User = User { uid: 998, gid: 996 };
         let folder = tempfile::tempdir().expect("a folder");
         let mut stat = fstat(File::open(folder.path()).expect("a folder")).expect("read");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_made_is_closed_to_others() {
+    fn a_new_folder_is_private() {
         let folder = tempfile::tempdir().expect("a folder");
         let deep = folder.path().join("a/b");
         Folder::make(&deep).expect("made");

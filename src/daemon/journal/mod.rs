@@ -129,7 +129,7 @@ impl JournalFile {
         Ok(Some(journal))
     }
 
-    /// Reads a folder's journal, of whatever instance, and changes nothing. A damaged journal is an `InvalidData` error.
+    /// Reads a folder's journal, of any instance, and changes nothing. A damaged journal is an `InvalidData` error.
     pub fn peek(folder: &Path) -> io::Result<Option<Journal>> {
         let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         let folder = match Folder::open(folder, Eyes::OwnersForRoot) {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn there_and_back() {
+    fn round_trip() {
         let (_folder, file) = folder();
         assert!(matches!(file.load("i-1"), Ok(None)));
         file.write(&journal("i-1")).expect("written");
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn another_instance_with_a_name_that_none_can_have() {
+    fn another_instance_with_an_impossible_id() {
         let (_folder, file) = folder();
         file.write(&journal(&format!("\u{1b}[2J\n{}", "i".repeat(100_000)))).expect("written");
         let error = file.load("i-1").expect_err("another instance's").to_string();

@@ -1,8 +1,8 @@
 //! The daemon is killed right before and right after every effect that it can perform, and continues after a restart.
 //!
 //! The kill points are not listed here; they are found in runs without a kill. A point is the first time that an effect is
-//! performed in a drain, or the second time where the drain guarantees one. The points do not depend on timing, so a point
-//! that a run does not reach is a failure.
+//! performed in a drain, or the second time where the drain guarantees one. Points that two runs have in common do not
+//! depend on timing, so it is a failure if a run does not reach one of them.
 
 mod play;
 
@@ -30,10 +30,10 @@ async fn points(drain: Drain) -> Vec<String> {
 
 async fn points_of_a_run(drain: Drain) -> Vec<String> {
     let Played { points, ends } = play(drain, &[], 0).await;
-    assert!(ends.is_empty(), "{drain:?}: it died without an order: {ends:?}");
+    assert!(ends.is_empty(), "{drain:?}: the daemon died without an order: {ends:?}");
     assert!(!points.is_empty(), "there are no kill points: they exist in debug builds only");
     let from = drain.from().map_or(Some(0), |from| points.iter().position(|point| point == from));
-    let from = from.expect("the drain comes to where its own points begin");
+    let from = from.expect("the drain reaches the start of its own points");
     let mut found = Vec::new();
     let mut times = BTreeMap::new();
     for (place, point) in points.iter().enumerate() {
@@ -53,7 +53,7 @@ async fn die(drain: Drain, signal: Signal, point: String) {
     let Played { ends, .. } = play(drain, &[order], 1).await;
     let killed: Vec<_> = ends.iter().map(|end| (end.signal(), end.code())).collect();
     let expected = if signal == Signal::KILL { (Some(signal.as_raw()), None) } else { (None, Some(0)) };
-    assert_eq!(killed, [expected], "it did not come to this point, or died elsewhere");
+    assert_eq!(killed, [expected], "the daemon did not reach this point, or died elsewhere");
 }
 
 /// Plays one run for each of these points, and kills the daemon there.
@@ -76,7 +76,10 @@ async fn die_at_each(drain: Drain, signal: Signal, points: Vec<String>) {
             failed.push(names[&error.id().to_string()].clone());
         }
     }
-    assert!(failed.is_empty(), "{drain:?}, {signal:?}: what went wrong stands above, for: {failed:#?}");
+    assert!(
+        failed.is_empty(),
+        "{drain:?}, {signal:?}: these points failed, with the reasons above: {failed:#?}"
+    );
 }
 
 async fn kill_at_every_point(drain: Drain) {
@@ -103,23 +106,23 @@ async fn withdrawn() {
     kill_at_every_point(Drain::Withdrawn).await;
 }
 
-/// The daemon gets SIGTERM before each effect, stops in order, and continues after a restart.
+/// The daemon gets SIGTERM before each effect, stops cleanly, and continues after a restart.
 #[tokio::test]
-async fn leave_before_every_effect() {
+async fn stop_before_every_effect() {
     let points = points(Drain::Queue).await.into_iter().filter(|point| point.contains(" before "));
     die_at_each(Drain::Queue, Signal::TERM, points.collect()).await;
 }
 
-/// In one drain, every life is killed at the first point where no earlier life was. After so many kills, the course of the
-/// drain depends on timing, so some runs miss a point.
+/// In one drain, every life is killed at the first point where no earlier life was killed. After so many kills, the course
+/// of the drain depends on timing, so some runs miss a point.
 #[tokio::test]
-async fn death_after_death() {
+async fn many_kills_in_one_drain() {
     for drain in [Drain::Queue, Drain::AnswersLost] {
         let orders: Vec<_> = points(drain).await.iter().map(|point| format!("SIGKILL {point}")).collect();
         let Played { ends, .. } = play(drain, &orders, 0).await;
         println!("{drain:?}: {} deaths in one drain that has {} kill points", ends.len(), orders.len());
         assert!(ends.iter().all(|end| end.signal() == Some(Signal::KILL.as_raw())), "{ends:?}");
-        assert!(ends.len() > orders.len() / 2, "too few to mean much");
+        assert!(ends.len() > orders.len() / 2, "the daemon died at too few points");
     }
 }
 
@@ -128,7 +131,7 @@ macro_rules! effects {
         const EFFECTS: &[&str] = &[$(stringify!($effect)),*];
 
         /// Fails to compile if an effect is missing above.
-        #[allow(dead_code, reason = "it is there to be compiled")]
+        #[allow(dead_code, reason = "it only has to compile")]
         fn all_effects_are_listed(effect: &Effect) {
             match effect {
                 $(Effect::$effect { .. } => {})*
@@ -144,7 +147,7 @@ effects! {
 
 /// Every kind of effect has a kill point in at least one of the drains.
 #[tokio::test]
-async fn every_effect_is_killed_at() {
+async fn every_effect_has_a_kill_point() {
     let mut found = BTreeSet::new();
     for drain in Drain::ALL {
         let points = points(drain).await;

@@ -55,7 +55,7 @@ impl Drain {
         }
     }
 
-    /// Before this point, the drain is the same as another one.
+    /// The first point at which the drain differs from the others; `None` if it differs from the start.
     pub fn from(self) -> Option<&'static str> {
         match self {
             Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
@@ -151,7 +151,7 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
                 points.performed(times, effect).await;
             }
             let last = lives.wait_for(|lives| *lives > deaths);
-            in_time("the life after the death", last).await.expect("it is kept");
+            in_time("the next life", last).await.expect("it is kept");
         } => {}
         () = keeper.keep(&variables, &disk) => {}
     }
@@ -183,7 +183,7 @@ impl Keeper {
                 }
             };
             self.ends.push(end);
-            // Whatever it was doing, it left a readable journal, or none yet.
+            // At every point, the dead daemon leaves a readable journal, or none yet.
             disk.journal();
             self.restarts.push(self.clock.now());
         }

@@ -24,9 +24,9 @@ fn whole_document() {
 #[test]
 fn smallest_document() {
     let document = read(br#"{"state":"drained","in_flight":null,"gauges":null,"detail":null}"#);
-    let document = document.expect("all else is optional");
+    let document = document.expect("all other fields are optional");
     assert_eq!((document.status.state, document.status.in_flight), (AgentState::Drained, None));
-    assert_eq!(document.ignored, None, "null says that there is none");
+    assert_eq!(document.ignored, None, "null counts as absent");
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn wrong_documents() {
     }
 }
 
-/// An agent says that it has drained, with other values that are unusable. Only those are dropped.
+/// An agent reports that it has drained, with unusable values in other fields. Only those fields are dropped.
 #[test]
-fn nothing_optional_holds_up_a_drain() {
+fn unusable_optional_fields_do_not_hold_up_a_drain() {
     for (field, said) in [
         (r#""in_flight":-1"#, "in_flight, which is -1"),
         (r#""in_flight":1.5"#, "in_flight, which is 1.5"),
@@ -83,7 +83,7 @@ fn nothing_optional_holds_up_a_drain() {
 }
 
 #[test]
-fn answers_that_only_name_work() {
+fn responses_with_only_work_in_flight() {
     for (body, expected) in [
         (&br#"{"in_flight":3}"#[..], Some(3)),
         (br#"{"in_flight":3.0}"#, Some(3)),
@@ -106,7 +106,7 @@ fn answers_that_only_name_work() {
 }
 
 #[test]
-fn what_is_usable_is_kept() {
+fn usable_fields_are_kept() {
     let body =
         r#"{"state":"draining","in_flight":9007199254740992,"gauges":{"mean":null,"open":7,"p99":"fast"}}"#;
     assert_eq!(status(body).gauges, BTreeMap::from([("open".to_owned(), 7.0)]));

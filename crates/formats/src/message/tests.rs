@@ -125,7 +125,7 @@ fn unreadable_messages_say_why() {
 }
 
 #[test]
-fn missing_optional_fields_are_forgiven() {
+fn missing_optional_fields_are_accepted() {
     let body = r#"{"detail":{"LifecycleTransition":"autoscaling:EC2_INSTANCE_TERMINATING",
         "EC2InstanceId":"i-0123456789abcdef0","AutoScalingGroupName":"workers","LifecycleHookName":"drain",
         "LifecycleActionToken":null,"Surprise":[{}]},"time":"soon","resources":null}"#;

@@ -71,7 +71,7 @@ impl Completion {
         before != *self
     }
 
-    /// Records that no completion has taken effect, by Auto Scaling's word.
+    /// Records that no completion has taken effect, according to Auto Scaling.
     pub fn refuted(&mut self) {
         *self = self.intention().map_or(Completion::Open, Completion::Intended);
     }
@@ -94,7 +94,7 @@ pub(super) struct Completions {
     /// The journal revision that has the current intention, or its absence.
     recorded: Revision,
     attempts: Attempts,
-    /// The last completion was rejected for its credentials.
+    /// AWS rejected the credentials of the last completion.
     refused: bool,
 }
 

@@ -100,7 +100,7 @@ impl Inquiry {
 }
 
 impl Over {
-    /// By the completion that may have taken effect; without one, by someone else.
+    /// Ended by the completion that may have taken effect or, without one, by another caller.
     fn by(unanswered: Option<Intention>) -> Self {
         unanswered.map_or(Over::Overtaken, |sent| Over::Completed(sent.outcome, sent.result))
     }

@@ -56,7 +56,7 @@ pub(super) struct Situation<'a> {
     pub journal: &'a mut JournalTrack,
     /// Whether the group runs or will run an action.
     pub expected: bool,
-    /// How the agents' part ended; `None` while it goes on.
+    /// How the agents' part ended; `None` before that.
     pub done: Option<Outcome>,
     /// The result that an operator ordered.
     pub forced: Option<CompletionResult>,
@@ -306,7 +306,7 @@ impl Action {
         }
     }
 
-    /// Takes in a group name. Returns `false` if a more trusted source names another group.
+    /// Records a group name. Returns `false` if a more trusted source names another group.
     pub fn learn_group(&mut self, turn: &mut Turn, group: &str, by: GroupSource) -> bool {
         match self.names.learn_group(turn.now, group, by) {
             GroupNews::Known | GroupNews::Found => true,
@@ -354,7 +354,7 @@ impl Action {
         }
     }
 
-    /// Takes in the group's hooks. Returns whether the journal must be written.
+    /// Processes the group's hooks. Returns whether the journal must be written.
     pub fn on_hooks(
         &mut self,
         turn: &mut Turn,
@@ -374,7 +374,7 @@ impl Action {
         true
     }
 
-    /// Takes in the result of a heartbeat. Returns whether the journal must be written.
+    /// Processes the result of a heartbeat. Returns whether the journal must be written.
     pub fn on_heartbeat(&mut self, turn: &mut Turn, id: EffectId, result: Result<(), CallError>) -> bool {
         let Some(sent) = self.heartbeats.take(id) else { return false };
         let Some(timeout) = self.names.hook.as_ref().map(|hook| hook.heartbeat_timeout) else {
@@ -407,7 +407,7 @@ impl Action {
         false
     }
 
-    /// Takes in the result of a completion. Returns `Some` if the action is over.
+    /// Processes the result of a completion. Returns `Some` if the action is over.
     pub fn on_completion(
         &mut self,
         turn: &mut Turn,
@@ -435,7 +435,7 @@ impl Action {
         turn.call_failed(call, error, early);
     }
 
-    /// Takes in the description of the instance. Returns `Some` if the action is over.
+    /// Processes the description of the instance. Returns `Some` if the action is over.
     pub fn on_instance(
         &mut self,
         turn: &mut Turn,

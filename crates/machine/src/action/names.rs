@@ -28,7 +28,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Pause before the next question about the instance while the group's hooks are unread.
 const ASK_AGAIN_UNREAD: Duration = Duration::from_secs(10);
 
-/// After this many failures in a row, or one denial, the daemon no longer counts on an answer.
+/// After this many failures in a row, or one denial, the daemon no longer expects an answer.
 const BLIND_AFTER: u32 = 3;
 
 /// The group that the instance is in. A newer fact replaces an older one of the same or a lower rank, because an instance
@@ -45,7 +45,7 @@ pub struct Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupSource {
-    /// The configuration, the instance's tags or an earlier drain. It was true once.
+    /// The configuration, the instance's tags or an earlier drain. It may be outdated.
     Before,
     /// A message about this instance's action.
     Message,
@@ -183,7 +183,7 @@ impl Names {
         }
     }
 
-    /// Takes in a group name from this source.
+    /// Records a group name from this source.
     pub fn learn_group(&mut self, now: Time, name: &str, by: GroupSource) -> GroupNews {
         match &mut self.group {
             Some(known) if known.name == name => {
@@ -232,7 +232,7 @@ impl Names {
         self.impossible().is_some() && !confirmed
     }
 
-    /// Takes in the result of DescribeAutoScalingInstances. Returns the instance and when the call was sent; `None` if the
+    /// Processes the result of DescribeAutoScalingInstances. Returns the instance and when the call was sent; `None` if the
     /// result is stale or an error.
     pub fn on_instance(
         &mut self,
@@ -279,8 +279,8 @@ impl Names {
         self.describe_instance.succeeded(now + pause);
     }
 
-    /// Takes in the result of DescribeLifecycleHooks. If the call failed, uses the hook that the configuration or a message
-    /// names, with assumed timeouts.
+    /// Processes the result of DescribeLifecycleHooks. If the call failed, uses the hook that the configuration or a
+    /// message names, with assumed timeouts.
     pub fn on_hooks(
         &mut self,
         turn: &mut Turn,

@@ -235,10 +235,10 @@ impl Wait {
         (!is_over).then(|| heartbeat::global_deadline(hook, since))
     }
 
-    /// The earliest time at which it can have reached Wait, given that it is alive. An old message may date it too early, but
-    /// an action without heartbeats cannot have been in Wait for longer than its timeout. (A daemon that lost its journal
-    /// in mid-drain does not know about its last run's heartbeats. The hook's global timeout may then end the action before
-    /// the deadline.)
+    /// The earliest time at which it can have reached Wait, given that it is alive. An old message may date it too early,
+    /// but an action without heartbeats cannot have been in Wait for longer than its timeout. (A daemon that lost its
+    /// journal during a drain does not know about its last run's heartbeats. The hook's global timeout may then end the
+    /// action before the deadline.)
     fn alive_since(&self, hook: &HookFacts) -> Option<Time> {
         let Wait::Waiting { since, expected_at, .. } = self else { return None };
         let floor = expected_at.map(|at| at - hook.heartbeat_timeout);

@@ -25,7 +25,7 @@ pub(super) struct Life(State);
 
 #[derive(Debug)]
 enum State {
-    /// It was never told to drain, or was returned to service since.
+    /// It was never told to drain, or has been returned to service since.
     Serving,
     /// It is being told to drain, and has not accepted an order since it was last known to serve.
     Ordered {
@@ -78,7 +78,7 @@ enum Seen {
     Draining,
 }
 
-/// In which run of the daemon an agent last answered.
+/// The run of the daemon in which an agent last answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
     InThisRun,

@@ -239,7 +239,7 @@ impl AgentTrack {
         self.asked.as_ref().is_some_and(|asked| asked.id == id)
     }
 
-    /// Takes in an answer. Returns whether the journal must be written.
+    /// Processes an answer. Returns whether the journal must be written.
     pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
         let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return false };
         let before = self.life.stage();

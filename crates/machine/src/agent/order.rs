@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_that_says_something_else_has_a_larger_number() {
+    fn a_different_order_gets_a_larger_number() {
         let order = |ms| DrainOrder { reason: Reason::Operator, deadline: Time::from_unix_ms(ms) };
         let mut orders = Orders::default();
         let first = orders.number(order(1));

@@ -20,7 +20,8 @@ const TROUBLE_MAX: u32 = 5;
 /// The period of [`TROUBLE_MAX`].
 const TROUBLE_PERIOD: Duration = Duration::from_secs(60);
 
-/// An agent that accepted a drain and then says `serving` once was restarted. After this many times in a row, it has a bug.
+/// An agent that says `serving` once after it accepted a drain was restarted. One that says so this many times in a row has
+/// a bug.
 const SERVES_MAX: u32 = 2;
 
 /// What has been reported about one agent.
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_at_once_and_one_in_each_period() {
+    fn a_burst_and_then_one_per_period() {
         let mut budget = Budget::new(3, Duration::from_secs(10));
         let mut taken = |s: u64| budget.take(Time::from_unix_ms(s * 1000));
         assert_eq!([100, 101, 102, 103].map(&mut taken), [true, true, true, false]);

@@ -180,7 +180,8 @@ impl NoticesV1 {
             let name = format!("action {}", action.token.as_deref().unwrap_or("without a token"));
             row(Source::Queue, action.reason, action.token.as_deref().unwrap_or(NO_TOKEN), &name)
         });
-        // Nor does it have their source. As notices from messages, they are confirmed or denied by IMDS, or they expire.
+        // It does not have their source either. They count as notices from messages, so IMDS confirms or denies them, or
+        // they expire.
         let spot = spot.map(|spot| {
             let since = if spot.action == SpotAction::Hibernate { spot.at } else { Time::default() };
             Notice {

@@ -4,8 +4,8 @@
 //! maintain the table:
 //!
 //! 1. IMDS hands in its current list, one [`Category`] at a time. A row that IMDS no longer lists is removed.
-//! 2. IMDS outranks messages. A row that IMDS lists too becomes its own. A spot interruption or rebalance recommendation that
-//!    IMDS does not list is removed, whatever its source.
+//! 2. IMDS outranks messages. A row that IMDS also lists becomes an IMDS row. A spot interruption or rebalance
+//!    recommendation that IMDS does not list is removed, even if it came from a message.
 //! 3. Messages can arrive out of order. Of two about the same notice, the one sent later counts. A notice that a message
 //!    ends stays in the table as closed, so that an older message does not bring it back.
 //! 4. A row known only from a message expires, because AWS may send no further message. The row of a lifecycle action does

@@ -34,8 +34,8 @@ impl Notices {
         &self.0
     }
 
-    /// The table after a restart. The last run's clock may have been ahead of this one. IMDS has not been asked since, so held
-    /// rows are held anew.
+    /// The table after a restart. The last run's clock may have been ahead of this one. The daemon has not asked IMDS
+    /// since, so held rows are held anew.
     pub(crate) fn recovered(mut self, now: Time) -> Self {
         for row in &mut self.0 {
             row.since = row.since.min(now);
@@ -44,7 +44,7 @@ impl Notices {
         self
     }
 
-    /// Gives IMDS the full time again to deny held rows, because it was not asked for a while.
+    /// Gives IMDS the full time again to deny held rows, because the daemon has not asked it for a while.
     pub(crate) fn hold_anew(&mut self, now: Time) {
         for row in &mut self.0 {
             if let NoticeState::Held { until } = &mut row.state {
@@ -60,7 +60,7 @@ impl Notices {
         over.map(|row| row.state = NoticeState::Open).count() > 0
     }
 
-    /// Takes in IMDS's current list of a category.
+    /// Applies IMDS's current list of a category.
     pub(crate) fn list(&mut self, turn: &mut Turn, category: Category, listed: Vec<Notice>) {
         self.remove(turn, NoticeChange::Withdrawn, |row| {
             category.covers(row.reason)
@@ -70,7 +70,7 @@ impl Notices {
         listed.into_iter().for_each(|told| self.tell(turn, told));
     }
 
-    /// Takes in a notice, new or repeated.
+    /// Adds a notice, or updates the row of a repeated one.
     pub(crate) fn tell(&mut self, turn: &mut Turn, told: Notice) {
         let Some(row) = self.0.iter_mut().find(|row| row.is(&told)) else {
             if self.make_room(&told) {
@@ -101,7 +101,7 @@ impl Notices {
         }
     }
 
-    /// Takes in the notice of an existing lifecycle action. There is one at a time, so an older message was about an earlier
+    /// Adds the notice of an existing lifecycle action. There is one at a time, so an older message was about an earlier
     /// one.
     pub(crate) fn tell_action(&mut self, turn: &mut Turn, told: Notice) {
         if self.action().is_some_and(|row| told.is_outdated_by(row)) {

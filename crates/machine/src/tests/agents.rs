@@ -39,7 +39,7 @@ fn worst_outcome() {
 }
 
 #[test]
-fn serving_in_mid_drain() {
+fn serving_during_a_drain() {
     let mut bench = Bench::waiting(settings());
     bench.reports(0, AgentState::Draining, 2);
     bench.run(1);
@@ -51,7 +51,7 @@ fn serving_in_mid_drain() {
 
 /// An agent accepts the drain and keeps serving. That is reported once. A restarted agent is only told again.
 #[test]
-fn serving_all_along() {
+fn agent_keeps_serving() {
     let named = |bench: &Bench| {
         bench.reported(|report| match report {
             Report::AgentTrouble { why, news: true, .. } => why.contains("serving"),
@@ -231,9 +231,9 @@ fn accepted_and_then_not_found() {
 }
 
 /// An agent exits when it has drained. While it works, its socket loses its permissions: no connection can be made, but the
-/// agent has not exited. It has only once the connection is refused.
+/// agent has not exited. It counts as exited only once the connection is refused.
 #[test]
-fn no_permission_is_no_exit() {
+fn permission_denied_is_not_an_exit() {
     let exits = AgentSettings { on_exit: OnExit::Drained, ..agent("worker") };
     let mut bench = Bench::waiting(one(exits));
     bench.reports(0, AgentState::Draining, 3);
@@ -244,7 +244,7 @@ fn no_permission_is_no_exit() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// An agent's host name stops resolving in mid-drain. After `unreachable_grace` the agent has failed, as with a refused
+/// An agent's host name stops resolving during a drain. After `unreachable_grace` the agent has failed, as with a refused
 /// connection.
 #[test]
 fn no_route_fails_after_the_grace() {
@@ -287,10 +287,10 @@ fn answer_to_a_canceled_request() {
     assert!(bench.completing().is_some());
 }
 
-/// A blocking agent is told to drain just as the notice is withdrawn. The order is canceled, but may still be on its way. The
-/// agent is told to serve again a second later, so that this arrives last.
+/// A blocking agent is told to drain just as the notice is withdrawn. The order is canceled, but may still be on its way.
+/// The agent is told to serve again a second later, so that the return arrives last.
 #[test]
-fn return_after_an_order_that_is_on_its_way() {
+fn return_after_an_order_in_transit() {
     let mut bench = Bench::new(blocking());
     bench.operator(Command::Drain);
     bench.operator(Command::Cancel);
@@ -303,7 +303,7 @@ fn return_after_an_order_that_is_on_its_way() {
 /// An agent has drained before Wait, and nothing listens for a while. Then it accepts the repeated order without a body and
 /// holds its status. It may be a new process with new work, so it has not drained until it says so again.
 #[test]
-fn drained_agent_that_takes_the_order_again() {
+fn drained_agent_accepts_the_order_again() {
     let mut bench = Bench::terminating(settings());
     bench.drained();
     bench.complete(Err(CallErrorKind::NoActiveAction));
@@ -323,7 +323,7 @@ fn drained_agent_that_takes_the_order_again() {
 /// The daemon is restarted between completions for a drained agent. The agent accepts the repeated order without a body, so
 /// the journal's record of it no longer holds.
 #[test]
-fn restarted_daemon_and_an_agent_that_takes_the_order_again() {
+fn agent_accepts_the_order_again_after_a_daemon_restart() {
     let mut bench = Bench::terminating(settings());
     bench.drained();
     bench.complete(Err(CallErrorKind::NoActiveAction));
@@ -341,7 +341,7 @@ fn warnings(bench: &Bench) -> usize {
 /// A connection is refused, then the agent answers 503 for minutes, then the connection is refused again. Each change is one
 /// warning.
 #[test]
-fn another_cause_of_trouble_is_news() {
+fn each_new_cause_of_failure_is_a_warning() {
     let mut bench = Bench::waiting(settings());
     bench.run_agent(10, refused());
     assert_eq!(warnings(&bench), 1);
@@ -353,7 +353,7 @@ fn another_cause_of_trouble_is_news() {
 
 /// The agent gives a good answer in between, so the same failure is news again.
 #[test]
-fn trouble_after_the_agent_was_well_is_news() {
+fn failure_after_a_good_answer_is_a_warning() {
     let mut bench = Bench::waiting(settings());
     bench.run_agent(10, AgentAnswer::Busy("503".to_owned()));
     bench.reports(0, AgentState::Draining, 1);
@@ -361,9 +361,10 @@ fn trouble_after_the_agent_was_well_is_news() {
     assert_eq!(warnings(&bench), 2);
 }
 
-/// A hostile agent answers each request with a different text for an hour. The log gets a few warnings, then one a minute.
+/// A hostile agent answers each request with a different text for an hour. The log gets a few warnings, then one per
+/// minute.
 #[test]
-fn trouble_with_ever_other_words() {
+fn ever_changing_failures_are_rate_limited() {
     let mut bench = Bench::waiting(settings());
     for count in 0..3_000 {
         bench.run_agent(1, AgentAnswer::Busy(format!("503: {count}")));
@@ -379,7 +380,7 @@ fn counts(bench: &Bench) -> Vec<(String, Option<u64>)> {
 /// An agent has news in every answer, ten times a second. Its state is reported at once, its count every five seconds. The
 /// last count is reported too.
 #[test]
-fn progress_of_a_lively_agent() {
+fn progress_of_a_busy_agent() {
     let mut bench = Bench::waiting(settings());
     bench.says(0, AgentAnswer::Accepted(None));
     let start = bench.now;
@@ -404,7 +405,7 @@ fn progress_of_a_lively_agent() {
 
 /// An agent alternates between `draining` and `drained` as fast as it can. The log gets a few lines, then one every 5 s.
 #[test]
-fn progress_of_an_agent_that_wavers() {
+fn progress_of_a_flapping_agent() {
     let mut bench = Bench::terminating(settings());
     bench.says(0, AgentAnswer::Accepted(None));
     let start = bench.now;

@@ -7,7 +7,7 @@ use super::super::journal::Outcome;
 use super::super::{Effect, Time};
 use super::bench::*;
 
-/// A drain with an agent that works for this long, and AWS accepts every heartbeat.
+/// The agent works for this long, and AWS accepts every heartbeat.
 fn work(bench: &mut Bench, seconds: u64) {
     for _ in 0..seconds {
         if bench.asks(0).is_some() {
@@ -24,8 +24,8 @@ fn beats(bench: &Bench) -> Vec<Time> {
     bench.times(is_heartbeat)
 }
 
-/// A proxy answers every heartbeat at once with something that is not AWS's, or no heartbeat gets through. There are three
-/// quick tries, then at most ten per timeout, and never two within a second. Regression: 77 calls in 40 s.
+/// A proxy answers every heartbeat at once with a response that is not from AWS, or no heartbeat gets through. There are
+/// three quick tries, then at most ten per timeout, and never two within a second. Regression: 77 calls in 40 s.
 #[test]
 fn heartbeats_that_never_succeed() {
     let kinds = [
@@ -52,15 +52,12 @@ fn heartbeats_that_never_succeed() {
         assert!(second, "{kind:?}: two within a second: {sent:?}");
         let first = sent.first().expect("one was due");
         let later = sent.iter().filter(|at| at.since(*first) > secs(60)).count();
-        assert!(
-            (6..=13).contains(&later),
-            "{kind:?}: {later} tries, in some four hundred seconds of a timeout of 300"
-        );
+        assert!((6..=13).contains(&later), "{kind:?}: {later} tries in about 400 s, with a timeout of 300 s");
     }
 }
 
 #[test]
-fn heartbeat_count_of_half_an_hour() {
+fn heartbeat_count_in_half_an_hour() {
     let mut bench = Bench::waiting(settings());
     work(&mut bench, 1800);
     let sent = beats(&bench);
@@ -180,7 +177,7 @@ fn heartbeat_denied() {
 }
 
 #[test]
-fn heartbeats_outlived_by_the_hooks_global_timeout() {
+fn global_timeout_ends_a_drain_despite_heartbeats() {
     let mut bench = Bench::terminating(settings());
     let short = Hook { global_timeout: secs(600), ..hook("drain", 300) };
     bench.hooks = Some(Ok(vec![short]));
@@ -209,7 +206,7 @@ fn first_heartbeat_after_a_late_message() {
 }
 
 #[test]
-fn heartbeat_of_an_action_that_expired() {
+fn heartbeat_for_an_expired_action() {
     let mut bench = Bench::waiting(settings());
     work(&mut bench, 400);
     bench.state = Some("Terminating:Proceed");

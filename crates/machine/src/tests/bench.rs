@@ -171,7 +171,7 @@ impl Bench {
         bench
     }
 
-    /// An instance in service that the group has just decided to take away.
+    /// An instance in service that the group has just decided to terminate.
     pub fn terminating(settings: Settings) -> Self {
         let mut bench = Bench::new(settings);
         bench.target(TargetState::InService);

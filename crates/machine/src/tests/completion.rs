@@ -122,7 +122,7 @@ fn heartbeat_under_way_when_our_action_seems_over() {
         assert!(bench.is_beating());
         bench.state = Some("Terminating:Wait");
         bench.described();
-        assert_eq!(bench.ended(), None, "the heartbeat's result will tell");
+        assert_eq!(bench.ended(), None, "the heartbeat's result decides");
         bench.beat(answer);
         bench.run(5);
         assert_eq!(bench.ended(), ended);
@@ -170,7 +170,7 @@ fn completion_denied() {
 }
 
 #[test]
-fn missing_permission_is_said_once() {
+fn missing_permission_is_reported_once() {
     let mut bench = Bench::waiting(settings());
     bench.drained();
     for _ in 0..3 {
@@ -242,7 +242,7 @@ fn agent_restarted_after_an_unanswered_completion() {
     bench.run(2);
     bench.complete(Err(CallErrorKind::Unsent));
     bench.run(8);
-    // It may have succeeded. Either way, telling the agent again cuts no work off.
+    // The completion may have succeeded. In both cases, telling the agent again cuts no work off.
     bench.says(0, AgentAnswer::Status { status: status(AgentState::Serving, 4), waited: false });
     if bench.completing().is_some() {
         bench.complete(Err(CallErrorKind::Unsent));

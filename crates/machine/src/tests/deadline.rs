@@ -1,4 +1,4 @@
-//! The deadline follows only from what is in force now.
+//! The deadline follows only from the notices that are in force now.
 
 use super::super::effect::CompletionResult;
 use super::super::event::*;
@@ -21,9 +21,10 @@ fn drain_timeout() {
 }
 
 /// Heartbeats kept the action alive until almost its global timeout, and none of their answers came back until now. That is
-/// within the margin, so no time is left. Regression: it was taken for another action and expired in mid-drain.
+/// within the margin, so no time is left. Regression: the daemon took it for another action, and it expired during the
+/// drain.
 #[test]
-fn action_that_is_found_at_its_end() {
+fn action_found_near_its_global_timeout() {
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.state = Some("Terminating:Wait");
@@ -48,7 +49,7 @@ fn action_that_is_found_at_its_end() {
 /// heartbeats. The action in Wait now cannot be older than its timeout, so there is time. Regression: the global timeout
 /// counted from the message, which cut work off at once.
 #[test]
-fn message_of_long_ago() {
+fn message_from_long_ago() {
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
@@ -69,7 +70,7 @@ fn message_of_long_ago() {
 /// twenty minutes late, in this run of the daemon or the next. The hook's global timeout counts from the message's time.
 /// Regression: it counted as if there were no heartbeats, and the action expired before the agent's deadline.
 #[test]
-fn released_action_that_doubted_heartbeats_have_kept_alive() {
+fn released_action_kept_alive_by_unanswered_heartbeats() {
     for crash in [false, true] {
         told_of_a_release_after_twenty_minutes(crash);
     }
@@ -104,7 +105,7 @@ fn told_of_a_release_after_twenty_minutes(crash: bool) {
 
 /// EC2 moves the interruption to an earlier time and then to a later one. The agent is told each time.
 #[test]
-fn deadline_goes_by_what_is_so_now() {
+fn deadline_follows_the_current_notice() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     for seconds in [120, 60, 600] {
@@ -123,7 +124,7 @@ fn deadline_goes_by_what_is_so_now() {
 /// The group takes the instance away while maintenance is due in ten minutes. EC2 then moves the maintenance to tomorrow, with
 /// the same event id. The agent gets its full time back and is told so.
 #[test]
-fn maintenance_rescheduled_in_mid_drain() {
+fn maintenance_rescheduled_during_a_drain() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     let whole = bench.orders(0)[0].deadline;
@@ -139,7 +140,7 @@ fn maintenance_rescheduled_in_mid_drain() {
 
 /// As above, but EC2 cancels the maintenance, and the daemon is restarted after that.
 #[test]
-fn maintenance_canceled_in_mid_drain() {
+fn maintenance_canceled_during_a_drain() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     let whole = bench.orders(0)[0].deadline;
@@ -169,8 +170,8 @@ fn maintenance_canceled_after_a_restart_at_the_deadline() {
     assert!(bench.completing().is_none(), "the agent has its full time again");
 }
 
-/// Maintenance known from a message is moved to tomorrow in mid-drain. The message with its first time is repeated, or comes
-/// only now. Regression: that moved the maintenance back, and the agent lost its time.
+/// Maintenance known from a message is moved to tomorrow during a drain. The message with its first time is repeated, or
+/// comes only now. Regression: that moved the maintenance back, and the agent lost its time.
 #[test]
 fn older_message_after_maintenance_was_moved() {
     let mut bench = Bench::terminating(settings());
@@ -189,7 +190,7 @@ fn older_message_after_maintenance_was_moved() {
 /// A message from yesterday says that maintenance was moved to a time that has passed. The message before it comes only now,
 /// and names a time in the future.
 #[test]
-fn older_message_after_maintenance_that_has_passed() {
+fn older_message_after_past_maintenance() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let (day, soon) = (secs(86_400), bench.now + secs(120));
@@ -203,10 +204,10 @@ fn older_message_after_maintenance_that_has_passed() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// Maintenance is called off, and the message that announced it comes only after that. It starts no drain, even if the daemon
+/// Maintenance is canceled, and the message that announced it comes only after that. It starts no drain, even if the daemon
 /// was restarted in between. The maintenance can be scheduled again later.
 #[test]
-fn older_message_after_maintenance_was_called_off() {
+fn older_message_after_maintenance_was_canceled() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let (before, soon) = (bench.now, bench.now + secs(120));
@@ -225,7 +226,7 @@ fn older_message_after_maintenance_was_called_off() {
 
 /// Maintenance begins while the agent drains for it. IMDS still lists it, and its deadline stays.
 #[test]
-fn maintenance_begins_in_mid_drain() {
+fn maintenance_begins_during_a_drain() {
     let mut bench = Bench::new(settings());
     let at = bench.now + secs(600);
     bench.maintenance(Some(at));
@@ -238,7 +239,7 @@ fn maintenance_begins_in_mid_drain() {
 }
 
 #[test]
-fn only_a_move_of_the_deadline_is_told() {
+fn only_deadline_changes_are_reported() {
     let moves = |bench: &Bench| {
         let moved = |report: &Report| matches!(report, Report::DeadlineMoved { .. });
         bench.reported(moved)
@@ -251,7 +252,7 @@ fn only_a_move_of_the_deadline_is_told() {
 }
 
 #[test]
-fn earlier_deadline_outlives_a_crash() {
+fn earlier_deadline_survives_a_crash() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     bench.disk = Disk::Hangs;

@@ -47,24 +47,24 @@ fn heartbeat_that_finds_no_action_while_the_instance_waits() {
     bench.state = None;
     bench.run(200);
     bench.beat(no());
-    let question = describing(&bench).expect("why is asked");
+    let question = describing(&bench).expect("the instance is described");
     bench.run(30);
     assert!(bench.is_beating(), "tried again while the description is not answered");
     described(&mut bench, question, "Terminating:Wait");
     bench.beat(no());
     assert!(bench.machine.status().hook.is_some());
     let given_up = |report: &Report| matches!(report, Report::HookImpossible { .. });
-    assert_eq!(bench.reported(given_up), 0, "the message that announced Wait may be an old one");
+    assert_eq!(bench.reported(given_up), 0, "the message that announced Wait may be about an older action");
 }
 
 #[test]
-fn answer_after_the_end() {
+fn description_after_the_drain_ended() {
     let mut bench = Bench::waiting(settings());
     bench.state = None;
     bench.run(200);
     bench.drained();
     bench.complete(Err(CallErrorKind::NoActiveAction));
-    let question = describing(&bench).expect("why is asked");
+    let question = describing(&bench).expect("the instance is described");
     bench.run(10);
     bench.complete(Ok(()));
     described(&mut bench, question, "Terminating:Proceed");
@@ -74,16 +74,16 @@ fn answer_after_the_end() {
 }
 
 #[test]
-fn heartbeat_that_answers_the_question() {
+fn successful_heartbeat_settles_a_refusal() {
     let mut bench = Bench::waiting(settings());
     bench.state = None;
     bench.run(200);
     bench.beat(no());
-    let question = describing(&bench).expect("why is asked");
+    let question = describing(&bench).expect("the instance is described");
     bench.run(30);
     bench.beat(Ok(()));
     described(&mut bench, question, "Terminating:Wait");
-    assert_eq!(bench.ended(), None, "a heartbeat has just kept it alive");
+    assert_eq!(bench.ended(), None, "a heartbeat has just kept the action alive");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn retained_by_another_hook() {
 
 /// The drain is so short that the hooks are not read. The group may have another hook.
 #[test]
-fn retained_by_a_hook_that_was_not_read() {
+fn retained_by_an_unread_hook() {
     let mut bench = Bench::waiting(Settings { hook: Some("drain".to_owned()), ..settings() });
     bench.state = Some("Terminating:Wait");
     bench.drained();
@@ -132,7 +132,7 @@ fn retained_by_a_hook_that_was_not_read() {
 }
 
 #[test]
-fn look_that_was_not_answered() {
+fn description_without_an_answer() {
     let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
     bench.drained();
     bench.complete(Ok(()));
@@ -146,10 +146,10 @@ fn look_that_was_not_answered() {
     assert!(bench.is_beating(), "described again soon, because a released instance may expire after 30 s");
 }
 
-/// A retained instance is released while the probing heartbeats are throttled. A throttled heartbeat does not tell whether it
-/// is in Wait, so Wait counts from the last description, and the next try comes soon.
+/// A retained instance is released while the probing heartbeats are throttled. A throttled heartbeat does not show whether
+/// it is in Wait, so Wait counts from the last description, and the next try comes soon.
 #[test]
-fn throttled_probes_are_no_looks() {
+fn throttled_probes_say_nothing_about_wait() {
     let mut bench = Bench::waiting(Settings { on_drained: CompletionResult::Abandon, ..settings() });
     bench.drained();
     bench.complete(Ok(()));
@@ -175,7 +175,7 @@ fn agent_that_exits_at_once() {
 }
 
 #[test]
-fn clock_that_is_behind() {
+fn slow_clock() {
     let mut bench = Bench::terminating(settings());
     bench.state = Some("Terminating:Wait");
     let sent: Time = bench.now + Duration::from_secs(120);
@@ -184,7 +184,7 @@ fn clock_that_is_behind() {
 }
 
 #[test]
-fn hook_that_is_read_after_a_restart() {
+fn hook_read_after_a_restart() {
     let mut bench = Bench::new(settings());
     bench.hooks = None;
     bench.target(TargetState::Terminated);
@@ -193,20 +193,20 @@ fn hook_that_is_read_after_a_restart() {
     bench.run(20);
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.crash();
-    assert!(bench.is_beating(), "one at once, although the hook was unknown until now");
+    assert!(bench.is_beating(), "a heartbeat is sent at once, although the hook was unknown until now");
 }
 
 #[test]
-fn termination_that_may_be_old() {
+fn termination_of_unknown_age() {
     let mut bench = Bench::new(settings());
     bench.target(TargetState::Terminated);
-    assert!(bench.is_beating(), "when it began is not known");
+    assert!(bench.is_beating(), "the daemon does not know when the termination began");
     let bench = Bench::terminating(settings());
-    assert!(!bench.is_beating(), "it was in service a second ago");
+    assert!(!bench.is_beating(), "the instance was in service a second ago");
 }
 
 #[test]
-fn answer_to_a_completion_is_waited_for() {
+fn drain_waits_for_the_answer_to_a_completion() {
     let mut bench = Bench::waiting(settings());
     bench.run(200);
     assert!(bench.is_beating());
@@ -220,7 +220,7 @@ fn answer_to_a_completion_is_waited_for() {
 }
 
 #[test]
-fn message_before_wait_and_a_heartbeat_that_finds_no_action() {
+fn message_before_wait_and_a_refused_heartbeat() {
     let mut bench = Bench::terminating(settings());
     let sent = bench.now;
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
@@ -235,7 +235,7 @@ fn message_before_wait_and_a_heartbeat_that_finds_no_action() {
 }
 
 #[test]
-fn messages_of_earlier_actions_again_and_again() {
+fn repeated_messages_of_earlier_actions() {
     let mut bench = Bench::terminating(settings());
     bench.drained();
     bench.state = Some("Terminating");
@@ -254,7 +254,7 @@ fn messages_of_earlier_actions_again_and_again() {
     }
     let believed = |report: &Report| matches!(report, Report::WaitBegan { .. });
     let times = bench.reported(believed);
-    assert!((1..=2).contains(&times), "{times} messages believed: an older one than was refuted is not");
+    assert!((1..=2).contains(&times), "believed {times}, including one older than a refuted one");
     bench.state = Some("Terminating:Wait");
     while bench.completing().is_none() {
         bench.wake();
@@ -264,7 +264,7 @@ fn messages_of_earlier_actions_again_and_again() {
 }
 
 #[test]
-fn back_in_service_after_a_drain_that_imds_never_told_of() {
+fn back_in_service_after_a_drain_unknown_to_imds() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", START)))]);
@@ -276,7 +276,7 @@ fn back_in_service_after_a_drain_that_imds_never_told_of() {
         bench.run(1);
     }
     let returned = |report: &Report| matches!(report, Report::AgentsReturned);
-    assert_eq!(bench.reported(returned), 0, "IMDS may lag behind");
+    assert_eq!(bench.reported(returned), 0, "IMDS may lag");
     for _ in 0..40 {
         bench.target(TargetState::InService);
         bench.run(1);
@@ -285,7 +285,8 @@ fn back_in_service_after_a_drain_that_imds_never_told_of() {
 }
 
 /// Heartbeats are not answered, the agent drains, and the completion finds no action. Then the agent is restarted with new
-/// work. Auto Scaling confirms a message: the instance is in Wait. That is no reason for a heartbeat right after the last one.
+/// work. Auto Scaling confirms a message: the instance is in Wait. The daemon must not send a heartbeat right after the
+/// last one.
 #[test]
 fn confirmed_wait_after_failed_heartbeats() {
     let mut bench = Bench::waiting(settings());
@@ -302,7 +303,7 @@ fn confirmed_wait_after_failed_heartbeats() {
     }
     bench.drained();
     bench.complete(no());
-    let question = describing(&bench).expect("why is asked");
+    let question = describing(&bench).expect("the instance is described");
     bench.run(10);
     bench.complete(no());
     bench.reports(0, AgentState::Serving, 1);
@@ -314,7 +315,7 @@ fn confirmed_wait_after_failed_heartbeats() {
     let unanswered = Err(error(CallErrorKind::Unanswered));
     bench.event(Event::InstanceDescribed { id: question, result: unanswered });
     bench.run(2);
-    let question = describing(&bench).expect("asked again");
+    let question = describing(&bench).expect("the instance is described again");
     let before = sent(&bench);
     described(&mut bench, question, "Terminating:Wait");
     bench.run(20);
@@ -323,9 +324,9 @@ fn confirmed_wait_after_failed_heartbeats() {
     assert!(bench.is_beating());
 }
 
-/// A message announces an action while IMDS is silent, and the drain for it ends. Two minutes later IMDS answers again, with
-/// `InService`. It never lags behind a message for that long. Seconds later the group takes the instance away, which is a new
-/// drain.
+/// A message announces an action while IMDS is silent, and the drain for it ends. Two minutes later IMDS answers again,
+/// with `InService`. IMDS never lags behind a message for that long. Seconds later the group takes the instance away, which
+/// is a new drain.
 #[test]
 fn back_in_service_long_after_the_message() {
     let mut bench = Bench::new(settings());
@@ -345,12 +346,12 @@ fn back_in_service_long_after_the_message() {
 }
 
 #[test]
-fn completions_that_find_nothing() {
+fn completions_that_find_no_action() {
     let mut bench = Bench::waiting(settings());
     bench.state = None;
     bench.drained();
     bench.complete(no());
-    let question = describing(&bench).expect("why is asked");
+    let question = describing(&bench).expect("the instance is described");
     bench.run(10);
     assert!(bench.completing().is_some(), "tried again in the meantime");
     described(&mut bench, question, "Terminating:Proceed");
@@ -358,7 +359,7 @@ fn completions_that_find_nothing() {
 }
 
 #[test]
-fn hook_that_was_made_shorter() {
+fn hook_timeout_shortened() {
     let mut bench = Bench::terminating(settings());
     bench.run(60);
     bench.hooks = None;
@@ -375,7 +376,7 @@ fn hook_that_was_made_shorter() {
 }
 
 #[test]
-fn instance_that_stood_still() {
+fn hibernated_instance() {
     // The instance was in service when it was hibernated. When it wakes, its time in Wait is not known.
     let mut bench = Bench::new(Settings { queue: false, ..settings() });
     bench.target(TargetState::InService);
@@ -386,7 +387,7 @@ fn instance_that_stood_still() {
 }
 
 #[test]
-fn metadata_service_that_lags_behind_the_message() {
+fn imds_lags_behind_the_message() {
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.run(15);
@@ -396,11 +397,11 @@ fn metadata_service_that_lags_behind_the_message() {
     bench.state = Some("Terminating:Wait");
     let sent = bench.now - secs(16);
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
-    assert!(bench.is_beating(), "by the message half the timeout has passed, whatever IMDS said since");
+    assert!(bench.is_beating(), "according to the message, half the timeout has passed");
 }
 
 #[test]
-fn release_after_our_action_is_over_and_anothers_waits() {
+fn released_after_another_hooks_action() {
     let mut bench = Bench::new(Settings { queue: false, hook: Some("drain".to_owned()), ..settings() });
     bench.hooks = Some(Ok(vec![hook("drain", 60), hook("others", 60)]));
     bench.state = Some("Terminating:Wait");
@@ -411,11 +412,11 @@ fn release_after_our_action_is_over_and_anothers_waits() {
     bench.state = Some("Terminating:Retained");
     bench.run(80);
     bench.beat(Ok(()));
-    assert_eq!(bench.drains_started(), 2, "it was retained for the other hook and released");
+    assert_eq!(bench.drains_started(), 2, "the release after the other hook starts a drain");
 }
 
 #[test]
-fn hook_that_was_made_again_before_wait() {
+fn hook_recreated_before_wait() {
     let mut bench = Bench::new(Settings { hook: Some("drain".to_owned()), ..settings() });
     bench.hooks = Some(Ok(vec![]));
     bench.target(TargetState::Terminated);
@@ -432,7 +433,7 @@ fn hook_that_was_made_again_before_wait() {
 }
 
 #[test]
-fn hooks_are_asked_for_again_soon() {
+fn hooks_are_read_again_soon() {
     // The shortest heartbeat timeout is 30 s. If reading it takes longer than 10 s, the first heartbeat may be too late.
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
@@ -445,7 +446,7 @@ fn hooks_are_asked_for_again_soon() {
 }
 
 #[test]
-fn late_message_after_an_end_by_the_instances_name() {
+fn late_message_of_a_completed_action() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.state = Some("Terminating:Wait");
@@ -456,11 +457,11 @@ fn late_message_after_an_end_by_the_instances_name() {
     bench.complete(Ok(()));
     bench.run(1);
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
-    assert_eq!(bench.drains_started(), 1, "it is newer than the messages of both earlier actions");
+    assert_eq!(bench.drains_started(), 1, "the message is about the action that was completed");
 }
 
 #[test]
-fn next_action_of_a_daemon_whose_clock_is_ahead() {
+fn next_action_with_a_fast_clock() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.state = Some("Terminating:Wait");
@@ -469,7 +470,7 @@ fn next_action_of_a_daemon_whose_clock_is_ahead() {
     bench.run(60);
     bench.drained();
     bench.complete(Ok(()));
-    // By this clock it begins before the first one has ended. By AWS's clock it begins after.
+    // By this clock, the second action begins before the first one has ended. By AWS's clock, it begins after that.
     let sent = bench.now - secs(20);
     bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", sent)))]);
     assert!(bench.machine.is_draining(), "its message is newer than the first one's");

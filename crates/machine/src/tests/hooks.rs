@@ -44,9 +44,9 @@ fn known_names() {
     }
 }
 
-/// Our own hook may notify our queue, a topic in front of it, or nothing, because EventBridge tells of it.
+/// Our own hook may notify our queue, a topic in front of it, or nothing, because EventBridge announces its actions.
 #[test]
-fn ours_wherever_it_notifies() {
+fn our_hook_with_any_notification_target() {
     let ecs = || hook(ECS, 3600);
     for ours in [hook("drain", 300), notifying("drain", TOPIC), notifying("drain", OURS)] {
         assert_eq!(chosen(&with_queue(), &[ecs(), ours.clone()]).as_deref(), Ok("drain"), "{ours:?}");
@@ -62,7 +62,7 @@ fn ours_wherever_it_notifies() {
 }
 
 #[test]
-fn none_to_choose() {
+fn no_hook_to_choose() {
     let told = |settings: &Settings, hooks: &[Hook]| chosen(settings, hooks).expect_err("none is ours");
     let why = told(&with_queue(), &[hook(ECS, 3600), notifying("nodes", THEIRS)]);
     assert!(why.contains("ecs-managed-draining-termination-hook of Amazon ECS"), "{why}");
@@ -98,7 +98,7 @@ fn is_reading(effect: &Effect) -> bool {
     matches!(effect, Effect::DescribeHooks { .. })
 }
 
-/// The configuration names the hook, and the agent drains in ten seconds: the completion is the only call.
+/// The configuration names the hook, and the agent drains in ten seconds. The completion is the only call.
 #[test]
 fn short_drain_costs_one_call() {
     let mut bench = Bench::waiting(named());
@@ -110,8 +110,8 @@ fn short_drain_costs_one_call() {
     assert_eq!(bench.count(|effect| is_describe(effect) || is_heartbeat(effect)), 0);
 }
 
-/// The drain takes longer than the shortest timeout would allow without a heartbeat: the hook is read once, and the first
-/// heartbeat goes by its own timeout. No deadline is set by what was assumed.
+/// The drain takes longer than the shortest timeout allows without a heartbeat. The daemon reads the hook once, and times
+/// the first heartbeat by the hook's own timeout. No assumed timeout sets a deadline.
 #[test]
 fn hook_is_read_when_its_timeout_matters() {
     let mut bench = Bench::waiting(named());
@@ -124,10 +124,10 @@ fn hook_is_read_when_its_timeout_matters() {
     assert_eq!(bench.reported(|report| matches!(report, Report::DeadlineMoved { .. })), 0);
 }
 
-/// The configuration names a hook that its group does not have. That is found out when a heartbeat is due soon, or when the
-/// completion is refused.
+/// The configuration names a hook that its group does not have. The daemon finds out when a heartbeat is due soon, or when
+/// the completion is refused.
 #[test]
-fn named_hook_that_is_missing() {
+fn configured_hook_is_missing() {
     let mut bench = Bench::terminating(Settings { hook: Some("other".to_owned()), ..settings() });
     bench.drained();
     bench.complete(Err(CallErrorKind::NoActiveAction));
@@ -136,11 +136,11 @@ fn named_hook_that_is_missing() {
     assert_eq!(bench.ended(), Some(Outcome::Drained));
 }
 
-/// Auto Scaling refuses heartbeats by the configured hook's name although the instance waits, and throttles the daemon for a
-/// minute when it asks for the hooks. The daemon knows whether the name is wrong once it has read them. (It gave up at once,
-/// later after three throttled calls, and the next action of the drain expired.)
+/// Auto Scaling refuses heartbeats by the configured hook's name although the instance waits, and throttles the daemon for
+/// a minute when it asks for the hooks. The daemon knows whether the name is wrong once it has read them. Regression: it
+/// gave up after three throttled calls, and the next action of the drain expired.
 #[test]
-fn named_hook_that_is_not_read_at_first() {
+fn configured_hook_is_not_read_at_first() {
     let mut bench = Bench::new(named());
     bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
     bench.target(TargetState::Terminated);
@@ -159,9 +159,9 @@ fn named_hook_that_is_not_read_at_first() {
     assert!(problem.contains("others"), "{problem}");
 }
 
-/// The same, and the daemon may not read hooks: the first heartbeat goes by the timeout that is safe to assume.
+/// The role may not read hooks. The first heartbeat is timed by the assumed timeout, which is the shortest.
 #[test]
-fn named_hook_that_cannot_be_read() {
+fn configured_hook_cannot_be_read() {
     let mut bench = Bench::new(named());
     bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
     bench.target(TargetState::InService);

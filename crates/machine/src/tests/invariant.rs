@@ -160,7 +160,7 @@ impl Checker {
         }
     }
 
-    /// The names of receipts tell whose message it is: `other-…`, `spent-…`, `own-<token>-…`.
+    /// A receipt's name shows whose message it is: `other-…`, `spent-…`, `own-<token>-…`.
     fn check_deletion(&self, receipt: &str) {
         assert!(!receipt.starts_with("other"), "{receipt} was not ours to delete");
         let Some(token) = receipt.strip_prefix("own-").and_then(|rest| rest.split('/').next()) else {
@@ -186,7 +186,8 @@ impl Checker {
         }
     }
 
-    /// Takes in an event before the machine gets it. `asked` is the effect that it is the result of, if that is still awaited.
+    /// Records an event before the machine gets it. `asked` is the effect whose result it is, if the machine still awaits
+    /// it.
     pub fn observe(&mut self, event: &Event, asked: Option<&Effect>) {
         if let Event::MessagesReceived { result: Ok(messages), .. } = event {
             let own = messages.iter().map(|message| &message.receipt);

@@ -20,7 +20,7 @@ fn queue_gate() {
     bench.run(600);
     assert!(!bench.is_receiving(), "idle");
     bench.target(TargetState::Terminated);
-    assert!(bench.is_receiving(), "opens at Terminated");
+    assert!(bench.is_receiving(), "the gate opens at Terminated");
     let sent = bench.now;
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", sent)))]);
     bench.run(60);
@@ -35,7 +35,7 @@ fn no_queue() {
 }
 
 #[test]
-fn deaf_after_a_minute() {
+fn queue_is_polled_after_a_minute_of_silence() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::Silent { why: "timed out".to_owned() }));
     bench.run(59);
@@ -51,7 +51,7 @@ fn deaf_after_a_minute() {
 /// Only the queue announced the termination, and its action was completed. IMDS answers again with the same termination, which
 /// starts no second drain.
 #[test]
-fn imds_heard_after_the_end() {
+fn imds_answers_after_the_drain() {
     let mut bench = Bench::new(settings());
     bench.run(61);
     bench.event(Event::Imds(ImdsReading::Silent { why: "timed out".to_owned() }));
@@ -66,10 +66,10 @@ fn imds_heard_after_the_end() {
 }
 
 #[test]
-fn category_missing() {
+fn target_state_missing() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
-    assert!(bench.is_receiving(), "at once");
+    assert!(bench.is_receiving(), "the queue is polled at once");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn messages_of_others() {
     let given: Vec<String> = bench.hidden().into_iter().map(|(receipt, _)| receipt).collect();
     assert_eq!(given, ["r-other", "r-new", "r-test", "r-odd", "r-launch"], "in one batch");
     assert!(bench.hidden().iter().all(|(_, seconds)| (1..=5).contains(seconds)));
-    assert_eq!(bench.hidden()[1].1, 1, "its owner needs it");
+    assert_eq!(bench.hidden()[1].1, 1, "its owner is waiting for it");
     assert!(bench.hidden().iter().any(|(_, seconds)| *seconds > 1), "the others' owners seem to be gone");
     bench.drained();
     bench.complete(Ok(()));
@@ -124,9 +124,9 @@ fn misses_back_off() {
     assert!((60..=160).contains(&endless), "only the queue can announce a drain: {endless}");
 }
 
-/// A thousand instances leave at once, and each receives the others' messages. A successful heartbeat gives the same news.
+/// A thousand instances leave at once, and each receives the others' messages. A successful heartbeat shows the same.
 #[test]
-fn crowd() {
+fn mass_scale_in() {
     for batch in [5, 10] {
         let receives = receives_in_a_minute(Bench::terminating(settings()), batch);
         assert!(receives * batch as u32 <= 60, "{receives} receives of {batch}");
@@ -136,7 +136,7 @@ fn crowd() {
 /// A drain is under way for a spot interruption while IMDS is silent. Only a message can announce that the group is
 /// terminating the instance too, because no heartbeat probes for it. Regression: the daemon paused receives for four minutes.
 #[test]
-fn crowd_without_a_heartbeat() {
+fn mass_scale_in_without_heartbeats() {
     let mut bench = deaf();
     let at = Some(bench.now + secs(600));
     bench.receive(vec![news("r-spot", InstanceNews::CapacityInterruption { at })]);
@@ -161,7 +161,7 @@ fn new_message_is_passed_on() {
 
 /// Returned messages become visible again after a second or more. Ours must be found behind them before that.
 #[test]
-fn ours_stands_behind_others() {
+fn own_message_behind_others() {
     let mut bench = Bench::terminating(settings());
     let start = bench.now;
     for _ in 0..4 {
@@ -174,7 +174,7 @@ fn ours_stands_behind_others() {
 }
 
 #[test]
-fn empty_receives_that_are_not_held() {
+fn empty_receives_without_long_polling() {
     let mut bench = Bench::terminating(settings());
     let end = bench.now + secs(10);
     let mut receives = 0;
@@ -209,7 +209,7 @@ fn own_message_hidden_for_twelve_hours_at_most() {
 
 /// The own message is hidden only once it is journaled. A message that is hidden and forgotten would never be deleted.
 #[test]
-fn own_message_hidden_once_it_is_written_down() {
+fn own_message_hidden_once_it_is_journaled() {
     let mut bench = Bench::terminating(settings());
     bench.disk = Disk::Hangs;
     let sent = bench.now;
@@ -341,7 +341,7 @@ fn complaints(bench: &Bench) -> usize {
 }
 
 #[test]
-fn strange_messages_are_told_once() {
+fn malformed_messages_are_reported_once() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let unreadable = |why: &str| message("r1", Body::Unreadable(why.to_owned()));
@@ -349,7 +349,7 @@ fn strange_messages_are_told_once() {
         bench.receive(vec![unreadable("not JSON"), message("r2", Body::Unreadable("no JSON".to_owned()))]);
         bench.run(10);
     }
-    assert_eq!(complaints(&bench), 2, "one of each");
+    assert_eq!(complaints(&bench), 2, "each is reported once");
     assert_eq!(bench.hidden().len(), 6, "returned each time");
     assert!(bench.deleted().is_empty() && bench.drains_started() == 0);
     for count in 0..100 {
@@ -361,7 +361,7 @@ fn strange_messages_are_told_once() {
 
 /// A receive that cannot be read may have been too large. The next one asks for fewer messages.
 #[test]
-fn receive_that_cannot_be_read() {
+fn unreadable_receive() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let asked_for = |bench: &Bench| match bench.open.last() {
@@ -386,10 +386,10 @@ fn receive_that_cannot_be_read() {
     assert_eq!(most, [10, 10, 10, 1, 2, 4, 8, 10]);
 }
 
-/// Auto Scaling named the group of a terminating instance. Then a message with this instance in another group is received
-/// twice. It is reported once and returned each time. It has no other effect.
+/// Auto Scaling named the group of a terminating instance. Then the daemon receives a message that names this instance in
+/// another group, twice. It reports the message once and returns it each time. The message has no other effect.
 #[test]
-fn message_of_another_group_than_auto_scaling_names() {
+fn message_with_a_different_group() {
     let mut bench = Bench::terminating(Settings { group: None, ..settings() });
     assert_eq!(bench.machine.status().group.as_deref(), Some("workers"));
     let forged = LifecycleMessage { group: "elsewhere".to_owned(), ..lifecycle("token-1", bench.now) };

@@ -60,12 +60,12 @@ fn termination_after_a_rebalance_drain() {
 }
 
 #[test]
-fn rebalance_told_twice() {
+fn repeated_rebalance_recommendation() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
     bench.drained();
     bench.event(Event::Imds(ImdsReading::Rebalance(Some(START + secs(1)))));
-    assert_eq!(bench.drains_started(), 1, "the same recommendation with another time");
+    assert_eq!(bench.drains_started(), 1, "it is the same recommendation, with another time");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn standby_and_detachment() {
 }
 
 #[test]
-fn maintenance_starts_when_it_must() {
+fn drain_for_maintenance_starts_in_time() {
     let mut bench = Bench::new(settings());
     let not_before = bench.now + secs(10_000);
     maintenance(&mut bench, "event-1", 10_000);
@@ -181,7 +181,7 @@ fn rebalance_ignored() {
 }
 
 #[test]
-fn malformed_answers_are_told_once() {
+fn malformed_answers_are_reported_once() {
     let mut bench = Bench::new(settings());
     bench.target(TargetState::InService);
     for _ in 0..3 {
@@ -198,7 +198,7 @@ fn spot_news(at: Time) -> InstanceNews {
 /// The group takes the instance away. Its queue holds a three-year-old spot interruption warning for the instance. IMDS lists
 /// no interruption. The work in flight is not cut off.
 #[test]
-fn spot_message_of_years_ago_in_mid_drain() {
+fn years_old_spot_message_during_a_drain() {
     let mut bench = Bench::terminating(settings());
     bench.run_spot(5, None);
     bench.reports(0, AgentState::Draining, 1);
@@ -212,7 +212,7 @@ fn spot_message_of_years_ago_in_mid_drain() {
 
 /// IMDS is silent, the instance is idle, and the queue holds warnings whose times have passed or are hours ahead.
 #[test]
-fn spot_messages_of_other_times_drain_nothing() {
+fn spot_messages_with_implausible_times() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let times = [bench.now - secs(90), START - secs(3 * 365 * 86_400), bench.now + secs(3600)];
@@ -224,7 +224,7 @@ fn spot_messages_of_other_times_drain_nothing() {
 
 /// A warning is for two minutes from now, or its sender's clock is a little behind ours.
 #[test]
-fn spot_messages_of_now_drain() {
+fn spot_messages_with_plausible_times() {
     for ahead in [120, -30] {
         let mut bench = Bench::new(settings());
         bench.event(Event::Imds(ImdsReading::TargetState(None)));
@@ -244,7 +244,7 @@ fn spot_messages_of_now_drain() {
 /// A forged warning has a plausible time. IMDS answers and lists no interruption. The daemon waits for a few more polls, and
 /// the warning never takes effect.
 #[test]
-fn spot_message_that_imds_denies() {
+fn spot_message_denied_by_imds() {
     let mut bench = Bench::terminating(settings());
     bench.run_spot(5, None);
     bench.reports(0, AgentState::Draining, 1);
@@ -256,7 +256,7 @@ fn spot_message_that_imds_denies() {
 
 /// IMDS has just fallen silent when the warning comes, so it cannot deny it.
 #[test]
-fn spot_message_that_imds_does_not_deny() {
+fn spot_message_while_imds_is_silent() {
     let mut bench = Bench::terminating(settings());
     bench.run_spot(5, None);
     bench.reports(0, AgentState::Draining, 1);
@@ -271,7 +271,7 @@ fn spot_message_that_imds_does_not_deny() {
 /// A forged warning comes, and the daemon is killed before IMDS denies it. The daemon restarts after the time for that, and
 /// still waits for IMDS.
 #[test]
-fn spot_message_of_before_a_restart_that_imds_denies() {
+fn spot_message_denied_by_imds_after_a_restart() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.run_spot(5, None);
@@ -285,7 +285,7 @@ fn spot_message_of_before_a_restart_that_imds_denies() {
 /// A forged warning comes, and the instance hibernates before IMDS denies it. It wakes after the time for that, and the
 /// daemon still waits for IMDS.
 #[test]
-fn spot_message_of_before_a_standstill_that_imds_denies() {
+fn spot_message_denied_by_imds_after_hibernation() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.run_spot(5, None);
@@ -299,7 +299,7 @@ fn spot_message_of_before_a_standstill_that_imds_denies() {
 /// The daemon believes a warning because IMDS is silent. The instance is suspended, or the daemon restarts. The drain
 /// continues.
 #[test]
-fn spot_message_that_was_believed() {
+fn believed_spot_message_survives_a_restart() {
     for restarts in [false, true] {
         let mut bench = Bench::new(settings());
         bench.event(Event::Imds(ImdsReading::TargetState(None)));
@@ -320,20 +320,20 @@ fn spot_message_that_was_believed() {
 
 /// IMDS confirms a message's notice one poll later. From then on IMDS decides, and withdraws it.
 #[test]
-fn spot_message_that_imds_confirms() {
+fn spot_message_confirmed_by_imds() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.run_spot(5, None);
     let at = bench.now + secs(120);
     bench.receive(vec![news("r1", spot_news(at))]);
-    assert_eq!(bench.drains_started(), 0, "IMDS answers, so it is asked first");
+    assert_eq!(bench.drains_started(), 0, "IMDS answers, so it can deny the warning");
     bench.run_spot(5, Some(SpotNotice { action: SpotAction::Terminate, at }));
     assert_eq!(bench.orders(0)[0].deadline, at - secs(10));
     bench.run_spot(5, None);
     assert_eq!(bench.ended(), Some(Outcome::Withdrawn));
 }
 
-/// EC2 reclaims an interruptible reservation's capacity. The message's own time counts, not two minutes.
+/// EC2 reclaims an interruptible reservation's capacity. The time in the message counts, not two minutes.
 #[test]
 fn capacity_interruption() {
     let mut bench = Bench::new(settings());
@@ -349,7 +349,7 @@ fn capacity_interruption() {
 
 /// The warm pool shrinks and terminates an instance that has never served. The agents drain, and the action is completed.
 #[test]
-fn termination_out_of_the_warm_pool() {
+fn termination_from_the_warm_pool() {
     let mut bench = Bench::new(settings());
     bench.target(TargetState::Warmed("Warmed:Stopped".to_owned()));
     bench.run(5);
@@ -382,7 +382,7 @@ fn no_target_state_from_the_start() {
 
 /// Each change of the table is reported, and a repeated notice is not.
 #[test]
-fn changes_of_the_table_are_told() {
+fn notice_changes_are_reported() {
     let mut bench = Bench::new(settings());
     let far = bench.now + secs(86_400);
     for at in [Some(far), Some(far), Some(far + secs(1)), Some(far + secs(1)), None, None] {

@@ -1,4 +1,4 @@
-//! Operators' commands, and answers that say what really happens.
+//! Operators' commands and the answers to them.
 
 use super::super::effect::CompletionResult;
 use super::super::event::*;
@@ -45,7 +45,7 @@ fn extension_before_the_agents_are_told() {
 }
 
 #[test]
-fn extension_and_what_bounds_it() {
+fn extension_and_its_limits() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     assert!(ask(&mut bench, Command::Extend(secs(60))).contains("or earlier"));
@@ -103,12 +103,12 @@ fn status_of_a_stuck_drain() {
     }
     assert_eq!(beats(&bench), [next]);
     bench.drained();
-    assert_eq!(bench.machine.status().next_heartbeat, None, "now it is completed");
+    assert_eq!(bench.machine.status().next_heartbeat, None, "the action is being completed");
 }
 
 /// A cancel is refused for a drain that an operator did not start. The answer says who did.
 #[test]
-fn cancel_of_a_drain_that_is_not_the_operators() {
+fn cancel_of_a_drain_that_no_operator_started() {
     let mut bench = Bench::new(settings());
     let nothing = "no drain is under way, so there is nothing to cancel";
     assert_eq!(ask(&mut bench, Command::Cancel), nothing);
@@ -144,7 +144,7 @@ fn extension_that_is_too_long() {
     assert_eq!(ask(&mut bench, Command::Extend(secs(0))), "cannot extend by 0s: it must be more than 0");
 }
 
-/// In service, the status says when the sources answered last, and after a drain, how it ended.
+/// In service, the status shows when the sources last answered. After a drain, it shows how the drain ended.
 #[test]
 fn status_of_the_sources_and_the_last_drain() {
     let mut bench = Bench::new(settings());

@@ -69,7 +69,7 @@ fn intention_written() {
 }
 
 #[test]
-fn completion_that_had_worked() {
+fn completion_succeeded_before_the_crash() {
     for state in ["Terminating:Proceed", "Terminating:Wait"] {
         let mut bench = Bench::waiting(settings());
         bench.drained();
@@ -79,7 +79,7 @@ fn completion_that_had_worked() {
         bench.run(1);
         bench.complete(Err(CallErrorKind::NoActiveAction));
         if bench.ended().is_none() {
-            // Only a message announced Wait, so the first refusal may have met an older action.
+            // Only a message announced Wait, so the first refusal may be about an older action.
             bench.complete(Err(CallErrorKind::NoActiveAction));
         }
         assert_eq!(bench.ended(), Some(Outcome::Drained), "{state}");
@@ -94,7 +94,7 @@ fn agent_restarted_while_the_daemon_was_down() {
     bench.says(0, AgentAnswer::Accepted(Some(status(AgentState::Draining, 3))));
     bench.complete(Err(CallErrorKind::Unsent));
     bench.run(30);
-    assert!(bench.completing().is_none(), "it has work again");
+    assert!(bench.completing().is_none(), "the agent has work again");
     assert!(bench.is_beating());
 }
 
@@ -182,11 +182,11 @@ fn finished_token() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// The action is completed, the group keeps the instance, and the instance serves again and is terminated again. All that time
-/// the journal cannot be written, and the daemon is killed. The restarted daemon reads that the notice was dealt with. Its
-/// watch finds the new action.
+/// The action is completed, the group keeps the instance, and the instance serves again and is terminated again. All that
+/// time the journal cannot be written, and the daemon is killed. The restarted daemon reads that the first drain dealt with
+/// the notice. Its watch finds the new action.
 #[test]
-fn second_termination_that_the_journal_lacks() {
+fn second_termination_missing_from_the_journal() {
     let mut bench = Bench::waiting(settings());
     bench.drained();
     bench.complete(Ok(()));
@@ -206,9 +206,10 @@ fn second_termination_that_the_journal_lacks() {
     assert_eq!(bench.drains_started(), 3);
 }
 
-/// The clock was six seconds ahead and is corrected. A message dated the action by AWS's clock, so that time stays.
+/// The clock was six seconds ahead and is corrected. The action's time came from a message, by AWS's clock, so it does not
+/// change.
 #[test]
-fn message_that_dates_the_action_of_a_corrected_clock() {
+fn message_times_survive_a_clock_correction() {
     let booted = Bench::new(settings()).now - secs(3600);
     let mut bench = Bench::terminating(Settings { booted_at: Some(booted), ..settings() });
     bench.run(10);
@@ -224,7 +225,7 @@ fn message_that_dates_the_action_of_a_corrected_clock() {
 /// The action of one group is over. The daemon restarts and finds that another group is taking the instance away, with an
 /// action in Wait. That is a new drain, whose calls name the other group.
 #[test]
-fn termination_by_another_group_than_the_last_drains() {
+fn termination_by_a_different_group() {
     let mut bench = Bench::waiting(settings());
     bench.drained();
     bench.complete(Ok(()));
@@ -244,7 +245,7 @@ fn termination_by_another_group_than_the_last_drains() {
 /// The action of one group is over, and Auto Scaling retains the instance, which is in another group by now. The probes for
 /// its release name that group.
 #[test]
-fn retained_by_another_group_than_the_last_drains() {
+fn retained_by_a_different_group() {
     let mut bench = Bench::waiting(settings());
     bench.drained();
     bench.complete(Ok(()));
@@ -261,11 +262,11 @@ fn retained_by_another_group_than_the_last_drains() {
     assert_eq!(bench.machine.status().group.as_deref(), Some("others"));
 }
 
-/// The journal could not be written since a drain long ago. The daemon is restarted during another drain and reads the old one,
-/// whose action must be over by now. An action is in Wait. It began since and has its full time. Regression: its global timeout
-/// counted from the old action, which cut work off.
+/// No write of the journal has succeeded since a drain long ago. The daemon is restarted during another drain and reads the
+/// old journal, whose action must be over by now. The action in Wait is newer and has its full time. Regression: its global
+/// timeout counted from the old action, which cut work off.
 #[test]
-fn action_after_that_of_an_old_journal() {
+fn action_newer_than_an_old_journal() {
     let mut bench = Bench::waiting(settings());
     bench.reports(0, AgentState::Draining, 1);
     bench.crash();

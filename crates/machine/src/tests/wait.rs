@@ -8,7 +8,7 @@ use super::super::settings::{DrainAt, Settings};
 use super::bench::*;
 
 #[test]
-fn early_flip() {
+fn termination_long_before_wait() {
     let mut bench = Bench::terminating(settings());
     assert_eq!(
         bench.orders(0).len(),
@@ -50,7 +50,7 @@ fn drain_at_wait_does_not_hold_back_a_spot_interruption() {
 }
 
 #[test]
-fn drain_at_wait_where_no_hook_can_be_read() {
+fn drain_at_wait_with_unreadable_hooks() {
     let told_after = |kind| {
         let mut bench = Bench::new(Settings { drain_at: DrainAt::Wait, queue: false, ..settings() });
         bench.hooks = Some(Err(error(kind)));
@@ -200,8 +200,9 @@ fn unreadable_hook() {
 }
 
 #[test]
-fn answer_older_than_the_question() {
-    // The group is looked up before the message comes. That answer must not be taken for the answer to a later call.
+fn description_older_than_the_refusal() {
+    // The daemon describes the instance before the message comes. It must not take that answer for the answer to a later
+    // call.
     let mut bench = Bench::new(Settings { group: None, ..settings() });
     bench.state = None;
     bench.target(TargetState::Terminated);
@@ -217,15 +218,15 @@ fn answer_older_than_the_question() {
     bench.complete(Err(CallErrorKind::NoActiveAction));
     let instance = DescribedInstance { group: "workers".to_owned(), lifecycle_state: "InService".to_owned() };
     bench.event(Event::InstanceDescribed { id: early.unwrap(), result: Ok(Some(instance)) });
-    assert!(bench.deleted().is_empty(), "the message was taken for an old one");
-    assert!(bench.open.iter().any(is_describe), "it is asked again");
+    assert!(bench.deleted().is_empty(), "the daemon took the message for an old one");
+    assert!(bench.open.iter().any(is_describe), "the instance is described again");
 }
 
 /// The queue still has the message of an action that ended hours ago, and delivers it before the message of the current
 /// action. The daemon has never seen the instance in service. The old message must not make the new action look old, or the
 /// global timeout would cut the agent off.
 #[test]
-fn message_of_hours_ago_before_that_of_now() {
+fn hours_old_message_before_the_current_one() {
     let mut bench = Bench::new(settings());
     bench.target(TargetState::Terminated);
     bench.state = Some("Terminating:Wait");

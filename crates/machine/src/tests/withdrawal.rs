@@ -33,9 +33,9 @@ fn back_in_service() {
     assert!(!is_returning(&bench));
 }
 
-/// The return is sent only once it is journaled. A daemon killed after that must not tell the agent to drain again.
+/// The return is sent only once it is journaled. A daemon that is killed after that must not tell the agent to drain again.
 #[test]
-fn return_once_it_is_written_down() {
+fn return_waits_for_the_journal() {
     let mut bench = Bench::terminating(settings());
     bench.reports(0, AgentState::Draining, 1);
     bench.disk = Disk::Hangs;
@@ -59,8 +59,8 @@ fn flap() {
     assert_eq!(bench.drains_started(), 1);
 }
 
-/// The instance was suspended and serves again. Messages of two actions that are over come in turn. Regression: each message
-/// replaced the other's notice, so that it always looked new, and the agent stayed drained forever.
+/// The instance was suspended and serves again. Messages of two finished actions arrive alternately. Regression: each
+/// message replaced the other's notice and so looked new, and the agent stayed drained forever.
 #[test]
 fn two_old_messages_that_come_in_turn() {
     let mut bench = Bench::terminating(settings());
@@ -106,10 +106,10 @@ fn in_service_and_refused(bench: &mut Bench, seconds: u64) {
     }
 }
 
-/// Auto Scaling said that the instance was in service, and now says that the group is taking it away. IMDS lags behind. Auto
-/// Scaling's last word counts.
+/// Auto Scaling said that the instance was in service, and now says that the group is taking it away. IMDS lags behind.
+/// Auto Scaling's latest answer counts.
 #[test]
-fn in_service_once_and_taken_away_since() {
+fn terminated_after_auto_scaling_said_in_service() {
     let mut bench = Bench::new(settings());
     bench.hooks = Some(Ok(vec![hook("drain", 30)]));
     bench.target(TargetState::Terminated);
@@ -121,7 +121,7 @@ fn in_service_once_and_taken_away_since() {
     while bench.count(is_describe) < 3 {
         in_service_and_refused(&mut bench, 1);
     }
-    // A newer message leads to another description, with Auto Scaling's current word.
+    // A newer message leads to another description, which shows the current state.
     let now = bench.now;
     refute(&mut bench, told("token-2", now));
     in_service_and_refused(&mut bench, 300);
@@ -134,7 +134,7 @@ fn single_stale_answer() {
     bench.reports(0, AgentState::Draining, 1);
     bench.target(TargetState::InService);
     bench.run(10);
-    assert!(bench.machine.is_draining(), "one reading is not 3 s of readings");
+    assert!(bench.machine.is_draining(), "`InService` must be read for 3 s");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn cancel() {
 }
 
 #[test]
-fn cancel_beside_a_termination() {
+fn cancel_during_a_termination() {
     let mut bench = Bench::terminating(settings());
     bench.operator(Command::Drain);
     bench.operator(Command::Cancel);
@@ -158,7 +158,7 @@ fn cancel_beside_a_termination() {
 /// Only a message announced maintenance. Its window passes, nothing happens, and no message says that it is over. Until it
 /// expires, the agent stays drained across restarts of the daemon.
 #[test]
-fn maintenance_of_a_message_expires() {
+fn maintenance_from_a_message_expires() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     let at = bench.now + secs(60);
@@ -211,7 +211,7 @@ fn maintenance_canceled() {
 }
 
 #[test]
-fn spot_gone() {
+fn spot_notice_withdrawn() {
     for crashes in [false, true] {
         let mut bench = Bench::new(settings());
         let spot = SpotNotice { action: SpotAction::Stop, at: bench.now + secs(120) };
@@ -238,7 +238,7 @@ fn return_refused() {
     in_service(&mut bench, 3);
     bench.says(0, AgentAnswer::Unreachable { why: "restarting".to_owned(), gone: true });
     bench.run(5);
-    assert!(is_returning(&bench), "until the agent acknowledges it");
+    assert!(is_returning(&bench), "the agent has not acknowledged the return");
     bench.says(0, AgentAnswer::Unsupported("no such method".to_owned()));
     bench.run(60);
     assert!(!is_returning(&bench));
@@ -284,7 +284,7 @@ fn pooled_without_an_answer() -> Bench {
 }
 
 #[test]
-fn out_of_the_pool_before_the_end_is_known() {
+fn out_of_the_pool_before_the_completion_is_confirmed() {
     let mut bench = pooled_without_an_answer();
     in_service(&mut bench, 10);
     assert!(bench.machine.is_draining());
@@ -296,7 +296,7 @@ fn out_of_the_pool_before_the_end_is_known() {
 }
 
 #[test]
-fn out_of_the_pool_and_imds_lags_behind() {
+fn out_of_the_pool_while_imds_lags() {
     let mut bench = pooled_without_an_answer();
     bench.run(10);
     bench.complete(Err(CallErrorKind::NoActiveAction));
@@ -355,7 +355,7 @@ fn released_by_message() {
     assert_eq!(bench.drains_started(), 2);
 }
 
-/// A message cannot be sent after SQS accepted it. Even if it claims that, it is older than the release's message.
+/// A message cannot be sent after SQS accepted it. Even if it claims so, it is older than the message of the release.
 #[test]
 fn released_after_a_message_from_the_future() {
     let forged = termination("r1", "token-1", START + secs(86_400));
@@ -387,7 +387,7 @@ fn released_after_the_clock_was_set_back() {
 /// within a minute. Once IMDS has said `InService` for long enough, that action no longer counts, and the drain ends when the
 /// maintenance is canceled. Regression: the daemon kept sending completions on an instance in service.
 #[test]
-fn action_of_the_past_does_not_keep_a_drain() {
+fn past_action_does_not_keep_a_drain() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
@@ -405,10 +405,10 @@ fn action_of_the_past_does_not_keep_a_drain() {
 }
 
 /// A message announces an action that is over. No completion is answered. Then Auto Scaling says that the instance is in
-/// service. A minute later it is terminated, which is a new drain. Regression: the new notice was taken for the old action's,
-/// and the new action expired.
+/// service. A minute later it is terminated, which is a new drain. Regression: the daemon took the new notice for the old
+/// action's, and the new action expired.
 #[test]
-fn terminated_soon_after_an_action_that_was_over() {
+fn terminated_soon_after_a_finished_action() {
     let mut bench = Bench::new(settings());
     bench.event(Event::Imds(ImdsReading::TargetState(None)));
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now - secs(600))))]);
@@ -424,11 +424,11 @@ fn terminated_soon_after_an_action_that_was_over() {
     assert_eq!(bench.drains_started(), 2);
 }
 
-/// A message of an action that is over is repeated while IMDS still has the target state. Auto Scaling says that the instance
-/// is in service, so the action is forgotten. Then the message comes again. From then on IMDS also says `InService`, and after
-/// its lag that counts. Regression: the daemon kept sending completions.
+/// A message of an action that is over is repeated while IMDS still has the target state. Auto Scaling says that the
+/// instance is in service, so the action is forgotten. Then the message comes again. From then on IMDS also says
+/// `InService`, which counts once its lag is over. Regression: the daemon kept sending completions.
 #[test]
-fn message_of_an_action_that_is_over() {
+fn message_of_a_finished_action() {
     let mut bench = Bench::terminating(settings());
     bench.state = Some("InService");
     let told = lifecycle("token-1", bench.now);
@@ -472,7 +472,7 @@ fn in_service_after_a_refusal(bench: &mut Bench) {
 /// An old message announced the action, and the drain continues for the maintenance alone. Regression: the action still
 /// counted as in Wait without heartbeats, and its expiry bounded the drain.
 #[test]
-fn action_that_is_over_in_a_drain_that_goes_on() {
+fn finished_action_in_a_continuing_drain() {
     let mut bench = Bench::terminating(settings());
     bench.state = None;
     let told = termination("r1", "token-1", bench.now - secs(600));
@@ -486,7 +486,7 @@ fn action_that_is_over_in_a_drain_that_goes_on() {
 
 /// A heartbeat succeeded, so the action existed. Another caller has completed it.
 #[test]
-fn action_that_was_completed_in_a_drain_for_maintenance() {
+fn action_completed_by_another_caller() {
     let mut bench = Bench::terminating(settings());
     bench.state = None;
     let told = termination("r1", "token-1", bench.now - secs(600));

@@ -217,7 +217,7 @@ impl Fleet {
         host.held.retain(|held| held.id != id);
     }
 
-    /// The agent has held a request for the longest time.
+    /// The agent has held a request for the maximum time.
     pub(super) fn held_over(&mut self, host: usize, life: u32, id: EffectId) {
         let found = self.hosts[host].held.iter().position(|held| held.life == life && held.id == id);
         if let Some(place) = found {

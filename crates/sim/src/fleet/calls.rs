@@ -23,10 +23,10 @@ pub(super) enum Kind {
 pub(super) enum Trouble {
     #[default]
     None,
-    /// Heartbeats take effect, but the daemon does not recognize the answers, because a proxy strips the parts that it goes
-    /// by.
+    /// Heartbeats take effect, but the daemon does not recognize the answers, because a proxy strips what shows that AWS
+    /// answered.
     Doubted,
-    /// Calls fail at once: heartbeats alone, or all.
+    /// Calls fail at once: only heartbeats, or all calls.
     Fails { with: CallErrorKind, all: bool },
 }
 
@@ -35,13 +35,13 @@ pub(super) enum Trouble {
 pub(super) enum Credentials {
     #[default]
     Good,
-    /// AWS refuses them. The next clients get good ones.
+    /// AWS refuses them. The next clients get valid ones.
     Replaced,
     /// AWS accepts none before this time.
     Missing { until: Time },
 }
 
-/// The share of rotations after which no credentials are good for a while.
+/// The share of rotations after which no credentials are valid for a while.
 const GAP: f64 = 0.3;
 
 impl Fleet {

@@ -33,7 +33,7 @@ pub struct ScaleIn {
     pub instances: u32,
     /// How many instances are terminated at once.
     pub leaving: u32,
-    /// Whether IMDS has a target state, so that daemons ask the queue only after the notice. Otherwise all of them ask it
+    /// Whether IMDS has a target state, so that daemons poll the queue only after the notice. Otherwise all of them poll it
     /// all the time.
     pub gated: bool,
     /// The seed of the run.
@@ -49,8 +49,8 @@ pub struct Cost {
     pub misdelivered: f64,
     /// Auto Scaling calls, throttled and retried ones included.
     pub calls: f64,
-    /// The median delay of completions, in seconds. It counts from when the action waits and the work is done, for an agent
-    /// that was told at Terminating. `None` if there was no completion.
+    /// The median delay of completions, in seconds. It counts from the time when the action waits and an agent that was
+    /// told at Terminating has finished its work. `None` if there was no completion.
     pub delay_s: Option<f64>,
     /// The longest of these delays.
     pub delay_most_s: Option<f64>,
@@ -145,7 +145,7 @@ struct Leaving {
 }
 
 impl Ledger {
-    /// Takes in an event before a machine handles it.
+    /// Records an event before a machine handles it.
     pub fn hears(&mut self, instance: &str, event: &Event) {
         let Event::MessagesReceived { result: Ok(messages), .. } = event else { return };
         if messages.is_empty() && self.leaving.get(instance).is_none() {
@@ -155,7 +155,7 @@ impl Ledger {
         }
     }
 
-    /// Takes in what happened.
+    /// Records what happened.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
             Happening::InstanceTerminating { instance, .. } => {
@@ -187,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn idle_fleet_behind_imds_asks_the_queue_nothing() {
+    fn idle_fleet_with_imds_does_not_poll_the_queue() {
         assert_eq!(cost(20, 2, true).idle_receives, 0.0);
-        // One long poll of twenty seconds after another.
+        // The instance long-polls for twenty seconds at a time, without a pause.
         let ungated = cost(20, 2, false).idle_receives;
         assert!((150.0..=180.0).contains(&ungated), "{ungated}");
     }

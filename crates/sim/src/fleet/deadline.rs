@@ -17,7 +17,7 @@ const GLOBAL_MARGIN: Duration = Duration::from_secs(60);
 /// The daemon may only know that the action began after IMDS last said `InService`.
 const UNHEARD: Duration = Duration::from_secs(180);
 
-/// What is read at one moment may be acted on at the next.
+/// The daemon may act on a reading a moment later.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// How long IMDS may be silent before the daemon notices.
@@ -41,7 +41,7 @@ impl Fleet {
         }
     }
 
-    /// A daemon goes on with the drain in its journal, which may be older than its last life.
+    /// A daemon continues the drain in its journal, which may be older than its last life.
     pub(super) fn goes_on(&mut self, host: usize, journal: Option<&Journal>) {
         let drain = journal.and_then(|journal| journal.drain.as_ref());
         let written = drain.and_then(|drain| drain.phase.told());
@@ -59,8 +59,8 @@ impl Fleet {
         self.hosts[host].action = Some((began, whole));
     }
 
-    /// AWS tells a daemon about its hook. The action goes by the hook as it was when the action began, and the daemon by
-    /// what it reads.
+    /// AWS tells a daemon about its hook. The action uses the hook as it was when the action began. The daemon uses what it
+    /// reads.
     pub(super) fn tell_hook(&mut self, host: usize, event: &Event) {
         let Event::HooksDescribed { result: Ok(hooks), .. } = event else { return };
         let Some(hook) = hooks.iter().find(|hook| hook.name == plan::HOOK) else { return };
@@ -85,8 +85,8 @@ impl Fleet {
         if this.frozen_until + SILENCE > self.now {
             return None;
         }
-        // The daemon may take the second action of a retained instance for the first. A journal that the disk refused is
-        // out of date.
+        // The daemon may confuse the second action of a retained instance with the first. A journal that the disk refused
+        // is out of date.
         if this.disk_refuses
             || this.clock_is_off
             || this.clock_ms != 0

@@ -16,7 +16,7 @@ const CAPACITY_WARNINGS: [Duration; 2] = [Duration::from_secs(120), Duration::fr
 /// How long after its scheduled time the daemon believes in maintenance that only a message announced.
 const BELIEVED: Duration = Duration::from_secs(3600 + 420);
 
-/// The daemon asks IMDS for maintenance once a minute, and may be down for longer.
+/// The daemon polls IMDS for maintenance once a minute, and may be down for longer.
 const NEWS: Duration = Duration::from_secs(180);
 
 /// Scheduled maintenance of an instance.

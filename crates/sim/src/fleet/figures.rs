@@ -41,7 +41,8 @@ pub struct Figures {
     pub deletions: u64,
     /// Deadlines that agents were told.
     pub deadlines: u64,
-    /// Events after which a machine was compared with the reference: what it did, and what it had to do and did not.
+    /// Events after which a machine was compared with the reference. The comparison covers what it did and what it failed
+    /// to do.
     pub compared: u64,
     /// Effects that were compared with the reference.
     pub effects: u64,
@@ -70,7 +71,7 @@ pub struct Losses {
     pub lost_drained: u64,
     /// The action expired.
     pub lost_expired: u64,
-    /// The hook was deleted, or another hook abandoned the instance.
+    /// The hook was deleted, or another hook's action was abandoned.
     pub lost_released: u64,
     /// The group did not have the hook when the instance was terminated.
     pub lost_without_action: u64,

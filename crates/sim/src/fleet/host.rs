@@ -66,7 +66,7 @@ pub(super) struct Host {
     pub credentials: Credentials,
     /// The maintenance that EC2 has scheduled.
     pub maintenance: Option<Maintenance>,
-    /// A deadline that maintenance had set before it was moved or canceled, and until when its daemon may go by it.
+    /// A deadline that maintenance had set before it was moved or canceled, and until when its daemon may use it.
     pub before_move: Option<(Time, Time)>,
     /// How many times EC2 has scheduled maintenance.
     pub maintenances: u32,
@@ -96,7 +96,8 @@ pub(super) struct Host {
     pub told_at: Option<Time>,
     /// Its clock has jumped and was not corrected.
     pub clock_is_off: bool,
-    /// Its journal was lost, and it has not heard `InService` since. Its daemon takes no `Warmed:…` state for a notice.
+    /// Its journal was lost, and it has not heard `InService` since. Its daemon does not treat a `Warmed:…` state as a
+    /// notice.
     pub forgetful: bool,
     /// IMDS answers nothing before this time.
     pub imds_silent_until: Time,
@@ -224,7 +225,7 @@ impl Host {
         self.machine.as_ref().is_some_and(Machine::is_draining)
     }
 
-    /// Whether its settings and its journal say all about what its daemon should do.
+    /// Whether its settings and its journal fully determine what its daemon should do.
     pub fn may_complain(&self) -> bool {
         !self.has_forgotten && !self.disk_refuses && self.machine.is_some()
     }

@@ -211,7 +211,7 @@ impl Fleet {
         self.judge.end(&self.world, self.now.max(self.plan.end()));
     }
 
-    /// Takes in a machine's report.
+    /// Processes a machine's report.
     fn reported(&mut self, host: usize, now: Time, report: &Report) {
         self.judge.reports(host, now, report);
         self.check_report(host, now, report);

@@ -9,7 +9,7 @@ use super::{Fleet, Step, plan};
 /// The group that instances are attached to.
 const SECOND: &str = "fleet-second";
 
-/// How far off a clock can be that is corrected later.
+/// How far off a clock can be before it is corrected.
 const CLOCK_OFF_MS: [i64; 4] = [-3_600_000, -360_000, 360_000, 3_600_000];
 
 impl Fleet {

@@ -10,7 +10,7 @@ use super::poll::POLL;
 use super::{Fleet, Step, plan};
 
 impl Fleet {
-    /// Takes in what happened in the world. `by` is the instance whose call caused it, if one did.
+    /// Processes what happened in the world. `by` is the instance whose call caused it, if one did.
     pub(super) fn digest(&mut self, by: Option<usize>) {
         while let Some((at, happening)) = self.world.next_happening() {
             if self.plan.trace {

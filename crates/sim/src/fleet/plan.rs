@@ -47,7 +47,7 @@ pub struct Plan {
     pub trace: bool,
 }
 
-/// What the seed makes of a plan.
+/// The parts of a run that the seed determines.
 pub(super) struct Setup {
     pub world: WorldConfig,
     /// The settings of every daemon, except for the instance's id.

@@ -9,7 +9,7 @@ use machine::event::{ImdsReading, TargetState};
 
 use super::Fleet;
 
-/// The poll interval while something is under way and IMDS has no news of it. The reference takes IMDS for silent after a
+/// The poll interval while something is under way and IMDS has no news of it. The reference considers IMDS silent after a
 /// minute.
 const DULL_POLL: Duration = Duration::from_secs(50);
 
@@ -37,7 +37,7 @@ impl Fleet {
         self.plan_next_poll(host, silent);
     }
 
-    /// Hands in everything that IMDS says in one poll.
+    /// Feeds the machine everything that IMDS says in one poll.
     fn hear(&mut self, host: usize, reading: ImdsReading, silent: bool) {
         self.catch_up(host);
         if let ImdsReading::TargetState(heard) = &reading {
@@ -93,7 +93,7 @@ impl Fleet {
         }
     }
 
-    /// Makes up for the last of the skipped polls.
+    /// Feeds the machine the last of the skipped polls.
     pub(super) fn catch_up(&mut self, host: usize) {
         if let Some(at) = self.hosts[host].skipped.take() {
             let heard = self.hosts[host].heard.clone();

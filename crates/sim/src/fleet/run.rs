@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Figures, Fleet, Plan, plan};
 
-/// How often a run says how far it is, in virtual time.
+/// How often a run reports its progress, in virtual time.
 const PROGRESS: Duration = Duration::from_secs(60);
 
 /// The result of a run.
@@ -23,7 +23,7 @@ pub fn run(plan: &Plan) -> Outcome {
     run_telling(plan, |_| {})
 }
 
-/// The same, and tells about once per virtual minute which part of the virtual time is over, from 0 to 1.
+/// The same. Reports the progress, from 0 to 1, about once per virtual minute.
 pub fn run_telling(plan: &Plan, mut progress: impl FnMut(f64)) -> Outcome {
     let mut fleet = Fleet::new(plan.clone());
     let whole = plan.end().since(plan::START);

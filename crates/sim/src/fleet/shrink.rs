@@ -7,12 +7,12 @@ use super::{Outcome, Plan, run};
 /// The shortest run. In less time nothing happens.
 const SPAN_MIN: Duration = Duration::from_secs(60);
 
-/// The total number of instances in all runs that are tried, or this many times those of the run that failed.
+/// The most instances in all tried runs together, unless `RUNS_MAX` runs of the failed size have more.
 const INSTANCES_MAX: u64 = 5_000;
 const RUNS_MAX: u64 = 8;
 
 /// Returns a smaller plan that violates something too, and its outcome. It has fewer instances, less time and fewer kinds
-/// of faults. Every step that still fails is kept, until none does or enough runs were tried.
+/// of faults. Keeps every step that still fails, until no step fails or enough runs were tried.
 pub fn shrink(failed: &Plan) -> (Plan, Outcome) {
     let mut plan = failed.clone();
     let mut budget = INSTANCES_MAX.max(RUNS_MAX * u64::from(failed.instances));

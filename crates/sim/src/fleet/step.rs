@@ -18,7 +18,7 @@ pub(super) enum Step {
     Request { host: usize, life: u32, effect: Box<Effect> },
     /// The result of an effect arrives.
     Answer { host: usize, life: u32, event: Box<Event> },
-    /// The agent has held a request for the longest time, or has drained.
+    /// The agent has held a request for the maximum time, or has drained.
     HeldOver { host: usize, life: u32, id: EffectId },
     /// A crashed agent is restarted.
     AgentStart { host: usize },

@@ -70,7 +70,7 @@ impl Fleet {
                 self.kill(host);
                 let now = self.now;
                 self.hosts[host].boot(now);
-                // The times of the last boot may have been taken from a different clock.
+                // The times from the last boot may come from a different clock.
                 self.hosts[host].is_astray = true;
                 let pause = self.delay(20_000, 90_000);
                 self.hosts[host].frozen_until = self.now + pause;
@@ -201,7 +201,7 @@ impl Fleet {
         }
     }
 
-    /// A life of the daemon starts without what the one before wrote last.
+    /// A life of the daemon starts without the last journal of the previous one.
     fn forget(&mut self, host: usize) {
         let this = &mut self.hosts[host];
         (this.forgetful, this.has_forgotten, this.is_astray) = (true, true, true);

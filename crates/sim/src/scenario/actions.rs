@@ -57,8 +57,8 @@ pub(super) static TWO_HOOKS: Scenario = Scenario {
     ..PLAIN
 };
 
-/// The agent never finishes, and the instance takes a minute to shut down. When another caller ends the action in
-/// mid-drain, the daemon therefore still runs and can notice.
+/// The agent never finishes, and the instance takes a minute to shut down. When another caller ends the action during the
+/// drain, the daemon therefore still runs and can notice.
 fn slow_to_go(world: &mut WorldConfig) {
     hook(world, 90);
     world.timing.terminated = secs(60);
@@ -67,7 +67,7 @@ fn slow_to_go(world: &mut WorldConfig) {
 
 pub(super) static HOOK_DELETED: Scenario = Scenario {
     name: "hook-deleted",
-    about: "the hook is deleted in mid-drain, which ends its action: the daemon notices and says so",
+    about: "the hook is deleted during the drain, which ends its action: the daemon notices and says so",
     speed: 40,
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::DeleteHook("drain") }],
     expectations: &[E::Released, E::Lost(1), E::Messages { sent: 1, deleted: 1 }, E::Outcomes(&[Overtaken])],

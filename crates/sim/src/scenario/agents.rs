@@ -50,7 +50,7 @@ pub(super) static REFUSES: Scenario = Scenario {
 
 pub(super) static CRASHES: Scenario = Scenario {
     name: "agent-crashes",
-    about: "the agent crashes in mid-drain and stays down: after the grace period the drain fails",
+    about: "the agent crashes during the drain and stays down: after the grace period the drain fails",
     speed: 40,
     settings: &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "60s")],
     acts: &[Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::CrashAgent }],
@@ -71,7 +71,7 @@ pub(super) static CRASHES: Scenario = Scenario {
 
 pub(super) static RESTARTS: Scenario = Scenario {
     name: "agent-restarts",
-    about: "the agent crashes in mid-drain and is restarted: it is told to drain again, and drains",
+    about: "the agent crashes during the drain and is restarted: it is told to drain again, and drains",
     speed: 40,
     acts: &[
         Act { after: secs(5), moment: Moment::FirstWorkFinished, deed: Deed::CrashAgent },

@@ -1,4 +1,4 @@
-//! Daemons that stop in mid-drain and are restarted.
+//! Daemons that stop during a drain and are restarted.
 
 use crate::story::Moment;
 use crate::world::ActionResult::Continue;
@@ -8,7 +8,7 @@ use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 pub(super) static KILLED: Scenario = Scenario {
     name: "daemon-killed",
-    about: "the daemon is killed in mid-drain and restarted: the drain goes on with the same deadline",
+    about: "the daemon is killed during the drain and restarted: the drain goes on with the same deadline",
     acts: &[
         Act { after: secs(0), moment: Moment::FirstWorkFinished, deed: Deed::KillDaemon },
         Act { after: secs(10), moment: Moment::FirstWorkFinished, deed: Deed::StartDaemon },
@@ -30,7 +30,7 @@ pub(super) static KILLED: Scenario = Scenario {
 
 pub(super) static STOPPED: Scenario = Scenario {
     name: "daemon-stopped",
-    about: "SIGTERM in mid-drain, as in an upgrade, and a restart after the agent drained: the daemon completes",
+    about: "SIGTERM during the drain, as in an upgrade, and a restart after the agent drained: the daemon completes",
     acts: &[
         Act { after: secs(0), moment: Moment::FirstWorkFinished, deed: Deed::StopDaemon },
         Act { after: secs(5), moment: Moment::Drained, deed: Deed::StartDaemon },

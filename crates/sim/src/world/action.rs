@@ -161,7 +161,7 @@ impl World {
         self.settle(id, action.transition, result);
     }
 
-    /// Drops the other actions after a hook has abandoned.
+    /// Drops the other actions after one was abandoned.
     pub(super) fn drop_actions(&mut self, id: &str) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         instance.hooks_to_run.clear();
@@ -283,13 +283,13 @@ impl World {
     }
 }
 
-/// A token as a number, which compares faster than text. Tokens that no world made are not found, or differ once the texts
-/// are compared.
+/// A token as a number, which compares faster than text. A token that no world issued is not found, or differs once the
+/// texts are compared.
 fn number(token: &str) -> u128 {
     u128::from_str_radix(&token.replace('-', ""), 16).unwrap_or_default()
 }
 
-/// AWS's words, recorded for both forms. That a wrong hook name gets the same answer is guessed.
+/// AWS's words, recorded for both forms. We guess that a wrong hook name gets the same answer.
 fn no_active_action(wanted: &ActionRef) -> ApiError {
     let name = match (&wanted.token, &wanted.instance) {
         (Some(token), _) => format!("token {token}"),

@@ -21,8 +21,8 @@ const REASONS: [&str; 10] = [
     "operator",
 ];
 
-/// The work of an agent. In service it always holds `items`, started at even intervals, and each takes `duration`. A drain
-/// therefore finishes one item after another, and the last one after `duration`.
+/// The work of an agent. In service it always holds `items` items. They start at even intervals, and each takes `duration`.
+/// A drain therefore finishes one item after another, and the last one after `duration`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// How many items it holds at a time.
@@ -89,7 +89,7 @@ pub(super) struct Agent {
     pub(super) finished: u64,
     pub(super) in_flight: u32,
     pub(super) lost: u32,
-    /// The number of the drain. What an earlier drain scheduled is ignored.
+    /// The number of the drain. Steps that an earlier drain scheduled are ignored.
     pub(super) drain: u32,
     pub(super) deadline: Option<Time>,
     pub(super) reason: Option<String>,

@@ -171,8 +171,8 @@ impl Group {
         self.staying.values().map(BTreeMap::len).sum()
     }
 
-    /// Chosen as by the default termination policy when all instances are alike: the oldest one in the zone that has the
-    /// most.
+    /// The instance that the default termination policy picks if all instances are alike: the oldest one in the zone with
+    /// the most instances.
     fn victim(&self) -> Option<String> {
         let longest = self.staying.values().map(BTreeMap::len).max()?;
         let zone = self.staying.values().find(|zone| zone.len() == longest)?;
@@ -190,7 +190,7 @@ mod tests {
     const START: Time = Time::from_unix_ms(1_764_000_000_000);
 
     #[test]
-    fn takes_the_oldest_of_the_zone_that_has_the_most() {
+    fn terminates_the_oldest_in_the_fullest_zone() {
         // In the zones a, b, c, a, b, by age.
         let mut world = World::new(WorldConfig { instances: 5, ..WorldConfig::default() }, START);
         let ids: Vec<String> = world.instances().into_iter().map(|instance| instance.id).collect();

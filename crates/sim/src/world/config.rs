@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::agent::{AgentMode, Work};
 use super::group::{GLOBAL_TIMEOUT_MAX, HookSpec};
 
-/// Everything that a scenario can choose. `Default` is a world that behaves as AWS does on a good day.
+/// Everything that a scenario can choose. `Default` is a world without faults.
 #[derive(Debug, Clone)]
 pub struct WorldConfig {
     /// Two worlds with the same seed and the same calls behave the same.
@@ -84,7 +84,7 @@ impl Default for WorldConfig {
 /// How several hooks of one transition run. AWS does not document it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookOrder {
-    /// All at once. The instance goes on when the last one is done.
+    /// All at once. The instance proceeds when the last one is done.
     Concurrent,
     /// One after another, by name.
     Chained,

@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// A hook was put. AWS tests its notification target.
+    /// PutLifecycleHook was called. AWS tests the hook's notification target.
     pub(super) fn send_test_notification(
         &mut self,
         group: &str,

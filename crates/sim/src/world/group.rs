@@ -48,7 +48,7 @@ impl Transition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ActionResult {
-    /// Other hooks may finish. Then the instance goes on.
+    /// The instance proceeds once the other hooks are done.
     Continue,
     /// The instance does not wait for other hooks.
     Abandon,

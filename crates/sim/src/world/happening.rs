@@ -203,14 +203,15 @@ pub enum Happening {
         /// Whether its global timeout ended it, not its heartbeat timeout.
         global: bool,
     },
-    /// An action ended because its hook was deleted, its notification target is gone, or another hook abandoned.
+    /// An action ended because its hook was deleted, its notification target is gone, or another hook's action was
+    /// abandoned.
     ActionReleased {
         /// The instance.
         instance: String,
         /// The hook.
         hook: String,
     },
-    /// All hooks are done, and the instance goes on to its end.
+    /// All hooks are done, and the instance proceeds to Terminated.
     InstanceProceeding {
         /// The instance.
         instance: String,

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_the_library_formats_it() {
+    fn same_as_the_standard_library() {
         for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
             let mut text = String::new();
             push(&mut text, number);

@@ -1,4 +1,4 @@
-//! An instance's way from Pending to Terminated.
+//! An instance's path from Pending to Terminated.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ const LOAD_BALANCER_DRAIN: Duration = Duration::from_secs(300);
 const TARGET_TERMINATED: &str = "Terminated";
 
 impl World {
-    /// Auto Scaling has decided. The instance no longer counts, and starts to leave in a moment.
+    /// Auto Scaling has decided to terminate an instance. It no longer counts toward the desired capacity, and starts to
+    /// leave shortly.
     pub(super) fn begin_termination(&mut self, id: &str, cause: &str, to_pool: bool) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         let retained = instance.state == LifecycleState::TerminatingRetained;
@@ -132,7 +133,7 @@ impl World {
         }
     }
 
-    /// A hook abandoned. A launching instance is terminated. A terminating one may be retained.
+    /// A hook's action was abandoned. A launching instance is terminated. A terminating one may be retained.
     pub(super) fn abandoned(&mut self, id: &str, transition: Transition) {
         let Some(group) = self.instances.get(id).map(|instance| instance.group.clone()) else { return };
         match transition {
@@ -141,7 +142,7 @@ impl World {
                 let cause = "a lifecycle action was completed with ABANDON";
                 self.set_leaving(id, true);
                 self.begin_activity(id, "Terminating EC2 instance", cause);
-                // Whether terminating hooks run for an abandoned launch is not documented. Here they do not.
+                // AWS does not document whether terminating hooks run for an abandoned launch. Here they do not.
                 self.proceed(id, Transition::Terminating);
                 self.reconcile(&group, cause);
             }
@@ -159,7 +160,7 @@ impl World {
         }
     }
 
-    /// One action is over. The instance goes on once no other one is open.
+    /// One action is over. The instance proceeds once no other one is open.
     pub(super) fn settle(&mut self, id: &str, transition: Transition, result: ActionResult) {
         match result {
             ActionResult::Abandon => {
@@ -176,7 +177,7 @@ impl World {
         }
     }
 
-    /// EC2 interrupts a spot instance. It waits for no hook. In this world the instance is not replaced.
+    /// EC2 interrupts a spot instance. It does not wait for hooks. In this world the instance is not replaced.
     pub fn take_back(&mut self, now: Time, id: &str) {
         self.advance(now);
         let Some(instance) = self.instances.get(id).filter(|_| !self.is_gone(id)) else { return };

@@ -1,7 +1,7 @@
 //! An instance leaves one group and joins another while it runs.
 //!
-//! Source: EC2 Auto Scaling user guide, "Detach or attach instances": neither runs a lifecycle hook. That IMDS shows
-//! `Detached` in between and then the new group's name in the tag is inferred from the descriptions of the categories.
+//! Source: EC2 Auto Scaling user guide, "Detach or attach instances": neither runs a lifecycle hook. We infer from the
+//! descriptions of the categories that IMDS shows `Detached` in between, and then the new group's name in the tag.
 
 use machine::Time;
 

@@ -35,7 +35,7 @@ pub(super) struct Message {
     place: u64,
     visible: bool,
     visible_at: Time,
-    /// When its visibility is checked next, if that is still to come. An earlier visibility timeout would have ended then.
+    /// When the next planned check of its visibility is. An earlier visibility timeout would have ended then.
     looked_at: Time,
     received: Time,
     first_received: Option<Time>,
@@ -145,7 +145,7 @@ impl World {
             let rule = "Message does not exist or is not available for visibility timeout change.";
             return Err(invalid_value(receipt, "ReceiptHandle", rule));
         };
-        // The message is already visible. The success of such a call was recorded. That it changes nothing is guessed.
+        // The message is already visible. A recording shows that such a call succeeds. We guess that it changes nothing.
         if message.visible {
             return Ok(());
         }
@@ -272,7 +272,7 @@ impl World {
         self.log(Happening::MessageExpired { queue, message: message.id });
     }
 
-    /// Mostly the oldest messages. Sometimes from anywhere, as in a standard queue.
+    /// Mostly the oldest messages, and sometimes others, as in a standard queue.
     fn numbers_to_receive(&mut self, queue: &str, max: usize) -> Vec<u64> {
         let out_of_order = self.rng.f64() < self.config.delivery.reordering;
         let Some(found) = self.queues.get(queue) else { return Vec::new() };

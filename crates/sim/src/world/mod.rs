@@ -6,8 +6,8 @@
 //!
 //! - `config`: the configuration of a world
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
-//! - `lifecycle`: an instance's way from Pending to Terminated; `pool`: into a warm pool and out of it
-//! - `membership`: out of one group and into another
+//! - `lifecycle`: an instance's path from Pending to Terminated; `pool`: into a warm pool and back
+//! - `membership`: moves an instance from one group to another
 //! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - `imds`: the metadata service; `role`: its credentials; `agent`: the agent; `process`: how its process ends and starts
@@ -164,7 +164,7 @@ impl World {
         std::mem::take(&mut self.happenings)
     }
 
-    /// Takes the first thing that happened and was not taken yet.
+    /// Takes the first happening that was not taken yet.
     pub fn next_happening(&mut self) -> Option<(Time, Happening)> {
         self.happenings.pop_front()
     }

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn into_the_pool_and_out_of_it() {
+    fn into_the_pool_and_back() {
         let mut world = World::new(WorldConfig { warm_pool: true, ..WorldConfig::default() }, START);
         let id = world.instances()[0].id.clone();
         let seen = |world: &World| {
@@ -89,7 +89,7 @@ mod tests {
             token: None,
             instance: Some(id.clone()),
         };
-        // It returns, abandoned or not.
+        // An abandoned action also returns the instance to the pool.
         world.complete(START + secs(5), &action, ActionResult::Abandon).expect("open");
         assert_eq!(seen(&world), ("Warmed:Pending:Proceed", "Warmed:Running"));
         world.advance(START + secs(10));

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn agent_that_crashes_and_is_started() {
+    fn agent_crashes_and_is_restarted() {
         let (mut world, id) = world(WorldConfig { work: work(0), ..WorldConfig::default() });
         world.agent_post(START, &id, ORDER);
         world.exit_agent(START + secs(30), &id);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn agent_that_exits_when_it_has_drained() {
+    fn agent_exits_when_drained() {
         let config = WorldConfig { work: work(0), agent_exits: true, ..WorldConfig::default() };
         let (mut world, id) = world(config);
         world.agent_post(START, &id, ORDER);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn stuck_work_that_is_freed() {
+    fn freed_stuck_work() {
         let (mut world, id) = world(WorldConfig { work: work(1), ..WorldConfig::default() });
         world.agent_post(START, &id, ORDER);
         world.advance(START + secs(600));

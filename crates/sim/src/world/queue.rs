@@ -13,7 +13,7 @@ use super::message::Message;
 const QUEUE_NAME_LEN_MAX: usize = 80;
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// As long as a message can be hidden. A message that no instance has claimed by then will not be claimed.
+/// The longest time that a message can be hidden. A message that no instance has claimed by then will not be claimed.
 const TERMINATION_RETENTION: Duration = Duration::from_secs(43_200);
 
 /// The settings of a queue in CreateQueue.

@@ -13,7 +13,7 @@ use super::{World, instance::Instance};
 /// The name of the role.
 pub const ROLE: &str = "drainhook-simulated";
 
-/// How long credentials that never expire claim to last. AWS's own last as long.
+/// How long credentials that never expire claim to last. AWS's credentials last as long.
 const LAST: Duration = Duration::from_secs(6 * 3600);
 
 /// A current or earlier access key of a role's credentials.

@@ -158,7 +158,7 @@ fn chained_hooks_and_abandon() {
     let config = WorldConfig { hooks, hook_order: HookOrder::Chained, ..WorldConfig::default() };
     let (mut world, id, wait) = scaled_in(config);
     let logs = ActionRef { hook: "logs".into(), ..by_instance(&id) };
-    assert!(world.heartbeat(wait, &logs).is_err(), "its turn has not come");
+    assert!(world.heartbeat(wait, &logs).is_err(), "its hook has not started");
     world.complete(wait, &by_instance(&id), ActionResult::Continue).expect("open");
     world.complete(wait, &logs, ActionResult::Abandon).expect("open");
     assert_eq!(state(&world, &id), LifecycleState::TerminatingProceed);
@@ -195,7 +195,7 @@ fn visibility_and_stale_receipts() {
     assert!(world.receive(START + secs(29), queue, 10, None, None).expect("exists").is_empty());
     world
         .change_visibility(START + secs(30), queue, &first.receipt, secs(9))
-        .expect("changes nothing any more");
+        .expect("a stale handle changes nothing");
     let second = world.receive(START + secs(30), queue, 10, Some(secs(30)), None).expect("exists").remove(0);
     assert_eq!((second.receive_count, &second.id), (2, &first.id));
     world.delete_message(START + secs(31), queue, &first.receipt).expect("a stale handle succeeds");
@@ -314,9 +314,9 @@ fn credentials_rotate_and_expire() {
     assert_eq!(world.check_access_key(START + secs(100_000), &first), Ok(()));
 }
 
-/// If events leave the world, each kind goes where AWS sends it, and none arrives inside.
+/// If events leave the world, each kind goes to the target that AWS would use, and none arrives inside.
 #[test]
-fn events_that_leave() {
+fn events_sent_outside() {
     let target = "arn:aws:sns:eu-west-1:123456789012:topic".to_owned();
     let hook = HookSpec { target: Some(target.clone()), ..HookSpec::terminating("drain", secs(300)) };
     let mut config = WorldConfig { hooks: vec![hook], ..WorldConfig::default() };
@@ -359,7 +359,7 @@ fn drain_finishes_work_one_by_one() {
 }
 
 #[test]
-fn returned_agent_keeps_no_old_ends() {
+fn returned_agent_forgets_its_old_drain() {
     let (mut world, id) = world(WorldConfig::default());
     let order = br#"{"reason":"operator","deadline":null}"#;
     world.agent_post(START, &id, order);
@@ -370,7 +370,7 @@ fn returned_agent_keeps_no_old_ends() {
 }
 
 #[test]
-fn nonsense_is_refused_by_the_agent() {
+fn agent_refuses_malformed_requests() {
     let (mut world, id) = world(WorldConfig::default());
     for bad in [
         "",
@@ -446,7 +446,7 @@ fn hook_limits() {
 fn whole_group_at_once() {
     let (mut world, _) = world(WorldConfig { instances: 5000, ..WorldConfig::default() });
     world.set_desired_capacity(START, "workers", 0).expect("valid");
-    // In one step from far away, everything in between happens in order and at its own time.
+    // One large step. Everything in between still happens in order and at its own time.
     world.advance(START + secs(1000));
     let happenings = world.take_happenings();
     assert!(happenings.iter().is_sorted_by_key(|(at, _)| *at));

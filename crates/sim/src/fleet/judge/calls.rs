@@ -1,5 +1,5 @@
 //! How often a daemon calls AWS while its calls fail. The first three tries may follow one another at once. After that each
-//! try must wait, whatever the error.
+//! try must wait, after any error.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl CallsMade {
         hasty.then(|| format!("tried {what} again after only {gap:?}, with {failures} failures in a row"))
     }
 
-    /// Takes in the result of a call.
+    /// Records the result of a call.
     pub fn hears(&mut self, event: &Event) {
         match event {
             Event::HeartbeatAnswered { id, result } => self.answered(0, *id, result),

@@ -29,7 +29,8 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The longest time for an agent to answer. A request from before the end of the faults may take this long.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The daemon may miss a return to service that is shorter than this: a poll or two, and one that it does not believe yet.
+/// The daemon may miss a return to service that is shorter than this: one or two polls, and one poll that it does not
+/// believe yet.
 const FLICKER: Duration = Duration::from_secs(8);
 
 /// The same for a daemon that lost its journal. Only a message tells it of the way into the pool, and IMDS may lag by a
@@ -56,7 +57,7 @@ pub(super) struct Each {
     pub said: Said,
     /// The AWS calls of this life of the daemon.
     pub calls_made: CallsMade,
-    /// The heartbeat timeout that its daemon goes by, read or assumed.
+    /// The heartbeat timeout that its daemon uses, read or assumed.
     pub chosen: Option<Duration>,
     /// When the agents other than the world's finish their work.
     pub busy_until: Time,
@@ -102,8 +103,8 @@ pub(super) struct Each {
     pub told: Time,
     /// A heartbeat got no answer, and no later one did. It may have kept the action alive.
     pub doubts: bool,
-    /// Its daemon takes the open action for expired, going by the heartbeats that were answered. When it finds that the action
-    /// still waits, it does not know since when.
+    /// Its daemon considers the open action expired, because it counts only answered heartbeats. When it finds that the
+    /// action still waits, it does not know since when.
     pub lost_track: bool,
     /// How far its clock is ahead of AWS's.
     pub ahead: Duration,
@@ -124,7 +125,7 @@ impl Each {
         Each { id, invariants, said: Said::new(blocks), ..Each::default() }
     }
 
-    /// Takes in an event before its machine handles it.
+    /// Records an event before its machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
         match event {
             Event::Imds(ImdsReading::TargetState(Some(TargetState::InService))) => {
@@ -135,8 +136,8 @@ impl Each {
             }
             Event::Imds(ImdsReading::TargetState(state)) => {
                 self.heard_since = None;
-                // Without its journal, a daemon does not know that the instance has served. It takes the pool for where the
-                // instance comes from.
+                // Without its journal, a daemon does not know that the instance has served. It assumes that the instance
+                // came from the pool.
                 let tells = match state {
                     None => false,
                     Some(TargetState::Warmed(_)) => !self.forgetful,
@@ -217,7 +218,7 @@ impl Each {
 
     /// Auto Scaling has decided to terminate it.
     pub fn goes(&mut self, at: Time) {
-        // If IMDS has not refuted an earlier message for long enough, the daemon takes this for the same termination.
+        // If IMDS has not refuted an earlier message for long enough, the daemon considers this the same termination.
         let unheard = self.believed <= self.served.max(self.told);
         let least = if self.forgetful { FORGETFUL_FLICKER } else { FLICKER };
         let shortly = at.since(self.served.max(self.up)) < least;
@@ -239,7 +240,7 @@ impl Each {
         })
     }
 
-    /// Nothing that its daemon could have heard told it of the action.
+    /// Whether nothing that its daemon could have heard announced the action.
     pub fn knows_nothing(&self) -> bool {
         self.flickered || self.misled || self.hookless
     }

@@ -28,7 +28,7 @@ impl Judge {
 }
 
 impl Each {
-    /// Takes in how the action of our hook ends, and whether the agent starts again after it drained or exited.
+    /// Records how the action of our hook ends, and whether the agent starts again after it drained or exited.
     pub fn ends(&mut self, happening: &Happening) {
         match happening {
             Happening::TerminationRequested { .. } | Happening::AgentDrained { .. } => {

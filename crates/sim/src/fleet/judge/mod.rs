@@ -59,7 +59,7 @@ impl Judge {
         self.each.push(Each::new(id, &self.blocks));
     }
 
-    /// The daemon starts, with this journal on its disk.
+    /// The daemon starts with this journal on its disk.
     pub fn started(&mut self, host: usize, now: Time, disk: Option<&Journal>) {
         let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.completion.intention());
         self.each[host].outcome = intention.map(|intention| intention.outcome);
@@ -170,7 +170,7 @@ impl Judge {
         }
     }
 
-    /// Takes in an event before a machine handles it.
+    /// Records an event before a machine handles it.
     pub fn hears(&mut self, host: usize, now: Time, event: &Event) {
         let each = &mut self.each[host];
         each.hears(now, event);
@@ -191,7 +191,7 @@ impl Judge {
         self.violations.push(format!("{now}: {}: {what}", self.each[host].id));
     }
 
-    /// Takes in a machine's report.
+    /// Processes a machine's report.
     pub fn reports(&mut self, host: usize, now: Time, report: &Report) {
         let each = &mut self.each[host];
         match report {
@@ -256,7 +256,7 @@ impl Judge {
         }
     }
 
-    /// Takes in a machine's effect. `disk` is the journal on its disk at that time.
+    /// Checks a machine's effect. `disk` is the journal on its disk at that time.
     pub fn decides(&mut self, host: usize, now: Time, effect: &Effect, disk: Option<&Journal>) {
         let each = &mut self.each[host];
         let waits = each.open.map(|(_, timeout)| timeout);
@@ -304,7 +304,7 @@ impl Judge {
         }
     }
 
-    /// Takes in what happened to an instance, or by its call.
+    /// Records what happened to an instance, or what its call caused.
     pub fn observe(&mut self, host: usize, at: Time, happening: &Happening) {
         if is_anothers(happening) {
             return;

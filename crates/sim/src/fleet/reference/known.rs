@@ -1,4 +1,4 @@
-//! The facts that the reference goes by: the journal, and what agents have said.
+//! The facts that the reference uses: the journal, and what agents have said.
 
 use machine::Time;
 use machine::action::{Group, Wait, WaitSource};

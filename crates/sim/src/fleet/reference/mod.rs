@@ -33,7 +33,7 @@ const EXPIRY: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Reference {
     settings: Arc<Settings>,
-    /// The journal that the disk has taken, or refused for good. Effects may go by it.
+    /// The journal that the disk has accepted, or refused for good. Effects may depend on it.
     kept: Kept,
     /// Journal writes that are under way.
     writes: Vec<(EffectId, Kept)>,
@@ -81,7 +81,7 @@ pub(super) struct Reference {
     others: Vec<String>,
     /// The outcome that the previous life wrote down. It stands until an agent is heard.
     standing: Option<Outcome>,
-    /// This life started after an action of the instance was over, and has not yet asked Auto Scaling whether another one
+    /// This life started after an action of the instance was over, and has not asked Auto Scaling yet whether another one
     /// is open.
     unseen: bool,
     /// Whether our completion took effect.
@@ -123,7 +123,7 @@ impl Reference {
         }
     }
 
-    /// Takes in an event before the machine handles it.
+    /// Records an event before the machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
@@ -134,7 +134,7 @@ impl Reference {
                     self.groups.clear();
                 }
             }
-            // With a wrong clock, the time may have passed when the machine hears of it. It is then unknown.
+            // With a wrong clock, the time may have passed when the machine hears of it. The machine then does not know it.
             Event::Imds(ImdsReading::Spot(spot)) => {
                 let at = spot.map(|spot| spot.at);
                 self.spot = at.filter(|at| *at > now || self.spot == Some(*at));
@@ -238,7 +238,7 @@ impl Reference {
     }
 
     /// If the boot time has changed within one boot, the clock was set. Times that the daemon took from its own clock move
-    /// along. Times that came from AWS do not.
+    /// with it. Times that came from AWS do not.
     fn corrects(&mut self, journal: &Journal) {
         let same_boot = journal.boot_id.is_some() && journal.boot_id == self.settings.boot_id;
         let Some((before, after)) = journal.booted_at.zip(self.settings.booted_at).filter(|_| same_boot)
