@@ -46,7 +46,7 @@ variable "heartbeat_timeout" {
 
 variable "default_result" {
   type        = string
-  description = "The result of an action that times out: `CONTINUE` or `ABANDON`. `ABANDON` skips other hooks, and retains the instance if the group's instance lifecycle policy says so."
+  description = "The result of an action that times out: `CONTINUE` or `ABANDON`. `ABANDON` skips other hooks, and retains the instance if the group's instance lifecycle policy asks for that."
   default     = "CONTINUE"
   nullable    = false
 
@@ -182,14 +182,14 @@ variable "wiring" {
 
 variable "spot_events" {
   type        = bool
-  description = "Whether the queue also gets spot interruption warnings. They name no group, so the queue gets all of the account's in this Region. This helps only daemons that cannot reach IMDS."
+  description = "Whether the queue also gets spot interruption warnings. They name no group, so the queue gets every warning of the account in this Region. Only daemons that cannot reach IMDS need them."
   default     = false
   nullable    = false
 }
 
 variable "rebalance_events" {
   type        = bool
-  description = "Whether the queue also gets rebalance recommendations, again all of the account's in this Region. The daemons then drain at a recommendation (`lifecycle.on_rebalance = \"drain\"`). Use it for groups with Capacity Rebalancing."
+  description = "Whether the queue also gets rebalance recommendations. They name no group, so the queue gets every recommendation of the account in this Region. The daemons then drain at a recommendation (`lifecycle.on_rebalance = \"drain\"`). Use it for groups with Capacity Rebalancing."
   default     = false
   nullable    = false
 }
@@ -207,7 +207,7 @@ variable "kms_key_arn" {
 
 variable "role_name" {
   type        = string
-  description = "The name of the instances' role. The module attaches the policy to it. Null attaches it to nothing; use the output `policy_json`."
+  description = "The name of the instances' role. The module attaches the policy to it. If it is null, attach the output `policy_json` yourself."
   default     = null
 
   validation {

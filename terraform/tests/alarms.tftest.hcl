@@ -18,12 +18,12 @@ run "defaults" {
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["terminating-too-long"].period == 60 && aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods == 70
-    error_message = "an hour's drain is not to be told after ${aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods} minutes"
+    error_message = "terminating-too-long has ${aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods} periods, not 70 of a minute each: the drain timeout of an hour plus ten minutes"
   }
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["terminating-too-long"].dimensions == tomap({ AutoScalingGroupName = "workers" }) && aws_cloudwatch_metric_alarm.this["dead-letters"].dimensions == tomap({ QueueName = "workers-termination-dead-letter" })
-    error_message = "an alarm looks at something else"
+    error_message = "an alarm has the wrong dimensions"
   }
 }
 
@@ -49,7 +49,7 @@ run "everything" {
 
   assert {
     condition     = toset(flatten(regexall("(?m)^## (.+)$", file("../docs/runbook.md")))) == toset(concat(keys(aws_cloudwatch_metric_alarm.this), ["unfinished"]))
-    error_message = "docs/runbook.md has other headings than there are alarms"
+    error_message = "the headings of docs/runbook.md are not the names of the alarms"
   }
 
   assert {
@@ -59,7 +59,7 @@ run "everything" {
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods == 5
-    error_message = "terminating_alarm_minutes is not heeded"
+    error_message = "terminating_alarm_minutes has no effect"
   }
 
   assert {
@@ -69,7 +69,7 @@ run "everything" {
 
   assert {
     condition     = jsondecode(aws_cloudwatch_event_rule.counted["completed"].event_pattern).detail.requestParameters == { autoScalingGroupName = ["workers"], lifecycleHookName = ["drain"] }
-    error_message = "completions of others are counted"
+    error_message = "the rule counts completions of other groups or hooks"
   }
 
   assert {

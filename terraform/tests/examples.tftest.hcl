@@ -27,7 +27,7 @@ run "queue_workers" {
 
   assert {
     condition     = toset(aws_autoscaling_group.this.enabled_metrics) == toset(["GroupDesiredCapacity", "GroupInServiceInstances", "GroupTerminatingInstances"])
-    error_message = "the alarms and the scaling policy look at metrics that the group does not have"
+    error_message = "the alarms and the scaling policy use metrics that the group does not enable"
   }
 }
 

@@ -1,5 +1,5 @@
-# Values that the module refuses before it creates anything. Each run has one mistake for each variable that it names, and all of
-# them must be refused.
+# Values that the module refuses before it creates anything. Each run has one mistake per variable in expect_failures. The module
+# must refuse every one.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -9,7 +9,7 @@ variables {
   group_name = "workers"
 }
 
-run "too_little" {
+run "too_small" {
   command = plan
 
   variables {
@@ -31,7 +31,7 @@ run "too_little" {
   ]
 }
 
-run "too_much" {
+run "too_large" {
   command = plan
 
   variables {
@@ -50,7 +50,7 @@ run "too_much" {
   ]
 }
 
-run "of_another_kind" {
+run "not_one_of_the_permitted_values" {
   command = plan
 
   variables {
@@ -70,7 +70,7 @@ run "of_another_kind" {
   ]
 }
 
-run "of_another_form" {
+run "malformed" {
   command = plan
 
   variables {
@@ -101,7 +101,7 @@ run "agent_with_a_relative_path" {
   expect_failures = [var.agent]
 }
 
-run "agent_with_another_method" {
+run "agent_with_an_unknown_method" {
   command = plan
 
   variables {
@@ -111,7 +111,7 @@ run "agent_with_another_method" {
   expect_failures = [var.agent]
 }
 
-run "drain_longer_than_the_hook" {
+run "drain_timeout_longer_than_the_action_can_last" {
   command = plan
 
   variables {

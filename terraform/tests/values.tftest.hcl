@@ -1,4 +1,4 @@
-# What the module creates from its variables. A run applies to the mocks if a value depends on AWS's response.
+# What the module creates from its variables. Runs apply, with the mocks, where a value depends on a response from AWS.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -18,17 +18,17 @@ run "defaults" {
 
   assert {
     condition     = aws_autoscaling_lifecycle_hook.this.heartbeat_timeout == 300 && aws_autoscaling_lifecycle_hook.this.default_result == "CONTINUE"
-    error_message = "the hook has other defaults"
+    error_message = "the hook has the wrong heartbeat timeout or default result"
   }
 
   assert {
     condition     = aws_autoscaling_lifecycle_hook.this.notification_target_arn == null && length(aws_iam_role.this) == 0
-    error_message = "the hook sends messages by itself, though a rule does"
+    error_message = "the hook has a target or a role, though the rule sends its messages"
   }
 
   assert {
     condition     = aws_sqs_queue.this[0].name == "workers-termination" && aws_sqs_queue.this[0].message_retention_seconds == 3600 && aws_sqs_queue.this[0].sqs_managed_sse_enabled
-    error_message = "the queue has another name or retention, or is not encrypted"
+    error_message = "the queue has the wrong name or retention, or is not encrypted"
   }
 
   assert {
@@ -42,12 +42,12 @@ run "defaults" {
 
   assert {
     condition     = keys(aws_cloudwatch_event_rule.this) == ["termination"]
-    error_message = "there are rules that were not asked for"
+    error_message = "the module created rules for events that are off by default"
   }
 
   assert {
     condition     = length(aws_iam_policy.this) + length(aws_autoscaling_lifecycle_hook.launch) + length(aws_sqs_queue.counted) == 0
-    error_message = "there is something that was not asked for"
+    error_message = "the module created a policy, a launch hook or a counting queue that is off by default"
   }
 }
 
@@ -108,7 +108,7 @@ run "configuration_of_an_agent" {
   }
 }
 
-run "names_of_other_characters" {
+run "group_name_that_a_queue_cannot_have" {
   command = plan
 
   variables {
@@ -122,7 +122,7 @@ run "names_of_other_characters" {
 
   assert {
     condition     = aws_autoscaling_lifecycle_hook.this.autoscaling_group_name == "my.workers"
-    error_message = "the hook is another group's"
+    error_message = "the hook belongs to the wrong group"
   }
 }
 
@@ -181,7 +181,7 @@ run "direct" {
 
   assert {
     condition     = length(aws_cloudwatch_event_rule.this) == 0 && length(aws_sqs_queue.dead_letter) == 0
-    error_message = "there is a rule, or a dead-letter queue for none"
+    error_message = "there is a rule or a dead-letter queue, though the hook sends to the queue itself"
   }
 }
 
@@ -192,7 +192,7 @@ run "sns" {
 
   assert {
     condition     = aws_autoscaling_lifecycle_hook.this.notification_target_arn == aws_sns_topic.this[0].arn && aws_sns_topic_subscription.this[0].raw_message_delivery
-    error_message = "the hook does not send to the topic, or the topic wraps messages"
+    error_message = "the hook does not send to the topic, or SNS adds its envelope to the messages"
   }
 
   assert {
@@ -210,11 +210,11 @@ run "own_key" {
 
   assert {
     condition     = alltrue([for queue in concat(aws_sqs_queue.this, aws_sqs_queue.dead_letter) : queue.kms_master_key_id == var.kms_key_arn])
-    error_message = "a queue has another key"
+    error_message = "a queue does not use kms_key_arn"
   }
 }
 
-run "events_of_instances" {
+run "spot_and_rebalance_events" {
   command = plan
 
   variables {
@@ -228,7 +228,7 @@ run "events_of_instances" {
   }
 }
 
-run "daemons_that_drain_at_a_recommendation" {
+run "configuration_with_rebalance_events" {
   variables {
     rebalance_events = true
   }
@@ -248,11 +248,11 @@ run "launch_hook" {
 
   assert {
     condition     = aws_autoscaling_lifecycle_hook.launch[0].name == "ready" && aws_autoscaling_lifecycle_hook.launch[0].heartbeat_timeout == 60 && aws_autoscaling_lifecycle_hook.launch[0].lifecycle_transition == "autoscaling:EC2_INSTANCE_LAUNCHING"
-    error_message = "the launch hook is another"
+    error_message = "the launch hook has the wrong name, heartbeat timeout or transition"
   }
 }
 
-run "the_group_comes_first" {
+run "hook_waits_for_the_group_id" {
   command = plan
 
   variables {
@@ -265,7 +265,7 @@ run "the_group_comes_first" {
   }
 }
 
-run "longest_drain_of_a_short_hook" {
+run "longest_drain_with_the_shortest_heartbeat_timeout" {
   command = plan
 
   variables {
@@ -284,6 +284,6 @@ run "longest_drain" {
 
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["terminating-too-long"].period == 3600 && aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods == 49
-    error_message = "CloudWatch looks back for a day at most in minutes"
+    error_message = "the alarm must use periods of an hour: CloudWatch evaluates shorter ones over at most a day"
   }
 }

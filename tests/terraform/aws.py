@@ -1,11 +1,11 @@
-"""Becomes an AWS on loopback, and says on standard output where it answers: moto's server.
+"""Runs moto's server, a simulated AWS on loopback, and prints its URL.
 
-In two things moto is made more like AWS:
+Two patches make moto more like AWS:
 
-- It keeps of a lifecycle hook neither target nor role nor metadata and answers with fixed ones. Here it keeps them,
-  and what a later PutLifecycleHook does not name stays (hashicorp/terraform-provider-aws#21329; the API's "If you
-  specify an empty string, this overrides the current ARN").
-- It forgets a queue's policy when other attributes are set.
+- moto does not store a lifecycle hook's target, role and metadata, and returns fixed values. The patch stores them. A
+  later PutLifecycleHook that omits one keeps the old value, as in AWS (hashicorp/terraform-provider-aws#21329; the
+  API's "If you specify an empty string, this overrides the current ARN").
+- moto drops a queue's policy when other attributes are set. The patch keeps it.
 """
 
 import logging
@@ -55,6 +55,6 @@ if __name__ == "__main__":
     server.start()
     host, port = server.get_host_and_port()
     print(f"http://{host}:{port}", flush=True)
-    # The caller ends it by closing its standard input.
+    # The caller stops this process by closing its standard input.
     sys.stdin.read()
     server.stop()

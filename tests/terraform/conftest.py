@@ -1,4 +1,4 @@
-"""An AWS of moto's, and stacks in it."""
+"""moto's AWS, and Terraform stacks applied to it."""
 
 import json
 import os
@@ -22,12 +22,12 @@ STOP_SECONDS_MAX = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: it waits most of the time, as does what the others need, which is made beside it."""
+    """Runs the longest test first. It mostly waits, and the `applying` fixture makes progress meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_changes.py")
 
 
 class Aws:
-    """Where moto answers, with clients for it."""
+    """moto's URL, with clients for it."""
 
     def __init__(self, url: str):
         self.url = url
@@ -51,7 +51,7 @@ class Aws:
         )
 
     def make_group(self, name: str) -> None:
-        """An Auto Scaling group without instances."""
+        """Creates an Auto Scaling group without instances."""
         self.client("ec2").create_launch_template(
             LaunchTemplateName=name, LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "t3.micro"}
         )
@@ -65,14 +65,14 @@ class Aws:
         )
 
     def make_role(self, name: str) -> None:
-        """A role that instances can have."""
+        """Creates a role that EC2 can assume."""
         allow = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
         self.client("iam").create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]})
         )
 
     def inventory(self) -> set[str]:
-        """All that is there of what the module can make."""
+        """Every resource of a kind that the module can create."""
         sqs, sns, events = self.client("sqs"), self.client("sns"), self.client("events")
         iam, cloudwatch, autoscaling = self.client("iam"), self.client("cloudwatch"), self.client("autoscaling")
         found = set()
@@ -106,7 +106,7 @@ class Aws:
 
 @contextmanager
 def serve_aws() -> Iterator[Aws]:
-    """An AWS in which nothing is."""
+    """An empty AWS."""
     command = [sys.executable, str(Path(__file__).with_name("aws.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin and server.stdout
@@ -127,7 +127,7 @@ def make_stack(aws: Aws, folders: pytest.TempPathFactory) -> Stack:
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
 
-# Calls of the module, each for the group of its name: with all wirings, and with all that can be had.
+# Calls of the module, one per wiring, and `full` with almost every option. Each call has a group of the same name.
 INPUTS: dict[str, dict[str, Any]] = {
     "workers": {},
     "direct": {"wiring": "direct"},
@@ -159,7 +159,7 @@ for name, inputs in INPUTS.items():
 
 
 class Applied:
-    """What Terraform has made, read back from AWS."""
+    """What Terraform has created, read back from AWS."""
 
     def __init__(self, aws: Aws, outputs: dict[str, dict[str, Any]]):
         self.aws = aws
@@ -170,7 +170,7 @@ class Applied:
         autoscaling = self.aws.client("autoscaling")
         described = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=call)["LifecycleHooks"]
         for hook in described:
-            # The same for each hook in moto.
+            # moto returns the same value for every hook.
             del hook["GlobalTimeout"]
         return {hook.pop("LifecycleHookName"): hook for hook in described}
 
@@ -182,7 +182,7 @@ class Applied:
         return json.loads(self.queue(url)["Policy"])
 
     def role_policies(self, role: str) -> list[dict[str, Any]]:
-        """A role's policies, by its name or ARN: those attached and its own."""
+        """A role's policies, attached and inline. The role is a name or an ARN."""
         role = role.rsplit("/", 1)[-1]
         iam = self.aws.client("iam")
         policies = []
@@ -195,13 +195,13 @@ class Applied:
         return policies
 
     def trust(self, role: str) -> dict[str, Any]:
-        """Who may assume a role, by its ARN."""
+        """A role's trust policy, by the role's ARN."""
         return self.aws.client("iam").get_role(RoleName=role.rsplit("/", 1)[-1])["Role"]["AssumeRolePolicyDocument"]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def applying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Applied]]:
-    """Begins at once: it is mostly waiting, and other tests can go on beside it."""
+    """Starts the apply at once, in the background. It mostly waits, so other tests can run meanwhile."""
     with serve_aws() as aws, ThreadPoolExecutor() as pool:
         for inputs in INPUTS.values():
             aws.make_group(inputs["group_name"])

@@ -1,7 +1,7 @@
-// Decides requests as IAM would: node decide.cjs FOLDER, where FOLDER has what package.json asks for. Reads a list of
-// simulations as JSON from standard input, and writes for each "Allowed", "ExplicitlyDenied" or "ImplicitlyDenied".
-// One that makes no sense (an action that does not exist, a resource or a condition key that the action does not
-// have) ends it.
+// Decides requests as IAM would. Usage: node decide.cjs FOLDER. The packages of package.json are installed in FOLDER.
+// Reads a JSON list of simulations from standard input. For each, prints "Allowed", "ExplicitlyDenied" or
+// "ImplicitlyDenied". Exits 1 at an invalid one: an unknown action, or a resource or a condition key that the action
+// does not have.
 const { text } = require('node:stream/consumers')
 const { createRequire } = require('node:module')
 const { runSimulation } = createRequire(`${process.argv[2]}/`)('@cloud-copilot/iam-simulate')

@@ -1,6 +1,6 @@
-"""What IAM would decide, by an evaluator that knows its conditions, its variables, and what each action has of them.
+"""What IAM would decide, from an evaluator that knows conditions, policy variables and the keys of each action.
 
-(moto's own enforcement knows no conditions of this kind, and no services as principals.)
+moto's own enforcement supports neither these conditions nor services as principals.
 """
 
 import copy
@@ -21,7 +21,7 @@ ALLOWED = "Allowed"
 
 @dataclass(frozen=True)
 class Request:
-    """Who asks for what, and what AWS knows of it besides."""
+    """A call by a principal, with the context keys that AWS adds."""
 
     principal: str
     action: str
@@ -47,10 +47,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Scene:
-    """Requests that some policies are there to tell apart."""
+    """Requests, and the policies that decide them."""
 
     requests: Mapping[str, Request]
-    # The policies of who asks, by the principal, and those of what is asked for, by the ARN.
+    # Identity policies by principal, and resource policies by the resource's ARN.
     identity: Mapping[str, list[Policy]] = field(default_factory=dict)
     of_resource: Mapping[str, Policy] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class Scene:
 
 
 def decide(*scenes: Scene) -> list[dict[str, str]]:
-    """The decision on each request of each scene, by its name."""
+    """For each scene, the decision on each request, by the request's name."""
     simulations = [simulation for scene in scenes for simulation in scene.simulations()]
     done = subprocess.run(
         ["node", str(Path(__file__).with_name("decide.cjs")), os.environ["DRAINHOOK_EVALUATOR"]],
@@ -77,8 +77,8 @@ def decide(*scenes: Scene) -> list[dict[str, str]]:
 
 
 def variants(policy: Policy) -> Iterator[tuple[str, Policy]]:
-    """The policy without one of its statements, actions or conditions, or, where it is not a resource's own, with one
-    resource that is any."""
+    """Variants of a policy, each with the name of its change. A variant lacks one statement, action or condition. In an
+    identity policy, one statement may instead apply to any resource."""
 
     def variant(what: str, index: int, change: Any) -> tuple[str, Policy]:
         changed = copy.deepcopy(policy)

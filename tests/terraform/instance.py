@@ -1,4 +1,4 @@
-"""An instance, as far as user data and the daemon see one: an /etc of its own, a systemctl, an agent."""
+"""The parts of an instance that user data and the daemon use: its own /etc, a systemctl, an agent."""
 
 import http.server
 import json
@@ -13,17 +13,17 @@ from typing import Any
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 BIN = os.environ["DRAINHOOK_BIN"]
 
-# $1: the folder; then the command, with mounts of its own.
+# $1 is the folder, the rest is the command. It runs in its own mount namespace.
 ENTER = 'mount --bind "$1/etc" /etc; shift; exec "$@"'
 
-# There is no systemd in it, so that this is written down and done by the test.
+# The namespace has no systemd. This script logs the call, and the test does what systemd would.
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >>"${0%/bin/systemctl}/systemctl.log"
 """
 
 
 class Instance:
-    """It runs commands as root of an instance that has the package: this machine's /etc stays as it is."""
+    """Runs commands as root on an instance that has the package. The host's /etc does not change."""
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder = folder
@@ -40,7 +40,7 @@ class Instance:
         return ["unshare", "--mount", "--map-root-user", "bash", "-ec", ENTER, "enter", str(self.folder), *command]
 
     def run(self, *command: str) -> str:
-        """Runs a command that must succeed; what it prints."""
+        """Runs a command that must succeed. Returns its standard output."""
         done = subprocess.run(
             self.command(*command),
             env=self.environment,
@@ -53,7 +53,7 @@ class Instance:
         return done.stdout
 
     def boot(self, user_data: str) -> list[str]:
-        """Runs user data as cloud-init does: as a script, by its first line. What it asked of systemd."""
+        """Runs user data as cloud-init does: as a script, by its first line. Returns its calls of systemctl."""
         script = self.folder / "user-data"
         script.write_text(user_data)
         script.chmod(0o700)
@@ -66,7 +66,7 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class Agent:
-    """An agent on a Unix socket with one piece of work, which ends when the test says so."""
+    """An agent on a Unix socket with one piece of work. The test sets `finished` to end it."""
 
     def __init__(self, socket: str):
         self.told = threading.Event()

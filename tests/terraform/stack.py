@@ -8,12 +8,12 @@ from typing import Any
 
 MODULE = Path(__file__).resolve().parents[2] / "terraform"
 RUN_SECONDS_MAX = 300
-# Terraform's own default is 10; what it waits for here is mostly the provider's patience with SQS.
+# Terraform's default is 10. An apply mostly waits while the provider polls SQS.
 PARALLELISM = 40
 
 
 class Stack:
-    """Calls of the module in a folder of their own, with a state of their own."""
+    """Calls of the module in one folder, with one state."""
 
     def __init__(self, folder: Path, environment: dict[str, str]):
         self.folder = folder
@@ -35,8 +35,8 @@ class Stack:
         return {name: output["value"] for name, output in json.loads(self.run("output", "-json")).items()}
 
     def plan(self) -> dict[str, dict[str, str]]:
-        """What an apply would do after a look at what is there: per call of the module, what it does to its resources,
-        `create`, `update`, `replace` or `delete`."""
+        """What an apply would do, after a refresh: by call of the module and resource, `create`, `update`, `replace` or
+        `delete`."""
         told = self.run("plan", "-json", f"-parallelism={PARALLELISM}")
         changes: dict[str, dict[str, str]] = {}
         for line in told.splitlines():
@@ -49,14 +49,14 @@ class Stack:
         return changes
 
     def is_up_to_date(self) -> None:
-        """Fails where a plan finds anything to do, be it with an output."""
+        """Fails if a plan has any changes, of outputs too."""
         self.run("plan", "-detailed-exitcode", f"-parallelism={PARALLELISM}")
 
     def destroy(self) -> None:
         self.run("destroy", "-auto-approve", f"-parallelism={PARALLELISM}")
 
     def run(self, *arguments: str) -> str:
-        """Runs a command that must succeed; what it prints."""
+        """Runs a command that must succeed. Returns its standard output."""
         done = self.finish(*arguments)
         assert done.returncode == 0, f"terraform {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -1,8 +1,9 @@
 """What is in AWS after an apply, read back with boto3.
 
-moto carries what is put on EventBridge's bus to the queues of the rules that match, and what is published to a topic to
-its subscribers, whatever their policies allow: test_policy.py has those. Auto Scaling puts no event there in moto,
-so tests do, and AWS takes none in its own name from anybody else.
+moto delivers events on EventBridge's bus to the queues of the matching rules, and a topic's messages to its
+subscribers. It ignores the queues' policies, which test_policy.py covers. moto's Auto Scaling sends no events, so the
+tests put them on the bus. AWS would refuse that, because only AWS services can send events with a source that begins
+with `aws.`.
 """
 
 import json
@@ -32,7 +33,7 @@ def test_hooks(applied: Applied) -> None:
     assert applied.hooks("none") == {"drain": termination_hook("none")}
     for call in ("direct", "sns"):
         (hook,) = applied.hooks(call).values()
-        # test_policy.py has what this role may do.
+        # test_policy.py checks what this role may do.
         assert hook.pop("RoleARN").startswith(f"arn:aws:iam::{ACCOUNT}:role/{call}-")
         target = hook.pop("NotificationTargetARN")
         assert target == (applied.outputs["direct"]["queue_arn"] if call == "direct" else TERMINATION_TOPIC)
@@ -58,7 +59,7 @@ def test_hooks(applied: Applied) -> None:
 def test_termination_queue(applied: Applied, call: str) -> None:
     queue = applied.queue(applied.outputs[call]["queue_url"])
     assert queue["QueueArn"] == applied.outputs[call]["queue_arn"]
-    # What no daemon claims is gone after an hour, and nothing else moves a message away.
+    # Messages that no daemon claims expire after an hour. No redrive policy moves them.
     assert queue["MessageRetentionPeriod"] == "3600"
     assert "RedrivePolicy" not in queue
     assert queue["DelaySeconds"] == "0"
@@ -87,12 +88,12 @@ def test_outputs_without_a_queue(applied: Applied) -> None:
 
 
 def message(name: str) -> dict[str, Any]:
-    """An event as EventBridge has it."""
+    """An event from tests/fixtures."""
     return json.loads((MESSAGES / f"{name}.json").read_text())
 
 
 def delivered(applied: Applied, call: str, *events: dict[str, Any]) -> list[dict[str, Any]]:
-    """Puts events on the bus; what comes into the queue."""
+    """Puts events on the bus. Returns those that reach the queue."""
     take(applied, call)
     entries = [
         {"Source": one["source"], "DetailType": one["detail-type"], "Detail": json.dumps(one["detail"])}
@@ -104,7 +105,7 @@ def delivered(applied: Applied, call: str, *events: dict[str, Any]) -> list[dict
 
 
 def take(applied: Applied, call: str) -> list[str]:
-    """Takes what is in the queue."""
+    """Receives and deletes all messages in the queue. Returns their bodies."""
     sqs, url = applied.aws.client("sqs"), applied.outputs[call]["queue_url"]
     bodies = []
     while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages"):
@@ -115,16 +116,16 @@ def take(applied: Applied, call: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["terminate", "warm-pool", "replace-root-volume"])
-def test_what_the_rule_lets_through(applied: Applied, name: str) -> None:
+def test_rule_delivers(applied: Applied, name: str) -> None:
     event = message(f"eventbridge-{name}")
     (got,) = delivered(applied, "workers", event)
-    # As it is: neither an input transformer nor a path stands between.
+    # The rule changes nothing: the target has no input transformer and no input path.
     assert {key: got[key] for key in ("source", "detail-type", "detail")} == {
         key: event[key] for key in ("source", "detail-type", "detail")
     }
 
 
-def test_what_the_rule_keeps_out(applied: Applied) -> None:
+def test_rule_ignores_other_events(applied: Applied) -> None:
     event = message("eventbridge-terminate")
     others = [
         event | {"detail": event["detail"] | {"AutoScalingGroupName": "workers-2"}},
@@ -146,7 +147,8 @@ def test_spot_events(applied: Applied) -> None:
 
 
 def test_targets_have_a_dead_letter_queue(applied: Applied) -> None:
-    """What cannot be delivered is kept. It hangs on the target: receives would fill one of the queue's own."""
+    """Undeliverable events are kept. The dead-letter queue belongs to the target: if it belonged to the termination
+    queue, daemons' receives would move good messages there."""
     events = applied.aws.client("events")
     for call, keys in {"workers": ["termination"], "full": ["termination", "spot"]}.items():
         dead_letters = applied.queue(applied.outputs[call]["dead_letter_queue_url"])["QueueArn"]
@@ -165,7 +167,7 @@ def test_topic_to_queue(applied: Applied) -> None:
 
 
 def test_counted_events(applied: Applied) -> None:
-    """Each end of a termination and each successful completion is counted by a queue of its own."""
+    """One queue counts finished terminations, another counts successful completions."""
     sqs = applied.aws.client("sqs")
 
     def count(key: str) -> int:
@@ -205,7 +207,7 @@ def test_alarms(applied: Applied) -> None:
         "terminating-too-long": ("AWS/AutoScaling", "GroupTerminatingInstances", group, "workers"),
         "dead-letters": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue_name(applied, "workers")),
     }
-    # An hour for a drain and ten minutes, without a minute in which no instance was terminating.
+    # At least one instance was terminating in every minute of an hour (the drain timeout) and ten minutes.
     stuck = found["terminating-too-long"]
     assert (stuck["Statistic"], stuck["Period"] * stuck["EvaluationPeriods"]) == ("Minimum", 70 * 60)
     found = alarms(applied, "full")
@@ -230,7 +232,7 @@ def queue_name(applied: Applied, call: str) -> str:
     return applied.outputs[call]["dead_letter_queue_url"].rsplit("/", 1)[1]
 
 
-def test_alarms_lead_into_the_runbook(applied: Applied) -> None:
+def test_alarms_link_to_the_runbook(applied: Applied) -> None:
     headings = [line.lstrip("# ").strip() for line in RUNBOOK.read_text().splitlines() if line.startswith("#")]
     anchors = {heading.lower().replace(" ", "-").replace("`", "") for heading in headings}
     for call, url in {"workers": "docs/runbook.md", "full": "https://wiki.example/drain"}.items():
@@ -241,7 +243,7 @@ def test_alarms_lead_into_the_runbook(applied: Applied) -> None:
 
 @pytest.mark.parametrize("call", list(INPUTS))
 def test_dashboard(applied: Applied, call: str) -> None:
-    """It shows the alarms, and metrics of what is there."""
+    """The dashboard shows the alarms, and only metrics of existing groups and queues."""
     cloudwatch, sqs = applied.aws.client("cloudwatch"), applied.aws.client("sqs")
     name = applied.outputs[call]["dashboard_name"]
     widgets = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])["widgets"]
@@ -253,7 +255,7 @@ def test_dashboard(applied: Applied, call: str) -> None:
     for _, _, dimension, value, *_ in metrics:
         assert value in known[dimension]
     corners = [(widget["x"], widget["y"]) for widget in widgets]
-    assert len(set(corners)) == len(corners), "one lies on another"
+    assert len(set(corners)) == len(corners), "two widgets have the same position"
 
 
 def names(sqs: Any, call: str) -> set[str]:

@@ -1,6 +1,6 @@
-"""The life of a stack: applied, changed in each of its inputs, destroyed.
+"""A stack is applied, each of its inputs is changed, and it is destroyed.
 
-Each case is one call of the module, with a group of its own, so that one apply of Terraform's does for all.
+Each case is one call of the module with its own group, so one `terraform apply` covers all cases.
 """
 
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import KEY, TOPIC, make_stack, serve_aws
 
-# What is done to resources. AWS forgets what is replaced or deleted, and a queue's messages with it.
+# Actions by resource. Replacing or deleting a queue would lose its messages.
 Changes = dict[str, str]
 
 HOOK = "aws_autoscaling_lifecycle_hook.this"
@@ -53,7 +53,7 @@ DAEMON_ALARMS = tuple(alarm(key) for key in ("drains-failed", "drains-deadline",
 
 
 class Case(NamedTuple):
-    """Inputs at first beside the group's name, those that are changed then, and what that does."""
+    """The first inputs without `group_name`, the inputs that then change, and the expected changes of resources."""
 
     first: dict[str, Any]
     then: dict[str, Any]
@@ -61,7 +61,7 @@ class Case(NamedTuple):
 
 
 ROLE_NAME, OTHER_GROUP = "workers", "other"
-# Inputs that change nothing of the same resources share a case, as each takes Terraform its time.
+# Inputs that affect different resources share a case, because each case takes Terraform time.
 CASES = {
     "configuration": Case({}, {"drain_at": "wait", "agent": {"url": "http://127.0.0.1:9000"}}, {}),
     "hook": Case({}, {"heartbeat_timeout": 400, "notification_metadata": "blue"}, update(HOOK)),
@@ -98,14 +98,14 @@ CASES = {
         {"tags": {"team": "blue"}},
         update(*QUEUES, rule("termination")[0], *ALARMS, POLICY),
     ),
-    # A name cannot be changed. The other group keeps nothing of the first.
+    # AWS cannot rename a hook or move it to another group, so both changes replace the hook.
     "hook_name": Case({}, {"hook_name": "leave"}, replace(HOOK) | update(rule("termination")[0])),
     "group_name": Case(
         {"wiring": "none", "launch_hook": {}},
         {"group_name": OTHER_GROUP},
         replace(HOOK, LAUNCH_HOOK, alarm("terminating-too-long"), DASHBOARD) | update(GROUP),
     ),
-    # The queue stays, with what is in it. A hook keeps a target that it is not told to forget, so it is replaced.
+    # The queue stays, with its messages. The hook is replaced: an update without a target would keep the old target.
     "eventbridge_to_direct": Case(
         {},
         {"wiring": "direct"},
@@ -130,7 +130,7 @@ CASES = {
 }
 
 
-def test_life(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_apply_change_and_destroy(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serve_aws() as aws:
         groups = {name: f"group-{name}" for name in CASES}
         for group in [*groups.values(), OTHER_GROUP]:

@@ -1,4 +1,4 @@
-"""What the module's policies permit, and what they do not."""
+"""What the module's policies permit, and what they deny."""
 
 import json
 import re
@@ -20,7 +20,7 @@ EVERYTHING: Policy = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
 }
-# That of a key which leaves the account's identities to their own policies.
+# A key policy that lets the account's IAM policies decide.
 KEY_POLICY: Policy = {
     "Version": "2012-10-17",
     "Statement": [
@@ -29,7 +29,7 @@ KEY_POLICY: Policy = {
 }
 EVENTS, SNS, AUTOSCALING = (f"{service}.amazonaws.com" for service in ("events", "sns", "autoscaling"))
 
-# What `drainhook check` asks for and does without.
+# `drainhook check` tries this call, but works without it.
 DISPENSABLE = {"sqs:GetQueueAttributes"}
 
 
@@ -39,7 +39,7 @@ def group_arn(name: str, account: str = ACCOUNT) -> str:
 
 
 def asks(action: str, resource: str = "*", **context: str | list[str]) -> Request:
-    """The daemon asks; context keys with `__` in place of `:`, and no `_` else."""
+    """A call by the daemon. Write the context keys with `__` in place of `:`. They must have no other `_`."""
     from_here = {"ec2:SourceInstanceARN": INSTANCE}
     of_request = {key.replace("__", ":"): value for key, value in context.items()}
     return Request(DAEMON, action, resource, from_here | of_request)
@@ -50,7 +50,7 @@ def tags(action: str, instance: str, key: str) -> Request:
 
 
 def daemon_scene(applied: Applied, call: str) -> Scene:
-    """All that the daemon of a group does, and what an attacker with its credentials may want to do."""
+    """Every call of a group's daemon, and calls that an attacker with its credentials might try."""
     group, inputs, outputs = group_arn(call), INPUTS[call], applied.outputs[call]
     requests = {
         "complete": asks("autoscaling:CompleteLifecycleAction", group),
@@ -58,7 +58,9 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
         "read hooks": asks("autoscaling:DescribeLifecycleHooks"),
         "read states": asks("autoscaling:DescribeAutoScalingInstances"),
         "complete another group's": asks("autoscaling:CompleteLifecycleAction", group_arn("other")),
-        "complete one's whose name begins so": asks("autoscaling:CompleteLifecycleAction", group_arn(f"{call}-2")),
+        "complete a group's whose name begins the same": asks(
+            "autoscaling:CompleteLifecycleAction", group_arn(f"{call}-2")
+        ),
         "complete another account's": asks(
             "autoscaling:CompleteLifecycleAction", group_arn(call, OTHER_ACCOUNT)
         ),
@@ -82,7 +84,7 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
             "ec2:CreateTags", f"arn:aws:ec2:{REGION}::image/ami-12c6146b", aws__TagKeys=["drainhook:state"]
         ),
         "decrypt messages": asks("kms:Decrypt", KEY, kms__ViaService=f"sqs.{REGION}.amazonaws.com"),
-        "decrypt all else": asks("kms:Decrypt", KEY, kms__ViaService=f"s3.{REGION}.amazonaws.com"),
+        "decrypt through S3": asks("kms:Decrypt", KEY, kms__ViaService=f"s3.{REGION}.amazonaws.com"),
         "decrypt with another key": asks(
             "kms:Decrypt", OTHER_KEY, kms__ViaService=f"sqs.{REGION}.amazonaws.com"
         ),
@@ -119,8 +121,8 @@ def allowed(scene: Scene) -> set[str]:
     return {name for name, decision in decisions.items() if decision == ALLOWED}
 
 
-def test_every_call_of_the_daemon_is_known_here(applied: Applied) -> None:
-    """The list above is held against the source: a call that is added there has to be permitted, and added here."""
+def test_needed_lists_every_call_of_the_daemon(applied: Applied) -> None:
+    """Compares the list above with the source. If you add a call to the daemon, permit it and add it to the list."""
     named = re.compile(r'(?:let call = |classify\(|within\()"(\w+:\w+)"')
     files = [file for folder in ("aws", "cli/check") for file in (SOURCE / folder).rglob("*.rs")]
     called = {action for file in files if file.stem != "tests" for action in named.findall(file.read_text())}
@@ -128,31 +130,31 @@ def test_every_call_of_the_daemon_is_known_here(applied: Applied) -> None:
     assert called - DISPENSABLE == {requests[name].action for name in NEEDED | NEEDED_OF_QUEUE}
 
 
-def test_the_daemon(applied: Applied) -> None:
+def test_daemon_permissions(applied: Applied) -> None:
     assert allowed(daemon_scene(applied, "none")) == NEEDED
     for call in ("workers", "direct", "sns"):
         assert allowed(daemon_scene(applied, call)) == NEEDED | NEEDED_OF_QUEUE, call
     assert allowed(daemon_scene(applied, "full")) == NEEDED | NEEDED_OF_QUEUE | NEEDED_OF_OPTIONS
 
 
-def test_the_output_is_what_is_attached(applied: Applied) -> None:
+def test_policy_json_is_the_attached_policy(applied: Applied) -> None:
     for call, inputs in INPUTS.items():
         assert applied.role_policies(inputs["role_name"]) == [json.loads(applied.outputs[call]["policy_json"])]
 
 
 def hook_role(applied: Applied, call: str) -> str:
-    """The ARN of the role that the hook sends with."""
+    """The ARN of the role that Auto Scaling assumes to send the hook's messages."""
     (hook,) = applied.hooks(call).values()
     return hook["RoleARN"]
 
 
 def session(role: str) -> str:
-    """Auto Scaling, in that role."""
+    """The principal of Auto Scaling in that role."""
     return f"{role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/AutoScaling"
 
 
 def sender_scene(applied: Applied, call: str) -> Scene:
-    """All who may want to send to the queue. Administrators may do all that its policy does not forbid."""
+    """Principals that might send to the queue. An administrator may do all that the queue's policy does not deny."""
     outputs = applied.outputs[call]
     queue = outputs["queue_arn"]
 
@@ -193,13 +195,13 @@ SENDERS = {
 }
 
 
-def test_senders(applied: Applied) -> None:
+def test_permitted_senders(applied: Applied) -> None:
     for call, senders in SENDERS.items():
         assert allowed(sender_scene(applied, call)) == senders | {"an administrator receives"}, call
 
 
 def hook_scene(applied: Applied, call: str) -> Scene:
-    """The principals that may want the role that the hook sends with."""
+    """Principals that might assume the hook's role."""
     role = hook_role(applied, call)
 
     def assumes(principal: str, group: str, account: str) -> Request:
@@ -215,7 +217,7 @@ def hook_scene(applied: Applied, call: str) -> Scene:
     return Scene(requests, {}, {role: applied.trust(role)})
 
 
-def test_who_sends_for_the_hook(applied: Applied) -> None:
+def test_hook_role(applied: Applied) -> None:
     for call in ("direct", "sns"):
         assert allowed(hook_scene(applied, call)) == {"the group"}
         hook = hook_role(applied, call)
@@ -234,19 +236,19 @@ def test_who_sends_for_the_hook(applied: Applied) -> None:
         assert allowed(Scene(requests, {role: applied.role_policies(hook)})) == expected
 
 
-# What another part of the same policy sees to as well.
-TWICE = {
-    # Its conditions hold of nothing but an instance.
+# Changes without effect, because another part of the same policy does the same.
+REDUNDANT = {
+    # The statement's conditions match only instances.
     "role: TagItself: for any resource",
-    # NobodyElse forbids it to all others, those included whom their own policies let send.
+    # NobodyElse denies all other senders, even those that their own policies permit.
     "queue of workers: Rules: without ArnEquals aws:SourceArn",
     "queue of full: Rules: without ArnEquals aws:SourceArn",
     "queue of sns: Topic: without ArnEquals aws:SourceArn",
 }
 
 
-def test_nothing_in_a_policy_is_idle(applied: Applied) -> None:
-    """Whatever is taken out of a policy or opened up in it changes a decision: so these tests would see it."""
+def test_every_part_of_a_policy_has_an_effect(applied: Applied) -> None:
+    """Removing or widening any part of a policy changes a decision, so these tests would fail."""
     scene = daemon_scene(applied, "full")
     ((principal, (role_policy,)),) = scene.identity.items()
     cases = [
@@ -261,4 +263,4 @@ def test_nothing_in_a_policy_is_idle(applied: Applied) -> None:
             (f"{name}: {what}", scene, replace(scene, of_resource={arn: policy})) for what, policy in variants(own)
         ]
     decisions = iter(decide(*(scene for _, *both in cases for scene in both)))
-    assert {what for what, *_ in cases if next(decisions) == next(decisions)} == TWICE
+    assert {what for what, *_ in cases if next(decisions) == next(decisions)} == REDUNDANT

@@ -1,9 +1,9 @@
-"""The whole: what Terraform has made, the configuration and the user data that it puts out, the real daemon.
+"""A scale-in with the real daemon, the resources that Terraform created, and the module's user data and configuration.
 
-Auto Scaling and the metadata service are the simulator's, as moto has neither CompleteLifecycleAction nor an IMDS; the
-hook in it is the one that Terraform made. EventBridge and SQS are moto's: what the simulator's Auto Scaling says goes
-onto its bus, and from there to the queue only if the rule wants it. (AWS takes events of the source `aws.autoscaling`
-from Auto Scaling alone.)
+Auto Scaling and IMDS are the simulator's, because moto has neither CompleteLifecycleAction nor this part of IMDS. The
+test copies Terraform's hook into the simulator. EventBridge and SQS are moto's. The test puts the simulator's event on
+moto's bus, and the event reaches the queue only if Terraform's rule matches it. (In AWS, only Auto Scaling can send
+events with the source `aws.autoscaling`.)
 """
 
 import json
@@ -25,19 +25,19 @@ T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T], what: str) -> T:
-    """Asks until the answer is true, and gives it back; fails once the time is up."""
+    """Polls until the condition returns a true value, and returns it. Fails after SECONDS_MAX."""
     deadline = time.monotonic() + SECONDS_MAX
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"not within {SECONDS_MAX} s: {what}"
+        assert time.monotonic() < deadline, f"timed out after {SECONDS_MAX} s waiting until {what}"
         time.sleep(0.05)
 
 
 @contextmanager
 def process(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that is ended by SIGTERM, as systemd would."""
+    """Runs a process, and stops it with SIGTERM, as systemd would."""
     with subprocess.Popen(
         command,
         env={"PATH": os.environ["PATH"]} | environment,
@@ -55,7 +55,7 @@ def process(command: list[str], environment: dict[str, str]) -> Iterator[subproc
 
 
 class Simulator:
-    """`drainhook simulate --serve`, with a group of one instance whose hook is that of another AWS."""
+    """`drainhook simulate --serve`, with a group of one instance and the given hooks."""
 
     def __init__(self, url: str, group: str, hooks: dict[str, dict[str, Any]]):
         self.aws = Aws(url)
@@ -65,9 +65,9 @@ class Simulator:
         )
         for name, hook in hooks.items():
             self.autoscaling.put_lifecycle_hook(LifecycleHookName=name, **hook)
-        # Where the simulator's Auto Scaling leaves what it would put onto EventBridge's bus.
+        # The simulator's Auto Scaling sends its EventBridge events to the queue of this name.
         self.bus = self.sqs.create_queue(QueueName=f"{group}-termination")["QueueUrl"]
-        self.instance = wait_for(lambda: self.in_service(group), "an instance")
+        self.instance = wait_for(lambda: self.in_service(group), "an instance is in service")
 
     def in_service(self, group: str) -> str | None:
         (described,) = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]
@@ -75,23 +75,23 @@ class Simulator:
         return serving[0] if serving else None
 
     def imds(self) -> str:
-        """Where the instance's metadata service answers."""
+        """The URL of the instance's metadata service."""
         with urllib.request.urlopen(f"{self.aws.url}/_sim/instances", timeout=SECONDS_MAX) as answer:
             return next(one["imds"] for one in json.load(answer) if one["id"] == self.instance)
 
     def state(self) -> str | None:
-        """The instance's; None where it is gone."""
+        """The instance's lifecycle state, or None if the instance is gone."""
         described = self.autoscaling.describe_auto_scaling_instances(InstanceIds=[self.instance])
         return next((one["LifecycleState"] for one in described["AutoScalingInstances"]), None)
 
     def event(self) -> dict[str, Any] | None:
-        """The next event on its bus, where there is one."""
+        """The next EventBridge event, or None."""
         messages = self.sqs.receive_message(QueueUrl=self.bus).get("Messages")
         return json.loads(messages[0]["Body"]) if messages else None
 
 
 class Log:
-    """What a process writes to its standard error."""
+    """The lines that a process writes to standard error."""
 
     def __init__(self, process: subprocess.Popen[str]):
         self.lines: list[str] = []
@@ -103,7 +103,7 @@ class Log:
 
 
 def messages(applied: Applied) -> int:
-    """How many are in the queue, those that are hidden included."""
+    """The number of messages in the queue, including hidden ones."""
     queue = applied.queue(applied.outputs["scale-in"]["queue_url"])
     return int(queue["ApproximateNumberOfMessages"]) + int(queue["ApproximateNumberOfMessagesNotVisible"])
 
@@ -138,7 +138,7 @@ def test_scale_in(applied: Applied, tmp_path: Path) -> None:
 
 
 def drain(applied: Applied, simulator: Simulator, instance: Instance, agent: Agent, log: Log) -> None:
-    wait_for(lambda: log.has(simulator.instance), "the daemon knows where it is")
+    wait_for(lambda: log.has(simulator.instance), "the daemon logs its instance id")
     checked = [json.loads(line) for line in instance.run(BIN, "check", "--json").splitlines()]
     assert [part for part in checked if part.get("state") not in ("ok", None)] == []
     assert any("fed by EventBridge" in json.dumps(part) for part in checked)
@@ -147,7 +147,7 @@ def drain(applied: Applied, simulator: Simulator, instance: Instance, agent: Age
         InstanceId=simulator.instance, ShouldDecrementDesiredCapacity=True
     )
     assert agent.told.wait(SECONDS_MAX), "the agent was not told"
-    event = wait_for(simulator.event, "an event")
+    event = wait_for(simulator.event, "Auto Scaling sends an event")
     put = applied.aws.client("events").put_events(
         Entries=[
             {
@@ -159,10 +159,10 @@ def drain(applied: Applied, simulator: Simulator, instance: Instance, agent: Age
         ]
     )
     assert put["FailedEntryCount"] == 0
-    # Only what came through rule and queue can say so: the agent still works, and its work holds the hook.
-    wait_for(lambda: log.has("lifecycle action in Wait since", "from a message"), "the daemon has its message")
+    # This line proves that the event came through the rule and the queue. The agent still works, so the action waits.
+    wait_for(lambda: log.has("lifecycle action in Wait since", "from a message"), "the daemon gets its message")
     assert simulator.state() == "Terminating:Wait"
     agent.finished.set()
-    wait_for(lambda: log.has("drain ended: drained, completed with CONTINUE"), "the end of the drain")
-    wait_for(lambda: simulator.state() is None, "the instance goes")
+    wait_for(lambda: log.has("drain ended: drained, completed with CONTINUE"), "the drain ends")
+    wait_for(lambda: simulator.state() is None, "the instance is gone")
     wait_for(lambda: messages(applied) == 0, "the message is deleted")

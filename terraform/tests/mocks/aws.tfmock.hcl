@@ -1,4 +1,4 @@
-# Made-up responses of AWS. The module alone writes the documents that the tests check.
+# Made-up responses from AWS. The tests check only documents that the module writes.
 
 mock_data "aws_caller_identity" {
   defaults = {
