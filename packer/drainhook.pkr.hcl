@@ -23,7 +23,7 @@ source "amazon-ebs" "drainhook" {
   temporary_security_group_source_cidrs = var.ssh_cidrs
   ssh_clear_authorized_keys             = true
 
-  # Encrypted from the first write on, so there is never an unencrypted snapshot.
+  # Encrypt the volume from the start, so there is never an unencrypted snapshot.
   launch_block_device_mappings {
     device_name           = "/dev/xvda" # the root device of both distributions
     volume_type           = "gp3"
@@ -130,13 +130,13 @@ build {
     inline = ["cloud-init status --wait", "mkdir /tmp/drainhook"]
   }
 
-  # For an image without a package, this fails and shows the text in place of the path.
+  # For an image without a package, this fails and prints the text as the path of the missing file.
   provisioner "file" {
     sources = compact(concat(
       ["${path.root}/provision/install.sh", "${path.root}/provision/validate.sh", var.configuration],
       contains(keys(var.packages), source.name)
       ? [for package in local.package_files : package if package == var.packages[source.name]]
-      : ["packages has nothing for ${source.name}: add it, or build the others only (-only)"]
+      : ["packages has no package for ${source.name}: add one, or build only the other images (-only)"]
     ))
     destination = "/tmp/drainhook/"
   }

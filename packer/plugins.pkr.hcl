@@ -1,4 +1,4 @@
-# In its own file, because Packer 1.6 (in Debian 12) does not know required_plugins. It can read the other files without it.
+# required_plugins has its own file, because Packer 1.6 (in Debian 12) does not know it. Without this file, 1.6 can read the rest.
 packer {
   required_plugins {
     amazon = {

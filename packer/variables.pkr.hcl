@@ -1,4 +1,4 @@
-# Packer 1.6 has regex_replace but not regex. A text matches if the replacement leaves nothing.
+# Packer 1.6 has regex_replace but not regex. A value matches if replacing the pattern leaves an empty string.
 
 variable "region" {
   type        = string
@@ -72,7 +72,7 @@ variable "instance_type_arm64" {
 
 variable "subnet_id" {
   type        = string
-  description = "The subnet in which the images are built. Empty uses one of the default VPC."
+  description = "The subnet in which the images are built. Empty uses a subnet of the default VPC."
   default     = ""
 
   validation {

@@ -16,7 +16,8 @@ usage: install.sh PACKAGE [--config FILE]
   --config FILE  installed as /etc/drainhook/drainhook.toml if `drainhook config` accepts it
   --help         print this text
 
-Needs root. Starts nothing. An upgrade restarts a running daemon, which continues its drain. A second run changes nothing.
+Needs root. Does not start the daemon. An upgrade restarts a running daemon, which continues its drain. A second run changes
+nothing.
 Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.
 END
 }
@@ -100,7 +101,7 @@ download() {
     local sum
     sum=$(sha256sum "$1" | cut --delimiter ' ' --fields 1)
     [[ $sum == "${sha256,,}" ]] ||
-        fail "$url has the SHA-256 $sum, and ${sha256,,} was asked for: compare both with the checksum of the release"
+        fail "$url has the SHA-256 $sum, but ${sha256,,} was expected: compare both with the checksum of the release"
 }
 
 # Prints name, version and architecture of a package file. Fails if the file is damaged. identity KIND FILE
@@ -132,18 +133,18 @@ checked_version() {
     found=$(kind_of_file "$file")
     [[ $found != unknown ]] || fail "${package:-$url} is neither a .deb nor a .rpm: is the download complete?"
     [[ $found == "$kind" ]] ||
-        fail "${package:-$url} is a .$found, and this machine installs .$kind packages: use the .$kind"
+        fail "${package:-$url} is a .$found, but this machine installs .$kind packages: use the .$kind"
     identity=$(identity "$kind" "$file") ||
         fail "${package:-$url} is damaged (see the error above): download it again"
     read -r name version architecture <<<"$identity"
-    [[ $name == drainhook ]] || fail "${package:-$url} is the package $name, and not drainhook"
+    [[ $name == drainhook ]] || fail "${package:-$url} is the package $name, not drainhook"
     if [[ $kind == deb ]]; then ours=$(dpkg --print-architecture); else ours=$(rpm --eval '%{_arch}'); fi
     [[ $architecture == "$ours" ]] ||
-        fail "${package:-$url} is for $architecture, and this machine is $ours: use the package for $ours"
+        fail "${package:-$url} is for $architecture, but this machine is $ours: use the package for $ours"
     echo "$version"
 }
 
-# Updates the package lists only if a dependency is missing, so that no network is needed otherwise.
+# Updates the package lists only if a dependency is missing. Otherwise, this needs no network.
 install_deb() {
     local needed
     needed=$(apt-get --simulate install "$1" 2>/dev/null | grep --count '^Inst ') || true
@@ -220,7 +221,7 @@ main() {
     # shellcheck disable=SC2064 # expand $folder now
     trap "rm -rf '$folder'" EXIT
     chmod 0755 "$folder" # apt reads the file as another user
-    # Both package managers tell a package by its file name.
+    # Both package managers recognize a package file by its extension.
     if [[ -n $url ]]; then download "$folder/drainhook.$kind"; else cp "$package" "$folder/drainhook.$kind"; fi
     chmod 0644 "$folder/drainhook.$kind"
     version=$(checked_version "$kind" "$folder/drainhook.$kind")
@@ -228,7 +229,7 @@ main() {
     install_package "$kind" "$folder/drainhook.$kind" "$version"
     install_config
     enable_unit
-    [[ $changed == yes ]] || say "nothing was changed"
+    [[ $changed == yes ]] || say "nothing has changed"
 }
 
 main "$@"

@@ -5,7 +5,7 @@ export LC_ALL=C
 
 usage() {
     cat <<'END'
-Checks the installation of drainhook. Prints one line for each check, and what to do if it failed.
+Checks the installation of drainhook. Prints one line for each check, with a remedy if it failed.
 
 usage: validate.sh
 
@@ -52,7 +52,7 @@ check_unit() {
     elif ! command -v systemd-analyze >/dev/null; then
         ok unit "$unit exists; not verified, because there is no systemd-analyze"
     elif words=$(systemd-analyze verify --man=no "$unit" 2>&1) && ! grep --quiet drainhook <<<"$words"; then
-        ok unit "systemd-analyze verify finds nothing in $unit"
+        ok unit "systemd-analyze verify finds no problem in $unit"
     else
         failed_check unit "systemd-analyze verify: $(one_line <<<"$words")" \
             "reinstall the package; look at drop-ins in /etc/systemd/system/drainhook.service.d"
@@ -64,7 +64,7 @@ check_enabled() {
     if words=$(systemctl is-enabled drainhook.service 2>&1); then
         ok enabled "drainhook.service starts at each boot"
     else
-        failed_check enabled "drainhook.service is ${words:-not known}" "systemctl enable drainhook.service"
+        failed_check enabled "drainhook.service is ${words:-unknown}" "systemctl enable drainhook.service"
     fi
 }
 
@@ -92,11 +92,11 @@ check_configuration() {
     local words status=0
     local -a variables
     read_environment
-    # As the daemon's own user, who must be able to read the file.
+    # Runs as the daemon's user, which must be able to read the file.
     words=$(runuser --user drainhook -- env --ignore-environment "${variables[@]}" drainhook config 2>&1 >/dev/null) ||
         status=$?
     case $status in
-        0) ok configuration "drainhook config finds nothing wrong" ;;
+        0) ok configuration "drainhook config finds no problem" ;;
         78)
             failed_check configuration "$(one_line <<<"$words")" \
                 "correct $config or $environment; until then the daemon exits with 78 and is not restarted"
@@ -141,7 +141,7 @@ check_files() {
     fi
 }
 
-# A journal belongs to a running daemon. Without one, it belongs to a drain to continue, or would be baked into an image.
+# Only a running daemon should have a journal. Otherwise it is left from a drain that must continue, or would end up in an image.
 check_journal() {
     local names
     names=$(find "$state" -mindepth 1 -printf '%P ' 2>/dev/null) || true

@@ -1,5 +1,5 @@
-"""An agent whose one task is a file: it is done when the test removes it. It outlives the process, as a task in a queue
-does, so an agent that starts anew goes on with it."""
+"""An agent whose one task is a file. The test removes the file to end the task. Like a task in a queue, the file
+outlives the process, so a restarted agent continues with it."""
 
 import http.server
 import json

@@ -1,4 +1,4 @@
-//! Scale-ins in a booted machine, and what may happen to the daemon in the middle of one.
+//! Scale-ins in a booted machine, and what may happen to the daemon during a drain.
 
 use drainhook::daemon::journal::JournalFile;
 use machine::status::Status;
@@ -6,10 +6,10 @@ use machine::status::Status;
 use crate::site::{Site, write};
 use crate::support::daemon::journal_of_an_image;
 
-/// From outside, the drain is one and the same before and after.
+/// The drain continues with the same id and deadline, and ends well.
 async fn goes_on(site: &mut Site, before: &Status) {
     let after = site.until_held().await;
-    assert_eq!((&after.drain_id, after.deadline), (&before.drain_id, before.deadline), "another drain");
+    assert_eq!((&after.drain_id, after.deadline), (&before.drain_id, before.deadline), "not the same drain");
     let restarted = site.stage.service.clock().now();
     site.finish(&[restarted]).await;
 }
@@ -46,7 +46,7 @@ async fn killed() {
     assert_eq!(site.machine.property("NRestarts").await, "1");
 }
 
-/// It is stopped, not dead: only the watchdog can tell.
+/// The daemon is stopped but alive, so only the watchdog can notice.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn hung() {
@@ -79,15 +79,15 @@ async fn upgraded() {
     goes_on(&mut site, &before).await;
 }
 
-/// An agent that takes its time to start, and whose unit takes its time to stop when it has long gone.
+/// An agent that starts slowly. Its unit also stops slowly, long after the process has exited.
 const SLOW: &str = "[Service]
 ExecStart=
 ExecStart=/bin/sh -c 'sleep 3; exec python3 /usr/local/lib/worker/agent.py'
 ExecStopPost=/bin/sleep 3
 ";
 
-/// The agent of this machine exits when it has drained. A shutdown ends it too, and then it has not drained: neither
-/// may the daemon see it go, nor take an agent that has not started yet for one that has gone.
+/// With `on_exit = "drained"`, an exit of the agent means that it has drained. A shutdown ends the agent too, but with
+/// work left. The daemon must not count that exit, nor count an agent that has not started yet as exited.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn rebooted() {
@@ -104,10 +104,10 @@ async fn rebooted() {
     goes_on(&mut site, &before).await;
 }
 
-/// The image was made of an instance that was being drained.
+/// The image was made from an instance during a drain, so it contains that instance's journal.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
-async fn journal_of_the_image() {
+async fn journal_in_the_image() {
     let mut site = Site::with_agent(|root| {
         let file = JournalFile::open(&root.join("var/lib/drainhook")).expect("a folder");
         file.write(&journal_of_an_image()).expect("written");
@@ -121,16 +121,16 @@ async fn journal_of_the_image() {
     site.finish(&[]).await;
 }
 
-/// What an operator finds in the journal of the machine: every line of a drain by its id, the notable ones by theirs.
+/// An operator can find all log lines of a drain by the drain's id, and notable lines by their message ids.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
-async fn fields_of_the_journal() {
+async fn journald_fields() {
     let mut site = Site::with_agent(|_| {}).await;
     site.stage.scale_in();
     let drain = site.until_held().await.drain_id.expect("it drains");
     site.finish(&[]).await;
     let ended = drainhook::telemetry::journald::MESSAGE_IDS.iter().find(|(event, _)| *event == "drain_ended");
-    let id = ended.expect("one of them").1;
+    let id = ended.expect("drain_ended has a message id").1;
     let events = format!("journalctl --output json --output-fields EVENT DRAIN_ID={drain}");
     let told = site.machine.sh(&events).await;
     for event in ["drain_started", "agents_told", "agent_progress", "wait_began", "completing", "drain_ended"]

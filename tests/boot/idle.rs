@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::site::Site;
 
-/// `IDLE_SECONDS=300 tests/boot/run --no-capture -E 'test(idle)'` prints them.
+/// Run `IDLE_SECONDS=300 tests/boot/run --no-capture -E 'test(idle)'` to print the figures.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn idle() {

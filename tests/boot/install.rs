@@ -4,7 +4,7 @@ use crate::machine::{inside, outside};
 use crate::page;
 use crate::site::{Site, write};
 
-/// It starts with the machine, and all of its sandbox is on.
+/// The daemon starts at boot, and its whole sandbox is active.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn sandbox() {
@@ -14,7 +14,7 @@ async fn sandbox() {
     let daemon = machine.property("MainPID").await;
     let status = machine.sh(&format!("cat /proc/{daemon}/status")).await;
     let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).expect("Linux says so");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("Linux lists the field");
         line[name.len()..].trim().to_owned()
     };
     assert_eq!(field("NoNewPrivs:"), "1");
@@ -26,18 +26,18 @@ async fn sandbox() {
     assert_eq!(machine.property("TasksMax").await, "64");
     let no_core = ["Max", "core", "file", "size", "0", "0", "bytes"];
     assert!(limits.lines().any(|line| line.split_whitespace().eq(no_core)), "{limits}");
-    // Files that it has no business with cannot even be looked at, let alone written.
+    // The daemon can write only its own folder, and cannot see home folders.
     let inside = format!("nsenter --target {daemon} --mount --root");
     assert!(!machine.succeeds(&format!("{inside} touch /usr/lib/x")).await);
     assert!(!machine.succeeds(&format!("{inside} ls -A \"$HOME\" | grep .")).await);
     machine.sh(&format!("{inside} touch /var/lib/drainhook/x")).await;
     let warnings = machine.sh("journalctl --unit drainhook --quiet --priority warning").await;
-    assert_eq!(warnings, "", "it has nothing to complain of");
+    assert_eq!(warnings, "", "the daemon logged warnings");
     machine.sh("systemd-analyze security --threshold=12 drainhook.service").await;
     assert_eq!(machine.sh("systemctl --failed --quiet --no-legend").await, "");
 }
 
-/// A member of its group need not be root to use it, and no other user may.
+/// Members of the group `drainhook` can use the daemon without root. Other users cannot.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn operators() {
@@ -48,7 +48,7 @@ async fn operators() {
     assert!(!site.machine.succeeds(&status("stranger")).await);
 }
 
-/// A bad configuration does not get better by being read again.
+/// With a bad configuration, the daemon exits with 78 and systemd does not restart it.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn bad_configuration() {
@@ -62,10 +62,10 @@ async fn bad_configuration() {
     site.machine.until_logged("agnet").await;
 }
 
-/// Installing starts and enables nothing; removing leaves no unit; purging leaves nothing.
+/// Installing neither starts nor enables the unit. Removing leaves no unit. Purging leaves nothing.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
-async fn life_of_a_package() {
+async fn install_remove_purge() {
     const TRACES: &str = "find / -xdev -path /srv -prune -o -path /var/log -prune -o -path /var/cache -prune -o \
                           -path /var/lib/apt -prune -o -name '*drainhook*' -print; grep drainhook /etc/passwd \
                           /etc/group /etc/shadow /etc/gshadow /var/lib/dpkg/status || true";
@@ -88,10 +88,10 @@ async fn life_of_a_package() {
     assert_eq!(machine.sh(TRACES).await, "", "a purged machine");
 }
 
-/// The commands of docs/install.md, from a fresh Debian to a drained scale-in, in their order and to the letter.
+/// Runs the commands of docs/install.md unchanged and in order, from a fresh Debian to a drained scale-in.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
-async fn page_on_an_instance() {
+async fn page_commands_on_an_instance() {
     let mut site = Site::fresh().await;
     let commands = page::blocks("## On an instance");
     let (elsewhere, here): (Vec<_>, Vec<_>) = commands.iter().partition(|block| block.kind == "sh elsewhere");
@@ -128,7 +128,7 @@ async fn page_user_data() {
     }
 }
 
-/// The script of before returns when the work is done.
+/// The existing handler script returns when the work is done.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn page_handler_script() {

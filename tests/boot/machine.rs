@@ -1,4 +1,4 @@
-//! A Debian with systemd as its first process, in the namespaces that `tests/boot/isolate` has made for the test.
+//! A Debian with systemd as its first process, in the namespaces that `tests/boot/isolate` creates for the test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command as Blocking, Output, Stdio};
@@ -8,28 +8,28 @@ use tokio::process::{Child, Command};
 
 use crate::support::daemon::in_time;
 
-/// What nspawn exits with when the system inside is to be started again, by nspawn's caller.
+/// nspawn's exit code when the system inside reboots. The caller must start nspawn again.
 const REBOOT: i32 = 133;
 
-/// What a shell in the machine knows; nothing of the developer's.
+/// The `PATH` of shells in the machine. They inherit nothing from the host's environment.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A booted machine. The namespaces of the test end it.
+/// A booted machine. It ends with the namespaces of the test.
 pub struct Machine {
     root: PathBuf,
     nspawn: Child,
-    /// Its first process, as seen from here.
+    /// The process id of its first process, on the host.
     leader: u32,
     variables: Vec<String>,
 }
 
-/// A writable copy of the root that the environment names; what is written to it is gone with the test.
+/// Mounts a writable overlay over the root that the variable `from` names. Changes are lost when the test ends.
 pub fn root(from: &str) -> PathBuf {
     let layers = std::env::var(from).unwrap_or_else(|_| panic!("{from} is not set: use tests/boot/run"));
     let folder = PathBuf::from("/run/root");
     outside("mount", &["-t", "tmpfs", "tmpfs", "/run"]);
     for name in ["changes", "work", "merged"] {
-        std::fs::create_dir_all(folder.join(name)).expect("it was mounted");
+        std::fs::create_dir_all(folder.join(name)).expect("/run is mounted");
     }
     let at = |name: &str| folder.join(name).display().to_string();
     let options = format!("lowerdir={layers},upperdir={},workdir={}", at("changes"), at("work"));
@@ -37,45 +37,46 @@ pub fn root(from: &str) -> PathBuf {
     folder.join("merged")
 }
 
-/// Runs a program of this machine.
+/// Runs a program of the host, which must succeed.
 pub fn outside(program: &str, arguments: &[&str]) {
-    let output = Blocking::new(program).args(arguments).output().expect("it is installed");
+    let output = Blocking::new(program).args(arguments).output().expect("the program is installed");
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
 }
 
 impl Machine {
-    /// Boots it, and waits until everything that it starts by itself has started. Its shells have these variables.
+    /// Boots a machine, and waits until its units have started. Its shells have these variables.
     pub async fn boot(root: PathBuf, variables: Vec<String>) -> Self {
         let (nspawn, leader) = start(&root).await;
         Machine { root, nspawn, leader, variables }
     }
 
-    /// Reboots it, as `systemctl reboot` does.
+    /// Reboots the machine with `systemctl reboot`.
     pub async fn reboot(&mut self) {
         self.sh("systemctl reboot").await;
-        let ended = in_time("the machine's end", self.nspawn.wait()).await.expect("it is ours");
+        let ended =
+            in_time("the machine's end", self.nspawn.wait()).await.expect("nspawn is a child process");
         assert_eq!(ended.code(), Some(REBOOT));
         (self.nspawn, self.leader) = start(&self.root).await;
     }
 
-    /// Where a file of the machine is found from outside.
+    /// The path on the host of a file in the machine.
     pub fn path(&self, path: &str) -> PathBuf {
         inside(&self.root, path)
     }
 
-    /// What a command of a root shell prints; it must succeed.
+    /// Runs a script in a root shell, which must succeed. Returns its standard output.
     pub async fn sh(&self, script: &str) -> String {
         let output = self.output(script).await;
         assert!(output.status.success(), "{script}: {}", words(&output));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Whether a command of a root shell succeeds.
+    /// Whether a script in a root shell succeeds.
     pub async fn succeeds(&self, script: &str) -> bool {
         self.output(script).await.status.success()
     }
 
-    /// Tries a command until it succeeds.
+    /// Repeats a script until it succeeds.
     pub async fn until(&self, script: &str) {
         in_time(script, async {
             while !self.succeeds(script).await {
@@ -98,7 +99,7 @@ impl Machine {
         self.sh(&format!("systemctl show --property={name} --value drainhook.service")).await
     }
 
-    /// The number of the daemon's process, once there is another than this one.
+    /// Waits until the daemon has another process id than `before`, and returns it.
     pub async fn other_daemon(&self, before: &str) -> String {
         let pid = "systemctl show --property=MainPID --value drainhook.service";
         self.until(&format!("pid=$({pid}); test $pid -ne 0 && test $pid -ne {before}")).await;
@@ -127,7 +128,7 @@ impl Drop for Machine {
     }
 }
 
-/// Where a file below this root is found.
+/// The path of a file below this root.
 pub fn inside(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
@@ -136,7 +137,7 @@ fn words(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Starts nspawn, and waits until it says that the system is up.
+/// Starts nspawn, and waits until it reports that the system is up.
 async fn start(root: &Path) -> (Child, u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notify");
@@ -167,5 +168,5 @@ async fn start(root: &Path) -> (Child, u32) {
         }
     };
     in_time("the machine to be up", up).await;
-    (nspawn, leader.expect("nspawn names it before"))
+    (nspawn, leader.expect("nspawn reports its leader before READY"))
 }

@@ -1,14 +1,15 @@
-//! The package in a booted Debian: systemd as the first process, the simulated metadata service at the address that it
-//! has on EC2, an agent as a unit of its own.
+//! The package in a booted Debian. systemd is the first process, the simulated metadata service has the same address as
+//! on EC2, and the agent is a unit.
 //!
-//! `tests/boot/run` makes the root and runs these tests; each is ignored without it.
+//! `tests/boot/run` builds the root and runs these tests. `cargo test` ignores them.
 //!
 //! # Layout
 //!
-//! - `machine`: boots, reboots and looks into one; `site`: one with a simulated AWS around it
-//! - `drain`: scale-ins, and what may happen to the daemon in the middle of one
-//! - `install`: what the package leaves on a machine, and the commands of docs/install.md, which `page` reads
-//! - `idle`: figures
+//! - `machine`: boots and reboots a machine, and runs commands in it
+//! - `site`: a machine with a simulated AWS around it
+//! - `drain`: scale-ins, and what may happen to the daemon during a drain
+//! - `install`: what the package installs, and the commands of docs/install.md, which `page` reads
+//! - `idle`: figures for docs/performance.md
 
 #[path = "../support/mod.rs"]
 mod support;

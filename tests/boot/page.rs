@@ -1,14 +1,14 @@
 //! The commands of docs/install.md.
 
-/// A fenced block.
+/// A fenced code block.
 #[derive(Debug)]
 pub struct Block {
-    /// What stands behind the fence.
+    /// The words after the opening fence, such as `sh elsewhere`.
     pub kind: String,
     pub text: String,
 }
 
-/// The blocks under a heading, in their order.
+/// The blocks under a heading, in order.
 pub fn blocks(heading: &str) -> Vec<Block> {
     let page = include_str!("../../docs/install.md");
     let start =
@@ -18,7 +18,7 @@ pub fn blocks(heading: &str) -> Vec<Block> {
     let mut fences = section.split("\n```");
     fences.next();
     let mut blocks = Vec::new();
-    // Every other piece is text between blocks.
+    // Every second piece is the text between blocks.
     while let Some(block) = fences.next() {
         let (kind, text) = block.split_once('\n').expect("a fence ends with its line");
         blocks.push(Block { kind: kind.to_owned(), text: format!("{text}\n") });

@@ -16,7 +16,7 @@ use crate::machine::{Machine, inside, outside, root};
 use crate::support::daemon::{Stage, in_time};
 use crate::support::world::world;
 
-/// Where every EC2 instance finds its metadata service.
+/// The address of the metadata service on every EC2 instance.
 const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// The agent's one task.
@@ -31,17 +31,18 @@ StateDirectory=worker
 WantedBy=multi-user.target
 ";
 
-/// A machine whose AWS is simulated.
+/// A machine with a simulated AWS.
 pub struct Site {
     pub machine: Machine,
     pub stage: Stage,
 }
 
 impl Site {
-    /// A machine with the package installed as the provision scripts install it, and with an agent that has a task.
+    /// A machine with the package as the provision scripts install it, and with an agent that has a task.
     pub async fn with_agent(prepare: impl FnOnce(&Path)) -> Self {
         let prepare = |root: &Path, stage: &Stage| {
-            let queue = stage.service.world(|world, _| world.config().queue.clone()).expect("there is one");
+            let queue =
+                stage.service.world(|world, _| world.config().queue.clone()).expect("the world has a queue");
             let queue = format!("DRAINHOOK_QUEUE__URL={}\n", stage.service.queue_url(&queue));
             write(root, "/etc/drainhook/drainhook.env", &queue);
             write(root, "/usr/local/lib/worker/agent.py", include_str!("agent.py"));
@@ -60,7 +61,7 @@ impl Site {
         site
     }
 
-    /// A Debian as its installer leaves it, in a group without a queue, and the package in the operator's folder.
+    /// A fresh Debian in a group without a queue. The package is in `/srv`, but not installed.
     pub async fn fresh() -> Self {
         let package = std::env::var("DRAINHOOK_BOOT_PACKAGE").expect("tests/boot/run sets it");
         let package = Path::new(&package);
@@ -77,7 +78,7 @@ impl Site {
         let imds = SocketAddr::from((IMDS, 80));
         let stage = Stage::at(Addresses { imds, ..Addresses::default() }, 1, world).await;
         let root = root(from);
-        // In place of the addresses that AWS's names have on EC2: for services, for shells, and for those with sudo.
+        // Point services, shells and sudo at the simulated AWS instead of AWS's own endpoints.
         let endpoint = format!("AWS_ENDPOINT_URL={}", stage.service.aws_url());
         let manager = format!("[Manager]\nDefaultEnvironment={endpoint}\n");
         write(&root, "/etc/systemd/system.conf.d/simulated-aws.conf", &manager);
@@ -87,7 +88,7 @@ impl Site {
         Site { machine, stage }
     }
 
-    /// Runs a command outside of the machine, with the AWS CLI of a user who may do all.
+    /// Runs a script on the host, with the AWS CLI and an administrator's credentials.
     pub async fn elsewhere(&self, script: &str) {
         let cli = std::env::var("DRAINHOOK_BOOT_AWS").expect("tests/boot/run sets it");
         let cli = Path::new(&cli).parent().expect("a folder").display();
@@ -98,15 +99,15 @@ impl Site {
         command
             .envs([("AWS_ENDPOINT_URL", self.stage.service.aws_url()), ("AWS_DEFAULT_REGION", "eu-west-1")]);
         let output = in_time(script, command.env("INSTANCE_ID", self.stage.instance()).output()).await;
-        let output = output.expect("there is a bash");
+        let output = output.expect("bash is installed");
         assert!(output.status.success(), "{script}: {output:?}");
     }
 
-    /// Asks the daemon how it stands, until it stands so.
+    /// Polls the daemon's status until `holds` returns true for it.
     pub async fn until_status(&self, what: &str, holds: impl Fn(&Status) -> bool) -> Status {
         in_time(what, async {
             loop {
-                // Right after its start the daemon refuses, and the command prints nothing.
+                // Right after the daemon's start, the command fails and prints nothing.
                 let told = self.machine.sh("drainhook status --json || true").await;
                 match serde_json::from_str(&told) {
                     Ok(status) if holds(&status) => return status,
@@ -117,7 +118,7 @@ impl Site {
         .await
     }
 
-    /// Waits until the agent drains and Wait has begun: it holds its task, and nothing but that holds the instance.
+    /// Waits until the agent drains and Wait has begun. Only the agent's task then keeps the instance.
     pub async fn until_held(&self) -> Status {
         let held = |status: &Status| {
             let busy = status.agents[0].state == "draining" && status.in_flight == Some(1);
@@ -126,18 +127,18 @@ impl Site {
         self.until_status("an agent that drains", held).await
     }
 
-    /// Lets the agent's task end, and waits for the end of the instance. Nothing may have been completed before. The
-    /// daemon was started again at `restarts`.
+    /// Ends the agent's task, and waits for the end of the instance. Checks that nothing was completed before.
+    /// `restarts` are the times when the daemon was restarted.
     pub async fn finish(&mut self, restarts: &[Time]) {
         let completed = self.stage.count(crate::support::daemon::completed);
         assert_eq!(completed, 0, "completed with work in flight: {:#?}", self.stage.history);
-        std::fs::remove_file(self.machine.path(TASK)).expect("the task is there");
+        std::fs::remove_file(self.machine.path(TASK)).expect("the task exists");
         self.stage.until_ended_well(restarts).await;
         self.machine.until_logged("drain ended: drained").await;
     }
 }
 
-/// Its simulated agent has nothing to do: the one in the machine has.
+/// A world whose simulated agent has no work, because the agent in the machine has some.
 fn idle_world() -> WorldConfig {
     world(0, 1)
 }
@@ -146,6 +147,6 @@ fn idle_world() -> WorldConfig {
 pub fn write(root: &Path, path: &str, text: &str) {
     let path = inside(root, path);
     std::fs::create_dir_all(path.parent().expect("below a root")).expect("a folder");
-    std::fs::write(&path, text).expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    std::fs::write(&path, text).expect("write the file");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
 }

@@ -1,6 +1,6 @@
-"""A throw-away machine to install packages in: this one's files under a layer of its own, in namespaces of its own.
+"""A throw-away machine for installing packages: an overlay over the host's files, in its own namespaces.
 
-Run by itself, it says whether such a machine can be made here.
+Run as a script, it tests whether this host can create such a machine.
 """
 
 import shutil
@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-# Where layers lie: overlayfs wants them outside of the file system that they cover.
+# The folder of the overlay's layers. overlayfs requires that they are outside the file system below.
 LAYERS = "/dev/shm"
 
-# $1: the lower layers; $2: the folder of the machine; then the command.
+# $1 is the lower layers, $2 the machine's folder, the rest is the command.
 ENTER = """
 set -e
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
@@ -25,17 +25,17 @@ exec chroot . env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/
 
 
 class Machine:
-    """What is changed in it stays for its next command, and never reaches this machine. systemd does not run in it."""
+    """Changes persist between commands, and never reach the host. systemd does not run."""
 
     def __init__(self, below=None):
-        """below: another machine, whose state this one begins with, and which must not be changed any more."""
+        """`below` is another machine whose state this one starts with. It must not change afterwards."""
         self.folder = Path(tempfile.mkdtemp(prefix="drainhook-", dir=LAYERS))
         for name in ("upper", "work", "root"):
             (self.folder / name).mkdir(mode=0o755)
         self.lower = f"{below.folder}/upper:{below.lower}" if below else "/"
 
     def run(self, *command, network=False):
-        """Runs a command; without a network, or with this machine's. Returns a CompletedProcess, with text."""
+        """Runs a command, without a network or with the host's. Returns a CompletedProcess with text output."""
         namespaces = ["--mount", "--pid", "--fork", "--kill-child"] + ([] if network else ["--net"])
         return subprocess.run(
             ["unshare", *namespaces, "bash", "-c", ENTER, "enter", self.lower, self.folder, *command],
@@ -46,21 +46,20 @@ class Machine:
         )
 
     def do(self, *command):
-        """Runs a command that must succeed; returns what it prints."""
+        """Runs a command that must succeed. Returns its standard output."""
         done = self.run(*command)
         assert done.returncode == 0, done
         return done.stdout
 
     def put(self, source, path, mode=0o644):
-        """Copies a file of this machine into it."""
+        """Copies a file from the host into the machine."""
         target = self.folder / "upper" / path.lstrip("/")
-        # /tmp is for everybody in every machine.
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
         target.chmod(mode)
 
     def remove(self):
-        """Takes it away with all that was done in it."""
+        """Deletes the machine."""
         shutil.rmtree(self.folder)
 
 

@@ -1,4 +1,4 @@
-"""install.sh and validate.sh in throw-away machines: what they refuse, and that they then have changed nothing."""
+"""install.sh and validate.sh in throw-away machines: what they install, find and refuse. A refusal changes nothing."""
 
 import hashlib
 import http.server
@@ -26,7 +26,7 @@ def architecture():
 
 
 def package(folder, version="1.0-1", name="drainhook", arch=None, full=False):
-    """Builds a .deb: all that validate.sh looks for, or next to nothing."""
+    """Builds a .deb. With `full`, it has everything that validate.sh checks, else almost nothing."""
     arch = arch or architecture()
     tree = Path(tempfile.mkdtemp(dir=folder))
     tree.chmod(0o755)
@@ -63,14 +63,14 @@ installation = None
 
 
 def setUpModule():
-    """A machine with the scripts and a package in /tmp, and one above it with that installed."""
+    """Creates a machine with the scripts and a package in /tmp, and one above it with the package installed."""
     global bare, installed, installation
     bare = machine_for(unittest.addModuleCleanup)
     for script in ("install.sh", "validate.sh"):
         bare.put(PROVISION / script, f"/tmp/{script}")
     with tempfile.TemporaryDirectory() as folder:
         bare.put(package(Path(folder), full=True), "/tmp/drainhook.deb")
-    # As in a fresh image; and with them apt takes seconds.
+    # A fresh image has no package lists. apt also takes seconds to read them.
     bare.do("sh", "-c", "rm -rf /var/lib/apt/lists/*")
     installed = machine_for(unittest.addModuleCleanup, bare)
     installation = installed.run(*INSTALL, "/tmp/drainhook.deb")
@@ -97,7 +97,7 @@ class Install(Provision):
         return status.stdout
 
     def refused(self, why, *arguments, status=1, before=(), put=None, network=False):
-        """Runs install.sh with arguments that it must refuse, before it changes anything."""
+        """Runs install.sh with arguments that it must refuse before it changes anything."""
         machine = self.machine(bare)
         if put:
             machine.put(put, "/tmp/given")
@@ -130,8 +130,8 @@ class Install(Provision):
         self.assertIn("usage: install.sh PACKAGE", done.stdout)
 
     def test_not_root(self):
-        nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        self.refused("needs root", "/tmp/drainhook.deb", before=nobody)
+        as_other_user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        self.refused("needs root", "/tmp/drainhook.deb", before=as_other_user)
 
     def test_missing_files(self):
         self.refused("there is no file /tmp/none.deb", "/tmp/none.deb")
@@ -147,15 +147,15 @@ class Install(Provision):
     def test_rpm(self):
         file = self.files / "start-of-rpm"
         file.write_bytes(b"\xed\xab\xee\xdb\x03\x00\x00\x00")
-        self.refused("is a .rpm, and this machine installs .deb", "/tmp/given", put=file)
+        self.refused("is a .rpm, but this machine installs .deb", "/tmp/given", put=file)
 
     def test_other_architecture(self):
         other = "amd64" if architecture() == "arm64" else "arm64"
         file = package(self.files, arch=other)
-        self.refused(f"is for {other}, and this machine is {architecture()}", "/tmp/given", put=file)
+        self.refused(f"is for {other}, but this machine is {architecture()}", "/tmp/given", put=file)
 
     def test_other_package(self):
-        self.refused("is the package hello, and not drainhook", "/tmp/given", put=package(self.files, name="hello"))
+        self.refused("is the package hello, not drainhook", "/tmp/given", put=package(self.files, name="hello"))
 
     def test_damaged(self):
         whole = package(self.files, version="1.1-1").read_bytes()
@@ -164,7 +164,7 @@ class Install(Provision):
         self.refused("is damaged", "/tmp/given", put=file)
 
     def serve(self):
-        """Serves the files on a free port of loopback; returns the URL and a package's SHA-256."""
+        """Serves the files on loopback. Returns the server's URL, a package's URL and its SHA-256."""
         file = package(self.files)
         handler = partial(Quiet, directory=self.files)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -178,31 +178,31 @@ class Install(Provision):
         url, of_package, sum = self.serve()
         other = hashlib.sha256(b"").hexdigest()
         self.refused(
-            f"has the SHA-256 {sum}, and {other} was asked for", "--url", of_package, "--sha256", other, network=True
+            f"has the SHA-256 {sum}, but {other} was expected", "--url", of_package, "--sha256", other, network=True
         )
         self.refused("could not download", "--url", f"{url}/none.deb", "--sha256", sum, network=True)
         machine = self.machine(bare)
         done = machine.run(*INSTALL, "--url", of_package, "--sha256", sum.upper(), network=True)
-        # It has no unit, so it can be installed and not enabled.
+        # The package has no unit, so install.sh can install it but not enable it.
         self.assertEqual(self.version(machine), "installed 1.0-1", done)
         self.assertIn("could not enable", done.stderr)
 
-    def test_without_network(self):
+    def test_install_without_network(self):
         done = installation
         self.assertEqual(done.returncode, 0, done)
         self.assertIn("enabled drainhook.service: it starts with the next boot", done.stdout)
         self.assertEqual(self.machine(installed).do("systemctl", "is-enabled", "drainhook"), "enabled\n")
 
-    def test_again(self):
+    def test_second_install_changes_nothing(self):
         machine = self.machine(installed)
         done = machine.run(*INSTALL, "/tmp/drainhook.deb")
         self.assertEqual(done.returncode, 0, done)
-        self.assertIn("nothing was changed", done.stdout)
+        self.assertIn("nothing has changed", done.stdout)
         written = [path for path in (machine.folder / "upper").rglob("*") if path.is_file()]
         self.assertEqual(written, [])
 
     def test_upgrade(self):
-        """The configuration of before stays."""
+        """An upgrade keeps the configuration. A downgrade is refused."""
         machine = self.machine(installed)
         machine.do("sh", "-c", "echo '# mine' >/etc/drainhook/drainhook.toml")
         machine.put(package(self.files, version="1.1-1", full=True), "/tmp/given")
@@ -216,7 +216,7 @@ class Install(Provision):
         self.assertEqual(self.version(machine), "installed 1.1-1")
 
     def test_binary_that_does_not_run(self):
-        """It cannot say that a configuration is good."""
+        """The binary cannot check the configuration, so install.sh fails and keeps the old one."""
         machine = self.machine(installed)
         machine.do("ln", "--symbolic", "--force", "/bin/false", "/usr/bin/drainhook")
         machine.do("touch", "/tmp/own.toml")
@@ -241,12 +241,12 @@ class Install(Provision):
         mode = machine.do("stat", "--format", "%U:%G %a", "/etc/drainhook/drainhook.toml")
         self.assertEqual(mode, "root:root 644\n")
         done = machine.run(*INSTALL, "/tmp/drainhook.deb", "--config", "/tmp/own.toml")
-        self.assertIn("nothing was changed", done.stdout)
+        self.assertIn("nothing has changed", done.stdout)
 
 
 class Validate(Provision):
     def results(self, machine):
-        """The exit code, and what came out of each check."""
+        """The exit code, and the result and message of each check."""
         done = machine.run(*VALIDATE)
         lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
         self.assertEqual([name for _, name, _ in lines], CHECKS, done)
@@ -265,8 +265,8 @@ class Validate(Provision):
         self.assertEqual(status, 1)
         self.assertEqual(failed, {"binary", "unit", "enabled", "user", "configuration", "files"}, results)
 
-    def test_one_thing_wrong(self):
-        """Each is found by the one check that it is for, which says what to do."""
+    def test_each_check_finds_its_defect(self):
+        """For each defect, exactly the right check fails, and says what to do."""
         write = "sh", "-c"
         unit = "/etc/systemd/system/drainhook.service.d"
         state = "/var/lib/drainhook"
@@ -295,7 +295,7 @@ class Validate(Provision):
                 self.assertEqual((status, results[check][0]), (1, "failed"), results)
                 self.assertRegex(results[check][1], words)
                 others = {name for name, (result, _) in results.items() if result == "failed"} - {check}
-                # A binary that does not run says nothing of the configuration either.
+                # A binary that does not run cannot check the configuration either.
                 self.assertLessEqual(others, {"configuration"} if check == "binary" else set(), results)
 
     def test_environment_file(self):

@@ -1,4 +1,4 @@
-"""The templates, as Debian's Packer reads them: 1.6, which lacks what stands between the marks and plugins.pkr.hcl."""
+"""The templates, with Debian's Packer 1.6. It cannot read plugins.pkr.hcl and the part between the marks."""
 
 import json
 import os
@@ -17,7 +17,7 @@ CHECKSUM = "#sha256=" + "0f" * 32
 
 
 def run(*command, home):
-    """Runs Packer so that it calls no server: no version check, no credentials."""
+    """Runs Packer without calls to servers: it checks no versions and has no credentials."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "CHECKPOINT_DISABLE": "1"}
     return subprocess.run(
         ["packer", *command], env=environment, cwd=home, capture_output=True, text=True, timeout=60
@@ -25,7 +25,7 @@ def run(*command, home):
 
 
 def words(done):
-    """What it printed, as one line."""
+    """The output of a command, as one line."""
     return " ".join((done.stdout + done.stderr).split())
 
 
@@ -38,13 +38,13 @@ class Templates(unittest.TestCase):
         return self.packer("validate", *arguments, **variables)
 
     def packer(self, command, *arguments, **variables):
-        """Has Packer read a copy that 1.6 can read, with files for packages."""
+        """Runs Packer on a copy that 1.6 can read, with dummy package files."""
         copy = self.folder / "packer"
         if not copy.exists():
             shutil.copytree(PACKER, copy, ignore=shutil.ignore_patterns("plugins.pkr.hcl"))
             template = copy / "drainhook.pkr.hcl"
             text, cut = NEWER.subn("\n", template.read_text())
-            self.assertEqual(cut, 1, "one part that Packer 1.6 does not know")
+            self.assertEqual(cut, 1, "the template must have exactly one part that Packer 1.6 cannot read")
             template.write_text(text)
             for name in ("drainhook.deb", "drainhook.rpm", "own.toml"):
                 (self.folder / name).write_text("a file\n")
@@ -74,7 +74,7 @@ class Templates(unittest.TestCase):
         self.assert_valid(self.validate(packages=self.packages("https://example.org/drainhook.", CHECKSUM)))
 
     def test_arguments_of_install(self):
-        """What stands behind install.sh, as the shell takes it apart."""
+        """The arguments of install.sh, as the shell splits them."""
         packages = {IMAGES[0]: "out dir/drainhook.rpm", IMAGES[2]: "https://example.org/a?b=$c" + CHECKSUM}
         done = self.packer("inspect", packages=packages, configuration="own.toml")
         printed = done.stdout.split("local.package_arguments")[1]
@@ -108,18 +108,18 @@ class Templates(unittest.TestCase):
         self.assert_valid(self.validate("-only=*.debian-12-arm64", packages=packages))
         done = self.validate(packages=packages)
         for image in IMAGES:
-            nothing = f"packages has nothing for {image}: add it, or build the others only (-only)"
+            missing = f"packages has no package for {image}: add one, or build only the other images (-only)"
             if image in packages:
-                self.assertNotIn(nothing, words(done))
+                self.assertNotIn(missing, words(done))
             else:
-                self.assert_refused(done, nothing)
+                self.assert_refused(done, missing)
 
     def test_missing_files(self):
         self.assert_refused(self.validate(packages=self.packages("other.")), "Bad source 'other.deb'")
         self.assert_refused(self.validate(configuration="other.toml"), "Bad source 'other.toml'")
 
     def test_refused_variables(self):
-        """Each with our own words, and no words without a value that they refuse."""
+        """Each bad value is refused with our own message, and each message is tested."""
         image = IMAGES[3]
         refused = [
             ("region", ["", "Ireland", "eu-west-1a"]),
@@ -154,12 +154,12 @@ class Templates(unittest.TestCase):
         self.assertEqual(said, {message for ours in messages.values() for message in ours})
 
     def test_imdsv2(self):
-        """Packer 1.6 cannot judge this part, so that it is there is all that is known of it here."""
+        """Packer 1.6 cannot read this part, so the test only checks that the settings are there."""
         newer = NEWER.search((PACKER / "drainhook.pkr.hcl").read_text())[1]
         self.assertRegex(newer, r'metadata_options \{[^}]*http_tokens *= "required"[^}]*\}')
         self.assertRegex(newer, r'imds_support = "v2\.0"')
 
-    def test_table_of_variables(self):
+    def test_readme_table(self):
         rows = ["| variable | default | |", "|---|---|---|"]
         text = (PACKER / "variables.pkr.hcl").read_text()
         for name, body in re.findall(r'\nvariable "(.*?)" \{\n(.*?)\n\}\n', text, re.DOTALL):
