@@ -1,4 +1,4 @@
-"""The sample agents as processes, on an instance with a work queue, and a judge who sees them from outside."""
+"""The sample agents as processes, a work queue for them, and checks of their work from outside."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from network import Receiver, RecordingProxy, ask
 PYTHON_WORKER = Path(__file__).parents[2] / "examples" / "agents" / "python" / "worker.py"
 WORKERS = {"python": (sys.executable, str(PYTHON_WORKER)), "rust": (os.environ["WORKER_BIN"],)}
 LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
-# What every task consists of.
+# Every task has these items.
 ITEMS = [0, 1, 2]
 
 
 class Agent:
-    """An agent, with a proxy before it that remembers what it was asked."""
+    """An agent behind a proxy that records requests."""
 
     def __init__(self, program, environment):
         self.process = Process(program=program, environment=environment)
@@ -32,23 +32,23 @@ class Agent:
         self.proxy = RecordingProxy(self.url)
 
     def asked(self, method):
-        """The answered requests of a method so far."""
+        """The requests with this method that the agent has answered so far."""
         return [one for one in self.proxy.exchanges if one.method == method and one.status]
 
     def state(self):
-        """What it says now."""
+        """The agent's current state."""
         _, _, answer = ask(self.proxy.address, "GET", "/drain", {}, None)
         return json.loads(answer)["state"]
 
     def stop(self):
-        """Its exit code after SIGTERM; None where it did not end."""
+        """Stops the agent with SIGTERM. Returns its exit code, or None if it had to be killed."""
         code = self.process.stop()
         self.process.show()
         return code
 
 
 class Site:
-    """A work queue, the webhook that its tasks go to, and the agents on it. All calls to AWS pass a proxy."""
+    """A work queue, its agents, and the webhook that they deliver to. All calls to AWS go through a proxy."""
 
     def __init__(self, simulator, folder):
         self.sqs = simulator.client("sqs")
@@ -61,7 +61,7 @@ class Site:
         self.agents = []
 
     def agent(self, name, **settings):
-        """Starts an agent. Nothing that is slow on a busy machine runs into a limit that is not the test's own."""
+        """Starts an agent. Its time limits are long, so a slow machine fails no test."""
         environment = self.environment | {
             "WORK_QUEUE_URL": self.queue,
             "CHECKPOINT_DIR": str(self.checkpoints),
@@ -83,27 +83,27 @@ class Site:
             self.sqs.send_message(QueueUrl=self.queue, MessageBody=json.dumps(body))
 
     def until_held(self, deliveries):
-        """Waits until so many deliveries are held: that many tasks are in mid-work."""
-        wait_for(lambda: len(self.receiver.held) == deliveries, f"{deliveries} deliveries are under way")
+        """Waits until the webhook holds this many deliveries, so this many tasks are in flight."""
+        wait_for(lambda: len(self.receiver.held) == deliveries, f"the webhook holds {deliveries} deliveries")
 
     def until_done(self, *tasks):
         last = {(task, ITEMS[-1]) for task in tasks}
         wait_for(lambda: last <= set(self.receiver.delivered) and not self.messages()[1], f"{tasks} are done")
 
     def messages(self):
-        """How many messages can be received, and how many are hidden."""
+        """The numbers of visible and of hidden messages."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
         return tuple(int(attributes[name]) for name in names)
 
     def account(self):
-        """Judges what became of the tasks, and gives back how many items of each task in the queue are delivered.
+        """Checks that no work was lost or done twice. Returns each queued task with its number of delivered items.
 
-        A task that is not in the queue has been delivered, each item once. A task in the queue can be received at
-        once, and of it just the items before its checkpoint have been delivered, each once.
+        A task that has left the queue had each item delivered once. A task in the queue is visible, and exactly the
+        items before its checkpoint were delivered, each once.
         """
         visible, hidden = self.messages()
-        assert hidden == 0, "a task is held by no worker, and hidden"
+        assert hidden == 0, "a task is hidden, but no worker has it"
         received = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
         in_queue = {}
         for message in received.get("Messages", []):
@@ -121,7 +121,7 @@ class Site:
         return int(file.read_text()) if file.exists() else 0
 
     def calls(self, name):
-        """The calls to AWS of a name so far, in order; to SQS only those about the work queue."""
+        """The calls to AWS with this name so far, in order. Of calls to SQS, only those for the work queue."""
 
         def is_it(call):
             if "x-amz-target" in call.headers:
@@ -137,13 +137,13 @@ class Site:
         wait_for(lambda: any(call.status == 200 for call in self.calls(what)), "the action is completed")
 
     def assert_completed_after(self, call):
-        """The action was not even tried to be completed before all calls of a name were answered."""
+        """Checks that all calls with this name were answered before the first attempt to complete the action."""
         assert max(one.ended for one in self.calls(call)) < min(
             one.begun for one in self.calls("CompleteLifecycleAction")
         )
 
     def close(self):
-        """Ends all. Every agent leaves on SIGTERM with code 0, and has said nothing that the document does not say."""
+        """Stops everything. Checks that every agent exits with code 0 on SIGTERM, and answered as documented."""
         self.receiver.release()
         codes = [agent.stop() for agent in self.agents]
         for server in [self.aws, self.receiver, *(agent.proxy for agent in self.agents)]:

@@ -1,7 +1,9 @@
-"""The AWS CLI, without a process for each call, which would take a second or two on a busy machine: each line of standard
-input is a JSON list of the words after `aws`, and is answered by a line with the exit code, what it wrote, and its errors.
+"""Runs the AWS CLI many times in one process, because starting a process per call takes a second or two.
 
-The CLI replaces botocore by its own, so it cannot run in a process that has imported botocore."""
+Each line of standard input is a JSON list of the words after `aws`. The answer is a line with a JSON list: exit code,
+standard output, standard error.
+
+The CLI brings its own botocore, so it cannot run in a process that has imported botocore."""
 
 import io
 import json

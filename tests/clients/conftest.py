@@ -24,13 +24,13 @@ INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 
 
 def wait_for(condition, what, seconds=60):
-    """Asks until the answer is true, and gives it back; fails once the time is up."""
+    """Polls until the condition returns a true value, and returns it. Fails after the given time."""
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"timed out after {seconds} s waiting until {what}"
         time.sleep(0.05)
 
 
@@ -41,7 +41,7 @@ def bare_environment():
 
 
 class Process:
-    """A process, drainhook by default, with what it has written so far."""
+    """A process, drainhook by default, with its output so far."""
 
     def __init__(self, *arguments, environment, program=(BIN,)):
         self.arguments = (*program, *arguments)
@@ -73,22 +73,22 @@ class Process:
             self.stderr.append(line)
 
     def write(self, text):
-        """Puts it on its standard input."""
+        """Writes to the process's standard input."""
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
     def line(self, seconds):
-        """The next line of its standard output; fails where there is none in time."""
+        """The next line of standard output. Fails if none comes in time."""
         try:
             line = self.lines.get(timeout=seconds)
         except queue.Empty:
             pytest.fail(f"{self}: no line within {seconds} s")
         if line is None:
-            pytest.fail(f"{self}: it ended, with exit code {self.process.wait()}")
+            pytest.fail(f"{self}: the process ended with exit code {self.process.wait()}")
         return line.rstrip("\n")
 
     def stop(self):
-        """Ends it as systemd would. Its exit code, where it obeyed; None where it had to be killed."""
+        """Stops the process as systemd would. Returns its exit code, or None if it had to be killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -102,7 +102,7 @@ class Process:
                 reader.join(STOP_SECONDS_MAX)
 
     def show(self):
-        """Prints what it wrote; pytest shows that for a test that fails."""
+        """Prints the output. pytest shows it if the test fails."""
         print(f"--- {self}, standard output")
         print("".join(self.stdout), end="")
         print(f"--- {self}, standard error")
@@ -114,7 +114,7 @@ class Process:
 
 @dataclass
 class Simulator:
-    """What `drainhook simulate --serve --json` says when it is ready."""
+    """What `drainhook simulate --serve --json` prints when it is ready."""
 
     process: Process
     environment: dict
@@ -124,7 +124,7 @@ class Simulator:
     queue_url: str
 
     def client(self, service, **config):
-        """A client that knows nothing but the printed environment. It tries once, unless the configuration says
+        """A client that is configured by the printed environment alone. It makes one attempt unless `config` says
         otherwise."""
         config = {"retries": {"total_max_attempts": 1}} | config
         with mock.patch.dict(os.environ, bare_environment() | self.environment, clear=True):
@@ -161,7 +161,7 @@ def instance_in_service(autoscaling, group):
 
 
 def lifecycle_state(autoscaling, instance):
-    """Its state; None where it is gone."""
+    """The instance's lifecycle state, or None if the instance is gone."""
     described = autoscaling.describe_auto_scaling_instances(InstanceIds=[instance])["AutoScalingInstances"]
     return described[0]["LifecycleState"] if described else None
 
@@ -174,14 +174,14 @@ def scale_in(autoscaling, instance):
 
 
 def simulated_instance(simulator, instance):
-    """What the simulator knows of an instance, those of later groups too."""
+    """The simulator's details of an instance, also of groups that a test created."""
     with urllib.request.urlopen(simulator.environment["AWS_ENDPOINT_URL"] + "/_sim/instances", timeout=10) as answer:
         (known,) = [known for known in json.load(answer) if known["id"] == instance]
     return known
 
 
 def daemon_environment(simulator, instance, folder):
-    """What `drainhook run` needs for an instance, with its files in a folder of the test."""
+    """The environment of `drainhook run` on an instance, with the daemon's files in the test's folder."""
     known = simulated_instance(simulator, instance)
     return simulator.environment | {
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": known["imds"],
@@ -193,7 +193,7 @@ def daemon_environment(simulator, instance, folder):
 
 @pytest.fixture(scope="session")
 def simulator():
-    """One simulator for all tests. Each makes what it changes: a group, a queue."""
+    """One simulator for all tests. Each test creates the groups and queues that it changes."""
     simulator = start_simulator("--instances", "2", "--speed", "5")
     yield simulator
     code = simulator.process.stop()
@@ -203,7 +203,7 @@ def simulator():
 
 @pytest.fixture
 def daemons():
-    """Starts `drainhook run` with an environment, no flag and no file, as often as the test asks."""
+    """Starts `drainhook run` with an environment, without flags or files. A test may start several."""
     started = []
 
     def start(environment):
@@ -229,7 +229,7 @@ def sqs(simulator):
 
 @pytest.fixture
 def group(simulator, autoscaling):
-    """A group of one instance with a termination hook, of this test alone."""
+    """A group with one instance and a termination hook, for this test alone."""
     name = f"group-{uuid4().hex[:8]}"
     autoscaling.create_auto_scaling_group(
         AutoScalingGroupName=name,

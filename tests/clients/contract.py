@@ -1,6 +1,6 @@
-"""What is said between drainhook and an agent, held against docs/openapi.yaml.
+"""Checks the exchanges between drainhook and an agent against docs/openapi.yaml.
 
-Strictly: a field that the document does not list is a complaint too, since its sender has left the document behind.
+The checks are strict: a field that the document does not list is a complaint too.
 """
 
 import json
@@ -14,7 +14,7 @@ DOCUMENT = yaml.safe_load(PATH.read_text())
 
 
 def strict(schema):
-    """The same, with no property that is not listed."""
+    """The schema, with unlisted properties forbidden."""
     if isinstance(schema, list):
         return [strict(part) for part in schema]
     if not isinstance(schema, dict):
@@ -29,7 +29,7 @@ COMPONENTS = strict(DOCUMENT["components"])
 
 
 def complaints(schema, value):
-    """What is wrong with a value."""
+    """How a value breaks a schema."""
     validator = Draft202012Validator({**schema, "components": COMPONENTS}, format_checker=FormatChecker())
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
@@ -39,7 +39,7 @@ def schema_named(name):
 
 
 def check(exchange):
-    """Fails where the request, or the answer if there was one, is not as the document says."""
+    """Fails if the request or its answer breaks the document."""
     found = request_complaints(operation_of(exchange), exchange)
     assert not found, f"{exchange}: {found}"
     if exchange.status:
@@ -47,7 +47,7 @@ def check(exchange):
 
 
 def check_answer(exchange):
-    """Fails where the answer is not as the document says."""
+    """Fails if the answer breaks the document."""
     found = answer_complaints(operation_of(exchange), exchange)
     assert not found, f"{exchange}: {found}"
 
@@ -65,7 +65,7 @@ def request_complaints(operation, exchange):
         found.append("Prefer is not among the parameters")
     if "requestBody" in operation:
         return found + body_complaints(operation["requestBody"], exchange.headers, exchange.body)
-    return found + (["a body where there is none"] if exchange.body else [])
+    return found + (["a body that the document does not have"] if exchange.body else [])
 
 
 def answer_complaints(operation, exchange):

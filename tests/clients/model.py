@@ -1,11 +1,11 @@
-"""Holds the raw body of an answer against botocore's service model: botocore's own parser passes over what it does not
-know and what is missing."""
+"""Checks the raw body of an answer against botocore's service model. botocore's own parser ignores unknown and missing
+fields."""
 
 import json
 import re
 from xml.etree import ElementTree
 
-# AWS answers with these though the service model does not have them: recorded in Terminating:Wait.
+# AWS returns these values, though the service model does not list them. Recorded in Terminating:Wait.
 UNLISTED = {("ScalingActivityStatusCode", "MidTerminatingLifecycleAction")}
 
 INTEGER = re.compile(r"-?\d+")
@@ -13,7 +13,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def faults(operation, answer):
-    """What is wrong with a good answer to an operation: botocore's model of it, and status, headers and body."""
+    """How a successful answer breaks the model of its operation: status, headers, body."""
     if answer["status_code"] != 200:
         return [f"status {answer['status_code']}"]
     if "x-amzn-requestid" not in {name.lower() for name in answer["headers"]}:
@@ -24,7 +24,7 @@ def faults(operation, answer):
 
 
 def error_faults(operation, answer):
-    """What is wrong with a refusal."""
+    """How an error answer breaks the shape of its service's errors."""
     if operation.service_model.metadata["protocol"] == "query":
         root = ElementTree.fromstring(answer["body"])
         tree = {child.tag.split("}")[1]: child for child in root}
@@ -51,13 +51,13 @@ def _query(operation, answer):
     expected = {"ResponseMetadata", *([wrapper] if wrapper else [])}
     for element in root.iter():
         if not element.tag.startswith(f"{{{namespace}}}"):
-            yield f"{element.tag} is not of {namespace}"
+            yield f"{element.tag} is not in {namespace}"
         element.tag = element.tag.split("}")[-1]
         if element.attrib:
             yield f"{element.tag} has attributes"
     children = {child.tag: child for child in root}
     if root.tag != operation.name + "Response":
-        yield f"it is a {root.tag}"
+        yield f"the root element is {root.tag}"
     if set(children) != expected:
         yield f"{root.tag} has {sorted(children)}, not {sorted(expected)}"
     if not children["ResponseMetadata"].findtext("RequestId"):
@@ -91,19 +91,19 @@ def _text(shape, text, path):
     patterns = {"integer": INTEGER, "boolean": re.compile("true|false"), "timestamp": TIMESTAMP}
     if shape.type_name in patterns:
         if not patterns[shape.type_name].fullmatch(text):
-            yield f"{path} is no {shape.type_name}: {text!r}"
+            yield f"{path} is not of type {shape.type_name}: {text!r}"
     elif shape.type_name == "string":
         yield from _string(shape, text, path)
     else:
-        yield f"{path}: this test knows no {shape.type_name}"
+        yield f"{path}: model.py cannot check the type {shape.type_name}"
 
 
 def _string(shape, text, path):
     limits = shape.metadata
     if "enum" in limits and text not in limits["enum"] and (shape.name, text) not in UNLISTED:
-        yield f"{path} is no {shape.name}: {text!r}"
+        yield f"{path} is not a value of {shape.name}: {text!r}"
     if not limits.get("min", 0) <= len(text) <= limits.get("max", len(text)):
-        yield f"{path} is of {len(text)} characters: {text!r}"
+        yield f"{path} has {len(text)} characters: {text!r}"
 
 
 def _json_body(operation, answer):
@@ -111,7 +111,7 @@ def _json_body(operation, answer):
         yield f"content type {answer['headers']['Content-Type']}"
     if operation.output_shape is None:
         if answer["body"]:
-            yield f"a body where there is none: {answer['body']!r}"
+            yield f"the body is not empty: {answer['body']!r}"
     else:
         yield from _value(operation.output_shape, json.loads(answer["body"]), operation.output_shape.name)
 
@@ -120,7 +120,7 @@ def _value(shape, value, path):
     types = {"structure": dict, "map": dict, "list": list, "string": str, "integer": int, "boolean": bool}
     # Python counts booleans as integers.
     if type(value) is not types[shape.type_name]:
-        yield f"{path} is no {shape.type_name}: {value!r}"
+        yield f"{path} is not of type {shape.type_name}: {value!r}"
     elif shape.type_name == "structure":
         yield from _members(shape, list(value), path)
         for name in value.keys() & shape.members.keys():
@@ -137,5 +137,5 @@ def _value(shape, value, path):
 
 
 def _members(shape, seen, path):
-    yield from (f"{path} has {name}, which {shape.name} has not" for name in seen if name not in shape.members)
+    yield from (f"{path} has {name}, which is not in {shape.name}" for name in seen if name not in shape.members)
     yield from (f"{path} lacks {name}" for name in shape.required_members if name not in seen)

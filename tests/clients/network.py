@@ -1,4 +1,4 @@
-"""Loopback servers for watching who talks to whom."""
+"""Loopback servers that count, record and hold requests."""
 
 import contextlib
 import http.client
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
-# Longer than any answer is held.
+# Longer than any test holds an answer.
 UPSTREAM_SECONDS_MAX = 60
 
-# How often a server looks whether it shall close; the default is half a second.
+# How often a server checks whether it should close. The default is half a second.
 SHUTDOWN_POLL_SECONDS = 0.02
 
 
@@ -43,7 +43,7 @@ class CountingListener:
 
 @dataclass
 class Exchange:
-    """A request, and what was answered: no status as long as it was not. Names of headers are in lower case."""
+    """A request and its answer. The status is 0 until the answer is there. Header names are in lower case."""
 
     method: str
     path: str
@@ -57,7 +57,7 @@ class Exchange:
 
 
 def ask(address, method, path, headers, body):
-    """One request on a connection of its own. Status, headers and body of the answer."""
+    """Makes one request on its own connection. Returns the status, headers and body of the answer."""
     connection = http.client.HTTPConnection(address, timeout=UPSTREAM_SECONDS_MAX)
     with contextlib.closing(connection):
         connection.request(method, path, body, headers)
@@ -85,7 +85,7 @@ class Server:
                     self.send_header("content-length", str(len(content)))
                     self.end_headers()
                     self.wfile.write(content)
-                except OSError:  # one side has gone; the other one is told so
+                except OSError:  # one side has closed its connection, so close the other one
                     self.close_connection = True
 
             do_GET = do_PUT = do_POST = do_DELETE = handle_all
@@ -104,7 +104,7 @@ class Server:
 
 
 class RecordingProxy(Server):
-    """Passes HTTP requests on to another server, and remembers them."""
+    """Forwards HTTP requests to another server, and records them."""
 
     def __init__(self, upstream):
         self.exchanges = []
@@ -118,15 +118,15 @@ class RecordingProxy(Server):
         answer = ask(self.address, method, path, passed_on, body)
         exchange.ended = time.monotonic()
         _, exchange.answer_headers, exchange.answer = answer
-        exchange.status = answer[0]  # last: it says that the rest is there
+        exchange.status = answer[0]  # last, because a status means that the other fields are set
         return answer
 
 
 class Receiver(Server):
-    """A webhook, for workers to deliver to. It holds the deliveries that a test wants held."""
+    """A webhook that workers deliver to. Tests can hold its answers."""
 
     def __init__(self):
-        self.delivered = []  # (task, item), as they were answered
+        self.delivered = []  # (task, item), in the order of the answers
         self.held = set()
         self.holds = lambda item: False
         self.changed = threading.Condition()
@@ -142,7 +142,7 @@ class Receiver(Server):
         return 200, {}, b""
 
     def hold(self, holds):
-        """Holds the items for which this is true; `release` lets them through."""
+        """Holds deliveries of items for which `holds` returns true, until `release`."""
         self.holds = holds
 
     def release(self):

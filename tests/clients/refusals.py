@@ -1,4 +1,4 @@
-"""What the simulator refuses, each as boto3 shows it: code, message and HTTP status."""
+"""The calls that the simulator refuses, with the code, message and HTTP status that boto3 shows."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ BATCH = "AWS.SimpleQueueService."
 
 @dataclass
 class Refusal:
-    """A call, with {names} of what `Ground` has in its arguments, and what AWS says to it."""
+    """A call and the error that AWS returns. Arguments may contain {names} of resources in `Ground`."""
 
     name: str
     service: str
@@ -25,7 +25,7 @@ class Refusal:
 
 
 class Ground:
-    """What the refused calls are about: a group with an instance and a hook, a queue with a message in flight."""
+    """The resources of the refused calls: a group with an instance and a hook, a queue with a message in flight."""
 
     def __init__(self, autoscaling, sqs, name):
         self.names = {"group": name}
@@ -54,7 +54,7 @@ class Ground:
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=self.names["deleted"])
 
     def fill(self, value):
-        """A value with the names in it replaced."""
+        """Replaces the {names} in a value."""
         if isinstance(value, dict):
             return {key: self.fill(item) for key, item in value.items()}
         if isinstance(value, list):

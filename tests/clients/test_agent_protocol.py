@@ -1,4 +1,4 @@
-"""docs/openapi.yaml: valid, and what the sample agents and the simulator's agent really answer."""
+"""docs/openapi.yaml is valid, and the sample agents and the simulator's agent answer as it says."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_check_refuses(exchange):
 
 
 def asked(url, method, path="/drain", body=None, **headers):
-    """Asks an agent, and holds the answer against the document. Its status and what it says."""
+    """Makes a request to an agent, and checks the answer against the document. Returns its status and body."""
     if body is not None:
         headers["content-type"] = "application/json"
     status, answered, answer = ask(urlsplit(url).netloc, method, path, headers, body)
@@ -105,7 +105,7 @@ def test_agents_answer_as_documented(agent):
     assert status == 200 and document["state"] == "serving"
 
 
-def test_requests_that_make_no_sense(agent):
+def test_agents_refuse_bad_requests(agent):
     url, _ = agent
     for body in (b"drain!", b"[]", b'{"deadline": 5}', b'{"deadline": "soon"}', b"\xff"):
         assert asked(url, "POST", body=body)[0] == 400, body
@@ -115,7 +115,7 @@ def test_requests_that_make_no_sense(agent):
     assert asked(url, "GET")[1]["state"] == "serving"
 
 
-# On any free port, which it tells, and with short tasks.
+# Makes the agent listen on a free port, print its URL, and finish tasks quickly.
 PRELUDE = """
 import http.server, sys, threading, time
 
@@ -129,16 +129,16 @@ time.sleep = lambda _: threading.Event().wait(0.1)
 """
 
 
-def test_small_agent_of_the_page():
+def test_agent_in_the_docs():
     page = contract.PATH.with_name("agent-protocol.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     example = contract.PATH.parent.parent / "examples" / "agents" / "small" / "agent.py"
-    assert code == example.read_text(), f"the page's agent and {example.name} differ"
+    assert code == example.read_text(), f"the agent in docs/agent-protocol.md differs from {example.name}"
     agent = Agent((sys.executable, "-c", PRELUDE + code), {})
     try:
         assert asked(agent.url, "GET")[1]["state"] == "serving"
         assert asked(agent.url, "POST", body=json.dumps(ORDER).encode())[0] == 200
-        wait_for(lambda: asked(agent.url, "GET")[1] == {"state": "drained", "in_flight": 0}, "it is drained")
+        wait_for(lambda: asked(agent.url, "GET")[1] == {"state": "drained", "in_flight": 0}, "the agent is drained")
     finally:
         agent.stop()
         agent.proxy.close()

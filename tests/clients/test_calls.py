@@ -1,4 +1,4 @@
-"""boto3 and the AWS CLI make every call that the simulator serves; each answer is held against the service model."""
+"""boto3 and the AWS CLI make every call that the simulator serves. The service model checks each answer."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from walk import CLI_EXAMPLES, Boto, Cli, shape, walk
 
 PAGE = Path(__file__).parents[2] / "docs/simulator.md"
 
-# A call of each service that is not served: its refusal names those that are.
+# For each service, a call that the simulator does not serve. The error lists the calls that it serves.
 NOT_SERVED = {"autoscaling": "EnterStandby", "sqs": "SendMessageBatch", "sts": "GetSessionToken"}
 
 WITH_EXAMPLES = (
@@ -23,7 +23,7 @@ WITH_EXAMPLES = (
     "DescribeScalingActivities",
 )
 
-# What AWS's own examples have and the simulator has not: it launches without a template, into no subnet.
+# Fields in AWS's examples that the simulator lacks: it launches without a template and without a subnet.
 LEFT_OUT = {
     "AutoScalingGroups[].LaunchTemplate",
     "AutoScalingGroups[].Instances[].LaunchTemplate",
@@ -69,21 +69,21 @@ def test_boto3(walked, served):
             "InstanceId twice",
         ),
         ("DescribeScalingActivities", b"Cause>", b"Kause>", "lacks Cause"),
-        ("DescribeLifecycleHooks", b"<HeartbeatTimeout>", b"<HeartbeatTimeout>1.", "is no integer"),
-        ("DescribeLifecycleHooks", b"2011-01-01", b"2011-01-02", "is not of"),
+        ("DescribeLifecycleHooks", b"<HeartbeatTimeout>", b"<HeartbeatTimeout>1.", "is not of type integer"),
+        ("DescribeLifecycleHooks", b"2011-01-01", b"2011-01-02", "is not in http"),
         ("DescribeLifecycleHooks", b"<GlobalTimeout>", b"<GlobalTimeout><X/>", "not text"),
         ("DescribeAutoScalingGroups", b"member>", b"item>", "has item, not member"),
-        ("DescribeAutoScalingGroups", b"<LifecycleState>", b"<LifecycleState>X", "is no LifecycleState"),
-        ("DescribeAutoScalingGroups", b"<CreatedTime>", b"<CreatedTime>X", "is no timestamp"),
+        ("DescribeAutoScalingGroups", b"<LifecycleState>", b"<LifecycleState>X", "is not a value of LifecycleState"),
+        ("DescribeAutoScalingGroups", b"<CreatedTime>", b"<CreatedTime>X", "is not of type timestamp"),
         ("CompleteLifecycleAction", b"CompleteLifecycleActionResult", b"X", "has ['ResponseMetadata', 'X']"),
         ("SetDesiredCapacity", b"RequestId", b"X", "no RequestId"),
-        ("ReceiveMessage", b'"Body"', b'"X"', "has X, which Message has not"),
-        ("DeleteMessageBatch", b"true", b'"true"', "is no boolean"),
+        ("ReceiveMessage", b'"Body"', b'"X"', "has X, which is not in Message"),
+        ("DeleteMessageBatch", b"true", b'"true"', "is not of type boolean"),
         ("DeleteMessageBatch", b'"Failed"', b'"X"', "lacks Failed"),
-        ("DeleteMessage", b"", b"{}", "a body where there is none"),
+        ("DeleteMessage", b"", b"{}", "the body is not empty"),
     ],
 )
-def test_faults_are_found(walked, operation, good, bad, fault):
+def test_checks_find_faults(walked, operation, good, bad, fault):
     model, answer = walked.raw[operation]
     changed = answer | {"body": answer["body"].replace(good, bad)}
     assert changed["body"] != answer["body"]
@@ -94,23 +94,23 @@ def test_cli(simulator, served, walked):
     with Cli(simulator.environment) as cli:
         walk(cli)
     assert set(cli.answers) == served
-    # It prints times as text.
+    # The CLI prints times as text.
     shapes = {call: shape(json.loads(json.dumps(answer, default=str))) for call, answer in walked.answers.items()}
     assert {call: shape(answer) for call, answer in cli.answers.items()} == shapes
 
 
-def test_page_lists_the_calls(served):
+def test_docs_list_the_calls(served):
     rows = re.findall(r"^\| (\w+) \| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(served)
 
 
 def example(operation):
-    """What the first example of the AWS CLI's own reference shows as an answer."""
+    """The answer in the first example of the AWS CLI's reference."""
     text = (CLI_EXAMPLES / "autoscaling" / f"{xform_name(operation, '-')}.rst").read_text()
     return json.JSONDecoder().raw_decode(text[text.index("{\n", text.index("Output::")) :])[0]
 
 
-def test_examples_of_aws(walked):
+def test_aws_examples(walked):
     lacks = set()
     for operation in WITH_EXAMPLES:
         has = {path for path, _ in shape(walked.answers["autoscaling", operation])}
@@ -119,8 +119,8 @@ def test_examples_of_aws(walked):
     assert lacks - within == LEFT_OUT
 
 
-def test_pages(autoscaling, sqs):
-    """Each call that boto3 pages gives the same in pages of one as in one page."""
+def test_pagination(autoscaling, sqs):
+    """Each paginated call returns the same items in pages of one as in one page."""
     names = [f"pages-{uuid4().hex[:8]}" for _ in range(2)]
     for name in names:
         sqs.create_queue(QueueName=name)
@@ -142,13 +142,13 @@ def test_pages(autoscaling, sqs):
         pages = list(client.get_paginator(call).paginate(**arguments, PaginationConfig={"PageSize": 1}))
         assert len(pages) == count
         together = [item for page in pages for item in page[items]]
-        # The rest changes while instances are launched.
+        # Compare only names, because the other fields change while instances launch.
         names_of = [[item[name] if name else item for item in listed] for listed in (together, whole[items])]
         assert names_of[0] == names_of[1]
 
 
-def test_pages_and_waiters_of_boto3(served, simulator):
-    """What boto3 can page is what `test_pages` pages; there is nothing to wait for."""
+def test_boto3_paginators_and_waiters(served, simulator):
+    """`test_pagination` covers every served call that boto3 can paginate. boto3 has no waiters for these services."""
     paged = set()
     for service, operation in served:
         client = simulator.client(service)

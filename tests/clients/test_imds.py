@@ -16,7 +16,7 @@ TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"
 TTL_MAX = 21600
 
-# What every instance has, and what ec2_metadata and its like read.
+# The metadata of every instance. Libraries such as ec2_metadata read them.
 CATEGORIES = {
     "ami-id",
     "autoscaling/target-lifecycle-state",
@@ -43,7 +43,7 @@ def instance(simulator):
 
 @pytest.fixture
 def environment(simulator, instance):
-    """That of a program on the instance, which has no other credentials than its role's."""
+    """The environment of a program on the instance. The role's credentials are its only ones."""
     keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     common = {name: value for name, value in simulator.environment.items() if name not in keys}
@@ -61,7 +61,7 @@ def token(imds):
     return {TOKEN: answer.text}
 
 
-def test_role_of_boto3(environment, instance):
+def test_boto3_gets_the_role(environment, instance):
     with mock.patch.dict(os.environ, bare_environment() | environment, clear=True):
         session = boto3.Session()
         assert session.get_credentials().method == "iam-role"
@@ -69,13 +69,13 @@ def test_role_of_boto3(environment, instance):
     assert identity["Arn"] == f"arn:aws:sts::123456789012:assumed-role/{ROLE}/{instance['id']}"
 
 
-def test_role_of_the_cli(environment, instance):
+def test_cli_gets_the_role(environment, instance):
     with Cli(environment) as cli:
         identity = cli.call("sts", "GetCallerIdentity")
     assert identity["Arn"] == f"arn:aws:sts::123456789012:assumed-role/{ROLE}/{instance['id']}"
 
 
-def test_fetchers_of_botocore(imds):
+def test_botocore_fetchers(imds):
     fetched = InstanceMetadataFetcher(num_attempts=1, base_url=imds).retrieve_iam_role_credentials()
     assert fetched["role_name"] == ROLE
     assert all(fetched[part] for part in ("access_key", "secret_key", "token", "expiry_time"))
@@ -84,7 +84,7 @@ def test_fetchers_of_botocore(imds):
 
 
 def test_categories(imds):
-    """What is listed is there, and nothing else is."""
+    """Every listed category has a value, and the list is exactly CATEGORIES."""
     headers, leaves, folders = token(imds), set(), [""]
     while folders:
         folder = folders.pop()
@@ -142,7 +142,7 @@ def test_refusals(imds, method, path, headers, status):
     assert answer.status_code == status
 
 
-def test_token_of_no_time(imds):
+def test_token_with_a_ttl_of_zero(imds):
     answer = requests.put(f"{imds}/latest/api/token", headers={TTL: "0"}, timeout=10)
     assert answer.status_code == 200
     again = requests.get(f"{imds}/latest/meta-data/", headers={TOKEN: answer.text}, timeout=10)

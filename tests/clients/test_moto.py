@@ -1,4 +1,4 @@
-"""The simulator beside moto 5.2.5: docs/simulator.md says of each difference which of the two is right, and why."""
+"""Compares the simulator with moto 5.2.5. docs/simulator.md says for each difference which one is right, and why."""
 
 from uuid import uuid4
 
@@ -12,10 +12,10 @@ from moto import mock_aws
 from refusals import REFUSALS, Ground
 from walk import LAUNCH_CONFIGURATION, Boto, shape, walk
 
-# Calls that moto has not.
+# Calls that moto does not implement.
 MISSING = {"CompleteLifecycleAction", "RecordLifecycleActionHeartbeat"}
 
-# What one has and the other has not.
+# Fields that only the simulator returns, and fields that only moto returns.
 SIMULATOR_ALONE = {
     "DescribeAutoScalingGroups": {
         "AutoScalingGroups[].InstanceLifecyclePolicy",
@@ -36,14 +36,14 @@ MOTO_ALONE = {
     "TerminateInstanceInAutoScalingGroup": {"Activity.EndTime"},
 }
 
-# An operation without output has an empty body.
+# AWS answers operations without output with an empty body. moto does not.
 BODIES = {"ChangeMessageVisibility", "DeleteMessage", "DeleteQueue", "PurgeQueue", "SetQueueAttributes"}
 
-TAKEN = "moto takes it"
-BROKEN = "moto fails with an exception of Python's"
+ACCEPTED = "moto accepts the call"
+BROKEN = "moto fails with a Python exception"
 
-# Refusals of which moto has the code and the status, but other words.
-OTHER_WORDS = {
+# Refusals where moto has the same code and status, but another message.
+OTHER_MESSAGE = {
     "ChangeMessageVisibility-43201-seconds",
     "ChangeMessageVisibility-no-receipt-handle",
     "CreateQueue-another-timeout",
@@ -51,30 +51,30 @@ OTHER_WORDS = {
     "ReceiveMessage-a-wait-of-21-seconds",
     "ReceiveMessage-eleven-messages",
 }
-# Refusals that are something else with moto.
-OTHERWISE = {
-    "ChangeMessageVisibility-below-0-seconds": TAKEN,
+# Refusals where moto accepts the call, fails, or has another code.
+OTHER_RESULT = {
+    "ChangeMessageVisibility-below-0-seconds": ACCEPTED,
     "ChangeMessageVisibility-deleted": "ReceiptHandleIsInvalid",
-    "ChangeMessageVisibilityBatch-a-colon-in-an-id": TAKEN,
-    "ChangeMessageVisibilityBatch-an-id-of-81-letters": TAKEN,
-    "ChangeMessageVisibilityBatch-eleven-entries": TAKEN,
-    "ChangeMessageVisibilityBatch-no-entry": TAKEN,
-    "ChangeMessageVisibilityBatch-two-entries-with-one-id": TAKEN,
-    "CreateAutoScalingGroup-exists": TAKEN,
-    "DeleteLifecycleHook-unknown-group": TAKEN,
-    "DeleteLifecycleHook-unknown-hook": TAKEN,
-    "DeleteMessageBatch-a-colon-in-an-id": TAKEN,
-    "DeleteMessageBatch-an-id-of-81-letters": TAKEN,
+    "ChangeMessageVisibilityBatch-a-colon-in-an-id": ACCEPTED,
+    "ChangeMessageVisibilityBatch-an-id-of-81-letters": ACCEPTED,
+    "ChangeMessageVisibilityBatch-eleven-entries": ACCEPTED,
+    "ChangeMessageVisibilityBatch-no-entry": ACCEPTED,
+    "ChangeMessageVisibilityBatch-two-entries-with-one-id": ACCEPTED,
+    "CreateAutoScalingGroup-exists": ACCEPTED,
+    "DeleteLifecycleHook-unknown-group": ACCEPTED,
+    "DeleteLifecycleHook-unknown-hook": ACCEPTED,
+    "DeleteMessageBatch-a-colon-in-an-id": ACCEPTED,
+    "DeleteMessageBatch-an-id-of-81-letters": ACCEPTED,
     "DeleteMessageBatch-eleven-entries": "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
-    "DescribeAutoScalingInstances-invalid-token": TAKEN,
-    "DescribeLifecycleHooks-unknown-group": TAKEN,
-    "PutLifecycleHook-10-seconds": TAKEN,
-    "PutLifecycleHook-unknown-group": TAKEN,
-    "SendMessage-no-body": TAKEN,
-    "SetDesiredCapacity-above-the-maximum": TAKEN,
+    "DescribeAutoScalingInstances-invalid-token": ACCEPTED,
+    "DescribeLifecycleHooks-unknown-group": ACCEPTED,
+    "PutLifecycleHook-10-seconds": ACCEPTED,
+    "PutLifecycleHook-unknown-group": ACCEPTED,
+    "SendMessage-no-body": ACCEPTED,
+    "SetDesiredCapacity-above-the-maximum": ACCEPTED,
     "SetDesiredCapacity-unknown-group": BROKEN,
-    "SetQueueAttributes-43201-seconds": TAKEN,
-    "TerminateInstanceInAutoScalingGroup-below-the-minimum": TAKEN,
+    "SetQueueAttributes-43201-seconds": ACCEPTED,
+    "TerminateInstanceInAutoScalingGroup-below-the-minimum": ACCEPTED,
     "TerminateInstanceInAutoScalingGroup-unknown-instance": BROKEN,
 }
 
@@ -93,7 +93,7 @@ def moto():
 
 
 class Moto(Boto):
-    """boto3 with moto, in whose groups nothing takes time."""
+    """boto3 with moto, where every change takes effect at once."""
 
     def call(self, service, operation, **arguments):
         if operation in MISSING:
@@ -108,7 +108,7 @@ class Moto(Boto):
 
 @pytest.fixture(scope="module")
 def walks(simulator, moto):
-    """The answers of the simulator, and moto's."""
+    """The answers of the simulator, and those of moto."""
     ours, theirs = Boto(simulator.client), Moto(client)
     for boto in (ours, theirs):
         walk(boto)
@@ -116,7 +116,7 @@ def walks(simulator, moto):
 
 
 def topmost(shapes):
-    """The paths that are not within another."""
+    """The paths whose parents are not among the paths."""
     paths = {path for path, _ in shapes}
     return {path for path in paths if not {path.rpartition(".")[0], path.removesuffix("[]")} & (paths - {path})}
 
@@ -147,23 +147,23 @@ def test_values(walks):
 
 def test_refusals(moto):
     clients = {service: client(service) for service in ("autoscaling", "sqs")}
-    words, otherwise = set(), {}
+    messages, results = set(), {}
     for place, refusal in enumerate(REFUSALS):
         if refusal.operation in MISSING:
             continue
         ground = Ground(clients["autoscaling"], clients["sqs"], f"ground-{place}")
-        said = what_moto_says(clients[refusal.service], refusal, ground)
+        said = answer_of_moto(clients[refusal.service], refusal, ground)
         if said == (refusal.code, refusal.status, ground.fill(refusal.message)):
             continue
         if said[:2] == (refusal.code, refusal.status):
-            words.add(str(refusal))
+            messages.add(str(refusal))
         else:
-            otherwise[str(refusal)] = said[0]
-    assert words == OTHER_WORDS
-    assert otherwise == OTHERWISE
+            results[str(refusal)] = said[0]
+    assert messages == OTHER_MESSAGE
+    assert results == OTHER_RESULT
 
 
-def what_moto_says(client, refusal, ground):
+def answer_of_moto(client, refusal, ground):
     try:
         getattr(client, xform_name(refusal.operation))(**ground.fill(refusal.arguments))
     except ClientError as error:
@@ -171,11 +171,11 @@ def what_moto_says(client, refusal, ground):
         return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Message"]
     except (KeyError, StopIteration):
         return (BROKEN,)
-    return (TAKEN,)
+    return (ACCEPTED,)
 
 
 def test_instances(moto):
-    """moto's hooks do nothing, and nothing takes time."""
+    """moto's hooks have no effect: a terminated instance is gone at once."""
     autoscaling = client("autoscaling")
     ground = Ground(autoscaling, client("sqs"), "instances")
     instance = ground.names["instance"]
@@ -186,7 +186,7 @@ def test_instances(moto):
 
 
 def test_older_receipt_handles(moto, sqs):
-    """The simulator's are good for nothing, moto's for everything."""
+    """An older receipt handle has no effect in the simulator, as in AWS. moto accepts it."""
     for boto, left in ((sqs, 1), (client("sqs"), 0)):
         queue = {"QueueUrl": boto.create_queue(QueueName=f"older-{uuid4().hex[:8]}")["QueueUrl"]}
         boto.send_message(MessageBody="x", **queue)
@@ -204,7 +204,7 @@ def test_older_receipt_handles(moto, sqs):
         assert sum(map(int, counts)) == left
 
 
-def test_older_protocol_of_sqs(moto):
+def test_sqs_query_protocol(moto):
     answer = requests.post(
         "https://sqs.eu-west-1.amazonaws.com/", data={"Action": "ListQueues", "Version": "2012-11-05"}
     )
@@ -212,7 +212,7 @@ def test_older_protocol_of_sqs(moto):
 
 
 def test_imds(moto):
-    """It asks for no token, and knows nothing of Auto Scaling."""
+    """moto's IMDS requires no token, and has no Auto Scaling category."""
     metadata = "http://169.254.169.254/latest/meta-data"
     assert requests.get(f"{metadata}/instance-id").status_code == 200
     with pytest.raises(NotImplementedError):

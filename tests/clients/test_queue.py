@@ -1,4 +1,4 @@
-"""SQS of the simulator as boto3 sees it."""
+"""The simulator's SQS through boto3."""
 
 from uuid import uuid4
 
@@ -21,8 +21,8 @@ def bodies(messages):
     return sorted(message["Body"] for message in messages)
 
 
-def test_receive_hides_and_visibility_gives_back(sqs, queue_url):
-    # boto3 compares the digests of what it sends and receives by itself.
+def test_receive_hides_and_visibility_timeout_0_returns(sqs, queue_url):
+    # boto3 itself checks the MD5 digests of messages.
     sqs.send_message(QueueUrl=queue_url, MessageBody='{"a": "ä"}')
     (first,) = receive(sqs, queue_url, AttributeNames=["ApproximateReceiveCount"])
     assert first["Body"] == '{"a": "ä"}'
@@ -52,7 +52,7 @@ def test_batches(sqs, queue_url):
     answer = sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=shown)
     assert (len(answer["Successful"]), answer.get("Failed", [])) == (4, [])
     again = []
-    wait_for(lambda: again.extend(receive(sqs, queue_url)) or len(again) == 4, "all four messages come again")
+    wait_for(lambda: again.extend(receive(sqs, queue_url)) or len(again) == 4, "all four messages are received again")
 
     gone = [{"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(again)]
     answer = sqs.delete_message_batch(QueueUrl=queue_url, Entries=gone)
@@ -71,8 +71,8 @@ def test_purge(sqs, queue_url):
     wait_for(empty, "the queue is empty")
 
 
-def test_visibility_of_a_message_that_is_visible_again(sqs, queue_url):
-    """Its visibility timeout ran out, and it has not been received since: nothing is refused, nothing changes."""
+def test_change_visibility_of_a_visible_message(sqs, queue_url):
+    """Changing the visibility of a message that is already visible again succeeds and has no effect."""
     sqs.send_message(QueueUrl=queue_url, MessageBody="x")
     (message,) = receive(sqs, queue_url, VisibilityTimeout=0)
     sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=600)
@@ -80,8 +80,8 @@ def test_visibility_of_a_message_that_is_visible_again(sqs, queue_url):
     assert again["MessageId"] == message["MessageId"]
 
 
-def test_creation_of_a_queue_that_exists(sqs):
-    """What is given is compared, and nothing else."""
+def test_create_existing_queue(sqs):
+    """CreateQueue compares only the given attributes with those of the existing queue."""
     name = f"queue-{uuid4().hex[:8]}"
     url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
     assert sqs.create_queue(QueueName=name)["QueueUrl"] == url

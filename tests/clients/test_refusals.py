@@ -1,4 +1,4 @@
-"""What boto3 and the AWS CLI see of what the simulator refuses."""
+"""The simulator's errors through boto3 and the AWS CLI."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from model import error_faults
 from refusals import AUTOSCALING, REFUSALS, Ground
 from walk import Cli
 
-# What is refused is sent as it is: boto3 itself would refuse some of it. Retries are those that AWS recommends.
+# Without parameter validation, because boto3 itself would refuse some calls. AWS recommends the retry mode `standard`.
 CONFIG = {"parameter_validation": False, "retries": {"mode": "standard"}}
 ATTEMPTS = 3
 
 DENIED = ("autoscaling:CompleteLifecycleAction", "autoscaling:DescribeAutoScalingInstances", "sqs:DeleteMessage")
 
-# The kind of an error in JSON, where it is not the last part of its code in the older protocol.
+# The type of an error in the JSON protocol, if it is not the last part of its code in the Query protocol.
 KINDS = {
     "AWS.SimpleQueueService.NonExistentQueue": "QueueDoesNotExist",
     "InvalidParameterValue": "InvalidParameterValueException",
@@ -32,18 +32,18 @@ KINDS = {
 
 
 def refused(client, operation, arguments):
-    """The answer of a call that is refused, which must be shaped as the service's refusals are."""
+    """The error that a call gets. Checks that it has the shape of the service's errors."""
     faults = []
 
-    def hold(operation_model, response_dict, **_):
+    def check(operation_model, response_dict, **_):
         faults.extend(error_faults(operation_model, response_dict))
 
-    client.meta.events.register("before-parse", hold)
+    client.meta.events.register("before-parse", check)
     try:
         with pytest.raises(ClientError) as caught:
             getattr(client, xform_name(operation))(**arguments)
     finally:
-        client.meta.events.unregister("before-parse", hold)
+        client.meta.events.unregister("before-parse", check)
     assert faults == []
     answer = caught.value.response
     assert answer["ResponseMetadata"]["RequestId"]
@@ -56,7 +56,7 @@ def status_and_retries(answer):
 
 @pytest.fixture(scope="module")
 def simulator():
-    """One whose minute is a minute: in it, the queue that was purged cannot be purged again."""
+    """A simulator in real time, so that the minute in which a queue cannot be purged again lasts as long as in AWS."""
     simulator = start_simulator()
     yield simulator
     simulator.process.stop()
@@ -69,7 +69,7 @@ def clients(simulator):
 
 @pytest.fixture(scope="module")
 def ground(clients):
-    """Nothing of it changes: every call is refused."""
+    """Shared by all tests. Refused calls do not change it."""
     return Ground(clients["autoscaling"], clients["sqs"], f"refusals-{uuid4().hex[:8]}")
 
 
@@ -96,13 +96,13 @@ def test_cli(simulator, ground):
     assert f"({refusal.code}) when calling the {refusal.operation} operation: {ground.fill(refusal.message)}" in errors
 
 
-def test_deletion_of_what_is_deleted(clients, ground):
+def test_deleting_twice_succeeds(clients, ground):
     queue, receipt = ground.names["queue"], ground.names["deleted"]
     answer = clients["sqs"].delete_message(QueueUrl=queue, ReceiptHandle=receipt)
     assert status_and_retries(answer) == (200, 0)
 
 
-def test_exceptions_of_boto3(clients, ground):
+def test_boto3_exceptions(clients, ground):
     sqs, autoscaling = clients["sqs"].exceptions, clients["autoscaling"].exceptions
     with pytest.raises(sqs.QueueDoesNotExist):
         clients["sqs"].get_queue_url(QueueName="unknown")
@@ -117,7 +117,7 @@ def test_exceptions_of_boto3(clients, ground):
 
 @pytest.fixture
 def strict_simulator():
-    """Lets no call to Auto Scaling through, and allows no caller some."""
+    """A simulator that throttles every call to Auto Scaling and denies the calls in DENIED."""
     denied = [word for action in DENIED for word in ("--deny", action)]
     simulator = start_simulator("--throttle", "0", *denied)
     yield simulator
@@ -156,15 +156,15 @@ def test_throttled_and_denied(strict_simulator):
     assert "Messages" not in sqs.receive_message(**queue)
 
 
-def test_denial_of_what_is_not_served():
+def test_deny_refuses_an_unknown_action():
     process = Process("simulate", "--serve", "--deny", "sqs:SendMesage", environment={})
     assert process.process.wait(READY_SECONDS_MAX) == 2
     process.stop()
     assert "there are autoscaling:CompleteLifecycleAction, " in "".join(process.stderr)
 
 
-def test_older_protocol_of_sqs(simulator, tmp_path):
-    """An older client speaks the Query protocol to SQS, as this model makes botocore do."""
+def test_sqs_query_protocol(simulator, tmp_path):
+    """Older clients use the Query protocol for SQS. This model makes botocore use it."""
     model = Loader().load_service_model("sqs", "service-2")
     namespace = "http://queue.amazonaws.com/doc/2012-11-05/"
     model["metadata"] |= {"protocol": "query", "protocols": ["query"], "xmlNamespace": namespace}

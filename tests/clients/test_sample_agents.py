@@ -1,4 +1,4 @@
-"""The sample agents in a drain: every task is done exactly once, or back in the queue with its checkpoint."""
+"""The sample agents during a drain. Every task is done exactly once, or is back in the queue with its checkpoint."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def instance(autoscaling, group):
 
 @pytest.fixture
 def drainhook(simulator, site, instance, daemons, tmp_path):
-    """Starts the daemon of the instance, beside an agent."""
+    """Starts the instance's daemon for an agent."""
 
     def start(agent, **settings):
         environment = daemon_environment(simulator, instance, tmp_path) | {
@@ -38,11 +38,11 @@ def drainhook(simulator, site, instance, daemons, tmp_path):
 
 
 def told(agent, times):
-    wait_for(lambda: len(agent.asked("POST")) >= times, f"the agent is told {times} times")
+    wait_for(lambda: len(agent.asked("POST")) >= times, f"the daemon has sent {times} drain requests")
 
 
 def order(folder, command):
-    """An operator's order to the daemon."""
+    """Sends an operator's command to the daemon."""
     with socket.socket(socket.AF_UNIX) as control:
         path = str(folder / "drainhook.sock")
         wait_for(lambda: control.connect_ex(path) == 0, "the daemon listens")
@@ -53,7 +53,7 @@ def order(folder, command):
 
 @every_worker
 def test_scale_in(name, site, instance, drainhook, autoscaling):
-    """Told twice, since the daemon is killed in mid-drain."""
+    """The agent gets two drain requests, because the daemon is killed and restarted during the drain."""
     site.receiver.hold(lambda item: item == 1)
     site.send("a", "b", "c", "d")
     agent = site.agent(name)
@@ -73,16 +73,16 @@ def test_scale_in(name, site, instance, drainhook, autoscaling):
     site.until_completed()
     site.assert_completed_after("DeleteMessage")
     in_queue = site.account()
-    assert len(in_queue) == 2, "two were in work, and two are left"
+    assert len(in_queue) == 2, "the agent finishes the two tasks in flight and leaves the other two"
     assert set(in_queue.values()) == {0}
 
 
 @every_worker
 def test_deadline(name, site, instance, drainhook, autoscaling):
-    """The time does not suffice; another agent goes on from the checkpoints."""
+    """The deadline comes before the work is done. Another agent continues from the checkpoints."""
     site.receiver.hold(lambda item: item == 1)
     site.send("a", "b")
-    # More than the daemon gives, although the clock of the simulation runs ahead of the agent's.
+    # Longer than the daemon's drain timeout, though the simulation's clock runs ahead of the agent's.
     agent = site.agent(name, CHECKPOINT_SECONDS="86400")
     site.until_held(2)
     drainhook(agent, DRAINHOOK_AGENT__DRAIN_TIMEOUT="1h")
@@ -97,17 +97,17 @@ def test_deadline(name, site, instance, drainhook, autoscaling):
     site.agent(name)
     site.until_done("a", "b")
     assert site.account() == {}
-    wait_for(lambda: not list(site.checkpoints.iterdir()), "the checkpoints are forgotten")
+    wait_for(lambda: not list(site.checkpoints.iterdir()), "the checkpoints are deleted")
 
 
 @every_worker
 def test_sigterm(name, site):
-    """Without a drain. A receive is under way, and what it brings is not begun."""
+    """SIGTERM without a drain, during a receive. The agent does not start the task that it receives."""
     site.receiver.hold(lambda item: item == 1)
     site.send("a")
     agent = site.agent(name, RECEIVE_SECONDS="20")
     site.until_held(1)
-    wait_for(lambda: len(site.calls("ReceiveMessage")) > 1, "the agent looks for more")
+    wait_for(lambda: len(site.calls("ReceiveMessage")) > 1, "the agent polls for more tasks")
     agent.process.process.send_signal(signal.SIGTERM)
     wait_for(lambda: agent.state() == "draining", "the agent stops taking tasks")
     site.send("b")
@@ -118,7 +118,7 @@ def test_sigterm(name, site):
 
 @every_worker
 def test_withdrawal(name, site, drainhook, tmp_path):
-    """Drained on an operator's order, and back in service on another."""
+    """An operator drains the agent, and then returns it to service."""
     site.receiver.hold(lambda item: item == 1)
     site.send("a")
     agent = site.agent(name)
@@ -139,14 +139,14 @@ def test_withdrawal(name, site, drainhook, tmp_path):
 
 @pytest.fixture
 def real_time():
-    """A simulator whose time is the agents' own: only there does a message stay hidden as long as they think."""
+    """A simulator in real time, so that messages stay hidden for as long as the agents expect."""
     simulator = start_simulator()
     yield simulator
     assert simulator.process.stop() is not None, "the simulator did not end on SIGTERM"
 
 
 def test_visibility(real_time, tmp_path):
-    """A message stays hidden for as long as it is worked on."""
+    """The agents keep a message hidden while they work on it."""
     sites = {name: Site(real_time, tmp_path / name) for name in WORKERS}
     try:
         for name, site in sites.items():
@@ -154,7 +154,10 @@ def test_visibility(real_time, tmp_path):
             site.send("a")
             site.agent(name, VISIBILITY_SECONDS="6", RECEIVE_SECONDS="1")
         for site in sites.values():
-            wait_for(lambda: any(call.status for call in site.calls("ChangeMessageVisibility")), "it is kept hidden")
+            wait_for(
+                lambda: any(call.status for call in site.calls("ChangeMessageVisibility")),
+                "the agent extends the visibility timeout",
+            )
             (call, *_) = site.calls("ChangeMessageVisibility")
             assert (json.loads(call.body)["VisibilityTimeout"], call.status) == (6, 200)
             site.receiver.release()

@@ -1,4 +1,4 @@
-"""boto3 and the real daemon against `drainhook simulate --serve`: AWS's own client must see AWS."""
+"""boto3 and the real daemon against `drainhook simulate --serve`. boto3 must see what it would see in AWS."""
 
 import signal
 
@@ -19,14 +19,14 @@ POLLS = 5
 
 
 def error_of(call, **arguments):
-    """Code, message and HTTP status of a call that AWS refuses."""
+    """The code, message and HTTP status of a call's error."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     answer = caught.value.response
     return answer["Error"]["Code"], answer["Error"]["Message"], answer["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def test_lines_for_a_shell():
+def test_shell_output():
     process = Process("simulate", "--serve", "--instances", "2", environment={})
     try:
         lines = []
@@ -66,7 +66,7 @@ def test_scale_in_with_daemon(simulator, autoscaling, daemons, group, tmp_path, 
     instance = instance_in_service(autoscaling, group)
     daemon = daemons(daemon_environment(simulator, instance, tmp_path))
     if held:
-        # A daemon that runs may complete the action between two looks at it; one that is stopped cannot.
+        # A running daemon may complete the action between two polls. A stopped one cannot.
         daemon.process.send_signal(signal.SIGSTOP)
     try:
         activity = scale_in(autoscaling, instance)
@@ -75,8 +75,8 @@ def test_scale_in_with_daemon(simulator, autoscaling, daemons, group, tmp_path, 
     finally:
         daemon.process.send_signal(signal.SIGCONT)
 
-    # Long before the hook's own timeout, so the daemon has completed the action.
-    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes", seconds=120)
+    # This is long before the hook times out, so the daemon has completed the action.
+    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance is gone", seconds=120)
 
     def successful():
         described = autoscaling.describe_scaling_activities(
@@ -107,14 +107,14 @@ def test_second_completion(autoscaling, group):
     autoscaling.complete_lifecycle_action(LifecycleActionResult="CONTINUE", **action)
     again = error_of(autoscaling.complete_lifecycle_action, LifecycleActionResult="CONTINUE", **action)
     assert again == none_active
-    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance goes")
+    wait_for(lambda: lifecycle_state(autoscaling, instance) is None, "the instance is gone")
 
 
-def test_unknown_instances_are_ignored_by_describe(autoscaling):
+def test_describe_ignores_unknown_instances(autoscaling):
     assert lifecycle_state(autoscaling, "i-0000000000000bad0") is None
 
 
-def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
+def test_idle_daemon_calls_only_imds(simulator, daemons, tmp_path):
     instance = simulator.instances[0]["id"]
     environment = daemon_environment(simulator, instance, tmp_path)
     aws = CountingListener()
@@ -139,7 +139,7 @@ def test_idle_daemon_talks_to_imds_alone(simulator, daemons, tmp_path):
         wait_for(lambda: polls() >= POLLS, f"the metadata service is polled {POLLS} times")
         assert daemon.process.poll() is None, "the daemon ended"
         assert aws.connections == 0
-        # A daemon that builds an AWS client asks for the role's credentials.
+        # If the daemon had built an AWS client, it would have read the role's credentials.
         assert not [exchange.path for exchange in imds.exchanges if "/iam/" in exchange.path]
         assert agent.connections == 0
     finally:

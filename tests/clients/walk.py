@@ -1,5 +1,5 @@
-"""Every call that the simulator serves, in an order in which each has something to answer; and the clients that make
-them: boto3, the AWS CLI, and boto3 with moto in place of the simulator."""
+"""Every call that the simulator serves, in an order in which each has something to return. Also the clients that make
+the calls: boto3 and the AWS CLI."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LAUNCH_CONFIGURATION = "workers"
 
 
 def shape(answer, path=""):
-    """Where there is something in an answer, and of which type it is."""
+    """The paths of the values in an answer, with their types."""
     found = {(path, type(answer).__name__)}
     if isinstance(answer, dict):
         for name, value in answer.items():
@@ -30,7 +30,7 @@ def shape(answer, path=""):
 
 
 def walk(client):
-    """Makes all of the calls. A client makes one, and waits until an instance is in a state."""
+    """Makes all of the calls through a client such as `Boto`."""
     client.call("sts", "GetCallerIdentity")
     walk_autoscaling(client)
     walk_sqs(client)
@@ -107,23 +107,23 @@ def walk_sqs(client):
 
 
 class Boto:
-    """boto3. Holds every answer against the service model, and keeps what it was."""
+    """boto3. Checks every answer against the service model, and records it."""
 
     def __init__(self, client):
-        """`client` makes a client of a service."""
+        """`client` is a function that returns a service's client."""
         self.client = client
         self.clients, self.answers, self.raw, self.faults = {}, {}, {}, []
 
     def call(self, service, operation, **arguments):
         if service not in self.clients:
             self.clients[service] = self.client(service)
-            self.clients[service].meta.events.register(f"before-parse.{service}", self._hold)
+            self.clients[service].meta.events.register(f"before-parse.{service}", self._check)
         answer = getattr(self.clients[service], xform_name(operation))(**arguments)
         assert answer.pop("ResponseMetadata")["RetryAttempts"] == 0
         self.answers[service, operation] = answer
         return answer
 
-    def _hold(self, operation_model, response_dict, **_):
+    def _check(self, operation_model, response_dict, **_):
         self.raw[operation_model.name] = operation_model, response_dict
         self.faults += [f"{operation_model.name}: {fault}" for fault in faults(operation_model, response_dict)]
 
@@ -136,7 +136,7 @@ class Boto:
 
 
 class Cli(Boto):
-    """The AWS CLI. The caller that starts it stops it."""
+    """The AWS CLI. Use it in a `with` statement, which stops its process."""
 
     def __init__(self, environment):
         super().__init__(None)
@@ -148,15 +148,15 @@ class Cli(Boto):
     def call(self, service, operation, **arguments):
         code, out, errors = self.run(service, operation, arguments)
         assert code == 0, errors
-        # It writes nothing where there is nothing.
+        # The CLI prints nothing for an empty answer.
         self.answers[service, operation] = json.loads(out or "{}")
         return self.answers[service, operation]
 
     def run(self, service, operation, arguments):
-        """Its exit code, what it wrote, its errors."""
+        """Runs a command. Returns the exit code, standard output and standard error."""
         words = [service, xform_name(operation, "-"), "--output", "json"]
         if service == "sqs":
-            # Version 1 puts an endpoint of its own before AWS_ENDPOINT_URL.
+            # Version 1 of the CLI prefers its own endpoint for SQS to AWS_ENDPOINT_URL.
             words += ["--endpoint-url", self.environment["AWS_ENDPOINT_URL"]]
         words += ["--cli-input-json", json.dumps(arguments)] if arguments else []
         self.process.write(json.dumps(words) + "\n")

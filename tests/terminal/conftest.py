@@ -1,10 +1,10 @@
-"""--update writes the screens in the repository."""
+"""With --update, the tests rewrite the screens in the repository."""
 
 import pytest
 
 
 def pytest_addoption(parser):
-    parser.addoption("--update", action="store_true", help="write the screens in the repository again")
+    parser.addoption("--update", action="store_true", help="rewrite the screens in the repository")
 
 
 @pytest.fixture

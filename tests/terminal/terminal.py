@@ -51,14 +51,14 @@ class Terminal:
         while time.monotonic() < end:
             if seen(self.rows()):
                 return
-            assert self._read(0.2), f"it ended:\n{self.text()}"
+            assert self._read(0.2), f"the program ended:\n{self.text()}"
         raise AssertionError(f"timed out:\n{self.text()}")
 
     def finish(self):
         """Reads until the program exits, and sets `code` to its exit code."""
         end = time.monotonic() + PATIENCE
         while self._read(0.2):
-            assert time.monotonic() < end, f"it does not end:\n{self.text()}"
+            assert time.monotonic() < end, f"the program does not end:\n{self.text()}"
         self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         os.close(self.master)
         return self

@@ -48,7 +48,7 @@ def test_picture(svg):
     assert words(lives) == words(live for _, _, live in frames if live), "docs/simulate.svg is out of date; run docs/picture"
 
 
-def test_picture_is_small_and_stands_alone(svg):
+def test_picture_is_small_and_self_contained(svg):
     """GitHub shows it as an image, which cannot load anything. The summary stays long enough to read."""
     assert PICTURE.stat().st_size < 60_000
     assert not svg.findall(f".//{SVG}script") and not svg.findall(f".//{SVG}image")

@@ -1,4 +1,4 @@
-"""All output fits its window. No line is smeared or lost."""
+"""All output fits its window. No line is garbled or lost."""
 
 import http.server
 import json
@@ -30,7 +30,7 @@ def keep(name, columns, text, update):
     path = SCREENS / f"{name}-{columns}.txt"
     if update:
         path.write_text(text)
-    assert path.read_text() == text, f"{path} differs; to write it again: tests/terminal/run --update"
+    assert path.read_text() == text, f"{path} differs; if this is intended, run tests/terminal/run --update"
 
 
 def story(rows):
@@ -149,18 +149,18 @@ def test_interrupt():
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_fleet(columns):
-    """Progress while it runs, of which nothing is left at the end; and every row fits."""
+    """The command shows its progress during the run, and removes it at the end. Every row fits."""
     terminal = Terminal([DRAINHOOK, "simulate", "--instances", "20", "--seeds", "40"], columns)
     terminal.until(lambda rows: rows and re.search(r"\b\d+ of 40\b", rows[-1]))
     terminal.finish()
     assert terminal.code == 0, terminal.text()
-    # The line is about seeds that are done; the summary about all.
+    # The progress line is gone. It counts finished seeds, and the summary has all of them.
     assert not re.search(r"^\s*[1-9]\d? of 40 ", terminal.text(), re.M), terminal.text()
     assert "violat" in terminal.text(), terminal.text()
 
 
 def test_interrupted_fleet():
-    """Ctrl-C keeps what is complete."""
+    """Ctrl-C prints the results of the finished seeds."""
     terminal = Terminal([DRAINHOOK, "simulate", "--instances", "20", "--seeds", "100000"], 80)
     terminal.until(lambda rows: rows and re.search(r"\b[2-9]\d* of 100,?000\b", rows[-1]))
     terminal.interrupt()
@@ -192,7 +192,7 @@ def daemon(tmp_path):
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_check_and_status(columns, daemon):
     """No word is lost in a narrow window."""
-    # Only these: they differ from one moment to the next.
+    # Remove ages, which change from one moment to the next.
     plain = lambda text: "".join(re.sub(r"\d+(s|ms)? ago", "", " ".join(text.split()).replace("\\ ", "")).split())
     for command in "check", "status":
         terminal = Terminal([DRAINHOOK, command], columns, daemon).finish()
@@ -246,7 +246,7 @@ def test_own_agent_that_does_not_drain(agent):
     terminal.finish()
     said = " ".join(terminal.text().split())
     assert terminal.code == 1, said
-    # The deadline is 4 s after the notice; what the agent is told comes a moment later.
+    # The deadline is 4 s after the notice. The agent gets its drain request a moment later.
     assert re.search(r'still reported "draining" at the end of its time \([34]\.\d+ s\), with 1 in flight', said), said
     assert f"DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://{agent}" in said, said
     # The daemon's log is text, without DEBUG lines.
@@ -276,9 +276,9 @@ def test_interrupted_drain_of_one_agent(agent):
     assert Agent.state == "serving"
 
 
-def test_speed_that_the_machine_cannot_keep_up_with():
-    """A daemon that stands still for four seconds is 80 s late at 20 times the speed, and its action expires. That is no
-    violation: the run is not judged."""
+def test_speed_too_high_for_the_machine():
+    """The daemon stops for four seconds. At 20 times the speed, it is 80 s late and its action expires. The run is not
+    judged, because the daemon is not at fault."""
     simulate = subprocess.Popen([DRAINHOOK, "simulate", "--speed", "20"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = ""
     while "work finished" not in said:
