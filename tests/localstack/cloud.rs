@@ -1,4 +1,4 @@
-//! What a test makes in SQS, EventBridge and SNS, and removes again.
+//! The queues, rules and topics that a test creates, and removes at its end.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,19 +12,19 @@ use sim::world::{Outgoing, WorldConfig};
 
 use crate::support::daemon::{Stage, Variables, in_time};
 
-/// Where nothing else is said. An account has its own.
+/// The default. Set `AWS_REGION` for the Region of an account.
 const REGION: &str = "eu-west-1";
 
-/// AWS refuses events whose source begins with `aws.` from anybody but itself.
+/// Only AWS services can send events with a source that begins with `aws.`.
 const SOURCE: &str = "drainhook.simulator";
 
-/// The AWS that the environment names.
+/// Clients for the AWS that the environment names.
 pub struct Cloud {
     config: SdkConfig,
     pub sqs: aws_sdk_sqs::Client,
     events: aws_sdk_eventbridge::Client,
     sns: aws_sdk_sns::Client,
-    /// The name of the group, and the beginning of the name of all that is made here.
+    /// The name of the group, and the prefix of the names of all resources here.
     pub group: String,
     made: Mutex<Vec<Made>>,
 }
@@ -35,14 +35,14 @@ enum Made {
     Topic(String),
 }
 
-/// A queue.
+/// A queue of a test.
 #[derive(Debug, Clone)]
 pub struct Queue {
     pub url: String,
     pub arn: String,
 }
 
-/// Runs a test, and removes what it has made, also where it fails.
+/// Runs a test, and removes its resources even if it fails.
 pub async fn in_cloud<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Arc<Cloud>) -> F) {
     let cloud = Arc::new(Cloud::connect().await);
     let ended = tokio::spawn(test(Arc::clone(&cloud))).await;
@@ -59,7 +59,7 @@ impl Cloud {
         Cloud::of(loader.region(Region::new(region)).load().await)
     }
 
-    /// The AWS of a configuration.
+    /// Clients with a configuration.
     pub fn of(config: SdkConfig) -> Self {
         Cloud {
             sqs: aws_sdk_sqs::Client::new(&config),
@@ -71,57 +71,61 @@ impl Cloud {
         }
     }
 
-    /// The URL under which all services answer, where they do not answer under AWS's own.
+    /// The URL of all services. An AWS account has none.
     pub fn endpoint(&self) -> &str {
-        self.config.endpoint_url().expect("tests/localstack/run names one")
+        self.config.endpoint_url().expect("tests/localstack/run sets AWS_ENDPOINT_URL")
     }
 
-    /// A queue that EventBridge and SNS may send to, as the Terraform module makes it.
+    /// Creates a queue that EventBridge and SNS may send to, like the Terraform module's.
     pub async fn queue(&self, name: &str) -> Queue {
         let create = self.sqs.create_queue().queue_name(format!("{}-{name}", self.group));
         let create = create.attributes(QueueAttributeName::MessageRetentionPeriod, "3600");
-        let created = create.send().await.expect("a queue");
-        let url = created.queue_url().expect("it says so").to_owned();
+        let created = create.send().await.expect("CreateQueue");
+        let url = created.queue_url().expect("CreateQueue returns a URL").to_owned();
         self.made(Made::Queue(url.clone()));
         let attributes = self.sqs.get_queue_attributes().queue_url(&url);
-        let attributes =
-            attributes.attribute_names(QueueAttributeName::QueueArn).send().await.expect("it exists");
-        let arn = attributes.attributes().expect("one")[&QueueAttributeName::QueueArn].clone();
+        let attributes = attributes
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send()
+            .await
+            .expect("GetQueueAttributes");
+        let arn = attributes.attributes().expect("an attribute")[&QueueAttributeName::QueueArn].clone();
         let senders = json!({"Service": ["events.amazonaws.com", "sns.amazonaws.com"]});
         let allow =
             json!({"Effect": "Allow", "Principal": senders, "Action": "sqs:SendMessage", "Resource": &arn});
         let policy = json!({"Version": "2012-10-17", "Statement": [allow]}).to_string();
         let set = self.sqs.set_queue_attributes().queue_url(&url);
-        set.attributes(QueueAttributeName::Policy, policy).send().await.expect("a policy");
+        set.attributes(QueueAttributeName::Policy, policy).send().await.expect("SetQueueAttributes");
         Queue { url, arn }
     }
 
-    /// A rule that sends the group's terminations to the queue.
+    /// Creates a rule that sends the group's terminations to the queue.
     pub async fn rule(&self, queue: &Queue) {
         let pattern = json!({
             "detail-type": ["EC2 Instance-terminate Lifecycle Action"],
             "detail": {"AutoScalingGroupName": [self.group]},
         });
         let put = self.events.put_rule().name(&self.group).event_pattern(pattern.to_string());
-        put.send().await.expect("a rule");
+        put.send().await.expect("PutRule");
         self.made(Made::Rule(self.group.clone()));
         let target = Target::builder().id("queue").arn(&queue.arn).build().expect("a target");
-        let put = self.events.put_targets().rule(&self.group).targets(target).send().await.expect("a target");
+        let put =
+            self.events.put_targets().rule(&self.group).targets(target).send().await.expect("PutTargets");
         assert_eq!(put.failed_entry_count(), 0, "{put:?}");
     }
 
-    /// A topic to which the queue subscribes; `raw`: without SNS's envelope. Its ARN.
+    /// Creates a topic with a subscription of the queue, and returns the topic's ARN. With `raw`, SNS adds no envelope.
     pub async fn topic(&self, queue: &Queue, raw: bool) -> String {
-        let created = self.sns.create_topic().name(&self.group).send().await.expect("a topic");
-        let arn = created.topic_arn().expect("it says so").to_owned();
+        let created = self.sns.create_topic().name(&self.group).send().await.expect("CreateTopic");
+        let arn = created.topic_arn().expect("CreateTopic returns an ARN").to_owned();
         self.made(Made::Topic(arn.clone()));
         let subscribe = self.sns.subscribe().topic_arn(&arn).protocol("sqs").endpoint(&queue.arn);
         let subscribe = subscribe.attributes("RawMessageDelivery", raw.to_string());
-        subscribe.send().await.expect("a subscription");
+        subscribe.send().await.expect("Subscribe");
         arn
     }
 
-    /// A world of this Region, whose events leave it: [`carry`](Self::carry) takes them on.
+    /// A world in this Region. Its messages do not go to simulated queues: [`carry`](Self::carry) delivers them.
     pub fn world(&self, world: WorldConfig) -> WorldConfig {
         let region = self.config.region().expect("set").to_string();
         let mut world = WorldConfig { region, group: self.group.clone(), queue: None, ..world };
@@ -129,13 +133,13 @@ impl Cloud {
         world
     }
 
-    /// Takes what Auto Scaling says, in the simulator, to where it says it: EventBridge, a queue or a topic. Until the
-    /// test ends.
+    /// Delivers the messages of the simulator's Auto Scaling to EventBridge, the queue or the topic, until the test
+    /// ends.
     pub fn carry(self: &Arc<Self>, service: &Arc<Service>) {
         self.carry_copies(service, 1);
     }
 
-    /// The same, each message so often.
+    /// Delivers each message this many times.
     pub fn carry_copies(self: &Arc<Self>, service: &Arc<Service>, copies: usize) {
         let (cloud, service) = (Arc::clone(self), Arc::clone(service));
         tokio::spawn(async move {
@@ -161,13 +165,13 @@ impl Cloud {
                 eprintln!("Auto Scaling to the topic {topic}: {body}");
                 let subject = "Auto Scaling:  Lifecycle action 'TERMINATING' in progress.";
                 let publish = self.sns.publish().topic_arn(topic).subject(subject).message(body.as_str());
-                publish.send().await.expect("published");
+                publish.send().await.expect("Publish");
             }
             Some(queue) => {
                 let name = queue.rsplit(':').next().expect("an ARN");
                 eprintln!("Auto Scaling to the queue {name}: {body}");
-                let url = self.sqs.get_queue_url().queue_name(name).send().await.expect("it exists");
-                self.send(url.queue_url().expect("it says so"), body).await;
+                let url = self.sqs.get_queue_url().queue_name(name).send().await.expect("GetQueueUrl");
+                self.send(url.queue_url().expect("GetQueueUrl returns a URL"), body).await;
             }
         }
     }
@@ -182,16 +186,16 @@ impl Cloud {
             .detail(event["detail"].to_string())
             .set_resources(serde_json::from_value(event["resources"].clone()).ok())
             .build();
-        let put = self.events.put_events().entries(entry).send().await.expect("put");
+        let put = self.events.put_events().entries(entry).send().await.expect("PutEvents");
         assert_eq!(put.failed_entry_count(), 0, "{put:?}");
     }
 
-    /// Puts a message on a queue.
+    /// Sends a message to a queue.
     pub async fn send(&self, url: &str, body: &str) {
-        self.sqs.send_message().queue_url(url).message_body(body).send().await.expect("sent");
+        self.sqs.send_message().queue_url(url).message_body(body).send().await.expect("SendMessage");
     }
 
-    /// What a daemon of the stage needs, with this queue.
+    /// The environment of a daemon on the stage that uses this queue.
     pub fn variables(&self, stage: &Stage, instance: &str, queue: &Queue) -> Variables {
         let mut variables = stage.variables(instance);
         variables.insert("DRAINHOOK_QUEUE__URL", queue.url.clone());
@@ -204,19 +208,19 @@ impl Cloud {
         variables
     }
 
-    /// Messages in the queue, those that are hidden included. SQS says that it is approximate.
+    /// The number of messages in the queue, including hidden ones. SQS says that the number is approximate.
     async fn messages(&self, queue: &Queue) -> u32 {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
         let asked = self.sqs.get_queue_attributes().queue_url(&queue.url);
-        let asked = asked.set_attribute_names(Some(names.to_vec())).send().await.expect("it exists");
-        let numbers = asked.attributes().expect("some");
+        let asked = asked.set_attribute_names(Some(names.to_vec())).send().await.expect("GetQueueAttributes");
+        let numbers = asked.attributes().expect("attributes");
         names.iter().map(|name| numbers[name].parse::<u32>().expect("a number")).sum()
     }
 
-    /// Waits until so many messages are in the queue.
+    /// Waits until the queue has this many messages.
     pub async fn until_messages(&self, queue: &Queue, count: u32) {
         in_time(&format!("{count} messages in the queue"), async {
             while self.messages(queue).await != count {
@@ -230,7 +234,7 @@ impl Cloud {
         self.made.lock().expect("no panics").push(made);
     }
 
-    /// What cannot be removed is said: it may be that the test has removed it itself.
+    /// A failure is only logged, because the test may have removed the resource itself.
     async fn remove_all(&self) {
         let made = std::mem::take(&mut *self.made.lock().expect("no panics"));
         for made in made.into_iter().rev() {
@@ -248,7 +252,7 @@ impl Cloud {
                 }
             };
             if let Some(failed) = failed {
-                eprintln!("left behind in {}: {failed}", self.group);
+                eprintln!("could not remove a resource of {}: {failed}", self.group);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The ways that an event can take from Auto Scaling to the daemon.
+//! The paths of a message from Auto Scaling to the daemon: EventBridge, a topic, the hook itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::cloud::{Cloud, Queue, in_cloud};
 use crate::support::daemon::{Daemon, Stage, told};
 use crate::support::world::world;
 
-/// The whole way of a scale-in. To read along: `tests/localstack/run --no-capture -E 'test(through_eventbridge)'`.
+/// A whole scale-in. To follow it, run `tests/localstack/run --no-capture -E 'test(through_eventbridge)'`.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn through_eventbridge() {
@@ -43,7 +43,7 @@ async fn through_a_topic_raw() {
     .await;
 }
 
-/// The hook's own notification, after the one that AWS sends to try the queue when the hook is put.
+/// The hook sends to the queue itself. When the hook is created, AWS first sends a test notification.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn from_the_hook_to_the_queue() {
@@ -54,16 +54,16 @@ async fn from_the_hook_to_the_queue() {
         let mut stage = Stage::new(1, config).await;
         cloud.carry(&stage.service);
         let group = cloud.group.clone();
-        stage.service.world(|world, now| world.put_hook(now, &group, hook)).expect("it can be reached");
+        stage.service.world(|world, now| world.put_hook(now, &group, hook)).expect("PutLifecycleHook");
         cloud.until_messages(&queue, 1).await;
         drain(&cloud, &queue, &mut stage).await;
-        // No daemon takes what AWS has sent to try the queue: its retention removes it.
+        // Daemons never delete the test notification. It stays until the queue's retention period ends.
         cloud.until_messages(&queue, 1).await;
     })
     .await;
 }
 
-/// A world whose hook names a target of its own.
+/// A world whose hook has a notification target.
 fn notifying(cloud: &Cloud, target: String) -> WorldConfig {
     let role = Some("arn:aws:iam::123456789012:role/notify".to_owned());
     let hook = HookSpec::terminating("drain", Duration::from_secs(600));
@@ -78,7 +78,8 @@ async fn scale_in(cloud: &Arc<Cloud>, queue: &Queue, config: WorldConfig) {
     cloud.until_messages(queue, 0).await;
 }
 
-/// Takes the instance away: the daemon learns from the message that Wait has begun, completes, and deletes it.
+/// Terminates the instance. The daemon learns from the message that Wait has begun, completes the action and deletes
+/// the message.
 async fn drain(cloud: &Cloud, queue: &Queue, stage: &mut Stage) {
     let instance = stage.instance();
     let daemon = Daemon::start(&cloud.variables(stage, &instance, queue)).await;

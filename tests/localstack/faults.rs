@@ -1,4 +1,4 @@
-//! What happens to requests and answers on their way, and to the credentials that they are signed with.
+//! Faults of the network, the services and the credentials.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::support::daemon::{Daemon, Stage, Variables, drained};
 use crate::support::world::world;
 use crate::support::{Reply, Request, Server, answer, closed_port};
 
-/// The queue and the simulator, each behind a server that does something else with requests while there is trouble.
-struct Way {
+/// Proxies for the queue and the simulator. They answer with a fault while `trouble` is set.
+struct Proxies {
     queue: Server,
     lifecycle: Server,
     trouble: Arc<AtomicBool>,
 }
 
-impl Way {
+impl Proxies {
     async fn new(cloud: &Cloud, stage: &Stage, fault: fn(&Request) -> Reply) -> Self {
         let trouble = Arc::new(AtomicBool::new(false));
         let before = async |url: &str| {
@@ -29,7 +29,7 @@ impl Way {
         };
         let queue = before(cloud.endpoint()).await;
         let lifecycle = before(stage.service.aws_url()).await;
-        Way { queue, lifecycle, trouble }
+        Proxies { queue, lifecycle, trouble }
     }
 
     fn variables(&self, cloud: &Cloud, stage: &Stage, queue: &Queue) -> Variables {
@@ -40,22 +40,22 @@ impl Way {
     }
 }
 
-/// A drain in which everything to and from AWS goes wrong until the agent has drained, and the daemon has tried both the
-/// queue and Auto Scaling in vain.
+/// A drain during which every call to AWS fails, until the agent has drained and the daemon has tried both the queue
+/// and Auto Scaling.
 async fn drain_through(fault: fn(&Request) -> Reply) {
     in_cloud(move |cloud| async move {
         let queue = cloud.queue("termination").await;
         cloud.rule(&queue).await;
         let mut stage = Stage::new(1, cloud.world(world(2, 1))).await;
         cloud.carry(&stage.service);
-        let way = Way::new(&cloud, &stage, fault).await;
-        let daemon = Daemon::start(&way.variables(&cloud, &stage, &queue)).await;
-        way.trouble.store(true, Ordering::SeqCst);
+        let proxies = Proxies::new(&cloud, &stage, fault).await;
+        let daemon = Daemon::start(&proxies.variables(&cloud, &stage, &queue)).await;
+        proxies.trouble.store(true, Ordering::SeqCst);
         stage.scale_in();
         stage.until("the end of the work", drained).await;
         daemon.logged(&["call_failed", "ReceiveMessage"]).await;
         daemon.logged(&["call_failed", "DescribeLifecycleHooks"]).await;
-        way.trouble.store(false, Ordering::SeqCst);
+        proxies.trouble.store(false, Ordering::SeqCst);
         stage.until_ended_well(&[]).await;
         daemon.logged(&["drain ended: drained, completed with CONTINUE"]).await;
     })
@@ -64,7 +64,7 @@ async fn drain_through(fault: fn(&Request) -> Reply) {
 
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
-async fn reset_in_mid_answer() {
+async fn reset_during_an_answer() {
     drain_through(|_| {
         let start = "HTTP/1.1 200 OK\r\nx-amzn-requestid: r\r\ncontent-length: 5000\r\n\r\n{\"Messages\": [";
         Reply::BytesThenReset(start.into())
@@ -99,7 +99,7 @@ async fn server_errors() {
     drain_through(|_| answer(500, &[], "")).await;
 }
 
-/// Every request takes two seconds longer, for the whole of the drain.
+/// Every request takes two seconds longer, for the whole drain.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn latency() {
@@ -108,9 +108,9 @@ async fn latency() {
         cloud.rule(&queue).await;
         let mut stage = Stage::new(1, cloud.world(world(2, 3))).await;
         cloud.carry(&stage.service);
-        let way = Way::new(&cloud, &stage, |_| Reply::Late(Duration::from_secs(2))).await;
-        way.trouble.store(true, Ordering::SeqCst);
-        let _daemon = Daemon::start(&way.variables(&cloud, &stage, &queue)).await;
+        let proxies = Proxies::new(&cloud, &stage, |_| Reply::Late(Duration::from_secs(2))).await;
+        proxies.trouble.store(true, Ordering::SeqCst);
+        let _daemon = Daemon::start(&proxies.variables(&cloud, &stage, &queue)).await;
         stage.scale_in();
         stage.until_ended_well(&[]).await;
         cloud.until_messages(&queue, 0).await;
@@ -118,7 +118,7 @@ async fn latency() {
     .await;
 }
 
-/// Drains without its queue, and says why it has none.
+/// The daemon drains although it cannot reach its queue, and logs why.
 async fn drain_without(queue: String, why: &'static [&'static str]) {
     in_cloud(move |cloud| async move {
         let mut stage = Stage::new(1, cloud.world(world(2, 3))).await;
@@ -134,7 +134,7 @@ async fn drain_without(queue: String, why: &'static [&'static str]) {
     .await;
 }
 
-/// Something that speaks plain HTTP stands where TLS is expected.
+/// The endpoint is configured as https, but the server speaks plain HTTP.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn tls_refused() {
@@ -155,15 +155,15 @@ async fn no_such_host() {
 
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
-async fn nobody_listens() {
+async fn connection_refused() {
     drain_without(closed_port().await, &["sqs:ReceiveMessage", "refused", "it was not sent"]).await;
 }
 
-/// The role's credentials expire every twelve seconds, and the drain lasts longer: its heartbeat and its completion are
-/// signed with keys that were not there when it began. The simulator refuses an expired key.
+/// The role's credentials expire every twelve seconds, and the drain lasts longer. So the daemon must sign its
+/// heartbeat and its completion with keys that did not exist when the drain began. The simulator refuses expired keys.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
-async fn credentials_that_expire() {
+async fn expiring_credentials() {
     in_cloud(|cloud| async move {
         let queue = cloud.queue("termination").await;
         cloud.rule(&queue).await;
@@ -172,20 +172,20 @@ async fn credentials_that_expire() {
         config.imds.credentials_last = Some(Duration::from_secs(12));
         let mut stage = Stage::new(1, cloud.world(config)).await;
         cloud.carry(&stage.service);
-        let way = Way::new(&cloud, &stage, |_| Reply::Close).await;
-        let mut variables = way.variables(&cloud, &stage, &queue);
+        let proxies = Proxies::new(&cloud, &stage, |_| Reply::Close).await;
+        let mut variables = proxies.variables(&cloud, &stage, &queue);
         variables.retain(|name, _| {
             !matches!(*name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN")
         });
         let _daemon = Daemon::start(&variables).await;
         stage.scale_in();
-        // The first comes after more than half of its 30 s.
+        // The first heartbeat comes after more than half of the heartbeat timeout of 30 s.
         stage.until("a heartbeat", |one| matches!(one, Happening::Heartbeat { .. })).await;
         let instance = stage.instance();
         stage.service.world(|world, now| world.free_stuck_work(now, &instance));
         stage.until_ended_well(&[]).await;
         cloud.until_messages(&queue, 0).await;
-        let keys: BTreeSet<String> = way.lifecycle.requests().iter().filter_map(access_key).collect();
+        let keys: BTreeSet<String> = proxies.lifecycle.requests().iter().filter_map(access_key).collect();
         assert!(keys.len() >= 2, "{keys:?}");
     })
     .await;

@@ -1,7 +1,7 @@
-//! The real daemon with queues, rules and topics that this project did not write: LocalStack's, or those of an account.
+//! The real daemon with SQS, EventBridge and SNS of LocalStack or of an AWS account, instead of the simulator's.
 //!
-//! Auto Scaling is the simulator's, since LocalStack's free edition has none. `tests/localstack/run` starts a LocalStack
-//! and runs these tests; docs/testing.md says how to run them elsewhere. Each test is ignored without it.
+//! Auto Scaling is the simulator's, because LocalStack's free edition has none. `tests/localstack/run` starts a
+//! LocalStack and runs these tests. docs/testing.md says how to run them elsewhere. `cargo test` ignores them.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -25,7 +25,7 @@ fn is(request: &Request, operation: &str) -> bool {
     request.header("x-amz-target").is_some_and(|target| target == format!("AmazonSQS.{operation}"))
 }
 
-/// A world whose agent has one piece of work, which ends when the test says so.
+/// A world whose agent has one piece of work, which the test ends.
 fn held_world() -> WorldConfig {
     let work = Work { items: 1, duration: Duration::from_secs(1), stuck: 1 };
     WorldConfig { work, ..support::world::world(1, 1) }

@@ -1,6 +1,7 @@
-//! Every body that AWS sends, on a real queue, and what the daemon does with it.
+//! What the daemon does with every kind of message that AWS sends, on a real queue.
 //!
-//! It hears of nothing else: IMDS has no target lifecycle state there, and stops answering once the daemon is up.
+//! The queue is the daemon's only source: IMDS has no target lifecycle state, and refuses connections once the daemon
+//! is up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,13 @@ use crate::{held_world, is};
 enum Does {
     /// Drains for this reason, and keeps the message hidden until its lifecycle action is over.
     DrainAndHold(Reason),
-    /// Drains for this reason, and deletes the message, which has done its work.
+    /// Drains for this reason, and deletes the message, which is no longer needed.
     DrainAndDelete(Reason),
-    /// Drains for this reason, and leaves the message to the others that it names.
+    /// Drains for this reason, and returns the message to the queue for the other instances that it names.
     DrainAndGiveBack(Reason),
-    /// Deletes it: it is this instance's alone, and means nothing to it.
+    /// Deletes the message, because it concerns only this instance and needs no action.
     Delete,
-    /// Gives it back: it is not for this daemon.
+    /// Returns the message to the queue, because it is not for this daemon.
     GiveBack,
 }
 
@@ -72,10 +73,10 @@ const BODIES: &[(&str, &str, Does)] = bodies! {
 
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
-async fn every_body() {
+async fn every_kind_of_message() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/messages");
-    let files = std::fs::read_dir(folder).expect("it exists").count();
-    assert_eq!(files, BODIES.len(), "each fixture has its line");
+    let files = std::fs::read_dir(folder).expect("the fixtures").count();
+    assert_eq!(files, BODIES.len(), "BODIES must list every fixture");
     in_cloud(|cloud| async move {
         let mut cases = JoinSet::new();
         for &(name, body, does) in BODIES {
@@ -95,13 +96,13 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     let mut config = cloud.world(held_world());
     config.imds.mode = ImdsMode::WithoutTargetState;
     let mut stage = Stage::new(1, config).await;
-    let way = Server::before(cloud.endpoint(), |_| None).await;
+    let proxy = Server::before(cloud.endpoint(), |_| None).await;
     let mut variables = cloud.variables(&stage, &stage.instance(), &queue);
-    variables.insert("AWS_ENDPOINT_URL_SQS", way.url.clone());
+    variables.insert("AWS_ENDPOINT_URL_SQS", proxy.url.clone());
     variables.insert("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain".to_owned());
     let daemon = Daemon::start(&variables).await;
     daemon.logged(&["imds_missing"]).await;
-    // IMDS would deny what the messages tell.
+    // IMDS would contradict the messages.
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_imds_mode(now, &instance, ImdsMode::Refuses));
     let mut body = as_of_now(body, stage.service.world(|_, now| now));
@@ -113,7 +114,7 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     match does {
         DrainAndHold(reason) => {
             until_drains(name, &daemon, reason).await;
-            eventually(name, || way.count(hides) > 0).await;
+            eventually(name, || proxy.count(hides) > 0).await;
             cloud.until_messages(&queue, 1).await;
         }
         DrainAndDelete(reason) => {
@@ -125,20 +126,20 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
             until_received_again(&cloud, name, &queue.url).await;
         }
         Delete => {
-            eventually(name, || way.count(|one| is(one, "DeleteMessage")) > 0).await;
+            eventually(name, || proxy.count(|one| is(one, "DeleteMessage")) > 0).await;
             cloud.until_messages(&queue, 0).await;
             assert_eq!(daemon.status().await.state, State::Serving, "{name}: {}", daemon.log());
         }
         GiveBack => {
-            eventually(name, || way.count(gives_back) > 0).await;
-            // What came of it stood in the status before it was given back.
+            eventually(name, || proxy.count(gives_back) > 0).await;
+            // The daemon updates its status before it returns the message, so this status is final.
             assert_eq!(daemon.status().await.state, State::Serving, "{name}: {}", daemon.log());
             until_received_again(&cloud, name, &queue.url).await;
         }
     }
 }
 
-/// The same, sent now, of what is to happen in two minutes: what is long past is not believed.
+/// The body with its times moved: sent now, about an event in two minutes. The daemon ignores events long past.
 fn as_of_now(body: &str, now: Time) -> String {
     let soon = (now + Duration::from_secs(120)).to_string();
     let body = body.replace("2026-03-01T12:00:00Z", &now.to_string());
@@ -146,24 +147,24 @@ fn as_of_now(body: &str, now: Time) -> String {
     body.replace("Thu, 27 Jan 2022 13:00:00 GMT", &soon)
 }
 
-/// The token of an action that waits: one that does not exist is over as soon as it is tried.
+/// The token of an action in Wait. With an unknown token, the daemon's first call would end the drain.
 async fn waiting_token(stage: &mut Stage) -> String {
     let id = stage.instance();
     stage.scale_in();
     stage.until("Wait", |happening| matches!(happening, Happening::WaitBegan { .. })).await;
-    stage.service.world(|world, _| world.instance(&id)).expect("it waits").actions.remove(0).token
+    stage.service.world(|world, _| world.instance(&id)).expect("an instance in Wait").actions.remove(0).token
 }
 
 async fn until_drains(name: &str, daemon: &Daemon, reason: Reason) {
     daemon.until_status(name, |status| status.reason == Some(reason) && status.state != State::Serving).await;
 }
 
-/// Another client receives it.
+/// Waits until another client receives the message.
 async fn until_received_again(cloud: &Cloud, name: &str, url: &str) {
     in_time(name, async {
         loop {
             let receive = cloud.sqs.receive_message().queue_url(url).wait_time_seconds(1);
-            let received = receive.send().await.expect("it exists");
+            let received = receive.send().await.expect("ReceiveMessage");
             if !received.messages().is_empty() {
                 return;
             }
@@ -172,14 +173,14 @@ async fn until_received_again(cloud: &Cloud, name: &str, url: &str) {
     .await;
 }
 
-/// How long a request hides its message from now on.
+/// The visibility timeout that a request sets, if it changes one.
 fn visibility(request: &Request) -> Option<Duration> {
     let changes = is(request, "ChangeMessageVisibilityBatch");
     let batch: serde_json::Value = serde_json::from_str(&request.body).ok().filter(|_| changes)?;
     batch["Entries"][0]["VisibilityTimeout"].as_u64().map(Duration::from_secs)
 }
 
-/// Until a deadline that is at least a minute away.
+/// Whether a request hides a message until its deadline, which is at least a minute away.
 fn hides(request: &Request) -> bool {
     visibility(request).is_some_and(|hidden| hidden >= Duration::from_secs(60))
 }

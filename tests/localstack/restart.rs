@@ -1,4 +1,4 @@
-//! The queue's server dies and comes back, with everything forgotten.
+//! LocalStack is killed and restarted, and loses its state.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use crate::held_world;
 use crate::server::Server;
 use crate::support::daemon::{Daemon, Stage, completed, told};
 
-/// It is gone when the instance is taken away, and back while the agent drains: the message comes through the new
-/// one, and says that Wait has begun.
+/// LocalStack is down when the instance is terminated, and back while the agent drains. The message arrives through the
+/// new queue, and the daemon learns from it that Wait has begun.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
-async fn gone_before_the_notice() {
+async fn killed_before_the_notice() {
     let server = Server::start().await;
     let cloud = Arc::new(server.cloud().await);
     let queue = cloud.queue("termination").await;
@@ -32,11 +32,11 @@ async fn gone_before_the_notice() {
     cloud.until_messages(&queue, 0).await;
 }
 
-/// It dies once the daemon holds its message, and the message with it: the lifecycle action is completed all the same,
-/// and the daemon lives on.
+/// LocalStack is killed after the daemon has received its message. The message is lost. The daemon still completes the
+/// lifecycle action, and keeps running.
 #[tokio::test]
 #[ignore = "needs LocalStack: tests/localstack/run"]
-async fn gone_with_the_message() {
+async fn killed_with_the_message() {
     let server = Server::start().await;
     let cloud = Arc::new(server.cloud().await);
     let queue = cloud.queue("termination").await;

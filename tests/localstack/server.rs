@@ -1,4 +1,4 @@
-//! A LocalStack of a test's own, which it may kill.
+//! A LocalStack for one test, which the test may kill.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::process::{Child, Command};
 use crate::cloud::Cloud;
 use crate::support::daemon::in_time;
 
-/// The Python that has LocalStack; `tests/localstack/run` sets it.
+/// Names the variable with the path of a Python that has LocalStack. `tests/localstack/run` sets it.
 const PYTHON: &str = "LOCALSTACK_PYTHON";
 
-/// A server process. Killed when it is dropped.
+/// A server process. Dropping it kills it.
 pub struct Server {
     child: Child,
     port: u16,
@@ -23,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub async fn start() -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let port = free.local_addr().expect("bound").port();
@@ -31,7 +31,7 @@ impl Server {
         Server::start_at(port).await
     }
 
-    /// Starts one where another has been, which knows nothing of what that one knew.
+    /// Starts a server on the port of an earlier one, without its state.
     pub async fn start_at(port: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let python = std::env::var(PYTHON).expect("tests/localstack/run sets it");
@@ -42,7 +42,7 @@ impl Server {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("it starts");
+            .expect("tests/localstack/serve starts");
         let server = Server { child, port, _folder: folder };
         let health = format!("{}/_localstack/health", server.url());
         in_time("LocalStack", async {
@@ -54,7 +54,7 @@ impl Server {
         server
     }
 
-    /// Where it listens.
+    /// The port of the server.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -63,7 +63,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Its queues, rules and topics.
+    /// Clients for this server.
     pub async fn cloud(&self) -> Cloud {
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client());
         let loader = loader.region(Region::new("eu-west-1")).endpoint_url(self.url());
@@ -71,8 +71,8 @@ impl Server {
         Cloud::of(loader.credentials_provider(credentials).load().await)
     }
 
-    /// SIGKILL, and it is gone.
+    /// Kills the server with SIGKILL, and waits until it is gone.
     pub async fn kill(mut self) {
-        self.child.kill().await.expect("it is ours");
+        self.child.kill().await.expect("LocalStack is a child process");
     }
 }
