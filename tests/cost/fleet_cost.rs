@@ -87,7 +87,7 @@ fn middle(figures: impl Iterator<Item = f64>) -> f64 {
 /// Each cell has two figures: behind the gate, and without it.
 fn table(rows: &[Row]) -> String {
     let mut lines = vec![
-        "| instances | taken away | receives | misdeliveries | Auto Scaling calls | completion delay, s: median | most | expired | idle receives |".to_owned(),
+        "| instances | terminated | receives | misdeliveries | Auto Scaling calls | completion delay, s: median | most | expired | idle receives |".to_owned(),
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|".to_owned(),
     ];
     for Row { instances, leaving, costs } in rows {

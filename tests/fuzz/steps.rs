@@ -1,14 +1,14 @@
-//! Counts the comparisons that it takes to read what is dear to read, and fails where eight times the input takes much
-//! more than eight times as many. Time would say the same, and would say it differently each time.
+//! Counts the comparisons for reading expensive inputs. Fails if eight times the input takes much more than eight times
+//! as many. Unlike times, the counts are the same in every run.
 //!
-//! libFuzzer is not linked into this program; the compiler calls what stands here in its place.
+//! libFuzzer is not linked into this program. The compiler's instrumentation calls the functions here instead.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuzz::TARGETS;
 
-/// How many times the comparisons eight times the input may take. A square would be 64.
+/// How many times as many comparisons eight times the input may take. Quadratic time would take 64 times as many.
 const LINEAR_MAX: u64 = 12;
 
 static COMPARED: AtomicU64 = AtomicU64::new(0);

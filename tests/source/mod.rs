@@ -143,7 +143,7 @@ fn parts(markdown: &str) -> impl Iterator<Item = (bool, &str)> {
 }
 
 #[test]
-fn comments_and_literals_are_no_code() {
+fn code_has_no_comments_and_literals() {
     let text = "a // tokio\n/* async /* x */\nawait */ b \"http://x \\\" thread\" c '\"' d r#\"e\" f\"# g<'h> '\\'' i";
     let code = code(text);
     assert_eq!(code.split_whitespace().collect::<String>(), "abcdg<'h>i");
@@ -151,20 +151,20 @@ fn comments_and_literals_are_no_code() {
 }
 
 #[test]
-fn words_are_whole() {
+fn has_word_matches_whole_words() {
     assert!(has_word("use std::time::Instant;", "Instant") && !has_word("InstantId", "Instant"));
     assert!(has_word("use aws_config::x", "aws_") && !has_word("laws_of", "aws_"));
     assert!(has_word("Clock::now()", "::now()"));
 }
 
 #[test]
-fn last_cells_of_the_right_tables() {
+fn last_cells_reads_only_tables_with_the_heading() {
     let text = "| a | test |\n|---|---|\n| `b` | `c`, `d::e` |\n\n| a | other |\n|---|---|\n| b | `f` |\n";
     assert_eq!(last_cells(text, "test"), ["c", "d::e"]);
 }
 
 #[test]
-fn links_of_prose_only() {
+fn links_ignores_code() {
     let text = "[a](b.md) ![c](d.png \"e\") `[f](g)`\n```\n[h](i)\n```\n[j](#k)";
     assert_eq!(links(text), ["b.md", "d.png", "#k"]);
     assert_eq!(fenced(text), "[h](i)\n");

@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     vec![kind]
 }
 
-/// What logs, metrics and operators can be shown.
+/// Checks that a status is fit for logs, metrics and operators.
 pub fn well_formed(status: &AgentStatus) {
     assert!(status.in_flight.is_none_or(|count| count <= IN_FLIGHT_MAX));
     assert!(status.gauges.len() <= GAUGES_MAX);

@@ -1,4 +1,4 @@
-//! What an agent says on its socket, from the status line on: the first byte chooses what it was asked.
+//! An agent's HTTP responses. The first byte of the input selects the request, and the rest is the response.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::agent::well_formed;
 use super::cost::Cost;
 use super::text::assert_line;
 
-/// The client's buffers, and a table of headers, are there for the shortest answer too.
+/// The client allocates its buffers and its header table even for the shortest answer.
 const COST: Cost = Cost { per_byte: 128, base: 256 * 1024 };
 
 /// The server hangs up after its answer, so the client never waits as long as this.
@@ -61,16 +61,16 @@ async fn ask(request: &AgentRequest, response: Vec<u8>) -> AgentAnswer {
     let path = folder.path().join("agent");
     let listener = UnixListener::bind(&path).expect("bound");
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("the client comes");
-        // An answer that comes before the question is none.
+        let (mut stream, _) = listener.accept().await.expect("the client connects");
+        // The client would ignore an answer that comes before its request.
         let mut asked = Vec::new();
         while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
-            stream.read_buf(&mut asked).await.expect("a question");
+            stream.read_buf(&mut asked).await.expect("a request");
         }
-        // The client may hang up whenever it likes.
+        // The client may hang up at any time.
         let _ = stream.write_all(&response).await;
         let _ = stream.shutdown().await;
-        // What has been asked is read: to close before would be a reset, and the answer would be lost.
+        // Read the whole request first. Closing with unread bytes would reset the connection and lose the answer.
         let _ = stream.read_to_end(&mut asked).await;
     });
     let agent = Agent::new(Endpoint::new(Base::Unix(path, None))).expect("an endpoint");

@@ -1,4 +1,4 @@
-//! The configuration: a file up to the first NUL, then variables of the environment, `NAME=VALUE`, with NULs between.
+//! The configuration: a file up to the first NUL, then environment variables as `NAME=VALUE`, separated by NULs.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use drainhook::config::{Config, Loaded};
 use super::cost::Cost;
 use super::text::assert_line;
 
-/// A key that there is not is compared with each that there is.
+/// The reader compares an unknown key with every known one.
 const COST: Cost = Cost { per_byte: 512, base: 256 * 1024 };
 
-/// More problems than anybody reads at once.
+/// More lines than an operator would read.
 const LINES_MAX: usize = 100;
 
 pub const KINDS: &[&str] = &["configuration", "problems"];
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     match loaded {
         Ok(loaded) => {
             fs::write(&path, loaded.to_toml()).expect("written");
-            let again = load(&path, Vec::new()).expect("what is printed can be read again");
+            let again = load(&path, Vec::new()).expect("a printed configuration can be read again");
             assert_eq!(again.config, loaded.config);
             vec!["configuration"]
         }

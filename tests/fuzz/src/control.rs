@@ -1,4 +1,4 @@
-//! The control socket: all that one connection sends.
+//! The control socket: everything that one connection sends.
 
 use drainhook::daemon::control::{self, Answer, Asked, REQUESTS_MAX, Request};
 use machine::Event;
@@ -11,7 +11,7 @@ use super::cost::Cost;
 use super::machine::Host;
 use super::text::assert_line;
 
-/// A line that is wrong is answered with a longer one, and there may be one for each byte.
+/// The answer to a wrong line is longer than the line, and every byte may be a line.
 const COST: Cost = Cost { per_byte: 2048, base: 128 * 1024 };
 
 /// Bytes in a request.
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     let (requests, answers) = COST.of(data.len(), || runtime.block_on(converse(data)));
     for answer in answers.lines() {
         match serde_json::from_str(answer).expect("an answer") {
-            Answer::Status(status) => panic!("the loop has not said {status:?}"),
+            Answer::Status(status) => panic!("the loop did not answer {status:?}"),
             Answer::Done(what) => {
                 assert_eq!(what, "done");
                 kinds.push("done");
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
             }
         }
     }
-    // On a longer line the daemon hangs up, and what it had answered may be lost with the connection.
+    // The daemon closes the connection at a line that is too long. Earlier answers may be lost with it.
     let lines = data.split_inclusive(|byte| *byte == b'\n');
     if lines.clone().all(|line| line.len() <= LINE_MAX) {
         assert_eq!(answers.lines().count(), lines.count(), "one answer for each line");
@@ -55,7 +55,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     kinds
 }
 
-/// Sends it all, and returns what reached the loop and what was answered.
+/// Sends all bytes. Returns the requests that reached the loop, and the answers.
 async fn converse(data: &[u8]) -> (Vec<Request>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("control");
@@ -63,15 +63,15 @@ async fn converse(data: &[u8]) -> (Vec<Request>, String) {
     let server = tokio::spawn(control::serve(control::listen(&path).await.expect("bound"), sender));
     let (mut reader, mut writer) = UnixStream::connect(&path).await.expect("connected").into_split();
     let send = async {
-        // The daemon hangs up on a line that is too long.
+        // The write fails if the daemon closes the connection at a line that is too long.
         let _ = writer.write_all(data).await;
         let _ = writer.shutdown().await;
     };
     let receive = async {
         let mut answers = String::new();
-        // Hanging up on what was not read is a reset.
+        // The read fails if the daemon closes the connection with unread bytes, which resets it.
         let _ = reader.read_to_string(&mut answers).await;
-        // The connection is over; when the listener is, so are the requests.
+        // Aborting the listener closes the channel of requests.
         server.abort();
         answers
     };

@@ -1,21 +1,21 @@
-//! What reading may cost.
+//! How much memory reading may allocate.
 
-/// The most bytes that may be allocated, in all, while something is read.
+/// The most bytes that a reader may allocate in total.
 pub struct Cost {
-    /// For each byte that is read.
+    /// Bytes for each byte of input.
     pub per_byte: u64,
-    /// For anything at all.
+    /// Bytes for any input.
     pub base: u64,
 }
 
 impl Cost {
-    /// Reads, and holds the allocator's count against the limit.
+    /// Reads, and checks the allocated bytes against the limit.
     pub fn of<T>(&self, bytes: usize, read: impl FnOnce() -> T) -> T {
         let mut result = None;
         let counted = allocation_counter::measure(|| result = Some(read()));
         let most = self.base + self.per_byte * bytes as u64;
         let spent = counted.bytes_total;
         assert!(spent <= most, "{spent} bytes allocated to read {bytes}; at most {most}");
-        result.expect("it has been read")
+        result.expect("the reader has run")
     }
 }

@@ -1,4 +1,4 @@
-//! Answers of the metadata service. Every reader gets every body: a proxy may answer any path with anything.
+//! Answers of the metadata service. Every reader gets every body, because a proxy may answer any path with any body.
 
 use formats::imds::{self as answer, EVENTS_MAX, NAME_MAX, STATE_MAX, Unexpected};
 use machine::Event;
@@ -16,7 +16,7 @@ pub const KINDS: &[&str] = &["group", "instance id", "maintenance", "rebalance",
 
 pub fn run(data: &[u8]) -> Vec<&'static str> {
     let mut kinds = Vec::new();
-    // What is not UTF-8 is refused before it is read.
+    // The daemon refuses other encodings than UTF-8 before it reads a body.
     let Ok(text) = std::str::from_utf8(data) else { return kinds };
     let mut host = Host::started(None);
     if let Some(state) = read(text, answer::target_state) {
@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
         host.hear(Event::Imds(ImdsReading::Maintenance(events)));
         kinds.push("maintenance");
     }
-    // A name that was read is a name.
+    // Reading a name again returns the same name.
     let readers =
         [("instance id", answer::instance_id as Reader), ("group", answer::group), ("role", answer::role)];
     for (kind, reader) in readers {
@@ -75,7 +75,7 @@ fn maintenance(events: &[MaintenanceNotice]) {
 
 type Reader = fn(&str) -> Result<String, Unexpected>;
 
-/// What a reader makes of a body, where it takes it.
+/// The value that a reader finds in a body, if it accepts the body.
 fn read<T>(text: &str, reader: impl FnOnce(&str) -> Result<T, Unexpected>) -> Option<T> {
     let unexpected = match COST.of(text.len(), || reader(text)) {
         Ok(answer) => return Some(answer),

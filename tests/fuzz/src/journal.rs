@@ -1,4 +1,4 @@
-//! The journal: as it stands on the disk, and once more with the checksum that it should have, which no fuzzer finds.
+//! The journal: the bytes as they are, and again with a correct checksum, which a fuzzer cannot find.
 
 use formats::journal::{decode, encode};
 use md5::{Digest, Md5};
@@ -28,7 +28,7 @@ fn read(bytes: &[u8]) -> &'static str {
         }
     };
     let written = encode(&journal).expect("a journal is JSON");
-    // Null for each field that is missing can make it too long to be one.
+    // Writing adds `null` for each missing field, which can make the journal too long to read.
     if written.len() <= 1024 * 1024 {
         assert_eq!(decode(written.as_bytes()).as_ref(), Ok(&journal));
     }

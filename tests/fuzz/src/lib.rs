@@ -1,8 +1,12 @@
-//! What must hold of everything that drainhook reads, whatever that is.
+//! The rules for everything that drainhook reads, for any input.
 //!
-//! A target takes bytes and panics where they break a rule. libFuzzer makes bytes up (`targets/`), and `tests/corpus.rs`
-//! has every build read again what was kept of them. The rules: nothing panics; what is read and can be written is the
-//! same when it is read again; an error is a short line, fit for a terminal; memory is linear in the input.
+//! A target reads bytes and panics if a rule is broken. libFuzzer generates the bytes (`targets/`). `tests/corpus.rs`
+//! replays the kept ones in every build. The rules:
+//!
+//! - A reader never panics.
+//! - Writing a value and reading it again gives the same value.
+//! - An error is a short line that is safe to print on a terminal.
+//! - Memory is linear in the length of the input.
 
 mod agent;
 mod agent_http;
@@ -16,21 +20,21 @@ pub mod pathological;
 mod queue;
 mod text;
 
-/// One thing that reads.
+/// One reader.
 pub struct Target {
-    /// What its corpus and its binary are called.
+    /// The name of its corpus and its binary.
     pub name: &'static str,
-    /// Reads the bytes, says what they are, and panics where they break a rule.
+    /// Reads the bytes and returns their kinds. Panics if a rule is broken.
     pub run: fn(&[u8]) -> Vec<&'static str>,
-    /// All that bytes can be there.
+    /// All kinds that `run` can return.
     pub kinds: &'static [&'static str],
-    /// As many bytes as drainhook takes there, or a little fewer.
+    /// About the longest input that drainhook accepts there, in bytes, and never more.
     pub size_max: usize,
 }
 
 macro_rules! targets {
     ($($target:ident up to $size_max:expr),*) => {
-        /// Everything that reads.
+        /// All readers.
         pub const TARGETS: &[Target] = &[$(Target {
             name: stringify!($target),
             run: $target::run,
@@ -50,7 +54,7 @@ targets!(
     queue up to 512 * 1024
 );
 
-/// The target of that name.
+/// The target with this name.
 pub fn target(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).expect("a target of that name")
 }

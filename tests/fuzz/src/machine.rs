@@ -1,4 +1,4 @@
-//! The machine behind what is read: a daemon without an outside.
+//! The machine that gets the values that were read, without the rest of a daemon.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use machine::journal::Journal;
 use machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
 use machine::{Effect, Event, Machine, Time};
 
-/// The instance that it is on.
+/// The machine's instance.
 pub const INSTANCE: &str = "i-0123456789abcdef0";
 
-/// How often the machine is woken after what it has heard.
+/// How often the machine is woken after its events.
 const WAKES_MAX: usize = 32;
 
-/// A machine whose journal is always written, and that gets no other answer than it is given.
+/// A machine whose journal is always written. It gets no events other than those of the caller.
 pub struct Host {
     machine: Machine,
     now: Time,
@@ -23,7 +23,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// One that goes on from a journal, or from none.
+    /// A machine that starts with a journal, or without one.
     pub fn started(journal: Option<Journal>) -> Self {
         let now = Time::from_unix_ms(1_764_000_000_000);
         let mut host = Host { machine: Machine::new(settings(), now), now, receiving: None, asking: None };
@@ -31,7 +31,7 @@ impl Host {
         host
     }
 
-    /// One whose instance is being taken away.
+    /// A machine whose instance is being terminated.
     pub fn draining() -> Self {
         let mut host = Host::started(None);
         host.hear(Event::Imds(ImdsReading::TargetState(Some(TargetState::Terminated))));
@@ -43,12 +43,12 @@ impl Host {
         self.receiving.take()
     }
 
-    /// The question that waits for the agent's answer.
+    /// The request that waits for the agent's answer.
     pub fn asking(&mut self) -> Option<EffectId> {
         self.asking.take()
     }
 
-    /// Hands an event in, and writes the journal.
+    /// Handles an event, and confirms journal writes.
     pub fn hear(&mut self, event: Event) {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
@@ -70,7 +70,7 @@ impl Host {
         }
     }
 
-    /// Wakes the machine when it wants to be woken, for a while.
+    /// Wakes the machine at its timers, at most `WAKES_MAX` times.
     pub fn live_on(&mut self) {
         for _ in 0..WAKES_MAX {
             let Some((at, timer)) = self.machine.next_wake() else { return };

@@ -1,13 +1,12 @@
-//! Inputs that are cheap to send and dear to read, where something is: a piece that is repeated until they are as long
-//! as is asked for.
+//! Inputs that are cheap to send and may be expensive to read. Each repeats a piece up to a given length.
 
 /// One such input, at any length.
 pub struct Shape {
     target: &'static str,
-    /// What it is.
+    /// A description of the input.
     pub name: &'static str,
     before: &'static [u8],
-    /// `#` stands for how often it was repeated before.
+    /// `#` stands for the number of earlier repetitions.
     piece: &'static [u8],
     after: &'static [u8],
 }
@@ -18,7 +17,7 @@ pub fn shapes(target: &str) -> impl Iterator<Item = &'static Shape> {
 }
 
 impl Shape {
-    /// An input of about that many bytes, and no more.
+    /// An input of about this many bytes, and never more.
     pub fn input(&self, size: usize) -> Vec<u8> {
         let mut input = self.before.to_vec();
         for number in 0.. {
@@ -54,7 +53,7 @@ const SHAPES: &[Shape] = &[
     shape("agent", "lists in lists", b"{\"state\":", b"[", b""),
     shape("agent", "objects in objects", b"", b"{\"state\":", b""),
     shape("agent", "gauges", b"{\"state\":\"serving\",\"gauges\":{", b"\"g#\":1,", b"\"g\":1}}"),
-    shape("agent", "one gauge, again and again", b"{\"state\":\"serving\",\"gauges\":{", b"\"g\":1,", b"\"g\":1}}"),
+    shape("agent", "one gauge, repeated", b"{\"state\":\"serving\",\"gauges\":{", b"\"g\":1,", b"\"g\":1}}"),
     shape("agent", "a gauge of small lists", b"{\"state\":\"serving\",\"gauges\":{\"g\":[", b"[1],", b"1]}}"),
     shape("agent", "a gauge of many digits", b"{\"state\":\"serving\",\"gauges\":{\"g\":1", b"7", b"}}"),
     shape("agent", "a long state", b"{\"state\":\"", b"\\u001b", b"\"}"),
@@ -77,7 +76,7 @@ const SHAPES: &[Shape] = &[
     shape("config", "an unknown key", b"[agent]\n", b"drain_timeout", b"=1\n"),
     shape("config", "unknown sections", b"", b"[s#]\n", b""),
     shape("config", "agents", b"", b"[[agent]]\n", b""),
-    shape("config", "tables that are none", b"agent=[", b"1,", b"]\n"),
+    shape("config", "agents that are numbers", b"agent=[", b"1,", b"]\n"),
     shape("config", "tables in tables", b"agent.", b"a.", b"a=1\n"),
     shape("config", "lists in lists", b"[agent]\nurl=", b"[", b""),
     shape("config", "inline tables", b"[agent]\nurl=", b"{a=", b""),

@@ -15,7 +15,7 @@ const COST: Cost = Cost { per_byte: 32, base: 8192 };
 pub const KINDS: &[&str] = &["instance", "lifecycle", "test", "unreadable"];
 
 pub fn run(data: &[u8]) -> Vec<&'static str> {
-    // SQS carries text.
+    // SQS carries only text.
     let Ok(text) = std::str::from_utf8(data) else { return Vec::new() };
     let body = COST.of(text.len(), || message::read(text));
     let kind = well_formed(&body);
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
     vec![kind]
 }
 
-/// Says what it is.
+/// Checks a body, and returns its kind.
 fn well_formed(body: &Body) -> &'static str {
     match body {
         Body::Lifecycle(message) => {
@@ -55,7 +55,7 @@ fn well_formed(body: &Body) -> &'static str {
     }
 }
 
-/// SNS says the same as EventBridge does, but never says it twice.
+/// A body means the same inside an SNS envelope. An envelope inside an envelope is unreadable.
 fn same_in_an_envelope(text: &str, body: &Body) {
     let envelope = json!({"Type": "Notification", "Message": text}).to_string();
     if envelope.len() > message::MESSAGE_MAX {
@@ -67,6 +67,6 @@ fn same_in_an_envelope(text: &str, body: &Body) {
         let is_envelope = serde_json::from_str::<Value>(text).is_ok_and(|value| value["Type"].is_string());
         assert!(matches!(body, Body::Unreadable(_)) || is_envelope, "unreadable in an envelope: {body:?}");
     } else {
-        assert_eq!(&inside, body, "in an envelope it says something else");
+        assert_eq!(&inside, body, "the body means something else in an envelope");
     }
 }

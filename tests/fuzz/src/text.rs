@@ -1,24 +1,24 @@
-//! What a text must be that is logged or shown.
+//! Rules for text that drainhook logs or shows.
 
-/// Longer than any sentence that drainhook makes of bad input, in bytes.
+/// Longer than any message of drainhook about bad input, in bytes.
 const LINE_MAX: usize = 4096;
 
-/// A line of bounded length that ends no other, moves no cursor and turns no text around.
+/// Asserts that a text is one line of bounded length, without characters that move the cursor, or reorder or hide text.
 pub fn assert_line(text: &str) {
     assert!(text.len() <= LINE_MAX, "a line of {} bytes: {text:.200}…", text.len());
-    let unfit = |c: char| c.is_control() || turns_or_hides(c);
-    assert!(!text.contains(unfit), "a line that does more than stand there: {text:?}");
+    let unfit = |c: char| c.is_control() || reorders_or_hides(c);
+    assert!(!text.contains(unfit), "a line with control, reordering or hidden characters: {text:?}");
 }
 
-/// A name, an id or a state: one that is not empty, of so many characters at most, all of them printable.
+/// Asserts that a name, an id or a state is not empty or too long, and has no control characters.
 pub fn assert_name(text: &str, chars_max: usize) {
     assert!((1..=chars_max).contains(&text.chars().count()), "{text:.200?} is empty or too long");
-    assert!(!text.contains(char::is_control), "{text:?} is no name");
+    assert!(!text.contains(char::is_control), "{text:?} has control characters");
 }
 
 /// Unicode 17's general categories Cf, Zl and Zp and its Default_Ignorable_Code_Point, without the variation selectors of
-/// emoji. Spelled out: the rule must not take the list from the code that it checks.
-fn turns_or_hides(c: char) -> bool {
+/// emoji. The list is spelled out here, because the rule must not take it from the code that it checks.
+fn reorders_or_hides(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
         | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
