@@ -1,6 +1,12 @@
 locals {
-  # JSON and TOML write strings, numbers and booleans alike.
-  agent_lines = [for key, value in merge(var.agent, { drain_timeout = "${var.drain_timeout}s" }) : "${key} = ${jsonencode(value)}" if value != null]
+  agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return }
+  agent_settings = merge(
+    { for key, value in var.agent : key => value if !contains(keys(local.agent_tables), key) },
+    { drain_timeout = "${var.drain_timeout}s" },
+    [for table, settings in local.agent_tables : { for key, value in settings : "${table}.${key}" => value }]...
+  )
+  # JSON and TOML write strings, lists of strings, numbers and booleans alike.
+  agent_lines = [for key, value in local.agent_settings : "${key} = ${jsonencode(value)}" if value != null]
 
   configuration = join("\n", concat(
     ["[agent]"],

@@ -121,14 +121,15 @@ variable "agent" {
   type = object({
     url               = optional(string)
     unix              = optional(string)
+    user              = optional(string)
+    command           = optional(list(string))
     name              = optional(string)
     unreachable_grace = optional(string)
     on_exit           = optional(string)
     poll              = optional(string)
-    drain_path        = optional(string)
-    status_path       = optional(string)
-    method            = optional(string)
-    drain_blocks      = optional(bool)
+    drain             = optional(object({ path = optional(string), method = optional(string), blocks = optional(bool) }), {})
+    status            = optional(object({ path = optional(string) }), {})
+    return            = optional(object({ command = optional(list(string)) }), {})
     token_file        = optional(string)
     allow_host        = optional(string)
   })
@@ -138,8 +139,38 @@ variable "agent" {
 
   # A daemon with a bad configuration does not start, so instances would not be drained. Fail at plan time instead.
   validation {
-    condition     = var.agent.url == null || var.agent.unix == null
-    error_message = "The agent must have url or unix, not both."
+    condition     = length([for kind in [var.agent.url, var.agent.unix, var.agent.command] : true if kind != null]) <= 1
+    error_message = "The agent must have only one of url, unix and command."
+  }
+
+  validation {
+    condition     = alltrue([for command in [var.agent.command, var.agent.return.command] : command == null ? true : can(regex("^/", command[0]))])
+    error_message = "The command and return.command of agent must begin with the absolute path of a program."
+  }
+
+  validation {
+    condition     = var.agent.command != null || var.agent.return.command == null
+    error_message = "The return.command of agent needs command."
+  }
+
+  validation {
+    condition = var.agent.command == null || alltrue([
+      for value in [
+        var.agent.on_exit, var.agent.poll, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
+        var.agent.status.path, var.agent.token_file, var.agent.allow_host,
+      ] : value == null
+    ])
+    error_message = "The on_exit, poll, drain, status, token_file and allow_host of agent mean nothing with command."
+  }
+
+  validation {
+    condition     = var.agent.unix != null || var.agent.user == null
+    error_message = "The user of agent needs unix."
+  }
+
+  validation {
+    condition     = var.agent.unix == null || var.agent.allow_host == null
+    error_message = "The allow_host of agent means nothing with unix."
   }
 
   validation {
@@ -148,8 +179,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for path in [var.agent.unix, var.agent.drain_path, var.agent.status_path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
-    error_message = "The unix, drain_path, status_path and token_file of agent must begin with / and have no spaces."
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.status.path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain.path, status.path and token_file of agent must begin with / and have no spaces."
   }
 
   validation {
@@ -163,8 +194,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.method == null ? true : contains(["POST", "PUT", "GET"], var.agent.method)
-    error_message = "The method of agent must be POST, PUT or GET."
+    condition     = var.agent.drain.method == null ? true : contains(["POST", "PUT", "GET"], var.agent.drain.method)
+    error_message = "The drain.method of agent must be POST, PUT or GET."
   }
 }
 

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use drainhook::agent::{Agent, Base, Endpoint};
+use drainhook::agent::http::{Agent, Base, Endpoint};
 use drainhook::config::{Method, User};
 use machine::Time;
 use machine::effect::{AgentRequest, DrainOrder};

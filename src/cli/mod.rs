@@ -158,8 +158,16 @@ fn interrupted(what: &dyn std::fmt::Display) -> ExitCode {
 
 /// What the user has to do after interrupting the drain of an agent.
 fn still_draining(agent: &configuration::Agent) -> String {
-    let command = check::return_command(agent);
-    format!("interrupted; your agent is still draining. Restart it, or return it to service: {command}")
+    match check::return_command(agent) {
+        Some(command) => {
+            format!(
+                "interrupted; your agent is still draining. Restart it, or return it to service: {command}"
+            )
+        }
+        None => {
+            "interrupted; your agent may still be draining. Restart it to return it to service".to_owned()
+        }
+    }
 }
 
 /// Prints an error, and returns the exit code.

@@ -11,8 +11,9 @@ use super::keys::{self, KEYS, WhenUnset};
 use super::layers::Layers;
 use super::value::{Kind, Value};
 use super::{
-    Address, Agent, Aws, Config, ConfigError, Control, DrainAt, Imds, Instance, Journal, Lifecycle, Loaded,
-    Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem, Queue, Setting, Simulation,
+    Address, Agent, AgentKind, Aws, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent, Imds,
+    Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
+    Queue, Setting, Simulation,
 };
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
@@ -28,10 +29,7 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         if as_written && let Some(problem) = check_unique(&layers, &agents, &agent) {
             layers.tell(|| problem);
         }
-        if let Some(problem) = check_address(&layers, index, &agent.address) {
-            layers.tell(|| problem);
-        }
-        if let Some(problem) = check_socket(&layers, index, &agent.address) {
+        for problem in check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind)) {
             layers.tell(|| problem);
         }
         agents.push(agent);
@@ -77,22 +75,31 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
 }
 
 fn agent(table: &Table<'_>) -> Agent {
-    let address = match table.optional("unix") {
-        Some(path) => Address::Unix(path),
-        None => Address::Url(table.required("url")),
+    let kind = match table.optional("command") {
+        Some(drain) => AgentKind::Command(CommandAgent { drain, back: table.optional("return.command") }),
+        None => AgentKind::Http(http_agent(table)),
     };
-    let drain_path: String = table.required("drain_path");
     Agent {
-        name: table.optional("name").unwrap_or_else(|| address.to_string()),
-        address,
+        name: table.optional("name").unwrap_or_else(|| kind.to_string()),
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
+        kind,
+    }
+}
+
+fn http_agent(table: &Table<'_>) -> HttpAgent {
+    let drain_path: String = table.required("drain.path");
+    HttpAgent {
+        address: match table.optional("unix") {
+            Some(path) => Address::Unix(path),
+            None => Address::Url(table.required("url")),
+        },
         on_exit: on_exit(&table.word("on_exit")),
         poll: table.required("poll"),
-        status_path: table.optional("status_path").unwrap_or_else(|| drain_path.clone()),
+        status_path: table.optional("status.path").unwrap_or_else(|| drain_path.clone()),
         drain_path,
-        method: method(&table.word("method")),
-        drain_blocks: table.required("drain_blocks"),
+        method: method(&table.word("drain.method")),
+        drain_blocks: table.required("drain.blocks"),
         token_file: table.optional("token_file"),
         user: table.optional::<String>("user").and_then(|user| user.parse().ok()),
     }
@@ -140,15 +147,17 @@ fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Pro
     same_name.then(|| Problem::SameName { name: agent.name.clone() })
 }
 
-/// Where an agent's drain requests go, normalized for comparison. The path counts, because one server may have several
-/// agents.
+/// What drains an agent, normalized for comparison. The path counts, because one server may have several agents.
 fn place(agent: &Agent) -> String {
-    match &agent.address {
-        Address::Url(url) => one_spelling(&format!("{url}{}", agent.drain_path)),
-        Address::Unix(path) => {
-            let path: PathBuf = path.components().collect();
-            format!("{} on {}", agent.drain_path, path.display())
+    match &agent.kind {
+        AgentKind::Http(HttpAgent { address: Address::Url(url), drain_path, .. }) => {
+            one_spelling(&format!("{url}{drain_path}"))
         }
+        AgentKind::Http(HttpAgent { address: Address::Unix(path), drain_path, .. }) => {
+            let path: PathBuf = path.components().collect();
+            format!("{drain_path} on {}", path.display())
+        }
+        AgentKind::Command(CommandAgent { drain, .. }) => drain.join(" "),
     }
 }
 
@@ -170,34 +179,43 @@ fn one_spelling(text: &str) -> String {
     url.into()
 }
 
-/// Refuses an agent with two addresses, and hosts that are neither loopback nor in `allow_host`.
-fn check_address(layers: &Layers, agent: usize, address: &Address) -> Option<Problem> {
-    let given = |name| layers.given.get(&(agent, "agent", name));
-    match (address, given("url"), given("unix")) {
-        (Address::Unix(_), Some(url), Some(unix)) => {
-            Some(Problem::TwoAddresses { url: url.origin.clone(), unix: unix.origin.clone() })
-        }
-        (Address::Unix(_), _, _) => None,
-        (Address::Url(_), url, _) => {
-            let host = address.remote_host()?;
-            let allowed = given("allow_host")
-                .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
-            let origin = url.map_or(Origin::Default, |url| url.origin.clone());
-            (!allowed).then_some(Problem::RemoteHost { origin, host })
-        }
+/// Refuses an agent of two kinds, and keys that mean nothing for its kind.
+fn check_kind(layers: &Layers, agent: usize) -> Vec<Problem> {
+    let given = |name: &'static str| {
+        layers.given.get(&(agent, "agent", name)).map(|given| (name, given.origin.clone()))
+    };
+    let mut kinds = keys::AGENT_KINDS.into_iter().filter_map(given);
+    let kind = kinds.next();
+    if let (Some(one), Some(other)) = (&kind, kinds.next()) {
+        return vec![Problem::TwoKinds { one: one.clone(), other }];
     }
+    let kind = kind_of(layers, agent);
+    let idle = KEYS.iter().filter(|key| key.section == "agent" && !keys::applies(key.name, kind));
+    let idle = idle.filter_map(|key| given(key.name));
+    idle.map(|(key, origin)| Problem::IdleKey { origin, key, kinds: keys::kinds_of(key) }).collect()
 }
 
-/// Refuses a `user` without a Unix socket, and the daemon's own socket as the agent's.
-fn check_socket(layers: &Layers, agent: usize, address: &Address) -> Option<Problem> {
+/// The key that sets the agent's kind.
+fn kind_of(layers: &Layers, agent: usize) -> &'static str {
+    let given = |name: &&str| layers.given.contains_key(&(agent, "agent", *name));
+    keys::AGENT_KINDS.into_iter().find(given).unwrap_or("url")
+}
+
+/// Refuses hosts that are neither loopback nor in `allow_host`, and the daemon's own socket as the agent's.
+fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem> {
+    let AgentKind::Http(HttpAgent { address, .. }) = kind else { return None };
+    let given = |name| layers.given.get(&(agent, "agent", name));
     match address {
-        Address::Url(_) => {
-            let user = layers.given.get(&(agent, "agent", "user"))?;
-            Some(Problem::UserWithoutSocket { origin: user.origin.clone() })
-        }
         Address::Unix(socket) => {
             let own: PathBuf = Table { layers, agent: 0, section: "control" }.required("socket");
             (own == *socket).then_some(Problem::OwnSocket { socket: own })
+        }
+        Address::Url(_) => {
+            let host = address.remote_host()?;
+            let allowed = given("allow_host")
+                .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
+            let origin = given("url").map_or(Origin::Default, |url| url.origin.clone());
+            (!allowed).then_some(Problem::RemoteHost { origin, host })
         }
     }
 }
@@ -208,11 +226,13 @@ fn origins(layers: &Layers) -> Vec<Setting> {
     for section in keys::sections() {
         let count = if section == "agent" { layers.agents } else { 1 };
         for agent in 0..count {
-            let on_socket = layers.given.contains_key(&(agent, "agent", "unix"));
+            let kind = kind_of(layers, agent);
             for key in KEYS.iter().filter(|key| key.section == section) {
                 let given = layers.given.get(&(agent, section, key.name));
                 let (default, unset) = match key.default {
-                    WhenUnset::Is(_) if key.kind.is_agent_url() && on_socket => (None, "`unix` is set"),
+                    _ if section == "agent" && kind != "url" && !keys::applies(key.name, kind) => {
+                        (None, keys::replaced_by(kind))
+                    }
                     WhenUnset::Is(text) => (Some(text.to_owned()), ""),
                     WhenUnset::Then(words) => (None, words),
                 };
@@ -222,7 +242,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     key: key.name,
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
-                    quoted: !matches!(key.kind, Kind::Flag),
+                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command),
                     unset,
                 });
             }
@@ -276,4 +296,10 @@ macro_rules! from_value {
     )*};
 }
 
-from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Hosts => Vec<String>, Scale => Scale);
+impl FromValue for Vec<String> {
+    fn from_value(value: Value) -> Option<Self> {
+        if let Value::Hosts(items) | Value::Command(items) = value { Some(items) } else { None }
+    }
+}
+
+from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale);

@@ -39,13 +39,46 @@ impl Key {
 
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
-        format!("DRAINHOOK_{}__{}", self.section.to_uppercase(), self.name.to_uppercase())
+        format!("DRAINHOOK_{}__{}", self.section.to_uppercase(), self.name.to_uppercase().replace('.', "__"))
     }
+}
+
+/// The keys that say how an agent is reached. One of them sets its kind.
+pub(super) const AGENT_KINDS: [&str; 3] = ["url", "unix", "command"];
+
+/// The keys of an agent that every kind has.
+const OF_EVERY_KIND: [&str; 3] = ["name", "drain_timeout", "unreachable_grace"];
+
+/// The kinds that a key of section `agent` has a meaning for.
+pub(super) fn kinds_of(name: &str) -> &'static [&'static str] {
+    match name {
+        "command" | "return.command" => &["command"],
+        "unix" | "user" => &["unix"],
+        "url" | "allow_host" => &["url"],
+        _ if OF_EVERY_KIND.contains(&name) => &AGENT_KINDS,
+        _ => &["url", "unix"],
+    }
+}
+
+/// Whether a key of section `agent` has a meaning for an agent of this kind.
+pub(super) fn applies(name: &str, kind: &str) -> bool {
+    kinds_of(name).contains(&kind)
+}
+
+/// Why a key has no value for an agent of this kind.
+pub(super) fn replaced_by(kind: &str) -> &'static str {
+    if kind == "command" { "`command` is set" } else { "`unix` is set" }
 }
 
 /// Finds a key by its section and name.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// Whether a section has keys in a table of this name, such as `[agent.drain]`.
+pub(super) fn is_table(section: &str, name: &str) -> bool {
+    KEYS.iter()
+        .any(|key| key.section == section && key.name.split_once('.').is_some_and(|(table, _)| table == name))
 }
 
 /// The names of the sections, in the order of the list.
@@ -138,15 +171,17 @@ pub const KEYS: &[Key] = {
         key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
         key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, instead of `url`."),
         key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. The daemon sends nothing to processes of other users, except root."),
-        key("agent", "name", Kind::Text, Then("its address"), "What logs call this agent."),
+        key("agent", "command", Kind::Command, Then("the agent is at `url`"), "The command that drains the agent, instead of `url`. It exits with 0 once the agent has drained, and with 75 to be run again."),
+        key("agent", "return.command", Kind::Command, Then("the agent is not told"), "With `command`: the command that returns the agent to service if the instance stays."),
+        key("agent", "name", Kind::Text, Then("its address or program"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
-        key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable before the drain counts as failed."),
+        key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` may fail, before the drain counts as failed."),
         key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
         key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`."),
-        key("agent", "drain_path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
-        key("agent", "status_path", Kind::HttpPath, Then("`drain_path`"), "The path of the status request, under the agent's URL."),
-        key("agent", "method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method of the drain request."),
-        key("agent", "drain_blocks", Kind::Flag, Is("false"), "Whether the agent answers the drain request only when its work is done."),
+        key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
+        key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
+        key("agent", "drain.method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method of the drain request."),
+        key("agent", "drain.blocks", Kind::Flag, Is("false"), "Whether the agent answers the drain request only when its work is done."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
         key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),

@@ -27,8 +27,8 @@ const SHOWN_MAX: usize = 60;
 /// The longest part of the TOML parser's message that is reported, in characters.
 const MESSAGE_MAX: usize = 200;
 
-/// The keys that set an agent's address.
-const ADDRESSES: [&str; 2] = ["url", "unix"];
+/// The keys that an address on the command line replaces.
+const REPLACED: [&str; 4] = ["url", "unix", "command", "return.command"];
 
 /// Reads the file, which must exist.
 pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
@@ -131,7 +131,7 @@ impl Layers {
             return;
         }
         match value.get_ref() {
-            DeValue::Table(table) => self.add_table(file, name, 0, table),
+            DeValue::Table(table) => self.add_table(file, (name, 0), "", table),
             DeValue::Array(tables) if name == "agent" => {
                 if tables.is_empty() || tables.len() > AGENTS_MAX {
                     self.tell(|| Problem::AgentCount { origin, count: tables.len() });
@@ -140,7 +140,7 @@ impl Layers {
                 self.agents = tables.len();
                 for (agent, value) in tables.iter().enumerate() {
                     match value.get_ref() {
-                        DeValue::Table(table) => self.add_table(file, name, agent, table),
+                        DeValue::Table(table) => self.add_table(file, (name, agent), "", table),
                         other => self.tell(|| not_a_table(file.origin(value), name, other)),
                     }
                 }
@@ -149,13 +149,28 @@ impl Layers {
         }
     }
 
-    fn add_table(&mut self, file: &SourceFile<'_>, section: &str, agent: usize, table: &DeTable<'_>) {
+    /// Adds the keys of a section, or of a table in it. `prefix` is the table's name with a dot.
+    fn add_table(
+        &mut self,
+        file: &SourceFile<'_>,
+        (section, agent): (&str, usize),
+        prefix: &str,
+        table: &DeTable<'_>,
+    ) {
         for (name, value) in table {
             let origin = file.origin(name);
-            let Some(key) = keys::find(section, name.get_ref()) else {
+            let name = format!("{prefix}{}", name.get_ref());
+            if let DeValue::Table(inner) = value.get_ref()
+                && prefix.is_empty()
+                && keys::is_table(section, &name)
+            {
+                self.add_table(file, (section, agent), &format!("{name}."), inner);
+                continue;
+            }
+            let Some(key) = keys::find(section, &name) else {
                 self.tell(|| {
-                    let nearest = keys::suggest(section, name.get_ref()).into_iter().map(Key::path).collect();
-                    let key = format!("{section}.{}", printable(name.get_ref(), SHOWN_MAX));
+                    let nearest = keys::suggest(section, &name).into_iter().map(Key::path).collect();
+                    let key = format!("{section}.{}", printable(&name, SHOWN_MAX));
                     Problem::UnknownKey { origin, key, nearest }
                 });
                 continue;
@@ -167,6 +182,10 @@ impl Layers {
                 (DeValue::Array(items), Kind::Hosts) if items.iter().all(is_string) => {
                     let hosts: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
                     self.add(agent, key, &hosts.join(","), origin);
+                }
+                (DeValue::Array(items), Kind::Command) if items.iter().all(is_string) => {
+                    let words: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
+                    self.add(agent, key, &serde_json::Value::from(words).to_string(), origin);
                 }
                 (other, _) => {
                     let given = format!("{} ({})", file.given(value), with_article(other.type_str()));
@@ -188,7 +207,7 @@ impl Layers {
                 }
                 Meaning::Key(key) => self.add(0, key, text, origin),
                 Meaning::UnknownKey { section, name } => self.tell(|| {
-                    let (section, name) = (section.to_lowercase(), name.to_lowercase());
+                    let (section, name) = (section.to_lowercase(), name.to_lowercase().replace("__", "."));
                     let nearest = keys::suggest(&section, &name).into_iter().map(Key::variable).collect();
                     let key = printable(&format!("{section}.{name}"), SHOWN_MAX);
                     Problem::UnknownKey { origin, key, nearest }
@@ -212,9 +231,9 @@ impl Layers {
                 self.tell(|| Problem::WhichAgent { origin });
                 continue;
             }
-            // The flag replaces the address of earlier layers, whether URL or socket.
-            if ADDRESSES.contains(name) {
-                self.given.retain(|(_, section, name), _| *section != "agent" || !ADDRESSES.contains(name));
+            // The flag replaces the agent of earlier layers, whatever its kind.
+            if REPLACED.contains(name) {
+                self.given.retain(|(_, section, name), _| *section != "agent" || !REPLACED.contains(name));
             }
             self.add(0, key, text, origin);
         }
@@ -256,7 +275,9 @@ fn is_section(value: &DeValue<'_>) -> bool {
 }
 
 fn unknown_section(origin: Origin, name: &str) -> Problem {
-    let nearest = keys::nearest(name, keys::sections().into_iter()).map(|near| format!("[{near}]"));
+    let inner = keys::is_table("agent", name).then(|| format!("[agent.{name}]"));
+    let near = || keys::nearest(name, keys::sections().into_iter()).map(|near| format!("[{near}]"));
+    let nearest = inner.or_else(near);
     Problem::UnknownSection { origin, section: printable(name, SHOWN_MAX), nearest }
 }
 

@@ -7,11 +7,13 @@
 //! * `layers`: reads the file, the environment and flags into settings with their origin
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
+//! * `command`: how a command is written
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
 mod build;
+mod command;
 pub mod keys;
 mod layers;
 pub mod problem;
@@ -68,17 +70,33 @@ pub struct Config {
     pub simulation: Simulation,
 }
 
-/// One agent: its address, and how it is drained.
+/// One agent, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     /// What logs call it. No two agents have the same name.
     pub name: String,
-    /// Where it listens. No two agents have the same address and `drain_path`.
-    pub address: Address,
     /// How long a drain may take.
     pub drain_timeout: Duration,
-    /// How long it may stay unreachable before the drain counts as failed.
+    /// How long it may stay unreachable, or its command may fail, before the drain counts as failed.
     pub unreachable_grace: Duration,
+    /// How it is reached.
+    pub kind: AgentKind,
+}
+
+/// How an agent is reached. No two agents are reached in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentKind {
+    /// `url` or `unix`
+    Http(HttpAgent),
+    /// `command`
+    Command(CommandAgent),
+}
+
+/// An agent that has an HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAgent {
+    /// Where it listens.
+    pub address: Address,
     /// What it means when it exits during a drain.
     pub on_exit: OnExit,
     /// How often it is polled if it ignores `Prefer: wait`.
@@ -95,6 +113,24 @@ pub struct Agent {
     pub token_file: Option<PathBuf>,
     /// The user whose process must have opened its Unix socket.
     pub user: Option<User>,
+}
+
+/// An agent that is drained by a command. Programs have absolute paths, and run without a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandAgent {
+    /// The program that drains the agent, and its arguments.
+    pub drain: Vec<String>,
+    /// The program that returns the agent to service, and its arguments.
+    pub back: Option<Vec<String>>,
+}
+
+impl fmt::Display for AgentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AgentKind::Http(agent) => agent.address.fmt(f),
+            AgentKind::Command(agent) => f.write_str(&agent.drain[0]),
+        }
+    }
 }
 
 /// The method of the drain request. `GET` has no body.
@@ -342,6 +378,13 @@ impl Loaded {
             text.push_str(&format!("{setting}\n"));
         }
         text
+    }
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        keys::find(self.section, self.key).map(keys::Key::variable).unwrap_or_default()
     }
 }
 

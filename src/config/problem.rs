@@ -94,13 +94,26 @@ pub enum Problem {
         /// What the key accepts.
         expected: String,
     },
-    /// Two addresses for one agent.
-    #[error("{unix}: `agent.unix` and `agent.url` ({url}) both set the agent's address; keep one of them")]
-    TwoAddresses {
-        /// Where `url` was set.
-        url: Origin,
-        /// Where `unix` was set.
-        unix: Origin,
+    /// Two keys that both say how one agent is reached.
+    #[error(
+        "{}: `agent.{}` and `agent.{}` ({}) both say how the agent is reached; keep one of them",
+        other.1, other.0, one.0, one.1
+    )]
+    TwoKinds {
+        /// One of the keys, and where it was set.
+        one: (&'static str, Origin),
+        /// The other key.
+        other: (&'static str, Origin),
+    },
+    /// A key that means nothing for the agent's kind.
+    #[error("{origin}: `agent.{key}` means nothing without {}; set that, or remove it", of_agent(.kinds))]
+    IdleKey {
+        /// Where the key was set.
+        origin: Origin,
+        /// The key.
+        key: &'static str,
+        /// The keys that it goes with.
+        kinds: &'static [&'static str],
     },
     /// An agent on another machine.
     #[error(
@@ -112,14 +125,6 @@ pub enum Problem {
         origin: Origin,
         /// The host.
         host: String,
-    },
-    /// A user to check, but no Unix socket to check it on.
-    #[error(
-        "{origin}: `agent.user` is checked only on Unix sockets; set `agent.unix`, or remove `agent.user`"
-    )]
-    UserWithoutSocket {
-        /// Where `user` was set.
-        origin: Origin,
     },
     /// An agent's socket that is the daemon's own.
     #[error("`agent.unix` and `control.socket` are both {socket}; give the agent a socket of its own", socket = .socket.display())]
@@ -133,16 +138,14 @@ pub enum Problem {
         /// The name.
         name: String,
     },
-    /// Two agents with one address.
-    #[error(
-        "the agents {first} and {second} have the same address, {address}; give each its own, or remove one of them"
-    )]
+    /// Two agents that are drained in one way.
+    #[error("the agents {first} and {second} are both drained by {address}; change or remove one of them")]
     SameAddress {
         /// The agent that comes first in the file.
         first: String,
         /// The other agent.
         second: String,
-        /// Where both drain requests would go.
+        /// Where both drain requests would go, or the command.
         address: String,
     },
     /// No agents, or too many.
@@ -169,6 +172,10 @@ pub enum Problem {
 
 fn did_you_mean(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; did you mean {}?", either_quoted(nearest)) }
+}
+
+fn of_agent(kinds: &[&str]) -> String {
+    either_quoted(&kinds.iter().map(|kind| format!("agent.{kind}")).collect::<Vec<_>>())
 }
 
 fn because(why: &Option<&'static str>) -> String {

@@ -1,6 +1,7 @@
 use super::*;
 
 mod ignored;
+mod kinds;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -16,17 +17,25 @@ fn problems(text: &str, env: &[(&str, &str)]) -> String {
     load(text, env).expect_err("a bad configuration").to_string()
 }
 
+fn http(agent: &Agent) -> &HttpAgent {
+    match &agent.kind {
+        AgentKind::Http(http) => http,
+        AgentKind::Command(command) => panic!("{command:?}"),
+    }
+}
+
 #[test]
 fn defaults() {
     let config = config("", &[]);
     let agent = &config.agents[0];
     assert_eq!(config.agents.len(), 1);
-    assert_eq!(agent.address, Address::Url("http://127.0.0.1:8080".into()));
+    let http = http(agent);
+    assert_eq!(http.address, Address::Url("http://127.0.0.1:8080".into()));
     assert_eq!(agent.name, "http://127.0.0.1:8080");
     assert_eq!(agent.drain_timeout, Duration::from_secs(3600));
-    assert_eq!(agent.on_exit, OnExit::Failed);
-    assert_eq!((agent.drain_path.as_str(), agent.status_path.as_str()), ("/drain", "/drain"));
-    assert_eq!((agent.method, agent.drain_blocks), (Method::Post, false));
+    assert_eq!(http.on_exit, OnExit::Failed);
+    assert_eq!((http.drain_path.as_str(), http.status_path.as_str()), ("/drain", "/drain"));
+    assert_eq!((http.method, http.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
     assert_eq!(
@@ -43,19 +52,29 @@ fn defaults() {
 #[test]
 fn every_key_reaches_the_configuration() {
     let text = r#"
-        [agent]
-        unix = "/run/worker.sock"
+        [[agent]]
+        url = "http://agent.internal:8080"
+        allow_host = "agent.internal"
         name = "worker"
         drain_timeout = "50m"
         unreachable_grace = "30s"
         on_exit = "drained"
         poll = "500ms"
-        drain_path = "/admin/stop"
-        status_path = "/admin/status"
-        method = "PUT"
-        drain_blocks = true
         token_file = "/etc/worker.token"
-        allow_host = "agent.internal"
+        [agent.drain]
+        path = "/admin/stop"
+        method = "PUT"
+        blocks = true
+        [agent.status]
+        path = "/admin/status"
+        [[agent]]
+        unix = "/run/runner.sock"
+        user = "runner"
+        drain.path = "/stop"
+        [[agent]]
+        command = ["/opt/builder/drain", "--wait"]
+        drain_timeout = "20m"
+        return.command = "/opt/builder/resume"
         [queue]
         url = "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination"
         [lifecycle]
@@ -86,20 +105,49 @@ fn every_key_reaches_the_configuration() {
     let config = config(text, &[]);
     let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination";
     let expected = Config {
-        agents: vec![Agent {
-            name: "worker".into(),
-            address: Address::Unix("/run/worker.sock".into()),
-            drain_timeout: Duration::from_secs(3000),
-            unreachable_grace: Duration::from_secs(30),
-            on_exit: OnExit::Drained,
-            poll: Duration::from_millis(500),
-            drain_path: "/admin/stop".into(),
-            status_path: "/admin/status".into(),
-            method: Method::Put,
-            drain_blocks: true,
-            token_file: Some("/etc/worker.token".into()),
-            user: None,
-        }],
+        agents: vec![
+            Agent {
+                name: "worker".into(),
+                drain_timeout: Duration::from_secs(3000),
+                unreachable_grace: Duration::from_secs(30),
+                kind: AgentKind::Http(HttpAgent {
+                    address: Address::Url("http://agent.internal:8080".into()),
+                    on_exit: OnExit::Drained,
+                    poll: Duration::from_millis(500),
+                    drain_path: "/admin/stop".into(),
+                    status_path: "/admin/status".into(),
+                    method: Method::Put,
+                    drain_blocks: true,
+                    token_file: Some("/etc/worker.token".into()),
+                    user: None,
+                }),
+            },
+            Agent {
+                name: "/run/runner.sock".into(),
+                drain_timeout: Duration::from_secs(3600),
+                unreachable_grace: Duration::from_secs(60),
+                kind: AgentKind::Http(HttpAgent {
+                    address: Address::Unix("/run/runner.sock".into()),
+                    on_exit: OnExit::Failed,
+                    poll: Duration::from_secs(1),
+                    drain_path: "/stop".into(),
+                    status_path: "/stop".into(),
+                    method: Method::Post,
+                    drain_blocks: false,
+                    token_file: None,
+                    user: "runner".parse().ok(),
+                }),
+            },
+            Agent {
+                name: "/opt/builder/drain".into(),
+                drain_timeout: Duration::from_secs(1200),
+                unreachable_grace: Duration::from_secs(60),
+                kind: AgentKind::Command(CommandAgent {
+                    drain: vec!["/opt/builder/drain".into(), "--wait".into()],
+                    back: Some(vec!["/opt/builder/resume".into()]),
+                }),
+            },
+        ],
         queue: Queue { url: Some(queue.into()) },
         lifecycle: Lifecycle {
             hook: Some("drain".into()),
@@ -149,10 +197,10 @@ fn environment_overrides_file() {
 
 #[test]
 fn flags_from_the_environment() {
-    assert!(config("", &[("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true")]).agents[0].drain_blocks);
-    let text = problems("", &[("DRAINHOOK_AGENT__DRAIN_BLOCKS", "1")]);
+    assert!(http(&config("", &[("DRAINHOOK_AGENT__DRAIN__BLOCKS", "true")]).agents[0]).drain_blocks);
+    let text = problems("", &[("DRAINHOOK_AGENT__DRAIN__BLOCKS", "1")]);
     assert!(
-        text.starts_with("DRAINHOOK_AGENT__DRAIN_BLOCKS: `agent.drain_blocks` is \"1\"; expected"),
+        text.starts_with("DRAINHOOK_AGENT__DRAIN__BLOCKS: `agent.drain.blocks` is \"1\"; expected"),
         "{text}"
     );
 }
@@ -205,8 +253,8 @@ fn wrong_types_and_values() {
          expected a duration from 100ms to 1m, written like \"500ms\", \"90s\" or \"1h30m\""
     );
     assert_eq!(
-        problems("[agent]\ndrain_blocks = \"true\"", &[]),
-        "test.toml:2: `agent.drain_blocks` is \"true\"; expected `true` or `false`, written without quotes"
+        problems("[agent]\ndrain.blocks = \"true\"", &[]),
+        "test.toml:2: `agent.drain.blocks` is \"true\"; expected `true` or `false`, written without quotes"
     );
     assert_eq!(
         problems("[lifecycle]\non_failed = \"abandon\"", &[]),
@@ -271,11 +319,11 @@ fn url_and_unix() {
     let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
     assert_eq!(
         text,
-        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both set the agent's address; \
+        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say how the agent is reached; \
          keep one of them"
     );
     let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
-    assert_eq!(config.agents[0].address, Address::Unix("/run/a.sock".into()));
+    assert_eq!(http(&config.agents[0]).address, Address::Unix("/run/a.sock".into()));
     assert_eq!(config.agents[0].name, "/run/a.sock");
 }
 
@@ -285,8 +333,8 @@ fn several_agents() {
     let config = config(text, &[]);
     let names: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
     assert_eq!(names, ["a", "/run/b.sock"]);
-    assert_eq!(config.agents[0].poll, Duration::from_secs(1));
-    assert_eq!(config.agents[1].poll, Duration::from_secs(2));
+    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(1));
+    assert_eq!(http(&config.agents[1]).poll, Duration::from_secs(2));
     let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
     assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but the file has several"), "{problem}");
     let same_name = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"a\"\nunix = \"/run/b.sock\"";
@@ -303,7 +351,7 @@ fn several_agents() {
 #[test]
 fn one_agent_in_an_array_takes_variables() {
     let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
-    assert_eq!(config.agents[0].poll, Duration::from_secs(3));
+    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(3));
 }
 
 #[test]
@@ -357,7 +405,7 @@ fn flags_override_everything() {
     };
     let flags = [flag("url", "--agent", "http://localhost:9"), flag("drain_timeout", "--timeout", "30s")];
     let loaded = load("[agent]\nunix = \"/run/worker.sock\"", &flags).expect("the flag replaces the socket");
-    assert_eq!(loaded.config.agents[0].address, Address::Url("http://localhost:9".into()));
+    assert_eq!(http(&loaded.config.agents[0]).address, Address::Url("http://localhost:9".into()));
     assert_eq!(loaded.config.agents[0].drain_timeout, Duration::from_secs(30));
     assert!(loaded.to_toml().contains("# --timeout"), "{}", loaded.to_toml());
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::command;
 use super::user::User;
 use crate::clock::Scale;
 use formats::imds::is_instance_id;
@@ -44,6 +45,8 @@ pub enum Kind {
     InstanceId,
     /// Host names or addresses without ports.
     Hosts,
+    /// A program and its arguments.
+    Command,
     /// How simulated time runs.
     Scale,
 }
@@ -61,6 +64,8 @@ pub enum Value {
     Duration(Duration),
     /// Of kind `Hosts`.
     Hosts(Vec<String>),
+    /// Of kind `Command`. The first word is the program, which has an absolute path.
+    Command(Vec<String>),
     /// Of kind `Scale`.
     Scale(Scale),
 }
@@ -109,14 +114,10 @@ impl Kind {
             Kind::HookName => words(text.len() <= NAME_LENGTH_MAX && text.chars().all(is_hook_char)),
             Kind::GroupName => words(text.chars().count() <= NAME_LENGTH_MAX && !text.contains(':')),
             Kind::InstanceId => words(is_instance_id(text)),
+            Kind::Command => command::parse(text).map(Value::Command).map_err(Some),
             Kind::Hosts => hosts(text).map(Value::Hosts).ok_or(None),
             Kind::Scale => Scale::try_from(text.to_owned()).map(Value::Scale).map_err(|_| None),
         }
-    }
-
-    /// Whether it is the agent's URL, which a Unix socket replaces.
-    pub(super) fn is_agent_url(self) -> bool {
-        matches!(self, Kind::AgentUrl)
     }
 
     /// What it accepts, in Markdown that fits after "expected".
@@ -137,6 +138,7 @@ impl Kind {
             Kind::GroupName => "the name of an Auto Scaling group".to_owned(),
             Kind::InstanceId => "an instance id (`i-` and 8 to 17 hexadecimal digits)".to_owned(),
             Kind::Hosts => "host names or addresses, separated by commas".to_owned(),
+            Kind::Command => "a program with an absolute path, and its arguments".to_owned(),
             Kind::Scale => "EPOCH_MSxSPEED, such as `1764000000000x60`".to_owned(),
         }
     }
@@ -146,6 +148,7 @@ impl Kind {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
             Kind::Flag => Some("without quotes"),
+            Kind::Command => Some("like [\"/opt/worker/drain\", \"--now\"]"),
             Kind::Text
             | Kind::AgentUrl
             | Kind::QueueUrl

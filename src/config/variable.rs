@@ -115,7 +115,8 @@ fn section_and_name(rest: &str) -> Option<(&str, &str)> {
     let one_underscore = |key: &Key| {
         let (section, name) = rest.split_at_checked(key.section.len())?;
         let name = name.strip_prefix('_')?;
-        let is_key = section.eq_ignore_ascii_case(key.section) && name.eq_ignore_ascii_case(key.name);
+        let is_key = section.eq_ignore_ascii_case(key.section)
+            && name.eq_ignore_ascii_case(&key.name.replace('.', "_"));
         is_key.then_some((section, name))
     };
     rest.split_once("__").or_else(|| KEYS.iter().find_map(one_underscore))

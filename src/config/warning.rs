@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::{Agent, Loaded, Method, variable};
+use super::{Agent, AgentKind, HttpAgent, Loaded, Method, variable};
 
 /// The permission of all other users to read a file.
 const OTHERS_READ: u32 = 0o004;
@@ -24,6 +24,20 @@ impl Loaded {
 }
 
 fn of_agent(agent: &Agent) -> Vec<String> {
+    let mut warnings = match &agent.kind {
+        AgentKind::Http(http) => of_http(http),
+        AgentKind::Command(_) => Vec::new(),
+    };
+    if agent.unreachable_grace >= agent.drain_timeout {
+        warnings.push(
+            "agent.unreachable_grace is not shorter than agent.drain_timeout, so it never takes effect; shorten it"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+fn of_http(agent: &HttpAgent) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(path) = &agent.token_file {
         warnings.extend(exposure(path));
@@ -35,21 +49,15 @@ fn of_agent(agent: &Agent) -> Vec<String> {
     }
     if agent.drain_blocks && agent.status_path != agent.drain_path {
         warnings.push(
-            "agent.status_path has no effect because agent.drain_blocks is set; remove one of them"
+            "agent.status.path has no effect because agent.drain.blocks is set; remove one of them"
                 .to_owned(),
         );
     }
     if !agent.drain_blocks && agent.method == Method::Get && agent.status_path == agent.drain_path {
         warnings.push(format!(
-            "GET {} both drains the agent and requests its status; set agent.status_path or agent.drain_blocks",
+            "GET {} both drains the agent and requests its status; set agent.status.path or agent.drain.blocks",
             agent.drain_path
         ));
-    }
-    if agent.unreachable_grace >= agent.drain_timeout {
-        warnings.push(
-            "agent.unreachable_grace is not shorter than agent.drain_timeout, so it never takes effect; shorten it"
-                .to_owned(),
-        );
     }
     warnings
 }

@@ -35,7 +35,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::agent::{Agent, EndpointError};
+use crate::agent::Agent;
+use crate::agent::http::EndpointError;
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::{Identity, Imds};
 use crate::clock::Clock;

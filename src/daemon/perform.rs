@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::journal::Writer;
-use crate::agent::http::Agent;
+use crate::agent::Agent;
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::KeptClients;
 use crate::aws::{unsent, within};
@@ -22,12 +22,6 @@ const HEARTBEAT_LIMIT_MIN: Duration = Duration::from_secs(1);
 
 /// How much longer than the queue's wait a receive may take.
 const RECEIVE_GRACE: Duration = Duration::from_secs(10);
-
-/// Limit for a request that the agent answers at once.
-const AGENT_LIMIT: Duration = Duration::from_secs(10);
-
-/// Limit for a status request, which an agent may hold for 20 s.
-const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
 /// Performs effects, with these clients.
 #[derive(Debug)]
@@ -125,14 +119,10 @@ impl Performer {
     }
 
     async fn ask_agent(&self, id: EffectId, agent: usize, request: AgentRequest) -> Event {
-        let agent = &self.agents[agent];
-        let limit = match &request {
-            AgentRequest::Drain(order) if agent.blocks() => {
-                self.clock.real(order.deadline.since(self.clock.now())) + AGENT_LIMIT
-            }
-            AgentRequest::Drain(_) | AgentRequest::Return => AGENT_LIMIT,
-            AgentRequest::Status => STATUS_LIMIT,
+        let left = match &request {
+            AgentRequest::Drain(order) => self.clock.real(order.deadline.since(self.clock.now())),
+            AgentRequest::Status | AgentRequest::Return => Duration::ZERO,
         };
-        Event::AgentAnswered { id, answer: agent.ask(&request, &self.instance_id, limit).await }
+        Event::AgentAnswered { id, answer: self.agents[agent].ask(&request, &self.instance_id, left).await }
     }
 }

@@ -1,12 +1,17 @@
 //! Turns the configuration into the settings of the machine and of the adapters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::agent::http::{Agent, Base, Endpoint, EndpointError};
+use crate::agent::http::{self, Base, Endpoint, EndpointError};
+use crate::agent::{Agent, command};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
-use crate::config::{self, Address, Config};
-use machine::settings::{AgentSettings, Settings};
+use crate::config::{self, Address, AgentKind, CommandAgent, Config, HttpAgent};
+use machine::settings::{AgentSettings, OnExit, Protocol, Settings};
+
+/// The pause of an agent that has nothing to poll.
+const COMMAND_POLL: Duration = Duration::from_secs(1);
 
 /// Set by the systemd unit, whose sandbox hides `/proc/sys`.
 const BOOT_ID: &str = "DRAINHOOK_BOOT_ID";
@@ -50,23 +55,40 @@ fn boot_id() -> Option<String> {
 }
 
 fn agent_settings(agent: &config::Agent) -> AgentSettings {
+    let (on_exit, poll, protocol) = match &agent.kind {
+        AgentKind::Http(http) => {
+            let protocol = if http.drain_blocks { Protocol::Blocking } else { Protocol::Polled };
+            (http.on_exit, http.poll, protocol)
+        }
+        // A command has no connection that could show an exit, and no status to poll.
+        AgentKind::Command(_) => (OnExit::Failed, COMMAND_POLL, Protocol::Running),
+    };
     AgentSettings {
         name: agent.name.clone(),
         drain_timeout: agent.drain_timeout,
         unreachable_grace: agent.unreachable_grace,
-        on_exit: agent.on_exit,
-        poll: agent.poll,
-        blocks: agent.drain_blocks,
+        on_exit,
+        poll,
+        protocol,
     }
 }
 
 /// The agents, in the order of the configuration.
 pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
-    config.agents.iter().map(|agent| Agent::new(endpoint(agent))).collect()
+    config.agents.iter().map(agent).collect()
 }
 
-/// Where and how an agent is reached.
-pub fn endpoint(agent: &config::Agent) -> Endpoint {
+fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
+    Ok(match &agent.kind {
+        AgentKind::Http(http) => Agent::Http(Box::new(http::Agent::new(endpoint(http))?)),
+        AgentKind::Command(CommandAgent { drain, back }) => {
+            Agent::Command(command::CommandAgent::new(agent.name.clone(), drain.clone(), back.clone()))
+        }
+    })
+}
+
+/// Where and how an agent's HTTP interface is reached.
+pub fn endpoint(agent: &HttpAgent) -> Endpoint {
     Endpoint {
         base: match &agent.address {
             Address::Url(url) => Base::Tcp(url.clone()),

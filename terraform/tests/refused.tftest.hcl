@@ -95,7 +95,7 @@ run "agent_with_a_relative_path" {
   command = plan
 
   variables {
-    agent = { drain_path = "drain" }
+    agent = { drain = { path = "drain" } }
   }
 
   expect_failures = [var.agent]
@@ -105,7 +105,7 @@ run "agent_with_an_unknown_method" {
   command = plan
 
   variables {
-    agent = { method = "PATCH" }
+    agent = { drain = { method = "PATCH" } }
   }
 
   expect_failures = [var.agent]
@@ -131,4 +131,64 @@ run "events_without_a_queue" {
   }
 
   expect_failures = [aws_autoscaling_lifecycle_hook.this]
+}
+
+run "agent_of_two_kinds" {
+  command = plan
+
+  variables {
+    agent = { url = "http://127.0.0.1:8080", command = ["/opt/drain"] }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "command_with_a_relative_path" {
+  command = plan
+
+  variables {
+    agent = { command = ["drain"] }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "command_with_a_key_of_an_http_agent" {
+  command = plan
+
+  variables {
+    agent = { command = ["/opt/drain"], poll = "1s" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "return_command_without_a_command" {
+  command = plan
+
+  variables {
+    agent = { return = { command = ["/opt/back"] } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "user_without_a_socket" {
+  command = plan
+
+  variables {
+    agent = { user = "worker" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "allowed_host_of_a_socket" {
+  command = plan
+
+  variables {
+    agent = { unix = "/run/a.sock", allow_host = "a" }
+  }
+
+  expect_failures = [var.agent]
 }

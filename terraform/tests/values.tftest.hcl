@@ -82,13 +82,13 @@ run "configuration_of_an_agent" {
     wiring        = "none"
     drain_at      = "wait"
     drain_timeout = 90
-    agent         = { unix = "/run/worker.sock", drain_blocks = true, on_exit = "drained" }
+    agent         = { unix = "/run/worker.sock", drain = { blocks = true }, on_exit = "drained" }
   }
 
   assert {
     condition     = output.configuration == <<-EOT
       [agent]
-      drain_blocks = true
+      drain.blocks = true
       drain_timeout = "90s"
       on_exit = "drained"
       unix = "/run/worker.sock"
@@ -285,5 +285,24 @@ run "longest_drain" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["terminating-too-long"].period == 3600 && aws_cloudwatch_metric_alarm.this["terminating-too-long"].evaluation_periods == 49
     error_message = "the alarm must use periods of an hour: CloudWatch evaluates shorter ones over at most a day"
+  }
+}
+
+run "configuration_of_a_command" {
+  variables {
+    wiring = "none"
+    agent  = { command = ["/opt/worker/drain", "--wait"], return = { command = ["/opt/worker/resume"] }, name = "worker" }
+  }
+
+  assert {
+    condition = startswith(output.configuration, <<-EOT
+      [agent]
+      command = ["/opt/worker/drain","--wait"]
+      drain_timeout = "3600s"
+      name = "worker"
+      return.command = ["/opt/worker/resume"]
+    EOT
+    )
+    error_message = output.configuration
   }
 }

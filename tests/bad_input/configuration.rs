@@ -77,7 +77,7 @@ async fn wrong_values() {
     let mut lines = vec![
         ("[[agent]]".to_owned(), ""),
         ("url = \"https://127.0.0.1\"".to_owned(), "agents are local and reached by plain HTTP"),
-        ("drain_blocks = \"yes\"".to_owned(), "expected `true` or `false`"),
+        ("drain.blocks = \"yes\"".to_owned(), "expected `true` or `false`"),
         ("poll = 5".to_owned(), "is 5 (an integer); expected a duration from 100ms to 1m"),
         ("on_exit = [\"drained\"]".to_owned(), "(an array); expected `failed` or `drained`"),
         ("[lifecycle]".to_owned(), ""),
@@ -117,7 +117,15 @@ async fn contradictory_keys() {
     let cases = [
         (
             "[agent]\nurl = \"http://127.0.0.1:8080\"\nuser = \"worker\"\n",
-            ["`agent.user`", "set `agent.unix`"],
+            ["`agent.user` means nothing without `agent.unix`", "set that, or remove it"],
+        ),
+        (
+            "[agent]\ncommand = \"/opt/drain\"\non_exit = \"drained\"\n",
+            ["`agent.on_exit` means nothing without `agent.url` or `agent.unix`", "remove it"],
+        ),
+        (
+            "[agent]\ncommand = \"/opt/drain\"\nurl = \"http://127.0.0.1:8080\"\n",
+            ["`agent.command` and `agent.url`", "keep one of them"],
         ),
         (
             "[agent]\nunix = \"/run/one.sock\"\n[control]\nsocket = \"/run/one.sock\"\n",

@@ -128,17 +128,32 @@ async fn page_user_data() {
     }
 }
 
-/// The existing handler script returns when the work is done.
+/// The existing handler script returns when the work is done. The daemon runs it in its sandbox.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
-async fn page_handler_script() {
+async fn page_handler_script_as_a_command() {
     let blocks = page::blocks("## In place of a handler script");
-    let [agent, configuration] = &blocks[..] else { panic!("an agent and a configuration: {blocks:?}") };
+    handler_script(&[("/etc/drainhook/drainhook.toml", &blocks[0].text)]).await;
+}
+
+/// The same script, behind the HTTP program of the page.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn page_handler_script_over_http() {
+    let blocks = page::blocks("## In place of a handler script");
+    let [_, agent, configuration] = &blocks[..] else { panic!("an agent and a configuration: {blocks:?}") };
+    let files = [
+        ("/usr/local/lib/worker/agent.py", agent.text.as_str()),
+        ("/etc/drainhook/drainhook.toml", configuration.text.as_str()),
+    ];
+    handler_script(&files).await;
+}
+
+async fn handler_script(files: &[(&str, &str)]) {
     let mut site = Site::with_agent(|root| {
         let script = "#!/bin/sh\nuntil test ! -e /var/lib/worker/task; do sleep 0.1; done\n";
         write(root, "/opt/worker/drain.sh", script);
-        write(root, "/usr/local/lib/worker/agent.py", &agent.text);
-        write(root, "/etc/drainhook/drainhook.toml", &configuration.text);
+        files.iter().for_each(|(path, text)| write(root, path, text));
         outside("chmod", &["+x", &inside(root, "/opt/worker/drain.sh").display().to_string()]);
     })
     .await;

@@ -96,7 +96,7 @@ async fn blocking_agent() {
     let mut agent = Blocking::start().await;
     let settings = [
         ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
-        ("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true"),
+        ("DRAINHOOK_AGENT__DRAIN__BLOCKS", "true"),
         ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
         ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
     ];
@@ -285,7 +285,7 @@ async fn blocking_agent_that_answers_with_work_in_flight() {
         .await;
         let settings = [
             ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
-            ("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true"),
+            ("DRAINHOOK_AGENT__DRAIN__BLOCKS", "true"),
             ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
             ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),
         ];
@@ -351,7 +351,7 @@ async fn blocking_agent_hears_of_an_earlier_deadline() {
     let agent = Server::start(move |_| Reply::Held(is_done.clone(), bytes(ok("")))).await;
     let settings = [
         ("DRAINHOOK_AGENT__URL", agent.url.as_str()),
-        ("DRAINHOOK_AGENT__DRAIN_BLOCKS", "true"),
+        ("DRAINHOOK_AGENT__DRAIN__BLOCKS", "true"),
         ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "24h"),
         ("DRAINHOOK_LIFECYCLE__ON_DEADLINE", "ABANDON"),
         ("DRAINHOOK_LIFECYCLE__ON_FAILED", "ABANDON"),

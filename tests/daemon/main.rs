@@ -6,6 +6,7 @@ mod support;
 mod agents;
 mod aws;
 mod clock;
+mod command;
 mod completion;
 mod control;
 mod crash;

@@ -142,12 +142,12 @@ async fn agent_drained_without_the_daemon() {
     assert_eq!(daemon.status().await.state, State::Serving);
 }
 
-/// `agent.method` is GET, so requesting the status would drain the agent. `check` sends nothing.
+/// `agent.drain.method` is GET, so requesting the status would drain the agent. `check` sends nothing.
 #[tokio::test]
 async fn get_would_drain_the_agent() {
     let server = Server::start(|_| crate::support::ok("{}")).await;
     let stage = Stage::new(1, world(3, 30)).await;
-    let settings = [("DRAINHOOK_AGENT__URL", server.url.as_str()), ("DRAINHOOK_AGENT__METHOD", "GET")];
+    let settings = [("DRAINHOOK_AGENT__URL", server.url.as_str()), ("DRAINHOOK_AGENT__DRAIN__METHOD", "GET")];
     expect(&stage, &settings, "agent", "skipped", "").await;
     assert_eq!(server.lines(), [""; 0]);
 }
@@ -407,4 +407,33 @@ async fn a_drain_under_way() {
     );
     assert_eq!((stage.count(told), stage.count(completed), stage.count(received)), (1, 0, before));
     assert_eq!(daemon.status().await.state, State::Draining);
+}
+
+/// An agent is drained by a command. `check` looks at its programs and runs none of them.
+#[tokio::test]
+async fn commands_that_cannot_run() {
+    let stage = Stage::new(1, world(3, 10)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = folder.path().join("ran").display().to_string();
+    let command = serde_json::json!(["/bin/touch", ran]).to_string();
+    let look = async |settings: &[(&'static str, &str)]| {
+        let mut variables = variables(&stage, settings);
+        variables.remove("DRAINHOOK_AGENT__URL");
+        let row = row(&run(&variables, &["check", "--json"]).await, "agent");
+        (row["state"].clone(), format!("{} {}", row["found"], row["advice"]))
+    };
+    let good = [("DRAINHOOK_AGENT__COMMAND", command.as_str()), ("DRAINHOOK_AGENT__NAME", "worker")];
+    let (state, told) = look(&good).await;
+    assert_eq!(state, "ok", "{told}");
+    assert!(told.contains(&format!("worker: drained by /bin/touch {ran}")), "{told}");
+    assert!(!folder.path().join("ran").exists(), "check ran the command");
+    for (key, program, expected) in [
+        ("DRAINHOOK_AGENT__RETURN__COMMAND", "/no/such/program", "set agent.return.command"),
+        ("DRAINHOOK_AGENT__COMMAND", "/no/such/program", "No such file or directory"),
+        ("DRAINHOOK_AGENT__COMMAND", "/etc/passwd", "it is not executable; run chmod +x /etc/passwd"),
+    ] {
+        let (state, told) = look(&[good[0], (key, program)]).await;
+        assert_eq!(state, "failed", "{told}");
+        assert!(told.contains(expected), "{told}");
+    }
 }

@@ -85,7 +85,7 @@ async fn likely_mistakes_are_errors() {
         ("drain_timeout = \"1h\"\n\n[agent]\n", "drainhook.toml:1: drain_timeout belongs in [agent]"),
         (
             "[[agent]]\nname = \"worker\"\n[[agent]]\nname = \"runner\"\nurl = \"http://localhost:8080/\"\n",
-            "the agents worker and runner have the same address, http://127.0.0.1:8080/drain; ",
+            "the agents worker and runner are both drained by http://127.0.0.1:8080/drain; ",
         ),
     ] {
         std::fs::write(&file, text).expect("written");

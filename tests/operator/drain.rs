@@ -155,7 +155,7 @@ async fn agent_on_a_unix_socket() {
     // The agent's other settings come from the configuration.
     let variables = Variables::from([
         ("DRAINHOOK_AGENT__URL", "http://127.0.0.1:1".to_owned()),
-        ("DRAINHOOK_AGENT__DRAIN_PATH", "/admin/drain".to_owned()),
+        ("DRAINHOOK_AGENT__DRAIN__PATH", "/admin/drain".to_owned()),
     ]);
     run(&variables, &["drain", "--agent", &path.display().to_string()]).await.done("drained");
     assert_eq!(server.lines()[0], "POST /admin/drain");

@@ -1,4 +1,4 @@
-//! `simulate --agent`. The user's agent is the agent of another simulation, which rejects malformed requests.
+//! `simulate --agent` and `simulate --config`. The user's agent is the agent of another simulation, which rejects malformed requests.
 
 use serde_json::Value;
 use sim::world::AgentMode;
@@ -80,12 +80,52 @@ async fn a_url_that_ends_with_the_drain_path() {
         _ => answer(404, &[], ""),
     })
     .await;
-    let advice = "leave /drain out of the URL; the daemon appends agent.drain_path";
+    let advice = "leave /drain out of the URL; the daemon appends agent.drain.path";
     let url = format!("{}/drain", server.url);
     expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", advice).await;
     run(&Variables::new(), &["simulate", "--agent", &url])
         .await
         .failed(&format!("drainhook: GET {url}/drain: answered 404 Not Found; {advice}\n"));
     let url = format!("{}/undrain", server.url);
-    expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", "set agent.drain_path").await;
+    expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", "set agent.drain.path").await;
+}
+
+/// A drill of an agent that a command drains. The configuration file belongs to another group's daemon, so only its agent
+/// counts.
+#[tokio::test]
+async fn an_agent_that_a_command_drains() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("drainhook.toml");
+    let configure = |agent: &str| {
+        let text = format!("[agent]\nname = \"worker\"\n{agent}\n[lifecycle]\nhook = \"another\"\n");
+        std::fs::write(&file, text).expect("written");
+    };
+    let path = file.display().to_string();
+    let drill = async || run(&Variables::new(), &["simulate", "--config", &path]).await;
+
+    configure("command = [\"/bin/sh\", \"-c\", \"echo all done\"]");
+    let ran = drill().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("drained"), "{ran:?}");
+
+    configure("command = \"/bin/false\"\nunreachable_grace = \"1s\"");
+    let ran = drill().await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let verdict = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(verdict.contains("/bin/false failed until agent.unreachable_grace was over."), "{ran:?}");
+    assert!(verdict.contains("/bin/false exited with status 1"), "{ran:?}");
+
+    configure("command = [\"/bin/sleep\", \"600\"]\ndrain_timeout = \"1s\"");
+    let ran = drill().await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let verdict = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(verdict.contains("/bin/sleep had not exited with 0 at the end of its time"), "{ran:?}");
+
+    configure("command = \"/no/such/program\"");
+    drill().await.failed(
+        "/no/such/program: No such file or directory (os error 2); correct the program, or set agent.command",
+    );
+    std::fs::write(&file, "[[agent]]\n[[agent]]\nurl = \"http://127.0.0.1:1\"\n").expect("written");
+    let several = drill().await;
+    assert_eq!(several.code, Some(1), "{several:?}");
 }

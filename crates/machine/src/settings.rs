@@ -74,8 +74,32 @@ pub struct AgentSettings {
     pub on_exit: OnExit,
     /// The pause between status requests if it does not honor `Prefer: wait`.
     pub poll: Duration,
-    /// Whether it answers the drain request only when the work is done. It then has no status to request.
-    pub blocks: bool,
+    /// What it does with the drain request.
+    pub protocol: Protocol,
+}
+
+/// What an agent does with the drain request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// It answers at once. It is then asked for its status.
+    #[default]
+    Polled,
+    /// It answers when its work is done, and has no status to request. Repeating the request does no harm, so the agent hears
+    /// of every new deadline.
+    Blocking,
+    /// The request is a process that runs until the work is done. The agent has no status to request. Repeating the request
+    /// interrupts the process, so only an earlier deadline does. The request is canceled at its deadline.
+    Running,
+}
+
+impl Protocol {
+    /// Whether it answers the drain request only when the work is done.
+    pub fn blocks(self) -> bool {
+        match self {
+            Protocol::Polled => false,
+            Protocol::Blocking | Protocol::Running => true,
+        }
+    }
 }
 
 /// When draining starts after the group decided to take the instance away.

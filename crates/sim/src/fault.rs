@@ -67,6 +67,8 @@ pub enum Fault {
     AgentMute,
     /// Every agent of the run blocks its drain request. Some answer early, with work in flight.
     AgentBlocks,
+    /// Every agent of the run is drained by a process that runs until it has drained. Some of these processes fail.
+    AgentRuns,
     /// A status document has optional fields with meaningless values.
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
@@ -97,7 +99,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 41] = [
+    pub const ROUGH: [(Fault, f64); 42] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -126,6 +128,7 @@ impl Fault {
         (Fault::Retention, 0.2),
         (Fault::AgentMute, 0.2),
         (Fault::AgentBlocks, 0.15),
+        (Fault::AgentRuns, 0.15),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
         (Fault::DrainAtWait, 0.15),
@@ -176,6 +179,7 @@ impl Fault {
             Fault::Retention => "retention",
             Fault::AgentMute => "agent-mute",
             Fault::AgentBlocks => "agent-blocks",
+            Fault::AgentRuns => "agent-runs",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",
             Fault::DrainAtWait => "drain-at-wait",

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
+use super::command;
 use super::part::Part;
 use crate::agent::http::Agent;
 use crate::cli::output::word;
-use crate::config::{self, Address, Config, Method};
+use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
 use machine::status::{State, Status};
@@ -59,20 +60,24 @@ impl Beside {
 
 async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>, given: Given) -> Part {
     let name = &agent.name;
-    if agent.drain_blocks {
-        return Part::skipped("agent", format!("{name}: not asked, because agent.drain_blocks is set"));
+    let http = match &agent.kind {
+        AgentKind::Http(http) => http,
+        AgentKind::Command(command) => return command::row(agent, command),
+    };
+    if http.drain_blocks {
+        return Part::skipped("agent", format!("{name}: not asked, because agent.drain.blocks is set"));
     }
-    if agent.method == Method::Get && agent.status_path == agent.drain_path {
+    if http.method == Method::Get && http.status_path == http.drain_path {
         return Part::skipped("agent", format!("{name}: not asked, because GET would drain it"));
     }
-    let client = match Agent::new(settings::endpoint(agent)) {
+    let client = match Agent::new(settings::endpoint(http)) {
         Ok(client) => client,
         Err(error) => return Part::ok("agent", name).failed(error.to_string()),
     };
     let answer = client.look(limit).await;
     let is_gone = matches!(answer, AgentAnswer::Unreachable { gone: true, .. });
-    let on_ipv6 = if is_gone { find_on_ipv6(&agent.address).await } else { None };
-    let part = judge(agent, answer, beside, &Hints { given, on_ipv6 });
+    let on_ipv6 = if is_gone { find_on_ipv6(&http.address).await } else { None };
+    let part = judge((name, http), answer, beside, &Hints { given, on_ipv6 });
     match client.ignored() {
         Some(what) => {
             part.warning(format!("ignored {what}; see docs/agent-protocol.md for the expected fields"))
@@ -129,19 +134,22 @@ async fn find_on_ipv6(address: &Address) -> Option<(SocketAddr, String)> {
 }
 
 /// Whether the agent's URL already ends with the path that the daemon appends.
-fn repeats_drain_path(agent: &config::Agent) -> bool {
+fn repeats_drain_path(agent: &HttpAgent) -> bool {
     let Address::Url(url) = &agent.address else { return false };
     let drain_path = agent.drain_path.trim_end_matches('/');
     let ends = |url: Url| url.path().trim_end_matches('/').ends_with(drain_path);
     !drain_path.is_empty() && url.parse().is_ok_and(ends)
 }
 
-fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>, hints: &Hints) -> Part {
-    let name = &agent.name;
+fn judge(
+    (name, agent): (&str, &HttpAgent),
+    answer: AgentAnswer,
+    beside: Option<Beside>,
+    hints: &Hints,
+) -> Part {
     // Most explanations contain the agent's address, which is its name by default.
-    let found = |why: String| {
-        Part::ok("agent", if why.contains(name.as_str()) { why } else { format!("{name}: {why}") })
-    };
+    let found =
+        |why: String| Part::ok("agent", if why.contains(name) { why } else { format!("{name}: {why}") });
     match answer {
         AgentAnswer::Status { status, .. } => {
             let (word, is_idle) = match status.state {
@@ -161,11 +169,11 @@ fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>, hin
             found(why).failed("no connection can be made to the agent; check agent.url or agent.unix")
         }
         AgentAnswer::Unsupported(why) if repeats_drain_path(agent) => found(why).failed(format!(
-            "leave {} out of the URL; the daemon appends agent.drain_path",
+            "leave {} out of the URL; the daemon appends agent.drain.path",
             agent.drain_path
         )),
         AgentAnswer::Unsupported(why) => found(why).failed(
-            "the agent does not serve this path; set agent.drain_path and agent.status_path, or implement \
+            "the agent does not serve this path; set agent.drain.path and agent.status.path, or implement \
              docs/agent-protocol.md",
         ),
         AgentAnswer::Busy(why) => {
@@ -181,8 +189,8 @@ fn judge(agent: &config::Agent, answer: AgentAnswer, beside: Option<Beside>, hin
 }
 
 /// Warns about an agent that takes no work, unless a drain is under way.
-fn idle(part: Part, agent: &config::Agent, beside: Option<Beside>) -> Part {
-    let command = return_command(agent);
+fn idle(part: Part, agent: &HttpAgent, beside: Option<Beside>) -> Part {
+    let command = curl(agent);
     match beside.map(|beside| beside.state) {
         Some(State::Draining | State::Completing | State::Ended | State::Returning) => part,
         Some(State::Serving | State::Noticed) => part.warning(format!(
@@ -194,8 +202,15 @@ fn idle(part: Part, agent: &config::Agent, beside: Option<Beside>) -> Part {
     }
 }
 
-/// The shell command that returns an agent to service.
-pub fn return_command(agent: &config::Agent) -> String {
+/// The shell command that returns an agent to service, if there is one.
+pub fn return_command(agent: &config::Agent) -> Option<String> {
+    match &agent.kind {
+        AgentKind::Http(http) => Some(curl(http)),
+        AgentKind::Command(command) => command.back.as_deref().map(command::written),
+    }
+}
+
+fn curl(agent: &HttpAgent) -> String {
     let token = agent
         .token_file
         .as_ref()
@@ -226,6 +241,13 @@ mod tests {
         loaded.expect("good").config.agents.swap_remove(0)
     }
 
+    fn http(agent: &config::Agent) -> &HttpAgent {
+        match &agent.kind {
+            AgentKind::Http(http) => http,
+            AgentKind::Command(_) => panic!("its flag is an address"),
+        }
+    }
+
     #[test]
     fn commands_that_return_an_agent() {
         for (address, token_file, expected) in [
@@ -239,7 +261,7 @@ mod tests {
                  http://localhost/drain",
             ),
         ] {
-            assert_eq!(return_command(&agent(address, token_file)), expected);
+            assert_eq!(return_command(&agent(address, token_file)).as_deref(), Some(expected));
         }
     }
 
@@ -250,7 +272,8 @@ mod tests {
         let state = |state, beside: Option<State>| {
             let status = AgentStatus { state, in_flight: Some(2), gauges: Default::default(), detail: None };
             let answer = AgentAnswer::Status { status, waited: false };
-            judge(&agent, answer, beside.map(|state| Beside { state, has_drained: false }), &HINTS)
+            let beside = beside.map(|state| Beside { state, has_drained: false });
+            judge((&agent.name, http(&agent)), answer, beside, &HINTS)
         };
         for beside in [State::Draining, State::Completing, State::Ended, State::Returning] {
             assert_eq!(state(AgentState::Draining, Some(beside)).advice, [""; 0], "{beside:?}");
@@ -270,7 +293,8 @@ mod tests {
         let judge = |has_drained| {
             let why = "GET http://127.0.0.1:8080/drain: connection refused".to_owned();
             let beside = Some(Beside { state: State::Completing, has_drained });
-            judge(&agent, AgentAnswer::Unreachable { why, gone: true }, beside, &HINTS).state
+            let answer = AgentAnswer::Unreachable { why, gone: true };
+            judge((&agent.name, http(&agent)), answer, beside, &HINTS).state
         };
         assert_eq!((judge(true), judge(false)), (PartState::Ok, PartState::Failed));
     }

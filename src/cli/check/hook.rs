@@ -129,7 +129,7 @@ pub fn unread(settings: &Settings, queue: bool, error: &str) -> Part {
 mod tests {
     use super::*;
     use crate::cli::check::part::State;
-    use machine::settings::{AgentSettings, DrainAt, OnExit};
+    use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol};
 
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
@@ -147,7 +147,7 @@ mod tests {
                 unreachable_grace: secs(60),
                 on_exit: OnExit::Failed,
                 poll: secs(1),
-                blocks: false,
+                protocol: Protocol::Polled,
             }],
             queue: false,
             queue_name: None,

@@ -8,6 +8,7 @@
 mod agent;
 mod attributes;
 mod autoscaling;
+mod command;
 mod hook;
 mod imds;
 mod local;

@@ -31,7 +31,7 @@ use sim::world::{Throttle, WorldConfig};
 use super::output::put_line;
 use super::terminal::wrap;
 use super::{EX_USAGE, failed, interrupted};
-use own_agent::OwnAgent;
+use own_agent::{Named, OwnAgent};
 use timeline::Style;
 
 const EXAMPLES: &str = "\
@@ -69,6 +69,10 @@ pub struct Args {
     /// settings as variables such as DRAINHOOK_AGENT__DRAIN_TIMEOUT=2m (a drill's default is 5m)
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
+
+    /// Drain the agent that this configuration file has in [agent], of any kind. The rest of the file is not used
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "speed", "serve", "agent", "instances"])]
+    config: Option<PathBuf>,
 
     /// Keep a simulated AWS up for your own daemons and AWS clients, until Ctrl-C
     #[arg(long)]
@@ -182,8 +186,8 @@ pub async fn run(args: Args) -> ExitCode {
     if let Some(instances) = args.instances {
         return fleet::play(args.fleet(instances)).await;
     }
-    if let Some(address) = args.agent {
-        let own_agent = match OwnAgent::find(address).await {
+    if let Some(named) = args.agent.map(Named::Address).or(args.config.map(Named::File)) {
+        let own_agent = match OwnAgent::find(&named).await {
             Ok(own_agent) => own_agent,
             Err(code) => return code,
         };

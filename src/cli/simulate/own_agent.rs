@@ -1,11 +1,12 @@
-//! `simulate --agent`: the user's own agent instead of the simulated one.
+//! `simulate --agent` and `simulate --config`: the user's own agent instead of the simulated one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::check::{self, State};
+use crate::cli::output::word;
 use crate::cli::{EX_CONFIG, failed};
-use crate::config::{self, Config, Flag};
+use crate::config::{self, Config, ConfigError, Flag, Loaded, Origin};
 use machine::Time;
 use sim::story::{Reported, Story};
 
@@ -14,11 +15,47 @@ use super::daemon::LogLine;
 /// The drain timeout of a drill, unless the user sets another. A failing drill ends within minutes.
 const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
 
+/// How the user names the agent.
+#[derive(Debug)]
+pub enum Named {
+    /// By its address: `--agent`
+    Address(String),
+    /// By a configuration file: `--config`
+    File(PathBuf),
+}
+
+impl Named {
+    /// The flag, as a shell takes it.
+    fn flag(&self) -> String {
+        match self {
+            Named::Address(address) => format!("--agent {}", word(address)),
+            Named::File(file) => format!("--config {}", word(&file.display().to_string())),
+        }
+    }
+
+    /// Loads the settings of the agent. Only those are used: the rest of the configuration belongs to this machine's own daemon.
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        let given = |(name, _): &(String, String)| {
+            let replaced =
+                matches!(self, Named::Address(_)) && (name.ends_with("__URL") || name.ends_with("__UNIX"));
+            // Also near misses such as DRAINHOOK_AGENT_URL, which are errors.
+            name.starts_with("DRAINHOOK_AGENT") && !replaced
+        };
+        let variables = config::environment().filter(given);
+        match self {
+            Named::Address(address) => {
+                Config::load(Some(Path::new("/dev/null")), variables, &[Flag::agent(address.clone())])
+            }
+            Named::File(file) => Config::load(Some(file), variables, &[]),
+        }
+    }
+}
+
 /// The user's own agent, and its settings for the daemon.
 #[derive(Debug)]
 pub struct OwnAgent {
-    /// Its URL, or the path of its socket.
-    pub address: String,
+    /// The flag that names it.
+    pub flag: String,
     /// Its settings.
     pub agent: config::Agent,
     /// All settings in `[agent]`, as environment variables.
@@ -26,39 +63,35 @@ pub struct OwnAgent {
 }
 
 impl OwnAgent {
-    /// Requests the agent's status at this URL or socket. Its other settings come from the environment. If the agent cannot be
-    /// drained now, prints why and returns the exit code.
-    pub async fn find(address: String) -> Result<Self, ExitCode> {
-        let given = |(name, _): &(String, String)| {
-            // Includes misspelled names such as DRAINHOOK_AGENT_URL, which are errors.
-            name.starts_with("DRAINHOOK_AGENT") && !name.ends_with("__URL") && !name.ends_with("__UNIX")
-        };
-        let mut variables: Vec<_> = config::environment().filter(given).collect();
-        if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
-            variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
-        }
-        let flag = Flag::agent(address);
-        let variable = (format!("DRAINHOOK_AGENT__{}", flag.name.to_uppercase()), flag.text.clone());
-        // The configuration file of this machine's own daemon does not apply to the simulated one.
-        let loaded = Config::load(Some(Path::new("/dev/null")), variables.iter().cloned(), &[flag]);
-        let loaded = loaded.map_err(|error| {
+    /// Loads the agent's settings, and looks at the agent. If it cannot be drained now, prints why and returns the exit code.
+    pub async fn find(named: &Named) -> Result<Self, ExitCode> {
+        let loaded = named.load().map_err(|error| {
             eprintln!("drainhook: {error}");
             ExitCode::from(EX_CONFIG)
         })?;
         for part in check::agent_of_flag(&loaded.config).await {
             match part.state {
                 State::Skipped | State::Ok => {}
-                // An agent that is already draining cannot demonstrate a drain.
+                // An agent that is draining already cannot show a drain.
                 State::Warning | State::Failed => {
                     return Err(failed(&format!("{}; {}", part.found, part.advice.join("; "))));
                 }
             }
         }
-        let address = variable.1.clone();
-        variables.push(variable);
-        let agent = loaded.config.agents.into_iter().next();
-        let agent = agent.ok_or_else(|| failed(&"no agent is configured"))?;
-        Ok(OwnAgent { address, agent, variables })
+        let of_agent = loaded.origins.iter().filter(|setting| setting.section == "agent");
+        let given = of_agent.filter(|setting| setting.origin != Origin::Default);
+        let mut variables: Vec<_> =
+            given.filter_map(|setting| Some((setting.variable(), setting.value.clone()?))).collect();
+        if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
+            variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
+        }
+        let count = loaded.config.agents.len();
+        match loaded.config.agents.into_iter().next() {
+            Some(agent) if count == 1 => Ok(OwnAgent { flag: named.flag(), agent, variables }),
+            _ => Err(failed(&format!(
+                "a drill drains one agent, but the configuration has {count}; give each a file of its own"
+            ))),
+        }
     }
 }
 

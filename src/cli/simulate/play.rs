@@ -388,7 +388,7 @@ impl Play {
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
         if !passed && self.timeline.style != Style::Json {
             if let (Some(agent), [player]) = (&self.own_agent, self.players.as_slice()) {
-                put_line(&wrap(&format!("\n{}", verdict::of(&player.story, &agent.address)), 0));
+                put_line(&wrap(&format!("\n{}", verdict::of(&player.story, &agent.agent, &agent.flag)), 0));
             }
             for player in &self.players {
                 eprintln!("\nthe log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());

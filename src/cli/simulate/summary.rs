@@ -94,7 +94,9 @@ fn moments(timeline: &Timeline, story: &Story) {
     row("terminated", story.terminated.map(|(at, _)| at), "");
     if timeline.with_own_agent {
         if story.drained.is_some() {
-            put_line("  (your agent has drained; to return it to service, restart it or send DELETE /drain)");
+            put_line(
+                "  (your agent has drained; restart it to return it to service, or use its own way back)",
+            );
         }
         return;
     }

@@ -1,33 +1,63 @@
 //! Explains why the user's own agent failed: what was expected, what the agent did, and what to change. Pure.
 
+use crate::config::{self, AgentKind};
 use sim::story::Story;
 
 use super::timeline::short;
 
-/// The verdict on a failed run, as a paragraph. `agent` is the agent's address.
-pub fn of(story: &Story, agent: &str) -> String {
-    let expected = "Expected: the agent accepts POST /drain, stops taking work, and reports \"drained\" by its deadline.";
-    format!("{expected} {}", happened(story, agent))
-}
-
-/// How the same drain would end on AWS.
-const LOST: &str =
-    " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_deadline).";
-
-fn happened(story: &Story, agent: &str) -> String {
-    let reported = story.reported.as_ref();
-    let state = reported.map(|reported| reported.state.as_str());
+/// The verdict on a failed run, as a paragraph. `flag` names the agent on the command line.
+pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
     let Some((told, _)) = story.told else {
         return "The daemon did not tell the agent to drain, because no drain began. The daemon's log below says why.".to_owned();
     };
     let time = story.deadlines.first().map(|deadline| short(deadline.since(told)));
     let time = time.unwrap_or_else(|| "given".to_owned());
+    match &agent.kind {
+        AgentKind::Http(_) => {
+            let expected = "Expected: the agent accepts POST /drain, stops taking work, and reports \"drained\" by its deadline.";
+            format!("{expected} {}", happened(story, flag, &time))
+        }
+        AgentKind::Command(command) => {
+            let expected = "Expected: the command exits with 0 once the agent has drained, by its deadline.";
+            format!("{expected} {}", ran(story, &command.drain[0], flag, &time))
+        }
+    }
+}
+
+fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
+    let trouble = trouble(story);
+    match story.outcomes.last().map(String::as_str) {
+        Some("drained") => ENDED_OTHERWISE.to_owned(),
+        Some("failed") => format!(
+            "{program} failed until agent.unreachable_grace was over.{trouble} Exit with 75 to be run again until the \
+             deadline.{LOST}"
+        ),
+        _ => format!(
+            "{program} had not exited with 0 at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
+             give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+        ),
+    }
+}
+
+fn trouble(story: &Story) -> String {
     let trouble = story.warnings.iter().rev().find(|warning| warning.starts_with("agent "));
-    let trouble = trouble.map(|trouble| format!(" Its last answer: {trouble}.")).unwrap_or_default();
+    trouble.map(|trouble| format!(" Its last answer: {trouble}.")).unwrap_or_default()
+}
+
+/// The agent did its part.
+const ENDED_OTHERWISE: &str = "The agent drained, but the lifecycle action did not end as expected. The lines marked ✗ above \
+                               say what is missing.";
+
+/// How the same drain would end on AWS.
+const LOST: &str =
+    " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_deadline).";
+
+fn happened(story: &Story, flag: &str, time: &str) -> String {
+    let reported = story.reported.as_ref();
+    let state = reported.map(|reported| reported.state.as_str());
+    let trouble = trouble(story);
     match (story.outcomes.last().map(String::as_str), state) {
-        (Some("drained"), _) => "The agent drained, but the lifecycle action did not end as expected. The lines marked ✗ above \
-                                 say what is missing."
-            .to_owned(),
+        (Some("drained"), _) => ENDED_OTHERWISE.to_owned(),
         (_, Some("cannot drain")) => {
             format!("The agent answered that it cannot drain.{trouble} Answer 409 only if no drain is possible at all.")
         }
@@ -53,7 +83,7 @@ fn happened(story: &Story, agent: &str) -> String {
             };
             format!(
                 "The agent still reported \"draining\" at the end of its time ({time}), {in_flight}. Finish or hand back its \
-                 work sooner, or give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent {agent}.{LOST}"
+                 work sooner, or give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
             )
         }
         _ => format!(
@@ -69,6 +99,8 @@ mod tests {
     use sim::story::Reported;
 
     use super::*;
+    use crate::config::{Config, Flag};
+    use std::path::Path;
 
     fn told() -> Story {
         Story {
@@ -83,9 +115,37 @@ mod tests {
         Story { reported: Some(Reported { state: state.to_owned(), in_flight }), ..told() }
     }
 
+    fn agent(flag: Flag) -> config::Agent {
+        let loaded = Config::load(Some(Path::new("/dev/null")), std::iter::empty(), &[flag]);
+        loaded.expect("good").config.agents.swap_remove(0)
+    }
+
+    fn verdict(story: &Story) -> String {
+        let address = "http://127.0.0.1:8080".to_owned();
+        of(story, &agent(Flag::agent(address.clone())), &format!("--agent {address}"))
+    }
+
+    /// A command that fails, and one that takes too long.
+    #[test]
+    fn commands() {
+        let flag =
+            Flag { section: "agent", name: "command", flag: "--command", text: "/opt/drain".to_owned() };
+        let agent = agent(flag);
+        let warnings = vec!["agent worker: /opt/drain exited with status 3".to_owned()];
+        let failed = Story { outcomes: vec!["failed".to_owned()], warnings, ..told() };
+        let failed = of(&failed, &agent, "--config a.toml");
+        assert!(
+            failed.contains("/opt/drain failed until") && failed.contains("exited with status 3"),
+            "{failed}"
+        );
+        let late = of(&told(), &agent, "--config a.toml");
+        assert!(late.contains("at the end of its time (30 s)"), "{late}");
+        assert!(late.contains("TIMEOUT=10m drainhook simulate --config a.toml."), "{late}");
+    }
+
     #[test]
     fn each_failure_says_what_to_change() {
-        let late = of(&reporting("draining", Some(1)), "http://127.0.0.1:8080");
+        let late = verdict(&reporting("draining", Some(1)));
         assert!(late.contains("at the end of its time (30 s), with 1 in flight"), "{late}");
         assert!(
             late.contains(
@@ -93,17 +153,17 @@ mod tests {
             ),
             "{late}"
         );
-        let idle = of(&reporting("draining", Some(0)), "http://127.0.0.1:8080");
+        let idle = verdict(&reporting("draining", Some(0)));
         assert!(idle.contains("with nothing in flight") && !idle.contains("DRAIN_TIMEOUT"), "{idle}");
-        let gone = of(&reporting("unreachable", None), "/run/worker.sock");
+        let gone = verdict(&reporting("unreachable", None));
         assert!(gone.contains("DRAINHOOK_AGENT__ON_EXIT=drained"), "{gone}");
-        let deaf = of(&reporting("serving", None), "/run/worker.sock");
+        let deaf = verdict(&reporting("serving", None));
         assert!(deaf.contains("kept reporting \"serving\""), "{deaf}");
         let refused = Story {
             warnings: vec!["agent worker: POST http://127.0.0.1:8080/drain: answered 500".to_owned()],
             ..told()
         };
-        let refused = of(&refused, "http://127.0.0.1:8080");
+        let refused = verdict(&refused);
         assert!(
             refused.contains("did not accept POST /drain") && refused.contains("answered 500"),
             "{refused}"

@@ -65,7 +65,14 @@ fn keys_outside_their_section() {
         problems("\nurl = \"http://localhost\"\n[agent]\n", &[]),
         "test.toml:2: url belongs in [agent] or [queue]"
     );
-    assert_eq!(problems("drain_blocks = true", &[]), "test.toml:1: drain_blocks belongs in [agent]");
+    assert_eq!(
+        problems("drain_blocks = true", &[]),
+        "test.toml:1: unknown key `drain_blocks`; did you mean `agent.drain.blocks`?"
+    );
+    assert_eq!(
+        problems("[drain]\nblocks = true", &[]),
+        "test.toml:1: unknown section `[drain]`; did you mean `[agent.drain]`?"
+    );
     assert_eq!(problems("allow_http = [\"a\"]", &[]), "test.toml:1: allow_http belongs in [aws]");
     assert_eq!(
         problems("drain_timout = \"1h\"", &[]),
@@ -91,18 +98,18 @@ fn two_agents_at_one_address() {
     let url = |url: &str| format!("url = \"{url}\"");
     assert_eq!(
         problems(&two(&url("http://127.0.0.1:8080"), &url("http://localhost:8080/")), &[]),
-        "the agents worker and runner have the same address, http://127.0.0.1:8080/drain; \
-         give each its own, or remove one of them"
+        "the agents worker and runner are both drained by http://127.0.0.1:8080/drain; \
+         change or remove one of them"
     );
     assert_eq!(
         problems(&two("unix = \"/run/a.sock\"", "unix = \"/run//a.sock\""), &[]),
-        "the agents worker and runner have the same address, /drain on /run/a.sock; \
-         give each its own, or remove one of them"
+        "the agents worker and runner are both drained by /drain on /run/a.sock; \
+         change or remove one of them"
     );
     assert_eq!(
         problems("[[agent]]\n[[agent]]", &[]),
-        "the agents [[agent]] 1 and [[agent]] 2 have the same address, http://127.0.0.1:8080/drain; \
-         give each its own, or remove one of them"
+        "the agents [[agent]] 1 and [[agent]] 2 are both drained by http://127.0.0.1:8080/drain; \
+         change or remove one of them"
     );
     for (first, second) in [
         ("http://127.0.0.1", "http://LOCALHOST:80/"),
@@ -110,9 +117,9 @@ fn two_agents_at_one_address() {
         ("http://localhost:8080/a/", "http://127.1:8080/./a"),
     ] {
         let told = problems(&two(&url(first), &url(second)), &[]);
-        assert!(told.starts_with("the agents worker and runner have the same address"), "{told}");
+        assert!(told.starts_with("the agents worker and runner are both drained by "), "{told}");
     }
-    let a_path_each = two("drain_path = \"/worker/drain\"", "drain_path = \"/runner/drain\"");
+    let a_path_each = two("drain.path = \"/worker/drain\"", "drain.path = \"/runner/drain\"");
     for good in [
         two(&url("http://127.0.0.1:8080"), &url("http://127.0.0.1:8081")),
         two(&url("http://127.0.0.1:8080"), &url("http://[::1]:8080")),

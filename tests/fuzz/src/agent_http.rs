@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drainhook::agent::{Agent, Base, Endpoint};
+use drainhook::agent::http::{Agent, Base, Endpoint};
 use machine::Time;
 use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::AgentAnswer;

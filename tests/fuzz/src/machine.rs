@@ -5,7 +5,7 @@ use std::time::Duration;
 use machine::effect::{CompletionResult, EffectId};
 use machine::event::{ImdsReading, TargetState};
 use machine::journal::Journal;
-use machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings};
 use machine::{Effect, Event, Machine, Time};
 
 /// The machine's instance.
@@ -87,7 +87,7 @@ fn settings() -> Settings {
         unreachable_grace: Duration::from_secs(60),
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
-        blocks: false,
+        protocol: Protocol::Polled,
     };
     Settings {
         instance_id: INSTANCE.to_owned(),

@@ -1,5 +1,6 @@
 //! One agent: which requests it gets and when, and what its answers mean.
 
+mod asked;
 mod life;
 mod order;
 mod reports;
@@ -10,13 +11,14 @@ use super::backoff::Backoff;
 use super::effect::{AgentRequest, DrainOrder, Effect, EffectId};
 use super::event::{AgentAnswer, AgentState, AgentStatus};
 use super::journal::{AgentRecord, AgentStage, Outcome};
-use super::report::Progress;
-use super::settings::{AgentSettings, OnExit};
+use super::report::{AgentPhase, Progress};
+use super::settings::{AgentSettings, OnExit, Protocol};
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::Turn;
+use asked::{Asked, Question};
 use life::Life;
-use order::{OrderNumber, Orders};
+use order::Orders;
 use reports::Reports;
 
 /// Pause after a failed request.
@@ -61,25 +63,6 @@ pub(super) struct AgentTrack {
     reports: Reports,
 }
 
-/// A request under way.
-#[derive(Debug)]
-struct Asked {
-    id: EffectId,
-    at: Time,
-    what: Question,
-}
-
-/// The kinds of requests, by the meaning of their answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
-    Drain(OrderNumber),
-    Status,
-    Return,
-    /// A return request that was under way when a new drain started. The drain request waits for its answer, so that the
-    /// agent cannot get it after the drain request. The answer is ignored.
-    Overtaken,
-}
-
 impl AgentTrack {
     pub fn new(index: usize, settings: AgentSettings) -> Self {
         AgentTrack {
@@ -105,7 +88,7 @@ impl AgentTrack {
             Some(Asked { what: what @ (Question::Return | Question::Overtaken), .. }) => {
                 *what = Question::Overtaken;
             }
-            Some(Asked { what: Question::Drain(_) | Question::Status, .. }) | None => self.cancel(turn),
+            Some(Asked { what: Question::Drain(..) | Question::Status, .. }) | None => self.cancel(turn),
         }
         self.life.begin(turn.now + self.settings.drain_timeout);
         self.reports.begin(self.progress());
@@ -162,16 +145,25 @@ impl AgentTrack {
             return Some(Outcome::Failed);
         }
         let grace_over = self.life.unreachable_since().map(|since| since + self.settings.unreachable_grace);
-        if grace_over.is_some_and(|at| turn.due(at, Timer::Grace)) {
+        if self.held_order().is_none() && grace_over.is_some_and(|at| turn.due(at, Timer::Grace)) {
             return Some(Outcome::Failed);
         }
         self.deadline(hard).is_some_and(|at| turn.due(at, Timer::Deadline)).then_some(Outcome::Deadline)
     }
 
+    /// The request under way, if it is an order that may have reached an agent that blocks.
+    fn held_order(&self) -> Option<&Asked> {
+        self.asked.as_ref().filter(|asked| asked.is_held_order(self.settings.protocol))
+    }
+
     /// Sends the next request and reports progress, if due.
     pub fn decide(&mut self, turn: &mut Turn, want: Want) {
         self.tell_progress(turn);
+        self.stop_at_deadline(turn);
         let Some((what, request)) = self.next_question(turn.now, want) else { return };
+        if let Some(asked) = &mut self.asked {
+            asked.prolong(what, self.settings.protocol);
+        }
         if self.is_outdated_by(what) {
             self.cancel(turn);
         }
@@ -194,9 +186,10 @@ impl AgentTrack {
         };
         let number = self.orders.number(order);
         let accepted = self.life.accepted_order();
-        if self.settings.blocks {
+        if self.settings.protocol.blocks() {
             // It has no status to request. If it answered with work in flight, it is told again.
-            if self.life.is_drained() {
+            let is_late = self.settings.protocol == Protocol::Running && order.deadline <= now;
+            if self.life.is_drained() || is_late {
                 return None;
             }
         } else if accepted == Some(number) {
@@ -206,20 +199,20 @@ impl AgentTrack {
             // New orders do not wait for the next poll.
             self.next_at = now;
         }
-        Some((Question::Drain(number), AgentRequest::Drain(order)))
+        Some((Question::Drain(number, order.deadline), AgentRequest::Drain(order)))
     }
 
-    /// Whether the request under way should be canceled for the next one. An agent may hold its answer to a status request for
-    /// long, and its answer to a blocking drain request until it has drained.
-    fn is_outdated_by(&self, next: Question) -> bool {
-        match (self.asked.as_ref().map(|asked| asked.what), next) {
-            (Some(Question::Status), Question::Drain(_) | Question::Return) => true,
-            (Some(Question::Drain(_)), Question::Return) => self.settings.blocks,
-            (Some(Question::Drain(asked)), Question::Drain(next)) => self.settings.blocks && asked != next,
-            (Some(Question::Drain(_) | Question::Status), Question::Status)
-            | (Some(Question::Drain(_) | Question::Status), Question::Overtaken)
-            | (Some(Question::Return | Question::Overtaken) | None, _) => false,
+    /// Stops a process whose deadline has come.
+    fn stop_at_deadline(&mut self, turn: &mut Turn) {
+        let runs = self.settings.protocol == Protocol::Running;
+        let deadline = self.held_order().filter(|_| runs).and_then(Asked::deadline);
+        if deadline.is_some_and(|deadline| turn.due(deadline, Timer::Deadline)) {
+            self.cancel(turn);
         }
+    }
+
+    fn is_outdated_by(&self, next: Question) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.what.is_outdated_by(next, self.settings.protocol))
     }
 
     /// Cancels the request under way, so that its answer cannot count for the next one. An order that was only just sent may
@@ -228,7 +221,7 @@ impl AgentTrack {
         if let Some(asked) = self.asked.take() {
             turn.cancel(asked.id);
             self.next_at = match asked.what {
-                Question::Drain(_) => turn.now.max(asked.at + ORDER_ON_ITS_WAY),
+                Question::Drain(..) => turn.now.max(asked.at + ORDER_ON_ITS_WAY),
                 Question::Status | Question::Return | Question::Overtaken => turn.now,
             };
         }
@@ -246,7 +239,7 @@ impl AgentTrack {
         match asked.what {
             Question::Overtaken => {}
             Question::Return => self.on_return_answered(turn, answer),
-            Question::Drain(_) | Question::Status => self.on_drain_answered(turn, &asked, answer),
+            Question::Drain(..) | Question::Status => self.on_drain_answered(turn, &asked, answer),
         }
         self.tell_progress(turn);
         before != self.life.stage()
@@ -295,11 +288,11 @@ impl AgentTrack {
     }
 
     fn on_accepted(&mut self, turn: &mut Turn, asked: &Asked, status: Option<AgentStatus>) {
-        let Question::Drain(order) = asked.what else { return self.on_mismatch(turn) };
+        let Question::Drain(order, _) = asked.what else { return self.on_mismatch(turn) };
         self.life.accepted(turn, order);
         match status {
             Some(status) => self.on_status(turn, asked.at, status, false),
-            None if self.settings.blocks => {
+            None if self.settings.protocol.blocks() => {
                 self.life.answered_when_drained(order);
                 self.ask_at(turn.now);
             }
@@ -375,7 +368,10 @@ impl AgentTrack {
 
     /// Its progress, for reports and `drainhook status`.
     pub fn progress(&self) -> Progress {
-        Progress { phase: self.life.phase(), in_flight: self.in_flight() }
+        // A process that runs is draining the agent, whatever became of the last one.
+        let runs = self.settings.protocol == Protocol::Running && self.held_order().is_some();
+        let phase = if runs { AgentPhase::Draining } else { self.life.phase() };
+        Progress { phase, in_flight: self.in_flight() }
     }
 
     /// Work in flight, as last reported.

@@ -3,8 +3,9 @@
 use super::super::effect::AgentRequest;
 use super::super::event::*;
 use super::super::journal::Outcome;
+use super::super::message::SpotAction;
 use super::super::report::Report;
-use super::super::settings::{AgentSettings, OnExit, Settings};
+use super::super::settings::{AgentSettings, OnExit, Protocol, Settings};
 use super::bench::*;
 
 fn refused() -> AgentAnswer {
@@ -148,7 +149,7 @@ fn retried_until_the_deadline() {
 
 #[test]
 fn blocking_agent() {
-    let blocks = one(AgentSettings { blocks: true, ..agent("worker") });
+    let blocks = one(AgentSettings { protocol: Protocol::Blocking, ..agent("worker") });
     let mut bench = Bench::waiting(blocks);
     bench.run(600);
     assert_eq!(bench.orders(0).len(), 1);
@@ -255,8 +256,60 @@ fn no_route_fails_after_the_grace() {
     assert_eq!(bench.ended(), Some(Outcome::Failed));
 }
 
+/// A blocking agent is restarted during a drain, and takes the order again before its grace is over. It has not failed: it
+/// answers once it has drained.
+#[test]
+fn blocking_agent_that_is_restarted() {
+    let mut bench = Bench::waiting(blocking());
+    bench.run(10);
+    bench.says(0, AgentAnswer::Busy("the connection broke".to_owned()));
+    bench.run_agent(30, refused());
+    while bench.asks(0).is_none() {
+        bench.wake();
+    }
+    bench.run(300);
+    assert!(bench.completing().is_none(), "it has the order");
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// A process drains the agent. More time does not interrupt it. Less time does: it is stopped and runs again, so that it
+/// learns its deadline.
+#[test]
+fn running_agent_and_its_deadline() {
+    let mut bench = Bench::waiting(one(AgentSettings { protocol: Protocol::Running, ..agent("worker") }));
+    bench.operator(Command::Extend(secs(600)));
+    bench.run(3605);
+    assert_eq!((bench.orders(0).len(), bench.canceled.len()), (1, 0), "it has more time, and goes on");
+    let at = bench.now + secs(120);
+    bench.run_spot(5, Some(SpotNotice { action: SpotAction::Terminate, at }));
+    bench.run(2);
+    assert_eq!(
+        (bench.orders(0).len(), bench.canceled.len()),
+        (2, 1),
+        "it must be done before the interruption"
+    );
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// A process that drains the agent is stopped at its deadline, and is not run again.
+#[test]
+fn running_agent_at_its_deadline() {
+    let settings = AgentSettings { protocol: Protocol::Running, drain_timeout: secs(300), ..agent("worker") };
+    let mut bench = Bench::waiting(one(settings));
+    bench.run(310);
+    assert_eq!((bench.orders(0).len(), bench.canceled.len()), (1, 1));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Deadline));
+    bench.run(60);
+    assert_eq!(bench.orders(0).len(), 1);
+}
+
 fn blocking() -> Settings {
-    one(AgentSettings { blocks: true, ..agent("worker") })
+    one(AgentSettings { protocol: Protocol::Blocking, ..agent("worker") })
 }
 
 /// A blocking agent answers with a status that has three tasks in flight. It is told again, once per poll, until it says that

@@ -27,7 +27,7 @@ pub fn agent(name: &str) -> AgentSettings {
         unreachable_grace: secs(60),
         on_exit: OnExit::Failed,
         poll: secs(1),
-        blocks: false,
+        protocol: Protocol::Polled,
     }
 }
 

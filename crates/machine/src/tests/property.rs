@@ -9,7 +9,7 @@ use proptest::test_runner::RngSeed;
 use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
-use super::super::settings::{AgentSettings, Settings};
+use super::super::settings::{AgentSettings, Protocol, Settings};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
@@ -97,7 +97,7 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let agents = vec![agent("a"), AgentSettings { blocks: true, ..agent("b") }];
+        let agents = vec![agent("a"), AgentSettings { protocol: Protocol::Blocking, ..agent("b") }];
         let settings = Settings { hook: Some("drain".to_owned()), agents, ..settings() };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();

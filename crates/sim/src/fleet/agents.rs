@@ -23,8 +23,11 @@ const STATUS_HELD: Duration = Duration::from_secs(20);
 /// A mute agent holds it until just before the daemon's limit.
 const STATUS_HELD_LONG: Duration = Duration::from_secs(29);
 
-/// The share of blocking agents' answers that come early, with work in flight.
+/// The share of blocking agents' answers, and of processes' exits, that come early, with work in flight.
 const EARLY: f64 = 0.3;
+
+/// A process that drains runs until the daemon stops it.
+const RUNS_MAX: Duration = Duration::from_secs(48 * 3600);
 
 /// The share of crashed agents that are restarted.
 const COMES_BACK: f64 = 0.9;
@@ -47,6 +50,8 @@ pub(super) enum Request {
     Mute { holds: bool },
     /// They answer a drain request once they have drained. Some answer early.
     Blocks,
+    /// They are drained by a process that exits with 0 once they have drained. Some exit early, with another status.
+    Runs,
 }
 
 /// An instance's agent other than the world's. Its state follows from the time alone.
@@ -136,6 +141,19 @@ impl Fleet {
                     return None;
                 }
             }
+            AgentAnswer::Accepted(Some(status)) if manner == Request::Runs => {
+                if status.state == AgentState::Drained {
+                    answer = AgentAnswer::Accepted(None);
+                } else if self.rng.f64() >= EARLY {
+                    self.hold(host, id, agent, request);
+                    return None;
+                } else if self.rng.bool() {
+                    answer = AgentAnswer::Busy("exited with status 75".to_owned());
+                } else {
+                    answer = exited_with_1();
+                }
+            }
+            AgentAnswer::Unreachable { .. } if manner == Request::Runs => answer = exited_with_1(),
             AgentAnswer::Accepted(status) if matches!(manner, Request::Mute { .. }) => *status = None,
             AgentAnswer::Status { waited, .. } if manner == (Request::Mute { holds: false }) => {
                 *waited = false
@@ -200,9 +218,10 @@ impl Fleet {
         let blocks = matches!(request, AgentRequest::Drain(_));
         let longest = match (request, self.manner.request) {
             // The daemon's own limit.
+            (AgentRequest::Drain(_), Request::Runs) => self.now + RUNS_MAX,
             (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
             (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
-            (_, Request::Documents | Request::Blocks) => self.now + STATUS_HELD,
+            (_, Request::Documents | Request::Blocks | Request::Runs) => self.now + STATUS_HELD,
         };
         self.hosts[host].held.push(Held { life, id, agent, blocks });
         let news = self.other(host, agent).and_then(|other| other.drained);
@@ -308,6 +327,10 @@ impl Fleet {
             self.judge.complains(host, now, "ended with one agent that serves and another that does not");
         }
     }
+}
+
+fn exited_with_1() -> AgentAnswer {
+    AgentAnswer::Unreachable { why: "exited with status 1".to_owned(), gone: false }
 }
 
 /// A document with the state of `status` and meaningless optional fields.

@@ -7,7 +7,7 @@ use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
 use machine::effect::CompletionResult;
-use machine::settings::{AgentSettings, DrainAt, OnExit, Settings};
+use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings};
 
 /// 2026-01-01T00:00:00Z
 pub(super) const START: Time = Time::from_unix_ms(1_767_225_600_000);
@@ -86,9 +86,12 @@ impl Plan {
         };
         let mut settings = settings_for(&world, rng);
         let manner = Manner { request: self.request(rng), odd: has(rng, Fault::OddDocument) };
-        if manner.request == Request::Blocks {
-            settings.agents.iter_mut().for_each(|agent| agent.blocks = true);
-        }
+        let protocol = match manner.request {
+            Request::Documents | Request::Mute { .. } => Protocol::Polled,
+            Request::Blocks => Protocol::Blocking,
+            Request::Runs => Protocol::Running,
+        };
+        settings.agents.iter_mut().for_each(|agent| agent.protocol = protocol);
         if has(rng, Fault::SeveralAgents) {
             let more = agents::more_agents(&settings.agents[0], rng);
             settings.agents.extend(more);
@@ -97,6 +100,11 @@ impl Plan {
             settings.drain_at = DrainAt::Wait;
         }
         let mut world = world;
+        if manner.request == Request::Runs {
+            // Only an agent that is reached by a connection can be seen to exit.
+            world.agent_exits = false;
+            settings.agents.iter_mut().for_each(|agent| agent.on_exit = OnExit::Failed);
+        }
         if matches!(manner.request, Request::Mute { .. }) {
             // Agents drain before Wait, and have time to come back with work.
             world.load_balancer_drain = Some(Duration::from_secs(rng.u64(30..240)));
@@ -115,6 +123,8 @@ impl Plan {
             Request::Mute { holds: rng.f64() < 0.7 }
         } else if self.faults.strikes(rng, Fault::AgentBlocks, START) {
             Request::Blocks
+        } else if self.faults.strikes(rng, Fault::AgentRuns, START) {
+            Request::Runs
         } else {
             Request::Documents
         }
@@ -146,7 +156,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         unreachable_grace: GRACE,
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
-        blocks: false,
+        protocol: Protocol::Polled,
     };
     Settings {
         instance_id: String::new(),

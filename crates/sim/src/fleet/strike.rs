@@ -126,6 +126,7 @@ impl Fleet {
             | Fault::Retention
             | Fault::AgentMute
             | Fault::AgentBlocks
+            | Fault::AgentRuns
             | Fault::OddDocument
             | Fault::SeveralAgents
             | Fault::DrainAtWait

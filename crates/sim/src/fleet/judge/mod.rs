@@ -46,7 +46,7 @@ impl Judge {
     pub fn new(faults_end: Time, settings: &Settings, counts_calls: bool) -> Self {
         Judge {
             faults_end,
-            blocks: settings.agents.iter().map(|agent| agent.blocks).collect(),
+            blocks: settings.agents.iter().map(|agent| agent.protocol.blocks()).collect(),
             counts_calls,
             each: Vec::new(),
             violations: Vec::new(),

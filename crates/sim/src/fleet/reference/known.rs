@@ -88,11 +88,13 @@ impl Agent {
     pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &AgentSettings) {
         match answer {
             AgentAnswer::Accepted(status) => {
-                self.heard |= settings.blocks || status.is_some();
+                self.heard |= settings.protocol.blocks() || status.is_some();
                 self.state = Some(match status {
-                    Some(status) if settings.blocks && status.in_flight == Some(0) => AgentState::Drained,
+                    Some(status) if settings.protocol.blocks() && status.in_flight == Some(0) => {
+                        AgentState::Drained
+                    }
                     Some(status) => status.state,
-                    None if settings.blocks => AgentState::Drained,
+                    None if settings.protocol.blocks() => AgentState::Drained,
                     None => AgentState::Draining,
                 });
             }

@@ -7,6 +7,7 @@ use machine::event::{AgentState, TargetState};
 use machine::journal::{Journal, Outcome};
 use machine::notice::Reason;
 use machine::report::{NoticeChange, Report};
+use machine::settings::Protocol;
 use machine::{Output, Time};
 
 use super::known::{Agent, Call, Completed, Kept, Phase};
@@ -67,10 +68,14 @@ impl Reference {
                 self.asks(now, *agent, request);
             }
             Effect::CancelRequest { id } => {
-                let asked = self.calls.iter().any(|(of, call)| of == id && matches!(call, Call::Agent(_)));
+                let asked = self.calls.iter().find_map(|(of, call)| match call {
+                    Call::Agent(agent) if of == id => Some(*agent),
+                    _ => None,
+                });
                 self.calls.retain(|(of, _)| of != id);
-                if !asked {
-                    self.complain("canceled a request to an agent, but none was under way");
+                match asked {
+                    Some(agent) => self.cancels(now, agent),
+                    None => self.complain("canceled a request to an agent, but none was under way"),
                 }
             }
             Effect::Heartbeat { id, action, .. } => {
@@ -164,6 +169,19 @@ impl Reference {
                 "told an agent the deadline {}, but the journal had {deadline:?}",
                 order.deadline
             ));
+        }
+    }
+
+    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is another one or over.
+    fn cancels(&mut self, now: Time, agent: usize) {
+        let runs = self.settings.agents[agent].protocol == Protocol::Running;
+        if !runs || self.drain != Phase::UnderWay || self.began == now {
+            return;
+        }
+        let deadline = self.kept.deadlines.get(agent).copied().flatten();
+        let earlier = deadline.zip(self.agents[agent].ordered).is_some_and(|(now, told)| now < told);
+        if !earlier && deadline.is_some_and(|deadline| deadline > now) {
+            self.complain("stopped an agent's process that had time left");
         }
     }
 
@@ -314,8 +332,11 @@ impl Reference {
         }
         for agent in 0..self.agents.len() {
             let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
-            let rests =
-                self.settings.agents[agent].blocks && self.agents[agent].state == Some(AgentState::Drained);
+            let protocol = self.settings.agents[agent].protocol;
+            let drained = protocol.blocks() && self.agents[agent].state == Some(AgentState::Drained);
+            let deadline = self.kept.deadlines.get(agent).copied().flatten();
+            let late = protocol == Protocol::Running && deadline.is_some_and(|deadline| deadline <= now);
+            let rests = drained || late;
             if self.kept.told && !asks && !rests && !soon(RETRY) {
                 self.complain("did not plan to ask an agent");
             }
@@ -338,9 +359,19 @@ impl Reference {
             self.complain("did not plan a heartbeat");
         }
     }
-    /// An earlier deadline must be told to every agent that still works, blocking agents included.
+
+    /// An earlier deadline must be told to every agent that still works, blocking agents included. An agent's process goes on
+    /// until the latest of its deadlines so far, and no longer.
     fn tells_deadline(&mut self, now: Time, agent: usize) {
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
+        let runs = self.settings.agents[agent].protocol == Protocol::Running
+            && self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
+        if runs {
+            self.agents[agent].ordered = self.agents[agent].ordered.max(deadline);
+            if deadline.is_some_and(|deadline| now > deadline + DEADLINE_TOLD) {
+                self.complain(format!("did not stop the process of agent {agent} at its deadline"));
+            }
+        }
         let Agent { state, ordered, outdated, .. } = &mut self.agents[agent];
         let works = *state != Some(AgentState::Drained);
         let earlier = deadline.zip(*ordered).is_some_and(|(deadline, ordered)| deadline < ordered);

@@ -1,0 +1,254 @@
+//! Drains an agent by a command. Every request is one run of a program, without a shell.
+//!
+//! One program of an agent runs at a time. A run that is dropped gets SIGTERM, and SIGKILL if that does not end it. The next
+//! run waits until then. Signals go to the process group, so that programs which a script has started get them too.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::clock::boottime;
+use formats::text::printable;
+use machine::effect::{AgentRequest, DrainOrder};
+use machine::event::AgentAnswer;
+
+/// The exit status that asks to be run again (EX_TEMPFAIL in sysexits.h).
+const TRY_AGAIN: i32 = 75;
+
+/// Time limit for the command that returns the agent to service.
+const RETURN_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a program may run after SIGTERM.
+const KILL_AFTER: Duration = Duration::from_secs(10);
+
+/// How long output is still read after the program has exited. A process that it left behind may keep the pipe open.
+const LAST_OUTPUT: Duration = Duration::from_millis(20);
+
+/// How many lines of output are logged at once. After these, one line per second is logged.
+const LINES_MAX: u64 = 100;
+
+/// The longest part of a line that is logged, in characters.
+const LINE_MAX: usize = 200;
+
+/// The longest part of a line that is kept in memory, in bytes.
+const LINE_BYTES_MAX: usize = 4 * LINE_MAX;
+
+/// How much output is read at once, in bytes.
+const CHUNK: usize = 4096;
+
+/// The `PATH` of a program.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// An agent that is drained by a command.
+#[derive(Debug)]
+pub struct CommandAgent {
+    name: String,
+    drain: Vec<String>,
+    back: Option<Vec<String>>,
+    /// Held while a program runs.
+    running: Arc<Mutex<()>>,
+}
+
+impl CommandAgent {
+    /// An agent that these programs, with their arguments, drain and return to service. Runs nothing yet.
+    pub fn new(name: String, drain: Vec<String>, back: Option<Vec<String>>) -> Self {
+        CommandAgent { name, drain, back, running: Arc::default() }
+    }
+
+    /// Runs the program for one request to its end, and returns what its exit status means. `instance_id` is empty outside an
+    /// instance. Draining has no time limit: the caller drops this future at the deadline.
+    pub async fn ask(&self, request: &AgentRequest, instance_id: &str) -> AgentAnswer {
+        match request {
+            AgentRequest::Drain(order) => match self.run(&self.drain, &variables(order, instance_id)).await {
+                Ok(ended) if ended.status.success() => AgentAnswer::Accepted(None),
+                Ok(ended) if ended.status.code() == Some(TRY_AGAIN) => AgentAnswer::Busy(ended.told()),
+                Ok(ended) => AgentAnswer::Unreachable { why: ended.told(), gone: false },
+                Err(error) => AgentAnswer::Unreachable { why: not_started(&self.drain, &error), gone: false },
+            },
+            AgentRequest::Return => self.give_back(instance_id).await,
+            AgentRequest::Status => AgentAnswer::Busy(format!("{} has no status", self.drain[0])),
+        }
+    }
+
+    async fn give_back(&self, instance_id: &str) -> AgentAnswer {
+        let Some(back) = &self.back else {
+            return AgentAnswer::Unsupported(
+                "agent.return.command is not set, so the agent is not told; restart it if it takes no work"
+                    .to_owned(),
+            );
+        };
+        let variables = [("DRAINHOOK_INSTANCE_ID", instance_id.to_owned())];
+        match tokio::time::timeout(RETURN_LIMIT, self.run(back, &variables)).await {
+            Ok(Ok(ended)) if ended.status.success() => AgentAnswer::Returned,
+            Ok(Ok(ended)) => AgentAnswer::Busy(ended.told()),
+            Ok(Err(error)) => AgentAnswer::Busy(not_started(back, &error)),
+            Err(_) => AgentAnswer::Busy(format!("{} did not exit within {RETURN_LIMIT:?}", back[0])),
+        }
+    }
+
+    async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
+        let turn = Arc::clone(&self.running).lock_owned().await;
+        let (reader, writer) = io::pipe()?;
+        let child = Command::new(&command[0])
+            .args(&command[1..])
+            .env_clear()
+            .env("PATH", PATH)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .process_group(0)
+            .spawn()?;
+        let output = Output::new(self.name.clone(), Receiver::from_owned_fd(reader.into())?);
+        let mut guard = Guard(Some(Run { child, output, _turn: turn }));
+        match &mut guard.0 {
+            Some(run) => {
+                Ok(Ended { program: command[0].clone(), status: run.end().await?, said: run.output.end() })
+            }
+            None => Err(io::Error::other("the program was already ended")),
+        }
+    }
+}
+
+/// What a program is told, as environment variables.
+fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
+    [
+        ("DRAINHOOK_REASON", order.reason.as_str().to_owned()),
+        ("DRAINHOOK_DEADLINE", order.deadline.to_string()),
+        ("DRAINHOOK_INSTANCE_ID", instance_id.to_owned()),
+    ]
+}
+
+fn not_started(command: &[String], error: &io::Error) -> String {
+    format!("cannot run {}: {error}", command[0])
+}
+
+/// A program that runs.
+struct Run {
+    child: Child,
+    output: Output,
+    /// The right to be the only one.
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Run {
+    /// Reads the output until the program has ended.
+    async fn end(&mut self) -> io::Result<ExitStatus> {
+        let status = tokio::select! {
+            status = self.child.wait() => status?,
+            () = self.output.read() => self.child.wait().await?,
+        };
+        // What the program wrote last is in the pipe by now.
+        let _ = tokio::time::timeout(LAST_OUTPUT, self.output.read()).await;
+        Ok(status)
+    }
+}
+
+/// Ends the program when it is dropped. The output is read meanwhile: a script that writes to a closed pipe dies of it.
+struct Guard(Option<Run>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(mut run) = self.0.take() else { return };
+        // A program that was waited for has no id any more.
+        let Some(group) = run.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) else { return };
+        // Fails only if the group is gone.
+        let _ = kill_process_group(group, Signal::TERM);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if tokio::time::timeout(KILL_AFTER, run.end()).await.is_err() {
+                    let _ = kill_process_group(group, Signal::KILL);
+                    let _ = run.end().await;
+                }
+                run.output.end();
+            });
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+struct Ended {
+    program: String,
+    status: ExitStatus,
+    /// The last line of its output.
+    said: Option<String>,
+}
+
+impl Ended {
+    fn told(&self) -> String {
+        let how = match (self.status.code(), self.status.signal()) {
+            (Some(code), _) => format!("exited with status {code}"),
+            (None, Some(signal)) => format!("was ended by signal {signal}"),
+            (None, None) => self.status.to_string(),
+        };
+        let said = self.said.as_ref().map_or_else(String::new, |line| format!("; it last wrote {line:?}"));
+        format!("{} {how}{said}", self.program)
+    }
+}
+
+/// Reads a program's output, and logs it line by line.
+struct Output {
+    agent: String,
+    pipe: Receiver,
+    /// The current line.
+    line: Vec<u8>,
+    last: Option<String>,
+    began: Duration,
+    logged: u64,
+    dropped: u64,
+}
+
+impl Output {
+    fn new(agent: String, pipe: Receiver) -> Self {
+        Output { agent, pipe, line: Vec::new(), last: None, began: boottime(), logged: 0, dropped: 0 }
+    }
+
+    /// Reads to the end. May be dropped and called again at any time.
+    async fn read(&mut self) {
+        let mut chunk = Box::new([0; CHUNK]);
+        while let Ok(count @ 1..) = self.pipe.read(&mut chunk[..]).await {
+            for byte in &chunk[..count] {
+                match byte {
+                    b'\n' => self.end_line(),
+                    _ if self.line.len() < LINE_BYTES_MAX => self.line.push(*byte),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let line = printable(String::from_utf8_lossy(&line).trim_end(), LINE_MAX);
+        if line.is_empty() {
+            return;
+        }
+        if self.logged < LINES_MAX + (boottime() - self.began).as_secs() {
+            self.logged += 1;
+            tracing::info!(event = "command_output", agent = self.agent.as_str(), "{}: {line}", self.agent);
+        } else {
+            self.dropped += 1;
+        }
+        self.last = Some(line);
+    }
+
+    /// Logs what is left, and returns the last line.
+    fn end(&mut self) -> Option<String> {
+        self.end_line();
+        if self.dropped > 0 {
+            let (agent, dropped) = (self.agent.as_str(), self.dropped);
+            tracing::info!(event = "command_output", agent, "{agent}: {dropped} more lines were not logged");
+        }
+        self.last.take()
+    }
+}

@@ -1,0 +1,59 @@
+//! Agents of each kind.
+
+use super::*;
+
+/// A command in each way of writing it, and in ways that do not work.
+#[test]
+fn commands() {
+    let drain = |text: &str, env: &[(&str, &str)]| match config(text, env).agents.remove(0).kind {
+        AgentKind::Command(command) => command.drain,
+        AgentKind::Http(http) => panic!("{http:?}"),
+    };
+    assert_eq!(drain("[agent]\ncommand = \"/bin/drain\"", &[]), ["/bin/drain"]);
+    assert_eq!(drain("[agent]\ncommand = [\"/bin/drain\", \"a b\"]", &[]), ["/bin/drain", "a b"]);
+    assert_eq!(drain("", &[("DRAINHOOK_AGENT__COMMAND", "/bin/drain")]), ["/bin/drain"]);
+    assert_eq!(drain("", &[("DRAINHOOK_AGENT__COMMAND", "[\"/bin/drain\", \"-q\"]")]), ["/bin/drain", "-q"]);
+    for (bad, why) in [
+        ("\"/bin/drain --now\"", "but it has spaces; the program and each argument are strings of a list"),
+        ("\"drain\"", "but the path of its program is not absolute"),
+        ("[\"sh\", \"-c\"]", "but the path of its program is not absolute"),
+        ("[]", "but the list is empty"),
+        (
+            "[\"/bin/drain\", 1]",
+            "expected a program with an absolute path, and its arguments, written like [\"/opt",
+        ),
+        ("[\"/bin/drain\", \"a\\nb\"]", "but it has control characters"),
+    ] {
+        let told = problems(&format!("[agent]\ncommand = {bad}"), &[]);
+        assert!(told.starts_with("test.toml:2: `agent.command` is ") && told.contains(why), "{told}");
+    }
+}
+
+/// Keys that mean nothing for the agent's kind.
+#[test]
+fn keys_of_another_kind() {
+    for (keys, expected) in [
+        (
+            "command = \"/bin/drain\"\npoll = \"1s\"",
+            "test.toml:3: `agent.poll` means nothing without `agent.url` or `agent.unix`; set that, or remove it",
+        ),
+        (
+            "return.command = \"/bin/back\"",
+            "test.toml:2: `agent.return.command` means nothing without `agent.command`; set that, or remove it",
+        ),
+        (
+            "user = \"worker\"",
+            "test.toml:2: `agent.user` means nothing without `agent.unix`; set that, or remove it",
+        ),
+        (
+            "unix = \"/run/a.sock\"\nallow_host = \"a\"",
+            "test.toml:3: `agent.allow_host` means nothing without `agent.url`; set that, or remove it",
+        ),
+        (
+            "unix = \"/run/a.sock\"\ncommand = \"/bin/drain\"",
+            "test.toml:3: `agent.command` and `agent.unix` (test.toml:2) both say how the agent is reached; keep one of them",
+        ),
+    ] {
+        assert_eq!(problems(&format!("[agent]\n{keys}"), &[]), expected);
+    }
+}
