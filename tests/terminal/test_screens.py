@@ -248,7 +248,7 @@ def test_own_agent_that_does_not_drain(agent):
     assert terminal.code == 1, said
     # The deadline is 4 s after the notice. The agent gets its drain request a moment later.
     assert re.search(r'still reported "draining" at the end of its time \([34]\.\d+ s\), with 1 in flight', said), said
-    assert f"DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://{agent}" in said, said
+    assert f"DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent {agent}" in said, said
     # The daemon's log is text, without DEBUG lines.
     assert "DEBUG" not in said and '{"' not in said, said
 
