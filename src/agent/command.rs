@@ -97,6 +97,7 @@ impl CommandAgent {
     async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let (reader, writer) = io::pipe()?;
+        let output = Output::new(self.name.clone(), Receiver::from_owned_fd(reader.into())?);
         let child = Command::new(&command[0])
             .args(&command[1..])
             .env_clear()
@@ -108,7 +109,6 @@ impl CommandAgent {
             .stderr(writer)
             .process_group(0)
             .spawn()?;
-        let output = Output::new(self.name.clone(), Receiver::from_owned_fd(reader.into())?);
         let mut guard = Guard(Some(Run { child, output, _turn: turn }));
         match &mut guard.0 {
             Some(run) => {
