@@ -5,11 +5,12 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
@@ -28,6 +29,9 @@ const RETURN_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a program may run after SIGTERM.
 const KILL_AFTER: Duration = Duration::from_secs(10);
+
+/// How often a process group is looked at until it is empty.
+const GROUP_POLL: Duration = Duration::from_millis(100);
 
 /// How long output is still read after the program has exited. A process that it left behind may keep the pipe open.
 const LAST_OUTPUT: Duration = Duration::from_millis(20);
@@ -129,7 +133,11 @@ fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 
 }
 
 fn not_started(command: &[String], error: &io::Error) -> String {
-    format!("cannot run {}: {error}", command[0])
+    let program = &command[0];
+    if error.kind() == io::ErrorKind::NotFound && Path::new(program).exists() {
+        return format!("cannot run {program}: the interpreter in its first line does not exist");
+    }
+    format!("cannot run {program}: {error}")
 }
 
 /// A program that runs.
@@ -165,7 +173,14 @@ impl Drop for Guard {
         let _ = kill_process_group(group, Signal::TERM);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if tokio::time::timeout(KILL_AFTER, run.end()).await.is_err() {
+                let ended = async {
+                    let _ = run.end().await;
+                    // What the program has started may ignore SIGTERM and outlive it.
+                    while test_kill_process_group(group).is_ok() {
+                        tokio::time::sleep(GROUP_POLL).await;
+                    }
+                };
+                if tokio::time::timeout(KILL_AFTER, ended).await.is_err() {
                     let _ = kill_process_group(group, Signal::KILL);
                     let _ = run.end().await;
                 }

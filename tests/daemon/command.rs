@@ -175,6 +175,36 @@ async fn ignores_sigterm() {
     eventually("its end", || !is_alive(process)).await;
 }
 
+/// At SIGTERM the command ends, but a process that it has started ignores the signal. That process gets SIGKILL.
+#[tokio::test]
+async fn child_ignores_sigterm() {
+    let stage = Stage::new(20, idle_world()).await;
+    let child = "sh -c \"trap \\\"\\\" TERM; while :; do sleep 1; done\" & echo $! >$here/child\nwait";
+    let script = Script::new(child);
+    let _daemon = script.daemon(&stage, &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "30s")]).await;
+    stage.scale_in();
+    eventually("the child", || script.text("child").ends_with('\n')).await;
+    let (leader, child) =
+        (script.process(), script.text("child").trim().parse().ok().and_then(Pid::from_raw));
+    let child = child.expect("a process id");
+    eventually("the end of the command", || !is_alive(leader)).await;
+    assert!(is_alive(child));
+    eventually("the end of its child", || !is_alive(child)).await;
+}
+
+/// A script with Windows line ends. Linux looks for an interpreter whose name ends with a carriage return.
+#[tokio::test]
+async fn windows_line_ends() {
+    let mut stage = Stage::new(20, idle_world()).await;
+    let script = Script::new("");
+    let text = std::fs::read_to_string(script.path("drain")).expect("readable").replace('\n', "\r\n");
+    std::fs::write(script.path("drain"), text).expect("written");
+    let daemon = script.daemon(&stage, &[("DRAINHOOK_AGENT__UNREACHABLE_GRACE", "5s")]).await;
+    stage.scale_in();
+    stage.until("the completion", completed_with(ActionResult::Abandon)).await;
+    daemon.logged(&["WARN", "agent_trouble", "the interpreter in its first line does not exist"]).await;
+}
+
 /// An operator drains, and cancels the drain. The command is stopped before the command that returns the agent runs.
 #[tokio::test]
 async fn returned_to_service() {

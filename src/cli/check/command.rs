@@ -50,6 +50,9 @@ fn look(program: &Path) -> Result<(), String> {
         Ok(start) => match interpreter(&start) {
             None => Err("it is neither a binary nor a script that starts with #!".to_owned()),
             Some(path) if Path::new(&path).exists() => Ok(()),
+            Some(path) if path.ends_with('\r') => {
+                Err("its first line ends with a carriage return; save it with Unix line ends".to_owned())
+            }
             Some(path) => Err(format!("its interpreter {path} does not exist")),
         },
         // The daemon may run a program that this user cannot read.
@@ -66,7 +69,8 @@ fn first_line(program: &Path) -> io::Result<Vec<u8>> {
 /// The interpreter that a script names.
 fn interpreter(start: &[u8]) -> Option<String> {
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
+    // Linux splits the line at spaces and tabs only. With Windows line ends, the interpreter's name ends with \r.
+    String::from_utf8_lossy(line).split([' ', '\t']).find(|word| !word.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -89,6 +93,10 @@ mod tests {
             "it is neither a binary nor a script that starts with #!"
         );
         assert_eq!(script("lost", "#! /no/such x\n", 0o755), "its interpreter /no/such does not exist");
+        assert_eq!(
+            script("windows", "#!/bin/sh\r\nexit 0\r\n", 0o755),
+            "its first line ends with a carriage return; save it with Unix line ends"
+        );
         assert_eq!(look(Path::new("/bin/true")), Ok(()));
         assert_eq!(look(folder.path()), Err("it is not a file".to_owned()));
         assert_eq!(
