@@ -30,7 +30,7 @@ fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
         Some("drained") => ENDED_OTHERWISE.to_owned(),
         Some("failed") => format!(
             "{program} failed until agent.unreachable_grace was over.{trouble} Exit with 75 to be run again until the \
-             deadline.{LOST}"
+             deadline.{LOST_BY_FAILURE}"
         ),
         _ => format!(
             "{program} had not exited with 0 at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
@@ -51,6 +51,10 @@ const ENDED_OTHERWISE: &str = "The agent drained, but the lifecycle action did n
 /// How the same drain would end on AWS.
 const LOST: &str =
     " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_deadline).";
+
+/// The same, if the agent could not be drained.
+const LOST_BY_FAILURE: &str =
+    " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_failed).";
 
 fn happened(story: &Story, flag: &str, time: &str) -> String {
     let reported = story.reported.as_ref();
