@@ -38,7 +38,7 @@ impl Named {
         let given = |(name, _): &(String, String)| {
             let replaced =
                 matches!(self, Named::Address(_)) && (name.ends_with("__URL") || name.ends_with("__UNIX"));
-            // Also near misses such as DRAINHOOK_AGENT_URL, which are errors.
+            // Includes misspelled names such as DRAINHOOK_AGENT_URL, which are errors.
             name.starts_with("DRAINHOOK_AGENT") && !replaced
         };
         let variables = config::environment().filter(given);
@@ -69,10 +69,16 @@ impl OwnAgent {
             eprintln!("drainhook: {error}");
             ExitCode::from(EX_CONFIG)
         })?;
+        if loaded.config.agents.len() > 1 {
+            return Err(failed(&format!(
+                "a drill drains one agent, but the configuration has {}; give each a file of its own",
+                loaded.config.agents.len()
+            )));
+        }
         for part in check::agent_of_flag(&loaded.config).await {
             match part.state {
                 State::Skipped | State::Ok => {}
-                // An agent that is draining already cannot show a drain.
+                // An agent that is already draining cannot demonstrate a drain.
                 State::Warning | State::Failed => {
                     return Err(failed(&format!("{}; {}", part.found, part.advice.join("; "))));
                 }
@@ -85,13 +91,9 @@ impl OwnAgent {
         if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
             variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
         }
-        let count = loaded.config.agents.len();
-        match loaded.config.agents.into_iter().next() {
-            Some(agent) if count == 1 => Ok(OwnAgent { flag: named.flag(), agent, variables }),
-            _ => Err(failed(&format!(
-                "a drill drains one agent, but the configuration has {count}; give each a file of its own"
-            ))),
-        }
+        let agent = loaded.config.agents.into_iter().next();
+        let agent = agent.ok_or_else(|| failed(&"no agent is configured"))?;
+        Ok(OwnAgent { flag: named.flag(), agent, variables })
     }
 }
 
