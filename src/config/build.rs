@@ -157,7 +157,7 @@ fn place(agent: &Agent) -> String {
             let path: PathBuf = path.components().collect();
             format!("{drain_path} on {}", path.display())
         }
-        AgentKind::Command(CommandAgent { drain, .. }) => drain.join(" "),
+        AgentKind::Command(CommandAgent { drain, .. }) => format!("{drain:?}"),
     }
 }
 

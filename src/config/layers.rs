@@ -27,9 +27,6 @@ const SHOWN_MAX: usize = 60;
 /// The longest part of the TOML parser's message that is reported, in characters.
 const MESSAGE_MAX: usize = 200;
 
-/// The keys that an address on the command line replaces.
-const REPLACED: [&str; 4] = ["url", "unix", "command", "return.command"];
-
 /// Reads the file, which must exist.
 pub(super) fn read_file(path: &Path) -> Result<String, ConfigError> {
     let read = || {
@@ -231,9 +228,10 @@ impl Layers {
                 self.tell(|| Problem::WhichAgent { origin });
                 continue;
             }
-            // The flag replaces the agent of earlier layers, whatever its kind.
-            if REPLACED.contains(name) {
-                self.given.retain(|(_, section, name), _| *section != "agent" || !REPLACED.contains(name));
+            // The flag replaces the agent of earlier layers. Keys that mean nothing for the new agent's kind go with it.
+            if keys::AGENT_KINDS.contains(name) {
+                let stays = |key: &str| !keys::AGENT_KINDS.contains(&key) && keys::applies(key, name);
+                self.given.retain(|(_, section, key), _| *section != "agent" || stays(key));
             }
             self.add(0, key, text, origin);
         }

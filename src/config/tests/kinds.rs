@@ -57,3 +57,34 @@ fn keys_of_another_kind() {
         assert_eq!(problems(&format!("[agent]\n{keys}"), &[]), expected);
     }
 }
+
+/// `--agent` names another kind of agent than the file. The keys of the file's agent that mean nothing for it are dropped.
+#[test]
+fn flag_of_another_kind() {
+    let agent = |text: &str, address: &str| {
+        let flags = [Flag::agent(address.to_owned())];
+        let loaded = Config::from_layers(Path::new("test.toml"), Some(text), std::iter::empty(), &flags);
+        loaded.expect("a good configuration").config.agents.remove(0)
+    };
+    let url = "[agent]\nurl = \"http://agent.internal\"\nallow_host = \"agent.internal\"\npoll = \"2s\"";
+    let on_socket = agent(url, "/run/a.sock");
+    assert_eq!(http(&on_socket).address, Address::Unix("/run/a.sock".into()));
+    assert_eq!(http(&on_socket).poll, Duration::from_secs(2), "it means the same for every HTTP agent");
+    let unix = "[agent]\nunix = \"/run/a.sock\"\nuser = \"worker\"";
+    assert_eq!(http(&agent(unix, "127.0.0.1:9")).user, None);
+    let command = "[agent]\ncommand = \"/bin/drain\"\nreturn.command = \"/bin/back\"";
+    assert_eq!(http(&agent(command, "127.0.0.1:9")).address, Address::Url("http://127.0.0.1:9".into()));
+}
+
+/// Two commands whose words differ are two agents, even if they look alike with spaces between.
+#[test]
+fn two_agents_with_one_command() {
+    let two = |first: &str, second: &str| {
+        format!("[[agent]]\nname = \"a\"\ncommand = {first}\n[[agent]]\nname = \"b\"\ncommand = {second}")
+    };
+    config(&two("[\"/bin/drain\", \"a b\"]", "[\"/bin/drain\", \"a\", \"b\"]"), &[]);
+    assert_eq!(
+        problems(&two("[\"/bin/drain\", \"a\"]", "[\"/bin/drain\", \"a\"]"), &[]),
+        "the agents a and b are both drained by [\"/bin/drain\", \"a\"]; change or remove one of them"
+    );
+}
