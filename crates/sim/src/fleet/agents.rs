@@ -217,8 +217,8 @@ impl Fleet {
         let life = self.hosts[host].life;
         let blocks = matches!(request, AgentRequest::Drain(_));
         let longest = match (request, self.manner.request) {
-            // The daemon's own limit.
             (AgentRequest::Drain(_), Request::Runs) => self.now + RUNS_MAX,
+            // The daemon's own limit.
             (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
             (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
             (_, Request::Documents | Request::Blocks | Request::Runs) => self.now + STATUS_HELD,
