@@ -44,6 +44,7 @@ fn kind(answer: &AgentAnswer) -> (&'static str, String) {
     match answer {
         AgentAnswer::Accepted(status) => ("accepted", format!("{status:?}")),
         AgentAnswer::Status { status, .. } => ("status", format!("{status:?}")),
+        AgentAnswer::Seen { sight, .. } => ("seen", format!("{sight:?}")),
         AgentAnswer::Returned => ("returned", String::new()),
         AgentAnswer::Unreachable { why, gone: true } => ("gone", why.clone()),
         AgentAnswer::Unreachable { why, gone: false } => ("unreachable", why.clone()),

@@ -49,7 +49,7 @@ const LINE_BYTES_MAX: usize = 4 * LINE_MAX;
 const CHUNK: usize = 4096;
 
 /// The `PATH` of a program.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An agent that is drained by a command.
 #[derive(Debug)]
@@ -78,7 +78,9 @@ impl CommandAgent {
                 Err(error) => AgentAnswer::Unreachable { why: not_started(&self.drain, &error), gone: false },
             },
             AgentRequest::Return => self.give_back(instance_id).await,
-            AgentRequest::Status => AgentAnswer::Busy(format!("{} has no status", self.drain[0])),
+            AgentRequest::Status | AgentRequest::Tell(_) => {
+                AgentAnswer::Busy(format!("{} has no status", self.drain[0]))
+            }
         }
     }
 

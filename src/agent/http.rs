@@ -138,7 +138,8 @@ impl Agent {
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
         let asked = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),
-            AgentRequest::Status => self.status_request(limit),
+            // Only a process is told. The machine never asks that of an agent with an HTTP interface.
+            AgentRequest::Status | AgentRequest::Tell(_) => self.status_request(limit),
             AgentRequest::Return => self.request("DELETE", &self.drain),
         };
         self.exchange(request, asked, limit).await
@@ -240,7 +241,7 @@ impl Agent {
         };
         match request {
             AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, &body)),
-            AgentRequest::Status => match self.document(told, &body) {
+            AgentRequest::Status | AgentRequest::Tell(_) => match self.document(told, &body) {
                 Ok(status) => AgentAnswer::Status { status, waited },
                 Err(why) => {
                     let got = text::quote(&body);

@@ -2,17 +2,21 @@
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
+//! - [`unit`]: a systemd unit, through [`systemctl`].
 //! - `token`: reads the bearer token.
 
 pub mod command;
 pub mod http;
+pub mod systemctl;
 mod token;
+pub mod unit;
 
 use std::time::Duration;
 
 use command::CommandAgent;
 use machine::effect::AgentRequest;
 use machine::event::AgentAnswer;
+use unit::UnitAgent;
 
 /// Time limit for a request that an agent answers at once, in real time.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -27,6 +31,8 @@ pub enum Agent {
     Http(Box<http::Agent>),
     /// A command drains it.
     Command(CommandAgent),
+    /// It is a systemd unit.
+    Unit(UnitAgent),
 }
 
 impl Agent {
@@ -37,12 +43,13 @@ impl Agent {
             Agent::Http(agent) => {
                 let limit = match request {
                     AgentRequest::Drain(_) if agent.blocks() => left + LIMIT,
-                    AgentRequest::Drain(_) | AgentRequest::Return => LIMIT,
+                    AgentRequest::Drain(_) | AgentRequest::Tell(_) | AgentRequest::Return => LIMIT,
                     AgentRequest::Status => STATUS_LIMIT,
                 };
                 agent.ask(request, instance_id, limit).await
             }
             Agent::Command(agent) => agent.ask(request, instance_id).await,
+            Agent::Unit(agent) => agent.ask(request).await,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::value::{Kind, Value};
 use super::{
     Address, Agent, AgentKind, Aws, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent, Imds,
     Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
-    Queue, Setting, Simulation,
+    Queue, Setting, Simulation, UnitAgent, UnitDrain,
 };
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
@@ -75,9 +75,12 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
 }
 
 fn agent(table: &Table<'_>) -> Agent {
-    let kind = match table.optional("command") {
-        Some(drain) => AgentKind::Command(CommandAgent { drain, back: table.optional("return.command") }),
-        None => AgentKind::Http(http_agent(table)),
+    let kind = if let Some(drain) = table.optional("command") {
+        AgentKind::Command(CommandAgent { drain, back: table.optional("return.command") })
+    } else if let Some(unit) = table.optional("unit") {
+        AgentKind::Unit(UnitAgent { unit, drain: unit_drain(table), poll: table.required("poll") })
+    } else {
+        AgentKind::Http(http_agent(table))
     };
     Agent {
         name: table.optional("name").unwrap_or_else(|| kind.to_string()),
@@ -102,6 +105,14 @@ fn http_agent(table: &Table<'_>) -> HttpAgent {
         drain_blocks: table.required("drain.blocks"),
         token_file: table.optional("token_file"),
         user: table.optional::<String>("user").and_then(|user| user.parse().ok()),
+    }
+}
+
+fn unit_drain(table: &Table<'_>) -> UnitDrain {
+    match (table.optional("drain.signal"), table.optional("drain.start")) {
+        (Some(signal), _) => UnitDrain::Signal(signal),
+        (None, Some(oneshot)) => UnitDrain::Start(oneshot),
+        (None, None) => UnitDrain::Stop,
     }
 }
 
@@ -158,6 +169,7 @@ fn place(agent: &Agent) -> String {
             format!("{drain_path} on {}", path.display())
         }
         AgentKind::Command(CommandAgent { drain, .. }) => format!("{drain:?}"),
+        AgentKind::Unit(UnitAgent { unit, .. }) => unit.clone(),
     }
 }
 
@@ -188,6 +200,9 @@ fn check_kind(layers: &Layers, agent: usize) -> Vec<Problem> {
     let kind = kinds.next();
     if let (Some(one), Some(other)) = (&kind, kinds.next()) {
         return vec![Problem::TwoKinds { one: one.clone(), other }];
+    }
+    if let (Some(one), Some(other)) = (given("drain.signal"), given("drain.start")) {
+        return vec![Problem::TwoWays { one: one.1, other: other.1 }];
     }
     let kind = kind_of(layers, agent);
     let idle = KEYS.iter().filter(|key| key.section == "agent" && !keys::applies(key.name, kind));

@@ -44,7 +44,7 @@ impl Key {
 }
 
 /// The keys that say how an agent is reached. One of them sets its kind.
-pub(super) const AGENT_KINDS: [&str; 3] = ["url", "unix", "command"];
+pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
 const OF_EVERY_KIND: [&str; 3] = ["name", "drain_timeout", "unreachable_grace"];
@@ -53,6 +53,8 @@ const OF_EVERY_KIND: [&str; 3] = ["name", "drain_timeout", "unreachable_grace"];
 pub(super) fn kinds_of(name: &str) -> &'static [&'static str] {
     match name {
         "command" | "return.command" => &["command"],
+        "unit" | "drain.signal" | "drain.start" => &["unit"],
+        "poll" => &["url", "unix", "unit"],
         "unix" | "user" => &["unix"],
         "url" | "allow_host" => &["url"],
         _ if OF_EVERY_KIND.contains(&name) => &AGENT_KINDS,
@@ -67,7 +69,11 @@ pub(super) fn applies(name: &str, kind: &str) -> bool {
 
 /// Why a key has no value for an agent of this kind.
 pub(super) fn replaced_by(kind: &str) -> &'static str {
-    if kind == "command" { "`command` is set" } else { "`unix` is set" }
+    match kind {
+        "command" => "`command` is set",
+        "unit" => "`unit` is set",
+        _ => "`unix` is set",
+    }
 }
 
 /// Finds a key by its section and name.
@@ -151,6 +157,10 @@ const fn secs(secs: u64) -> Duration {
 }
 
 const POLL: Kind = Kind::Duration { min: Duration::from_millis(100), max: secs(60) };
+const SIGNALS: &[&str] = &[
+    "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGWINCH", "SIGPWR",
+    "SIGALRM",
+];
 const RESULT: Kind = Kind::Choice(&["CONTINUE", "ABANDON"]);
 
 const fn key(
@@ -171,13 +181,16 @@ pub const KEYS: &[Key] = {
         key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
         key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, instead of `url`."),
         key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. The daemon sends nothing to processes of other users, except root."),
+        key("agent", "unit", Kind::Unit, Then("the agent is at `url`"), "The systemd unit of the agent, instead of `url`. It is stopped, and has drained once it is inactive."),
+        key("agent", "drain.signal", Kind::Choice(SIGNALS), Then("the unit is stopped"), "With `unit`: the signal that tells its main process to drain. A process gets it only once."),
+        key("agent", "drain.start", Kind::Unit, Then("the unit is stopped"), "With `unit`: a oneshot unit that drains the agent. It is started, and the agent has drained once it has succeeded."),
         key("agent", "command", Kind::Command, Then("the agent is at `url`"), "The command that drains the agent, instead of `url`. It exits with 0 once the agent has drained, and with 75 to be run again."),
         key("agent", "return.command", Kind::Command, Then("the agent is not told"), "With `command`: the command that returns the agent to service if the instance stays."),
         key("agent", "name", Kind::Text, Then("its address or program"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
         key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` may fail, before the drain counts as failed."),
         key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
-        key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`."),
+        key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`, or how often the unit is looked at."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
         key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
         key("agent", "drain.method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method of the drain request."),

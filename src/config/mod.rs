@@ -8,6 +8,7 @@
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * `command`: how a command is written
+//! * `polkit`: the polkit rule for the configured units
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
@@ -16,6 +17,7 @@ mod build;
 mod command;
 pub mod keys;
 mod layers;
+mod polkit;
 pub mod problem;
 #[cfg(test)]
 mod tests;
@@ -32,9 +34,11 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use self::layers::Flag;
+pub use self::polkit::{POLKIT_PATH, polkit_rule};
 pub use self::problem::{ConfigError, Problem};
 pub use self::user::User;
 pub use self::variable::environment;
+pub use crate::agent::unit::UnitDrain;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit, OnRebalance};
@@ -90,6 +94,8 @@ pub enum AgentKind {
     Http(HttpAgent),
     /// `command`
     Command(CommandAgent),
+    /// `unit`
+    Unit(UnitAgent),
 }
 
 /// An agent that has an HTTP interface.
@@ -124,11 +130,23 @@ pub struct CommandAgent {
     pub back: Option<Vec<String>>,
 }
 
+/// An agent that is a systemd unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitAgent {
+    /// The unit's name, such as `worker.service`.
+    pub unit: String,
+    /// How it is told to drain.
+    pub drain: UnitDrain,
+    /// How often it is looked at.
+    pub poll: Duration,
+}
+
 impl fmt::Display for AgentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AgentKind::Http(agent) => agent.address.fmt(f),
             AgentKind::Command(agent) => f.write_str(&agent.drain[0]),
+            AgentKind::Unit(agent) => f.write_str(&agent.unit),
         }
     }
 }

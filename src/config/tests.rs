@@ -20,7 +20,7 @@ fn problems(text: &str, env: &[(&str, &str)]) -> String {
 fn http(agent: &Agent) -> &HttpAgent {
     match &agent.kind {
         AgentKind::Http(http) => http,
-        AgentKind::Command(command) => panic!("{command:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Kind {
     Hosts,
     /// A program and its arguments.
     Command,
+    /// The name of a systemd service.
+    Unit,
     /// How simulated time runs.
     Scale,
 }
@@ -76,6 +78,8 @@ const SOCKET_PATH_LENGTH_MAX: usize = 107;
 const TEXT_LENGTH_MAX: usize = 1024;
 /// The longest hook or group name that Auto Scaling accepts.
 const NAME_LENGTH_MAX: usize = 255;
+/// The longest name that systemd accepts for a unit.
+const UNIT_LENGTH_MAX: usize = 255;
 /// The longest queue name that SQS accepts.
 const QUEUE_NAME_LENGTH_MAX: usize = 80;
 
@@ -115,6 +119,7 @@ impl Kind {
             Kind::GroupName => words(text.chars().count() <= NAME_LENGTH_MAX && !text.contains(':')),
             Kind::InstanceId => words(is_instance_id(text)),
             Kind::Command => command::parse(text).map(Value::Command).map_err(Some),
+            Kind::Unit => words(is_unit(text)),
             Kind::Hosts => hosts(text).map(Value::Hosts).ok_or(None),
             Kind::Scale => Scale::try_from(text.to_owned()).map(Value::Scale).map_err(|_| None),
         }
@@ -139,6 +144,7 @@ impl Kind {
             Kind::InstanceId => "an instance id (`i-` and 8 to 17 hexadecimal digits)".to_owned(),
             Kind::Hosts => "host names or addresses, separated by commas".to_owned(),
             Kind::Command => "a program with an absolute path, and its arguments".to_owned(),
+            Kind::Unit => "the name of a unit that ends in `.service`".to_owned(),
             Kind::Scale => "EPOCH_MSxSPEED, such as `1764000000000x60`".to_owned(),
         }
     }
@@ -148,6 +154,7 @@ impl Kind {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
             Kind::Flag => Some("without quotes"),
+            Kind::Unit => Some("like \"worker.service\""),
             Kind::Command => Some("like [\"/opt/worker/drain\", \"--now\"]"),
             Kind::Text
             | Kind::AgentUrl
@@ -215,6 +222,16 @@ fn hosts(text: &str) -> Option<Vec<String>> {
 
 fn is_http_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+/// Whether systemd accepts this name for a service (systemd.unit(5)).
+fn is_unit(text: &str) -> bool {
+    let is_unit_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@');
+    let name = text.strip_suffix(".service").unwrap_or_default();
+    !name.is_empty()
+        && !name.ends_with('@')
+        && text.len() <= UNIT_LENGTH_MAX
+        && text.chars().all(is_unit_char)
 }
 
 fn is_hook_char(c: char) -> bool {
@@ -407,6 +424,14 @@ mod tests {
         assert!(Kind::SocketPath.parse(&format!("/{}", "s".repeat(107))).is_err_and(|why| why.is_some()));
         assert!(Kind::User.parse("worker").is_ok() && Kind::User.parse("998").is_ok());
         assert!(Kind::User.parse("two words").is_err());
+        for good in ["worker.service", "worker@1.service", "dev-sda\\x2d1.service"] {
+            assert!(Kind::Unit.parse(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["worker", "worker.socket", ".service", "worker@.service", "a b.service", "../a.service", "-"]
+        {
+            assert!(Kind::Unit.parse(bad).is_err(), "{bad}");
+        }
         assert!(Kind::HttpPath.parse("/v1/drain?force=1").is_ok());
         assert!(Kind::HttpPath.parse("drain").is_err());
         assert!(Kind::HttpPath.parse("/a b").is_err());

@@ -26,7 +26,7 @@ impl Loaded {
 fn of_agent(agent: &Agent) -> Vec<String> {
     let mut warnings = match &agent.kind {
         AgentKind::Http(http) => of_http(http),
-        AgentKind::Command(_) => Vec::new(),
+        AgentKind::Command(_) | AgentKind::Unit(_) => Vec::new(),
     };
     if agent.unreachable_grace >= agent.drain_timeout {
         warnings.push(

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::http::{self, Base, Endpoint, EndpointError};
-use crate::agent::{Agent, command};
+use crate::agent::{Agent, command, unit};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
-use crate::config::{self, Address, AgentKind, CommandAgent, Config, HttpAgent};
+use crate::config::{self, Address, AgentKind, CommandAgent, Config, HttpAgent, UnitAgent, UnitDrain};
 use machine::settings::{AgentSettings, OnExit, Protocol, Settings};
 
 /// The pause of an agent that has nothing to poll.
@@ -62,6 +62,7 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
         }
         // A command has no connection that could show an exit, and no status to poll.
         AgentKind::Command(_) => (OnExit::Failed, COMMAND_POLL, Protocol::Running),
+        AgentKind::Unit(unit) => (OnExit::Failed, unit.poll, unit_protocol(&unit.drain)),
     };
     AgentSettings {
         name: agent.name.clone(),
@@ -70,6 +71,14 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
         on_exit,
         poll,
         protocol,
+    }
+}
+
+fn unit_protocol(drain: &UnitDrain) -> Protocol {
+    match drain {
+        UnitDrain::Stop => Protocol::Polled,
+        UnitDrain::Signal(_) => Protocol::Once,
+        UnitDrain::Start(_) => Protocol::Running,
     }
 }
 
@@ -83,6 +92,9 @@ fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
         AgentKind::Http(http) => Agent::Http(Box::new(http::Agent::new(endpoint(http))?)),
         AgentKind::Command(CommandAgent { drain, back }) => {
             Agent::Command(command::CommandAgent::new(agent.name.clone(), drain.clone(), back.clone()))
+        }
+        AgentKind::Unit(UnitAgent { unit, drain, .. }) => {
+            Agent::Unit(unit::UnitAgent::new(agent.name.clone(), unit.clone(), drain.clone()))
         }
     })
 }

@@ -84,6 +84,8 @@ pub enum Protocol {
     /// It answers at once. It is then asked for its status.
     #[default]
     Polled,
+    /// It is told by a signal, at most once in the life of a process: a second one would cut its work off. It is then looked at.
+    Once,
     /// It answers when its work is done, and has no status to request. Repeating the request does no harm, so the agent hears
     /// of every new deadline.
     Blocking,
@@ -96,7 +98,7 @@ impl Protocol {
     /// Whether it answers the drain request only when the work is done.
     pub fn blocks(self) -> bool {
         match self {
-            Protocol::Polled => false,
+            Protocol::Polled | Protocol::Once => false,
             Protocol::Blocking | Protocol::Running => true,
         }
     }

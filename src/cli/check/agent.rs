@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
-use super::command;
 use super::part::Part;
+use super::{command, unit};
 use crate::agent::http::Agent;
 use crate::cli::output::word;
 use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method};
@@ -63,6 +63,7 @@ async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>, giv
     let http = match &agent.kind {
         AgentKind::Http(http) => http,
         AgentKind::Command(command) => return command::row(agent, command),
+        AgentKind::Unit(unit) => return unit::row(agent, unit).await,
     };
     if http.drain_blocks {
         return Part::skipped("agent", format!("{name}: not asked, because agent.drain.blocks is set"));
@@ -184,7 +185,9 @@ fn judge(
         AgentAnswer::CannotDrain(why) => {
             found(why).failed("409 means that the agent cannot drain; check its log")
         }
-        AgentAnswer::Accepted(_) | AgentAnswer::Returned => Part::ok("agent", name),
+        AgentAnswer::Accepted(_) | AgentAnswer::Seen { .. } | AgentAnswer::Returned => {
+            Part::ok("agent", name)
+        }
     }
 }
 
@@ -207,6 +210,7 @@ pub fn return_command(agent: &config::Agent) -> Option<String> {
     match &agent.kind {
         AgentKind::Http(http) => Some(curl(http)),
         AgentKind::Command(command) => command.back.as_deref().map(command::written),
+        AgentKind::Unit(unit) => Some(format!("systemctl start {}", unit.unit)),
     }
 }
 
@@ -244,7 +248,7 @@ mod tests {
     fn http(agent: &config::Agent) -> &HttpAgent {
         match &agent.kind {
             AgentKind::Http(http) => http,
-            AgentKind::Command(_) => panic!("its flag is an address"),
+            AgentKind::Command(_) | AgentKind::Unit(_) => panic!("its flag is an address"),
         }
     }
 

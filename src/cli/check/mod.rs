@@ -15,6 +15,7 @@ mod local;
 mod part;
 mod policy;
 mod queue;
+mod unit;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -97,7 +98,8 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     };
     let local = async {
         let (daemon, status) = local::daemon(config).await;
-        let agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
+        let mut agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
+        agents.extend(unit::polkit(config));
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);

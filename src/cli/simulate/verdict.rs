@@ -1,6 +1,6 @@
 //! Explains why the user's own agent failed: what was expected, what the agent did, and what to change. Pure.
 
-use crate::config::{self, AgentKind};
+use crate::config::{self, AgentKind, UnitAgent};
 use sim::story::Story;
 
 use super::timeline::short;
@@ -21,6 +21,10 @@ pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
             let expected = "Expected: the command exits with 0 once the agent has drained, by its deadline.";
             format!("{expected} {}", ran(story, &command.drain[0], flag, &time))
         }
+        AgentKind::Unit(unit) => {
+            let expected = "Expected: the unit drains by its deadline.";
+            format!("{expected} {}", left(story, unit, flag, &time))
+        }
     }
 }
 
@@ -35,6 +39,19 @@ fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
         _ => format!(
             "{program} had not exited with 0 at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
              give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+        ),
+    }
+}
+
+fn left(story: &Story, unit: &UnitAgent, flag: &str, time: &str) -> String {
+    let trouble = trouble(story);
+    match story.outcomes.last().map(String::as_str) {
+        Some("drained") => ENDED_OTHERWISE.to_owned(),
+        Some("failed") => format!("{} could not be drained.{trouble}{LOST_BY_FAILURE}", unit.unit),
+        _ => format!(
+            "{} still ran at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or give it more time: \
+             DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}",
+            unit.unit
         ),
     }
 }

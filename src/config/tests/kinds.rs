@@ -7,7 +7,7 @@ use super::*;
 fn commands() {
     let drain = |text: &str, env: &[(&str, &str)]| match config(text, env).agents.remove(0).kind {
         AgentKind::Command(command) => command.drain,
-        AgentKind::Http(http) => panic!("{http:?}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(drain("[agent]\ncommand = \"/bin/drain\"", &[]), ["/bin/drain"]);
     assert_eq!(drain("[agent]\ncommand = [\"/bin/drain\", \"a b\"]", &[]), ["/bin/drain", "a b"]);

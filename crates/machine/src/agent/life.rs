@@ -187,6 +187,14 @@ impl Life {
         }
     }
 
+    /// A process of the agent runs that has not been told to drain.
+    pub fn untold(&mut self) {
+        let Some(allowance) = self.allowance() else { return };
+        if !matches!(self.0, State::Unreachable { .. }) {
+            self.0 = State::Ordered { allowance, status: None };
+        }
+    }
+
     /// No connection can be made to the agent, or nothing drains at its path. The next process that listens may be a new one,
     /// without orders. A drained agent stays drained.
     pub fn unreachable(&mut self, now: Time) {

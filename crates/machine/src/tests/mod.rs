@@ -12,6 +12,7 @@ mod hours;
 mod invariant;
 mod messages;
 mod notices;
+mod once;
 mod operator;
 mod property;
 mod recovery;

@@ -9,6 +9,7 @@ use proptest::test_runner::RngSeed;
 use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
+use super::super::process::{Process, Sight};
 use super::super::settings::{AgentSettings, Protocol, Settings};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
@@ -92,18 +93,22 @@ struct Run {
     canceled: Vec<EffectId>,
     checker: Checker,
     receipts: u64,
+    /// The process of the agent that is told once.
+    process: u128,
     sent: BTreeMap<u8, Time>,
 }
 
 impl Run {
     fn new() -> Self {
-        let agents = vec![agent("a"), AgentSettings { protocol: Protocol::Blocking, ..agent("b") }];
+        let blocking = AgentSettings { protocol: Protocol::Blocking, ..agent("b") };
+        let agents = vec![agent("a"), blocking, AgentSettings { protocol: Protocol::Once, ..agent("c") }];
         let settings = Settings { hook: Some("drain".to_owned()), agents, ..settings() };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
         checker.blocking.insert(1);
         let (open, canceled, sent) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut run = Run { machine, settings, now: START, open, canceled, checker, receipts: 0, sent };
+        let (receipts, process) = (0, 0);
+        let mut run = Run { machine, settings, now: START, open, canceled, checker, receipts, process, sent };
         run.hand_in(Event::Started { journal: None }, None);
         run
     }
@@ -135,6 +140,23 @@ impl Run {
         self.hand_in(Event::Started { journal }, None);
     }
 
+    /// What is seen of the agent that is told once. Its process may have been replaced.
+    fn seen(&mut self, asked: &Effect, choice: u8, said: Said) -> Option<Event> {
+        let Effect::AskAgent { id, agent: 2, request: AgentRequest::Status } = asked else { return None };
+        let (Said::Nothing(state) | Said::Status(state) | Said::HeldStatus(state)) = said else {
+            return None;
+        };
+        self.process += u128::from(choice % 4 == 0);
+        let sight = match state {
+            AgentState::Serving => Sight::Runs(Process(self.process)),
+            AgentState::Draining => Sight::Leaves,
+            AgentState::Drained => Sight::Gone,
+        };
+        let waited = matches!(said, Said::HeldStatus(_));
+        let answer = AgentAnswer::Seen { sight, in_flight: None, waited };
+        Some(Event::AgentAnswered { id: *id, answer })
+    }
+
     fn step(&mut self, step: Step) {
         match step {
             Step::Wait { ms } => {
@@ -146,7 +168,9 @@ impl Run {
             Step::Answer { place, choice, said } => {
                 if !self.open.is_empty() {
                     let asked = self.open.remove((usize::from(place) * self.open.len()) >> 16);
-                    self.hand_in(answer(&asked, choice, said), Some(asked));
+                    let answer =
+                        self.seen(&asked, choice, said).unwrap_or_else(|| answer(&asked, choice, said));
+                    self.hand_in(answer, Some(asked));
                 }
             }
             Step::Stale { id, choice } => {
@@ -305,7 +329,9 @@ fn agent_answer(request: &AgentRequest, said: Said) -> AgentAnswer {
         (_, Said::NotADocument) => AgentAnswer::Malformed("a page".into()),
         (_, Said::CannotDrain) => AgentAnswer::CannotDrain("409".into()),
         (_, Said::Unavailable) => AgentAnswer::Busy("503".into()),
-        (AgentRequest::Drain(_), Said::Nothing(_)) => AgentAnswer::Accepted(None),
+        (AgentRequest::Drain(_), Said::Nothing(_)) | (AgentRequest::Tell(_), _) => {
+            AgentAnswer::Accepted(None)
+        }
         (AgentRequest::Drain(_), Said::Status(state) | Said::HeldStatus(state)) => {
             AgentAnswer::Accepted(Some(document(state)))
         }

@@ -93,6 +93,7 @@ impl Other {
                 let status = self.status(now);
                 AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
             }
+            AgentRequest::Tell(_) => AgentAnswer::Busy("it is no unit".to_owned()),
             AgentRequest::Return => {
                 self.drained = None;
                 AgentAnswer::Returned

@@ -134,6 +134,7 @@ pub(super) fn ask_agent(
                 status => AgentAnswer::Malformed(format!("answered {status}: {}", answer.body)),
             }
         }
+        AgentRequest::Tell(_) => AgentAnswer::Busy("it is no unit".to_owned()),
         AgentRequest::Return => {
             world.agent_delete(now, instance);
             AgentAnswer::Returned

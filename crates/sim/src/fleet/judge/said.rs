@@ -42,7 +42,8 @@ impl Said {
             AgentAnswer::Status { status, .. } => Some(status.state),
             AgentAnswer::Returned => Some(AgentState::Serving),
             AgentAnswer::Unreachable { .. } => None,
-            AgentAnswer::Unsupported(_)
+            AgentAnswer::Seen { .. }
+            | AgentAnswer::Unsupported(_)
             | AgentAnswer::CannotDrain(_)
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => agent.state,

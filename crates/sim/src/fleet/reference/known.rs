@@ -110,6 +110,7 @@ impl Agent {
                 }
             }
             AgentAnswer::Returned
+            | AgentAnswer::Seen { .. }
             | AgentAnswer::Unsupported(_)
             | AgentAnswer::CannotDrain(_)
             | AgentAnswer::Busy(_)
