@@ -78,7 +78,7 @@ impl CommandAgent {
                 Err(error) => AgentAnswer::Unreachable { why: not_started(&self.drain, &error), gone: false },
             },
             AgentRequest::Return => self.give_back(instance_id).await,
-            AgentRequest::Status | AgentRequest::Tell(_) => {
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
                 AgentAnswer::Busy(format!("{} has no status", self.drain[0]))
             }
         }

@@ -139,7 +139,9 @@ impl Agent {
         let asked = match request {
             AgentRequest::Drain(order) => self.drain_request(order, instance_id),
             // Only a process is told. The machine never asks that of an agent with an HTTP interface.
-            AgentRequest::Status | AgentRequest::Tell(_) => self.status_request(limit),
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                self.status_request(limit)
+            }
             AgentRequest::Return => self.request("DELETE", &self.drain),
         };
         self.exchange(request, asked, limit).await
@@ -241,13 +243,15 @@ impl Agent {
         };
         match request {
             AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, &body)),
-            AgentRequest::Status | AgentRequest::Tell(_) => match self.document(told, &body) {
-                Ok(status) => AgentAnswer::Status { status, waited },
-                Err(why) => {
-                    let got = text::quote(&body);
-                    AgentAnswer::Malformed(format!("{told}: answered {status} with {got}; {why}"))
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                match self.document(told, &body) {
+                    Ok(status) => AgentAnswer::Status { status, waited },
+                    Err(why) => {
+                        let got = text::quote(&body);
+                        AgentAnswer::Malformed(format!("{told}: answered {status} with {got}; {why}"))
+                    }
                 }
-            },
+            }
             AgentRequest::Return => AgentAnswer::Returned,
         }
     }

@@ -44,7 +44,7 @@ impl Agent {
                 let limit = match request {
                     AgentRequest::Drain(_) if agent.blocks() => left + LIMIT,
                     AgentRequest::Drain(_) | AgentRequest::Tell(_) | AgentRequest::Return => LIMIT,
-                    AgentRequest::Status => STATUS_LIMIT,
+                    AgentRequest::Status | AgentRequest::Watch(_) => STATUS_LIMIT,
                 };
                 agent.ask(request, instance_id, limit).await
             }

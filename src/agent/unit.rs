@@ -1,7 +1,7 @@
 //! Drains an agent that is a systemd unit: by stopping it, by a signal to its main process, or by a oneshot unit.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -47,14 +47,12 @@ pub struct UnitAgent {
     name: String,
     unit: String,
     drain: UnitDrain,
-    /// The process that got the signal in this run of the daemon.
-    told: Mutex<Option<Process>>,
 }
 
 impl UnitAgent {
     /// An agent that is this unit. Asks nothing yet.
     pub fn new(name: String, unit: String, drain: UnitDrain) -> Self {
-        UnitAgent { name, unit, drain, told: Mutex::default() }
+        UnitAgent { name, unit, drain }
     }
 
     /// Makes one request. Starting a oneshot that drains has no time limit: the caller drops this future at the deadline, and
@@ -69,7 +67,8 @@ impl UnitAgent {
             | (AgentRequest::Tell(_), UnitDrain::Stop | UnitDrain::Start(_)) => {
                 Ok(AgentAnswer::Busy(format!("{} is drained in another way", self.unit)))
             }
-            (AgentRequest::Status, _) => self.watch().await,
+            (AgentRequest::Status, _) => self.watch(None).await,
+            (AgentRequest::Watch(process), _) => self.watch(Some(*process)).await,
             (AgentRequest::Return, _) => self.start().await,
         };
         answer.unwrap_or_else(|error| AgentAnswer::Unreachable { why: error.to_string(), gone: false })
@@ -109,7 +108,6 @@ impl UnitAgent {
             }
             Err(error) => return Err(error),
         }
-        *self.lock() = Some(process);
         Ok(AgentAnswer::Accepted(None))
     }
 
@@ -122,14 +120,14 @@ impl UnitAgent {
         ended.map(|_| AgentAnswer::Accepted(None))
     }
 
-    /// Looks at the unit. If it is draining, waits for its end.
-    async fn watch(&self) -> Result<AgentAnswer, SystemctlError> {
+    /// Looks at the unit. If it is being stopped, or the process that was told still runs, waits for the end.
+    async fn watch(&self, told: Option<Process>) -> Result<AgentAnswer, SystemctlError> {
         let mut state = self.look().await?;
-        let drains = self.drains(&state);
+        let drains = draining(&state, told);
         if let Some(main) = drains {
             // A process that has ended in the meantime cannot be opened.
             let _ = tokio::time::timeout(HOLD, ended(main)).await;
-            state = self.settled().await?;
+            state = self.settled(told).await?;
         }
         let answer = |sight| AgentAnswer::Seen { sight, in_flight: None, waited: drains.is_some() };
         Ok(match state {
@@ -144,26 +142,13 @@ impl UnitAgent {
         })
     }
 
-    /// The main process, if it is draining.
-    fn drains(&self, state: &UnitState) -> Option<i32> {
-        match state {
-            UnitState::Stops { main } => *main,
-            UnitState::Runs { process, main } if *self.lock() == Some(*process) => *main,
-            UnitState::Runs { .. }
-            | UnitState::Restarts
-            | UnitState::Inactive
-            | UnitState::Failed { .. }
-            | UnitState::Unusable(_) => None,
-        }
-    }
-
     /// The state soon after the main process has ended.
-    async fn settled(&self) -> Result<UnitState, SystemctlError> {
+    async fn settled(&self, told: Option<Process>) -> Result<UnitState, SystemctlError> {
         let since = tokio::time::Instant::now();
         loop {
             let state = self.look().await?;
             let settles = matches!(state, UnitState::Stops { main: None })
-                || matches!(state, UnitState::Runs { process, .. } if *self.lock() == Some(process));
+                || matches!(state, UnitState::Runs { process, .. } if told == Some(process));
             if !settles || since.elapsed() >= SETTLE {
                 return Ok(state);
             }
@@ -184,9 +169,18 @@ impl UnitAgent {
         let agent = self.name.as_str();
         tracing::info!(event = "unit_told", agent, unit = self.unit.as_str(), verb, "{agent}: {what}");
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
-        self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The main process, if it is draining.
+fn draining(state: &UnitState, told: Option<Process>) -> Option<i32> {
+    match state {
+        UnitState::Stops { main } => *main,
+        UnitState::Runs { process, main } if told == Some(*process) => *main,
+        UnitState::Runs { .. }
+        | UnitState::Restarts
+        | UnitState::Inactive
+        | UnitState::Failed { .. }
+        | UnitState::Unusable(_) => None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::support::world::world;
 const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// The agent's one task.
-const TASK: &str = "/var/lib/worker/task";
+pub const TASK: &str = "/var/lib/worker/task";
 
 /// The agent's unit.
 const WORKER: &str = "[Service]

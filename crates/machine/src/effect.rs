@@ -139,6 +139,9 @@ pub enum AgentRequest {
     Tell(Process),
     /// `GET /drain`
     Status,
+    /// As `Status`, for an agent that is told by a signal. This process was told. Its end is news, so the answer may be held
+    /// until then.
+    Watch(Process),
     /// `DELETE /drain`
     Return,
 }

@@ -150,7 +150,7 @@ fn drop_in(unit: &str, lines: &[&str]) -> String {
     format!(
         "to fix it, run: printf '[Service]\\n{}\\n' | sudo install -D -m 644 /dev/stdin {} && sudo systemctl daemon-reload",
         lines.join("\\n"),
-        word(&format!("/etc/systemd/system/{unit}.d/drainhook.conf")),
+        word(&format!("/etc/systemd/system/{unit}.d/zz-drainhook.conf")),
     )
 }
 

@@ -204,8 +204,8 @@ impl AgentTrack {
         let order = match want {
             Want::Nothing => return None,
             // A process that was told ends by itself. Only then can another one be started.
-            Want::Return if self.is_told_once() && self.telling.may_run() => {
-                return Some((Question::Status, AgentRequest::Status));
+            Want::Return if let Some(process) = self.telling.may_run() => {
+                return Some((Question::Status, AgentRequest::Watch(process)));
             }
             Want::Return => {
                 return self.may_be_draining().then_some((Question::Return, AgentRequest::Return));
@@ -216,6 +216,7 @@ impl AgentTrack {
         if self.is_told_once() {
             return match self.telling.step(journal) {
                 Step::Look => Some((Question::Status, AgentRequest::Status)),
+                Step::Watch(process) => Some((Question::Status, AgentRequest::Watch(process))),
                 Step::Wait => None,
                 Step::Tell(process) => Some((Question::Tell(number, process), AgentRequest::Tell(process))),
             };

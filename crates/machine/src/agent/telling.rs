@@ -20,8 +20,10 @@ pub(super) enum Telling {
 /// What to do next to an agent that should drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// See which process runs, or whether it still does.
+    /// See which process runs.
     Look,
+    /// Wait for the end of this process, which was told.
+    Watch(Process),
     /// Wait for the journal.
     Wait,
     /// Tell this process.
@@ -51,7 +53,8 @@ impl Telling {
     /// What to do next, if the agent should drain.
     pub fn step(self, journal: &JournalTrack) -> Step {
         match self {
-            Telling::Looking { .. } | Telling::Told { .. } => Step::Look,
+            Telling::Looking { told: None } => Step::Look,
+            Telling::Looking { told: Some(process) } | Telling::Told { process } => Step::Watch(process),
             Telling::Untold { process, recorded } => {
                 let released = recorded.is_some_and(|revision| journal.is_released(revision));
                 if released { Step::Tell(process) } else { Step::Wait }
@@ -66,9 +69,13 @@ impl Telling {
         }
     }
 
-    /// Whether a process that was told may still run, so that it cannot be returned to service.
-    pub fn may_run(self) -> bool {
-        matches!(self, Telling::Looking { told: Some(_) } | Telling::Told { .. })
+    /// The process that was told and may still run. Until it has ended, the agent cannot be returned to service.
+    pub fn may_run(self) -> Option<Process> {
+        match self {
+            Telling::Looking { told } => told,
+            Telling::Told { process } => Some(process),
+            Telling::Untold { .. } => None,
+        }
     }
 
     /// The agent was looked at, and should drain.

@@ -140,7 +140,7 @@ fn returned_once_the_told_process_has_gone() {
     let mut bench = ordered_by_an_operator();
     bench.operator(Command::Cancel);
     bench.run_agent(30, seen(Sight::Runs(FIRST)));
-    assert_eq!(bench.asks(0), Some(&AgentRequest::Status), "it still finishes its work");
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Watch(FIRST)), "it still finishes its work");
     bench.says(0, seen(Sight::Gone));
     bench.run(1);
     assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
@@ -153,7 +153,7 @@ fn returned_after_a_restart() {
     bench.operator(Command::Cancel);
     bench.crash();
     bench.run_agent(30, seen(Sight::Runs(FIRST)));
-    assert_eq!(bench.asks(0), Some(&AgentRequest::Status), "it still finishes its work");
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Watch(FIRST)), "it still finishes its work");
     bench.says(0, seen(Sight::Runs(SECOND)));
     bench.run(1);
     assert_eq!(bench.asks(0), Some(&AgentRequest::Return));

@@ -142,7 +142,10 @@ impl Run {
 
     /// What is seen of the agent that is told once. Its process may have been replaced.
     fn seen(&mut self, asked: &Effect, choice: u8, said: Said) -> Option<Event> {
-        let Effect::AskAgent { id, agent: 2, request: AgentRequest::Status } = asked else { return None };
+        let Effect::AskAgent { id, agent: 2, request: AgentRequest::Status | AgentRequest::Watch(_) } = asked
+        else {
+            return None;
+        };
         let (Said::Nothing(state) | Said::Status(state) | Said::HeldStatus(state)) = said else {
             return None;
         };
@@ -335,10 +338,10 @@ fn agent_answer(request: &AgentRequest, said: Said) -> AgentAnswer {
         (AgentRequest::Drain(_), Said::Status(state) | Said::HeldStatus(state)) => {
             AgentAnswer::Accepted(Some(document(state)))
         }
-        (AgentRequest::Status, Said::Nothing(state) | Said::Status(state)) => {
+        (AgentRequest::Status | AgentRequest::Watch(_), Said::Nothing(state) | Said::Status(state)) => {
             AgentAnswer::Status { status: document(state), waited: false }
         }
-        (AgentRequest::Status, Said::HeldStatus(state)) => {
+        (AgentRequest::Status | AgentRequest::Watch(_), Said::HeldStatus(state)) => {
             AgentAnswer::Status { status: document(state), waited: true }
         }
         (AgentRequest::Return, Said::Nothing(_) | Said::Status(_) | Said::HeldStatus(_)) => {

@@ -89,7 +89,7 @@ impl Other {
                 self.drained.get_or_insert(now + self.work);
                 AgentAnswer::Accepted(Some(self.status(now)))
             }
-            AgentRequest::Status => {
+            AgentRequest::Status | AgentRequest::Watch(_) => {
                 let status = self.status(now);
                 AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
             }

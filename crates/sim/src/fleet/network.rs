@@ -139,7 +139,7 @@ pub(super) fn ask_agent(
             world.agent_delete(now, instance);
             AgentAnswer::Returned
         }
-        AgentRequest::Status => {
+        AgentRequest::Status | AgentRequest::Watch(_) => {
             let status = status(agent?);
             AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
         }
