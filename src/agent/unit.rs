@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::systemctl::{self, LIMIT, SystemctlError, UnitState};
+use crate::clock::boottime;
 use machine::effect::AgentRequest;
 use machine::event::AgentAnswer;
 use machine::process::{Process, Sight};
@@ -144,12 +145,12 @@ impl UnitAgent {
 
     /// The state soon after the main process has ended.
     async fn settled(&self, told: Option<Process>) -> Result<UnitState, SystemctlError> {
-        let since = tokio::time::Instant::now();
+        let since = boottime();
         loop {
             let state = self.look().await?;
             let settles = matches!(state, UnitState::Stops { main: None })
                 || matches!(state, UnitState::Runs { process, .. } if told == Some(process));
-            if !settles || since.elapsed() >= SETTLE {
+            if !settles || boottime() - since >= SETTLE {
                 return Ok(state);
             }
             tokio::time::sleep(SETTLE_POLL).await;

@@ -1,6 +1,6 @@
 //! The list of all configuration keys: name, accepted values, default.
 //!
-//! The check for unknown keys, the parsing of values, `drainhook config` and the table in README.md all use this list.
+//! The check for unknown keys, the parsing of values, `drainhook config` and the table in docs/configuration.md all use this list.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -134,7 +134,7 @@ const TYPED_MAX: usize = 64;
 /// The least similarity (Jaro-Winkler, 0 to 1) for a suggestion. Below it, suggestions mislead more often than they help.
 const LIKENESS_MIN: f64 = 0.8;
 
-/// The configuration table of README.md, as Markdown.
+/// The table of docs/configuration.md, as Markdown.
 pub fn markdown() -> String {
     let mut table = String::from("| key | takes | default | |\n|---|---|---|---|\n");
     for key in KEYS.iter().filter(|key| key.section != SIMULATION) {

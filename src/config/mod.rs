@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! * [`keys`]: the only list of keys; the table in README.md is generated from it
+//! * [`keys`]: the only list of keys; the table in docs/configuration.md is generated from it
 //! * [`value`]: what each key accepts
 //! * `layers`: reads the file, the environment and flags into settings with their origin
 //! * `variable`: which environment variables set a key, and which set none

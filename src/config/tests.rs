@@ -174,7 +174,10 @@ fn every_key_reaches_the_configuration() {
 fn every_choice_has_an_effect() {
     for key in keys::KEYS {
         let value::Kind::Choice(choices) = key.kind else { continue };
-        let configs: Vec<_> = choices.iter().map(|word| config("", &[(&key.variable(), word)])).collect();
+        // An agent of a kind that the key means something for.
+        let unit = key.section == "agent" && !keys::applies(key.name, "url");
+        let text = if unit { "[agent]\nunit = \"a.service\"" } else { "" };
+        let configs: Vec<_> = choices.iter().map(|word| config(text, &[(&key.variable(), word)])).collect();
         for (index, config) in configs.iter().enumerate() {
             assert!(!configs[..index].contains(config), "{} = {}", key.path(), choices[index]);
         }

@@ -182,10 +182,10 @@ async fn the_rule_permits_nothing_else() {
         ("stop systemd-journald.service", false),
     ] {
         let as_daemon = format!(
-            "setpriv --reuid drainhook --regid drainhook --clear-groups systemctl --no-ask-password {verb}"
+            "setpriv --reuid drainhook --regid drainhook --clear-groups systemctl --no-block --no-ask-password {verb}"
         );
         assert_eq!(site.machine.succeeds(&as_daemon).await, permitted, "{verb}");
     }
-    let as_other = "setpriv --reuid nobody --regid nogroup --clear-groups systemctl --no-ask-password stop worker.service";
+    let as_other = "setpriv --reuid nobody --regid nogroup --clear-groups systemctl --no-block --no-ask-password stop worker.service";
     assert!(!site.machine.succeeds(as_other).await);
 }
