@@ -8,6 +8,9 @@ locals {
   # JSON and TOML write strings, lists of strings, numbers and booleans alike.
   agent_lines = [for key, value in local.agent_settings : "${key} = ${jsonencode(value)}" if value != null]
 
+  # What the daemon may do to the unit. polkit reads the folder again when a file in it changes.
+  polkit_rule = var.agent.unit == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n    "
+
   configuration = join("\n", concat(
     ["[agent]"],
     local.agent_lines,
@@ -72,7 +75,7 @@ output "user_data" {
     #!/bin/bash
     cat >/etc/drainhook/drainhook.toml <<'END'
     ${local.configuration}END
-    systemctl restart drainhook.service
+    ${local.polkit_rule}systemctl restart drainhook.service
   EOT
 }
 

@@ -123,15 +123,22 @@ variable "agent" {
     unix              = optional(string)
     user              = optional(string)
     command           = optional(list(string))
+    unit              = optional(string)
     name              = optional(string)
     unreachable_grace = optional(string)
     on_exit           = optional(string)
     poll              = optional(string)
-    drain             = optional(object({ path = optional(string), method = optional(string), blocks = optional(bool) }), {})
-    status            = optional(object({ path = optional(string) }), {})
-    return            = optional(object({ command = optional(list(string)) }), {})
-    token_file        = optional(string)
-    allow_host        = optional(string)
+    drain = optional(object({
+      path   = optional(string)
+      method = optional(string)
+      blocks = optional(bool)
+      signal = optional(string)
+      start  = optional(string)
+    }), {})
+    status     = optional(object({ path = optional(string) }), {})
+    return     = optional(object({ command = optional(list(string)) }), {})
+    token_file = optional(string)
+    allow_host = optional(string)
   })
   description = "The agent's settings in the daemon's configuration, except `drain_timeout`. A key that you leave out has the daemon's default."
   default     = {}
@@ -139,8 +146,8 @@ variable "agent" {
 
   # A daemon with a bad configuration does not start, so instances would not be drained. Fail at plan time instead.
   validation {
-    condition     = length([for kind in [var.agent.url, var.agent.unix, var.agent.command] : true if kind != null]) <= 1
-    error_message = "The agent must have only one of url, unix and command."
+    condition     = length([for kind in [var.agent.url, var.agent.unix, var.agent.unit, var.agent.command] : true if kind != null]) <= 1
+    error_message = "The agent must have only one of url, unix, unit and command."
   }
 
   validation {
@@ -154,13 +161,38 @@ variable "agent" {
   }
 
   validation {
-    condition = var.agent.command == null || alltrue([
+    condition = (var.agent.command == null && var.agent.unit == null) || alltrue([
       for value in [
-        var.agent.on_exit, var.agent.poll, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
+        var.agent.on_exit, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
         var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, poll, drain, status, token_file and allow_host of agent mean nothing with command."
+    error_message = "The on_exit, drain.path, drain.method, drain.blocks, status, token_file and allow_host of agent mean nothing with command or unit."
+  }
+
+  validation {
+    condition     = var.agent.command == null || var.agent.poll == null
+    error_message = "The poll of agent means nothing with command."
+  }
+
+  validation {
+    condition     = alltrue([for unit in [var.agent.unit, var.agent.drain.start] : unit == null ? true : can(regex("^[A-Za-z0-9:_.\\\\@-]+\\.service$", unit))])
+    error_message = "The unit and drain.start of agent must be names of units that end in .service."
+  }
+
+  validation {
+    condition     = var.agent.unit != null || (var.agent.drain.signal == null && var.agent.drain.start == null)
+    error_message = "The drain.signal and drain.start of agent need unit."
+  }
+
+  validation {
+    condition     = var.agent.drain.signal == null || var.agent.drain.start == null
+    error_message = "The agent must have only one of drain.signal and drain.start."
+  }
+
+  validation {
+    condition     = var.agent.drain.signal == null ? true : can(regex("^SIG[A-Z0-9]+$", var.agent.drain.signal))
+    error_message = "The drain.signal of agent must be the name of a signal, such as SIGQUIT."
   }
 
   validation {

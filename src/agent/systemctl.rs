@@ -154,8 +154,8 @@ pub async fn show(unit: &str) -> Result<Unit, SystemctlError> {
     })
 }
 
-/// Reads lines of `Name=value`.
-fn read(shown: &str) -> Option<Unit> {
+/// Reads lines of `Name=value`, as `systemctl show` writes them. `None` if that is not what they are.
+pub fn read(shown: &str) -> Option<Unit> {
     let properties: BTreeMap<&str, &str> = shown.lines().filter_map(|line| line.split_once('=')).collect();
     let text = |name: &str| properties.get(name).copied().unwrap_or_default();
     let main = text("MainPID").parse().ok().filter(|pid| *pid > 0);

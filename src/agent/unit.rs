@@ -148,7 +148,7 @@ impl UnitAgent {
         let since = boottime();
         loop {
             let state = self.look().await?;
-            let settles = matches!(state, UnitState::Stops { main: None })
+            let settles = matches!(state, UnitState::Stops { main: None } | UnitState::Restarts)
                 || matches!(state, UnitState::Runs { process, .. } if told == Some(process));
             if !settles || boottime() - since >= SETTLE {
                 return Ok(state);

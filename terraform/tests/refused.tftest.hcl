@@ -192,3 +192,43 @@ run "allowed_host_of_a_socket" {
 
   expect_failures = [var.agent]
 }
+
+run "signal_without_a_unit" {
+  command = plan
+
+  variables {
+    agent = { drain = { signal = "SIGQUIT" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "unit_told_in_two_ways" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker.service", drain = { signal = "SIGQUIT", start = "worker-drain.service" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "unit_without_its_suffix" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "unit_with_a_key_of_an_http_agent" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker.service", on_exit = "drained" }
+  }
+
+  expect_failures = [var.agent]
+}

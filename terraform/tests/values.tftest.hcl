@@ -228,6 +228,25 @@ run "spot_and_rebalance_events" {
   }
 }
 
+# The user data of an agent that is a unit also installs the rule for polkit.
+run "user_data_of_a_unit" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker.service", drain = { signal = "SIGQUIT" } }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "unit = \"worker.service\"\n") && strcontains(output.configuration, "drain.signal = \"SIGQUIT\"\n")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = endswith(output.user_data, "END\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\nsystemctl restart drainhook.service\n")
+    error_message = output.user_data
+  }
+}
+
 run "configuration_with_rebalance_events" {
   variables {
     rebalance_events = true

@@ -34,7 +34,7 @@ fn judge(agent: &config::Agent, config: &UnitAgent, unit: &Unit, oneshot: Option
         UnitDrain::Signal(signal) => format!("drained by {signal} to its main process"),
         UnitDrain::Start(oneshot) => format!("drained by systemctl start {oneshot}"),
     };
-    let (state, wrong) = words(&unit.state);
+    let (state, wrong) = words(name, &unit.state);
     let part = Part::ok("agent", format!("{}: {name} {state}; {how}", agent.name));
     let part = match wrong {
         Some(advice) => part.failed(advice),
@@ -56,7 +56,7 @@ fn judge(agent: &config::Agent, config: &UnitAgent, unit: &Unit, oneshot: Option
     part
 }
 
-fn words(state: &UnitState) -> (String, Option<String>) {
+fn words(name: &str, state: &UnitState) -> (String, Option<String>) {
     match state {
         UnitState::Runs { .. } => ("runs".to_owned(), None),
         UnitState::Stops { .. } => ("is being stopped".to_owned(), None),
@@ -64,7 +64,7 @@ fn words(state: &UnitState) -> (String, Option<String>) {
         UnitState::Inactive => ("is inactive".to_owned(), None),
         UnitState::Failed { result, .. } => (
             format!("has failed ({result})"),
-            Some("a drain would fail; see why with journalctl --unit, and start it".to_owned()),
+            Some(format!("a drain would fail; see why with journalctl --unit {name}, and start it")),
         ),
         UnitState::Unusable(why) => {
             (format!("cannot be used: {why}"), Some("install the unit, or correct agent.unit".to_owned()))
@@ -174,5 +174,85 @@ fn installed(rule: &str, path: &Path) -> Part {
                 .failed(format!("the daemon may not stop or start any unit; {install}"))
         }
         Err(error) => Part::skipped("polkit", format!("{shown}: {error}; run this with sudo")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::systemctl::read;
+    use crate::cli::check::part::State;
+
+    const RUNS: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\nKillSignal=15\n\
+                        Type=simple\nKillMode=mixed\nTimeoutStopUSec=infinity\nRestart=no\nRestartUSec=100ms\n";
+
+    /// What `check` says about a unit with these settings, which replace others, and its state.
+    fn judged(agent: &str, settings: &str, oneshot: Option<&str>) -> (State, String) {
+        let text = format!("[agent]\nunit = \"a.service\"\n{agent}");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let config = Config::load(Some(file.path()), std::iter::empty(), &[]).expect("good").config;
+        let agent = &config.agents[0];
+        let crate::config::AgentKind::Unit(unit) = &agent.kind else { panic!("it is a unit") };
+        let shown = |settings: &str| read(&format!("{RUNS}{settings}")).expect("as systemctl writes it");
+        let part = judge(agent, unit, &shown(settings), oneshot.map(shown).as_ref());
+        (part.state, part.advice.join(" "))
+    }
+
+    #[test]
+    fn units_that_are_stopped() {
+        assert_eq!(judged("", "", None), (State::Ok, String::new()));
+        let (state, advice) = judged("drain_timeout = \"2m\"", "TimeoutStopUSec=1min 30s", None);
+        assert_eq!(state, State::Failed);
+        assert!(
+            advice.starts_with("systemd kills it 1m30s after the stop (TimeoutStopSec), and"),
+            "{advice}"
+        );
+        assert!(
+            advice.contains("printf '[Service]\\nTimeoutStopSec=infinity\\n' | sudo install"),
+            "{advice}"
+        );
+        assert_eq!(judged("drain_timeout = \"90s\"", "TimeoutStopUSec=1min 30s", None).0, State::Ok);
+        assert_eq!(judged("", "KillMode=process", None).0, State::Failed);
+        assert_eq!(judged("", "NeedDaemonReload=yes", None).0, State::Warning);
+        let (state, advice) = judged("", "ActiveState=failed\nResult=exit-code", None);
+        assert!(state == State::Failed && advice.contains("journalctl --unit a.service"), "{advice}");
+    }
+
+    #[test]
+    fn units_that_are_told() {
+        let told = "drain.signal = \"SIGQUIT\"";
+        assert_eq!(judged(told, "TimeoutStopUSec=1s\nRestart=always", None), (State::Ok, String::new()));
+        let (state, advice) = judged(told, "Restart=always\nRestartUSec=0", None);
+        assert!(state == State::Failed && advice.contains("RestartSec=1s"), "{advice}");
+    }
+
+    #[test]
+    fn units_that_are_drained_by_another() {
+        let started = "drain.start = \"b.service\"";
+        let good = "ActiveState=inactive\nType=oneshot\nTimeoutStartUSec=infinity\n";
+        assert_eq!(judged(started, "", Some(good)), (State::Ok, String::new()));
+        for (bad, why) in [
+            ("Type=simple", "so it counts as started before it has drained"),
+            ("RemainAfterExit=yes", "so a second drain would not start it again"),
+            ("TimeoutStartUSec=5min", "systemd stops b.service after 5m (TimeoutStartSec)"),
+            ("LoadState=not-found", "b.service: there is no such unit"),
+        ] {
+            let (state, advice) = judged(started, "", Some(&format!("{good}{bad}")));
+            assert!(state == State::Failed && advice.contains(why), "{advice}");
+        }
+    }
+
+    /// The rule is in place, is for another configuration, or is missing.
+    #[test]
+    fn rules_for_polkit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("50-drainhook.rules");
+        let missing = installed("rule", &path);
+        assert_eq!(missing.state, State::Failed);
+        assert!(missing.advice[0].contains("run: drainhook config --polkit | sudo tee /"), "{missing:?}");
+        std::fs::write(&path, "rule").expect("written");
+        assert_eq!(installed("rule", &path).state, State::Ok);
+        assert_eq!(installed("another rule", &path).state, State::Failed);
     }
 }

@@ -204,9 +204,7 @@ impl AgentTrack {
         let order = match want {
             Want::Nothing => return None,
             // A process that was told ends by itself. Only then can another one be started.
-            Want::Return if let Some(process) = self.telling.may_run() => {
-                return Some((Question::Status, AgentRequest::Watch(process)));
-            }
+            Want::Return if self.telling.may_run() => return Some((Question::Status, self.telling.look())),
             Want::Return => {
                 return self.may_be_draining().then_some((Question::Return, AgentRequest::Return));
             }
@@ -215,8 +213,7 @@ impl AgentTrack {
         let number = self.orders.number(order);
         if self.is_told_once() {
             return match self.telling.step(journal) {
-                Step::Look => Some((Question::Status, AgentRequest::Status)),
-                Step::Watch(process) => Some((Question::Status, AgentRequest::Watch(process))),
+                Step::Look => Some((Question::Status, self.telling.look())),
                 Step::Wait => None,
                 Step::Tell(process) => Some((Question::Tell(number, process), AgentRequest::Tell(process))),
             };

@@ -3,6 +3,7 @@
 //! The journal says first that a process is told. If the daemon stops in between, the process is never told, which an operator
 //! can make up for; work that was cut off is lost.
 
+use super::super::effect::AgentRequest;
 use super::super::journal::{JournalTrack, Revision};
 use super::super::process::{Process, Sight};
 
@@ -20,10 +21,8 @@ pub(super) enum Telling {
 /// What to do next to an agent that should drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// See which process runs.
+    /// Look at it: which process runs, and whether it still does.
     Look,
-    /// Wait for the end of this process, which was told.
-    Watch(Process),
     /// Wait for the journal.
     Wait,
     /// Tell this process.
@@ -53,8 +52,7 @@ impl Telling {
     /// What to do next, if the agent should drain.
     pub fn step(self, journal: &JournalTrack) -> Step {
         match self {
-            Telling::Looking { told: None } => Step::Look,
-            Telling::Looking { told: Some(process) } | Telling::Told { process } => Step::Watch(process),
+            Telling::Looking { .. } | Telling::Told { .. } => Step::Look,
             Telling::Untold { process, recorded } => {
                 let released = recorded.is_some_and(|revision| journal.is_released(revision));
                 if released { Step::Tell(process) } else { Step::Wait }
@@ -69,13 +67,17 @@ impl Telling {
         }
     }
 
-    /// The process that was told and may still run. Until it has ended, the agent cannot be returned to service.
-    pub fn may_run(self) -> Option<Process> {
+    /// How to look. The end of a process that was told is news, so that request may be held until then.
+    pub fn look(self) -> AgentRequest {
         match self {
-            Telling::Looking { told } => told,
-            Telling::Told { process } => Some(process),
-            Telling::Untold { .. } => None,
+            Telling::Told { process } => AgentRequest::Watch(process),
+            Telling::Looking { .. } | Telling::Untold { .. } => AgentRequest::Status,
         }
+    }
+
+    /// Whether a process that was told may still run, so that the agent cannot be returned to service.
+    pub fn may_run(self) -> bool {
+        matches!(self, Telling::Looking { told: Some(_) } | Telling::Told { .. })
     }
 
     /// The agent was looked at, and should drain.
