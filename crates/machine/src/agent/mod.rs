@@ -98,7 +98,7 @@ impl AgentTrack {
             // A signal cannot be canceled.
             Some(Asked { what: Question::Tell(..), .. }) => {}
             Some(Asked { what: Question::Drain(..) | Question::Status, .. }) | None => {
-                self.telling.begin();
+                self.telling.look_again();
                 self.cancel(turn);
             }
         }
@@ -112,6 +112,10 @@ impl AgentTrack {
         self.ask_at(turn.now);
         if self.is_outdated_by(Question::Return) {
             self.cancel(turn);
+        }
+        // A process that will not be told must not count as told, not even in the journal.
+        if !matches!(&self.asked, Some(Asked { what: Question::Tell(..), .. })) {
+            self.telling.look_again();
         }
         self.life.release();
         self.reports.begin(self.progress());
@@ -372,6 +376,11 @@ impl AgentTrack {
             AgentAnswer::Unreachable { why, gone } => self.on_unreachable(turn, why, gone),
             AgentAnswer::Unsupported(why) => {
                 self.life.unreachable(turn.now);
+                self.trouble(turn, why);
+            }
+            AgentAnswer::CannotDrain(why) if self.life.deadline().is_none() => {
+                // The process that was told has failed, so it runs no more.
+                self.telling.seen_returning(Sight::Gone);
                 self.trouble(turn, why);
             }
             AgentAnswer::CannotDrain(why) => {

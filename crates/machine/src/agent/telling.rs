@@ -42,8 +42,8 @@ impl Telling {
         }
     }
 
-    /// A drain starts. What was seen before may have changed.
-    pub fn begin(&mut self) {
+    /// A drain starts or is over. A process that has not been told may be another one by the next time.
+    pub fn look_again(&mut self) {
         if let Telling::Untold { .. } = self {
             *self = Telling::Looking { told: None };
         }

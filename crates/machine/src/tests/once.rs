@@ -172,3 +172,41 @@ fn a_second_drain_does_not_tell_the_same_process() {
     bench.run_agent(30, seen(Sight::Runs(FIRST)));
     assert_eq!(told(&bench), [FIRST]);
 }
+
+/// A drain that is withdrawn while the journal is being written, before the signal. The agent serves on.
+fn withdrawn_before_the_signal() -> Bench {
+    let mut bench = Bench::new(once());
+    bench.operator(Command::Drain);
+    bench.disk = Disk::Hangs;
+    bench.says(0, seen(Sight::Runs(FIRST)));
+    bench.operator(Command::Cancel);
+    bench.disk = Disk::Writes;
+    bench.journal_written();
+    bench
+}
+
+/// The drain is withdrawn right before the signal, and the daemon is restarted. The process was not told, so it is told in
+/// the next drain.
+#[test]
+fn withdrawn_right_before_the_signal() {
+    let mut bench = withdrawn_before_the_signal();
+    assert_eq!(bench.journal.as_ref().unwrap().agents[0].told, None);
+    bench.says(0, AgentAnswer::Returned);
+    assert_eq!(told(&bench), []);
+    bench.crash();
+    assert_eq!(bench.asks(0), None, "it serves");
+    bench.operator(Command::Drain);
+    bench.says(0, seen(Sight::Runs(FIRST)));
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Tell(FIRST)));
+}
+
+/// The drain is withdrawn. The process that was told ends badly, and its unit fails. The agent is started again.
+#[test]
+fn returned_once_the_told_process_has_failed() {
+    let mut bench = ordered_by_an_operator();
+    bench.operator(Command::Cancel);
+    bench.run_agent(30, seen(Sight::Runs(FIRST)));
+    bench.says(0, AgentAnswer::CannotDrain("its main process exited with status 3".to_owned()));
+    bench.run(10);
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
+}
