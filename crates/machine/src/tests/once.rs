@@ -74,7 +74,8 @@ fn restarted_between_the_signal_and_its_answer() {
     bench.crash();
     assert_eq!(bench.asks(0), Some(&AgentRequest::Status), "its state is read at once");
     bench.says(0, seen(Sight::Runs(FIRST)));
-    assert_eq!(bench.asks(0), Some(&AgentRequest::Watch(FIRST)));
+    bench.run(1);
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Watch(FIRST)), "its end is news");
     bench.run_agent(60, seen(Sight::Runs(FIRST)));
     assert_eq!(told(&bench), [FIRST]);
     bench.run_agent(1, seen(Sight::Gone));
