@@ -8,6 +8,7 @@
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * `command`: how a command is written
+//! * [`duration`]: how a duration is written
 //! * `polkit`: the polkit rule for the configured units
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
@@ -15,6 +16,7 @@
 
 mod build;
 mod command;
+pub mod duration;
 pub mod keys;
 mod layers;
 mod polkit;
