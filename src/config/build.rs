@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
-use super::layers::Layers;
+use super::layers::{Layers, SHOWN_MAX};
+use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
-    Address, Agent, AgentKind, Aws, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent, Imds,
-    Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
-    Queue, Setting, Simulation, UnitAgent, UnitDrain,
+    Address, Agent, AgentKind, Aws, Body, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent,
+    Imds, Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
+    Queue, Request, Setting, Simulation, Template, UnitAgent, UnitDrain,
 };
 use crate::clock::Scale;
+use formats::text::printable;
 use machine::effect::CompletionResult;
 
 /// Builds the configuration, or reports every problem that was found.
@@ -29,7 +32,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         if as_written && let Some(problem) = check_unique(&layers, &agents, &agent) {
             layers.tell(|| problem);
         }
-        for problem in check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind)) {
+        let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
+        for problem in problems.chain(check_requests(&layers, index)) {
             layers.tell(|| problem);
         }
         agents.push(agent);
@@ -100,8 +104,19 @@ fn http_agent(table: &Table<'_>) -> HttpAgent {
         on_exit: on_exit(&table.word("on_exit")),
         poll: table.required("poll"),
         status_path: table.optional("status.path").unwrap_or_else(|| drain_path.clone()),
-        drain_path,
-        method: method(&table.word("drain.method")),
+        back: Request {
+            method: method(&table.word("return.method")),
+            path: table.optional("return.path").unwrap_or_else(|| drain_path.clone()),
+            body: body(table.optional("return.body"), Body::Text(Template::default())),
+            success: table.optional("return.success").unwrap_or_default(),
+        },
+        drain: Request {
+            method: method(&table.word("drain.method")),
+            path: drain_path,
+            body: body(table.optional("drain.body"), Body::Document),
+            success: table.optional("drain.success").unwrap_or_default(),
+        },
+        headers: header::valid(table.optional("headers").unwrap_or_default()),
         drain_blocks: table.required("drain.blocks"),
         token_file: table.optional("token_file"),
         user: table.optional::<String>("user").and_then(|user| user.parse().ok()),
@@ -121,11 +136,11 @@ fn on_exit(word: &str) -> OnExit {
 }
 
 fn method(word: &str) -> Method {
-    match word {
-        "PUT" => Method::Put,
-        "GET" => Method::Get,
-        _ => Method::Post,
-    }
+    Method::named(word).unwrap_or(Method::Post)
+}
+
+fn body(text: Option<String>, default: Body) -> Body {
+    text.map_or(default, |text| Body::Text(Template::new(text)))
 }
 
 fn drain_at(word: &str) -> DrainAt {
@@ -161,12 +176,12 @@ fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Pro
 /// What drains an agent, normalized for comparison. The path counts, because one server may have several agents.
 fn place(agent: &Agent) -> String {
     match &agent.kind {
-        AgentKind::Http(HttpAgent { address: Address::Url(url), drain_path, .. }) => {
-            one_spelling(&format!("{url}{drain_path}"))
+        AgentKind::Http(HttpAgent { address: Address::Url(url), drain, .. }) => {
+            one_spelling(&format!("{url}{}", drain.path))
         }
-        AgentKind::Http(HttpAgent { address: Address::Unix(path), drain_path, .. }) => {
+        AgentKind::Http(HttpAgent { address: Address::Unix(path), drain, .. }) => {
             let path: PathBuf = path.components().collect();
-            format!("{drain_path} on {}", path.display())
+            format!("{} on {}", drain.path, path.display())
         }
         AgentKind::Command(CommandAgent { drain, .. }) => format!("{drain:?}"),
         AgentKind::Unit(UnitAgent { unit, .. }) => unit.clone(),
@@ -235,6 +250,23 @@ fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem
     }
 }
 
+/// Refuses headers that cannot be sent, and placeholders that have no value.
+fn check_requests(layers: &Layers, agent: usize) -> Vec<Problem> {
+    let given = |name| layers.given.get(&(agent, "agent", name));
+    let mut problems = Vec::new();
+    if let Some((Value::Headers(headers), origin)) = given("headers").map(|one| (&one.value, &one.origin)) {
+        problems.extend(header::problems(headers, given("token_file").is_some(), origin));
+    }
+    for (key, known) in [("drain.body", OF_DRAIN), ("return.body", OF_EVERY_REQUEST)] {
+        let Some(body) = given(key) else { continue };
+        if let Some(name) = Template::new(body.text.as_str()).unknown(known) {
+            let (name, place) = (printable(name, SHOWN_MAX), format!("`agent.{key}`"));
+            problems.push(Problem::Placeholder { origin: body.origin.clone(), place, name, known });
+        }
+    }
+    problems
+}
+
 /// Every key with its effective value and its origin.
 fn origins(layers: &Layers) -> Vec<Setting> {
     let mut settings = Vec::new();
@@ -257,7 +289,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     key: key.name,
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
-                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command),
+                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command | Kind::Headers),
                     unset,
                 });
             }
@@ -317,4 +349,6 @@ impl FromValue for Vec<String> {
     }
 }
 
-from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale);
+from_value!(
+    Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale, Headers => Vec<Given>, Codes => Vec<u16>
+);
