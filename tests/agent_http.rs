@@ -1,5 +1,7 @@
 //! Tests the agent adapter for HTTP against a scripted server on loopback.
 
+#[path = "agent_http/requests.rs"]
+mod requests;
 mod support;
 
 use std::io::Read as _;

@@ -142,3 +142,36 @@ fn document(order: &DrainOrder, instance_id: &str) -> String {
     });
     document.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use machine::Time;
+    use machine::notice::Reason;
+
+    use super::*;
+
+    /// A configured body may be JSON, and values are put into it as they are.
+    #[test]
+    fn values_need_no_escapes_in_json() {
+        use Reason::*;
+        let reasons = [
+            AutoscalingTermination,
+            WarmPool,
+            RootVolumeReplacement,
+            SpotInterruption,
+            CapacityInterruption,
+            RebalanceRecommendation,
+            ScheduledMaintenance,
+            Standby,
+            Detachment,
+            Operator,
+        ];
+        let times = [0, 1_772_366_400_000, u64::MAX].map(|ms| Time::from_unix_ms(ms).to_string());
+        let reasons = reasons.map(|reason| reason.as_str().to_owned());
+        for value in reasons.into_iter().chain(times).chain(["i-0123456789abcdef0".to_owned()]) {
+            let json = serde_json::Value::from(value.as_str()).to_string();
+            assert_eq!(json, format!("\"{value}\""), "it is not escaped");
+            assert!(HeaderValue::try_from(&value).is_ok(), "{value}");
+        }
+    }
+}

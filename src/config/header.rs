@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderName};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -146,7 +146,8 @@ fn refusal(given: &Given, has_token: bool) -> Option<&'static str> {
         }
         Some(HeaderText::Text(text)) => {
             let text = text.as_str();
-            let fits = HeaderValue::from_str(text).is_ok() && text.trim() == text;
+            let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+            let fits = text.bytes().all(is_visible) && text.trim() == text;
             (!fits).then_some("has an invalid value; expected visible ASCII, without spaces at the ends")
         }
     }

@@ -2,6 +2,7 @@ use super::*;
 
 mod ignored;
 mod kinds;
+mod requests;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

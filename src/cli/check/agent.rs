@@ -10,7 +10,7 @@ use super::part::Part;
 use super::{command, curl, unit};
 use crate::agent::http::Agent;
 use crate::cli::output::word;
-use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method};
+use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method, OnExit};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
 use machine::status::{State, Status};
@@ -186,6 +186,10 @@ fn judge(
         AgentAnswer::Busy(why) => {
             found(why).failed("the agent accepts connections, but reports no status; check its log")
         }
+        AgentAnswer::Malformed(_) if agent.on_exit == OnExit::Drained => Part::ok(
+            "agent",
+            format!("{name}: listens, without a status document; it has drained when it exits"),
+        ),
         AgentAnswer::Malformed(why) => found(why)
             .failed("the response is malformed; docs/agent-protocol.md shows what the agent must answer"),
         AgentAnswer::CannotDrain(why) => {
