@@ -54,15 +54,20 @@ type Built = Result<Request<String>, String>;
 impl Requests {
     /// The drain request. `instance_id` is empty outside an instance.
     pub fn drain(&self, order: &DrainOrder, instance_id: &str) -> Built {
-        let body = match &self.drain.body {
-            Body::Document => document(order, instance_id),
-            Body::Text(text) => text.fill(&[
-                ("reason", order.reason.as_str()),
-                ("deadline", &order.deadline.to_string()),
-                ("instance_id", instance_id),
-            ]),
+        let (body, headers) = match &self.drain.body {
+            Body::Document => (document(order, instance_id), vec![(ACCEPT, JSON)]),
+            // Another interface may answer in text only, as Trino's does, and refuse a request that accepts only JSON.
+            Body::Text(text) => {
+                let deadline = order.deadline.to_string();
+                let values = [
+                    ("reason", order.reason.as_str()),
+                    ("deadline", &deadline),
+                    ("instance_id", instance_id),
+                ];
+                (text.fill(&values), Vec::new())
+            }
         };
-        self.build(self.drain.method, &self.drain.url, body, vec![(ACCEPT, JSON)], instance_id)
+        self.build(self.drain.method, &self.drain.url, body, headers, instance_id)
     }
 
     /// The request that returns the agent to service.

@@ -47,6 +47,7 @@ async fn headers_and_bodies() {
         assert_eq!(bodies, [body.as_str(), "", "\"ACTIVE\""]);
         let types: Vec<_> = requests.iter().map(|request| request.header("content-type")).collect();
         assert_eq!(types, [Some("application/json"), None, Some("application/json")]);
+        assert_eq!(requests[0].header("accept"), None, "the interface may answer in text only");
         for request in requests {
             let user = format!("drainhook on {INSTANCE}");
             assert_eq!(request.header("x-trino-user"), Some(user.as_str()), "{}", request.head);

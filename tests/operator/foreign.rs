@@ -29,6 +29,10 @@ impl Worker {
             {
                 return answer(403, &[], "");
             }
+            // It answers in text.
+            if request.line() == DRAIN && request.header("accept").is_some() {
+                return answer(406, &[], "");
+            }
             match (request.line(), request.body.as_str()) {
                 (DRAIN, "\"DRAINING\"") => *state = "drained",
                 (DRAIN, "\"ACTIVE\"") => *state = "serving",
