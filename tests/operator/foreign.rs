@@ -30,7 +30,7 @@ impl Worker {
                 return answer(403, &[], "");
             }
             // It answers in text.
-            if request.line() == DRAIN && request.header("accept").is_some() {
+            if request.line() == DRAIN && request.header("accept") == Some("application/json") {
                 return answer(406, &[], "");
             }
             match (request.line(), request.body.as_str()) {
