@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::support::command::run;
 use crate::support::daemon::{Daemon, Stage, Variables};
 use crate::{assert_told, world};
 
@@ -16,12 +17,8 @@ const NOBODY: u32 = 65_534;
 
 /// The standard error and the exit code of a daemon with this configuration file.
 async fn refused(file: &OsStr, variables: &Variables) -> (String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
-    let mut daemon = Daemon::spawn_as(command.args(["run", "--config"]).arg(file), variables);
-    let code = daemon.exit().await.code();
-    // Waits until all of its standard error is read.
-    daemon.logged(&["drainhook:"]).await;
-    (daemon.log(), code)
+    let ran = run(variables, &["run", "--config", file.to_str().expect("a path in UTF-8")]).await;
+    (ran.err, ran.code)
 }
 
 #[tokio::test]

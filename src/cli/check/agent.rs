@@ -203,15 +203,19 @@ fn judge(
 
 /// Warns about an agent that takes no work, unless a drain is under way.
 fn idle(part: Part, agent: &HttpAgent, beside: Option<Beside>) -> Part {
-    let command = curl::written(agent).map_or_else(String::new, |command| format!(": run {command}"));
+    let run = |words: &str| {
+        curl::written(agent).map_or_else(String::new, |command| format!("{words}run {command}"))
+    };
     match beside.map(|beside| beside.state) {
         Some(State::Draining | State::Completing | State::Ended | State::Returning) => part,
         Some(State::Serving | State::Noticed) => part.warning(format!(
-            "it takes no work, but the daemon has not told it to drain; return it to service{command}"
+            "it takes no work, but the daemon has not told it to drain{}",
+            run("; to return it to service, ")
         )),
-        None => {
-            part.warning(format!("it takes no work; if no drain is under way, return it to service{command}"))
-        }
+        None => part.warning(format!(
+            "it takes no work; if no drain is under way, return it to service{}",
+            run(": ")
+        )),
     }
 }
 
