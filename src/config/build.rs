@@ -84,7 +84,7 @@ fn agent(table: &Table<'_>) -> Agent {
     } else if let Some(unit) = table.optional("unit") {
         AgentKind::Unit(UnitAgent { unit, drain: unit_drain(table), poll: table.required("poll") })
     } else {
-        AgentKind::Http(http_agent(table))
+        AgentKind::Http(Box::new(http_agent(table)))
     };
     Agent {
         name: table.optional("name").unwrap_or_else(|| kind.to_string()),
@@ -176,13 +176,13 @@ fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Pro
 /// What drains an agent, normalized for comparison. The path counts, because one server may have several agents.
 fn place(agent: &Agent) -> String {
     match &agent.kind {
-        AgentKind::Http(HttpAgent { address: Address::Url(url), drain, .. }) => {
-            one_spelling(&format!("{url}{}", drain.path))
-        }
-        AgentKind::Http(HttpAgent { address: Address::Unix(path), drain, .. }) => {
-            let path: PathBuf = path.components().collect();
-            format!("{} on {}", drain.path, path.display())
-        }
+        AgentKind::Http(http) => match &http.address {
+            Address::Url(url) => one_spelling(&format!("{url}{}", http.drain.path)),
+            Address::Unix(path) => {
+                let path: PathBuf = path.components().collect();
+                format!("{} on {}", http.drain.path, path.display())
+            }
+        },
         AgentKind::Command(CommandAgent { drain, .. }) => format!("{drain:?}"),
         AgentKind::Unit(UnitAgent { unit, .. }) => unit.clone(),
     }
@@ -233,15 +233,15 @@ fn kind_of(layers: &Layers, agent: usize) -> &'static str {
 
 /// Refuses hosts that are neither loopback nor in `allow_host`, and the daemon's own socket as the agent's.
 fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem> {
-    let AgentKind::Http(HttpAgent { address, .. }) = kind else { return None };
+    let AgentKind::Http(http) = kind else { return None };
     let given = |name| layers.given.get(&(agent, "agent", name));
-    match address {
+    match &http.address {
         Address::Unix(socket) => {
             let own: PathBuf = Table { layers, agent: 0, section: "control" }.required("socket");
             (own == *socket).then_some(Problem::OwnSocket { socket: own })
         }
         Address::Url(_) => {
-            let host = address.remote_host()?;
+            let host = http.address.remote_host()?;
             let allowed = given("allow_host")
                 .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
             let origin = given("url").map_or(Origin::Default, |url| url.origin.clone());

@@ -102,7 +102,7 @@ pub struct Agent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentKind {
     /// `url` or `unix`
-    Http(HttpAgent),
+    Http(Box<HttpAgent>),
     /// `command`
     Command(CommandAgent),
     /// `unit`

@@ -129,7 +129,7 @@ fn every_key_reaches_the_configuration() {
                 name: "worker".into(),
                 drain_timeout: Duration::from_secs(3000),
                 unreachable_grace: Duration::from_secs(30),
-                kind: AgentKind::Http(HttpAgent {
+                kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Url("http://agent.internal:8080".into()),
                     on_exit: OnExit::Drained,
                     poll: Duration::from_millis(500),
@@ -153,13 +153,13 @@ fn every_key_reaches_the_configuration() {
                     drain_blocks: true,
                     token_file: Some("/etc/worker.token".into()),
                     user: None,
-                }),
+                })),
             },
             Agent {
                 name: "/run/runner.sock".into(),
                 drain_timeout: Duration::from_secs(3600),
                 unreachable_grace: Duration::from_secs(60),
-                kind: AgentKind::Http(HttpAgent {
+                kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Unix("/run/runner.sock".into()),
                     on_exit: OnExit::Failed,
                     poll: Duration::from_secs(1),
@@ -180,7 +180,7 @@ fn every_key_reaches_the_configuration() {
                     drain_blocks: false,
                     token_file: None,
                     user: "runner".parse().ok(),
-                }),
+                })),
             },
             Agent {
                 name: "/opt/builder/drain".into(),
