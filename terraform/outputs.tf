@@ -1,7 +1,8 @@
 locals {
   agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return }
   agent_settings = merge(
-    { for key, value in var.agent : key => value if !contains(keys(local.agent_tables), key) },
+    { for key, value in var.agent : key => value if key != "headers" && !contains(keys(local.agent_tables), key) },
+    { for name, value in var.agent.headers : "headers.${jsonencode(name)}${can(value.file) ? ".file" : ""}" => try(value.file, value) },
     { drain_timeout = "${var.drain_timeout}s" },
     [for table, settings in local.agent_tables : { for key, value in settings : "${table}.${key}" => value }]...
   )

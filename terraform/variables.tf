@@ -129,14 +129,23 @@ variable "agent" {
     on_exit           = optional(string)
     poll              = optional(string)
     drain = optional(object({
-      path   = optional(string)
-      method = optional(string)
-      blocks = optional(bool)
-      signal = optional(string)
-      start  = optional(string)
+      path    = optional(string)
+      method  = optional(string)
+      blocks  = optional(bool)
+      body    = optional(string)
+      success = optional(list(number))
+      signal  = optional(string)
+      start   = optional(string)
     }), {})
-    status     = optional(object({ path = optional(string) }), {})
-    return     = optional(object({ command = optional(list(string)) }), {})
+    status = optional(object({ path = optional(string) }), {})
+    return = optional(object({
+      command = optional(list(string))
+      method  = optional(string)
+      path    = optional(string)
+      body    = optional(string)
+      success = optional(list(number))
+    }), {})
+    headers    = optional(any, {})
     token_file = optional(string)
     allow_host = optional(string)
   })
@@ -164,10 +173,12 @@ variable "agent" {
     condition = (var.agent.command == null && var.agent.unit == null) || alltrue([
       for value in [
         var.agent.on_exit, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
+        var.agent.drain.body, var.agent.drain.success, var.agent.return.method, var.agent.return.path, var.agent.return.body,
+        var.agent.return.success, try(keys(var.agent.headers)[0], null),
         var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, drain.path, drain.method, drain.blocks, status, token_file and allow_host of agent mean nothing with command or unit."
+    error_message = "The agent has keys that mean something only with url or unix, and has command or unit."
   }
 
   validation {
@@ -211,8 +222,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.status.path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
-    error_message = "The unix, drain.path, status.path and token_file of agent must begin with / and have no spaces."
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.status.path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain.path, return.path, status.path and token_file of agent must begin with / and have no spaces."
   }
 
   validation {
@@ -226,8 +237,42 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.drain.method == null ? true : contains(["POST", "PUT", "GET"], var.agent.drain.method)
-    error_message = "The drain.method of agent must be POST, PUT or GET."
+    condition     = alltrue([for method in [var.agent.drain.method, var.agent.return.method] : method == null ? true : contains(["POST", "PUT", "PATCH", "GET", "DELETE"], method)])
+    error_message = "The drain.method and return.method of agent must be POST, PUT, PATCH, GET or DELETE."
+  }
+
+  validation {
+    condition     = alltrue([for success in [var.agent.drain.success, var.agent.return.success] : success == null ? true : length(success) > 0 && alltrue([for code in success : code >= 300 && code < 600 && floor(code) == code])])
+    error_message = "The drain.success and return.success of agent must be lists of status codes from 300 to 599."
+  }
+
+  validation {
+    condition     = alltrue([for body in [var.agent.drain.body, var.agent.return.body] : body == null ? true : length(body) <= 4096])
+    error_message = "The drain.body and return.body of agent may be at most 4096 characters long."
+  }
+
+  validation {
+    condition = alltrue(concat(
+      [for names in regexall("{([A-Za-z_-]+)}", coalesce(var.agent.drain.body, " ")) : contains(["reason", "deadline", "instance_id"], names[0])],
+      [for names in regexall("{([A-Za-z_-]+)}", coalesce(var.agent.return.body, " ")) : names[0] == "instance_id"],
+    ))
+    error_message = "The drain.body of agent can use {reason}, {deadline} and {instance_id}, and return.body only {instance_id}."
+  }
+
+  validation {
+    condition = can(keys(var.agent.headers)) && alltrue([
+      for name, value in var.agent.headers :
+      can(regex("^[A-Za-z0-9_-]+$", name)) && can(regex("^([!-~]([ -~]*[!-~])?)?$", tostring(try(value.file, value))))
+    ])
+    error_message = "The headers of agent must have names of letters, digits, - and _. Their values must be text in ASCII, or { file = \"/path\" }."
+  }
+
+  validation {
+    condition = length(setintersection([for name in try(keys(var.agent.headers), []) : lower(name)], [
+      "connection", "content-length", "expect", "host", "keep-alive", "prefer", "proxy-authenticate", "proxy-authorization",
+      "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    ])) == 0
+    error_message = "The headers of agent must not have one that drainhook sets itself, such as Host."
   }
 }
 

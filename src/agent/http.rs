@@ -5,18 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::http::request::Builder;
-use url::Url;
+use hyper::header::HeaderValue;
+use url::{Position, Url};
 
-use super::token;
-use crate::config::Method;
-use crate::config::User;
+pub use super::request::PREFER_WAIT_MAX_S;
+use super::request::{Call, Requests};
+use crate::config::{self, Body, Header, Method, Template, User};
+use crate::http::ReadError;
 use crate::http::connection::{Answer, Connection, SendError, Target};
-use crate::http::{ReadError, host};
 use formats::agent as document;
 use formats::text;
-use machine::effect::{AgentRequest, DrainOrder};
+use machine::effect::AgentRequest;
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest response that is read, in bytes.
@@ -24,9 +23,6 @@ const ANSWER_MAX: usize = 64 * 1024;
 
 /// Time limit for a connection, including name resolution.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long an agent is asked to hold a status request (`Prefer: wait`), in seconds.
-pub const PREFER_WAIT_MAX_S: u64 = 20;
 
 /// How long to wait for the body of an error response.
 const QUOTE_LIMIT: Duration = Duration::from_millis(200);
@@ -36,14 +32,16 @@ const QUOTE_LIMIT: Duration = Duration::from_millis(200);
 pub struct Endpoint {
     /// Where it listens.
     pub base: Base,
-    /// The path of the drain request, below the base's own path. `/drain` by default.
-    pub drain_path: String,
-    /// The path of the status request; `None` stands for `drain_path`.
-    pub status_path: Option<String>,
-    /// The method of the drain request.
-    pub method: Method,
+    /// The drain request. Its path is below the base's own path.
+    pub drain: config::Request,
+    /// The request that returns the agent to service.
+    pub back: config::Request,
+    /// The path of the status request.
+    pub status_path: String,
     /// The agent answers the drain request only once it has drained.
     pub drain_blocks: bool,
+    /// The headers of every request.
+    pub headers: Vec<Header>,
     /// A file that holds a bearer token. Read for each request, so that the token can be rotated.
     pub token_file: Option<PathBuf>,
 }
@@ -51,13 +49,15 @@ pub struct Endpoint {
 impl Endpoint {
     /// An agent that uses the protocol's defaults.
     pub fn new(base: Base) -> Self {
-        let drain_path = "/drain".to_owned();
+        let request =
+            |method, body| config::Request { method, path: "/drain".to_owned(), body, success: Vec::new() };
         Endpoint {
             base,
-            drain_path,
-            status_path: None,
-            method: Method::Post,
+            drain: request(Method::Post, Body::Document),
+            back: request(Method::Delete, Body::Text(Template::default())),
+            status_path: "/drain".to_owned(),
             drain_blocks: false,
+            headers: Vec::new(),
             token_file: None,
         }
     }
@@ -95,37 +95,31 @@ pub enum EndpointError {
 #[derive(Debug)]
 pub struct Agent {
     connection: Connection,
-    drain: Url,
-    status: Url,
-    method: Method,
+    requests: Requests,
     drain_blocks: bool,
-    token_file: Option<PathBuf>,
     /// What was unusable, and ignored, in its last status document.
     ignored: Mutex<Option<String>>,
-}
-
-/// A request, and how log lines name it.
-struct Asked {
-    told: String,
-    built: Builder,
-    body: String,
 }
 
 impl Agent {
     /// An agent at this endpoint. Sends nothing yet.
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
-        let Endpoint { base, drain_path, status_path, method, drain_blocks, token_file } = endpoint;
+        let Endpoint { base, drain, back, status_path, drain_blocks, headers, token_file } = endpoint;
         let (base, socket) = match base {
             Base::Tcp(url) => (url, None),
             Base::Unix(path, user) => ("http://localhost".to_owned(), Some(Target::Unix { path, user })),
         };
-        let drain = join(&base, &drain_path)?;
-        let status = status_path.map_or_else(|| Ok(drain.clone()), |path| join(&base, &path))?;
+        let call = |request: config::Request| {
+            let config::Request { method, path, body, success } = request;
+            Ok(Call { method, url: join(&base, &path)?, body, success })
+        };
+        let status = join(&base, &status_path)?;
         let target = socket.unwrap_or_else(|| {
-            Target::tcp(drain.host_str().unwrap_or_default(), drain.port_or_known_default().unwrap_or(80))
+            Target::tcp(status.host_str().unwrap_or_default(), status.port_or_known_default().unwrap_or(80))
         });
         let connection = Connection::new(target, CONNECT_LIMIT);
-        Ok(Agent { connection, drain, status, method, drain_blocks, token_file, ignored: Mutex::new(None) })
+        let requests = Requests { drain: call(drain)?, back: call(back)?, status, headers, token_file };
+        Ok(Agent { connection, requests, drain_blocks, ignored: Mutex::new(None) })
     }
 
     /// Whether it answers a drain request only once it has drained.
@@ -136,20 +130,21 @@ impl Agent {
     /// Sends one request and returns the result. `instance_id` is empty outside an instance. `limit` is in real time, not
     /// simulated time.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
-        let asked = match request {
-            AgentRequest::Drain(order) => self.drain_request(order, instance_id),
+        let built = match request {
+            AgentRequest::Drain(order) => self.requests.drain(order, instance_id),
             // Only a process is told. The machine never asks that of an agent with an HTTP interface.
             AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
-                self.status_request(limit)
+                self.requests.status(limit, instance_id)
             }
-            AgentRequest::Return => self.request("DELETE", &self.drain),
+            AgentRequest::Return => self.requests.back(instance_id),
         };
-        self.exchange(request, asked, limit).await
+        self.exchange(request, built, limit).await
     }
 
     /// Requests the status without `Prefer: wait`.
-    pub async fn look(&self, limit: Duration) -> AgentAnswer {
-        self.exchange(&AgentRequest::Status, self.status_request(Duration::ZERO), limit).await
+    pub async fn look(&self, instance_id: &str, limit: Duration) -> AgentAnswer {
+        let built = self.requests.status(Duration::ZERO, instance_id);
+        self.exchange(&AgentRequest::Status, built, limit).await
     }
 
     /// What was unusable, and ignored, in its last status document.
@@ -157,13 +152,24 @@ impl Agent {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn exchange(&self, request: &AgentRequest, asked: Asked, limit: Duration) -> AgentAnswer {
-        let Asked { told, built, body } = asked;
+    async fn exchange(
+        &self,
+        request: &AgentRequest,
+        built: Result<Request<String>, String>,
+        limit: Duration,
+    ) -> AgentAnswer {
+        let told = match request {
+            AgentRequest::Drain(_) => self.told(self.requests.drain.method, &self.requests.drain.url),
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                self.told(Method::Get, &self.requests.status)
+            }
+            AgentRequest::Return => self.told(self.requests.back.method, &self.requests.back.url),
+        };
+        let built = match built {
+            Ok(built) => built,
+            Err(why) => return AgentAnswer::Busy(format!("{told}: not sent: {why}")),
+        };
         let exchange = async {
-            let built = match self.authorized(built, body) {
-                Ok(built) => built,
-                Err(why) => return AgentAnswer::Busy(format!("{told}: not sent: {why}")),
-            };
             match self.connection.send(built).await {
                 Ok(answer) => self.read(request, &told, answer).await,
                 Err(error) => failure(&told, &error),
@@ -175,62 +181,25 @@ impl Agent {
         }
     }
 
-    fn authorized(&self, built: Builder, body: String) -> Result<Request<String>, String> {
-        let built = match &self.token_file {
-            Some(path) => built.header(AUTHORIZATION, token::authorization(path)?),
-            None => built,
-        };
-        built.body(body).map_err(|error| error.to_string())
-    }
-
-    fn request(&self, method: &str, url: &Url) -> Asked {
-        let path =
-            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        let told = match self.connection.target() {
+    /// A request, as log lines name it.
+    fn told(&self, method: Method, url: &Url) -> String {
+        let method = method.as_str();
+        match self.connection.target() {
             Target::Tcp { .. } => format!("{method} {url}"),
-            Target::Unix { path: socket, .. } => format!("{method} {path} on {}", socket.display()),
-        };
-        Asked {
-            told,
-            built: Request::builder().method(method).uri(path).header(HOST, host(url)),
-            body: String::new(),
+            Target::Unix { path: socket, .. } => {
+                format!("{method} {} on {}", &url[Position::BeforePath..], socket.display())
+            }
         }
-    }
-
-    fn drain_request(&self, order: &DrainOrder, instance_id: &str) -> Asked {
-        let body = serde_json::json!({
-            "reason": order.reason.as_str(),
-            "deadline": order.deadline.to_string(),
-            // Outside EC2 there is no instance id.
-            "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
-            "notice": order.reason.sentence(),
-        });
-        let method = match self.method {
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Get => return self.request("GET", &self.drain),
-        };
-        let asked = self.request(method, &self.drain);
-        let json = "application/json";
-        Asked {
-            built: asked.built.header(CONTENT_TYPE, json).header(ACCEPT, json),
-            body: body.to_string(),
-            ..asked
-        }
-    }
-
-    fn status_request(&self, limit: Duration) -> Asked {
-        let asked = self.request("GET", &self.status);
-        let built = asked.built.header(ACCEPT, "application/json");
-        // Leaves a second for the response of an agent that holds the request for the whole wait.
-        let wait_s = limit.saturating_sub(Duration::from_secs(1)).as_secs().min(PREFER_WAIT_MAX_S);
-        let built = if wait_s == 0 { built } else { built.header("prefer", format!("wait={wait_s}")) };
-        Asked { built, ..asked }
     }
 
     async fn read(&self, request: &AgentRequest, told: &str, answer: Answer<'_>) -> AgentAnswer {
         let status = answer.status;
-        if !status.is_success() {
+        let success = match request {
+            AgentRequest::Drain(_) => self.requests.drain.success.as_slice(),
+            AgentRequest::Return => self.requests.back.success.as_slice(),
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => &[],
+        };
+        if !status.is_success() && !success.contains(&status.as_u16()) {
             return refusal(told, answer).await;
         }
         let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);

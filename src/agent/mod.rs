@@ -2,13 +2,15 @@
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
+//! - `request`: builds the requests of [`http`].
+//! - `secret`: reads the bearer token, and secret values of headers.
 //! - [`unit`]: a systemd unit, through [`systemctl`].
-//! - `token`: reads the bearer token.
 
 pub mod command;
 pub mod http;
+mod request;
+mod secret;
 pub mod systemctl;
-mod token;
 pub mod unit;
 
 use std::time::Duration;

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
-use super::layers::Layers;
+use super::layers::{Layers, SHOWN_MAX};
+use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
-    Address, Agent, AgentKind, Aws, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent, Imds,
-    Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
-    Queue, Setting, Simulation, UnitAgent, UnitDrain,
+    Address, Agent, AgentKind, Aws, Body, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent,
+    Imds, Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
+    Queue, Request, Setting, Simulation, Template, UnitAgent, UnitDrain,
 };
 use crate::clock::Scale;
+use formats::text::printable;
 use machine::effect::CompletionResult;
 
 /// Builds the configuration, or reports every problem that was found.
@@ -29,7 +32,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         if as_written && let Some(problem) = check_unique(&layers, &agents, &agent) {
             layers.tell(|| problem);
         }
-        for problem in check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind)) {
+        let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
+        for problem in problems.chain(check_requests(&layers, index)) {
             layers.tell(|| problem);
         }
         agents.push(agent);
@@ -80,7 +84,7 @@ fn agent(table: &Table<'_>) -> Agent {
     } else if let Some(unit) = table.optional("unit") {
         AgentKind::Unit(UnitAgent { unit, drain: unit_drain(table), poll: table.required("poll") })
     } else {
-        AgentKind::Http(http_agent(table))
+        AgentKind::Http(Box::new(http_agent(table)))
     };
     Agent {
         name: table.optional("name").unwrap_or_else(|| kind.to_string()),
@@ -100,8 +104,19 @@ fn http_agent(table: &Table<'_>) -> HttpAgent {
         on_exit: on_exit(&table.word("on_exit")),
         poll: table.required("poll"),
         status_path: table.optional("status.path").unwrap_or_else(|| drain_path.clone()),
-        drain_path,
-        method: method(&table.word("drain.method")),
+        back: Request {
+            method: method(&table.word("return.method")),
+            path: table.optional("return.path").unwrap_or_else(|| drain_path.clone()),
+            body: body(table.optional("return.body"), Body::Text(Template::default())),
+            success: table.optional("return.success").unwrap_or_default(),
+        },
+        drain: Request {
+            method: method(&table.word("drain.method")),
+            path: drain_path,
+            body: body(table.optional("drain.body"), Body::Document),
+            success: table.optional("drain.success").unwrap_or_default(),
+        },
+        headers: header::valid(table.optional("headers").unwrap_or_default()),
         drain_blocks: table.required("drain.blocks"),
         token_file: table.optional("token_file"),
         user: table.optional::<String>("user").and_then(|user| user.parse().ok()),
@@ -121,11 +136,11 @@ fn on_exit(word: &str) -> OnExit {
 }
 
 fn method(word: &str) -> Method {
-    match word {
-        "PUT" => Method::Put,
-        "GET" => Method::Get,
-        _ => Method::Post,
-    }
+    Method::named(word).unwrap_or(Method::Post)
+}
+
+fn body(text: Option<String>, default: Body) -> Body {
+    text.map_or(default, |text| Body::Text(Template::new(text)))
 }
 
 fn drain_at(word: &str) -> DrainAt {
@@ -161,13 +176,13 @@ fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Pro
 /// What drains an agent, normalized for comparison. The path counts, because one server may have several agents.
 fn place(agent: &Agent) -> String {
     match &agent.kind {
-        AgentKind::Http(HttpAgent { address: Address::Url(url), drain_path, .. }) => {
-            one_spelling(&format!("{url}{drain_path}"))
-        }
-        AgentKind::Http(HttpAgent { address: Address::Unix(path), drain_path, .. }) => {
-            let path: PathBuf = path.components().collect();
-            format!("{drain_path} on {}", path.display())
-        }
+        AgentKind::Http(http) => match &http.address {
+            Address::Url(url) => one_spelling(&format!("{url}{}", http.drain.path)),
+            Address::Unix(path) => {
+                let path: PathBuf = path.components().collect();
+                format!("{} on {}", http.drain.path, path.display())
+            }
+        },
         AgentKind::Command(CommandAgent { drain, .. }) => format!("{drain:?}"),
         AgentKind::Unit(UnitAgent { unit, .. }) => unit.clone(),
     }
@@ -218,21 +233,38 @@ fn kind_of(layers: &Layers, agent: usize) -> &'static str {
 
 /// Refuses hosts that are neither loopback nor in `allow_host`, and the daemon's own socket as the agent's.
 fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem> {
-    let AgentKind::Http(HttpAgent { address, .. }) = kind else { return None };
+    let AgentKind::Http(http) = kind else { return None };
     let given = |name| layers.given.get(&(agent, "agent", name));
-    match address {
+    match &http.address {
         Address::Unix(socket) => {
             let own: PathBuf = Table { layers, agent: 0, section: "control" }.required("socket");
             (own == *socket).then_some(Problem::OwnSocket { socket: own })
         }
         Address::Url(_) => {
-            let host = address.remote_host()?;
+            let host = http.address.remote_host()?;
             let allowed = given("allow_host")
                 .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
             let origin = given("url").map_or(Origin::Default, |url| url.origin.clone());
             (!allowed).then_some(Problem::RemoteHost { origin, host })
         }
     }
+}
+
+/// Refuses headers that cannot be sent, and placeholders that have no value.
+fn check_requests(layers: &Layers, agent: usize) -> Vec<Problem> {
+    let given = |name| layers.given.get(&(agent, "agent", name));
+    let mut problems = Vec::new();
+    if let Some((Value::Headers(headers), origin)) = given("headers").map(|one| (&one.value, &one.origin)) {
+        problems.extend(header::problems(headers, given("token_file").is_some(), origin));
+    }
+    for (key, known) in [("drain.body", OF_DRAIN), ("return.body", OF_EVERY_REQUEST)] {
+        let Some(body) = given(key) else { continue };
+        if let Some(name) = Template::new(body.text.as_str()).unknown(known) {
+            let (name, place) = (printable(name, SHOWN_MAX), format!("`agent.{key}`"));
+            problems.push(Problem::Placeholder { origin: body.origin.clone(), place, name, known });
+        }
+    }
+    problems
 }
 
 /// Every key with its effective value and its origin.
@@ -257,7 +289,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     key: key.name,
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
-                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command),
+                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command | Kind::Headers),
                     unset,
                 });
             }
@@ -317,4 +349,6 @@ impl FromValue for Vec<String> {
     }
 }
 
-from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale);
+from_value!(
+    Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale, Headers => Vec<Given>, Codes => Vec<u16>
+);

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::request::Method;
 use super::value::Kind;
 
 /// One configuration key.
@@ -119,9 +120,12 @@ pub(super) fn suggest(section: &str, name: &str) -> Vec<&'static Key> {
         let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));
         keys.map(|key| key.name)
     };
-    let of_section = |name| section.and_then(|section| find(section, name)).map(|key| vec![key]);
+    let of_section = |name: &str| section.and_then(|section| find(section, name)).map(|key| vec![key]);
+    // A key of the whole agent, written into one of its tables.
+    let of_agent = |name: &str| of_section(name.rsplit_once('.')?.1);
     let of_any = |name| Some(named(name)).filter(|keys| !keys.is_empty());
     of_section(name)
+        .or_else(|| of_agent(name))
         .or_else(|| of_any(name))
         .or_else(|| section.and_then(|section| of_section(nearest(name, names(Some(section)))?)))
         .or_else(|| of_any(nearest(name, names(None))?))
@@ -193,8 +197,15 @@ pub const KEYS: &[Key] = {
         key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`, or how often the unit is looked at."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
         key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
-        key("agent", "drain.method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method of the drain request."),
+        key("agent", "drain.method", Kind::Choice(Method::NAMES), Is("POST"), "The HTTP method of the drain request."),
         key("agent", "drain.blocks", Kind::Flag, Is("false"), "Whether the agent answers the drain request only when its work is done."),
+        key("agent", "drain.body", Kind::Body, Then("the agent protocol's document"), "The body of the drain request, with `{reason}`, `{deadline}` and `{instance_id}`. Empty: none."),
+        key("agent", "drain.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts the drain request."),
+        key("agent", "return.method", Kind::Choice(Method::NAMES), Is("DELETE"), "The HTTP method of the request that returns the agent to service."),
+        key("agent", "return.path", Kind::HttpPath, Then("`drain.path`"), "The path of that request, under the agent's URL."),
+        key("agent", "return.body", Kind::Body, Then("none"), "The body of that request, with `{instance_id}`."),
+        key("agent", "return.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
+        key("agent", "headers", Kind::Headers, Then("none"), "Headers of every request to the agent. A value is text, or `{ file = \"/path\" }` for a secret."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
         key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),

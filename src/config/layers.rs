@@ -9,6 +9,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::header;
 use super::keys::{self, KEYS, Key};
 use super::value::{Kind, Value};
 use super::variable::{self, Meaning};
@@ -22,7 +23,7 @@ const FILE_SIZE_MAX: u64 = 256 * 1024;
 pub(super) const PROBLEMS_MAX: usize = 50;
 
 /// The longest part of a name or a value that a problem repeats, in characters.
-const SHOWN_MAX: usize = 60;
+pub(super) const SHOWN_MAX: usize = 60;
 
 /// The longest part of the TOML parser's message that is reported, in characters.
 const MESSAGE_MAX: usize = 200;
@@ -180,6 +181,13 @@ impl Layers {
                     let hosts: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
                     self.add(agent, key, &hosts.join(","), origin);
                 }
+                (DeValue::Table(headers), Kind::Headers) => {
+                    self.add(agent, key, &header::written(headers), origin);
+                }
+                (DeValue::Array(items), Kind::Codes) if items.iter().all(is_integer) => {
+                    let codes: Vec<_> = items.iter().map(|item| file.given(item)).collect();
+                    self.add(agent, key, &codes.join(","), origin);
+                }
                 (DeValue::Array(items), Kind::Command) if items.iter().all(is_string) => {
                     let words: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
                     self.add(agent, key, &serde_json::Value::from(words).to_string(), origin);
@@ -292,6 +300,10 @@ fn no_section(origin: Origin, name: &str) -> Problem {
 
 fn is_string(item: &Spanned<DeValue<'_>>) -> bool {
     matches!(item.get_ref(), DeValue::String(_))
+}
+
+fn is_integer(item: &Spanned<DeValue<'_>>) -> bool {
+    matches!(item.get_ref(), DeValue::Integer(_))
 }
 
 fn not_a_table(origin: Origin, section: &str, found: &DeValue<'_>) -> Problem {

@@ -7,18 +7,26 @@
 //! * `layers`: reads the file, the environment and flags into settings with their origin
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
+//! * `address`: where an agent with an HTTP interface listens
 //! * `command`: how a command is written
+//! * [`duration`]: how a duration is written
+//! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
 //! * `polkit`: the polkit rule for the configured units
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
+mod address;
 mod build;
 mod command;
+pub mod duration;
+pub mod header;
 pub mod keys;
 mod layers;
 mod polkit;
 pub mod problem;
+pub mod request;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod user;
@@ -27,15 +35,18 @@ mod variable;
 mod warning;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub use self::address::Address;
+pub use self::header::{Header, HeaderText};
 pub use self::layers::Flag;
 pub use self::polkit::{POLKIT_PATH, polkit_rule};
 pub use self::problem::{ConfigError, Problem};
+pub use self::request::{Body, Method, Request};
+pub use self::template::Template;
 pub use self::user::User;
 pub use self::variable::environment;
 pub use crate::agent::unit::UnitDrain;
@@ -91,7 +102,7 @@ pub struct Agent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentKind {
     /// `url` or `unix`
-    Http(HttpAgent),
+    Http(Box<HttpAgent>),
     /// `command`
     Command(CommandAgent),
     /// `unit`
@@ -107,14 +118,16 @@ pub struct HttpAgent {
     pub on_exit: OnExit,
     /// How often it is polled if it ignores `Prefer: wait`.
     pub poll: Duration,
-    /// The path of the drain request, appended to the URL.
-    pub drain_path: String,
+    /// The drain request.
+    pub drain: Request,
+    /// The request that returns it to service.
+    pub back: Request,
     /// The path of the status request, appended to the URL.
     pub status_path: String,
-    /// The method of the drain request.
-    pub method: Method,
     /// Whether it answers the drain request only when its work is done.
     pub drain_blocks: bool,
+    /// The headers of every request.
+    pub headers: Vec<Header>,
     /// A file with the bearer token that it requires.
     pub token_file: Option<PathBuf>,
     /// The user whose process must have opened its Unix socket.
@@ -147,48 +160,6 @@ impl fmt::Display for AgentKind {
             AgentKind::Http(agent) => agent.address.fmt(f),
             AgentKind::Command(agent) => f.write_str(&agent.drain[0]),
             AgentKind::Unit(agent) => f.write_str(&agent.unit),
-        }
-    }
-}
-
-/// The method of the drain request. `GET` has no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// `POST`
-    #[default]
-    Post,
-    /// `PUT`
-    Put,
-    /// `GET`
-    Get,
-}
-
-/// Where an agent listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Address {
-    /// An `http://` URL without a trailing slash. Its host is loopback or the one in `allow_host`.
-    Url(String),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// The host of a URL, without brackets, unless it is loopback.
-    pub fn remote_host(&self) -> Option<String> {
-        let Address::Url(url) = self else { return None };
-        let url = url::Url::parse(url).ok()?;
-        let host = url.host_str()?.trim_matches(['[', ']']);
-        let is_loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        (!is_loopback).then(|| host.to_owned())
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Url(url) => f.write_str(url),
-            Address::Unix(path) => write!(f, "{}", path.display()),
         }
     }
 }

@@ -125,6 +125,28 @@ pub enum Problem {
         /// The keys that it goes with.
         kinds: &'static [&'static str],
     },
+    /// A header that cannot be sent.
+    #[error("{origin}: the header `{name}` in `agent.headers` {why}")]
+    Header {
+        /// Where the headers were set.
+        origin: Origin,
+        /// Its name.
+        name: String,
+        /// What is wrong with it, and what to do.
+        why: &'static str,
+    },
+    /// A placeholder that has no value there.
+    #[error("{origin}: {place} cannot use {{{name}}}; it can use {}", placeholders(.known))]
+    Placeholder {
+        /// Where it was set.
+        origin: Origin,
+        /// The key or the header, in backquotes.
+        place: String,
+        /// The name between the braces.
+        name: String,
+        /// The names of the placeholders that have a value there.
+        known: &'static [&'static str],
+    },
     /// An agent on another machine.
     #[error(
         "{origin}: `agent.url` names the host {host}, which is not loopback; \
@@ -186,6 +208,10 @@ fn did_you_mean(nearest: &[String]) -> String {
 
 fn of_agent(kinds: &[&str]) -> String {
     either_quoted(&kinds.iter().map(|kind| format!("agent.{kind}")).collect::<Vec<_>>())
+}
+
+fn placeholders(names: &[&str]) -> String {
+    either(&names.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>())
 }
 
 fn because(why: &Option<&'static str>) -> String {

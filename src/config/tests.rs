@@ -2,6 +2,7 @@ use super::*;
 
 mod ignored;
 mod kinds;
+mod requests;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -24,6 +25,14 @@ fn http(agent: &Agent) -> &HttpAgent {
     }
 }
 
+fn headers(headers: &[(&str, HeaderText)]) -> Vec<Header> {
+    let header = |(name, value): &(&str, HeaderText)| Header {
+        name: name.parse().expect("a name"),
+        value: value.clone(),
+    };
+    headers.iter().map(header).collect()
+}
+
 #[test]
 fn defaults() {
     let config = config("", &[]);
@@ -34,8 +43,8 @@ fn defaults() {
     assert_eq!(agent.name, "http://127.0.0.1:8080");
     assert_eq!(agent.drain_timeout, Duration::from_secs(3600));
     assert_eq!(http.on_exit, OnExit::Failed);
-    assert_eq!((http.drain_path.as_str(), http.status_path.as_str()), ("/drain", "/drain"));
-    assert_eq!((http.method, http.drain_blocks), (Method::Post, false));
+    assert_eq!((http.drain.path.as_str(), http.status_path.as_str()), ("/drain", "/drain"));
+    assert_eq!((http.drain.method, http.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
     assert_eq!(
@@ -65,8 +74,18 @@ fn every_key_reaches_the_configuration() {
         path = "/admin/stop"
         method = "PUT"
         blocks = true
+        body = '{"why":"{reason}"}'
+        success = [409, 304]
         [agent.status]
         path = "/admin/status"
+        [agent.return]
+        method = "PATCH"
+        path = "/admin/start"
+        body = "{instance_id}"
+        success = [410]
+        [agent.headers]
+        X-Team = "blue"
+        X-Key = { file = "/etc/worker.key" }
         [[agent]]
         unix = "/run/runner.sock"
         user = "runner"
@@ -110,33 +129,58 @@ fn every_key_reaches_the_configuration() {
                 name: "worker".into(),
                 drain_timeout: Duration::from_secs(3000),
                 unreachable_grace: Duration::from_secs(30),
-                kind: AgentKind::Http(HttpAgent {
+                kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Url("http://agent.internal:8080".into()),
                     on_exit: OnExit::Drained,
                     poll: Duration::from_millis(500),
-                    drain_path: "/admin/stop".into(),
+                    drain: Request {
+                        method: Method::Put,
+                        path: "/admin/stop".into(),
+                        body: Body::Text(Template::new("{\"why\":\"{reason}\"}")),
+                        success: vec![409, 304],
+                    },
+                    back: Request {
+                        method: Method::Patch,
+                        path: "/admin/start".into(),
+                        body: Body::Text(Template::new("{instance_id}")),
+                        success: vec![410],
+                    },
                     status_path: "/admin/status".into(),
-                    method: Method::Put,
+                    headers: headers(&[
+                        ("X-Key", HeaderText::File("/etc/worker.key".into())),
+                        ("X-Team", HeaderText::Text(Template::new("blue"))),
+                    ]),
                     drain_blocks: true,
                     token_file: Some("/etc/worker.token".into()),
                     user: None,
-                }),
+                })),
             },
             Agent {
                 name: "/run/runner.sock".into(),
                 drain_timeout: Duration::from_secs(3600),
                 unreachable_grace: Duration::from_secs(60),
-                kind: AgentKind::Http(HttpAgent {
+                kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Unix("/run/runner.sock".into()),
                     on_exit: OnExit::Failed,
                     poll: Duration::from_secs(1),
-                    drain_path: "/stop".into(),
+                    drain: Request {
+                        method: Method::Post,
+                        path: "/stop".into(),
+                        body: Body::Document,
+                        success: vec![],
+                    },
+                    back: Request {
+                        method: Method::Delete,
+                        path: "/stop".into(),
+                        body: Body::Text(Template::default()),
+                        success: vec![],
+                    },
                     status_path: "/stop".into(),
-                    method: Method::Post,
+                    headers: vec![],
                     drain_blocks: false,
                     token_file: None,
                     user: "runner".parse().ok(),
-                }),
+                })),
             },
             Agent {
                 name: "/opt/builder/drain".into(),

@@ -1,10 +1,11 @@
 //! What a key accepts: parses one value, or says what was expected.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::command;
+use super::duration::{Written, parse_duration};
+use super::header::{self, Given};
 use super::user::User;
 use crate::clock::Scale;
 use formats::imds::is_instance_id;
@@ -26,6 +27,12 @@ pub enum Kind {
     User,
     /// A path of the agent's HTTP interface.
     HttpPath,
+    /// The body of a request, with placeholders. It may be empty.
+    Body,
+    /// A table of HTTP headers.
+    Headers,
+    /// HTTP status codes that are errors or redirects.
+    Codes,
     /// `true` or `false`, without quotes in TOML.
     Flag,
     /// One of these words.
@@ -64,6 +71,10 @@ pub enum Value {
     Flag(bool),
     /// Of kind `Duration`.
     Duration(Duration),
+    /// Of kind `Headers`.
+    Headers(Vec<Given>),
+    /// Of kind `Codes`.
+    Codes(Vec<u16>),
     /// Of kind `Hosts`.
     Hosts(Vec<String>),
     /// Of kind `Command`. The first word is the program, which has an absolute path.
@@ -74,8 +85,10 @@ pub enum Value {
 
 /// The longest path of a Unix socket, in bytes: unix(7).
 const SOCKET_PATH_LENGTH_MAX: usize = 107;
-/// The longest value of any key, in bytes.
+/// The longest value of other keys than a body and headers, in bytes.
 const TEXT_LENGTH_MAX: usize = 1024;
+/// The longest body of a request, and the longest table of headers, in bytes.
+const REQUEST_LENGTH_MAX: usize = 4096;
 /// The longest hook or group name that Auto Scaling accepts.
 const NAME_LENGTH_MAX: usize = 255;
 /// The longest name that systemd accepts for a unit.
@@ -86,7 +99,15 @@ const QUEUE_NAME_LENGTH_MAX: usize = 80;
 impl Kind {
     /// Parses a value. The error says what is wrong with it if `expected` alone does not make that clear.
     pub fn parse(self, text: &str) -> Result<Value, Option<&'static str>> {
-        if text.is_empty() || text.len() > TEXT_LENGTH_MAX || text.chars().any(char::is_control) {
+        let of_request = matches!(self, Kind::Body | Kind::Headers);
+        if of_request && text.len() > REQUEST_LENGTH_MAX {
+            return Err(Some("it is longer than 4096 bytes"));
+        }
+        let is_control = |c: char| c.is_control() && !(matches!(self, Kind::Body) && "\n\r\t".contains(c));
+        if (text.is_empty() && !matches!(self, Kind::Body))
+            || (text.len() > TEXT_LENGTH_MAX && !of_request)
+            || text.chars().any(is_control)
+        {
             return Err(None);
         }
         if text.contains(char::REPLACEMENT_CHARACTER) {
@@ -109,6 +130,9 @@ impl Kind {
             Kind::SocketPath => Err(None),
             Kind::User => words(text.parse::<User>().is_ok()),
             Kind::HttpPath => words(is_http_path(text)),
+            Kind::Body => words(true),
+            Kind::Headers => header::parse(text).map(Value::Headers).map_err(Some),
+            Kind::Codes => codes(text).map(Value::Codes),
             Kind::Flag => text.parse().map(Value::Flag).map_err(|_| None),
             Kind::Choice(choices) => words(choices.contains(&text)),
             Kind::Duration { min, max } => match parse_duration(text) {
@@ -136,6 +160,9 @@ impl Kind {
             Kind::Path | Kind::SocketPath => "an absolute path".to_owned(),
             Kind::User => "a user name or id".to_owned(),
             Kind::HttpPath => "a path that starts with `/`".to_owned(),
+            Kind::Body => "text of up to 4096 bytes".to_owned(),
+            Kind::Headers => "a table of header names and values".to_owned(),
+            Kind::Codes => "status codes from 300 to 599".to_owned(),
             Kind::Flag => "`true` or `false`".to_owned(),
             Kind::Choice(choices) => either_quoted(choices),
             Kind::Duration { min, max } => format!("a duration from {} to {}", Written(min), Written(max)),
@@ -155,6 +182,8 @@ impl Kind {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
             Kind::Flag => Some("without quotes"),
             Kind::Unit => Some("like \"worker.service\""),
+            Kind::Headers => Some("like { X-Team = \"blue\", X-Key = { file = \"/etc/worker/key\" } }"),
+            Kind::Codes => Some("like [409]"),
             Kind::Command => Some("like [\"/opt/worker/drain\", \"--now\"]"),
             Kind::Text
             | Kind::AgentUrl
@@ -163,6 +192,7 @@ impl Kind {
             | Kind::SocketPath
             | Kind::User
             | Kind::HttpPath
+            | Kind::Body
             | Kind::Choice(_)
             | Kind::HookName
             | Kind::GroupName
@@ -220,6 +250,16 @@ fn hosts(text: &str) -> Option<Vec<String>> {
     text.split(',').map(|one| host(one.trim())).collect()
 }
 
+fn codes(text: &str) -> Result<Vec<u16>, Option<&'static str>> {
+    text.split(',')
+        .map(|code| match code.trim().parse() {
+            Ok(code @ 300..=599) => Ok(code),
+            Ok(200..=299) => Err(Some("every 2xx means success anyway")),
+            Ok(_) | Err(_) => Err(None),
+        })
+        .collect()
+}
+
 fn is_http_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
@@ -252,85 +292,9 @@ pub(super) fn either_quoted(words: &[impl AsRef<str>]) -> String {
     either(&words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>())
 }
 
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-
-/// Parses a duration such as `90s`, `50m`, `2h`, `1h30m` or `500ms`: whole numbers, larger units first, each unit once.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut units = UNITS.iter();
-    let mut total_ms: u64 = 0;
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let (unit, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
-        let (_, unit_ms) = units.find(|(name, _)| *name == unit)?;
-        total_ms = total_ms.checked_add(number.parse::<u64>().ok()?.checked_mul(*unit_ms)?)?;
-        rest = tail;
-    }
-    (!text.is_empty()).then_some(Duration::from_millis(total_ms))
-}
-
-/// A duration in the format of the configuration, such as `1h30m`.
-pub struct Written(pub Duration);
-
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest_ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        if rest_ms == 0 {
-            return f.write_str("0s");
-        }
-        for (unit, unit_ms) in UNITS {
-            let count = rest_ms / unit_ms;
-            rest_ms %= unit_ms;
-            if count > 0 {
-                write!(f, "{count}{unit}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_round_trip() {
-        for (text, ms) in [
-            ("90s", 90_000),
-            ("50m", 3_000_000),
-            ("2h", 7_200_000),
-            ("1h30m", 5_400_000),
-            ("500ms", 500),
-            ("1m500ms", 60_500),
-        ] {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(ms)), "{text}");
-        }
-        assert_eq!(Written(Duration::from_millis(5_400_500)).to_string(), "1h30m500ms");
-        assert_eq!(Written(Duration::ZERO).to_string(), "0s");
-    }
-
-    #[test]
-    fn invalid_durations() {
-        for text in [
-            "",
-            "5",
-            "s",
-            "-5s",
-            "+5s",
-            "1.5h",
-            "1 h",
-            "5S",
-            "5d",
-            "30m1h",
-            "1h1h",
-            "5s ",
-            "٣s",
-            "99999999999999999h",
-            "18446744073709551615m",
-        ] {
-            assert_eq!(parse_duration(text), None, "{text:?}");
-        }
-    }
 
     #[test]
     fn durations_out_of_bounds() {

@@ -106,10 +106,11 @@ pub fn endpoint(agent: &HttpAgent) -> Endpoint {
             Address::Url(url) => Base::Tcp(url.clone()),
             Address::Unix(path) => Base::Unix(path.clone(), agent.user.clone()),
         },
-        drain_path: agent.drain_path.clone(),
-        status_path: Some(agent.status_path.clone()),
-        method: agent.method,
+        drain: agent.drain.clone(),
+        back: agent.back.clone(),
+        status_path: agent.status_path.clone(),
         drain_blocks: agent.drain_blocks,
+        headers: agent.headers.clone(),
         token_file: agent.token_file.clone(),
     }
 }

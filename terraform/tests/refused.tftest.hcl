@@ -105,7 +105,77 @@ run "agent_with_an_unknown_method" {
   command = plan
 
   variables {
-    agent = { drain = { method = "PATCH" } }
+    agent = { drain = { method = "HEAD" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_an_unknown_return_method" {
+  command = plan
+
+  variables {
+    agent = { return = { method = "delete" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_a_success_code_that_is_none" {
+  command = plan
+
+  variables {
+    agent = { drain = { success = [200] } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_an_unknown_placeholder" {
+  command = plan
+
+  variables {
+    agent = { drain = { body = "{\"region\": \"{region}\"}" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "return_request_with_a_reason" {
+  command = plan
+
+  variables {
+    agent = { return = { method = "POST", body = "{reason}" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_a_header_that_is_no_text" {
+  command = plan
+
+  variables {
+    agent = { headers = { X-Key = { path = "/etc/key" } } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_a_reserved_header" {
+  command = plan
+
+  variables {
+    agent = { headers = { host = "worker" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "command_with_headers" {
+  command = plan
+
+  variables {
+    agent = { command = ["/opt/drain"], headers = { X-Team = "blue" } }
   }
 
   expect_failures = [var.agent]

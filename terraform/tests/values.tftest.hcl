@@ -108,6 +108,35 @@ run "configuration_of_an_agent" {
   }
 }
 
+run "configuration_of_an_agent_with_its_own_requests" {
+  variables {
+    wiring = "none"
+    agent = {
+      drain   = { method = "PUT", path = "/v1/info/state", body = "\"DRAINING\"", success = [409] }
+      return  = { method = "PUT", path = "/v1/info/state", body = "\"ACTIVE\"" }
+      headers = { X-Trino-User = "drainhook", X-Key = { file = "/etc/drainhook/key" } }
+    }
+  }
+
+  assert {
+    condition = strcontains(output.configuration, <<-EOT
+      [agent]
+      drain.body = "\"DRAINING\""
+      drain.method = "PUT"
+      drain.path = "/v1/info/state"
+      drain.success = [409]
+      drain_timeout = "3600s"
+      headers."X-Key".file = "/etc/drainhook/key"
+      headers."X-Trino-User" = "drainhook"
+      return.body = "\"ACTIVE\""
+      return.method = "PUT"
+      return.path = "/v1/info/state"
+    EOT
+    )
+    error_message = output.configuration
+  }
+}
+
 run "group_name_that_a_queue_cannot_have" {
   command = plan
 

@@ -12,6 +12,7 @@ mod control;
 mod crash;
 mod disk;
 mod fleet;
+mod foreign;
 mod hooks;
 mod idle;
 mod imds;

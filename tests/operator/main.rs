@@ -7,6 +7,7 @@ mod check;
 mod check_queue;
 mod config;
 mod drain;
+mod foreign;
 mod orders;
 mod own_agent;
 mod status;

@@ -1,7 +1,8 @@
 //! `drainhook check`: what is configured, and whether each part answers. It changes nothing and disturbs no drain.
 //!
 //! - `part` is the result of one check, and the table of all results.
-//! - `local` checks the configuration, the journal and the daemon, `agent` the agents, `imds` the metadata service.
+//! - `local` checks the configuration, the journal and the daemon, `imds` the metadata service.
+//! - `agent` checks the agents, `command` the programs that drain them. `curl` writes the request that returns an agent.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -9,6 +10,7 @@ mod agent;
 mod attributes;
 mod autoscaling;
 mod command;
+mod curl;
 mod hook;
 mod imds;
 mod local;

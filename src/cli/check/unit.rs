@@ -6,7 +6,7 @@ use std::path::Path;
 use super::part::Part;
 use crate::agent::systemctl::{self, SystemctlError, Unit, UnitState};
 use crate::cli::output::word;
-use crate::config::value::Written;
+use crate::config::duration::Written;
 use crate::config::{self, Config, POLKIT_PATH, UnitAgent, UnitDrain, polkit_rule};
 
 /// A row for an agent that is a unit.

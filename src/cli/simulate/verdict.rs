@@ -1,6 +1,6 @@
 //! Explains why the user's own agent failed: what was expected, what the agent did, and what to change. Pure.
 
-use crate::config::{self, AgentKind, UnitAgent};
+use crate::config::{self, AgentKind, HttpAgent, OnExit, UnitAgent};
 use sim::story::Story;
 
 use super::timeline::short;
@@ -13,9 +13,16 @@ pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
     let time = story.deadlines.first().map(|deadline| short(deadline.since(told)));
     let time = time.unwrap_or_else(|| "given".to_owned());
     match &agent.kind {
-        AgentKind::Http(_) => {
-            let expected = "Expected: the agent accepts POST /drain, stops taking work, and reports \"drained\" by its deadline.";
-            format!("{expected} {}", happened(story, flag, &time))
+        AgentKind::Http(http) => {
+            let drain = format!("{} {}", http.drain.method.as_str(), http.drain.path);
+            let done = match http.on_exit {
+                OnExit::Failed => "reports \"drained\"",
+                OnExit::Drained => "reports \"drained\" or exits",
+            };
+            let expected = format!(
+                "Expected: the agent accepts {drain}, stops taking work, and {done} by its deadline."
+            );
+            format!("{expected} {}", happened(story, http, flag, &time))
         }
         AgentKind::Command(command) => {
             let expected = "Expected: the command exits with 0 once the agent has drained, by its deadline.";
@@ -73,7 +80,9 @@ const LOST: &str =
 const LOST_BY_FAILURE: &str =
     " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_failed).";
 
-fn happened(story: &Story, flag: &str, time: &str) -> String {
+fn happened(story: &Story, agent: &HttpAgent, flag: &str, time: &str) -> String {
+    let (drain, status) =
+        (format!("{} {}", agent.drain.method.as_str(), agent.drain.path), &agent.status_path);
     let reported = story.reported.as_ref();
     let state = reported.map(|reported| reported.state.as_str());
     let trouble = trouble(story);
@@ -89,12 +98,13 @@ fn happened(story: &Story, flag: &str, time: &str) -> String {
                 .to_owned()
         }
         (_, Some("serving")) => {
-            "The agent accepted POST /drain and kept reporting \"serving\". Make POST /drain stop it from taking work, and \
-             report \"draining\" until the work is done."
-                .to_owned()
+            format!(
+                "The agent accepted {drain} and kept reporting \"serving\". Make {drain} stop it from taking work, and report \
+                 \"draining\" until the work is done."
+            )
         }
         (_, Some("draining")) if story.in_flight() == Some(0) => format!(
-            "The agent still reported \"draining\" at the end of its time ({time}), with nothing in flight. Make GET /drain answer \
+            "The agent still reported \"draining\" at the end of its time ({time}), with nothing in flight. Make GET {status} answer \
              {{\"state\": \"drained\"}} once its work is done.{LOST}"
         ),
         (_, Some("draining")) => {
@@ -108,7 +118,7 @@ fn happened(story: &Story, flag: &str, time: &str) -> String {
             )
         }
         _ => format!(
-            "The agent did not accept POST /drain in its time ({time}).{trouble} docs/agent-protocol.md shows the request and \
+            "The agent did not accept {drain} in its time ({time}).{trouble} docs/agent-protocol.md shows the request and \
              the answers."
         ),
     }
