@@ -1,0 +1,191 @@
+//! What happens in a test: work is in flight when the instance is taken away.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::machine::inside;
+use crate::site::{Site, write};
+use crate::software::{Drain, Killer, Software, Work};
+use crate::support::daemon::{completed, eventually};
+
+/// While this file exists, no item of work ends.
+const HOLD: &str = "/srv/work/hold";
+/// A line for each item that has started or finished.
+const LOG: &str = "/srv/work/log";
+/// How many items wait in a queue.
+const QUEUED: usize = 3;
+
+/// Two items are in flight, and more are queued. Auto Scaling takes the instance away, and nothing is lost.
+pub async fn drains(software: &Software) {
+    let mut story = Story::begin(software, Setting::Documented).await;
+    story.site.stage.scale_in();
+    story.drain().await;
+    if let Work::Queue { closed, .. } = software.work {
+        story.until_said(closed).await;
+    }
+    assert_eq!(story.site.stage.count(completed), 0, "completed with work in flight");
+    story.release();
+    story.until_inactive().await;
+    let done = story.items();
+    assert_eq!(done.started, done.finished, "an item of work was cut");
+    assert_eq!(done.started.len(), software.takes, "it took work while it drained");
+    // The next instance finds the rest in the queue.
+    story.start().await;
+    story.until_finished().await;
+}
+
+/// The same software with a setting that loses work.
+pub async fn killer(software: &Software) {
+    let story = Story::begin(software, Setting::Killer).await;
+    let unit = software.unit;
+    // Here the check of the daemon will refuse the setting.
+    story.site.machine.sh(&format!("systemctl stop --no-block {unit}")).await;
+    story.until_inactive().await;
+    story.release();
+    story.until_clients_end().await;
+    let done = story.items();
+    assert!(done.started.len() > done.finished.len(), "nothing was lost: {done:?}");
+}
+
+/// The settings of the software.
+enum Setting {
+    /// Those of its folder.
+    Documented,
+    /// The same, but for one that loses work.
+    Killer,
+}
+
+/// The numbers of the items of work that the log names.
+#[derive(Debug)]
+struct Items {
+    started: BTreeSet<usize>,
+    finished: BTreeSet<usize>,
+}
+
+/// A machine in which the software has work in flight.
+struct Story<'a> {
+    site: Site,
+    software: &'a Software,
+}
+
+impl<'a> Story<'a> {
+    async fn begin(software: &'a Software, setting: Setting) -> Self {
+        let site = Site::with_package(|root| install(root, software, &setting)).await;
+        let story = Story { site, software };
+        for script in software.before {
+            story.site.machine.sh(script).await;
+        }
+        story.start().await;
+        story.give_work().await;
+        story.until("work in flight", |items| items.started.len() == software.takes).await;
+        story
+    }
+
+    async fn start(&self) {
+        self.site.machine.sh(&format!("systemctl start {}", self.software.unit)).await;
+    }
+
+    async fn give_work(&self) {
+        let Software { name, takes, .. } = self.software;
+        match self.software.work {
+            Work::Queue { enqueue, .. } => {
+                self.site.machine.sh(&format!("cd /opt/{name} && {enqueue} {}", takes + QUEUED)).await;
+            }
+            Work::Clients(command) => {
+                for number in 0..*takes {
+                    let run = format!("systemd-run --quiet --collect --unit=client-{number}");
+                    self.site.machine.sh(&format!("{run} {command} {number}")).await;
+                }
+            }
+        }
+    }
+
+    async fn drain(&self) {
+        let unit = self.software.unit;
+        let drain = match self.software.drain {
+            Drain::Stop => format!("systemctl stop --no-block {unit}"),
+            Drain::Signal(signal) => format!("systemctl kill --kill-who=main --signal={signal} {unit}"),
+        };
+        self.site.machine.sh(&drain).await;
+    }
+
+    fn release(&self) {
+        std::fs::remove_file(self.site.machine.path(HOLD)).expect("no work has been released");
+    }
+
+    async fn until_inactive(&self) {
+        let state = format!("systemctl show --property=ActiveState --value {}", self.software.unit);
+        self.site
+            .machine
+            .until(&format!("{state} | grep --quiet --extended-regexp '^(inactive|failed)$'"))
+            .await;
+    }
+
+    async fn until_said(&self, words: &str) {
+        let unit = self.software.unit;
+        self.site.machine.until(&format!("journalctl --unit {unit} --quiet --grep '{words}'")).await;
+    }
+
+    async fn until_clients_end(&self) {
+        self.site.machine.until("! systemctl is-active --quiet 'client-*'").await;
+    }
+
+    /// Waits until every item has finished.
+    async fn until_finished(&self) {
+        let all = match self.software.work {
+            Work::Queue { .. } => self.software.takes + QUEUED,
+            Work::Clients(_) => self.software.takes,
+        };
+        self.until("all items", |items| items.finished.len() == all).await;
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Items) -> bool) {
+        eventually(what, || holds(&self.items())).await;
+    }
+
+    fn items(&self) -> Items {
+        let log = std::fs::read_to_string(self.site.machine.path(LOG)).expect("the log exists");
+        let numbers = |word: &str| {
+            let lines = log.lines().filter_map(|line| line.strip_prefix(word));
+            lines.map(|number| number.trim().parse().expect("a number")).collect()
+        };
+        Items { started: numbers("started"), finished: numbers("finished") }
+    }
+}
+
+/// Copies the files of the software to where they belong.
+fn install(root: &Path, software: &Software, setting: &Setting) {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents");
+    let folder = all.join(software.name);
+    let copy = |from: &Path, to: &str| {
+        let to = inside(root, to);
+        std::fs::create_dir_all(to.parent().expect("below the root")).expect("a folder");
+        std::fs::copy(from, &to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    };
+    copy(&all.join("request"), "/opt/request");
+    copy(&all.join("task.py"), &format!("/opt/{}/task.py", software.name));
+    for file in std::fs::read_dir(&folder).expect("a folder for each software") {
+        let file = file.expect("an entry").path();
+        let name = file.file_name().expect("a file").to_string_lossy();
+        copy(&file, &format!("/opt/{}/{name}", software.name));
+    }
+    for (file, path) in software.files {
+        copy(&folder.join(file), path);
+    }
+    let drop_ins = format!("/etc/systemd/system/{}.d", software.unit);
+    if folder.join(software.unit).exists() {
+        copy(&folder.join(software.unit), &format!("/etc/systemd/system/{}", software.unit));
+    }
+    if folder.join("drop-in.conf").exists() {
+        copy(&folder.join("drop-in.conf"), &format!("{drop_ins}/drain.conf"));
+    }
+    if let (Setting::Killer, Killer::DropIn) = (setting, &software.killer) {
+        copy(&folder.join("killer.conf"), &format!("{drop_ins}/killer.conf"));
+    }
+    write(root, HOLD, "");
+    write(root, LOG, "");
+    for (path, mode) in [("/srv/work", 0o1777), (LOG, 0o666)] {
+        std::fs::set_permissions(inside(root, path), PermissionsExt::from_mode(mode)).expect("chmod");
+    }
+}
