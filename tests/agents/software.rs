@@ -15,7 +15,6 @@ pub struct Software {
     pub work: Work,
     /// How many items of work it takes at once.
     pub takes: usize,
-    pub drain: Drain,
     pub killer: Killer,
 }
 
@@ -28,20 +27,12 @@ pub enum Work {
     Clients(&'static str),
 }
 
-/// How it is drained.
-pub enum Drain {
-    /// By `systemctl stop`.
-    Stop,
-    /// By a signal to the main process.
-    Signal(&'static str),
-}
-
-/// What loses work.
+/// What loses work, in the folder.
 pub enum Killer {
-    /// The folder's `killer.conf`, a drop-in of its unit.
+    /// `killer.conf`, a drop-in of its unit.
     DropIn,
-    /// `systemctl stop`.
-    Stop,
+    /// `killer.toml`, in place of `drainhook.toml`.
+    Configuration,
 }
 
 /// Queues items with a function of `tasks.py`.
@@ -69,23 +60,13 @@ const fn worker(
         before: &["systemctl start redis-server"],
         work: Work::Queue { enqueue, closed },
         takes: 2,
-        drain: Drain::Stop,
         killer: Killer::DropIn,
     }
 }
 
 /// A server with a unit of its own, which serves a page.
 const fn server(name: &'static str, unit: &'static str) -> Software {
-    Software {
-        name,
-        unit,
-        files: &[],
-        before: &[],
-        work: PAGE,
-        takes: 2,
-        drain: Drain::Stop,
-        killer: Killer::DropIn,
-    }
+    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2, killer: Killer::DropIn }
 }
 
 macro_rules! tests {
@@ -130,8 +111,7 @@ tests! {
         files: &[("downloads.conf", "/etc/nginx/conf.d/downloads.conf")],
         before: &[DOWNLOAD],
         work: Work::Clients("/opt/request http://127.0.0.1:8000/download"),
-        drain: Drain::Signal("SIGQUIT"),
-        killer: Killer::Stop,
+        killer: Killer::Configuration,
         ..server("nginx", "nginx.service")
     };
     pgbouncer: Software {

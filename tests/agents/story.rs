@@ -4,28 +4,32 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use machine::status::Status;
+
 use crate::machine::inside;
 use crate::site::{Site, write};
-use crate::software::{Drain, Killer, Software, Work};
+use crate::software::{Killer, Software, Work};
 use crate::support::daemon::{completed, eventually};
 
 /// While this file exists, no item of work ends.
 const HOLD: &str = "/srv/work/hold";
 /// A line for each item that has started or finished.
 const LOG: &str = "/srv/work/log";
+/// Permits the daemon to drain the unit.
+const PERMIT: &str = "drainhook config --polkit >/etc/polkit-1/rules.d/50-drainhook.rules";
 /// How many items wait in a queue.
 const QUEUED: usize = 3;
 
 /// Two items are in flight, and more are queued. Auto Scaling takes the instance away, and nothing is lost.
 pub async fn drains(software: &Software) {
     let mut story = Story::begin(software, Setting::Documented).await;
+    story.site.machine.sh("drainhook check").await;
     story.site.stage.scale_in();
-    story.drain().await;
-    if let Work::Queue { closed, .. } = software.work {
-        story.until_said(closed).await;
-    }
+    story.until_held().await;
     assert_eq!(story.site.stage.count(completed), 0, "completed with work in flight");
     story.release();
+    story.site.stage.until_ended_well(&[]).await;
+    story.site.machine.until_logged("drain ended: drained").await;
     story.until_inactive().await;
     let done = story.items();
     assert_eq!(done.started, done.finished, "an item of work was cut");
@@ -38,9 +42,8 @@ pub async fn drains(software: &Software) {
 /// The same software with a setting that loses work.
 pub async fn killer(software: &Software) {
     let story = Story::begin(software, Setting::Killer).await;
-    let unit = software.unit;
-    // Here the check of the daemon will refuse the setting.
-    story.site.machine.sh(&format!("systemctl stop --no-block {unit}")).await;
+    // The place to assert that `drainhook check` refuses the setting.
+    story.site.stage.scale_in();
     story.until_inactive().await;
     story.release();
     story.until_clients_end().await;
@@ -73,6 +76,7 @@ impl<'a> Story<'a> {
     async fn begin(software: &'a Software, setting: Setting) -> Self {
         let site = Site::with_package(|root| install(root, software, &setting)).await;
         let story = Story { site, software };
+        story.site.machine.sh(PERMIT).await;
         for script in software.before {
             story.site.machine.sh(script).await;
         }
@@ -101,13 +105,13 @@ impl<'a> Story<'a> {
         }
     }
 
-    async fn drain(&self) {
-        let unit = self.software.unit;
-        let drain = match self.software.drain {
-            Drain::Stop => format!("systemctl stop --no-block {unit}"),
-            Drain::Signal(signal) => format!("systemctl kill --kill-who=main --signal={signal} {unit}"),
-        };
-        self.site.machine.sh(&drain).await;
+    /// Waits until only the work in flight keeps the instance.
+    async fn until_held(&self) {
+        let held = |status: &Status| status.agents[0].state == "draining" && status.wait_since.is_some();
+        self.site.until_status("an agent that drains", held).await;
+        if let Work::Queue { closed, .. } = self.software.work {
+            self.until_said(closed).await;
+        }
     }
 
     fn release(&self) {
@@ -180,8 +184,16 @@ fn install(root: &Path, software: &Software, setting: &Setting) {
     if folder.join("drop-in.conf").exists() {
         copy(&folder.join("drop-in.conf"), &format!("{drop_ins}/drain.conf"));
     }
-    if let (Setting::Killer, Killer::DropIn) = (setting, &software.killer) {
-        copy(&folder.join("killer.conf"), &format!("{drop_ins}/killer.conf"));
+    copy(Path::new("systemd/agent.conf"), &format!("{drop_ins}/drainhook.conf"));
+    copy(&folder.join("drainhook.toml"), "/etc/drainhook/drainhook.toml");
+    match (setting, &software.killer) {
+        (Setting::Documented, _) => {}
+        (Setting::Killer, Killer::DropIn) => {
+            copy(&folder.join("killer.conf"), &format!("{drop_ins}/killer.conf"));
+        }
+        (Setting::Killer, Killer::Configuration) => {
+            copy(&folder.join("killer.toml"), "/etc/drainhook/drainhook.toml");
+        }
     }
     write(root, HOLD, "");
     write(root, LOG, "");
