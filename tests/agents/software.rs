@@ -15,7 +15,6 @@ pub struct Software {
     pub work: Work,
     /// How many items of work it takes at once.
     pub takes: usize,
-    pub killer: Killer,
 }
 
 /// How work reaches it.
@@ -27,19 +26,9 @@ pub enum Work {
     Clients(&'static str),
 }
 
-/// What loses work, in the folder.
-pub enum Killer {
-    /// `killer.conf`, a drop-in of its unit.
-    DropIn,
-    /// `killer.toml`, in place of `drainhook.toml`.
-    Configuration,
-}
-
-/// Queues items with a function of `tasks.py`.
-const PYTHON: &str = "/opt/python/bin/python -c 'import sys, tasks
-for number in range(int(sys.argv[1])): tasks.enqueue(number)'";
-const ARQ: &str = "/opt/arq/bin/python -c 'import sys, tasks
-for number in range(int(sys.argv[1])): tasks.enqueue(number)'";
+/// Queues items with the function `enqueue` of `tasks.py`.
+const PYTHON: &str = "/opt/python/bin/python task.py";
+const ARQ: &str = "/opt/arq/bin/python task.py";
 const RUBY: &str = "ruby -r ./worker.rb -e 'ARGV[0].to_i.times { |number| Work.perform_async(number) }'";
 
 /// A page that is longer than the buffers between a server and its client.
@@ -60,13 +49,12 @@ const fn worker(
         before: &["systemctl start redis-server"],
         work: Work::Queue { enqueue, closed },
         takes: 2,
-        killer: Killer::DropIn,
     }
 }
 
 /// A server with a unit of its own, which serves a page.
 const fn server(name: &'static str, unit: &'static str) -> Software {
-    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2, killer: Killer::DropIn }
+    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2 }
 }
 
 macro_rules! tests {
@@ -111,7 +99,6 @@ tests! {
         files: &[("downloads.conf", "/etc/nginx/conf.d/downloads.conf")],
         before: &[DOWNLOAD],
         work: Work::Clients("/opt/request http://127.0.0.1:8000/download"),
-        killer: Killer::Configuration,
         ..server("nginx", "nginx.service")
     };
     pgbouncer: Software {

@@ -8,13 +8,15 @@ use machine::status::Status;
 
 use crate::machine::inside;
 use crate::site::{Site, write};
-use crate::software::{Killer, Software, Work};
+use crate::software::{Software, Work};
 use crate::support::daemon::{completed, eventually};
 
 /// While this file exists, no item of work ends.
 const HOLD: &str = "/srv/work/hold";
 /// A line for each item that has started or finished.
 const LOG: &str = "/srv/work/log";
+/// The daemon's configuration.
+const CONFIGURATION: &str = "/etc/drainhook/drainhook.toml";
 /// Permits the daemon to drain the unit.
 const PERMIT: &str = "drainhook config --polkit >/etc/polkit-1/rules.d/50-drainhook.rules";
 /// How many items wait in a queue.
@@ -160,7 +162,8 @@ impl<'a> Story<'a> {
 
 /// Copies the files of the software to where they belong.
 fn install(root: &Path, software: &Software, setting: &Setting) {
-    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = repository.join("tests/agents");
     let folder = all.join(software.name);
     let copy = |from: &Path, to: &str| {
         let to = inside(root, to);
@@ -177,22 +180,24 @@ fn install(root: &Path, software: &Software, setting: &Setting) {
     for (file, path) in software.files {
         copy(&folder.join(file), path);
     }
-    let drop_ins = format!("/etc/systemd/system/{}.d", software.unit);
-    if folder.join(software.unit).exists() {
-        copy(&folder.join(software.unit), &format!("/etc/systemd/system/{}", software.unit));
+    let unit = format!("/etc/systemd/system/{}", software.unit);
+    copy(&repository.join("systemd/agent.conf"), &format!("{unit}.d/drainhook.conf"));
+    // Files that only some of the folders have.
+    let mut settings = vec![
+        (software.unit, unit.clone()),
+        ("drop-in.conf", format!("{unit}.d/drain.conf")),
+        ("drainhook.toml", CONFIGURATION.to_owned()),
+    ];
+    match setting {
+        Setting::Documented => {}
+        Setting::Killer => settings.extend([
+            ("killer.conf", format!("{unit}.d/killer.conf")),
+            ("killer.toml", CONFIGURATION.to_owned()),
+        ]),
     }
-    if folder.join("drop-in.conf").exists() {
-        copy(&folder.join("drop-in.conf"), &format!("{drop_ins}/drain.conf"));
-    }
-    copy(Path::new("systemd/agent.conf"), &format!("{drop_ins}/drainhook.conf"));
-    copy(&folder.join("drainhook.toml"), "/etc/drainhook/drainhook.toml");
-    match (setting, &software.killer) {
-        (Setting::Documented, _) => {}
-        (Setting::Killer, Killer::DropIn) => {
-            copy(&folder.join("killer.conf"), &format!("{drop_ins}/killer.conf"));
-        }
-        (Setting::Killer, Killer::Configuration) => {
-            copy(&folder.join("killer.toml"), "/etc/drainhook/drainhook.toml");
+    for (file, path) in settings {
+        if folder.join(file).exists() {
+            copy(&folder.join(file), &path);
         }
     }
     write(root, HOLD, "");
