@@ -10,7 +10,7 @@ locals {
   agent_lines = [for key, value in local.agent_settings : "${key} = ${jsonencode(value)}" if value != null]
 
   # What the daemon may do to the unit. polkit reads the folder again when a file in it changes.
-  polkit_rule = var.agent.unit == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n    "
+  polkit_rule = var.agent.unit == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"
 
   configuration = join("\n", concat(
     ["[agent]"],

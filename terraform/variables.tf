@@ -178,7 +178,7 @@ variable "agent" {
         var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The agent has keys that mean something only with url or unix, and has command or unit."
+    error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain and return for requests, mean nothing with command or unit."
   }
 
   validation {

@@ -149,7 +149,7 @@ impl Run {
         let (Said::Nothing(state) | Said::Status(state) | Said::HeldStatus(state)) = said else {
             return None;
         };
-        self.process += u128::from(choice % 4 == 0);
+        self.process += u128::from(choice.is_multiple_of(4));
         let sight = match state {
             AgentState::Serving => Sight::Runs(Process(self.process)),
             AgentState::Draining => Sight::Leaves,
