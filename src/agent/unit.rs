@@ -61,7 +61,7 @@ impl UnitAgent {
     pub async fn ask(&self, request: &AgentRequest) -> AgentAnswer {
         let answer = match (request, &self.drain) {
             (AgentRequest::Drain(_), UnitDrain::Start(oneshot)) => self.run(oneshot).await,
-            (AgentRequest::Drain(_), UnitDrain::Stop) => self.stop().await,
+            (AgentRequest::Drain(_), UnitDrain::Stop) => self.begin_stop().await,
             (AgentRequest::Tell(process), UnitDrain::Signal(signal)) => self.signal(*process, signal).await,
             // The machine asks only what fits the settings.
             (AgentRequest::Drain(_), UnitDrain::Signal(_))
@@ -73,6 +73,16 @@ impl UnitAgent {
             (AgentRequest::Return, _) => self.start().await,
         };
         answer.unwrap_or_else(|error| AgentAnswer::Unreachable { why: error.to_string(), gone: false })
+    }
+
+    /// Stops the unit. One that has failed already says so, and is left as it is.
+    async fn begin_stop(&self) -> Result<AgentAnswer, SystemctlError> {
+        if let UnitState::Failed { result, status } = systemctl::show(&self.unit).await?.state
+            && let Some(why) = loss(&self.unit, &result, status)
+        {
+            return Ok(AgentAnswer::CannotDrain(why));
+        }
+        self.stop().await
     }
 
     async fn stop(&self) -> Result<AgentAnswer, SystemctlError> {
@@ -127,7 +137,11 @@ impl UnitAgent {
         let drains = draining(&state, told);
         if let Some(main) = drains {
             // A process that has ended in the meantime cannot be opened.
-            let _ = tokio::time::timeout(HOLD, ended(main)).await;
+            let has_ended = tokio::time::timeout(HOLD, ended(main)).await.is_ok();
+            if has_ended && told.is_some() {
+                // `Restart=` may start it again at once, and the next process would take work.
+                self.stop().await?;
+            }
             state = self.settled(told).await?;
         }
         let answer = |sight| AgentAnswer::Seen { sight, in_flight: None, waited: drains.is_some() };

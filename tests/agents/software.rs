@@ -120,3 +120,10 @@ tests! {
     sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down");
     uvicorn: server("uvicorn", "uvicorn.service");
 }
+
+/// What a user tries first, with a real worker on the own machine.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/agents/run"]
+async fn drill() {
+    story::drill(&worker("celery", "celery.service", PYTHON, "Warm shutdown")).await;
+}

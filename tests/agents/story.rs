@@ -53,6 +53,24 @@ pub async fn killer(software: &Software) {
     assert!(done.started.len() > done.finished.len(), "nothing was lost: {done:?}");
 }
 
+/// A drill on the user's machine: `drainhook simulate --config` drains the software that has work in flight, and succeeds.
+pub async fn drill(software: &Software) {
+    let story = Story::begin(software, Setting::Documented).await;
+    let machine = &story.site.machine;
+    // The daemon of the machine hears nothing, because only the drill's own Auto Scaling takes an instance away.
+    let run = format!(
+        "HOME=/root drainhook simulate --config {CONFIGURATION} >/srv/drill 2>&1; echo $? >/srv/drill-code"
+    );
+    machine.sh(&format!("systemd-run --quiet --collect --unit=drill bash -c '{run}'")).await;
+    story.until_closed().await;
+    story.release();
+    machine.until("test -s /srv/drill-code").await;
+    let told = machine.sh("cat /srv/drill").await;
+    assert_eq!(machine.sh("cat /srv/drill-code").await, "0", "{told}");
+    let done = story.items();
+    assert_eq!(done.started, done.finished, "an item of work was cut: {told}");
+}
+
 /// The settings of the software.
 enum Setting {
     /// Those of its folder.
@@ -111,6 +129,11 @@ impl<'a> Story<'a> {
     async fn until_held(&self) {
         let held = |status: &Status| status.agents[0].state == "draining" && status.wait_since.is_some();
         self.site.until_status("an agent that drains", held).await;
+        self.until_closed().await;
+    }
+
+    /// Waits until the software says that it takes no more items.
+    async fn until_closed(&self) {
         if let Work::Queue { closed, .. } = self.software.work {
             self.until_said(closed).await;
         }

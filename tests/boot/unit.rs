@@ -71,7 +71,7 @@ async fn stopped() {
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn told_by_a_signal_once() {
-    let mut site = site("drain.signal = \"SIGQUIT\"\n", "Restart=always\n").await;
+    let mut site = site("drain.signal = \"SIGQUIT\"\n", "Restart=always\nRestartSec=2s\n").await;
     site.stage.scale_in();
     until_held(&site).await;
     site.machine.until("grep --quiet quit /var/lib/worker/story").await;

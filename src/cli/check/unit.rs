@@ -2,12 +2,16 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::part::Part;
 use crate::agent::systemctl::{self, SystemctlError, Unit, UnitState};
 use crate::cli::output::word;
 use crate::config::duration::Written;
 use crate::config::{self, Config, POLKIT_PATH, UnitAgent, UnitDrain, polkit_rule};
+
+/// Time enough to stop a unit that would be started again.
+const RESTART_DELAY_MIN: Duration = Duration::from_secs(1);
 
 /// A row for an agent that is a unit.
 pub async fn row(agent: &config::Agent, unit: &UnitAgent) -> Part {
@@ -106,14 +110,17 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, unit: &Unit) -> Par
 
 fn judge_signal(part: Part, name: &str, unit: &Unit) -> Part {
     let comes_back = matches!(unit.restart.as_str(), "always" | "on-success");
-    if comes_back && unit.restart_delay.is_zero() {
-        let advice = format!(
-            "Restart={} and RestartSec=0: a new process takes work before drainhook can stop the unit",
-            unit.restart
-        );
-        return part.failed(advice).advised(drop_in(name, &["RestartSec=1s"]));
+    if !comes_back || unit.restart_delay >= RESTART_DELAY_MIN {
+        return part;
     }
-    part
+    let advice = format!(
+        "Restart={} starts it again {} after it has drained: the new process may take work before drainhook has stopped the \
+         unit",
+        unit.restart,
+        Written(unit.restart_delay),
+    );
+    let part = if unit.restart_delay.is_zero() { part.failed(advice) } else { part.warning(advice) };
+    part.advised(drop_in(name, &["RestartSec=1s"]))
 }
 
 fn judge_oneshot(part: Part, agent: &config::Agent, name: &str, oneshot: &Unit) -> Part {
@@ -222,7 +229,10 @@ mod tests {
     #[test]
     fn units_that_are_told() {
         let told = "drain.signal = \"SIGQUIT\"";
-        assert_eq!(judged(told, "TimeoutStopUSec=1s\nRestart=always", None), (State::Ok, String::new()));
+        let slow = "TimeoutStopUSec=1s\nRestart=always\nRestartUSec=1s";
+        assert_eq!(judged(told, slow, None), (State::Ok, String::new()));
+        let (state, advice) = judged(told, "Restart=always", None);
+        assert!(state == State::Warning && advice.contains("again 100ms after it has drained"), "{advice}");
         let (state, advice) = judged(told, "Restart=always\nRestartUSec=0", None);
         assert!(state == State::Failed && advice.contains("RestartSec=1s"), "{advice}");
     }
