@@ -14,7 +14,7 @@ use super::plan::GRACE;
 use super::{Fleet, Step, network};
 
 /// The time limit of requests, as in `src/daemon/perform.rs`.
-const AGENT_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const AGENT_LIMIT: Duration = Duration::from_secs(10);
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long an agent holds a status request, given `Prefer: wait=20`.
@@ -30,7 +30,7 @@ const EARLY: f64 = 0.3;
 const RUNS_MAX: Duration = Duration::from_secs(48 * 3600);
 
 /// The share of crashed agents that are restarted.
-const COMES_BACK: f64 = 0.9;
+pub(super) const COMES_BACK: f64 = 0.9;
 
 /// How the agents of a run answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,22 +52,26 @@ pub(super) enum Request {
     Blocks,
     /// They are drained by a process that exits with 0 once they have drained. Some exit early, with another status.
     Runs,
+    /// They are units. A signal tells a process to drain, and it exits once it has drained.
+    Signaled,
 }
 
 /// An instance's agent other than the world's. Its state follows from the time alone.
 #[derive(Debug)]
 pub(super) struct Other {
     /// How long its drain takes.
-    work: Duration,
+    pub(super) work: Duration,
     /// When it will have drained, or when it did. `None` while it serves.
-    drained: Option<Time>,
+    pub(super) drained: Option<Time>,
     /// When its process is back.
-    down_until: Option<Time>,
+    pub(super) down_until: Option<Time>,
+    /// The number of its process, or of its last one, if it is a unit.
+    pub(super) process: u32,
 }
 
 impl Other {
     pub fn new(work: Duration) -> Self {
-        Other { work, drained: None, down_until: None }
+        Other { work, drained: None, down_until: None, process: 1 }
     }
 
     fn status(&self, now: Time) -> AgentStatus {
@@ -122,6 +126,9 @@ impl Fleet {
         let answered = |answer| Event::AgentAnswered { id, answer };
         // The daemon ignores the answer to an earlier request.
         self.hosts[host].held.retain(|held| held.agent != agent);
+        if self.manner.request == Request::Signaled {
+            return self.ask_unit(host, id, agent, request);
+        }
         if self.now < self.hosts[host].agent_hangs_until {
             let limit = if *request == AgentRequest::Status { STATUS_LIMIT } else { AGENT_LIMIT };
             return Some((limit, answered(AgentAnswer::Busy("no answer in time".to_owned()))));
@@ -205,6 +212,9 @@ impl Fleet {
     }
 
     fn answer_of(&mut self, host: usize, agent: usize, request: &AgentRequest) -> Option<AgentAnswer> {
+        if self.manner.request == Request::Signaled {
+            return Some(self.answer_of_unit(host, agent, request));
+        }
         let now = self.now;
         if let Some(other) = agent.checked_sub(1).and_then(|place| self.hosts[host].others.get_mut(place)) {
             return Some(other.ask(now, request));
@@ -214,7 +224,7 @@ impl Fleet {
         answer
     }
 
-    fn hold(&mut self, host: usize, id: EffectId, agent: usize, request: &AgentRequest) {
+    pub(super) fn hold(&mut self, host: usize, id: EffectId, agent: usize, request: &AgentRequest) {
         let life = self.hosts[host].life;
         let blocks = matches!(request, AgentRequest::Drain(_));
         let longest = match (request, self.manner.request) {
@@ -222,7 +232,9 @@ impl Fleet {
             // The daemon's own limit.
             (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
             (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
-            (_, Request::Documents | Request::Blocks | Request::Runs) => self.now + STATUS_HELD,
+            (_, Request::Documents | Request::Blocks | Request::Runs | Request::Signaled) => {
+                self.now + STATUS_HELD
+            }
         };
         self.hosts[host].held.push(Held { life, id, agent, blocks });
         let news = self.other(host, agent).and_then(|other| other.drained);
@@ -272,6 +284,9 @@ impl Fleet {
                     AgentAnswer::Busy("no answer in time".to_owned())
                 }
             },
+            Some(AgentAnswer::Seen { sight, in_flight, .. }) => {
+                AgentAnswer::Seen { sight, in_flight, waited: true }
+            }
             Some(answer) => self.as_written(answer),
         };
         let delay = self.delay(1, 5);
@@ -282,6 +297,9 @@ impl Fleet {
     pub(super) fn crash_agent(&mut self, host: usize) {
         let others = self.hosts[host].others.len();
         let place = if others == 0 { 0 } else { self.rng.usize(..=others) };
+        if self.manner.request == Request::Signaled {
+            return self.crash_unit(host, place);
+        }
         if place > 0 {
             let pause = self.delay(1_000, 15_000);
             return self.crash_other(host, place - 1, pause);
@@ -302,7 +320,7 @@ impl Fleet {
         }
     }
 
-    fn crash_other(&mut self, host: usize, place: usize, pause: Duration) {
+    pub(super) fn crash_other(&mut self, host: usize, place: usize, pause: Duration) {
         let back = self.now + pause;
         let other = &mut self.hosts[host].others[place];
         other.drained = None;

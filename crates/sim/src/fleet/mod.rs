@@ -8,7 +8,8 @@
 //! - `network`: the calls of a daemon, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
-//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how
+//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
+//!   by a signal
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -37,6 +38,7 @@ mod shrink;
 mod step;
 mod strangers;
 mod strike;
+mod units;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -144,6 +146,7 @@ impl Fleet {
         let others = settings.agents.len().saturating_sub(1);
         let mut added = Host::new(settings, phase);
         added.others = (0..others).map(|_| agents::Other::new(self.delay(0, 400_000))).collect();
+        added.units = self.settings.agents.iter().map(|_| units::Unit::default()).collect();
         self.hosts.push(added);
         host
     }
@@ -206,6 +209,7 @@ impl Fleet {
                 self.judge.believes_message(host);
             } else {
                 self.check_others(host);
+                self.check_units(host);
             }
         }
         self.judge.end(&self.world, self.now.max(self.plan.end()));
@@ -275,6 +279,7 @@ impl Fleet {
         self.hosts[host].start(now);
         self.goes_on(host, journal.as_deref());
         self.judge.started(host, now, journal.as_deref());
+        self.note_untold(host, journal.as_deref());
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);
     }

@@ -90,6 +90,7 @@ impl Plan {
             Request::Documents | Request::Mute { .. } => Protocol::Polled,
             Request::Blocks => Protocol::Blocking,
             Request::Runs => Protocol::Running,
+            Request::Signaled => Protocol::Once,
         };
         settings.agents.iter_mut().for_each(|agent| agent.protocol = protocol);
         if has(rng, Fault::SeveralAgents) {
@@ -104,6 +105,9 @@ impl Plan {
             // Only an agent that is reached by a connection can be seen to exit.
             world.agent_exits = false;
             settings.agents.iter_mut().for_each(|agent| agent.on_exit = OnExit::Failed);
+        }
+        if manner.request == Request::Signaled {
+            world.agent_exits = true;
         }
         if matches!(manner.request, Request::Mute { .. }) {
             // Agents drain before Wait, and have time to come back with work.
@@ -125,6 +129,8 @@ impl Plan {
             Request::Blocks
         } else if self.faults.strikes(rng, Fault::AgentRuns, START) {
             Request::Runs
+        } else if self.faults.strikes(rng, Fault::AgentSignaled, START) {
+            Request::Signaled
         } else {
             Request::Documents
         }

@@ -13,6 +13,7 @@ use super::super::plan::HOOK;
 use super::calls::CallsMade;
 use super::losses::Loss;
 use super::said::Said;
+use super::signals::Signals;
 
 /// Auto Scaling calls that a drain without faults may make, besides those that depend on its length.
 const CALLS_MAX: u32 = 16;
@@ -55,12 +56,15 @@ pub(super) struct Each {
     pub invariants: Invariants,
     /// What its agents have said in this life of the daemon.
     pub said: Said,
+    pub signals: Signals,
     /// The AWS calls of this life of the daemon.
     pub calls_made: CallsMade,
     /// The heartbeat timeout that its daemon uses, read or assumed.
     pub chosen: Option<Duration>,
     /// When the agents other than the world's finish their work.
     pub busy_until: Time,
+    /// A process counts as told that was not told. It drains until its deadline.
+    pub untold: bool,
     /// The outcome that this life of the daemon has read from its journal or decided.
     pub outcome: Option<Outcome>,
     /// The outcome of the drain that sent the last completion.
@@ -234,7 +238,7 @@ impl Each {
         let (since, timeout) = self.open.take()?;
         let could =
             since.max(self.idle?).max(self.busy_until).max(self.up).max(faults_end + LIMIT) + self.grace;
-        let late = at > could + timeout && !self.knows_nothing();
+        let late = at > could + timeout && !self.knows_nothing() && !self.untold;
         late.then(|| {
             format!("{at}: {}'s action ended late: it could have been completed at {could}", self.id)
         })

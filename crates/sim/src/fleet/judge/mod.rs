@@ -2,12 +2,13 @@
 //! decide and what happens in the world. It looks into neither.
 //!
 //! `each` is what it knows about an instance, `said` what that instance's agents have said, and `calls` how often its daemon
-//! retries. `losses` says what work was lost to.
+//! retries. `losses` says what work was lost to, and `signals` which processes were told by a signal.
 
 mod calls;
 mod each;
 mod losses;
 mod said;
+mod signals;
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use machine::effect::Effect;
 use machine::journal::{Journal, Outcome};
 use machine::notice::Source;
 use machine::report::{NoticeChange, Report};
-use machine::settings::Settings;
+use machine::settings::{Protocol, Settings};
 use machine::{Event, Time};
 
 use super::figures::Figures;
@@ -35,6 +36,8 @@ pub(super) struct Judge {
     faults_end: Time,
     /// Whether each agent blocks its drain request.
     blocks: Vec<bool>,
+    /// Whether the agents are told once per process.
+    once: bool,
     /// Whether the calls that follow failures are counted.
     counts_calls: bool,
     each: Vec<Each>,
@@ -47,6 +50,7 @@ impl Judge {
         Judge {
             faults_end,
             blocks: settings.agents.iter().map(|agent| agent.protocol.blocks()).collect(),
+            once: settings.agents.iter().all(|agent| agent.protocol == Protocol::Once),
             counts_calls,
             each: Vec::new(),
             violations: Vec::new(),
@@ -64,6 +68,7 @@ impl Judge {
         let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.completion.intention());
         self.each[host].outcome = intention.map(|intention| intention.outcome);
         self.each[host].said.forget();
+        self.each[host].signals.starts(disk);
         self.each[host].calls_made.forget();
         self.each[host].heard_since = None;
         self.each[host].invariants.restarted(now);
@@ -94,6 +99,7 @@ impl Judge {
         let each = &mut self.each[host];
         each.forgetful = true;
         each.informed = false;
+        each.signals.forgets();
         each.invariants.forgot();
         self.many_drains(host);
     }
@@ -373,13 +379,17 @@ impl Judge {
     /// Checks the end of a run. Terminated instances must be gone or in the pool, and agents of instances in service must
     /// serve.
     pub fn end(&mut self, world: &World, now: Time) {
+        // A process that was told by a signal and holds work that never ends cannot be returned to service.
+        let endless = self.once && world.config().work.stuck > 0;
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);
             let Some(instance) = world.instance(&each.id) else { continue };
             self.figures.end_states += 1;
             let wrong = match instance.state {
                 LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
-                LifecycleState::InService => instance.agent.state != AgentIs::Serving && !each.forgetful,
+                LifecycleState::InService => {
+                    instance.agent.state != AgentIs::Serving && !each.forgetful && !endless
+                }
                 _ => !each.knows_nothing(),
             };
             if wrong {

@@ -2,6 +2,7 @@
 
 use machine::effect::EffectId;
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
+use machine::process::Sight;
 
 /// What the agents of one instance have said.
 #[derive(Debug, Default)]
@@ -41,9 +42,10 @@ impl Said {
             AgentAnswer::Accepted(status) => Some(accepted(agent.blocks, status.as_ref())),
             AgentAnswer::Status { status, .. } => Some(status.state),
             AgentAnswer::Returned => Some(AgentState::Serving),
+            AgentAnswer::Seen { sight: Sight::Runs(_) | Sight::Leaves, .. } => Some(AgentState::Draining),
+            AgentAnswer::Seen { sight: Sight::Gone, .. } => Some(AgentState::Drained),
             AgentAnswer::Unreachable { .. } => None,
-            AgentAnswer::Seen { .. }
-            | AgentAnswer::Unsupported(_)
+            AgentAnswer::Unsupported(_)
             | AgentAnswer::CannotDrain(_)
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => agent.state,

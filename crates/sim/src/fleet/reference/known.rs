@@ -5,7 +5,8 @@ use machine::action::{Group, Wait, WaitSource};
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
-use machine::settings::{AgentSettings, OnExit};
+use machine::process::{Process, Sight};
+use machine::settings::{AgentSettings, OnExit, Protocol};
 
 /// What the journal says, as far as effects depend on it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +14,8 @@ pub(super) struct Kept {
     pub told: bool,
     /// The deadline of each agent.
     pub deadlines: Vec<Option<Time>>,
+    /// The process of each agent that must not be told again.
+    pub processes: Vec<Option<Process>>,
     pub intention: Option<Intention>,
     pub ended: bool,
     pub started: Option<Time>,
@@ -56,6 +59,7 @@ impl Kept {
         let timed = journal.notices.rows().iter().filter(sets);
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
+            processes: journal.agents.iter().map(|agent| agent.told).collect(),
             deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),
             intention: action.and_then(|action| action.completion.intention()),
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
@@ -82,10 +86,48 @@ pub(super) struct Agent {
     pub cannot: bool,
     /// It has reported its status.
     pub heard: bool,
+    /// The processes of an agent that is told once.
+    pub processes: Processes,
+}
+
+/// What is known of the processes of an agent that is told once per process.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    /// The last one that was told. An earlier life may not have come to that.
+    pub told: Option<Process>,
+    /// It no longer runs.
+    pub gone: bool,
+    /// The one that is being told.
+    pub telling: Option<Process>,
+}
+
+impl Processes {
+    /// An agent is seen. Returns its state.
+    fn sees(&mut self, sight: Sight) -> AgentState {
+        match sight {
+            Sight::Runs(process) if self.told == Some(process) => AgentState::Draining,
+            Sight::Runs(_) => {
+                self.gone = true;
+                AgentState::Serving
+            }
+            Sight::Leaves => AgentState::Draining,
+            Sight::Gone => {
+                self.gone = true;
+                AgentState::Drained
+            }
+        }
+    }
 }
 
 impl Agent {
     pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &AgentSettings) {
+        let telling = self.processes.telling.take();
+        let is_told = matches!(answer, AgentAnswer::Accepted(_));
+        if telling.is_some() && is_told {
+            (self.processes.told, self.processes.gone) = (telling, false);
+        } else if telling.is_some() {
+            self.state = None;
+        }
         match answer {
             AgentAnswer::Accepted(status) => {
                 self.heard |= settings.protocol.blocks() || status.is_some();
@@ -109,16 +151,34 @@ impl Agent {
                     self.state = Some(AgentState::Drained);
                 }
             }
+            AgentAnswer::Seen { sight, .. } => {
+                self.heard = true;
+                self.state = Some(self.processes.sees(*sight));
+            }
+            AgentAnswer::Returned if settings.protocol == Protocol::Once => self.state = None,
+            // Its unit has failed, so no process runs.
+            AgentAnswer::CannotDrain(_) => self.processes.gone = true,
             AgentAnswer::Returned
-            | AgentAnswer::Seen { .. }
             | AgentAnswer::Unsupported(_)
-            | AgentAnswer::CannotDrain(_)
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => {}
         }
-        self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
+        self.cannot = match answer {
+            AgentAnswer::CannotDrain(_) => true,
+            AgentAnswer::Accepted(_)
+            | AgentAnswer::Status { .. }
+            | AgentAnswer::Seen { .. }
+            | AgentAnswer::Returned => false,
+            AgentAnswer::Unreachable { .. }
+            | AgentAnswer::Unsupported(_)
+            | AgentAnswer::Busy(_)
+            | AgentAnswer::Malformed(_) => self.cannot,
+        };
         let refused = matches!(answer, AgentAnswer::Unreachable { .. } | AgentAnswer::Unsupported(_));
-        self.refusing = refused.then(|| self.refusing.unwrap_or(now));
+        // An agent that was seen and could not be told is still refusing.
+        let untold = matches!(answer, AgentAnswer::Seen { .. }) && self.state == Some(AgentState::Serving);
+        let refuses = refused || (telling.is_some() && !is_told) || (untold && self.refusing.is_some());
+        self.refusing = refuses.then(|| self.refusing.unwrap_or(now));
     }
 
     pub fn has_failed(&self, now: Time, settings: &AgentSettings) -> bool {

@@ -3,9 +3,11 @@
 //!
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
-//! This file records what the daemon was told. `rules` says what follows from that. `known` has the types for both.
+//! This file records what the daemon was told. `rules` says what follows from that, and `once` what follows for agents that are
+//! told once per process. `known` has the types for all of them.
 
 mod known;
+mod once;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,6 +208,9 @@ impl Reference {
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
+        for (agent, told) in self.agents.iter_mut().zip(&self.kept.processes) {
+            agent.processes.told = *told;
+        }
         self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
         // A deadline is used as written, but is never later than a whole drain from now.

@@ -51,7 +51,7 @@ impl Reference {
         std::mem::take(&mut self.complaints)
     }
 
-    fn complain(&mut self, what: impl Into<String>) {
+    pub(super) fn complain(&mut self, what: impl Into<String>) {
         self.complaints.push(what.into());
     }
 
@@ -141,6 +141,7 @@ impl Reference {
                 self.complain(format!("journaled an older message's time for {}", row.id));
             }
         }
+        self.keeps_processes(journal);
         if journal.instance_id != self.settings.instance_id {
             self.complain("wrote a journal that names another instance");
         }
@@ -152,7 +153,12 @@ impl Reference {
         if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("asked a serving agent for its status, but did not tell it to drain");
         }
-        let AgentRequest::Drain(order) = request else { return };
+        let order = match request {
+            AgentRequest::Drain(order) => order,
+            AgentRequest::Tell(process) => return self.tells(agent, *process),
+            AgentRequest::Return => return self.returns(agent),
+            AgentRequest::Status => return,
+        };
         self.agents[agent].ordered = Some(order.deadline);
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         // With a wrong clock it may be too late for that.
@@ -174,6 +180,9 @@ impl Reference {
 
     /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is another one or over.
     fn cancels(&mut self, now: Time, agent: usize) {
+        if self.agents[agent].processes.telling.take().is_some() {
+            self.complain("canceled a signal, which may have been sent");
+        }
         let runs = self.settings.agents[agent].protocol == Protocol::Running;
         if !runs || self.drain != Phase::UnderWay || self.began == now {
             return;
@@ -272,6 +281,7 @@ impl Reference {
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
                 (self.standing, self.unseen) = (None, false);
             }
+            Report::AgentsTold { .. } => self.looks_again(),
             // The instance stays, or the notice was wrong.
             Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
             Report::DrainEnded { outcome, result, .. } => {
@@ -327,6 +337,7 @@ impl Reference {
         if self.unseen && self.drain == Phase::Ended && !soon(RETRY) {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
+        self.must_tell();
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
