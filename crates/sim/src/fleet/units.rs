@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fault::Fault;
 use crate::world::{AgentMode, AgentState, LifecycleState};
 use machine::effect::{AgentRequest, EffectId};
 use machine::event::AgentAnswer;
@@ -15,6 +16,9 @@ use super::{Fleet, Step};
 /// The share of units that are still being stopped for a while after their process has exited.
 const LEAVES: f64 = 0.3;
 
+/// The share of signals that cannot be sent.
+const REFUSED: f64 = 0.05;
+
 /// What systemd knows of an agent's unit besides the process that runs.
 #[derive(Debug, Default)]
 pub(super) struct Unit {
@@ -22,8 +26,6 @@ pub(super) struct Unit {
     ended: Ended,
     /// Until when it is being stopped after that.
     leaves_until: Time,
-    /// The last process that the daemon told, and the number of the life in which it did.
-    told: Option<(Process, u32)>,
 }
 
 /// How a unit's last process ended. Counts only while no process runs.
@@ -85,9 +87,8 @@ impl Fleet {
             return Some((AGENT_LIMIT, answered(unanswered(request))));
         }
         let answer = self.answer_of_unit(host, agent, request);
-        // The daemon watches a process that it has told in this life.
-        if let AgentAnswer::Seen { sight: Sight::Runs(process), .. } = answer
-            && self.hosts[host].units[agent].told == Some((process, self.hosts[host].life))
+        if let AgentRequest::Watch(process) = request
+            && answer == seen(Sight::Runs(*process))
         {
             self.hold(host, id, agent, request);
             return None;
@@ -102,7 +103,11 @@ impl Fleet {
         request: &AgentRequest,
     ) -> AgentAnswer {
         match (request, self.unit(host, agent)) {
-            (AgentRequest::Status, now) => self.look(host, agent, now),
+            (AgentRequest::Status | AgentRequest::Watch(_), now) => self.look(host, agent, now),
+            // A signal may be refused for another reason than its process.
+            (AgentRequest::Tell(_), _) if self.refuses() => {
+                AgentAnswer::Busy("the signal could not be sent".to_owned())
+            }
             (AgentRequest::Tell(process), Now::Runs(runs)) if runs == *process => {
                 self.signal(host, agent, runs);
                 AgentAnswer::Accepted(None)
@@ -139,7 +144,6 @@ impl Fleet {
 
     /// Says what the unit does. If it waits for its restart, stops it.
     fn look(&mut self, host: usize, agent: usize, now: Now) -> AgentAnswer {
-        let seen = |sight| AgentAnswer::Seen { sight, in_flight: None, waited: false };
         match now {
             Now::Runs(process) => seen(Sight::Runs(process)),
             Now::Leaves => seen(Sight::Leaves),
@@ -159,12 +163,15 @@ impl Fleet {
         }
     }
 
+    fn refuses(&mut self) -> bool {
+        let now = self.now;
+        self.plan.faults.rate(Fault::AgentSignaled, now) > 0.0 && self.rng.f64() < REFUSED
+    }
+
     fn signal(&mut self, host: usize, agent: usize, process: Process) {
         let now = self.now;
         self.judge.signaled(host, now, agent, process);
-        let life = self.hosts[host].life;
-        let unit = &mut self.hosts[host].units[agent];
-        (unit.ended, unit.told) = (Ended::Stopped, Some((process, life)));
+        self.hosts[host].units[agent].ended = Ended::Stopped;
         match agent.checked_sub(1) {
             Some(place) => {
                 let exits = self.hosts[host].others[place].signaled(now);
@@ -279,12 +286,16 @@ impl Fleet {
     }
 }
 
+fn seen(sight: Sight) -> AgentAnswer {
+    AgentAnswer::Seen { sight, in_flight: None, waited: false }
+}
+
 /// systemd does not answer. Nothing was sent.
 fn unanswered(request: &AgentRequest) -> AgentAnswer {
     let why = "no answer in time".to_owned();
     match request {
         AgentRequest::Return => AgentAnswer::Busy(why),
-        AgentRequest::Drain(_) | AgentRequest::Tell(_) | AgentRequest::Status => {
+        AgentRequest::Drain(_) | AgentRequest::Tell(_) | AgentRequest::Status | AgentRequest::Watch(_) => {
             AgentAnswer::Unreachable { why, gone: false }
         }
     }

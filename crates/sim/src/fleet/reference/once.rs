@@ -23,6 +23,16 @@ impl Reference {
         self.agents[agent].processes.telling = Some(process);
     }
 
+    /// Only a process that was told is waited for, because the request may be held until its end.
+    pub(super) fn watches(&mut self, agent: usize, process: Process) {
+        if self.agents[agent].processes.told != Some(process) {
+            self.complain("waited for the end of a process that was not told");
+        }
+        if self.agents[agent].state == Some(AgentState::Serving) {
+            self.complain("waited for the end of a process, but another one serves");
+        }
+    }
+
     /// A process that was told finishes its work before another one is started.
     pub(super) fn returns(&mut self, agent: usize) {
         let processes = &self.agents[agent].processes;

@@ -157,6 +157,7 @@ impl Reference {
             AgentRequest::Drain(order) => order,
             AgentRequest::Tell(process) => return self.tells(agent, *process),
             AgentRequest::Return => return self.returns(agent),
+            AgentRequest::Watch(process) => return self.watches(agent, *process),
             AgentRequest::Status => return,
         };
         self.agents[agent].ordered = Some(order.deadline);
