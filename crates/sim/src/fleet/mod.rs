@@ -8,7 +8,8 @@
 //! - `network`: the calls of a daemon, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
-//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how
+//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how;
+//!   `counts`: agents that say only how much is in flight
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -20,6 +21,7 @@
 mod agents;
 mod calls;
 pub mod cost;
+mod counts;
 mod deadline;
 mod ec2;
 mod figures;

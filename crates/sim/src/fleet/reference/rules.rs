@@ -152,6 +152,8 @@ impl Reference {
         if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("asked a serving agent for its status, but did not tell it to drain");
         }
+        (self.agents[agent].asked_at, self.agents[agent].told) =
+            (now, matches!(request, AgentRequest::Drain(_)));
         let AgentRequest::Drain(order) = request else { return };
         self.agents[agent].ordered = Some(order.deadline);
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
@@ -174,7 +176,7 @@ impl Reference {
 
     /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is another one or over.
     fn cancels(&mut self, now: Time, agent: usize) {
-        let runs = self.settings.agents[agent].protocol == Protocol::Running;
+        let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
         if !runs || self.drain != Phase::UnderWay || self.began == now {
             return;
         }
@@ -333,7 +335,8 @@ impl Reference {
         for agent in 0..self.agents.len() {
             let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
             let protocol = self.settings.agents[agent].protocol;
-            let drained = protocol.blocks() && self.agents[agent].state == Some(AgentState::Drained);
+            let blocks = self.settings.agents[agent].answers_when_drained();
+            let drained = blocks && self.agents[agent].state == Some(AgentState::Drained);
             let deadline = self.kept.deadlines.get(agent).copied().flatten();
             let late = protocol == Protocol::Running && deadline.is_some_and(|deadline| deadline <= now);
             let rests = drained || late;
@@ -365,9 +368,14 @@ impl Reference {
     fn tells_deadline(&mut self, now: Time, agent: usize) {
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         let runs = self.settings.agents[agent].protocol == Protocol::Running
+            && self.agents[agent].told
             && self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
         if runs {
-            self.agents[agent].ordered = self.agents[agent].ordered.max(deadline);
+            // A process that only tells the agent does not go on for long. After the clock was set, deadlines from AWS or EC2
+            // are unknown until the journal has them.
+            if self.settings.agents[agent].answers_when_drained() && !self.clock_set {
+                self.agents[agent].ordered = self.agents[agent].ordered.max(deadline);
+            }
             if deadline.is_some_and(|deadline| now > deadline + DEADLINE_TOLD) {
                 self.complain(format!("did not stop the process of agent {agent} at its deadline"));
             }
