@@ -209,7 +209,7 @@ pub const KEYS: &[Key] = {
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
         key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
         key("agent", "status.url", Kind::StatusUrl, Then("`status.path` is used"), "The URL of the status or of the number in flight, if the agent's own URL does not serve it."),
-        key("agent", "status.pointer", Kind::Pointer, Then("the agent's status is read"), "Where the number in flight is in a JSON document (RFC 6901). See [probes](docs/agents.md#probes)."),
+        key("agent", "status.pointer", Kind::Pointer, Then("the agent's status is read"), "Where the number in flight is in a JSON document (RFC 6901). See [probes](agents.md#probes)."),
         key("agent", "status.metric", Kind::MetricName, Then("the agent's status is read"), "The Prometheus metric whose sum is the number in flight."),
         key("agent", "status.labels", Kind::Labels, Then("all series count"), "The labels of the metric's series that count."),
         key("agent", "status.processes", Kind::ProgramName, Then("the agent's status is read"), "The name of the processes that are counted as the number in flight."),
