@@ -1,7 +1,9 @@
 //! Agents that report only how much is in flight.
 
+use super::super::effect::{AgentRequest, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
+use super::super::process::{Process, Sight};
 use super::super::settings::{AgentSettings, Protocol, Settings};
 use super::bench::*;
 
@@ -109,6 +111,50 @@ fn a_process_that_only_tells() {
     bench.complete(Ok(()));
     assert_eq!(bench.ended(), Some(Outcome::Drained));
     assert_eq!(bench.orders(0).len(), 1);
+}
+
+/// A process takes no more work after a signal, but does not exit. It is told once, and has drained when nothing is in flight.
+#[test]
+fn a_process_that_does_not_exit() {
+    let seen = |process, in_flight| AgentAnswer::Seen {
+        sight: Sight::Runs(Process(process)),
+        in_flight,
+        waited: false,
+    };
+    let mut bench = Bench::waiting(counting(Protocol::Once));
+    bench.says(0, seen(1, None));
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.run_agent(5, seen(1, Some(2)));
+    bench.run_agent(9, seen(1, Some(0)));
+    bench.run_agent(1, AgentAnswer::Busy("the probe failed".to_owned()));
+    bench.run_agent(9, seen(1, Some(0)));
+    assert!(bench.completing().is_none(), "the ten seconds began anew");
+    bench.run_agent(4, seen(1, Some(0)));
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    let told = |effect: &Effect| matches!(effect, Effect::AskAgent { request: AgentRequest::Tell(_), .. });
+    assert_eq!(bench.count(told), 1);
+}
+
+/// A unit comes back with another process while its number is 0. That process was not told, so it may take work.
+#[test]
+fn another_process_is_not_idle() {
+    let seen = |process, in_flight| AgentAnswer::Seen {
+        sight: Sight::Runs(Process(process)),
+        in_flight,
+        waited: false,
+    };
+    let mut bench = Bench::waiting(counting(Protocol::Once));
+    bench.says(0, seen(1, None));
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.run_agent(9, seen(1, Some(0)));
+    bench.says(0, seen(2, None));
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Tell(Process(2))));
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.run_agent(10, seen(2, Some(0)));
+    assert!(bench.completing().is_none());
+    bench.run_agent(2, seen(2, Some(0)));
+    assert!(bench.completing().is_some());
 }
 
 /// Without `zero_for`, a number is only reported.
