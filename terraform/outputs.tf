@@ -6,8 +6,12 @@ locals {
     { drain_timeout = "${var.drain_timeout}s" },
     [for table, settings in local.agent_tables : { for key, value in settings : "${table}.${key}" => value }]...
   )
-  # JSON and TOML write strings, lists of strings, numbers and booleans alike.
-  agent_lines = [for key, value in local.agent_settings : "${key} = ${jsonencode(value)}" if value != null]
+  # JSON and TOML write strings, lists of strings, numbers and booleans alike, but not tables.
+  agent_labels = join(", ", [for name, value in coalesce(var.agent.status.labels, {}) : "${name} = ${jsonencode(value)}"])
+  agent_lines = [
+    for key, value in local.agent_settings :
+    "${key} = ${key == "status.labels" ? "{ ${local.agent_labels} }" : jsonencode(value)}" if value != null
+  ]
 
   # What the daemon may do to the unit. polkit reads the folder again when a file in it changes.
   polkit_rule = var.agent.unit == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"

@@ -137,7 +137,16 @@ variable "agent" {
       signal  = optional(string)
       start   = optional(string)
     }), {})
-    status = optional(object({ path = optional(string) }), {})
+    status = optional(object({
+      path      = optional(string)
+      url       = optional(string)
+      pointer   = optional(string)
+      metric    = optional(string)
+      labels    = optional(map(string))
+      processes = optional(string)
+      command   = optional(list(string))
+      zero_for  = optional(string)
+    }), {})
     return = optional(object({
       command = optional(list(string))
       method  = optional(string)
@@ -160,8 +169,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for command in [var.agent.command, var.agent.return.command] : command == null ? true : can(regex("^/", command[0]))])
-    error_message = "The command and return.command of agent must begin with the absolute path of a program."
+    condition     = alltrue([for command in [var.agent.command, var.agent.return.command, var.agent.status.command] : command == null ? true : can(regex("^/", command[0]))])
+    error_message = "The command, return.command and status.command of agent must begin with the absolute path of a program."
   }
 
   validation {
@@ -179,6 +188,26 @@ variable "agent" {
       ] : value == null
     ])
     error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain and return for requests, mean nothing with command or unit."
+  }
+
+  validation {
+    condition     = length([for reading in [var.agent.status.pointer, var.agent.status.metric, var.agent.status.processes, var.agent.status.command] : true if reading != null]) <= 1
+    error_message = "The status of agent must have only one of pointer, metric, processes and command."
+  }
+
+  validation {
+    condition     = var.agent.status.labels == null || var.agent.status.metric != null
+    error_message = "The status.labels of agent needs status.metric."
+  }
+
+  validation {
+    condition     = var.agent.status.zero_for == null || length([for reading in [var.agent.status.pointer, var.agent.status.metric, var.agent.status.processes, var.agent.status.command] : true if reading != null]) > 0
+    error_message = "The status.zero_for of agent needs status.pointer, metric, processes or command."
+  }
+
+  validation {
+    condition     = (var.agent.command == null && var.agent.drain.start == null) || var.agent.status.zero_for != null || alltrue([for reading in [var.agent.status.pointer, var.agent.status.metric, var.agent.status.processes, var.agent.status.command] : reading == null])
+    error_message = "The status.pointer, metric, processes and command of agent need status.zero_for if command or drain.start is set."
   }
 
   validation {
@@ -217,18 +246,18 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.url == null ? true : can(regex("^http://[^[:space:]]+$", var.agent.url))
-    error_message = "The url of agent must begin with http://"
+    condition     = alltrue([for url in [var.agent.url, var.agent.status.url] : url == null ? true : can(regex("^http://[^[:space:]]+$", url))])
+    error_message = "The url and status.url of agent must begin with http://"
   }
 
   validation {
-    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.status.path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
-    error_message = "The unix, drain.path, return.path, status.path and token_file of agent must begin with / and have no spaces."
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.status.path, var.agent.status.pointer, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain.path, return.path, status.path, status.pointer and token_file of agent must begin with / and have no spaces."
   }
 
   validation {
-    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
-    error_message = "The unreachable_grace and poll of agent must be durations, such as 90s."
+    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll, var.agent.status.zero_for] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
+    error_message = "The unreachable_grace, poll and status.zero_for of agent must be durations, such as 90s."
   }
 
   validation {

@@ -1,11 +1,12 @@
 //! Reaches an agent over HTTP, on TCP or a Unix socket. Every request is sent once.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::header::HeaderValue;
+use hyper::{Request, StatusCode};
 use url::{Position, Url};
 
 pub use super::request::PREFER_WAIT_MAX_S;
@@ -60,6 +61,17 @@ impl Endpoint {
             headers: Vec::new(),
             token_file: None,
         }
+    }
+}
+
+impl Endpoint {
+    /// A status at this URL. The agent's headers and its token are not sent there.
+    pub fn of_status(url: &str) -> Result<Self, EndpointError> {
+        let wrong = |why: url::ParseError| EndpointError::Url { url: url.to_owned(), why: why.to_string() };
+        let parsed: Url = url.parse().map_err(wrong)?;
+        let base = parsed[..Position::BeforePath].to_owned();
+        let status_path = parsed[Position::BeforePath..].to_owned();
+        Ok(Endpoint { status_path, ..Endpoint::new(Base::Tcp(base)) })
     }
 }
 
@@ -152,33 +164,64 @@ impl Agent {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Requests what is at the status path, at most `max` bytes, in one of the formats of `accept`. If there is nothing, returns
+    /// the answer that says why.
+    pub async fn page(
+        &self,
+        (accept, max): (&'static str, usize),
+        instance_id: &str,
+        limit: Duration,
+    ) -> Result<Page, AgentAnswer> {
+        let told = self.told(Method::Get, &self.requests.status);
+        self.fetch(told, self.requests.page(accept, instance_id), (&[], max), limit).await
+    }
+
     async fn exchange(
         &self,
         request: &AgentRequest,
         built: Result<Request<String>, String>,
         limit: Duration,
     ) -> AgentAnswer {
-        let told = match request {
-            AgentRequest::Drain(_) => self.told(self.requests.drain.method, &self.requests.drain.url),
+        let of_call = |call: &Call| self.told(call.method, &call.url);
+        let (told, success): (_, &[u16]) = match request {
+            AgentRequest::Drain(_) => (of_call(&self.requests.drain), &self.requests.drain.success),
             AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
-                self.told(Method::Get, &self.requests.status)
+                (self.told(Method::Get, &self.requests.status), &[])
             }
-            AgentRequest::Return => self.told(self.requests.back.method, &self.requests.back.url),
+            AgentRequest::Return => (of_call(&self.requests.back), &self.requests.back.success),
         };
-        let built = match built {
-            Ok(built) => built,
-            Err(why) => return AgentAnswer::Busy(format!("{told}: not sent: {why}")),
-        };
-        let exchange = async {
-            match self.connection.send(built).await {
-                Ok(answer) => self.read(request, &told, answer).await,
-                Err(error) => failure(&told, &error),
-            }
-        };
-        match tokio::time::timeout(limit, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => AgentAnswer::Busy(format!("{told}: no answer within {limit:?}")),
+        match self.fetch(told, built, (success, ANSWER_MAX), limit).await {
+            Ok(page) => self.read(request, &page),
+            Err(answer) => answer,
         }
+    }
+
+    /// Sends a request and reads the whole response. 2xx and these codes mean success.
+    async fn fetch(
+        &self,
+        told: String,
+        built: Result<Request<String>, String>,
+        (success, max): (&[u16], usize),
+        limit: Duration,
+    ) -> Result<Page, AgentAnswer> {
+        let built = built.map_err(|why| AgentAnswer::Busy(format!("{told}: not sent: {why}")))?;
+        let fetch = async {
+            let answer = self.connection.send(built).await.map_err(|error| failure(&told, &error))?;
+            let status = answer.status;
+            if !status.is_success() && !success.contains(&status.as_u16()) {
+                return Err(refusal(&told, answer).await);
+            }
+            let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);
+            match answer.read_capped(max).await {
+                Ok(body) => Ok(Page { told: told.clone(), status, waited, body }),
+                Err(error @ ReadError::TooLong { .. }) => {
+                    Err(AgentAnswer::Malformed(format!("{told}: {error}")))
+                }
+                Err(error @ ReadError::Broken(_)) => Err(AgentAnswer::Busy(format!("{told}: {error}"))),
+            }
+        };
+        let late = || Err(AgentAnswer::Busy(format!("{told}: no answer within {limit:?}")));
+        tokio::time::timeout(limit, fetch).await.unwrap_or_else(|_| late())
     }
 
     /// A request, as log lines name it.
@@ -192,33 +235,14 @@ impl Agent {
         }
     }
 
-    async fn read(&self, request: &AgentRequest, told: &str, answer: Answer<'_>) -> AgentAnswer {
-        let status = answer.status;
-        let success = match request {
-            AgentRequest::Drain(_) => self.requests.drain.success.as_slice(),
-            AgentRequest::Return => self.requests.back.success.as_slice(),
-            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => &[],
-        };
-        if !status.is_success() && !success.contains(&status.as_u16()) {
-            return refusal(told, answer).await;
-        }
-        let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);
-        let body = match answer.read_capped(ANSWER_MAX).await {
-            Ok(body) => body,
-            Err(error @ ReadError::TooLong { .. }) => {
-                return AgentAnswer::Malformed(format!("{told}: {error}"));
-            }
-            Err(error @ ReadError::Broken(_)) => return AgentAnswer::Busy(format!("{told}: {error}")),
-        };
+    fn read(&self, request: &AgentRequest, page: &Page) -> AgentAnswer {
+        let Page { told, waited, body, .. } = page;
         match request {
-            AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, &body)),
+            AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, body)),
             AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
-                match self.document(told, &body) {
-                    Ok(status) => AgentAnswer::Status { status, waited },
-                    Err(why) => {
-                        let got = text::quote(&body);
-                        AgentAnswer::Malformed(format!("{told}: answered {status} with {got}; {why}"))
-                    }
+                match self.document(told, body) {
+                    Ok(status) => AgentAnswer::Status { status, waited: *waited },
+                    Err(why) => AgentAnswer::Malformed(format!("{page}; {why}")),
                 }
             }
             AgentRequest::Return => AgentAnswer::Returned,
@@ -252,6 +276,23 @@ impl Agent {
             *ignored = Some(what);
         }
         Ok(document.status)
+    }
+}
+
+/// A response that means success.
+#[derive(Debug)]
+pub struct Page {
+    told: String,
+    status: StatusCode,
+    waited: bool,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// The request and the response, for errors.
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: answered {} with {}", self.told, self.status, text::quote(&self.body))
     }
 }
 

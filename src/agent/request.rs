@@ -91,6 +91,12 @@ impl Requests {
         self.build(Method::Get, &self.status, String::new(), headers, instance_id)
     }
 
+    /// A request for what is at the status path, in one of these formats.
+    pub fn page(&self, accept: &'static str, instance_id: &str) -> Built {
+        let headers = vec![(ACCEPT, HeaderValue::from_static(accept))];
+        self.build(Method::Get, &self.status, String::new(), headers, instance_id)
+    }
+
     /// The configured headers replace the given ones.
     fn build(
         &self,

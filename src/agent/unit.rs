@@ -144,8 +144,25 @@ impl UnitAgent {
             }
             state = self.settled(told).await?;
         }
-        let answer = |sight| AgentAnswer::Seen { sight, in_flight: None, waited: drains.is_some() };
-        Ok(match state {
+        Ok(self.seen(state, drains.is_some()))
+    }
+
+    /// Looks at the unit, and waits for nothing.
+    pub async fn look_once(&self) -> AgentAnswer {
+        match self.look().await {
+            Ok(state) => self.seen(state, false),
+            Err(error) => AgentAnswer::Unreachable { why: error.to_string(), gone: false },
+        }
+    }
+
+    /// Whether a unit of its own tells it to drain.
+    pub fn is_drained_by_another(&self) -> bool {
+        matches!(self.drain, UnitDrain::Start(_))
+    }
+
+    fn seen(&self, state: UnitState, waited: bool) -> AgentAnswer {
+        let answer = |sight| AgentAnswer::Seen { sight, in_flight: None, waited };
+        match state {
             UnitState::Runs { process, .. } => answer(Sight::Runs(process)),
             UnitState::Stops { .. } | UnitState::Restarts => answer(Sight::Leaves),
             UnitState::Inactive => answer(Sight::Gone),
@@ -154,7 +171,7 @@ impl UnitAgent {
                 None => answer(Sight::Gone),
             },
             UnitState::Unusable(why) => AgentAnswer::Unsupported(format!("{}: {why}", self.unit)),
-        })
+        }
     }
 
     /// The state soon after the main process has ended.

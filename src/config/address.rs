@@ -17,12 +17,17 @@ impl Address {
     /// The host of a URL, without brackets, unless it is loopback.
     pub fn remote_host(&self) -> Option<String> {
         let Address::Url(url) = self else { return None };
-        let url = url::Url::parse(url).ok()?;
-        let host = url.host_str()?.trim_matches(['[', ']']);
-        let is_loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        (!is_loopback).then(|| host.to_owned())
+        remote_host(url)
     }
+}
+
+/// The host of a URL, without brackets, unless it is loopback.
+pub(super) fn remote_host(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    let is_loopback =
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+    (!is_loopback).then(|| host.to_owned())
 }
 
 impl fmt::Display for Address {

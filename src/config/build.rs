@@ -1,5 +1,6 @@
 //! Builds the configuration from the settings, and checks keys against each other.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -10,6 +11,7 @@ use url::{Host, Url};
 use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
 use super::layers::{Layers, SHOWN_MAX};
+use super::probe;
 use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
@@ -33,7 +35,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
             layers.tell(|| problem);
         }
         let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
-        for problem in problems.chain(check_requests(&layers, index)) {
+        let problems = problems.chain(check_requests(&layers, index));
+        for problem in problems.chain(probe::check(&layers, index, &agent.kind)) {
             layers.tell(|| problem);
         }
         agents.push(agent);
@@ -91,6 +94,7 @@ fn agent(table: &Table<'_>) -> Agent {
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
         kind,
+        probe: probe::probe(table),
     }
 }
 
@@ -214,7 +218,7 @@ fn check_kind(layers: &Layers, agent: usize) -> Vec<Problem> {
     let mut kinds = keys::AGENT_KINDS.into_iter().filter_map(given);
     let kind = kinds.next();
     if let (Some(one), Some(other)) = (&kind, kinds.next()) {
-        return vec![Problem::TwoKinds { one: one.clone(), other }];
+        return vec![Problem::Both { one: one.clone(), other, what: "how the agent is reached" }];
     }
     if let (Some(one), Some(other)) = (given("drain.signal"), given("drain.start")) {
         return vec![Problem::TwoWays { one: one.1, other: other.1 }];
@@ -289,7 +293,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     key: key.name,
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
-                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command | Kind::Headers),
+                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command | Kind::Headers | Kind::Labels),
                     unset,
                 });
             }
@@ -299,14 +303,14 @@ fn origins(layers: &Layers) -> Vec<Setting> {
 }
 
 /// Reads typed values of one section. A key that is not in the list panics; a test builds every key.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     layers: &'a Layers,
     agent: usize,
     section: &'static str,
 }
 
 impl Table<'_> {
-    fn optional<T: FromValue>(&self, name: &'static str) -> Option<T> {
+    pub fn optional<T: FromValue>(&self, name: &'static str) -> Option<T> {
         let given = self.layers.given.get(&(self.agent, self.section, name));
         let value = given.map(|given| given.value.clone()).or_else(|| {
             let key = keys::find(self.section, name).expect("the key is in the list");
@@ -328,7 +332,7 @@ impl Table<'_> {
 }
 
 /// A type that the value of a key can be read as.
-trait FromValue: Sized {
+pub(super) trait FromValue: Sized {
     /// `None` if the value is of another kind.
     fn from_value(value: Value) -> Option<Self>;
 }
@@ -350,5 +354,6 @@ impl FromValue for Vec<String> {
 }
 
 from_value!(
-    Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale, Headers => Vec<Given>, Codes => Vec<u16>
+    Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale, Headers => Vec<Given>, Codes => Vec<u16>,
+    Labels => BTreeMap<String, String>
 );

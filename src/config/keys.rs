@@ -48,7 +48,18 @@ impl Key {
 pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 3] = ["name", "drain_timeout", "unreachable_grace"];
+const OF_EVERY_KIND: [&str; 10] = [
+    "name",
+    "drain_timeout",
+    "unreachable_grace",
+    "status.url",
+    "status.pointer",
+    "status.metric",
+    "status.labels",
+    "status.processes",
+    "status.command",
+    "status.zero_for",
+];
 
 /// The kinds that a key of section `agent` has a meaning for.
 pub(super) fn kinds_of(name: &str) -> &'static [&'static str] {
@@ -197,6 +208,13 @@ pub const KEYS: &[Key] = {
         key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`, or how often the unit is looked at."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
         key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
+        key("agent", "status.url", Kind::StatusUrl, Then("`status.path` is used"), "The URL of the status or of the number in flight, if the agent's own URL does not serve it."),
+        key("agent", "status.pointer", Kind::Pointer, Then("the agent's status is read"), "Where the number in flight is in a JSON document (RFC 6901). See [probes](agents.md#probes)."),
+        key("agent", "status.metric", Kind::MetricName, Then("the agent's status is read"), "The Prometheus metric whose sum is the number in flight."),
+        key("agent", "status.labels", Kind::Labels, Then("all series count"), "The labels of the metric's series that count."),
+        key("agent", "status.processes", Kind::ProgramName, Then("the agent's status is read"), "The name of the processes that are counted as the number in flight."),
+        key("agent", "status.command", Kind::Command, Then("the agent's status is read"), "The command that prints the number in flight as its last line."),
+        key("agent", "status.zero_for", Kind::Duration { min: secs(1), max: secs(3600) }, Then("the number is only reported"), "The agent has drained once its number in flight has been 0 for this long."),
         key("agent", "drain.method", Kind::Choice(Method::NAMES), Is("POST"), "The HTTP method of the drain request."),
         key("agent", "drain.blocks", Kind::Flag, Is("false"), "Whether the agent answers the drain request only when its work is done."),
         key("agent", "drain.body", Kind::Body, Then("the agent protocol's document"), "The body of the drain request, with `{reason}`, `{deadline}` and `{instance_id}`. Empty: none."),

@@ -11,6 +11,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::header;
 use super::keys::{self, KEYS, Key};
+use super::labels;
 use super::value::{Kind, Value};
 use super::variable::{self, Meaning};
 use super::{AGENTS_MAX, ConfigError, Origin, Problem};
@@ -192,6 +193,10 @@ impl Layers {
                     let words: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
                     self.add(agent, key, &serde_json::Value::from(words).to_string(), origin);
                 }
+                (DeValue::Table(table), Kind::Labels) => match labels::of_table(table) {
+                    Ok(labels) => self.add(agent, key, &labels::written(&labels), origin),
+                    Err(why) => self.wrong(key, file.given(value), Some(why), origin),
+                },
                 (other, _) => {
                     let given = format!("{} ({})", file.given(value), with_article(other.type_str()));
                     self.wrong(key, given, None, origin);

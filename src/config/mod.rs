@@ -8,9 +8,10 @@
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * `address`: where an agent with an HTTP interface listens
-//! * `command`: how a command is written
+//! * `command` and `labels`: how a command and the labels of a metric are written
 //! * [`duration`]: how a duration is written
 //! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
+//! * [`probe`]: where an agent's status is read if it does not return our document
 //! * `polkit`: the polkit rule for the configured units
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
@@ -22,8 +23,10 @@ mod command;
 pub mod duration;
 pub mod header;
 pub mod keys;
+mod labels;
 mod layers;
 mod polkit;
+pub mod probe;
 pub mod problem;
 pub mod request;
 pub mod template;
@@ -44,6 +47,7 @@ pub use self::address::Address;
 pub use self::header::{Header, HeaderText};
 pub use self::layers::Flag;
 pub use self::polkit::{POLKIT_PATH, polkit_rule};
+pub use self::probe::{Probe, Reading};
 pub use self::problem::{ConfigError, Problem};
 pub use self::request::{Body, Method, Request};
 pub use self::template::Template;
@@ -96,6 +100,19 @@ pub struct Agent {
     pub unreachable_grace: Duration,
     /// How it is reached.
     pub kind: AgentKind,
+    /// Where its status is read. `None`: with a status request to it, if its kind has one.
+    pub probe: Option<Probe>,
+}
+
+impl Agent {
+    /// Whether its status is requested at its own address.
+    pub fn is_asked_for_status(&self) -> bool {
+        match &self.probe {
+            None => true,
+            Some(Probe::Document(_)) => false,
+            Some(Probe::Number { reading, .. }) => reading.is_at_agent(),
+        }
+    }
 }
 
 /// How an agent is reached. No two agents are reached in the same way.

@@ -94,16 +94,18 @@ pub enum Problem {
         /// What the key accepts.
         expected: String,
     },
-    /// Two keys that both say how one agent is reached.
+    /// Two keys of one agent that both say the same thing.
     #[error(
-        "{}: `agent.{}` and `agent.{}` ({}) both say how the agent is reached; keep one of them",
+        "{}: `agent.{}` and `agent.{}` ({}) both say {what}; keep one of them",
         other.1, other.0, one.0, one.1
     )]
-    TwoKinds {
+    Both {
         /// One of the keys, and where it was set.
         one: (&'static str, Origin),
         /// The other key.
         other: (&'static str, Origin),
+        /// What they say.
+        what: &'static str,
     },
     /// Two ways to tell one unit to drain.
     #[error(
@@ -153,6 +155,17 @@ pub enum Problem {
          if the agent is on that host, allow it by name: allow_host = \"{host}\""
     )]
     RemoteHost {
+        /// Where the URL was set.
+        origin: Origin,
+        /// The host.
+        host: String,
+    },
+    /// A status on another machine.
+    #[error(
+        "{origin}: `agent.status.url` names the host {host}, which is not loopback; \
+         only the host of `agent.url` can be allowed, with allow_host = \"{host}\""
+    )]
+    RemoteStatus {
         /// Where the URL was set.
         origin: Origin,
         /// The host.

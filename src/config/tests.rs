@@ -2,6 +2,7 @@ use super::*;
 
 mod ignored;
 mod kinds;
+mod probes;
 mod requests;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
@@ -154,6 +155,7 @@ fn every_key_reaches_the_configuration() {
                     token_file: Some("/etc/worker.token".into()),
                     user: None,
                 })),
+                probe: None,
             },
             Agent {
                 name: "/run/runner.sock".into(),
@@ -181,6 +183,7 @@ fn every_key_reaches_the_configuration() {
                     token_file: None,
                     user: "runner".parse().ok(),
                 })),
+                probe: None,
             },
             Agent {
                 name: "/opt/builder/drain".into(),
@@ -190,6 +193,7 @@ fn every_key_reaches_the_configuration() {
                     drain: vec!["/opt/builder/drain".into(), "--wait".into()],
                     back: Some(vec!["/opt/builder/resume".into()]),
                 }),
+                probe: None,
             },
         ],
         queue: Queue { url: Some(queue.into()) },
@@ -359,19 +363,6 @@ fn https_and_remote_agents() {
     }
     config(&url("http://agent.internal", "allow_host = \"Agent.Internal\""), &[]);
     config(&url("http://[fd00::1]:80", "allow_host = \"fd00::1\""), &[]);
-}
-
-#[test]
-fn url_and_unix() {
-    let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
-    assert_eq!(
-        text,
-        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say how the agent is reached; \
-         keep one of them"
-    );
-    let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
-    assert_eq!(http(&config.agents[0]).address, Address::Unix("/run/a.sock".into()));
-    assert_eq!(config.agents[0].name, "/run/a.sock");
 }
 
 #[test]

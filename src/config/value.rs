@@ -1,12 +1,13 @@
 //! What a key accepts: parses one value, or says what was expected.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::command;
 use super::duration::{Written, parse_duration};
 use super::header::{self, Given};
 use super::user::User;
+use super::{command, labels};
 use crate::clock::Scale;
 use formats::imds::is_instance_id;
 
@@ -17,6 +18,8 @@ pub enum Kind {
     Text,
     /// A plain-HTTP URL without credentials, query or fragment.
     AgentUrl,
+    /// The same with or without a query.
+    StatusUrl,
     /// The URL of an SQS queue.
     QueueUrl,
     /// An absolute path on this machine.
@@ -56,6 +59,14 @@ pub enum Kind {
     Command,
     /// The name of a systemd service.
     Unit,
+    /// A JSON pointer (RFC 6901) below the whole document.
+    Pointer,
+    /// The name of a Prometheus metric.
+    MetricName,
+    /// Labels of a metric.
+    Labels,
+    /// The name of a program, without its folder.
+    ProgramName,
     /// How simulated time runs.
     Scale,
 }
@@ -79,6 +90,8 @@ pub enum Value {
     Hosts(Vec<String>),
     /// Of kind `Command`. The first word is the program, which has an absolute path.
     Command(Vec<String>),
+    /// Of kind `Labels`.
+    Labels(BTreeMap<String, String>),
     /// Of kind `Scale`.
     Scale(Scale),
 }
@@ -117,6 +130,7 @@ impl Kind {
         match self {
             Kind::Text => words(text.trim() == text),
             Kind::AgentUrl => agent_url(text).map(Value::Text).map_err(Some),
+            Kind::StatusUrl => status_url(text).map(Value::Text).map_err(Some),
             Kind::QueueUrl if text.ends_with(".fifo") => {
                 Err(Some("it is a FIFO queue, and lifecycle hooks notify only standard queues"))
             }
@@ -144,6 +158,10 @@ impl Kind {
             Kind::InstanceId => words(is_instance_id(text)),
             Kind::Command => command::parse(text).map(Value::Command).map_err(Some),
             Kind::Unit => words(is_unit(text)),
+            Kind::Pointer => words(is_pointer(text)),
+            Kind::MetricName => words(is_metric_name(text)),
+            Kind::Labels => labels::parse(text).map(Value::Labels).map_err(Some),
+            Kind::ProgramName => words(!text.contains('/') && text.trim() == text),
             Kind::Hosts => hosts(text).map(Value::Hosts).ok_or(None),
             Kind::Scale => Scale::try_from(text.to_owned()).map(Value::Scale).map_err(|_| None),
         }
@@ -153,7 +171,7 @@ impl Kind {
     pub fn expected(self) -> String {
         match self {
             Kind::Text => "text".to_owned(),
-            Kind::AgentUrl => "an `http://` URL".to_owned(),
+            Kind::AgentUrl | Kind::StatusUrl => "an `http://` URL".to_owned(),
             Kind::QueueUrl => {
                 "a queue URL such as `https://sqs.eu-west-1.amazonaws.com/123456789012/name`".to_owned()
             }
@@ -172,6 +190,10 @@ impl Kind {
             Kind::Hosts => "host names or addresses, separated by commas".to_owned(),
             Kind::Command => "a program with an absolute path, and its arguments".to_owned(),
             Kind::Unit => "the name of a unit that ends in `.service`".to_owned(),
+            Kind::Pointer => "a JSON pointer such as `/jobs/running`".to_owned(),
+            Kind::MetricName => "the name of a metric".to_owned(),
+            Kind::Labels => "a table of label names and values".to_owned(),
+            Kind::ProgramName => "the name of a program, without its folder".to_owned(),
             Kind::Scale => "EPOCH_MSxSPEED, such as `1764000000000x60`".to_owned(),
         }
     }
@@ -185,8 +207,13 @@ impl Kind {
             Kind::Headers => Some("like { X-Team = \"blue\", X-Key = { file = \"/etc/worker/key\" } }"),
             Kind::Codes => Some("like [409]"),
             Kind::Command => Some("like [\"/opt/worker/drain\", \"--now\"]"),
+            Kind::Labels => Some("like { queue = \"default\" }"),
             Kind::Text
             | Kind::AgentUrl
+            | Kind::StatusUrl
+            | Kind::Pointer
+            | Kind::MetricName
+            | Kind::ProgramName
             | Kind::QueueUrl
             | Kind::Path
             | Kind::SocketPath
@@ -205,6 +232,23 @@ impl Kind {
 
 /// Checks an agent's URL. Returns it without a trailing slash, so that a path can be appended.
 fn agent_url(text: &str) -> Result<String, &'static str> {
+    let url = plain_url(text)?;
+    if url.query().is_some() {
+        return Err("it contains a query or a fragment");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Checks the URL of a status. It is a whole URL.
+fn status_url(text: &str) -> Result<String, &'static str> {
+    if text.starts_with("https:") {
+        return Err("it is read on this machine, by plain HTTP; write http://");
+    }
+    plain_url(text).map(String::from)
+}
+
+/// Checks a plain-HTTP URL, which may have a query.
+fn plain_url(text: &str) -> Result<url::Url, &'static str> {
     let url = url::Url::parse(text).map_err(|_| "it is not a URL")?;
     match url.scheme() {
         "http" => {}
@@ -216,13 +260,13 @@ fn agent_url(text: &str) -> Result<String, &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("it contains credentials; put a bearer token into `token_file`");
     }
-    if url.query().is_some() || url.fragment().is_some() {
+    if url.fragment().is_some() {
         return Err("it contains a query or a fragment");
     }
     if url.port() == Some(0) {
         return Err("nothing can listen on port 0");
     }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
+    Ok(url)
 }
 
 /// Whether this is an HTTP URL whose path looks like `/account/name`, or like LocalStack's `/queue/region/account/name`.
@@ -274,6 +318,17 @@ fn is_unit(text: &str) -> bool {
         && text.chars().all(is_unit_char)
 }
 
+/// Each `~` must be `~0` or `~1`.
+fn is_pointer(text: &str) -> bool {
+    text.starts_with('/') && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+}
+
+/// Prometheus, "Metric names and labels".
+fn is_metric_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(fits)
+}
+
 fn is_hook_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/')
 }
@@ -293,115 +348,4 @@ pub(super) fn either_quoted(words: &[impl AsRef<str>]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_out_of_bounds() {
-        let kind = Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(60) };
-        assert!(kind.parse("100ms").is_ok() && kind.parse("1m").is_ok());
-        for text in ["0s", "99ms", "61s", "60001ms"] {
-            assert!(kind.parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn agent_urls() {
-        let url = |text| Kind::AgentUrl.parse(text);
-        assert_eq!(url("http://127.0.0.1:8080/"), Ok(Value::Text("http://127.0.0.1:8080".into())));
-        assert_eq!(url("http://[::1]:9/base/"), Ok(Value::Text("http://[::1]:9/base".into())));
-        for bad in [
-            "127.0.0.1:8080",
-            "localhost:8080",
-            "ftp://localhost",
-            "http://",
-            "http://u:p@localhost",
-            "http://localhost/?x=1",
-            "http://localhost/#x",
-            "http://localhost:0",
-        ] {
-            assert!(url(bad).is_err(), "{bad}");
-        }
-        assert_eq!(
-            url("https://localhost"),
-            Err(Some("agents are local and reached by plain HTTP; write http:// or use `unix`"))
-        );
-    }
-
-    #[test]
-    fn lists_of_hosts() {
-        let good = |hosts: &[&str]| Ok(Value::Hosts(hosts.iter().map(|host| (*host).to_owned()).collect()));
-        assert_eq!(Kind::Hosts.parse("localstack"), good(&["localstack"]));
-        assert_eq!(
-            Kind::Hosts.parse("10.0.0.1, [fd00::1],LocalStack"),
-            good(&["10.0.0.1", "[fd00::1]", "LocalStack"])
-        );
-        for bad in ["", ",", "a,", "http://a", "a:80", "a/b", "a b", "user@a"] {
-            assert!(Kind::Hosts.parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn queue_urls() {
-        for good in [
-            "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination",
-            "http://127.0.0.1:4566/000000000000/q",
-            "http://127.0.0.1:4566/queue/eu-west-1/000000000000/q",
-        ] {
-            assert!(Kind::QueueUrl.parse(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "workers-termination",
-            "arn:aws:sqs:eu-west-1:123456789012:q",
-            "https://sqs.eu-west-1.amazonaws.com/",
-            "https://sqs.eu-west-1.amazonaws.com/q",
-            "https://h/123456789012/q/more",
-            "https://h/123456789012/q.fifo",
-            "ftp://h/123456789012/q",
-        ] {
-            assert!(Kind::QueueUrl.parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn names_and_ids() {
-        assert!(Kind::HookName.parse("drain/first_1-a").is_ok());
-        assert!(Kind::HookName.parse(&"h".repeat(255)).is_ok());
-        assert!(Kind::HookName.parse(&"h".repeat(256)).is_err());
-        assert!(Kind::HookName.parse("two words").is_err());
-        assert!(Kind::GroupName.parse("my workers (blue)").is_ok());
-        assert!(Kind::GroupName.parse("a\nb").is_err());
-        for good in ["i-0123abcd", "i-0123456789abcdef0"] {
-            assert!(Kind::InstanceId.parse(good).is_ok(), "{good}");
-        }
-        for bad in ["0123abcd", "i-0123abc", "i-0123456789abcdef01", "i-0123ABCD", "i-0123abcg"] {
-            assert!(Kind::InstanceId.parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_rest() {
-        assert!(Kind::Path.parse("/run/a.sock").is_ok());
-        assert!(Kind::Path.parse("run/a.sock").is_err());
-        assert!(Kind::SocketPath.parse("run/a.sock").is_err());
-        assert!(Kind::SocketPath.parse(&format!("/{}", "s".repeat(106))).is_ok());
-        assert!(Kind::SocketPath.parse(&format!("/{}", "s".repeat(107))).is_err_and(|why| why.is_some()));
-        assert!(Kind::User.parse("worker").is_ok() && Kind::User.parse("998").is_ok());
-        assert!(Kind::User.parse("two words").is_err());
-        for good in ["worker.service", "worker@1.service", "dev-sda\\x2d1.service"] {
-            assert!(Kind::Unit.parse(good).is_ok(), "{good}");
-        }
-        for bad in
-            ["worker", "worker.socket", ".service", "worker@.service", "a b.service", "../a.service", "-"]
-        {
-            assert!(Kind::Unit.parse(bad).is_err(), "{bad}");
-        }
-        assert!(Kind::HttpPath.parse("/v1/drain?force=1").is_ok());
-        assert!(Kind::HttpPath.parse("drain").is_err());
-        assert!(Kind::HttpPath.parse("/a b").is_err());
-        assert_eq!(Kind::Flag.parse("true"), Ok(Value::Flag(true)));
-        assert!(Kind::Flag.parse("yes").is_err());
-        assert!(Kind::Choice(&["a", "b"]).parse("A").is_err());
-        assert!(Kind::Text.parse("").is_err());
-    }
-}
+mod tests;

@@ -4,7 +4,9 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::{Agent, AgentKind, Body, HeaderText, HttpAgent, Loaded, Method, Request, variable};
+use super::{
+    Agent, AgentKind, Body, HeaderText, HttpAgent, Loaded, Method, OnExit, Probe, Request, variable,
+};
 
 /// The permission of all other users to read a file.
 const OTHERS_READ: u32 = 0o004;
@@ -25,7 +27,7 @@ impl Loaded {
 
 fn of_agent(agent: &Agent) -> Vec<String> {
     let mut warnings = match &agent.kind {
-        AgentKind::Http(http) => of_http(http),
+        AgentKind::Http(http) => of_http(http, agent),
         AgentKind::Command(_) | AgentKind::Unit(_) => Vec::new(),
     };
     if agent.unreachable_grace >= agent.drain_timeout {
@@ -37,7 +39,7 @@ fn of_agent(agent: &Agent) -> Vec<String> {
     warnings
 }
 
-fn of_http(agent: &HttpAgent) -> Vec<String> {
+fn of_http(agent: &HttpAgent, whole: &Agent) -> Vec<String> {
     let mut warnings = Vec::new();
     let host = agent.address.remote_host();
     if let Some(path) = &agent.token_file {
@@ -67,13 +69,32 @@ fn of_http(agent: &HttpAgent) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if !agent.drain_blocks && agent.drain.method == Method::Get && agent.status_path == agent.drain.path {
+    let drains = agent.drain.method == Method::Get && agent.status_path == agent.drain.path;
+    if !agent.drain_blocks && drains && whole.is_asked_for_status() {
         warnings.push(format!(
             "GET {} both drains the agent and requests its status; set agent.status.path or agent.drain.blocks",
             agent.drain.path
         ));
     }
+    warnings.extend(of_probe(agent, whole));
     warnings
+}
+
+/// A warning if a probe leaves a drain without an end, or hides that the agent has exited.
+fn of_probe(agent: &HttpAgent, whole: &Agent) -> Option<String> {
+    let exits = agent.on_exit == OnExit::Drained;
+    match &whole.probe {
+        Some(_) if exits && !whole.is_asked_for_status() => Some(
+            "agent.on_exit has no effect because the agent's status is not read at the agent itself; remove it, or set \
+             agent.status.path"
+                .to_owned(),
+        ),
+        Some(Probe::Number { zero_for: None, reading }) if !exits => Some(format!(
+            "every drain lasts until its deadline, because agent.{} only reports a number; set agent.status.zero_for",
+            reading.key()
+        )),
+        Some(_) | None => None,
+    }
 }
 
 fn in_clear_text(secret: &str, host: &str) -> String {

@@ -233,6 +233,46 @@ run "command_with_a_key_of_an_http_agent" {
   expect_failures = [var.agent]
 }
 
+run "probe_of_two_kinds" {
+  command = plan
+
+  variables {
+    agent = { status = { pointer = "/jobs", metric = "jobs" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "probe_of_a_command_without_a_time" {
+  command = plan
+
+  variables {
+    agent = { command = ["/opt/drain"], status = { processes = "worker" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "time_without_a_probe" {
+  command = plan
+
+  variables {
+    agent = { status = { zero_for = "10s" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "labels_without_a_metric" {
+  command = plan
+
+  variables {
+    agent = { status = { pointer = "/jobs", labels = { queue = "default" } } }
+  }
+
+  expect_failures = [var.agent]
+}
+
 run "return_command_without_a_command" {
   command = plan
 

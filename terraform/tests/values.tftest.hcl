@@ -354,3 +354,30 @@ run "configuration_of_a_command" {
     error_message = output.configuration
   }
 }
+
+run "configuration_of_a_probe" {
+  variables {
+    wiring = "none"
+    agent = {
+      status = {
+        url      = "http://127.0.0.1:9090/metrics"
+        metric   = "jobs"
+        labels   = { state = "running", queue = "a \"b\"" }
+        zero_for = "10s"
+      }
+    }
+  }
+
+  assert {
+    condition = startswith(output.configuration, <<-EOT
+      [agent]
+      drain_timeout = "3600s"
+      status.labels = { queue = "a \"b\"", state = "running" }
+      status.metric = "jobs"
+      status.url = "http://127.0.0.1:9090/metrics"
+      status.zero_for = "10s"
+    EOT
+    )
+    error_message = output.configuration
+  }
+}

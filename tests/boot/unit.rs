@@ -168,6 +168,32 @@ async fn without_the_rule() {
     assert_eq!(story(&site).await, "start quit end");
 }
 
+/// A command tells the agent, and the processes of its jobs are counted. The sandbox hides them from the daemon, which does not
+/// take that for none. With the drop-in, the daemon sees them, and the drain ends with the last job.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn counted_processes() {
+    let agent = "command = \"/bin/true\"\nstatus.processes = \"Runner.Worker\"\nstatus.zero_for = \"2s\"\n";
+    let mut site = Site::with_agent(|root: &Path| {
+        write(root, "/etc/drainhook/drainhook.toml", &format!("[agent]\n{agent}"));
+    })
+    .await;
+    site.machine.sh("cp /bin/sleep /usr/local/bin/Runner.Worker").await;
+    site.machine.sh("systemd-run --quiet --unit=job /usr/local/bin/Runner.Worker 3600").await;
+    refused(&site, "the sandbox hides other users' processes from the daemon").await;
+    site.stage.scale_in();
+    site.machine.until_logged("set ProtectProc=default in a drop-in").await;
+    let drop_in = "mkdir -p /etc/systemd/system/drainhook.service.d && printf '[Service]\\nProtectProc=default\\n' \
+                   >/etc/systemd/system/drainhook.service.d/processes.conf && systemctl daemon-reload";
+    site.machine.sh(drop_in).await;
+    site.machine.sh("systemctl restart drainhook").await;
+    let restarted = site.stage.service.clock().now();
+    site.until_status("its job", |status| status.agents[0].in_flight == Some(1)).await;
+    site.machine.sh("systemctl stop job").await;
+    site.stage.until_ended_well(&[restarted]).await;
+    site.machine.until_logged("drain ended: drained").await;
+}
+
 /// The rule permits the configured units and verbs, and nothing else.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]

@@ -12,13 +12,13 @@ use crate::support::daemon::{Daemon, Stage, Variables, completed, eventually};
 use crate::world;
 
 /// A script that drains, and the folder in which it leaves its marks.
-struct Script {
+pub struct Script {
     folder: tempfile::TempDir,
 }
 
 impl Script {
     /// `$here` is the folder. Each run adds a line to the file `runs`.
-    fn new(body: &str) -> Self {
+    pub fn new(body: &str) -> Self {
         let script = Script { folder: tempfile::tempdir().expect("a folder") };
         script.write("drain", &format!("echo \"$$ $*\" >>$here/runs\n{body}"));
         script
@@ -31,14 +31,14 @@ impl Script {
         script
     }
 
-    fn write(&self, name: &str, body: &str) {
+    pub fn write(&self, name: &str, body: &str) {
         let path = self.path(name);
         let text = format!("#!/bin/sh\nhere={}\n{body}\n", self.folder.path().display());
         std::fs::write(&path, text).expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -46,7 +46,7 @@ impl Script {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn runs(&self) -> usize {
+    pub fn runs(&self) -> usize {
         self.text("runs").lines().count()
     }
 
@@ -69,11 +69,11 @@ impl Script {
         variables
     }
 
-    async fn daemon(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Daemon {
+    pub async fn daemon(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Daemon {
         Daemon::start(&self.variables(stage, settings)).await
     }
 
-    fn release(&self) {
+    pub fn release(&self) {
         std::fs::write(self.path("released"), "").expect("written");
     }
 }
@@ -82,11 +82,11 @@ impl Script {
 const WAITS: &str = "until [ -e $here/released ]; do sleep 0.05; done";
 
 /// A world whose own agent has no work, because a command drains another one.
-fn idle_world() -> WorldConfig {
+pub fn idle_world() -> WorldConfig {
     WorldConfig { work: Work { items: 0, ..Work::default() }, ..world(0, 1) }
 }
 
-fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
+pub fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
     move |happening| matches!(happening, Happening::Completed { result: of, .. } if *of == result)
 }
 

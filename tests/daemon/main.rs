@@ -22,5 +22,6 @@ mod manager;
 mod membership;
 mod notices;
 mod panics;
+mod probes;
 
 use support::world::{stuck_world, world};

@@ -76,6 +76,16 @@ pub struct AgentSettings {
     pub poll: Duration,
     /// What it does with the drain request.
     pub protocol: Protocol,
+    /// For an agent that reports only how much is in flight: it has drained once every status for this long has said 0. Its
+    /// status is requested once it has accepted the drain request, whatever its protocol.
+    pub zero_for: Option<Duration>,
+}
+
+impl AgentSettings {
+    /// Whether its answer to the drain request says that it has drained. If not, its status says so.
+    pub fn answers_when_drained(&self) -> bool {
+        self.protocol.blocks() && self.zero_for.is_none()
+    }
 }
 
 /// What an agent does with the drain request.

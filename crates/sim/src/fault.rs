@@ -71,6 +71,8 @@ pub enum Fault {
     AgentRuns,
     /// Every agent of the run is a systemd unit. A signal tells its process to drain, and a second one cuts its work off.
     AgentSignaled,
+    /// Every agent of the run reports only a number. Some readings of it fail, and some are wrong for a moment.
+    AgentCounts,
     /// A status document has optional fields with meaningless values.
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
@@ -101,7 +103,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 43] = [
+    pub const ROUGH: [(Fault, f64); 44] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -132,6 +134,7 @@ impl Fault {
         (Fault::AgentBlocks, 0.15),
         (Fault::AgentRuns, 0.15),
         (Fault::AgentSignaled, 0.15),
+        (Fault::AgentCounts, 0.15),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
         (Fault::DrainAtWait, 0.15),
@@ -184,6 +187,7 @@ impl Fault {
             Fault::AgentBlocks => "agent-blocks",
             Fault::AgentRuns => "agent-runs",
             Fault::AgentSignaled => "agent-signaled",
+            Fault::AgentCounts => "agent-counts",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",
             Fault::DrainAtWait => "drain-at-wait",

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use url::{Host, Url};
 
 use super::part::Part;
-use super::{command, curl, unit};
+use super::{command, curl, probe, unit};
 use crate::agent::http::Agent;
 use crate::cli::output::word;
 use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method, OnExit};
@@ -46,10 +46,10 @@ pub async fn ask(config: &Config, limit: Duration, daemon: Option<&Status>, give
 
 /// What the daemon says about an agent.
 #[derive(Debug, Clone, Copy)]
-struct Beside {
+pub struct Beside {
     state: State,
     /// Whether the daemon counts this agent as drained.
-    has_drained: bool,
+    pub has_drained: bool,
 }
 
 impl Beside {
@@ -68,14 +68,24 @@ async fn row(
     let name = &agent.name;
     let http = match &agent.kind {
         AgentKind::Http(http) => http,
-        AgentKind::Command(command) => return command::row(agent, command),
-        AgentKind::Unit(unit) => return unit::row(agent, unit).await,
+        AgentKind::Command(command) => {
+            let part = command::row(agent, command);
+            return probe::beside(part, agent, instance_id).await;
+        }
+        AgentKind::Unit(unit) => {
+            let part = unit::row(agent, unit).await;
+            return probe::beside(part, agent, instance_id).await;
+        }
     };
     if http.drain_blocks {
         return Part::skipped("agent", format!("{name}: not asked, because agent.drain.blocks is set"));
     }
-    if http.drain.method == Method::Get && http.status_path == http.drain.path {
+    let drains = http.drain.method == Method::Get && http.status_path == http.drain.path;
+    if drains && agent.is_asked_for_status() {
         return Part::skipped("agent", format!("{name}: not asked, because GET would drain it"));
+    }
+    if let Some(probe) = &agent.probe {
+        return probe::row(agent, probe, instance_id, beside).await;
     }
     let client = match Agent::new(settings::endpoint(http)) {
         Ok(client) => client,

@@ -148,6 +148,7 @@ mod tests {
                 on_exit: OnExit::Failed,
                 poll: secs(1),
                 protocol: Protocol::Polled,
+                zero_for: None,
             }],
             queue: false,
             queue_name: None,

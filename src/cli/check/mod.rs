@@ -16,6 +16,7 @@ mod imds;
 mod local;
 mod part;
 mod policy;
+mod probe;
 mod queue;
 mod unit;
 

@@ -1,6 +1,9 @@
 //! Explains why the user's own agent failed: what was expected, what the agent did, and what to change. Pure.
 
-use crate::config::{self, AgentKind, HttpAgent, OnExit, UnitAgent};
+use std::time::Duration;
+
+use crate::config::duration::Written;
+use crate::config::{self, AgentKind, HttpAgent, OnExit, Probe, UnitAgent};
 use sim::story::Story;
 
 use super::timeline::short;
@@ -12,6 +15,9 @@ pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
     };
     let time = story.deadlines.first().map(|deadline| short(deadline.since(told)));
     let time = time.unwrap_or_else(|| "given".to_owned());
+    if let Some(Probe::Number { zero_for, .. }) = &agent.probe {
+        return counted(story, *zero_for, flag, &time);
+    }
     match &agent.kind {
         AgentKind::Http(http) => {
             let drain = format!("{} {}", http.drain.method.as_str(), http.drain.path);
@@ -33,6 +39,35 @@ pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
             format!("{expected} {}", left(story, unit, flag, &time))
         }
     }
+}
+
+/// The verdict on an agent whose number in flight is read.
+fn counted(story: &Story, zero_for: Option<Duration>, flag: &str, time: &str) -> String {
+    let expected = match zero_for {
+        Some(long) => {
+            let long = Written(long);
+            format!(
+                "Expected: the agent takes no work once it is told, and its number in flight is 0 for {long} by its deadline."
+            )
+        }
+        None => {
+            "Expected: the agent exits by its deadline, because agent.status.zero_for is not set.".to_owned()
+        }
+    };
+    let trouble = trouble(story);
+    let happened = match (story.outcomes.last().map(String::as_str), story.in_flight()) {
+        (Some("drained"), _) => return ENDED_OTHERWISE.to_owned(),
+        (_, Some(0)) if zero_for.is_none() => format!(
+            "Its number in flight was 0 at the end of its time ({time}). Set agent.status.zero_for, so that this ends the drain."
+        ),
+        (_, Some(count)) => format!(
+            "Its number in flight was {count} at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
+             give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+        ),
+        (Some("failed"), None) => format!("The agent could not be told to drain.{trouble}{LOST_BY_FAILURE}"),
+        (_, None) => format!("The number in flight was not read.{trouble}{LOST}"),
+    };
+    format!("{expected} {happened}")
 }
 
 fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
@@ -172,6 +207,29 @@ mod tests {
         let late = of(&told(), &agent, "--config a.toml");
         assert!(late.contains("at the end of its time (30 s)"), "{late}");
         assert!(late.contains("TIMEOUT=10m drainhook simulate --config a.toml."), "{late}");
+    }
+
+    /// An agent whose number in flight is read: it is too high, it is 0 without a consequence, or it cannot be read.
+    #[test]
+    fn numbers() {
+        let of_probe = |story: &Story, zero_for: Option<&str>| {
+            let mut keys = vec![("DRAINHOOK_AGENT__STATUS__POINTER".to_owned(), "/jobs".to_owned())];
+            keys.extend(
+                zero_for.map(|long| ("DRAINHOOK_AGENT__STATUS__ZERO_FOR".to_owned(), long.to_owned())),
+            );
+            let loaded = Config::load(Some(Path::new("/dev/null")), keys.into_iter(), &[]).expect("good");
+            of(story, &loaded.config.agents[0], "--config a.toml")
+        };
+        let busy = of_probe(&reporting("draining", Some(2)), Some("10s"));
+        assert!(
+            busy.contains("is 0 for 10s by its deadline. Its number in flight was 2 at the end"),
+            "{busy}"
+        );
+        let idle = of_probe(&reporting("draining", Some(0)), None);
+        assert!(idle.contains("Set agent.status.zero_for"), "{idle}");
+        let warnings = vec!["agent worker: GET http://127.0.0.1:8080/drain: answered 500".to_owned()];
+        let unread = of_probe(&Story { warnings, ..reporting("draining", None) }, Some("10s"));
+        assert!(unread.contains("was not read. Its last answer: agent worker: GET"), "{unread}");
     }
 
     #[test]

@@ -145,3 +145,16 @@ fn rule_for_polkit() {
         ]
     );
 }
+
+#[test]
+fn url_and_unix() {
+    let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
+    assert_eq!(
+        text,
+        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say how the agent is reached; \
+         keep one of them"
+    );
+    let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
+    assert_eq!(http(&config.agents[0]).address, Address::Unix("/run/a.sock".into()));
+    assert_eq!(config.agents[0].name, "/run/a.sock");
+}

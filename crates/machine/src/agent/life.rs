@@ -7,7 +7,8 @@
 //!    └── returned ── Returning <── release, from any state but Serving
 //! ```
 //!
-//! **Invariant:** an agent becomes `Drained` only by saying so, or by exiting if its settings say that it exits when drained.
+//! **Invariant:** an agent becomes `Drained` only by saying so, by saying for long enough that nothing is in flight, or by
+//! exiting if its settings say that it exits when drained.
 
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ enum State {
         under: Option<OrderNumber>,
         /// The last status document in this state.
         status: Option<AgentStatus>,
+        /// Since when every status has said that nothing is in flight.
+        idle_since: Option<Time>,
     },
     /// It takes no new work and has none in flight.
     Drained {
@@ -67,6 +70,19 @@ enum DrainedBy {
     Exit,
     /// It answered its blocking drain request, without work in flight.
     Answer,
+    /// Every status has said for `zero_for` that nothing is in flight.
+    Zero { status: AgentStatus, idle_since: Time },
+}
+
+/// How a status was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// When it was asked for.
+    pub asked_at: Time,
+    /// When it arrived.
+    pub at: Time,
+    /// For how long an agent that reports only a number must say 0.
+    pub zero_for: Option<Duration>,
 }
 
 /// What an agent that should drain was last seen doing.
@@ -147,7 +163,7 @@ impl Life {
             | State::Resumed { .. }
             | State::Returning => None,
         };
-        self.0 = State::Draining { allowance, under: Some(order), status };
+        self.0 = State::Draining { allowance, under: Some(order), status, idle_since: None };
     }
 
     /// The agent answered its blocking drain request, without a status document or work in flight.
@@ -157,15 +173,40 @@ impl Life {
     }
 
     /// The agent sent its status document.
-    pub fn stated(&mut self, status: AgentStatus) {
+    pub fn stated(&mut self, status: AgentStatus, reading: Reading) {
         let Some(allowance) = self.allowance() else { return };
         let under = self.accepted_order();
+        let is_idle = status.in_flight == Some(0);
+        let idle_since = is_idle.then(|| self.idle_since().unwrap_or(reading.at));
+        // Both ends are within the time that the readings cover, however long they took.
+        let lasted = |since: &Time| reading.zero_for.is_some_and(|long| reading.asked_at >= *since + long);
+        let idle_for_long = idle_since.filter(lasted);
         self.0 = match status.state {
             // It was restarted and lost its orders.
             AgentState::Serving => State::Ordered { allowance, status: Some(status) },
-            AgentState::Draining => State::Draining { allowance, under, status: Some(status) },
+            AgentState::Draining => match idle_for_long {
+                Some(idle_since) => {
+                    State::Drained { allowance, under, by: DrainedBy::Zero { status, idle_since } }
+                }
+                None => State::Draining { allowance, under, status: Some(status), idle_since },
+            },
             AgentState::Drained => State::Drained { allowance, under, by: DrainedBy::Status(status) },
         };
+    }
+
+    /// Since when every status has said that nothing is in flight.
+    fn idle_since(&self) -> Option<Time> {
+        match &self.0 {
+            State::Draining { idle_since, .. } => *idle_since,
+            State::Drained { by: DrainedBy::Zero { idle_since, .. }, .. } => Some(*idle_since),
+            State::Drained { by: DrainedBy::Status(_) | DrainedBy::Exit | DrainedBy::Answer, .. }
+            | State::Serving
+            | State::Ordered { .. }
+            | State::Unreachable { .. }
+            | State::CannotDrain { .. }
+            | State::Resumed { .. }
+            | State::Returning => None,
+        }
     }
 
     /// The agent says that it cannot drain.
@@ -176,14 +217,25 @@ impl Life {
 
     /// The agent listens, but its answer does not show its state.
     pub fn listens(&mut self) {
-        if let State::Unreachable { allowance, since: _, seen, heard } = self.0 {
-            self.0 = match (heard, seen) {
-                (Heard::InLastRun, seen) => State::Resumed { allowance, seen },
-                (Heard::InThisRun, Seen::Serving) => State::Ordered { allowance, status: None },
-                (Heard::InThisRun, Seen::Draining) => {
-                    State::Draining { allowance, under: None, status: None }
-                }
-            };
+        match &mut self.0 {
+            State::Unreachable { allowance, since: _, seen, heard } => {
+                let allowance = *allowance;
+                self.0 = match (*heard, *seen) {
+                    (Heard::InLastRun, seen) => State::Resumed { allowance, seen },
+                    (Heard::InThisRun, Seen::Serving) => State::Ordered { allowance, status: None },
+                    (Heard::InThisRun, Seen::Draining) => {
+                        State::Draining { allowance, under: None, status: None, idle_since: None }
+                    }
+                };
+            }
+            // What was not read is not 0.
+            State::Draining { idle_since, .. } => *idle_since = None,
+            State::Serving
+            | State::Ordered { .. }
+            | State::Drained { .. }
+            | State::CannotDrain { .. }
+            | State::Resumed { .. }
+            | State::Returning => {}
         }
     }
 
@@ -324,7 +376,9 @@ impl Life {
     pub fn status(&self) -> Option<&AgentStatus> {
         match &self.0 {
             State::Ordered { status, .. } | State::Draining { status, .. } => status.as_ref(),
-            State::Drained { by: DrainedBy::Status(status), .. } => Some(status),
+            State::Drained { by: DrainedBy::Status(status) | DrainedBy::Zero { status, .. }, .. } => {
+                Some(status)
+            }
             State::Drained { by: DrainedBy::Exit | DrainedBy::Answer, .. }
             | State::Serving
             | State::Unreachable { .. }

@@ -20,7 +20,7 @@ use super::time::Time;
 use super::timer::Timer;
 use super::turn::Turn;
 use asked::{Asked, Question};
-use life::Life;
+use life::{Life, Reading};
 use order::{OrderNumber, Orders};
 use reports::Reports;
 use telling::{Step, Telling};
@@ -183,7 +183,7 @@ impl AgentTrack {
     pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, want: Want) {
         self.tell_progress(turn);
         self.stop_at_deadline(turn);
-        let Some((what, request)) = self.next_question(turn.now, journal, want) else { return };
+        let Some((what, request)) = self.next_question(turn, journal, want) else { return };
         if let Some(asked) = &mut self.asked {
             asked.prolong(what, self.settings.protocol);
         }
@@ -201,7 +201,7 @@ impl AgentTrack {
     /// The next request.
     fn next_question(
         &mut self,
-        now: Time,
+        turn: &mut Turn,
         journal: &JournalTrack,
         want: Want,
     ) -> Option<(Question, AgentRequest)> {
@@ -224,9 +224,13 @@ impl AgentTrack {
         }
         let accepted = self.life.accepted_order();
         if self.settings.protocol.blocks() {
-            // It has no status to request. If it answered with work in flight, it is told again.
-            let is_late = self.settings.protocol == Protocol::Running && order.deadline <= now;
-            if self.life.is_drained() || is_late {
+            let reports = self.settings.zero_for.is_some();
+            if reports && (accepted == Some(number) || self.life.is_drained()) {
+                return Some((Question::Status, AgentRequest::Status));
+            }
+            // If it answered with work in flight, it is told again.
+            let runs = self.settings.protocol == Protocol::Running;
+            if self.life.is_drained() || (runs && turn.due(order.deadline, Timer::Deadline)) {
                 return None;
             }
         } else if accepted == Some(number) {
@@ -234,7 +238,7 @@ impl AgentTrack {
         }
         if accepted.is_some_and(|accepted| accepted < number) && self.failures == 0 {
             // New orders do not wait for the next poll.
-            self.next_at = now;
+            self.next_at = turn.now;
         }
         Some((Question::Drain(number, order.deadline), AgentRequest::Drain(order)))
     }
@@ -401,7 +405,7 @@ impl AgentTrack {
         self.life.accepted(turn, order);
         match status {
             Some(status) => self.on_status(turn, asked.at, status, false),
-            None if self.settings.protocol.blocks() => {
+            None if self.settings.answers_when_drained() => {
                 self.life.answered_when_drained(order);
                 self.ask_at(turn.now);
             }
@@ -421,7 +425,7 @@ impl AgentTrack {
         if self.life.deadline().is_some() {
             self.reports.stated(turn, &self.settings.name, &status);
         }
-        self.life.stated(status);
+        self.life.stated(status, Reading { asked_at, at: turn.now, zero_for: self.settings.zero_for });
     }
 
     fn on_unreachable(&mut self, turn: &mut Turn, why: String, gone: bool) {

@@ -14,6 +14,7 @@ mod messages;
 mod notices;
 mod once;
 mod operator;
+mod probes;
 mod property;
 mod recovery;
 mod wait;

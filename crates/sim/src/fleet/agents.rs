@@ -10,7 +10,7 @@ use machine::event::{AgentAnswer, AgentState, AgentStatus};
 use machine::settings::AgentSettings;
 use machine::{Event, Time};
 
-use super::plan::GRACE;
+use super::plan::{DRAIN_TIMEOUT, GRACE};
 use super::{Fleet, Step, network};
 
 /// The time limit of requests, as in `src/daemon/perform.rs`.
@@ -54,6 +54,9 @@ pub(super) enum Request {
     Runs,
     /// They are units. A signal tells a process to drain, and it exits once it has drained.
     Signaled,
+    /// They say only how much is in flight, and have drained once that has been 0 for a while. They are told by a request, or by
+    /// a process that exits with 0 once they are told.
+    Counts { runs: bool },
 }
 
 /// An instance's agent other than the world's. Its state follows from the time alone.
@@ -140,6 +143,10 @@ impl Fleet {
             self.judge.busy(host, drained.max(self.now));
         }
         let manner = self.manner.request;
+        if let Request::Counts { runs } = manner {
+            let answer = self.counted(answer, request, runs);
+            return Some((self.delay(1, 5), answered(answer)));
+        }
         match &mut answer {
             AgentAnswer::Accepted(Some(status)) if manner == Request::Blocks => {
                 if status.state == AgentState::Drained {
@@ -232,9 +239,14 @@ impl Fleet {
             // The daemon's own limit.
             (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
             (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
-            (_, Request::Documents | Request::Blocks | Request::Runs | Request::Signaled) => {
-                self.now + STATUS_HELD
-            }
+            (
+                _,
+                Request::Documents
+                | Request::Blocks
+                | Request::Runs
+                | Request::Signaled
+                | Request::Counts { .. },
+            ) => self.now + STATUS_HELD,
         };
         self.hosts[host].held.push(Held { life, id, agent, blocks });
         let news = self.other(host, agent).and_then(|other| other.drained);
@@ -326,7 +338,10 @@ impl Fleet {
         other.drained = None;
         other.down_until = Some(back);
         let work = other.work;
-        self.judge.busy(host, back + GRACE + work);
+        // A number does not say that the process is a new one, which must be told to drain. It may work until its deadline.
+        let counts = matches!(self.manner.request, Request::Counts { .. });
+        let idle = if counts { self.now + DRAIN_TIMEOUT } else { back + GRACE + work };
+        self.judge.busy(host, idle);
         let held = self.hosts[host].held.iter().position(|held| held.agent == place + 1);
         if let Some(held) = held {
             let held = self.hosts[host].held.swap_remove(held);
@@ -348,7 +363,7 @@ impl Fleet {
     }
 }
 
-fn exited_with_1() -> AgentAnswer {
+pub(super) fn exited_with_1() -> AgentAnswer {
     AgentAnswer::Unreachable { why: "exited with status 1".to_owned(), gone: false }
 }
 

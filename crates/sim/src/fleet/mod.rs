@@ -9,7 +9,7 @@
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
 //! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
-//!   by a signal
+//!   by a signal; `counts`: agents that say only how much is in flight
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -21,6 +21,7 @@
 mod agents;
 mod calls;
 pub mod cost;
+mod counts;
 mod deadline;
 mod ec2;
 mod figures;

@@ -129,6 +129,7 @@ impl Fleet {
             | Fault::AgentBlocks
             | Fault::AgentRuns
             | Fault::AgentSignaled
+            | Fault::AgentCounts
             | Fault::OddDocument
             | Fault::SeveralAgents
             | Fault::DrainAtWait

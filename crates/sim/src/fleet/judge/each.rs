@@ -7,6 +7,7 @@ use crate::world::Happening;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Outcome;
 use machine::message::{Body, Message, Transition};
+use machine::settings::AgentSettings;
 use machine::{Event, Time};
 
 use super::super::plan::HOOK;
@@ -123,10 +124,10 @@ pub(super) struct Each {
 }
 
 impl Each {
-    pub fn new(id: String, blocks: &[bool]) -> Self {
+    pub fn new(id: String, agents: &[AgentSettings]) -> Self {
         let mut invariants = Invariants::default().with_transit(TRANSIT);
         invariants.stopped();
-        Each { id, invariants, said: Said::new(blocks), ..Each::default() }
+        Each { id, invariants, said: Said::new(agents), ..Each::default() }
     }
 
     /// Records an event before its machine handles it.
@@ -197,7 +198,7 @@ impl Each {
             _ => {}
         }
         if let Event::AgentAnswered { id, answer } = event {
-            self.said.hears(*id, answer);
+            self.said.hears(now, *id, answer);
         }
         self.calls_made.hears(event);
     }

@@ -17,11 +17,11 @@ use machine::effect::Effect;
 use machine::journal::{Journal, Outcome};
 use machine::notice::Source;
 use machine::report::{NoticeChange, Report};
-use machine::settings::{Protocol, Settings};
+use machine::settings::{AgentSettings, Protocol, Settings};
 use machine::{Event, Time};
 
 use super::figures::Figures;
-use super::plan::GRACE;
+use super::plan::{DRAIN_TIMEOUT, GRACE};
 use each::{Each, is_anothers};
 pub(super) use losses::Loss;
 
@@ -34,8 +34,7 @@ const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Judge {
     faults_end: Time,
-    /// Whether each agent blocks its drain request.
-    blocks: Vec<bool>,
+    agents: Vec<AgentSettings>,
     /// Whether the agents are told once per process.
     once: bool,
     /// Whether the calls that follow failures are counted.
@@ -49,7 +48,7 @@ impl Judge {
     pub fn new(faults_end: Time, settings: &Settings, counts_calls: bool) -> Self {
         Judge {
             faults_end,
-            blocks: settings.agents.iter().map(|agent| agent.protocol.blocks()).collect(),
+            agents: settings.agents.clone(),
             once: settings.agents.iter().all(|agent| agent.protocol == Protocol::Once),
             counts_calls,
             each: Vec::new(),
@@ -60,7 +59,7 @@ impl Judge {
 
     pub fn add(&mut self, id: String) {
         self.figures.instances += 1;
-        self.each.push(Each::new(id, &self.blocks));
+        self.each.push(Each::new(id, &self.agents));
     }
 
     /// The daemon starts with this journal on its disk.
@@ -292,7 +291,7 @@ impl Judge {
             }
             Effect::ReceiveMessages { .. } => self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
-            Effect::AskAgent { id, agent, .. } => return each.said.asks(*id, *agent),
+            Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
             | Effect::CancelRequest { .. }
             | Effect::SetVisibility { .. }
@@ -316,6 +315,10 @@ impl Judge {
             return;
         }
         let faults_end = self.faults_end;
+        let zero_for = self.agents[0].zero_for.unwrap_or_default();
+        // A number that is read elsewhere does not show that the agent has exited.
+        let unseen = self.agents[0].zero_for.is_some() && self.agents[0].protocol == Protocol::Running;
+        let exit_grace = if unseen { DRAIN_TIMEOUT } else { GRACE };
         let each = &mut self.each[host];
         if each.names_another(at, happening) {
             return;
@@ -343,9 +346,9 @@ impl Judge {
                 each.open = Some((at, expires.since(at)));
                 (each.doubts, each.lost_track) = (false, false);
             }
-            Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
+            Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), zero_for),
             // The agent may come back.
-            Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
+            Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), exit_grace),
             // It needs another drain and another completion.
             Happening::AgentStarted { .. } => {
                 each.idle = None;

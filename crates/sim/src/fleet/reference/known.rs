@@ -1,8 +1,10 @@
 //! The facts that the reference uses: the journal, and what agents have said.
 
+use std::time::Duration;
+
 use machine::Time;
 use machine::action::{Group, Wait, WaitSource};
-use machine::event::{AgentAnswer, AgentState};
+use machine::event::{AgentAnswer, AgentState, AgentStatus};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::process::{Process, Sight};
@@ -86,6 +88,12 @@ pub(super) struct Agent {
     pub cannot: bool,
     /// It has reported its status.
     pub heard: bool,
+    /// The last request was an order to drain.
+    pub told: bool,
+    /// When the last request was sent.
+    pub asked_at: Time,
+    /// Since when it has said nothing but 0.
+    pub zero_since: Option<Time>,
     /// The processes of an agent that is told once.
     pub processes: Processes,
 }
@@ -130,19 +138,22 @@ impl Agent {
         }
         match answer {
             AgentAnswer::Accepted(status) => {
-                self.heard |= settings.protocol.blocks() || status.is_some();
+                let blocks = settings.answers_when_drained();
+                self.heard |= blocks || status.is_some();
+                self.zero_since = None;
                 self.state = Some(match status {
-                    Some(status) if settings.protocol.blocks() && status.in_flight == Some(0) => {
-                        AgentState::Drained
-                    }
+                    Some(status) if blocks && status.in_flight == Some(0) => AgentState::Drained,
                     Some(status) => status.state,
-                    None if settings.protocol.blocks() => AgentState::Drained,
+                    None if blocks => AgentState::Drained,
                     None => AgentState::Draining,
                 });
             }
             AgentAnswer::Status { status, .. } => {
                 self.heard = true;
-                self.state = Some(status.state);
+                self.state = Some(match settings.zero_for {
+                    Some(zero_for) => self.counted(now, status, zero_for),
+                    None => status.state,
+                });
             }
             AgentAnswer::Unreachable { gone, .. } => {
                 // With `on_exit = "drained"`, an agent that exits after the drain request has drained.
@@ -163,6 +174,9 @@ impl Agent {
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => {}
         }
+        if !matches!(answer, AgentAnswer::Status { .. }) {
+            self.zero_since = None;
+        }
         self.cannot = match answer {
             AgentAnswer::CannotDrain(_) => true,
             AgentAnswer::Accepted(_)
@@ -179,6 +193,17 @@ impl Agent {
         let untold = matches!(answer, AgentAnswer::Seen { .. }) && self.state == Some(AgentState::Serving);
         let refuses = refused || (telling.is_some() && !is_told) || (untold && self.refusing.is_some());
         self.refusing = refuses.then(|| self.refusing.unwrap_or(now));
+    }
+
+    /// The state of an agent that says only how much is in flight.
+    fn counted(&mut self, now: Time, status: &AgentStatus, zero_for: Duration) -> AgentState {
+        if status.in_flight != Some(0) {
+            self.zero_since = None;
+            return AgentState::Draining;
+        }
+        let since = *self.zero_since.get_or_insert(now);
+        let drained = self.state == Some(AgentState::Drained) || self.asked_at >= since + zero_for;
+        if drained { AgentState::Drained } else { AgentState::Draining }
     }
 
     pub fn has_failed(&self, now: Time, settings: &AgentSettings) -> bool {

@@ -153,6 +153,8 @@ impl Reference {
         if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("asked a serving agent for its status, but did not tell it to drain");
         }
+        (self.agents[agent].asked_at, self.agents[agent].told) =
+            (now, matches!(request, AgentRequest::Drain(_)));
         let order = match request {
             AgentRequest::Drain(order) => order,
             AgentRequest::Tell(process) => return self.tells(agent, *process),
@@ -184,7 +186,7 @@ impl Reference {
         if self.agents[agent].processes.telling.take().is_some() {
             self.complain("canceled a signal, which may have been sent");
         }
-        let runs = self.settings.agents[agent].protocol == Protocol::Running;
+        let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
         if !runs || self.drain != Phase::UnderWay || self.began == now {
             return;
         }
@@ -345,7 +347,8 @@ impl Reference {
         for agent in 0..self.agents.len() {
             let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
             let protocol = self.settings.agents[agent].protocol;
-            let drained = protocol.blocks() && self.agents[agent].state == Some(AgentState::Drained);
+            let blocks = self.settings.agents[agent].answers_when_drained();
+            let drained = blocks && self.agents[agent].state == Some(AgentState::Drained);
             let deadline = self.kept.deadlines.get(agent).copied().flatten();
             let late = protocol == Protocol::Running && deadline.is_some_and(|deadline| deadline <= now);
             let rests = drained || late;
@@ -377,11 +380,14 @@ impl Reference {
     fn tells_deadline(&mut self, now: Time, agent: usize) {
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         let runs = self.settings.agents[agent].protocol == Protocol::Running
+            && self.agents[agent].told
             && self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
         if runs {
-            // After the clock was set, deadlines from AWS or EC2 are unknown until the journal has them.
-            let latest = deadline.filter(|_| !self.clock_set);
-            self.agents[agent].ordered = self.agents[agent].ordered.max(latest);
+            // A process that only tells the agent does not go on for long. After the clock was set, deadlines from AWS or EC2
+            // are unknown until the journal has them.
+            if self.settings.agents[agent].answers_when_drained() && !self.clock_set {
+                self.agents[agent].ordered = self.agents[agent].ordered.max(deadline);
+            }
             if deadline.is_some_and(|deadline| now > deadline + DEADLINE_TOLD) {
                 self.complain(format!("did not stop the process of agent {agent} at its deadline"));
             }
