@@ -1,7 +1,7 @@
 //! Asks systemd about units, and to start, stop and signal them, through `systemctl`. polkit decides what the daemon's user
 //! may do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -154,6 +154,41 @@ pub async fn show(unit: &str) -> Result<Unit, SystemctlError> {
     })
 }
 
+/// The names of the variables that a unit sets for its processes with `Environment=`. Those of its `EnvironmentFile=` are not
+/// known. Values may be secrets, so they are dropped.
+pub async fn variables(unit: &str) -> Result<BTreeSet<String>, SystemctlError> {
+    let shown = call(&["show", "--property=Environment,UnsetEnvironment", "--", unit], LIMIT).await?;
+    Ok(variable_names(&shown))
+}
+
+fn variable_names(shown: &str) -> BTreeSet<String> {
+    let names = |property: &str| -> BTreeSet<String> {
+        let list = shown.lines().find_map(|line| line.strip_prefix(property)).unwrap_or_default();
+        words(list).iter().filter_map(|word| word.split('=').next()).map(str::to_owned).collect()
+    };
+    &names("Environment=") - &names("UnsetEnvironment=")
+}
+
+/// Splits a list as systemd writes it: words with other characters than the usual ones are quoted.
+fn words(list: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    let mut chars = list.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => word.extend(chars.next()),
+            '$' if word.is_empty() && quote.is_none() => {}
+            '"' | '\'' if quote.is_none() => quote = Some(char),
+            _ if quote == Some(char) => quote = None,
+            ' ' if quote.is_none() => words.push(std::mem::take(&mut word)),
+            _ => word.push(char),
+        }
+    }
+    words.push(word);
+    words
+}
+
 /// Reads lines of `Name=value`, as `systemctl show` writes them. `None` if that is not what they are.
 pub fn read(shown: &str) -> Option<Unit> {
     let properties: BTreeMap<&str, &str> = shown.lines().filter_map(|line| line.split_once('=')).collect();
@@ -280,6 +315,15 @@ mod tests {
         ] {
             assert_eq!(time_span(text), expected.map(Duration::from_secs_f64), "{text}");
         }
+    }
+
+    #[test]
+    fn names_of_variables() {
+        let names = |shown: &str| variable_names(shown).into_iter().collect::<Vec<_>>();
+        assert_eq!(names("Environment=A=1 \"B=x C=2\" D=\nUnsetEnvironment=\n"), ["A", "B", "D"]);
+        assert_eq!(names(r#"Environment="A=a \" B=2" $'C=\t D=3'"#), ["A", "C"], "quotes in values");
+        assert_eq!(names("Environment=A=1 B=2\nUnsetEnvironment=A\n"), ["B"], "as a drop-in mends it");
+        assert_eq!(names("Environment=\nUnsetEnvironment=\n"), [""; 0]);
     }
 
     #[test]

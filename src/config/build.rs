@@ -91,6 +91,7 @@ fn agent(table: &Table<'_>) -> Agent {
     };
     Agent {
         name: table.optional("name").unwrap_or_else(|| kind.to_string()),
+        preset: table.optional("preset"),
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
         kind,

@@ -48,7 +48,8 @@ impl Key {
 pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 10] = [
+const OF_EVERY_KIND: [&str; 11] = [
+    "preset",
     "name",
     "drain_timeout",
     "unreachable_grace",
@@ -193,6 +194,7 @@ const fn key(
 pub const KEYS: &[Key] = {
     use WhenUnset::{Is, Then};
     &[
+        key("agent", "preset", Kind::Preset, Then("none"), "The preset for the agent's software, which fills in other keys of the agent. `drainhook presets` lists them."),
         key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
         key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, instead of `url`."),
         key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. The daemon sends nothing to processes of other users, except root."),

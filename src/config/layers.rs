@@ -15,6 +15,7 @@ use super::labels;
 use super::value::{Kind, Value};
 use super::variable::{self, Meaning};
 use super::{AGENTS_MAX, ConfigError, Origin, Problem};
+use crate::preset;
 use formats::text::{printable, shorten};
 
 /// The largest configuration file.
@@ -205,6 +206,19 @@ impl Layers {
         }
     }
 
+    /// The keys of one table of a preset's file.
+    pub fn of_preset(text: &str, table: &str) -> Self {
+        let file = SourceFile::new(Path::new("preset"), text);
+        let document = DeTable::parse(text).expect("a test reads every preset");
+        let mut layers = Layers::default();
+        if let Some((_, value)) = document.get_ref().iter().find(|(name, _)| name.get_ref() == table)
+            && let DeValue::Table(keys) = value.get_ref()
+        {
+            layers.add_table(&file, ("agent", 0), "", keys);
+        }
+        layers
+    }
+
     /// Adds the layer of the environment.
     pub fn add_environment(&mut self, env: impl Iterator<Item = (String, String)>) {
         // Sorted by name, so that the order of the problems does not depend on the environment's order.
@@ -256,6 +270,7 @@ impl Layers {
                 let given = Given { text: text.to_owned(), value, origin };
                 self.given.insert((agent, key.section, key.name), given);
             }
+            Err(_) if matches!(key.kind, Kind::Preset) => self.tell(|| unknown_preset(origin, text)),
             Err(why) => self.wrong(key, format!("{:?}", shorten(text, SHOWN_MAX)), why, origin),
         }
     }
@@ -290,6 +305,11 @@ fn unknown_section(origin: Origin, name: &str) -> Problem {
     let near = || keys::nearest(name, keys::sections().into_iter()).map(|near| format!("[{near}]"));
     let nearest = inner.or_else(near);
     Problem::UnknownSection { origin, section: printable(name, SHOWN_MAX), nearest }
+}
+
+fn unknown_preset(origin: Origin, name: &str) -> Problem {
+    let nearest = keys::nearest(name, preset::NAMES.iter().copied()).map(str::to_owned);
+    Problem::UnknownPreset { origin, name: printable(name, SHOWN_MAX), nearest }
 }
 
 /// The problem with a key that is in no section.

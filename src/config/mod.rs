@@ -5,6 +5,7 @@
 //! * [`keys`]: the only list of keys; the table in docs/configuration.md is generated from it
 //! * [`value`]: what each key accepts
 //! * `layers`: reads the file, the environment and flags into settings with their origin
+//! * `preset`: what an agent's preset fills in
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * `address`: where an agent with an HTTP interface listens
@@ -26,6 +27,7 @@ pub mod keys;
 mod labels;
 mod layers;
 mod polkit;
+mod preset;
 pub mod probe;
 pub mod problem;
 pub mod request;
@@ -94,6 +96,8 @@ pub struct Config {
 pub struct Agent {
     /// What logs call it. No two agents have the same name.
     pub name: String,
+    /// The name of its preset.
+    pub preset: Option<String>,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// How long it may stay unreachable, or its command may fail, before the drain counts as failed.
@@ -310,6 +314,8 @@ pub enum Origin {
     Default,
     /// A line of a file, from 1.
     File(PathBuf, usize),
+    /// A preset, by its name.
+    Preset(String),
     /// An environment variable.
     Variable(String),
     /// A command-line flag such as `--agent`.
@@ -321,6 +327,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Preset(name) => write!(f, "preset {name}"),
             Origin::Variable(name) => f.write_str(name),
             Origin::Flag(name) => f.write_str(name),
         }
@@ -360,6 +367,7 @@ impl Config {
             layers.add_file(path, text)?;
         }
         layers.add_environment(env);
+        layers.add_presets();
         layers.add_flags(flags);
         build::build(layers)
     }

@@ -50,6 +50,28 @@ pub enum Problem {
         /// The keys that the user may have meant.
         nearest: Vec<String>,
     },
+    /// A preset that does not exist.
+    #[error("{origin}: unknown preset `{name}`{} To list all: drainhook presets", .nearest.as_ref().map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?")))]
+    UnknownPreset {
+        /// Where it was set.
+        origin: Origin,
+        /// As it was written.
+        name: String,
+        /// The preset that the user may have meant.
+        nearest: Option<String>,
+    },
+    /// A key that a preset cannot fill in.
+    #[error("{origin}: the preset {preset} needs `agent.{key}`; set it, like {line}")]
+    PresetNeeds {
+        /// Where the preset was set.
+        origin: Origin,
+        /// Its name.
+        preset: String,
+        /// The key.
+        key: &'static str,
+        /// An example, as TOML.
+        line: &'static str,
+    },
     /// A section that does not exist.
     #[error("{origin}: unknown section `[{section}]`{}", did_you_mean(.nearest.as_slice()))]
     UnknownSection {

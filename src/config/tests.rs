@@ -2,6 +2,7 @@ use super::*;
 
 mod ignored;
 mod kinds;
+mod presets;
 mod probes;
 mod requests;
 
@@ -71,19 +72,14 @@ fn every_key_reaches_the_configuration() {
         on_exit = "drained"
         poll = "500ms"
         token_file = "/etc/worker.token"
+        status.path = "/admin/status"
+        return = { method = "PATCH", path = "/admin/start", body = "{instance_id}", success = [410] }
         [agent.drain]
         path = "/admin/stop"
         method = "PUT"
         blocks = true
         body = '{"why":"{reason}"}'
         success = [409, 304]
-        [agent.status]
-        path = "/admin/status"
-        [agent.return]
-        method = "PATCH"
-        path = "/admin/start"
-        body = "{instance_id}"
-        success = [410]
         [agent.headers]
         X-Team = "blue"
         X-Key = { file = "/etc/worker.key" }
@@ -92,6 +88,7 @@ fn every_key_reaches_the_configuration() {
         user = "runner"
         drain.path = "/stop"
         [[agent]]
+        preset = "docker-container"
         command = ["/opt/builder/drain", "--wait"]
         drain_timeout = "20m"
         return.command = "/opt/builder/resume"
@@ -128,6 +125,7 @@ fn every_key_reaches_the_configuration() {
         agents: vec![
             Agent {
                 name: "worker".into(),
+                preset: None,
                 drain_timeout: Duration::from_secs(3000),
                 unreachable_grace: Duration::from_secs(30),
                 kind: AgentKind::Http(Box::new(HttpAgent {
@@ -159,6 +157,7 @@ fn every_key_reaches_the_configuration() {
             },
             Agent {
                 name: "/run/runner.sock".into(),
+                preset: None,
                 drain_timeout: Duration::from_secs(3600),
                 unreachable_grace: Duration::from_secs(60),
                 kind: AgentKind::Http(Box::new(HttpAgent {
@@ -187,6 +186,7 @@ fn every_key_reaches_the_configuration() {
             },
             Agent {
                 name: "/opt/builder/drain".into(),
+                preset: Some("docker-container".into()),
                 drain_timeout: Duration::from_secs(1200),
                 unreachable_grace: Duration::from_secs(60),
                 kind: AgentKind::Command(CommandAgent {

@@ -9,6 +9,7 @@ use super::header::{self, Given};
 use super::user::User;
 use super::{command, labels};
 use crate::clock::Scale;
+use crate::preset;
 use formats::imds::is_instance_id;
 
 /// What a key accepts.
@@ -67,6 +68,8 @@ pub enum Kind {
     Labels,
     /// The name of a program, without its folder.
     ProgramName,
+    /// The name of a preset.
+    Preset,
     /// How simulated time runs.
     Scale,
 }
@@ -162,6 +165,7 @@ impl Kind {
             Kind::MetricName => words(is_metric_name(text)),
             Kind::Labels => labels::parse(text).map(Value::Labels).map_err(Some),
             Kind::ProgramName => words(!text.contains('/') && text.trim() == text),
+            Kind::Preset => words(preset::NAMES.contains(&text)),
             Kind::Hosts => hosts(text).map(Value::Hosts).ok_or(None),
             Kind::Scale => Scale::try_from(text.to_owned()).map(Value::Scale).map_err(|_| None),
         }
@@ -194,6 +198,7 @@ impl Kind {
             Kind::MetricName => "the name of a metric".to_owned(),
             Kind::Labels => "a table of label names and values".to_owned(),
             Kind::ProgramName => "the name of a program, without its folder".to_owned(),
+            Kind::Preset => "the name of a preset".to_owned(),
             Kind::Scale => "EPOCH_MSxSPEED, such as `1764000000000x60`".to_owned(),
         }
     }
@@ -204,6 +209,7 @@ impl Kind {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
             Kind::Flag => Some("without quotes"),
             Kind::Unit => Some("like \"worker.service\""),
+            Kind::Preset => Some("like \"celery\""),
             Kind::Headers => Some("like { X-Team = \"blue\", X-Key = { file = \"/etc/worker/key\" } }"),
             Kind::Codes => Some("like [409]"),
             Kind::Command => Some("like [\"/opt/worker/drain\", \"--now\"]"),

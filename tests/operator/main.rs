@@ -11,6 +11,7 @@ mod drain;
 mod foreign;
 mod orders;
 mod own_agent;
+mod presets;
 mod status;
 
 use support::daemon::Stage;

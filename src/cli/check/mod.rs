@@ -2,7 +2,8 @@
 //!
 //! - `part` is the result of one check, and the table of all results.
 //! - `local` checks the configuration, the journal and the daemon, `imds` the metadata service.
-//! - `agent` checks the agents, `command` the programs that drain them. `curl` writes the request that returns an agent.
+//! - `agent` checks the agents, `command` the programs that drain them, `unit` the units. `requirement` judges a unit by its
+//!   agent's preset and is pure. `curl` writes the request that returns an agent.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -18,6 +19,7 @@ mod part;
 mod policy;
 mod probe;
 mod queue;
+mod requirement;
 mod unit;
 
 use std::process::ExitCode;

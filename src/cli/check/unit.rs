@@ -1,14 +1,17 @@
 //! Looks at the unit of an agent, and at the settings of it that are known to lose work. Changes nothing.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::part::Part;
+use super::requirement;
 use crate::agent::systemctl::{self, SystemctlError, Unit, UnitState};
 use crate::cli::output::word;
 use crate::config::duration::Written;
 use crate::config::{self, Config, POLKIT_PATH, UnitAgent, UnitDrain, polkit_rule};
+use crate::preset::{Preset, Property};
 
 /// Time enough to stop a unit that would be started again.
 const RESTART_DELAY_MIN: Duration = Duration::from_secs(1);
@@ -21,18 +24,36 @@ pub async fn row(agent: &config::Agent, unit: &UnitAgent) -> Part {
             UnitDrain::Start(oneshot) => Some(systemctl::show(oneshot).await?),
             UnitDrain::Stop | UnitDrain::Signal(_) => None,
         };
-        Ok::<_, SystemctlError>((main, oneshot))
+        let variables = match preset(agent).is_some_and(|preset| requirement::are_about_variables(&preset)) {
+            true => systemctl::variables(&unit.unit).await?,
+            false => BTreeSet::new(),
+        };
+        Ok::<_, SystemctlError>(Shown { main, oneshot, variables })
     };
     match looked.await {
-        Ok((main, oneshot)) => judge(agent, unit, &main, oneshot.as_ref()),
+        Ok(shown) => judge(agent, unit, &shown),
         Err(error) => Part::ok("agent", format!("{}: {error}", agent.name))
             .failed("systemd cannot be asked about the unit; drainhook needs systemd and D-Bus to drain it"),
     }
 }
 
+/// What systemd says about an agent.
+struct Shown {
+    /// Its unit.
+    main: Unit,
+    /// The unit that drains it, if there is one.
+    oneshot: Option<Unit>,
+    /// The names of variables that its unit sets. Empty if its preset requires nothing of them.
+    variables: BTreeSet<String>,
+}
+
+fn preset(agent: &config::Agent) -> Option<Preset> {
+    agent.preset.as_deref().and_then(Preset::named)
+}
+
 /// What is wrong with a unit's settings. Pure.
-fn judge(agent: &config::Agent, config: &UnitAgent, unit: &Unit, oneshot: Option<&Unit>) -> Part {
-    let name = &config.unit;
+fn judge(agent: &config::Agent, config: &UnitAgent, shown: &Shown) -> Part {
+    let (name, unit) = (&config.unit, &shown.main);
     let how = match &config.drain {
         UnitDrain::Stop => format!("drained by systemctl stop ({} to its processes)", unit.kill_signal),
         UnitDrain::Signal(signal) => format!("drained by {signal} to its main process"),
@@ -47,11 +68,11 @@ fn judge(agent: &config::Agent, config: &UnitAgent, unit: &Unit, oneshot: Option
     if matches!(unit.state, UnitState::Unusable(_)) {
         return part;
     }
-    let part = match (&config.drain, oneshot) {
+    let part = match (&config.drain, &shown.oneshot) {
         (UnitDrain::Start(name), Some(oneshot)) => judge_oneshot(part, agent, name, oneshot),
         (UnitDrain::Start(_), None) => part,
-        (UnitDrain::Stop, _) => judge_stop(part, agent, name, unit),
-        (UnitDrain::Signal(_), _) => judge_signal(part, name, unit),
+        (UnitDrain::Stop, _) => judge_stop(part, agent, name, shown),
+        (UnitDrain::Signal(_), _) => judge_signal(part, agent, name, shown),
     };
     if unit.needs_reload {
         return part
@@ -76,7 +97,8 @@ fn words(name: &str, state: &UnitState) -> (String, Option<String>) {
     }
 }
 
-fn judge_stop(part: Part, agent: &config::Agent, name: &str, unit: &Unit) -> Part {
+fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> Part {
+    let (unit, preset) = (&shown.main, preset(agent));
     let mut lines = Vec::new();
     let mut part = part;
     if let Some(limit) = unit.stop_timeout.filter(|limit| *limit < agent.drain_timeout) {
@@ -85,42 +107,55 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, unit: &Unit) -> Par
             Written(limit),
             Written(agent.drain_timeout),
         ));
-        lines.push("TimeoutStopSec=infinity");
+        lines.push("TimeoutStopSec=infinity".to_owned());
     }
+    let known = preset.as_ref().and_then(|preset| requirement::good(preset, Property::KillMode));
     match unit.kill_mode.as_str() {
+        mode if known.is_some_and(|good| good.iter().any(|good| good == mode)) => {}
         "none" | "process" => {
             part = part.failed(format!(
                 "KillMode={} leaves processes behind when the unit is inactive, so their work is not waited for",
                 unit.kill_mode
             ));
-            lines.push("KillMode=mixed");
+            lines.push("KillMode=mixed".to_owned());
         }
-        "control-group" if unit.processes > 1 => {
+        "control-group" if unit.processes > 1 && known.is_none() => {
             part = part.warning(format!(
                 "KillMode=control-group signals all its {} processes, and not only the main one: worker processes that end by \
                  that signal lose their work, and the unit still ends well",
                 unit.processes
             ));
-            lines.push("KillMode=mixed");
+            lines.push("KillMode=mixed".to_owned());
         }
         _ => {}
+    }
+    for violation in preset.iter().flat_map(|preset| requirement::of_stop(preset, unit, &shown.variables)) {
+        part = part.failed(violation.why);
+        lines.push(violation.fix);
     }
     if lines.is_empty() { part } else { part.advised(drop_in(name, &lines)) }
 }
 
-fn judge_signal(part: Part, name: &str, unit: &Unit) -> Part {
+fn judge_signal(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> Part {
+    let (unit, preset) = (&shown.main, preset(agent));
+    let mut lines = Vec::new();
+    let mut part = part;
     let comes_back = matches!(unit.restart.as_str(), "always" | "on-success");
-    if !comes_back || unit.restart_delay >= RESTART_DELAY_MIN {
-        return part;
+    if comes_back && unit.restart_delay < RESTART_DELAY_MIN {
+        let advice = format!(
+            "Restart={} starts it again {} after it has drained: the new process may take work before drainhook has stopped the \
+             unit",
+            unit.restart,
+            Written(unit.restart_delay),
+        );
+        part = if unit.restart_delay.is_zero() { part.failed(advice) } else { part.warning(advice) };
+        lines.push("RestartSec=1s".to_owned());
     }
-    let advice = format!(
-        "Restart={} starts it again {} after it has drained: the new process may take work before drainhook has stopped the \
-         unit",
-        unit.restart,
-        Written(unit.restart_delay),
-    );
-    let part = if unit.restart_delay.is_zero() { part.failed(advice) } else { part.warning(advice) };
-    part.advised(drop_in(name, &["RestartSec=1s"]))
+    for violation in preset.iter().flat_map(|preset| requirement::of_variables(preset, &shown.variables)) {
+        part = part.failed(violation.why);
+        lines.push(violation.fix);
+    }
+    if lines.is_empty() { part } else { part.advised(drop_in(name, &lines)) }
 }
 
 fn judge_oneshot(part: Part, agent: &config::Agent, name: &str, oneshot: &Unit) -> Part {
@@ -134,12 +169,12 @@ fn judge_oneshot(part: Part, agent: &config::Agent, name: &str, oneshot: &Unit) 
             "{name} has Type={}, so it counts as started before it has drained anything",
             oneshot.kind
         ));
-        lines.push("Type=oneshot");
+        lines.push("Type=oneshot".to_owned());
     }
     if oneshot.remains {
         part = part
             .failed(format!("{name} has RemainAfterExit=yes, so a second drain would not start it again"));
-        lines.push("RemainAfterExit=no");
+        lines.push("RemainAfterExit=no".to_owned());
     }
     if let Some(limit) = oneshot.start_timeout.filter(|limit| *limit < agent.drain_timeout) {
         part = part.failed(format!(
@@ -147,13 +182,13 @@ fn judge_oneshot(part: Part, agent: &config::Agent, name: &str, oneshot: &Unit) 
             Written(limit),
             Written(agent.drain_timeout),
         ));
-        lines.push("TimeoutStartSec=infinity");
+        lines.push("TimeoutStartSec=infinity".to_owned());
     }
     if lines.is_empty() { part } else { part.advised(drop_in(name, &lines)) }
 }
 
 /// A command that installs these settings.
-fn drop_in(unit: &str, lines: &[&str]) -> String {
+fn drop_in(unit: &str, lines: &[String]) -> String {
     format!(
         "to fix it, run: printf '[Service]\\n{}\\n' | sudo install -D -m 644 /dev/stdin {} && sudo systemctl daemon-reload",
         lines.join("\\n"),
@@ -189,6 +224,7 @@ mod tests {
     use super::*;
     use crate::agent::systemctl::read;
     use crate::cli::check::part::State;
+    use crate::preset::{Requirement, lines_of, text};
 
     const RUNS: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\nKillSignal=15\n\
                         Type=simple\nKillMode=mixed\nTimeoutStopUSec=infinity\nRestart=no\nRestartUSec=100ms\n";
@@ -202,7 +238,8 @@ mod tests {
         let agent = &config.agents[0];
         let crate::config::AgentKind::Unit(unit) = &agent.kind else { panic!("it is a unit") };
         let shown = |settings: &str| read(&format!("{RUNS}{settings}")).expect("as systemctl writes it");
-        let part = judge(agent, unit, &shown(settings), oneshot.map(shown).as_ref());
+        let shown = Shown { main: shown(settings), oneshot: oneshot.map(shown), variables: BTreeSet::new() };
+        let part = judge(agent, unit, &shown);
         (part.state, part.advice.join(" "))
     }
 
@@ -251,6 +288,92 @@ mod tests {
             let (state, advice) = judged(started, "", Some(&format!("{good}{bad}")));
             assert!(state == State::Failed && advice.contains(why), "{advice}");
         }
+    }
+
+    /// What `check` says about the unit of a preset's agent. systemd shows these settings and variables.
+    fn judged_with(preset: &Preset, settings: &[String], variables: &[&str], processes: usize) -> Part {
+        let must = lines_of(text(preset.name).expect("listed"), "must").join("\n");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), format!("[agent]\npreset = \"{}\"\n{must}", preset.name))
+            .expect("written");
+        let config = Config::load(Some(file.path()), std::iter::empty(), &[]).expect("good").config;
+        let crate::config::AgentKind::Unit(unit) = &config.agents[0].kind else { panic!("it is a unit") };
+        let main = read(&format!("{RUNS}{}", settings.join("\n"))).expect("as systemctl writes it");
+        let variables = variables.iter().map(|name| (*name).to_owned()).collect();
+        let shown = Shown { main: Unit { processes, ..main }, oneshot: None, variables };
+        judge(&config.agents[0], unit, &shown)
+    }
+
+    /// Each requirement of each preset, with every good value and a bad one. All fixes of a unit are one command.
+    #[test]
+    fn units_with_presets() {
+        let mut requirements = 0;
+        for preset in Preset::all().filter(|preset| !preset.requires.is_empty()) {
+            let name = preset.name;
+            let fixes: Vec<String> = preset.requires.iter().map(Requirement::fix).collect();
+            let good = judged_with(&preset, &fixes, &[], 1);
+            assert!(good.state == State::Ok && good.advice.is_empty(), "{name}: {good:?}");
+            let (mut all_bad, mut all_set) = (Vec::new(), Vec::new());
+            for requirement in &preset.requires {
+                let (bad, set, why) = match requirement {
+                    Requirement::Property { property, good, why } => {
+                        for value in good {
+                            let setting = format!("{}={value}", property.as_str());
+                            let part = judged_with(&preset, &[fixes.clone(), vec![setting]].concat(), &[], 9);
+                            assert!(part.state == State::Ok && part.advice.is_empty(), "{name}: {part:?}");
+                        }
+                        let bad = match property {
+                            Property::KillMode if good.iter().any(|mode| mode == "control-group") => {
+                                "process"
+                            }
+                            Property::KillMode => "control-group",
+                            Property::KillSignal => "SIGHUP",
+                        };
+                        (vec![format!("{}={bad}", property.as_str())], vec![], why)
+                    }
+                    Requirement::Unset { unset, why } => (vec![], vec![unset.as_str()], why),
+                };
+                let part = judged_with(&preset, &[fixes.clone(), bad.clone()].concat(), &set, 1);
+                let (advice, fix) = (part.advice.join(" "), requirement.fix());
+                assert_eq!(part.state, State::Failed, "{name}: {fix}");
+                assert!(advice.contains(&format!("printf '[Service]\\n{fix}\\n' | sudo")), "{advice}");
+                let generic = bad.contains(&"KillMode=process".to_owned());
+                assert!(generic || advice.contains(why.as_str()), "{advice}");
+                all_bad.extend(bad);
+                all_set.extend(set);
+                requirements += 1;
+            }
+            let part = judged_with(&preset, &all_bad, &all_set, 1);
+            let advice = part.advice.join(" ");
+            assert_eq!(advice.matches("sudo install").count(), 1, "{advice}");
+            assert!(fixes.iter().all(|fix| advice.contains(fix)), "{advice}");
+        }
+        assert!(requirements > 20, "only {requirements}");
+    }
+
+    /// A unit has several processes and the default KillMode. That is a risk unless the preset knows better.
+    #[test]
+    fn several_processes() {
+        for (name, setting, expected) in [
+            ("puma", "KillSignal=SIGTERM", State::Warning),
+            ("gunicorn", "KillSignal=SIGTERM", State::Ok),
+            ("celery", "KillSignal=SIGTERM", State::Failed),
+        ] {
+            let preset = Preset::named(name).expect("listed");
+            let settings = ["KillMode=control-group", setting].map(str::to_owned);
+            let part = judged_with(&preset, &settings, &[], 3);
+            assert_eq!(part.state, expected, "{name}: {part:?}");
+        }
+    }
+
+    /// A unit that is told by a signal: its environment counts, and what a stop would signal does not.
+    #[test]
+    fn told_with_a_preset() {
+        let told = "preset = \"celery\"\ndrain.signal = \"SIGTERM\"";
+        assert_eq!(judged(told, "KillMode=control-group\nKillSignal=3", None), (State::Ok, String::new()));
+        let preset = Preset::named("celery").expect("listed");
+        let violations = requirement::of_variables(&preset, &BTreeSet::from(["REMAP_SIGTERM".to_owned()]));
+        assert_eq!(violations[0].fix, "UnsetEnvironment=REMAP_SIGTERM");
     }
 
     /// The rule is in place, is for another configuration, or is missing.
