@@ -13,8 +13,9 @@ locals {
     "${key} = ${key == "status.labels" ? "{ ${local.agent_labels} }" : jsonencode(value)}" if value != null
   ]
 
-  # What the daemon may do to the unit. polkit reads the folder again when a file in it changes.
-  polkit_rule = var.agent.unit == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"
+  # What the daemon may do to the unit. polkit reads the folder again when a file in it changes. Only the daemon knows whether
+  # the agent of a preset is a unit. If it is not, the file is empty, which polkit accepts.
+  polkit_rule = var.agent.unit == null && var.agent.preset == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"
 
   configuration = join("\n", concat(
     ["[agent]"],

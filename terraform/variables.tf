@@ -119,6 +119,7 @@ variable "drain_at" {
 
 variable "agent" {
   type = object({
+    preset            = optional(string)
     url               = optional(string)
     unix              = optional(string)
     user              = optional(string)
@@ -174,8 +175,13 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.command != null || var.agent.return.command == null
-    error_message = "The return.command of agent needs command."
+    condition     = var.agent.preset == null ? true : can(regex("^[a-z0-9-]+$", var.agent.preset))
+    error_message = "The preset of agent must be a name that drainhook presets lists."
+  }
+
+  validation {
+    condition     = var.agent.command != null || var.agent.preset != null || var.agent.return.command == null
+    error_message = "The return.command of agent needs command or a preset."
   }
 
   validation {
@@ -221,8 +227,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.unit != null || (var.agent.drain.signal == null && var.agent.drain.start == null)
-    error_message = "The drain.signal and drain.start of agent need unit."
+    condition     = var.agent.unit != null || var.agent.preset != null || (var.agent.drain.signal == null && var.agent.drain.start == null)
+    error_message = "The drain.signal and drain.start of agent need unit or a preset."
   }
 
   validation {

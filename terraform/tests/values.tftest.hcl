@@ -276,6 +276,25 @@ run "user_data_of_a_unit" {
   }
 }
 
+# Only the daemon knows that the agent of this preset is a unit.
+run "user_data_of_a_preset" {
+  command = plan
+
+  variables {
+    agent = { preset = "celery" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "preset = \"celery\"\n") && !strcontains(output.configuration, "unit = ")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n")
+    error_message = output.user_data
+  }
+}
+
 run "configuration_with_rebalance_events" {
   variables {
     rebalance_events = true
