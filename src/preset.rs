@@ -3,6 +3,8 @@
 //! The configuration reads the tables `agent` and `must`, `drainhook check` the requirements, and `drainhook presets` prints
 //! all of it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 macro_rules! presets {
@@ -67,6 +69,9 @@ pub struct Preset {
     /// What must hold for the agent's unit, or work is lost.
     #[serde(default)]
     pub requires: Vec<Requirement>,
+    /// Time limits on the command line of the unit's program.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
     /// What else loses work, with its source in brackets.
     pub traps: Vec<String>,
 }
@@ -91,6 +96,48 @@ pub enum Requirement {
         /// What goes wrong otherwise.
         why: String,
     },
+}
+
+/// A time limit that a program's command line sets for a drain.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// The program. A unit that runs another one, such as a script of the user, is not judged.
+    pub program: String,
+    /// The spellings of the argument. The last one is shown.
+    pub arguments: Vec<String>,
+    /// The unit of its number.
+    #[serde(default)]
+    pub unit: LimitUnit,
+    /// The number if the argument is missing. `None`: there is no limit then.
+    pub default: Option<u64>,
+}
+
+/// The unit of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+pub enum LimitUnit {
+    /// Seconds.
+    #[default]
+    #[serde(rename = "s")]
+    Seconds,
+    /// Milliseconds.
+    #[serde(rename = "ms")]
+    Milliseconds,
+}
+
+impl LimitUnit {
+    /// So many of this unit.
+    pub fn times(self, number: u64) -> Duration {
+        match self {
+            LimitUnit::Seconds => Duration::from_secs(number),
+            LimitUnit::Milliseconds => Duration::from_millis(number),
+        }
+    }
+
+    /// How many of this unit a duration has, rounded up.
+    pub fn of(self, duration: Duration) -> u128 {
+        duration.as_nanos().div_ceil(self.times(1).as_nanos())
+    }
 }
 
 /// A setting of a unit (systemd.kill(5)).

@@ -86,7 +86,7 @@ fn refusal(what: String, stderr: &str, status: ExitStatus) -> SystemctlError {
 /// The properties that [`show`] reads (org.freedesktop.systemd1(5)).
 const PROPERTIES: &str = "--property=LoadState,LoadError,ActiveState,SubState,Result,InvocationID,MainPID,ExecMainStatus,\
                           Type,RemainAfterExit,TimeoutStartUSec,TimeoutStopUSec,KillMode,KillSignal,Restart,RestartUSec,\
-                          NeedDaemonReload,ControlGroup";
+                          NeedDaemonReload,ControlGroup,ExecStart";
 
 /// A unit, as systemd shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub struct Unit {
     pub restart: String,
     /// `RestartUSec`: how long after that.
     pub restart_delay: Duration,
+    /// `ExecStart`: the command that it runs. Variables are not expanded.
+    pub command: Vec<String>,
     /// `NeedDaemonReload`: its files have changed since systemd read them.
     pub needs_reload: bool,
     /// How many processes its control group has.
@@ -221,9 +223,16 @@ pub fn read(shown: &str) -> Option<Unit> {
         kill_signal: signal_name(text("KillSignal")),
         restart: text("Restart").to_owned(),
         restart_delay: time_span(text("RestartUSec")).unwrap_or_default(),
+        command: command(text("ExecStart")),
         needs_reload: text("NeedDaemonReload") == "yes",
         processes: processes(text("ControlGroup")),
     })
+}
+
+/// Reads the words of a command such as `{ path=/bin/a ; argv[]=/bin/a -b ; ignore_errors=no ; … }`.
+fn command(shown: &str) -> Vec<String> {
+    let words = shown.split_once("argv[]=").map(|(_, rest)| rest.split(" ; ").next().unwrap_or_default());
+    words.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 /// Reads a span such as `1min 30s`. `None` if it is `infinity` (systemd.time(7)).
@@ -300,6 +309,13 @@ mod tests {
         assert_eq!(none, Some(UnitState::Unusable("there is no such unit".to_owned())));
         let masked = read("LoadState=masked\nActiveState=inactive\n").map(|unit| unit.state);
         assert_eq!(masked, Some(UnitState::Inactive), "it does not run, and can never be started");
+    }
+
+    #[test]
+    fn commands() {
+        let shown = "{ path=/bin/a ; argv[]=/bin/a -b $C ; ignore_errors=no ; start_time=[n/a] ; pid=0 }";
+        assert_eq!(command(shown), ["/bin/a", "-b", "$C"]);
+        assert_eq!(command(""), [""; 0]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn toml(preset: &Preset, columns: usize) -> String {
             let _ = writeln!(page, "#{line}");
         }
     }
-    if !preset.requires.is_empty() {
+    if !(preset.requires.is_empty() && preset.limits.is_empty()) {
         page.push('\n');
         comment(
             &mut page,
@@ -87,6 +87,14 @@ fn toml(preset: &Preset, columns: usize) -> String {
         );
         for requirement in &preset.requires {
             comment(&mut page, "- ", &required(requirement));
+        }
+        for limit in &preset.limits {
+            let argument = limit.arguments.last().map(String::as_str).unwrap_or_default();
+            comment(
+                &mut page,
+                "- ",
+                &format!("{} {argument} is at least agent.drain_timeout", limit.program),
+            );
         }
     }
     page.push('\n');

@@ -15,6 +15,9 @@ pub struct Software {
     pub work: Work,
     /// How many items of work it takes at once.
     pub takes: usize,
+    /// What `drainhook check` says about the setting that loses work. `None`: the program or a file of its own
+    /// decides, which `check` cannot see.
+    pub refusal: Option<&'static str>,
 }
 
 /// How work reaches it.
@@ -41,6 +44,7 @@ const fn worker(
     unit: &'static str,
     enqueue: &'static str,
     closed: &'static str,
+    refusal: &'static str,
 ) -> Software {
     Software {
         name,
@@ -49,12 +53,13 @@ const fn worker(
         before: &["systemctl start redis-server"],
         work: Work::Queue { enqueue, closed },
         takes: 2,
+        refusal: Some(refusal),
     }
 }
 
 /// A server with a unit of its own, which serves a page.
-const fn server(name: &'static str, unit: &'static str) -> Software {
-    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2 }
+const fn server(name: &'static str, unit: &'static str, refusal: &'static str) -> Software {
+    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2, refusal: Some(refusal) }
 }
 
 macro_rules! tests {
@@ -80,11 +85,11 @@ macro_rules! tests {
 }
 
 tests! {
-    arq: worker("arq", "arq.service", ARQ, "shutdown on SIGTERM");
-    bullmq: worker("bullmq", "bullmq.service", "node enqueue.js", "closing");
-    celery: worker("celery", "celery.service", PYTHON, "Warm shutdown");
-    dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down");
-    gunicorn: server("gunicorn", "gunicorn.service");
+    arq: Software { refusal: None, ..worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "") };
+    bullmq: Software { refusal: None, ..worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "") };
+    celery: worker("celery", "celery.service", PYTHON, "Warm shutdown", "KillMode=control-group, and the preset celery needs mixed");
+    dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down", "--worker-shutdown-timeout cuts work after 1s");
+    gunicorn: server("gunicorn", "gunicorn.service", "KillSignal=SIGQUIT, and the preset gunicorn needs SIGTERM");
     haproxy: Software {
         files: &[
             ("haproxy.cfg", "/etc/haproxy/haproxy.cfg"),
@@ -92,20 +97,20 @@ tests! {
         ],
         before: &[DOWNLOAD, "systemctl start nginx"],
         work: Work::Clients("/opt/request http://127.0.0.1:8001/download"),
-        ..server("haproxy", "haproxy.service")
+        ..server("haproxy", "haproxy.service", "KillSignal=SIGTERM, and the preset haproxy needs SIGUSR1")
     };
-    huey: worker("huey", "huey.service", PYTHON, "Received SIGINT");
+    huey: worker("huey", "huey.service", PYTHON, "Received SIGINT", "KillSignal=SIGTERM, and the preset huey needs SIGINT");
     nginx: Software {
         files: &[("downloads.conf", "/etc/nginx/conf.d/downloads.conf")],
         before: &[DOWNLOAD],
         work: Work::Clients("/opt/request http://127.0.0.1:8000/download"),
-        ..server("nginx", "nginx.service")
+        ..server("nginx", "nginx.service", "systemd kills it 5s after the stop (TimeoutStopSec)")
     };
     pgbouncer: Software {
         files: &[("pgbouncer.ini", "/etc/pgbouncer/pgbouncer.ini")],
         before: &["systemctl start postgresql@15-main"],
         work: Work::Clients("/opt/pgbouncer/transaction"),
-        ..server("pgbouncer", "pgbouncer.service")
+        ..server("pgbouncer", "pgbouncer.service", "KillSignal=SIGTERM, and the preset pgbouncer needs SIGINT")
     };
     php_fpm: Software {
         files: &[
@@ -113,17 +118,17 @@ tests! {
             ("nginx.conf", "/etc/nginx/conf.d/php.conf"),
         ],
         before: &["systemctl start nginx"],
-        ..server("php-fpm", "php8.2-fpm.service")
+        ..server("php-fpm", "php8.2-fpm.service", "KillSignal=SIGTERM, and the preset php-fpm needs SIGQUIT")
     };
-    puma: server("puma", "puma.service");
-    rq: Software { takes: 1, ..worker("rq", "rq.service", PYTHON, "warm shut down requested") };
-    sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down");
-    uvicorn: server("uvicorn", "uvicorn.service");
+    puma: server("puma", "puma.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
+    rq: Software { takes: 1, ..worker("rq", "rq.service", PYTHON, "warm shut down requested", "KillMode=control-group, and the preset rq needs mixed") };
+    sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down", "sidekiq --timeout cuts work after 1s");
+    uvicorn: server("uvicorn", "uvicorn.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
 }
 
 /// What a user tries first, with a real worker on the own machine.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/agents/run"]
 async fn drill() {
-    story::drill(&worker("celery", "celery.service", PYTHON, "Warm shutdown")).await;
+    story::drill(&worker("celery", "celery.service", PYTHON, "Warm shutdown", "")).await;
 }

@@ -129,6 +129,9 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> P
         }
         _ => {}
     }
+    for why in preset.iter().flat_map(|preset| requirement::of_command(preset, unit, agent.drain_timeout)) {
+        part = part.failed(why);
+    }
     for violation in preset.iter().flat_map(|preset| requirement::of_stop(preset, unit, &shown.variables)) {
         part = part.failed(violation.why);
         lines.push(violation.fix);
@@ -150,6 +153,9 @@ fn judge_signal(part: Part, agent: &config::Agent, name: &str, shown: &Shown) ->
         );
         part = if unit.restart_delay.is_zero() { part.failed(advice) } else { part.warning(advice) };
         lines.push("RestartSec=1s".to_owned());
+    }
+    for why in preset.iter().flat_map(|preset| requirement::of_command(preset, unit, agent.drain_timeout)) {
+        part = part.failed(why);
     }
     for violation in preset.iter().flat_map(|preset| requirement::of_variables(preset, &shown.variables)) {
         part = part.failed(violation.why);
