@@ -67,6 +67,8 @@ pub(super) struct Reference {
     beats_denied: bool,
     /// When the drain started.
     began: Time,
+    /// When its agents were told.
+    agents_told: Time,
     /// When the last successful heartbeat was sent.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, with the token of the action that each is about.
@@ -110,6 +112,7 @@ impl Reference {
             denied: false,
             beats_denied: false,
             began: Time::default(),
+            agents_told: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
             newest: None,

@@ -187,7 +187,7 @@ impl Reference {
             self.complain("canceled a signal, which may have been sent");
         }
         let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
-        if !runs || self.drain != Phase::UnderWay || self.began == now {
+        if !runs || self.drain != Phase::UnderWay || self.agents_told == now {
             return;
         }
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
@@ -284,7 +284,10 @@ impl Reference {
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
                 (self.standing, self.unseen) = (None, false);
             }
-            Report::AgentsTold { .. } => self.looks_again(),
+            Report::AgentsTold { .. } => {
+                self.agents_told = now;
+                self.looks_again();
+            }
             // The instance stays, or the notice was wrong.
             Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
             Report::DrainEnded { outcome, result, .. } => {
