@@ -353,8 +353,9 @@ impl Reference {
             let blocks = self.settings.agents[agent].answers_when_drained();
             let drained = blocks && self.agents[agent].state == Some(AgentState::Drained);
             let deadline = self.kept.deadlines.get(agent).copied().flatten();
-            let late = protocol == Protocol::Running && deadline.is_some_and(|deadline| deadline <= now);
-            let rests = drained || late;
+            // After the clock was set, deadlines from AWS or EC2 are unknown until the journal has them.
+            let over = self.clock_set || deadline.is_some_and(|deadline| deadline <= now);
+            let rests = drained || (protocol == Protocol::Running && over);
             if self.kept.told && !asks && !rests && !soon(RETRY) {
                 self.complain("did not plan to ask an agent");
             }
