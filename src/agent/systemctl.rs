@@ -84,7 +84,7 @@ fn refusal(what: String, stderr: &str, status: ExitStatus) -> SystemctlError {
 }
 
 /// The properties that [`show`] reads (org.freedesktop.systemd1(5)).
-const PROPERTIES: &str = "--property=LoadState,LoadError,ActiveState,SubState,Result,InvocationID,MainPID,ExecMainStatus,\
+const PROPERTIES: &str = "--property=Id,LoadState,LoadError,ActiveState,SubState,Result,InvocationID,MainPID,ExecMainStatus,\
                           Type,RemainAfterExit,TimeoutStartUSec,TimeoutStopUSec,KillMode,KillSignal,Restart,RestartUSec,\
                           NeedDaemonReload,ControlGroup,ExecStart";
 
@@ -93,6 +93,8 @@ const PROPERTIES: &str = "--property=LoadState,LoadError,ActiveState,SubState,Re
 pub struct Unit {
     /// What it does.
     pub state: UnitState,
+    /// `Id`: its name. An alias shows the name that it stands for.
+    pub name: String,
     /// `Type`, such as `simple`.
     pub kind: String,
     /// `RemainAfterExit`: it stays active when its processes have ended.
@@ -215,6 +217,7 @@ pub fn read(shown: &str) -> Option<Unit> {
     };
     Some(Unit {
         state,
+        name: text("Id").to_owned(),
         kind: text("Type").to_owned(),
         remains: text("RemainAfterExit") == "yes",
         start_timeout: time_span(text("TimeoutStartUSec")),

@@ -9,6 +9,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::systemctl::{self, LIMIT, SystemctlError, UnitState};
 use crate::clock::boottime;
+use crate::config::UnitDrain;
 use machine::effect::AgentRequest;
 use machine::event::AgentAnswer;
 use machine::process::{Process, Sight};
@@ -30,17 +31,6 @@ const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 
 /// What a program exits with that was told to end, by the convention of shells: 128 and the number of SIGTERM or SIGINT.
 const ENDED_BY_SIGNAL: [i32; 2] = [143, 130];
-
-/// How a unit is told to drain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnitDrain {
-    /// `systemctl stop`.
-    Stop,
-    /// A signal such as `SIGQUIT` to the main process.
-    Signal(String),
-    /// Another unit, a oneshot, is started. It drains the agent.
-    Start(String),
-}
 
 /// An agent that is a systemd unit.
 #[derive(Debug)]
@@ -133,18 +123,13 @@ impl UnitAgent {
 
     /// Looks at the unit. If it is being stopped, or the process that was told still runs, waits for the end.
     async fn watch(&self, told: Option<Process>) -> Result<AgentAnswer, SystemctlError> {
-        let mut state = self.look().await?;
-        let drains = draining(&state, told);
-        if let Some(main) = drains {
-            // A process that has ended in the meantime cannot be opened.
-            let has_ended = tokio::time::timeout(HOLD, ended(main)).await.is_ok();
-            if has_ended && told.is_some() {
-                // `Restart=` may start it again at once, and the next process would take work.
-                self.stop().await?;
-            }
-            state = self.settled(told).await?;
+        let state = self.look().await?;
+        let Some(main) = draining(&state, told) else { return Ok(self.seen(state, false)) };
+        match tokio::time::timeout(HOLD, ended(main)).await {
+            // It cannot be watched: it has just ended, or is in another PID namespace. Only systemd's word counts.
+            Ok(Err(_)) => Ok(self.seen(state, false)),
+            Ok(Ok(())) | Err(_) => Ok(self.seen(self.settled(told).await?, true)),
         }
-        Ok(self.seen(state, drains.is_some()))
     }
 
     /// Looks at the unit, and waits for nothing.
@@ -188,10 +173,11 @@ impl UnitAgent {
         }
     }
 
-    /// Reads the state. A unit that waits to be started again is stopped: its process has left, and the next would take work.
+    /// Reads the state. A unit that was told by a signal and waits to be started again is stopped: the next process would take
+    /// work. There is no time to ask the machine first, because systemd waits only 100 ms by default (`RestartSec=`).
     async fn look(&self) -> Result<UnitState, SystemctlError> {
         let state = systemctl::show(&self.unit).await?.state;
-        if state == UnitState::Restarts {
+        if state == UnitState::Restarts && matches!(self.drain, UnitDrain::Signal(_)) {
             self.stop().await?;
         }
         Ok(state)

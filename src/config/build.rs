@@ -222,7 +222,7 @@ fn check_kind(layers: &Layers, agent: usize) -> Vec<Problem> {
         return vec![Problem::Both { one: one.clone(), other, what: "how the agent is reached" }];
     }
     if let (Some(one), Some(other)) = (given("drain.signal"), given("drain.start")) {
-        return vec![Problem::TwoWays { one: one.1, other: other.1 }];
+        return vec![Problem::Both { one, other, what: "how the unit drains" }];
     }
     let kind = kind_of(layers, agent);
     let idle = KEYS.iter().filter(|key| key.section == "agent" && !keys::applies(key.name, kind));
@@ -247,12 +247,16 @@ fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem
         }
         Address::Url(_) => {
             let host = http.address.remote_host()?;
-            let allowed = given("allow_host")
-                .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
             let origin = given("url").map_or(Origin::Default, |url| url.origin.clone());
-            (!allowed).then_some(Problem::RemoteHost { origin, host })
+            (!is_allowed(layers, agent, &host)).then_some(Problem::RemoteHost { origin, host })
         }
     }
+}
+
+/// Whether `allow_host` names this host.
+pub(super) fn is_allowed(layers: &Layers, agent: usize, host: &str) -> bool {
+    let allowed = layers.given.get(&(agent, "agent", "allow_host"));
+    allowed.is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(host))
 }
 
 /// Refuses headers that cannot be sent, and placeholders that have no value.

@@ -55,7 +55,6 @@ pub use self::request::{Body, Method, Request};
 pub use self::template::Template;
 pub use self::user::User;
 pub use self::variable::environment;
-pub use crate::agent::unit::UnitDrain;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit, OnRebalance};
@@ -173,6 +172,17 @@ pub struct UnitAgent {
     pub drain: UnitDrain,
     /// How often it is looked at.
     pub poll: Duration,
+}
+
+/// How a unit is told to drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnitDrain {
+    /// `systemctl stop`.
+    Stop,
+    /// A signal such as `SIGQUIT` to the main process.
+    Signal(String),
+    /// Another unit, a oneshot, is started. It drains the agent.
+    Start(String),
 }
 
 impl fmt::Display for AgentKind {

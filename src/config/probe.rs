@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::remote_host;
-use super::build::Table;
+use super::build::{Table, is_allowed};
 use super::layers::Layers;
 use super::value::Value;
 use super::{AgentKind, Origin, Problem, UnitDrain};
@@ -146,10 +146,8 @@ pub(super) fn check(layers: &Layers, agent: usize, kind: &AgentKind) -> Vec<Prob
 
 /// Refuses a status URL whose host is neither loopback nor in `allow_host`.
 fn check_host(layers: &Layers, agent: usize) -> Option<Problem> {
-    let given = |name| layers.given.get(&(agent, "agent", name));
-    let url = given("status.url")?;
+    let url = layers.given.get(&(agent, "agent", "status.url"))?;
     let host = remote_host(&url.text)?;
-    let allowed = given("allow_host")
-        .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
-    (!allowed).then(|| Problem::RemoteStatus { origin: url.origin.clone(), host })
+    let origin = url.origin.clone();
+    (!is_allowed(layers, agent, &host)).then_some(Problem::RemoteStatus { origin, host })
 }

@@ -129,16 +129,6 @@ pub enum Problem {
         /// What they say.
         what: &'static str,
     },
-    /// Two ways to tell one unit to drain.
-    #[error(
-        "{other}: `agent.drain.start` and `agent.drain.signal` ({one}) both say how the unit drains; keep one of them"
-    )]
-    TwoWays {
-        /// Where the signal was set.
-        one: Origin,
-        /// Where the other unit was set.
-        other: Origin,
-    },
     /// A key that means nothing for the agent's kind.
     #[error("{origin}: `agent.{key}` means nothing without {}; set that, or remove it", of_agent(.kinds))]
     IdleKey {

@@ -35,7 +35,7 @@ const ARQ: &str = "/opt/arq/bin/python task.py";
 const RUBY: &str = "ruby -r ./worker.rb -e 'ARGV[0].to_i.times { |number| Work.perform_async(number) }'";
 
 /// A page that is longer than the buffers between a server and its client.
-const DOWNLOAD: &str = "(echo started; head -c 32M /dev/zero; echo; echo finished) >/srv/work/download";
+const DOWNLOAD: &str = "(echo started; head -c 32M /dev/zero; echo; echo finished) >/srv/tasks/download";
 const PAGE: Work = Work::Clients("/opt/request http://127.0.0.1:8000/");
 
 /// A worker with a unit of its own, which takes its tasks from Redis.

@@ -12,9 +12,9 @@ use crate::software::{Software, Work};
 use crate::support::daemon::{completed, eventually};
 
 /// While this file exists, no item of work ends.
-const HOLD: &str = "/srv/work/hold";
+const HOLD: &str = "/srv/tasks/hold";
 /// A line for each item that has started or finished.
-const LOG: &str = "/srv/work/log";
+const LOG: &str = "/srv/tasks/log";
 /// The daemon's configuration.
 const CONFIGURATION: &str = "/etc/drainhook/drainhook.toml";
 /// Permits the daemon to drain the unit.
@@ -229,7 +229,7 @@ fn install(root: &Path, software: &Software, setting: &Setting) {
     }
     write(root, HOLD, "");
     write(root, LOG, "");
-    for (path, mode) in [("/srv/work", 0o1777), (LOG, 0o666)] {
+    for (path, mode) in [("/srv/tasks", 0o1777), (LOG, 0o666)] {
         std::fs::set_permissions(inside(root, path), PermissionsExt::from_mode(mode)).expect("chmod");
     }
 }

@@ -7,13 +7,13 @@ import time
 
 
 def log(line):
-    with open("/srv/work/log", "a") as file:
+    with open("/srv/tasks/log", "a") as file:
         file.write(line + "\n")
 
 
 def run(number):
     log(f"started {number}")
-    while os.path.exists("/srv/work/hold"):
+    while os.path.exists("/srv/tasks/hold"):
         time.sleep(0.05)
     log(f"finished {number}")
 

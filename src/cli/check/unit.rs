@@ -68,6 +68,13 @@ fn judge(agent: &config::Agent, config: &UnitAgent, shown: &Shown) -> Part {
     if matches!(unit.state, UnitState::Unusable(_)) {
         return part;
     }
+    if unit.name != *name {
+        // systemd asks polkit about the unit by that name.
+        return part.failed(format!(
+            "{name} is an alias of {0}, and the daemon's rule must name {0}; set agent.unit to that",
+            unit.name
+        ));
+    }
     let part = match (&config.drain, &shown.oneshot) {
         (UnitDrain::Start(name), Some(oneshot)) => judge_oneshot(part, agent, name, oneshot),
         (UnitDrain::Start(_), None) => part,
@@ -232,7 +239,7 @@ mod tests {
     use crate::cli::check::part::State;
     use crate::preset::{Requirement, lines_of, text};
 
-    const RUNS: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\nKillSignal=15\n\
+    const RUNS: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\nKillSignal=15\n\
                         Type=simple\nKillMode=mixed\nTimeoutStopUSec=infinity\nRestart=no\nRestartUSec=100ms\n";
 
     /// What `check` says about a unit with these settings, which replace others, and its state.
@@ -265,6 +272,8 @@ mod tests {
         assert_eq!(judged("drain_timeout = \"90s\"", "TimeoutStopUSec=1min 30s", None).0, State::Ok);
         assert_eq!(judged("", "KillMode=process", None).0, State::Failed);
         assert_eq!(judged("", "NeedDaemonReload=yes", None).0, State::Warning);
+        let (state, advice) = judged("", "Id=b.service", None);
+        assert!(state == State::Failed && advice.contains("is an alias of b.service"), "{advice}");
         let (state, advice) = judged("", "ActiveState=failed\nResult=exit-code", None);
         assert!(state == State::Failed && advice.contains("journalctl --unit a.service"), "{advice}");
     }
@@ -304,7 +313,8 @@ mod tests {
             .expect("written");
         let config = Config::load(Some(file.path()), std::iter::empty(), &[]).expect("good").config;
         let crate::config::AgentKind::Unit(unit) = &config.agents[0].kind else { panic!("it is a unit") };
-        let main = read(&format!("{RUNS}{}", settings.join("\n"))).expect("as systemctl writes it");
+        let settings = settings.join("\n");
+        let main = read(&format!("{RUNS}Id={}\n{settings}", unit.unit)).expect("as systemctl writes it");
         let variables = variables.iter().map(|name| (*name).to_owned()).collect();
         let shown = Shown { main: Unit { processes, ..main }, oneshot: None, variables };
         judge(&config.agents[0], unit, &shown)

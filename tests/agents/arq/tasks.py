@@ -9,7 +9,7 @@ from task import log
 
 async def work(_, number):
     log(f"started {number}")
-    while os.path.exists("/srv/work/hold"):
+    while os.path.exists("/srv/tasks/hold"):
         await asyncio.sleep(0.05)
     log(f"finished {number}")
 

@@ -3,11 +3,11 @@ const { setTimeout } = require('node:timers/promises')
 const { Worker } = require('bullmq')
 
 const connection = { host: '127.0.0.1', maxRetriesPerRequest: null }
-const log = line => appendFileSync('/srv/work/log', line + '\n')
+const log = line => appendFileSync('/srv/tasks/log', line + '\n')
 
 async function work(job) {
   log(`started ${job.data}`)
-  while (existsSync('/srv/work/hold')) await setTimeout(50)
+  while (existsSync('/srv/tasks/hold')) await setTimeout(50)
   log(`finished ${job.data}`)
 }
 

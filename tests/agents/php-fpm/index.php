@@ -5,5 +5,5 @@ flush();
 do {
     usleep(50000);
     clearstatcache();
-} while (file_exists("/srv/work/hold"));
+} while (file_exists("/srv/tasks/hold"));
 echo "finished\n";

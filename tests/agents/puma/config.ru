@@ -1,6 +1,6 @@
 body = Enumerator.new do |lines|
   lines << "started\n"
-  sleep 0.05 while File.exist?("/srv/work/hold")
+  sleep 0.05 while File.exist?("/srv/tasks/hold")
   lines << "finished\n"
 end
 

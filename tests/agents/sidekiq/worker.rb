@@ -5,11 +5,11 @@ class Work
 
   def perform(number)
     log("started #{number}")
-    sleep 0.05 while File.exist?("/srv/work/hold")
+    sleep 0.05 while File.exist?("/srv/tasks/hold")
     log("finished #{number}")
   end
 
   def log(line)
-    File.write("/srv/work/log", line + "\n", mode: "a")
+    File.write("/srv/tasks/log", line + "\n", mode: "a")
   end
 end

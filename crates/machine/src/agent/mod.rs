@@ -124,7 +124,10 @@ impl AgentTrack {
     /// Continues from the last run of the daemon.
     pub fn resume(&mut self, record: &AgentRecord, now: Time, rebooted: bool) {
         self.life.resume(record.stage, now, self.settings.drain_timeout, rebooted);
-        self.telling = Telling::new(record.told);
+        // The configuration may have told this agent by a signal then, and in another way now.
+        if self.is_told_once() {
+            self.telling = Telling::new(record.told);
+        }
         self.reports.begin(self.progress());
     }
 

@@ -211,3 +211,14 @@ fn returned_once_the_told_process_has_failed() {
     bench.run(10);
     assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
 }
+
+/// The drain is withdrawn, and the daemon is restarted with a configuration that drains the agent in another way. Its process is
+/// not waited for.
+#[test]
+fn returned_by_another_configuration() {
+    let mut bench = ordered_by_an_operator();
+    bench.operator(Command::Cancel);
+    bench.settings.agents[0].protocol = Protocol::Polled;
+    bench.crash();
+    assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
+}
