@@ -124,7 +124,7 @@ impl AgentTrack {
     /// Continues from the last run of the daemon.
     pub fn resume(&mut self, record: &AgentRecord, now: Time, rebooted: bool) {
         self.life.resume(record.stage, now, self.settings.drain_timeout, rebooted);
-        // The configuration may have told this agent by a signal then, and in another way now.
+        // The last run may have told it by a signal, and this one in another way.
         if self.is_told_once() {
             self.telling = Telling::new(record.told);
         }
