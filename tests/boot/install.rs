@@ -133,30 +133,40 @@ async fn page_user_data() {
 #[ignore = "needs a Debian root: tests/boot/run"]
 async fn page_handler_script_as_a_command() {
     let blocks = page::blocks("## In place of a handler script");
-    handler_script(&[("/etc/drainhook/drainhook.toml", &blocks[0].text)]).await;
+    let mut site = handler_script(&[("/etc/drainhook/drainhook.toml", &blocks[0].text)]).await;
+    drained_by_the_script(&mut site).await;
 }
 
-/// The same script, behind the HTTP program of the page.
+/// The same script runs with other privileges than the daemon's, in the oneshot unit of the page.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]
-async fn page_handler_script_over_http() {
+async fn page_handler_script_as_a_unit() {
     let blocks = page::blocks("## In place of a handler script");
-    let [_, agent, configuration] = &blocks[..] else { panic!("an agent and a configuration: {blocks:?}") };
+    let [_, configuration, unit, commands] = &blocks[..] else { panic!("a unit and commands: {blocks:?}") };
     let files = [
-        ("/usr/local/lib/worker/agent.py", agent.text.as_str()),
+        ("/etc/systemd/system/worker-drain.service", unit.text.as_str()),
         ("/etc/drainhook/drainhook.toml", configuration.text.as_str()),
     ];
-    handler_script(&files).await;
+    let mut site = handler_script(&files).await;
+    let before = site.machine.property("MainPID").await;
+    site.machine.sh(&commands.text).await;
+    site.machine.other_daemon(&before).await;
+    drained_by_the_script(&mut site).await;
 }
 
-async fn handler_script(files: &[(&str, &str)]) {
-    let mut site = Site::with_agent(|root| {
+/// A machine with the handler script and these files.
+async fn handler_script(files: &[(&str, &str)]) -> Site {
+    Site::with_agent(|root| {
         let script = "#!/bin/sh\nuntil test ! -e /var/lib/worker/task; do sleep 0.1; done\n";
         write(root, "/opt/worker/drain.sh", script);
         files.iter().for_each(|(path, text)| write(root, path, text));
         outside("chmod", &["+x", &inside(root, "/opt/worker/drain.sh").display().to_string()]);
     })
-    .await;
+    .await
+}
+
+/// A scale-in lasts until the script has ended.
+async fn drained_by_the_script(site: &mut Site) {
     site.stage.scale_in();
     site.until_status("a drain in Wait", |status| status.wait_since.is_some()).await;
     site.machine.until("pgrep drain.sh").await;
