@@ -307,7 +307,7 @@ variable "agent" {
       "connection", "content-length", "expect", "host", "keep-alive", "prefer", "proxy-authenticate", "proxy-authorization",
       "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     ])) == 0
-    error_message = "The headers of agent must not have one that drainhook sets itself, such as Host."
+    error_message = "The headers of agent must not name a header that drainhook sets itself, such as Host."
   }
 }
 

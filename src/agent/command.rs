@@ -1,7 +1,8 @@
 //! Drains an agent by a command, and reads a number from one. Every request is one run of a program, without a shell.
 //!
-//! One program of an agent, and one of its probe, runs at a time. A run that is dropped gets SIGTERM, and SIGKILL if that does not end it. The next
-//! run waits until then. Signals go to the process group, so that programs which a script has started get them too.
+//! One program of an agent, and one of its probe, runs at a time. A run that is dropped gets SIGTERM, and SIGKILL if that does
+//! not end it. The next run waits until then. Signals go to the process group, so that programs which a script has started get
+//! them too.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;

@@ -341,7 +341,7 @@ mod tests {
         let names = |shown: &str| variable_names(shown).into_iter().collect::<Vec<_>>();
         assert_eq!(names("Environment=A=1 \"B=x C=2\" D=\nUnsetEnvironment=\n"), ["A", "B", "D"]);
         assert_eq!(names(r#"Environment="A=a \" B=2" $'C=\t D=3'"#), ["A", "C"], "quotes in values");
-        assert_eq!(names("Environment=A=1 B=2\nUnsetEnvironment=A\n"), ["B"], "as a drop-in mends it");
+        assert_eq!(names("Environment=A=1 B=2\nUnsetEnvironment=A\n"), ["B"], "as a drop-in fixes it");
         assert_eq!(names("Environment=\nUnsetEnvironment=\n"), [""; 0]);
     }
 

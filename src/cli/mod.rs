@@ -1,5 +1,6 @@
 //! The command line. Each command has a file or folder: `run`, `simulate`, `check`, `status`, `drain`, `extend`, `finish`,
-//! `presets`, `config`, `completions`. They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
+//! `presets`, `config`, `completions`. They share `output`, which writes to standard output, and `terminal`, which fits text to a
+//! window.
 
 mod check;
 mod completions;

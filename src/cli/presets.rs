@@ -83,7 +83,7 @@ fn toml(preset: &Preset, columns: usize) -> String {
         comment(
             &mut page,
             "",
-            "drainhook check requires this of the unit, and prints a drop-in that mends it:",
+            "drainhook check requires this of the unit, and prints a drop-in that fixes it:",
         );
         for requirement in &preset.requires {
             comment(&mut page, "- ", &required(requirement));

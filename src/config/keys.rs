@@ -1,6 +1,7 @@
 //! The list of all configuration keys: name, accepted values, default.
 //!
-//! The check for unknown keys, the parsing of values, `drainhook config` and the table in docs/configuration.md all use this list.
+//! The check for unknown keys, the parsing of values, `drainhook config` and the table in docs/configuration.md all use this
+//! list.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -205,9 +206,9 @@ pub const KEYS: &[Key] = {
         key("agent", "return.command", Kind::Command, Then("the agent is not told"), "With `command`: the command that returns the agent to service if the instance stays."),
         key("agent", "name", Kind::Text, Then("its address or program"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
-        key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` may fail, before the drain counts as failed."),
+        key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` or `drain.start` may fail, before the drain counts as failed."),
         key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
-        key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`, or how often the unit is looked at."),
+        key("agent", "poll", POLL, Is("1s"), "How often the daemon polls an agent that ignores `Prefer: wait`, a unit, or a probe."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
         key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
         key("agent", "status.url", Kind::StatusUrl, Then("`status.path` is used"), "The URL of the status or of the number in flight, if the agent's own URL does not serve it."),

@@ -1,5 +1,5 @@
-//! Reads how much work an agent has in flight from what it says to everybody: a JSON document, a page of metrics, or the output
-//! of a command. Pure. Whatever is not a whole number is an error, so that it cannot pass for 0.
+//! Reads how much work an agent has in flight from what it reports to any client: a JSON document, a page of metrics, or the
+//! output of a command. Pure. Whatever is not a whole number is an error, so that it cannot pass for 0.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::preset::{Limit, Preset, Property, Requirement};
 pub struct Violation {
     /// What is lost.
     pub why: String,
-    /// The line of a drop-in that mends it.
+    /// The line of a drop-in that fixes it.
     pub fix: String,
 }
 
