@@ -36,7 +36,7 @@ pub enum Probe {
         /// Whether the agent itself serves it. Only then does a refused connection say something about the agent.
         is_agent: bool,
     },
-    /// So many processes with this name are in flight.
+    /// The number in flight is how many processes have this name.
     Processes(String),
     /// A command prints the number in flight.
     Command(Counter),

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(count("sys"), Ok(0));
     }
 
-    /// A sandbox hides the processes of other users. That none is found says nothing.
+    /// A sandbox hides the processes of other users. Finding none says nothing.
     #[test]
     fn hidden_processes() {
         let folder = proc(&[("70", "(drainhook) S", "/usr/bin/drainhook\0run\0")]);

@@ -1,4 +1,4 @@
-//! A request that changes an agent with an HTTP interface: the drain request, or the one that returns it to service.
+//! A request that changes an agent with an HTTP interface: the drain request, or the return request.
 
 use super::template::Template;
 

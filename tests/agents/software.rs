@@ -126,7 +126,7 @@ tests! {
     uvicorn: server("uvicorn", "uvicorn.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
 }
 
-/// What a user tries first, with a real worker on the own machine.
+/// What a user tries first, with a real worker on their own machine.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/agents/run"]
 async fn drill() {

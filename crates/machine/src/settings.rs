@@ -94,7 +94,8 @@ pub enum Protocol {
     /// It answers at once. It is then asked for its status.
     #[default]
     Polled,
-    /// It is told by a signal, at most once in the life of a process: a second one would cut its work off. It is then looked at.
+    /// A signal tells it, at most once in the life of a process, because a second signal would cut its work off. The daemon then
+    /// looks at the process.
     Once,
     /// It answers when its work is done, and has no status to request. Repeating the request does no harm, so the agent hears
     /// of every new deadline.

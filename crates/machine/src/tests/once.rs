@@ -37,7 +37,7 @@ fn draining() -> Bench {
     bench
 }
 
-/// The process runs for two minutes after the signal, and is looked at meanwhile. An operator gives it more time, which a
+/// The process runs for two minutes after the signal. The daemon looks at it meanwhile. An operator gives it more time, which a
 /// signal cannot tell.
 #[test]
 fn told_once_and_drained_when_gone() {

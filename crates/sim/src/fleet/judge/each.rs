@@ -64,7 +64,7 @@ pub(super) struct Each {
     pub chosen: Option<Duration>,
     /// When the agents other than the world's finish their work.
     pub busy_until: Time,
-    /// A process counts as told that was not told. It drains until its deadline.
+    /// A process that got no signal counts as told. Its drain lasts until its deadline.
     pub untold: bool,
     /// The outcome that this life of the daemon has read from its journal or decided.
     pub outcome: Option<Outcome>,

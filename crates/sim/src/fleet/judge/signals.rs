@@ -45,8 +45,8 @@ impl Judge {
         }
     }
 
-    /// Whether the daemon takes a process of another agent than the world's for told that was not told. Then the drain ends
-    /// at its deadline.
+    /// Whether the daemon counts a process as told that got no signal. The process belongs to another agent than the world's.
+    /// Then the drain ends at its deadline.
     pub fn untold(&mut self, host: usize, is_untold: bool) {
         self.each[host].untold = is_untold;
     }

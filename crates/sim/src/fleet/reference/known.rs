@@ -101,11 +101,11 @@ pub(super) struct Agent {
 /// What is known of the processes of an agent that is told once per process.
 #[derive(Debug, Default)]
 pub(super) struct Processes {
-    /// The last one that was told. An earlier life may not have come to that.
+    /// The last process that was told. An earlier life may have been killed before its signal.
     pub told: Option<Process>,
     /// It no longer runs.
     pub gone: bool,
-    /// The one that is being told.
+    /// The process that is being told.
     pub telling: Option<Process>,
 }
 
