@@ -23,7 +23,7 @@ const HOLD: Duration = Duration::from_secs(20);
 /// How long a unit may take from the end of its main process until it is inactive, before it is asked about again.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How often it is looked at meanwhile.
+/// How often the daemon looks at it meanwhile.
 const SETTLE_POLL: Duration = Duration::from_millis(50);
 
 /// How long a thread waits for the end of a process.

@@ -15,7 +15,7 @@ pub struct Agent {
     pub preset: Option<String>,
     /// How long a drain may take.
     pub drain_timeout: Duration,
-    /// How long it may stay unreachable, or its command may fail, before the drain counts as failed.
+    /// How long it may stay unreachable, or its command or its `drain.start` may fail, before the drain counts as failed.
     pub unreachable_grace: Duration,
     /// How it is reached.
     pub kind: AgentKind,
@@ -86,7 +86,7 @@ pub struct UnitAgent {
     pub unit: String,
     /// How it is told to drain.
     pub drain: UnitDrain,
-    /// How often it is looked at.
+    /// How often the daemon looks at it.
     pub poll: Duration,
 }
 

@@ -129,7 +129,7 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> P
         "control-group" if unit.processes > 1 && known.is_none() => {
             part = part.warning(format!(
                 "KillMode=control-group signals all its {} processes, and not only the main one: worker processes that end by \
-                 that signal lose their work, and the unit still ends well",
+                 that signal lose their work, and systemd still reports success",
                 unit.processes
             ));
             lines.push("KillMode=mixed".to_owned());
@@ -239,7 +239,8 @@ mod tests {
     use crate::cli::check::part::State;
     use crate::preset::{Requirement, lines_of, text};
 
-    const RUNS: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\nKillSignal=15\n\
+    const RUNS: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\n\
+                        KillSignal=15\n\
                         Type=simple\nKillMode=mixed\nTimeoutStopUSec=infinity\nRestart=no\nRestartUSec=100ms\n";
 
     /// What `check` says about a unit with these settings, which replace others, and its state.

@@ -80,7 +80,7 @@ impl Telling {
         matches!(self, Telling::Looking { told: Some(_) } | Telling::Told { .. })
     }
 
-    /// The agent was looked at, and should drain.
+    /// The daemon looked at the agent, which should drain.
     pub fn seen(&mut self, sight: Sight) {
         let Sight::Runs(process) = sight else { return };
         if self.is_told(process) {
@@ -90,7 +90,7 @@ impl Telling {
         }
     }
 
-    /// The agent was looked at, and should return to service.
+    /// The daemon looked at the agent, which should return to service.
     pub fn seen_returning(&mut self, sight: Sight) {
         *self = match sight {
             Sight::Runs(process) if self.is_told(process) => Telling::Told { process },
