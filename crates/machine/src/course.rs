@@ -1,9 +1,9 @@
-//! Starts a drain at a new notice. Ends it when the last notice is withdrawn or its action is over.
+//! Starts a drain at a new notice and advances it. Ends it when the last notice is withdrawn or its action is over.
 
 use super::Machine;
-use super::action::{GroupSource, Wait};
+use super::action::{GroupSource, Situation, Wait};
 use super::agent::AgentTrack;
-use super::drain::Drain;
+use super::drain::{Drain, latest_deadline};
 use super::effect::CompletionResult;
 use super::journal::{Ended, FINISHED_MAX, Outcome};
 use super::notice::{Category, Notice, NoticeState, Reason, Source};
@@ -33,6 +33,34 @@ fn begin(machine: &mut Machine, reason: Reason) {
     let wait = Wait::before(machine.imds.in_service_at, probed_since);
     machine.drain = Some(Drain::new(machine.turn.now, machine.group.clone(), wait, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
+}
+
+/// Advances the drain: its deadline, when to tell the agents, the action and the end.
+pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
+    let Machine { settings, notices, agents, drain, journal, turn, .. } = machine;
+    let Some(drain) = drain else { return };
+    if !drain.is_under_way() {
+        if drain.is_recorded(journal)
+            && let Some(watch) = &mut drain.watch
+        {
+            watch.decide(turn, &drain.action.record());
+        }
+        return;
+    }
+    let bound = drain.bound(notices, turn.now);
+    drain.announce(bound, agents, turn, journal);
+    if drain.is_time(settings, in_force) {
+        drain.tell(turn.now, journal);
+        agents.iter_mut().for_each(|agent| agent.begin(turn));
+        turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
+    }
+    let done = drain.outcome(agents, bound, turn);
+    let expected = drain.expects_action(notices);
+    let forced = drain.finish().map(|finish| finish.result);
+    drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
+    if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
+        end(machine, outcome, None);
+    }
 }
 
 /// Withdraws the target state's notice once IMDS has said `InService` for long enough. Not while an action is in Wait: then
