@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, GroupSource, Wait};
+use crate::after::{After, AfterStage};
 use crate::agent::AgentTrack;
 use crate::effect::{CompletionResult, DrainOrder};
 use crate::journal::{ActionRecord, DrainRecord, Ended, JournalTrack, Outcome, Revision};
@@ -24,6 +25,7 @@ pub(super) struct Drain {
     pub started: Time,
     pub phase: Phase,
     pub action: Action,
+    pub after: After,
     /// The last message about our action that the daemon believed.
     pub message: Option<OwnMessage>,
     /// Receipt handles of our messages.
@@ -147,6 +149,7 @@ impl Drain {
             started,
             phase: Phase::Noticed,
             action,
+            after: After::default(),
             message: None,
             receipts: Vec::new(),
             watch: None,
@@ -159,15 +162,22 @@ impl Drain {
     /// Continues the last run's drain. After a reboot, its decisions about the agents no longer count, because their
     /// processes are gone.
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
-        let DrainRecord { started, phase, bound, action, message, receipts } = record;
+        let DrainRecord { started, phase, bound, after, action, message, receipts } = record;
         let started = started.min(now);
         // A deadline that is still in force takes effect by itself.
-        let last = action.completion.intention().filter(|_| !rebooted).map(|intention| intention.outcome);
+        let intended = action.completion.intention().map(|intention| intention.outcome);
+        let last = intended.or(after.outcome()).filter(|_| !rebooted);
         let standing = last.filter(|outcome| *outcome != Outcome::Deadline);
         let mut drain = Drain {
             started,
             phase,
             action: Action::recover(action, started, now),
+            // The intention comes after the steps. One of an older release, which had none, stands as well.
+            after: match intended {
+                Some(_) => After::recover(AfterStage::Over),
+                None if rebooted => After::default(),
+                None => After::recover(after),
+            },
             message,
             receipts,
             watch: None,
@@ -188,6 +198,7 @@ impl Drain {
             started: self.started,
             phase: self.phase.clone(),
             bound: self.told_bound,
+            after: self.after.record(),
             action: self.action.record(),
             message: self.message.clone(),
             receipts: self.receipts.clone(),

@@ -15,6 +15,7 @@
 //!   the machine exchanges with the rest of the program.
 //! - `imds`, `notice`: notices that the instance is going, and their withdrawal.
 //! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
+//! - [`after`]: what runs once the agents have an outcome, before the action is completed.
 //! - `agent`: which requests an agent gets and when, with `agent/life` (its state, as one enum), `agent/order` (numbered
 //!   orders to drain) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's progress, for people.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
@@ -25,6 +26,7 @@
 //! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
 
 pub mod action;
+pub mod after;
 mod agent;
 mod backoff;
 mod course;
@@ -199,6 +201,11 @@ impl Machine {
                 }
             }
             Event::AgentAnswered { id, answer } => self.on_agent(id, answer),
+            Event::StepEnded { id, result } => {
+                if let Some(drain) = &mut self.drain {
+                    drain.after.ended(&mut self.turn, &mut self.journal, &self.settings.after, (id, result));
+                }
+            }
             Event::HeartbeatAnswered { id, result } => {
                 self.turn.answered(id);
                 self.on_heartbeat(id, result);

@@ -5,6 +5,7 @@ mod words;
 use std::time::Duration;
 
 use super::action::WaitSource;
+pub use super::after::StepNews;
 use super::effect::CompletionResult;
 use super::event::{CallError, CallErrorKind};
 use super::journal::{HookFacts, Outcome};
@@ -73,6 +74,15 @@ pub enum Report {
         why: String,
         /// The cause differs from the one last reported as a warning.
         news: bool,
+    },
+    /// An after step started or ended.
+    AfterStep {
+        /// Its place in the configuration, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// What happened to it.
+        news: StepNews,
     },
     /// The hook to complete is known.
     HookChosen {
@@ -254,6 +264,12 @@ impl Report {
             Report::DeadlineMoved { .. } => "deadline_moved",
             Report::AgentProgress { .. } => "agent_progress",
             Report::AgentTrouble { .. } => "agent_trouble",
+            Report::AfterStep { news, .. } => match news {
+                StepNews::Started { .. } => "step_started",
+                StepNews::Done => "step_done",
+                StepNews::Failed { .. } | StepNews::TimedOut | StepNews::Skipped => "step_failed",
+                StepNews::Canceled => "step_canceled",
+            },
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -279,6 +295,7 @@ impl Report {
     /// Whether this is a failure that may explain a stuck drain. `drainhook status` shows the last one.
     pub fn is_error(&self) -> bool {
         match self {
+            Report::AfterStep { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
             | Report::HookImpossible { .. }
             | Report::CallFailed { expected: false, .. }
@@ -332,6 +349,7 @@ impl Report {
     /// The level at which to log it.
     pub fn loudness(&self) -> Loudness {
         match self {
+            Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
             Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {
                 Loudness::Error
             }
@@ -360,6 +378,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::AfterStep { .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }

@@ -22,6 +22,8 @@ pub struct Settings {
     pub group: Option<String>,
     /// The agents to drain. At least one.
     pub agents: Vec<AgentSettings>,
+    /// The after steps, in order.
+    pub after: Vec<StepSettings>,
     /// Whether there is a termination queue.
     pub queue: bool,
     /// `ACCOUNT/NAME` of that queue. A hook that notifies it is ours.
@@ -76,6 +78,15 @@ pub struct AgentSettings {
     pub poll: Duration,
     /// What it does with the drain request.
     pub protocol: Protocol,
+}
+
+/// One after step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSettings {
+    /// What logs call it.
+    pub name: String,
+    /// How long it may run.
+    pub timeout: Duration,
 }
 
 /// What an agent does with the drain request.

@@ -69,6 +69,8 @@ pub enum Fault {
     AgentBlocks,
     /// Every agent of the run is drained by a process that runs until it has drained. Some of these processes fail.
     AgentRuns,
+    /// Every daemon of the run has one to three after steps. Some fail, some hang, and some cannot be started.
+    AfterSteps,
     /// A status document has optional fields with meaningless values.
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
@@ -99,7 +101,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 42] = [
+    pub const ROUGH: [(Fault, f64); 43] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -129,6 +131,7 @@ impl Fault {
         (Fault::AgentMute, 0.2),
         (Fault::AgentBlocks, 0.15),
         (Fault::AgentRuns, 0.15),
+        (Fault::AfterSteps, 0.2),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
         (Fault::DrainAtWait, 0.15),
@@ -180,6 +183,7 @@ impl Fault {
             Fault::AgentMute => "agent-mute",
             Fault::AgentBlocks => "agent-blocks",
             Fault::AgentRuns => "agent-runs",
+            Fault::AfterSteps => "after-steps",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",
             Fault::DrainAtWait => "drain-at-wait",

@@ -31,6 +31,10 @@ pub fn agent(name: &str) -> AgentSettings {
     }
 }
 
+pub fn after_step(name: &str, timeout_s: u64) -> StepSettings {
+    StepSettings { name: name.to_owned(), timeout: secs(timeout_s) }
+}
+
 pub fn settings() -> Settings {
     Settings {
         instance_id: INSTANCE.to_owned(),
@@ -38,6 +42,7 @@ pub fn settings() -> Settings {
         booted_at: None,
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
+        after: Vec::new(),
         queue: true,
         queue_name: None,
         hook: None,
@@ -115,6 +120,11 @@ pub fn health_closed(not_before: Time) -> InstanceNews {
         unreachable!()
     };
     InstanceNews::Maintenance { event_id, code, not_before, ends, closed: true }
+}
+
+/// Whether this is the effect that can be canceled by this id.
+pub fn is_of(effect: &Effect, canceled: EffectId) -> bool {
+    matches!(effect, Effect::AskAgent { id, .. } | Effect::RunStep { id, .. } if *id == canceled)
 }
 
 /// How journal writes end.
@@ -205,9 +215,9 @@ impl Bench {
             self.answers.extend(answer);
             for effect in effects {
                 self.log.push((self.now, effect.clone()));
-                if let Effect::CancelRequest { id } = effect {
+                if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                     self.canceled.push(id);
-                    self.open.retain(|open| !matches!(open, Effect::AskAgent { id: of, .. } if *of == id));
+                    self.open.retain(|open| !is_of(open, id));
                     continue;
                 }
                 match self.answer(&effect) {
@@ -245,7 +255,9 @@ impl Bench {
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. }
-            | Effect::CancelRequest { .. } => None,
+            | Effect::CancelRequest { .. }
+            | Effect::RunStep { .. }
+            | Effect::StopStep { .. } => None,
         }
     }
 

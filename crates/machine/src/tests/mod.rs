@@ -1,6 +1,7 @@
 //! Tests of the whole machine, on a virtual clock: events in, effects out.
 #![allow(clippy::unwrap_used)]
 
+mod after;
 mod agents;
 mod beats;
 mod bench;

@@ -96,9 +96,12 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
+    /// A daemon with this many after steps, at most two.
+    fn new(steps_count: usize) -> Self {
         let agents = vec![agent("a"), AgentSettings { protocol: Protocol::Blocking, ..agent("b") }];
-        let settings = Settings { hook: Some("drain".to_owned()), agents, ..settings() };
+        let steps = [after_step("flush", 30), after_step("deregister", 300)];
+        let after = steps.into_iter().take(steps_count).collect();
+        let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings() };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
         checker.blocking.insert(1);
@@ -113,9 +116,9 @@ impl Run {
         let output = self.machine.handle(self.now, event.clone());
         self.checker.check(&self.machine, self.now, &event, &output, &self.open);
         for effect in output.effects {
-            if let Effect::CancelRequest { id } = effect {
+            if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                 self.canceled.push(id);
-                self.open.retain(|open| !matches!(open, Effect::AskAgent { id: of, .. } if *of == id));
+                self.open.retain(|open| !is_of(open, id));
             } else {
                 self.open.push(effect);
             }
@@ -160,6 +163,7 @@ impl Run {
                     let answer =
                         AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: false };
                     self.hand_in(Event::AgentAnswered { id, answer }, None);
+                    self.hand_in(Event::StepEnded { id, result: Ok(()) }, None);
                 }
             }
             Step::Messages(kinds) => {
@@ -243,7 +247,9 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
         | Effect::DeleteMessage { .. }
-        | Effect::CancelRequest { .. } => answer(asked, 0, Said::Status(AgentState::Drained)),
+        | Effect::CancelRequest { .. }
+        | Effect::RunStep { .. }
+        | Effect::StopStep { .. } => answer(asked, 0, Said::Status(AgentState::Drained)),
     }
 }
 
@@ -269,7 +275,11 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
         Effect::AskAgent { id, request, .. } => {
             Event::AgentAnswered { id: *id, answer: agent_answer(request, said) }
         }
-        Effect::CancelRequest { id } => unreachable!("{id:?} has no result"),
+        Effect::CancelRequest { id } | Effect::StopStep { id } => unreachable!("{id:?} has no result"),
+        Effect::RunStep { id, .. } => {
+            let result = result.map_err(|error| error.message);
+            Event::StepEnded { id: *id, result }
+        }
         Effect::Heartbeat { id, .. } => Event::HeartbeatAnswered { id: *id, result },
         Effect::Complete { id, .. } => Event::CompletionAnswered { id: *id, result },
         Effect::DescribeInstance { id } => {
@@ -363,8 +373,8 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn anything_may_happen(steps in prop::collection::vec(step(), 1..150)) {
-        let mut run = Run::new();
+    fn anything_may_happen(after in 0usize..3, steps in prop::collection::vec(step(), 1..150)) {
+        let mut run = Run::new(after);
         for step in steps {
             run.step(step);
         }

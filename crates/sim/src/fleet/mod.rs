@@ -8,7 +8,7 @@
 //! - `network`: the calls of a daemon, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
-//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how
+//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `steps`: after steps
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -35,6 +35,7 @@ mod reference;
 mod run;
 mod shrink;
 mod step;
+mod steps;
 mod strangers;
 mod strike;
 
@@ -340,7 +341,7 @@ impl Fleet {
         for effect in output.effects {
             self.tell(host, || format!("-> {effect:?}"));
             self.judge.decides(host, now, &effect, self.hosts[host].written());
-            if let Effect::CancelRequest { id } = effect {
+            if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                 self.cancel(host, id);
                 continue;
             }

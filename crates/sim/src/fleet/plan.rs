@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
+use super::steps;
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -96,6 +97,9 @@ impl Plan {
             let more = agents::more_agents(&settings.agents[0], rng);
             settings.agents.extend(more);
         }
+        if has(rng, Fault::AfterSteps) {
+            settings.after = steps::draw(rng);
+        }
         if has(rng, Fault::DrainAtWait) {
             settings.drain_at = DrainAt::Wait;
         }
@@ -164,6 +168,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         booted_at: None,
         group: Some(GROUP.to_owned()),
         agents: vec![agent],
+        after: Vec::new(),
         queue,
         queue_name: None,
         hook: None,

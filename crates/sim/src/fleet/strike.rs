@@ -127,6 +127,7 @@ impl Fleet {
             | Fault::AgentMute
             | Fault::AgentBlocks
             | Fault::AgentRuns
+            | Fault::AfterSteps
             | Fault::OddDocument
             | Fault::SeveralAgents
             | Fault::DrainAtWait

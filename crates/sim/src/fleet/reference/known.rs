@@ -2,6 +2,7 @@
 
 use machine::Time;
 use machine::action::{Group, Wait, WaitSource};
+use machine::after::AfterStage;
 use machine::event::{AgentAnswer, AgentState};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
@@ -14,6 +15,9 @@ pub(super) struct Kept {
     /// The deadline of each agent.
     pub deadlines: Vec<Option<Time>>,
     pub intention: Option<Intention>,
+    pub after: AfterStage,
+    /// The deadline that notices, the action or an operator set.
+    pub bound: Option<Time>,
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
@@ -57,6 +61,8 @@ impl Kept {
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),
+            after: drain.map(|drain| drain.after).unwrap_or_default(),
+            bound: hard,
             intention: action.and_then(|action| action.completion.intention()),
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
@@ -153,6 +159,7 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Agent(usize),
+    Step { step: usize, until: Time },
     Heartbeat(Time),
     Complete,
     Receive,

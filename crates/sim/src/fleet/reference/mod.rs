@@ -3,16 +3,19 @@
 //!
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
-//! This file records what the daemon was told. `rules` says what follows from that. `known` has the types for both.
+//! This file records what the daemon was told. `rules` says what follows from that, and `steps` does for after steps.
+//! `known` has the types for all of them.
 
 mod known;
 mod rules;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use machine::action::Completion;
+use machine::after::AfterStage;
 use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::{Journal, Outcome};
@@ -65,6 +68,8 @@ pub(super) struct Reference {
     beats_denied: bool,
     /// When the drain started.
     began: Time,
+    /// When agents were last told to drain, for the first time in a drain.
+    told_at: Time,
     /// When the last successful heartbeat was sent.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, with the token of the action that each is about.
@@ -79,6 +84,10 @@ pub(super) struct Reference {
     ending_began: Time,
     /// Receipts of other instances' messages that have just arrived.
     others: Vec<String>,
+    /// How many after steps are over.
+    stepped: usize,
+    /// An after step was left out in this turn.
+    skipped: bool,
     /// The outcome that the previous life wrote down. It stands until an agent is heard.
     standing: Option<Outcome>,
     /// This life started after an action of the instance was over, and has not asked Auto Scaling yet whether another one
@@ -108,6 +117,7 @@ impl Reference {
             denied: false,
             beats_denied: false,
             began: Time::default(),
+            told_at: Time::default(),
             beat: None,
             receipts: BTreeMap::new(),
             newest: None,
@@ -115,6 +125,8 @@ impl Reference {
             ending: Vec::new(),
             ending_began: Time::default(),
             others: Vec::new(),
+            stepped: 0,
+            skipped: false,
             standing: None,
             unseen: false,
             completed: Completed::No,
@@ -150,6 +162,7 @@ impl Reference {
                     self.agents[agent].answers(now, answer, &self.settings.agents[agent]);
                 }
             }
+            Event::StepEnded { id, .. } => self.step_ends(*id),
             Event::HeartbeatAnswered { id, result } => {
                 let sent = take(&mut self.calls, *id);
                 match result {
@@ -206,7 +219,9 @@ impl Reference {
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
-        self.standing = self.kept.intention.map(|intention| intention.outcome);
+        self.standing = self.kept.intention.map(|intention| intention.outcome).or(of_steps(self.kept.after));
+        let intended = self.kept.intention.is_some();
+        self.stepped = self.over_by(if intended { AfterStage::Over } else { self.kept.after });
         self.corrects(journal);
         // A deadline is used as written, but is never later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
@@ -288,6 +303,11 @@ impl Reference {
             }
         }
     }
+}
+
+/// The outcome for which after steps were run.
+fn of_steps(stage: AfterStage) -> Option<Outcome> {
+    if let AfterStage::Next { outcome, .. } = stage { Some(outcome) } else { None }
 }
 
 /// When EC2 acts, by a maintenance notice. `None` if that is over.

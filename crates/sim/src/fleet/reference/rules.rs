@@ -51,7 +51,7 @@ impl Reference {
         std::mem::take(&mut self.complaints)
     }
 
-    fn complain(&mut self, what: impl Into<String>) {
+    pub(super) fn complain(&mut self, what: impl Into<String>) {
         self.complaints.push(what.into());
     }
 
@@ -78,6 +78,8 @@ impl Reference {
                     None => self.complain("canceled a request to an agent, but none was under way"),
                 }
             }
+            Effect::RunStep { id, step, deadline, .. } => self.runs_step(now, (*id, *step), *deadline),
+            Effect::StopStep { id } => self.stops_step(*id),
             Effect::Heartbeat { id, action, .. } => {
                 self.names(action, "heartbeat");
                 let busy = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
@@ -172,10 +174,11 @@ impl Reference {
         }
     }
 
-    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is another one or over.
+    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is over or its agents are told
+    /// of another one.
     fn cancels(&mut self, now: Time, agent: usize) {
         let runs = self.settings.agents[agent].protocol == Protocol::Running;
-        if !runs || self.drain != Phase::UnderWay || self.began == now {
+        if !runs || self.drain != Phase::UnderWay || self.began == now || self.told_at == now {
             return;
         }
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
@@ -204,6 +207,7 @@ impl Reference {
         let Some(intention) = self.kept.intention else {
             return self.complain("sent a completion before the journal had the intention");
         };
+        self.completes_after_steps(intention.outcome);
         let configured = match intention.outcome {
             Outcome::Drained => self.settings.on_drained,
             Outcome::Failed => self.settings.on_failed,
@@ -271,7 +275,10 @@ impl Reference {
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
                 (self.standing, self.unseen) = (None, false);
+                self.stepped = 0;
             }
+            Report::AfterStep { number, news, .. } => self.hears_of_step(*number, news),
+            Report::AgentsTold { .. } => self.told_at = now,
             // The instance stays, or the notice was wrong.
             Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
             Report::DrainEnded { outcome, result, .. } => {
@@ -327,6 +334,7 @@ impl Reference {
         if self.unseen && self.drain == Phase::Ended && !soon(RETRY) {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
+        self.must_stop_steps(now);
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
@@ -335,7 +343,9 @@ impl Reference {
             let protocol = self.settings.agents[agent].protocol;
             let drained = protocol.blocks() && self.agents[agent].state == Some(AgentState::Drained);
             let deadline = self.kept.deadlines.get(agent).copied().flatten();
-            let late = protocol == Protocol::Running && deadline.is_some_and(|deadline| deadline <= now);
+            // A journal from before the clock was set does not tell whether AWS's deadline has passed.
+            let passed = self.clock_set || deadline.is_some_and(|deadline| deadline <= now);
+            let late = protocol == Protocol::Running && passed;
             let rests = drained || late;
             if self.kept.told && !asks && !rests && !soon(RETRY) {
                 self.complain("did not plan to ask an agent");
@@ -367,7 +377,9 @@ impl Reference {
         let runs = self.settings.agents[agent].protocol == Protocol::Running
             && self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
         if runs {
-            self.agents[agent].ordered = self.agents[agent].ordered.max(deadline);
+            // With a journal from before the clock was set, AWS's deadlines are not known yet.
+            let known = deadline.filter(|_| !self.clock_set);
+            self.agents[agent].ordered = self.agents[agent].ordered.max(known);
             if deadline.is_some_and(|deadline| now > deadline + DEADLINE_TOLD) {
                 self.complain(format!("did not stop the process of agent {agent} at its deadline"));
             }

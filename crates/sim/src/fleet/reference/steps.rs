@@ -1,0 +1,111 @@
+//! What a daemon may do with after steps.
+
+use machine::Time;
+use machine::after::AfterStage;
+use machine::effect::EffectId;
+use machine::event::AgentState;
+use machine::journal::Outcome;
+use machine::report::StepNews;
+
+use super::known::{Call, Phase};
+use super::{Reference, take};
+
+impl Reference {
+    /// The steps that the journal has as over.
+    pub(super) fn over_by(&self, stage: AfterStage) -> usize {
+        match stage {
+            AfterStage::Pending => 0,
+            AfterStage::Next { step, .. } => step,
+            AfterStage::Over => self.settings.after.len(),
+        }
+    }
+
+    /// Steps run in order, one at a time, while every agent has an outcome and before the intention to complete. The journal
+    /// has the ones that are over.
+    pub(super) fn runs_step(&mut self, now: Time, (id, step): (EffectId, usize), deadline: Time) {
+        if self.calls.iter().any(|(_, call)| matches!(call, Call::Step { .. })) {
+            self.complain("two after steps ran at once");
+        }
+        self.calls.push((id, Call::Step { step, until: deadline }));
+        if self.drain != Phase::UnderWay {
+            self.complain("ran an after step, but no drain was under way");
+        }
+        if step != self.stepped && step != 0 {
+            self.complain(format!("ran after step {step}, but {} were over", self.stepped));
+        }
+        if !matches!(self.kept.after, AfterStage::Next { step: of, .. } if of == step) {
+            self.complain(format!("ran after step {step}, but the journal had {:?}", self.kept.after));
+        }
+        if self.kept.intention.is_some() {
+            self.complain("ran an after step after its intention to complete was in the journal");
+        }
+        if deadline <= now || self.settings.after.get(step).is_none_or(|step| deadline > now + step.timeout) {
+            self.complain(format!("gave an after step until {deadline}"));
+        }
+        if !self.all_have_an_outcome(now) {
+            self.complain(format!("ran an after step, but its agents are {:?}", self.agents));
+        }
+        self.stepped = step;
+    }
+
+    /// Whether every agent has drained, has failed or has no time left.
+    fn all_have_an_outcome(&self, now: Time) -> bool {
+        let mut agents = self.agents.iter().zip(&self.settings.agents).enumerate();
+        agents.all(|(place, (agent, settings))| {
+            let deadline = self.kept.deadlines.get(place).copied().flatten();
+            (self.standing.is_some() && !agent.heard)
+                || agent.state == Some(AgentState::Drained)
+                || agent.has_failed(now, settings)
+                || self.clock_set
+                || deadline.is_some_and(|deadline| deadline <= now)
+        })
+    }
+
+    pub(super) fn step_ends(&mut self, id: EffectId) {
+        if let Some(Call::Step { step, .. }) = take(&mut self.calls, id) {
+            self.stepped = step + 1;
+        }
+    }
+
+    pub(super) fn stops_step(&mut self, id: EffectId) {
+        if take(&mut self.calls, id).is_none() {
+            self.complain("stopped an after step, but none ran");
+        }
+    }
+
+    pub(super) fn hears_of_step(&mut self, number: usize, news: &StepNews) {
+        match news {
+            StepNews::TimedOut => self.stepped = number,
+            StepNews::Skipped => {
+                self.stepped = number;
+                // While a write is under way, the journal may not have the deadline that this turn goes by.
+                self.skipped = self.writes.is_empty();
+            }
+            StepNews::Canceled => self.stepped = 0,
+            StepNews::Started { .. } | StepNews::Done | StepNews::Failed { .. } => {}
+        }
+    }
+
+    /// Every step is over before the completion, unless an operator ended the drain.
+    pub(super) fn completes_after_steps(&mut self, outcome: Outcome) {
+        if self.stepped < self.settings.after.len() && outcome != Outcome::Finished {
+            self.complain(format!("completed after {} of its after steps", self.stepped));
+        }
+    }
+
+    /// No step outlasts its own time or the drain's, and none is left out while there is time.
+    pub(super) fn must_stop_steps(&mut self, now: Time) {
+        let bound = self.writes.last().map_or(&self.kept, |(_, kept)| kept).bound;
+        let runs = self.calls.iter().find_map(|(_, call)| match call {
+            Call::Step { until, .. } => Some(*until),
+            _ => None,
+        });
+        let late = |at: Time| at <= now && !self.clock_set;
+        if runs.is_some_and(late) || (runs.is_some() && bound.is_some_and(late)) {
+            self.complain("did not stop an after step whose time was over");
+        }
+        if std::mem::take(&mut self.skipped) && !self.clock_set && bound.is_none_or(|at| at > now) {
+            self.complain("left out an after step, but had time for it");
+        }
+    }
+}
