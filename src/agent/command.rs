@@ -1,6 +1,6 @@
 //! Drains an agent by a command. Every request is one run of a program, without a shell.
 //!
-//! One program of an agent runs at a time. A run that is dropped gets SIGTERM, and SIGKILL if that does not end it. The next
+//! One program of a runner runs at a time: of one agent, or of the after steps. A run that is dropped gets SIGTERM, and SIGKILL if that does not end it. The next
 //! run waits until then. Signals go to the process group, so that programs which a script has started get them too.
 
 use std::io;
@@ -57,14 +57,13 @@ pub struct CommandAgent {
     name: String,
     drain: Vec<String>,
     back: Option<Vec<String>>,
-    /// Held while a program runs.
-    running: Arc<Mutex<()>>,
+    runner: Runner,
 }
 
 impl CommandAgent {
     /// An agent that these programs, with their arguments, drain and return to service. Runs nothing yet.
     pub fn new(name: String, drain: Vec<String>, back: Option<Vec<String>>) -> Self {
-        CommandAgent { name, drain, back, running: Arc::default() }
+        CommandAgent { name, drain, back, runner: Runner::default() }
     }
 
     /// Runs the program for one request to its end, and returns what its exit status means. `instance_id` is empty outside an
@@ -99,9 +98,28 @@ impl CommandAgent {
     }
 
     async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
+        self.runner.run(&self.name, command, variables).await
+    }
+}
+
+/// Runs programs, one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Runner {
+    /// Held while a program runs.
+    running: Arc<Mutex<()>>,
+}
+
+impl Runner {
+    /// Runs a program to its end. Logs its output under this name. Dropping the future ends the program.
+    pub async fn run(
+        &self,
+        name: &str,
+        command: &[String],
+        variables: &[(&str, String)],
+    ) -> io::Result<Ended> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let (reader, writer) = io::pipe()?;
-        let output = Output::new(self.name.clone(), Receiver::from_owned_fd(reader.into())?);
+        let output = Output::new(name.to_owned(), Receiver::from_owned_fd(reader.into())?);
         let child = Command::new(&command[0])
             .args(&command[1..])
             .env_clear()
@@ -124,7 +142,7 @@ impl CommandAgent {
 }
 
 /// What a program is told, as environment variables.
-fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
+pub(super) fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
     [
         ("DRAINHOOK_REASON", order.reason.as_str().to_owned()),
         ("DRAINHOOK_DEADLINE", order.deadline.to_string()),
@@ -132,7 +150,7 @@ fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 
     ]
 }
 
-fn not_started(command: &[String], error: &io::Error) -> String {
+pub(super) fn not_started(command: &[String], error: &io::Error) -> String {
     let program = &command[0];
     if error.kind() == io::ErrorKind::NotFound && Path::new(program).exists() {
         return format!("cannot run {program}: the interpreter in its first line does not exist");
@@ -192,15 +210,16 @@ impl Drop for Guard {
 
 /// How a program ended.
 #[derive(Debug)]
-struct Ended {
+pub(super) struct Ended {
     program: String,
-    status: ExitStatus,
+    pub status: ExitStatus,
     /// The last line of its output.
     said: Option<String>,
 }
 
 impl Ended {
-    fn told(&self) -> String {
+    /// How it ended, with its last line.
+    pub fn told(&self) -> String {
         let how = match (self.status.code(), self.status.signal()) {
             (Some(code), _) => format!("exited with status {code}"),
             (None, Some(signal)) => format!("was ended by signal {signal}"),

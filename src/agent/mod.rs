@@ -2,10 +2,12 @@
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
+//! - [`step`]: the after steps, which are commands too.
 //! - `token`: reads the bearer token.
 
 pub mod command;
 pub mod http;
+pub mod step;
 mod token;
 
 use std::time::Duration;

@@ -7,11 +7,13 @@
 //! * `layers`: reads the file, the environment and flags into settings with their origin
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
+//! * `after`: the after steps
 //! * `command`: how a command is written
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
+mod after;
 mod build;
 mod command;
 pub mod keys;
@@ -31,6 +33,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub use self::after::{STEPS_MAX, Step};
 pub use self::layers::Flag;
 pub use self::problem::{ConfigError, Problem};
 pub use self::user::User;
@@ -50,6 +53,8 @@ pub const AGENTS_MAX: usize = 16;
 pub struct Config {
     /// `[agent]`, or each `[[agent]]`: 1 to [`AGENTS_MAX`].
     pub agents: Vec<Agent>,
+    /// Each `[[after]]`: up to [`STEPS_MAX`].
+    pub after: Vec<Step>,
     /// `[queue]`
     pub queue: Queue,
     /// `[lifecycle]`
@@ -270,7 +275,8 @@ pub struct Simulation {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent.
+    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent, and those of section
+    /// `after` for each step.
     pub origins: Vec<Setting>,
     /// The environment variables with drainhook's prefix that set no key.
     ignored: Vec<String>,
@@ -281,8 +287,8 @@ pub struct Loaded {
 pub struct Setting {
     /// Its section.
     pub section: &'static str,
-    /// The agent that it belongs to, from 0. Always 0 in other sections.
-    pub agent: usize,
+    /// The agent or the after step that it belongs to, from 0. Always 0 in other sections.
+    pub place: usize,
     /// Its name.
     pub key: &'static str,
     /// Its value, if it has one.
@@ -368,12 +374,13 @@ impl Loaded {
             if setting.section == keys::SIMULATION && setting.value.is_none() {
                 continue;
             }
-            if table != Some((setting.section, setting.agent)) {
-                let several = setting.section == "agent" && self.config.agents.len() > 1;
+            if table != Some((setting.section, setting.place)) {
+                let agents = setting.section == "agent" && self.config.agents.len() > 1;
+                let several = agents || setting.section == after::SECTION;
                 let (open, close) = if several { ("[[", "]]") } else { ("[", "]") };
                 let gap = if table.is_some() { "\n" } else { "" };
                 text.push_str(&format!("{gap}{open}{}{close}\n", setting.section));
-                table = Some((setting.section, setting.agent));
+                table = Some((setting.section, setting.place));
             }
             text.push_str(&format!("{setting}\n"));
         }

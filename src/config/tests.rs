@@ -1,5 +1,6 @@
 use super::*;
 
+mod after;
 mod ignored;
 mod kinds;
 
@@ -92,6 +93,11 @@ fn every_key_reaches_the_configuration() {
         allow_http = ["localstack", "10.0.0.1"]
         [instance]
         id = "i-0123456789abcdef0"
+        [[after]]
+        command = ["/usr/bin/flush-logs", "--all"]
+        [[after]]
+        command = "/opt/deregister"
+        timeout = "2m"
         [control]
         socket = "/tmp/d.sock"
         [journal]
@@ -147,6 +153,13 @@ fn every_key_reaches_the_configuration() {
                     back: Some(vec!["/opt/builder/resume".into()]),
                 }),
             },
+        ],
+        after: vec![
+            Step {
+                command: vec!["/usr/bin/flush-logs".into(), "--all".into()],
+                timeout: Duration::from_secs(30),
+            },
+            Step { command: vec!["/opt/deregister".into()], timeout: Duration::from_secs(120) },
         ],
         queue: Queue { url: Some(queue.into()) },
         lifecycle: Lifecycle {

@@ -27,11 +27,14 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         instance_id: identity.instance_id.clone(),
         clock,
         agents: settings::agents(config)?,
+        // It drains the agents and nothing else.
+        steps: Arc::default(),
         queue_url: None,
         journal: None,
         aws: KeptClients::new(settings::aws(config)),
     });
-    let settings = Settings { group: None, hook: None, queue: false, ..settings::machine(config, &identity) };
+    let configured = settings::machine(config, &identity);
+    let settings = Settings { group: None, hook: None, queue: false, after: Vec::new(), ..configured };
     let mut machine = Machine::new(settings, clock.now());
     let mut under_way = UnderWay::default();
     let by = Operator { uid: rustix::process::getuid().as_raw(), name: None };
@@ -58,7 +61,10 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::ReceiveMessages { .. }
                     | Effect::SetVisibility { .. }
                     | Effect::DeleteMessage { .. } => {}
-                    Effect::AskAgent { .. } | Effect::CancelRequest { .. } => {
+                    Effect::AskAgent { .. }
+                    | Effect::CancelRequest { .. }
+                    | Effect::RunStep { .. }
+                    | Effect::StopStep { .. } => {
                         under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));
                     }
                 }

@@ -155,6 +155,8 @@ fn name(effect: &Effect) -> String {
         Effect::AskAgent { request: AgentRequest::Status, .. } => "AskAgent status".to_owned(),
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
         Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
+        Effect::RunStep { .. } => "RunStep".to_owned(),
+        Effect::StopStep { .. } => "StopStep".to_owned(),
         Effect::Heartbeat { .. } => "Heartbeat".to_owned(),
         Effect::Complete { .. } => "Complete".to_owned(),
         Effect::DescribeInstance { .. } => "DescribeInstance".to_owned(),

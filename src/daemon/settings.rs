@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::http::{self, Base, Endpoint, EndpointError};
+use crate::agent::step::Steps;
 use crate::agent::{Agent, command};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{self, Address, AgentKind, CommandAgent, Config, HttpAgent};
-use machine::settings::{AgentSettings, OnExit, Protocol, Settings};
+use machine::settings::{AgentSettings, OnExit, Protocol, Settings, StepSettings};
 
 /// The pause of an agent that has nothing to poll.
 const COMMAND_POLL: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         booted_at: None,
         group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
         agents: config.agents.iter().map(agent_settings).collect(),
+        after: config.after.iter().map(step_settings).collect(),
         queue: config.queue.url.is_some(),
         queue_name: config.queue.url.as_deref().and_then(queue_name),
         hook: config.lifecycle.hook.clone(),
@@ -71,6 +73,15 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
         poll,
         protocol,
     }
+}
+
+fn step_settings(step: &config::Step) -> StepSettings {
+    StepSettings { name: step.command[0].clone(), timeout: step.timeout }
+}
+
+/// The after steps, in the order of the configuration.
+pub fn steps(config: &Config) -> Arc<Steps> {
+    Arc::new(Steps::new(config.after.iter().map(|step| step.command.clone()).collect()))
 }
 
 /// The agents, in the order of the configuration.

@@ -192,7 +192,9 @@ fn judge(
 fn idle(part: Part, agent: &HttpAgent, beside: Option<Beside>) -> Part {
     let command = curl(agent);
     match beside.map(|beside| beside.state) {
-        Some(State::Draining | State::Completing | State::Ended | State::Returning) => part,
+        Some(
+            State::Draining | State::AfterSteps | State::Completing | State::Ended | State::Returning,
+        ) => part,
         Some(State::Serving | State::Noticed) => part.warning(format!(
             "it takes no work, but the daemon has not told it to drain; to return it to service, run {command}"
         )),

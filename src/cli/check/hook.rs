@@ -149,6 +149,7 @@ mod tests {
                 poll: secs(1),
                 protocol: Protocol::Polled,
             }],
+            after: Vec::new(),
             queue: false,
             queue_name: None,
             hook: None,
