@@ -9,6 +9,7 @@
 //! * `build`: builds [`Config`] from the settings
 //! * `after`: the after steps
 //! * `command`: how a command is written
+//! * `printed`: the effective configuration as TOML
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
@@ -18,6 +19,7 @@ mod build;
 mod command;
 pub mod keys;
 mod layers;
+mod printed;
 pub mod problem;
 #[cfg(test)]
 mod tests;
@@ -365,47 +367,9 @@ impl Config {
     }
 }
 
-impl Loaded {
-    /// The effective configuration as TOML, with the origin of each value in a comment. `drainhook config` prints it.
-    pub fn to_toml(&self) -> String {
-        let mut text = String::new();
-        let mut table = None;
-        for setting in &self.origins {
-            if setting.section == keys::SIMULATION && setting.value.is_none() {
-                continue;
-            }
-            if table != Some((setting.section, setting.place)) {
-                let agents = setting.section == "agent" && self.config.agents.len() > 1;
-                let several = agents || setting.section == after::SECTION;
-                let (open, close) = if several { ("[[", "]]") } else { ("[", "]") };
-                let gap = if table.is_some() { "\n" } else { "" };
-                text.push_str(&format!("{gap}{open}{}{close}\n", setting.section));
-                table = Some((setting.section, setting.place));
-            }
-            text.push_str(&format!("{setting}\n"));
-        }
-        text
-    }
-}
-
 impl Setting {
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
         keys::find(self.section, self.key).map(keys::Key::variable).unwrap_or_default()
-    }
-}
-
-/// A line of TOML.
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let assignment = match &self.value {
-            // TOML's basic strings have the same escapes as JSON's.
-            Some(value) if self.quoted => {
-                format!("{} = {}", self.key, serde_json::Value::from(value.as_str()))
-            }
-            Some(value) => format!("{} = {value}", self.key),
-            None => return write!(f, "# {:<48} # not set: {}", self.key, self.unset),
-        };
-        write!(f, "{assignment:<50} # {}", self.origin)
     }
 }

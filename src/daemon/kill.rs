@@ -20,6 +20,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use machine::Effect;
 use machine::action::Completion;
+use machine::after::AfterStage;
 use machine::drain::Phase;
 use machine::effect::AgentRequest;
 use machine::journal::{AgentStage, Journal};
@@ -181,6 +182,10 @@ fn stage(journal: &Journal) -> String {
         (Phase::Ended { .. }, _) => format!("ended, {} messages", drain.receipts.len()),
         (_, Completion::Unanswered { .. }) => "unanswered".to_owned(),
         (_, Completion::Intended(_)) => "intention".to_owned(),
+        (_, Completion::Open) if drain.after != AfterStage::Pending => match drain.after {
+            AfterStage::Next { step, .. } => format!("step {step}"),
+            AfterStage::Pending | AfterStage::Over { .. } => "steps over".to_owned(),
+        },
         (_, Completion::Open) if drain.action.wait.is_waiting() => "wait".to_owned(),
         (_, Completion::Open) => "drain".to_owned(),
     }

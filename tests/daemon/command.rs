@@ -12,13 +12,13 @@ use crate::support::daemon::{Daemon, Stage, Variables, completed, eventually};
 use crate::world;
 
 /// A script that drains, and the folder in which it leaves its marks.
-struct Script {
+pub struct Script {
     folder: tempfile::TempDir,
 }
 
 impl Script {
     /// `$here` is the folder. Each run adds a line to the file `runs`.
-    fn new(body: &str) -> Self {
+    pub fn new(body: &str) -> Self {
         let script = Script { folder: tempfile::tempdir().expect("a folder") };
         script.write("drain", &format!("echo \"$$ $*\" >>$here/runs\n{body}"));
         script
@@ -31,18 +31,18 @@ impl Script {
         script
     }
 
-    fn write(&self, name: &str, body: &str) {
+    pub fn write(&self, name: &str, body: &str) {
         let path = self.path(name);
         let text = format!("#!/bin/sh\nhere={}\n{body}\n", self.folder.path().display());
         std::fs::write(&path, text).expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
@@ -57,7 +57,7 @@ impl Script {
         id.and_then(Pid::from_raw).expect("a process id")
     }
 
-    fn variables(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Variables {
+    pub fn variables(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Variables {
         let mut variables = stage.variables(&stage.instance());
         variables.remove("DRAINHOOK_AGENT__URL");
         let command = serde_json::json!([self.path("drain"), "--now", "a b"]);
@@ -73,20 +73,20 @@ impl Script {
         Daemon::start(&self.variables(stage, settings)).await
     }
 
-    fn release(&self) {
+    pub fn release(&self) {
         std::fs::write(self.path("released"), "").expect("written");
     }
 }
 
 /// Waits until the test says that the work is done.
-const WAITS: &str = "until [ -e $here/released ]; do sleep 0.05; done";
+pub const WAITS: &str = "until [ -e $here/released ]; do sleep 0.05; done";
 
 /// A world whose own agent has no work, because a command drains another one.
-fn idle_world() -> WorldConfig {
+pub fn idle_world() -> WorldConfig {
     WorldConfig { work: Work { items: 0, ..Work::default() }, ..world(0, 1) }
 }
 
-fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
+pub fn completed_with(result: ActionResult) -> impl Fn(&Happening) -> bool {
     move |happening| matches!(happening, Happening::Completed { result: of, .. } if *of == result)
 }
 

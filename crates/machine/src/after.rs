@@ -39,15 +39,18 @@ pub enum AfterStage {
         outcome: Outcome,
     },
     /// All have run, or have been given up.
-    Over,
+    Over {
+        /// The agents' outcome.
+        outcome: Outcome,
+    },
 }
 
 impl AfterStage {
-    /// The agents' outcome, if steps run because of it.
+    /// The agents' outcome, if steps were run because of it.
     pub(super) fn outcome(self) -> Option<Outcome> {
         match self {
-            AfterStage::Next { outcome, .. } => Some(outcome),
-            AfterStage::Pending | AfterStage::Over => None,
+            AfterStage::Next { outcome, .. } | AfterStage::Over { outcome } => Some(outcome),
+            AfterStage::Pending => None,
         }
     }
 }
@@ -90,8 +93,8 @@ pub(super) struct Circumstances<'a> {
     pub steps: &'a [StepSettings],
     /// How the agents' part ended; `None` before that.
     pub outcome: Option<Outcome>,
-    /// A completion is under way. Its intention stands, and so do the steps before it.
-    pub completing: bool,
+    /// Without an outcome: whether the steps so far count, because no agent has shown that it has work again.
+    pub stands: bool,
     /// Why the instance is going.
     pub reason: Reason,
     /// The drain's bound. No step runs longer.
@@ -112,7 +115,7 @@ enum State {
     /// This step runs.
     Running { step: usize, outcome: Outcome, id: EffectId, until: Time },
     /// All have run, or have been given up.
-    Over,
+    Over { outcome: Outcome },
 }
 
 impl After {
@@ -123,7 +126,7 @@ impl After {
             AfterStage::Next { step, outcome } => {
                 State::Next { step, outcome, recorded: Revision::default() }
             }
-            AfterStage::Over => State::Over,
+            AfterStage::Over { outcome } => State::Over { outcome },
         })
     }
 
@@ -134,7 +137,7 @@ impl After {
             State::Next { step, outcome, .. } | State::Running { step, outcome, .. } => {
                 AfterStage::Next { step, outcome }
             }
-            State::Over => AfterStage::Over,
+            State::Over { outcome } => AfterStage::Over { outcome },
         }
     }
 
@@ -145,54 +148,65 @@ impl After {
         journal: &mut JournalTrack,
         now: &Circumstances<'_>,
     ) -> Option<Outcome> {
+        if now.steps.is_empty() {
+            return now.outcome;
+        }
+        self.stop_in_time(turn, journal, now);
         let Some(outcome) = now.outcome else {
-            if !now.completing {
+            if !now.stands {
                 self.start_over(turn, journal, now.steps);
             }
             return None;
         };
-        if now.steps.is_empty() {
-            return Some(outcome);
-        }
         if outcome == Outcome::Finished {
             // The operator wants the drain to end now.
-            self.give_up(turn, now.steps);
+            self.give_up(turn, now.steps, outcome);
             return Some(outcome);
         }
         self.take_outcome(journal, outcome);
         loop {
             match self.0 {
                 State::Pending => self.advance(journal, 0, outcome),
-                State::Next { step, .. } if step >= now.steps.len() => self.0 = State::Over,
+                State::Next { step, .. } if step >= now.steps.len() => self.0 = State::Over { outcome },
                 State::Next { step, recorded, .. } => {
                     let deadline = earlier(turn.now + now.steps[step].timeout, now.bound);
                     if deadline <= turn.now {
                         tell(turn, now.steps, step, StepNews::Skipped);
                         self.0 = State::Next { step: step + 1, outcome, recorded };
                     } else if journal.is_released(recorded) {
-                        self.start(turn, now, step, deadline);
+                        self.start(turn, now, step, (outcome, deadline));
                     } else {
                         return None;
                     }
                 }
-                State::Running { step, id, until, .. } => {
-                    let end = earlier(until, now.bound);
-                    if !turn.due(end, Timer::Step) {
-                        return None;
-                    }
-                    turn.stop(id);
-                    tell(turn, now.steps, step, StepNews::TimedOut);
-                    self.advance(journal, step + 1, outcome);
-                }
-                State::Over => return Some(outcome),
+                State::Running { .. } => return None,
+                State::Over { .. } => return Some(outcome),
             }
         }
     }
 
-    fn start(&mut self, turn: &mut Turn, now: &Circumstances<'_>, step: usize, deadline: Time) {
-        let (Some(outcome), reason) = (now.outcome, now.reason) else { return };
+    /// Stops a step whose time is over, or the drain's.
+    fn stop_in_time(&mut self, turn: &mut Turn, journal: &mut JournalTrack, now: &Circumstances<'_>) {
+        if let State::Running { step, outcome, id, until } = self.0
+            && turn.due(earlier(until, now.bound), Timer::Step)
+        {
+            turn.stop(id);
+            tell(turn, now.steps, step, StepNews::TimedOut);
+            self.advance(journal, step + 1, outcome);
+        }
+    }
+
+    fn start(
+        &mut self,
+        turn: &mut Turn,
+        now: &Circumstances<'_>,
+        step: usize,
+        (outcome, deadline): (Outcome, Time),
+    ) {
+        let reason = now.reason;
         let id = turn.emit(|id| Effect::RunStep { id, step, reason, deadline });
         self.0 = State::Running { step, outcome, id, until: deadline };
+        turn.due(earlier(deadline, now.bound), Timer::Step);
         tell(turn, now.steps, step, StepNews::Started { deadline });
     }
 
@@ -202,7 +216,8 @@ impl After {
 
     /// The agents' outcome may change while steps run, but a restarted daemon must not go by an old one.
     fn take_outcome(&mut self, journal: &mut JournalTrack, now: Outcome) {
-        if let State::Next { outcome, .. } | State::Running { outcome, .. } = &mut self.0
+        if let State::Next { outcome, .. } | State::Running { outcome, .. } | State::Over { outcome } =
+            &mut self.0
             && *outcome != now
         {
             *outcome = now;
@@ -220,9 +235,11 @@ impl After {
     }
 
     /// The drain ends without them.
-    pub fn give_up(&mut self, turn: &mut Turn, steps: &[StepSettings]) {
+    pub fn give_up(&mut self, turn: &mut Turn, steps: &[StepSettings], outcome: Outcome) {
         self.cancel(turn, steps);
-        self.0 = State::Over;
+        if !steps.is_empty() {
+            self.0 = State::Over { outcome };
+        }
     }
 
     fn cancel(&mut self, turn: &mut Turn, steps: &[StepSettings]) {

@@ -57,9 +57,9 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     }
     let outcome = drain.outcome(agents, bound, turn);
     let reason = in_force.first().copied().unwrap_or(Reason::AutoscalingTermination);
-    let (steps, completing) = (&settings.after, drain.action.is_completing());
-    let done =
-        drain.after.decide(turn, journal, &Circumstances { steps, outcome, completing, reason, bound });
+    let stands = drain.stands(agents, bound, turn);
+    let now = Circumstances { steps: &settings.after, outcome, stands, reason, bound };
+    let done = drain.after.decide(turn, journal, &now);
     let expected = drain.expects_action(notices);
     let forced = drain.finish().map(|finish| finish.result);
     drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
@@ -157,7 +157,7 @@ pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<Comple
     let reasons = machine.notices.in_force(&machine.settings, &mut machine.turn);
     let Some(drain) = &mut machine.drain else { return };
     let by = drain.finish().map(|finish| finish.by.clone());
-    drain.after.give_up(&mut machine.turn, &machine.settings.after);
+    drain.after.give_up(&mut machine.turn, &machine.settings.after, outcome);
     let revision = drain.end(Ended { at: now, outcome, result }, &machine.notices, &mut machine.journal);
     for receipt in &drain.receipts {
         machine.queue.delete(receipt.clone(), revision);

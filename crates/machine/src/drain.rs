@@ -1,5 +1,9 @@
 //! One drain, from its first notice until its action is over or, without an action, until its agents are done.
 
+mod phase;
+
+pub use phase::{Finish, Phase};
+
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, GroupSource, Wait};
@@ -12,7 +16,7 @@ use crate::notice::{Notices, Reason};
 use crate::operator::Operator;
 use crate::report::Report;
 use crate::settings::{DrainAt, Settings};
-use crate::time::{Correction, Time};
+use crate::time::Time;
 use crate::turn::Turn;
 use crate::watch::Watch;
 
@@ -39,79 +43,6 @@ pub(super) struct Drain {
     /// The outcome that the last run of the daemon decided, if it depends on the agents' answers. It stands until an agent
     /// contradicts it.
     standing: Option<Outcome>,
-}
-
-/// The phases of a drain. A drain only moves down this list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// There is a notice, but the agents are not told yet, as with `lifecycle.drain_at = "wait"`.
-    Noticed,
-    /// The agents are draining.
-    Draining {
-        /// When they were first told.
-        since: Time,
-    },
-    /// An operator ended it. Only the lifecycle action still has to be completed.
-    Finishing {
-        /// When the agents were first told, if they were.
-        since: Option<Time>,
-        /// The operator's order.
-        finish: Finish,
-    },
-    /// It is over, but its notices are still in force, so the agents stay drained.
-    Ended {
-        /// When the agents were first told, if they were.
-        since: Option<Time>,
-        /// How it ended.
-        ended: Ended,
-    },
-}
-
-impl Phase {
-    /// How the drain ended; `None` before that.
-    pub fn ended(&self) -> Option<Ended> {
-        match self {
-            Phase::Ended { ended, .. } => Some(*ended),
-            Phase::Noticed | Phase::Draining { .. } | Phase::Finishing { .. } => None,
-        }
-    }
-
-    /// Moves the times that our clock measured, after a correction of the clock.
-    pub(super) fn correct(&mut self, by: Correction) {
-        match self {
-            Phase::Noticed => {}
-            Phase::Draining { since } => *since = by.apply(*since),
-            Phase::Finishing { since, finish } => {
-                *since = since.map(|since| by.apply(since));
-                finish.at = by.apply(finish.at);
-            }
-            Phase::Ended { since, ended } => {
-                *since = since.map(|since| by.apply(since));
-                ended.at = by.apply(ended.at);
-            }
-        }
-    }
-
-    /// When the agents were first told, if they were.
-    pub fn told(&self) -> Option<Time> {
-        match self {
-            Phase::Draining { since } => Some(*since),
-            Phase::Finishing { since, .. } | Phase::Ended { since, .. } => *since,
-            Phase::Noticed => None,
-        }
-    }
-}
-
-/// An operator's order to end a drain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finish {
-    /// The operator.
-    pub by: Operator,
-    /// When the order came.
-    pub at: Time,
-    /// The result to report to Auto Scaling.
-    pub result: CompletionResult,
 }
 
 /// What the daemon keeps of a message about its own action.
@@ -174,7 +105,7 @@ impl Drain {
             action: Action::recover(action, started, now),
             // The intention comes after the steps. One of an older release, which had none, stands as well.
             after: match intended {
-                Some(_) => After::recover(AfterStage::Over),
+                Some(outcome) => After::recover(AfterStage::Over { outcome }),
                 None if rebooted => After::default(),
                 None => After::recover(after),
             },
@@ -379,6 +310,14 @@ impl Drain {
             || !self.action.is_possible()
             || (!settings.queue && self.action.is_blind())
             || in_force.iter().any(|reason| !reason.has_action())
+    }
+
+    /// Whether no agent has shown that it has work since the last outcome, or a completion under way makes that too late. An
+    /// agent that was told a new deadline, or was not heard since a restart, may still have drained.
+    pub fn stands(&self, agents: &[AgentTrack], bound: Option<Time>, turn: &mut Turn) -> bool {
+        let mut agents = agents.iter();
+        self.action.is_completing()
+            || agents.all(|agent| agent.may_have_drained() || agent.settled(bound, turn).is_some())
     }
 
     /// The outcome, once every agent has one: the worst of theirs. `Finished` if an operator ended it.

@@ -1,7 +1,8 @@
 //! `drainhook check`: what is configured, and whether each part answers. It changes nothing and disturbs no drain.
 //!
 //! - `part` is the result of one check, and the table of all results.
-//! - `local` checks the configuration, the journal and the daemon, `agent` the agents, `imds` the metadata service.
+//! - `local` checks the configuration, the journal and the daemon, `agent` the agents, `command` their programs and after
+//!   steps, `imds` the metadata service.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -107,13 +108,16 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     }
     let mut parts = vec![configuration, journal, daemon, imds];
     parts.extend(agents);
+    parts.extend(command::steps(&config.after));
     parts.extend(remote);
     parts
 }
 
-/// A row for the agent of `drainhook simulate --agent`, which no daemon knows.
+/// A row for the agent of `drainhook simulate --agent` or `--config`, which no daemon knows, and for each after step.
 pub async fn agent_of_flag(config: &Config) -> Vec<Part> {
-    ask_agents(config, agent::ANSWER_LIMIT, None, Given::Flag).await
+    let mut parts = ask_agents(config, agent::ANSWER_LIMIT, None, Given::Flag).await;
+    parts.extend(command::steps(&config.after));
+    parts
 }
 
 /// A call, within its time limit.

@@ -312,6 +312,12 @@ impl Life {
         }
     }
 
+    /// Whether it has drained or has not shown since that it has work: it only accepted another order, or was not heard in this
+    /// run of the daemon.
+    pub fn may_have_drained(&self) -> bool {
+        self.confirms_last_run() || matches!(self.0, State::Draining { status: None, .. })
+    }
+
     /// The last status document, if it still shows the agent's state.
     pub fn status(&self) -> Option<&AgentStatus> {
         match &self.0 {

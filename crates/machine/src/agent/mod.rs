@@ -126,6 +126,11 @@ impl AgentTrack {
         self.life.confirms_last_run()
     }
 
+    /// Whether it has drained or has not shown since that it has work.
+    pub fn may_have_drained(&self) -> bool {
+        self.life.may_have_drained()
+    }
+
     /// An operator gave it more time.
     pub fn extend(&mut self, by: Duration) {
         self.life.extend(by);

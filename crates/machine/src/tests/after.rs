@@ -6,7 +6,7 @@ use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::SpotAction;
 use super::super::report::StepNews;
-use super::super::settings::Settings;
+use super::super::settings::{AgentSettings, Settings};
 use super::super::status::State;
 use super::super::time::Time;
 use super::bench::*;
@@ -120,11 +120,12 @@ fn no_time_is_left() {
     bench.drained();
     let at = bench.now + secs(60);
     bench.event(Event::Imds(ImdsReading::Spot(Some(SpotNotice { action: SpotAction::Terminate, at }))));
-    // The agent takes the order with the new deadline, so the steps start over.
+    // The agent takes the order with the new deadline, which does not show that it has work.
     bench.drained();
-    assert_eq!(runs(&bench), Some((0, at - secs(10))));
-    bench.run(50);
-    assert_eq!((step(&bench), started(&bench).last()), (None, Some(&0)));
+    bench.run(49);
+    assert_eq!((step(&bench), stopped(&bench)), (Some(0), 0));
+    bench.run(1);
+    assert_eq!((started(&bench), stopped(&bench)), (vec![0], 1));
     assert_eq!(told(&bench, |news| *news == StepNews::Skipped), 1);
     assert!(bench.completing().is_some());
 }
@@ -325,4 +326,36 @@ fn outcome_changes() {
     ends(&mut bench, Ok(()));
     ends(&mut bench, Ok(()));
     assert_eq!(bench.completing(), Some(CompletionResult::Continue));
+}
+
+/// The steps are over, but no hook is known yet. A restarted daemon does not run them again.
+#[test]
+fn restarted_after_the_steps() {
+    let mut bench = Bench::new(two_steps());
+    bench.hooks = None;
+    bench.target(TargetState::Terminated);
+    bench.drained();
+    ends(&mut bench, Ok(()));
+    ends(&mut bench, Ok(()));
+    assert!(bench.machine.status().hook.is_none());
+    bench.crash();
+    bench.drained();
+    assert_eq!(started(&bench), [0, 1]);
+}
+
+/// One agent has drained, and the time of the other is over. A restarted daemon hears the first one only after it knows the
+/// deadline of the second, and does not start over meanwhile.
+#[test]
+fn restarted_after_the_deadline() {
+    let slow = AgentSettings { drain_timeout: secs(60), ..agent("slow") };
+    let mut bench = Bench::waiting(Settings { agents: vec![agent("quick"), slow], ..two_steps() });
+    bench.drained();
+    bench.reports(1, AgentState::Draining, 1);
+    bench.run(60);
+    ends(&mut bench, Ok(()));
+    assert_eq!(started(&bench), [0, 1]);
+    bench.crash();
+    assert_eq!(step(&bench), None, "the first agent has not been heard");
+    bench.drained();
+    assert_eq!(started(&bench), [0, 1, 1]);
 }

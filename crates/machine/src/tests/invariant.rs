@@ -268,8 +268,13 @@ impl Checker {
             self.deadlines.clear();
         }
         let intention = drain.and_then(|drain| drain.action.completion.intention());
-        let steps = drain
-            .is_some_and(|drain| matches!(drain.after, AfterStage::Next { outcome: Outcome::Drained, .. }));
+        let steps = drain.is_some_and(|drain| {
+            matches!(
+                drain.after,
+                AfterStage::Next { outcome: Outcome::Drained, .. }
+                    | AfterStage::Over { outcome: Outcome::Drained }
+            )
+        });
         if steps || intention.is_some_and(|intention| intention.outcome == Outcome::Drained) {
             self.drained.values_mut().for_each(|drained| *drained = true);
         }

@@ -88,6 +88,8 @@ pub(super) struct Agent {
     pub cannot: bool,
     /// It has reported its status.
     pub heard: bool,
+    /// Its last status says that it has work.
+    pub works: bool,
 }
 
 impl Agent {
@@ -121,9 +123,25 @@ impl Agent {
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => {}
         }
+        self.works = match answer {
+            AgentAnswer::Accepted(None) => self.works && !settings.protocol.blocks(),
+            AgentAnswer::Accepted(Some(_)) | AgentAnswer::Status { .. } => {
+                self.state != Some(AgentState::Drained)
+            }
+            AgentAnswer::Busy(_) | AgentAnswer::Malformed(_) => self.works,
+            AgentAnswer::Returned
+            | AgentAnswer::Unreachable { .. }
+            | AgentAnswer::Unsupported(_)
+            | AgentAnswer::CannotDrain(_) => false,
+        };
         self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
         let refused = matches!(answer, AgentAnswer::Unreachable { .. } | AgentAnswer::Unsupported(_));
         self.refusing = refused.then(|| self.refusing.unwrap_or(now));
+    }
+
+    /// Whether its last answer says so.
+    pub fn says_drained(&self) -> bool {
+        self.state == Some(AgentState::Drained) && self.refusing.is_none() && !self.cannot
     }
 
     pub fn has_failed(&self, now: Time, settings: &AgentSettings) -> bool {

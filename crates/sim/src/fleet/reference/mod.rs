@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::action::Completion;
-use machine::after::AfterStage;
 use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::{Journal, Outcome};
@@ -86,6 +85,9 @@ pub(super) struct Reference {
     others: Vec<String>,
     /// How many after steps are over.
     stepped: usize,
+    /// Something has changed since an after step last ran, so that the agents may have had no outcome meanwhile. Then every step
+    /// runs again.
+    unsettled: bool,
     /// An after step was left out in this turn.
     skipped: bool,
     /// The outcome that the previous life wrote down. It stands until an agent is heard.
@@ -126,6 +128,7 @@ impl Reference {
             ending_began: Time::default(),
             others: Vec::new(),
             stepped: 0,
+            unsettled: false,
             skipped: false,
             standing: None,
             unseen: false,
@@ -160,6 +163,7 @@ impl Reference {
             Event::AgentAnswered { id, answer } => {
                 if let Some(Call::Agent(agent)) = take(&mut self.calls, *id) {
                     self.agents[agent].answers(now, answer, &self.settings.agents[agent]);
+                    self.unsettled |= !self.agents[agent].says_drained();
                 }
             }
             Event::StepEnded { id, .. } => self.step_ends(*id),
@@ -219,10 +223,9 @@ impl Reference {
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
-        self.standing = self.kept.intention.map(|intention| intention.outcome).or(of_steps(self.kept.after));
-        let intended = self.kept.intention.is_some();
-        self.stepped = self.over_by(if intended { AfterStage::Over } else { self.kept.after });
+        self.goes_on_after(self.kept.after);
         self.corrects(journal);
+        self.unsettled = self.clock_set || journal.boot_id != self.settings.boot_id;
         // A deadline is used as written, but is never later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
             *deadline = deadline.map(|deadline| deadline.min(now + agent.drain_timeout));
@@ -303,11 +306,6 @@ impl Reference {
             }
         }
     }
-}
-
-/// The outcome for which after steps were run.
-fn of_steps(stage: AfterStage) -> Option<Outcome> {
-    if let AfterStage::Next { outcome, .. } = stage { Some(outcome) } else { None }
 }
 
 /// When EC2 acts, by a maintenance notice. `None` if that is over.

@@ -125,6 +125,7 @@ impl Reference {
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
+        let moved = before.deadlines != next.deadlines;
         let stands = before.dues.iter().all(|due| next.dues.contains(due));
         let unchanged = stands && !before.denied && before.action == next.action;
         let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
@@ -133,6 +134,7 @@ impl Reference {
         if older {
             self.complain("wrote that Wait began before the message about it was sent");
         }
+        self.unsettled |= moved;
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("moved the deadline in the journal later, but nothing that sets it had changed");
         }

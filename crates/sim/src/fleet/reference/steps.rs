@@ -11,13 +11,17 @@ use super::known::{Call, Phase};
 use super::{Reference, take};
 
 impl Reference {
-    /// The steps that the journal has as over.
-    pub(super) fn over_by(&self, stage: AfterStage) -> usize {
-        match stage {
-            AfterStage::Pending => 0,
-            AfterStage::Next { step, .. } => step,
-            AfterStage::Over => self.settings.after.len(),
-        }
+    /// What the previous life wrote down: the outcome, and how many steps are over. The intention comes after all of them.
+    pub(super) fn goes_on_after(&mut self, stage: AfterStage) {
+        let intended = self.kept.intention.map(|intention| intention.outcome);
+        let all = self.settings.after.len();
+        let (outcome, stepped) = match stage {
+            AfterStage::Pending => (None, 0),
+            AfterStage::Next { step, outcome } => (Some(outcome), step),
+            AfterStage::Over { outcome } => (Some(outcome), all),
+        };
+        self.standing = intended.or(outcome);
+        self.stepped = if intended.is_some() { all } else { stepped };
     }
 
     /// Steps run in order, one at a time, while every agent has an outcome and before the intention to complete. The journal
@@ -30,9 +34,11 @@ impl Reference {
         if self.drain != Phase::UnderWay {
             self.complain("ran an after step, but no drain was under way");
         }
-        if step != self.stepped && step != 0 {
+        let again = step == 0 && self.unsettled;
+        if step != self.stepped && !again {
             self.complain(format!("ran after step {step}, but {} were over", self.stepped));
         }
+        self.unsettled = false;
         if !matches!(self.kept.after, AfterStage::Next { step: of, .. } if of == step) {
             self.complain(format!("ran after step {step}, but the journal had {:?}", self.kept.after));
         }
@@ -48,17 +54,19 @@ impl Reference {
         self.stepped = step;
     }
 
-    /// Whether every agent has drained, has failed or has no time left.
     fn all_have_an_outcome(&self, now: Time) -> bool {
-        let mut agents = self.agents.iter().zip(&self.settings.agents).enumerate();
-        agents.all(|(place, (agent, settings))| {
-            let deadline = self.kept.deadlines.get(place).copied().flatten();
-            (self.standing.is_some() && !agent.heard)
-                || agent.state == Some(AgentState::Drained)
-                || agent.has_failed(now, settings)
-                || self.clock_set
-                || deadline.is_some_and(|deadline| deadline <= now)
-        })
+        (0..self.agents.len()).all(|place| self.has_an_outcome(now, place))
+    }
+
+    /// Whether an agent has drained, has failed or has no time left.
+    fn has_an_outcome(&self, now: Time, place: usize) -> bool {
+        let agent = &self.agents[place];
+        let deadline = self.kept.deadlines.get(place).copied().flatten();
+        (self.standing.is_some() && !agent.heard)
+            || agent.state == Some(AgentState::Drained)
+            || agent.has_failed(now, &self.settings.agents[place])
+            || self.clock_set
+            || deadline.is_some_and(|deadline| deadline <= now)
     }
 
     pub(super) fn step_ends(&mut self, id: EffectId) {
@@ -81,8 +89,7 @@ impl Reference {
                 // While a write is under way, the journal may not have the deadline that this turn goes by.
                 self.skipped = self.writes.is_empty();
             }
-            StepNews::Canceled => self.stepped = 0,
-            StepNews::Started { .. } | StepNews::Done | StepNews::Failed { .. } => {}
+            StepNews::Started { .. } | StepNews::Done | StepNews::Failed { .. } | StepNews::Canceled => {}
         }
     }
 
@@ -103,6 +110,11 @@ impl Reference {
         let late = |at: Time| at <= now && !self.clock_set;
         if runs.is_some_and(late) || (runs.is_some() && bound.is_some_and(late)) {
             self.complain("did not stop an after step whose time was over");
+        }
+        let mut agents = self.agents.iter().enumerate();
+        let works = agents.any(|(place, agent)| agent.works && !self.has_an_outcome(now, place));
+        if runs.is_some() && self.writes.is_empty() && works {
+            self.complain("let an after step run while an agent had work");
         }
         if std::mem::take(&mut self.skipped) && !self.clock_set && bound.is_none_or(|at| at > now) {
             self.complain("left out an after step, but had time for it");
