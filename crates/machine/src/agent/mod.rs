@@ -165,7 +165,7 @@ impl AgentTrack {
     pub fn decide(&mut self, turn: &mut Turn, want: Want) {
         self.tell_progress(turn);
         self.stop_at_deadline(turn);
-        let Some((what, request)) = self.next_question(turn.now, want) else { return };
+        let Some((what, request)) = self.next_question(turn, want) else { return };
         if let Some(asked) = &mut self.asked {
             asked.prolong(what, self.settings.protocol);
         }
@@ -181,7 +181,7 @@ impl AgentTrack {
     }
 
     /// The next request.
-    fn next_question(&mut self, now: Time, want: Want) -> Option<(Question, AgentRequest)> {
+    fn next_question(&mut self, turn: &mut Turn, want: Want) -> Option<(Question, AgentRequest)> {
         let order = match want {
             Want::Nothing => return None,
             Want::Return => {
@@ -193,8 +193,8 @@ impl AgentTrack {
         let accepted = self.life.accepted_order();
         if self.settings.protocol.blocks() {
             // It has no status to request. If it answered with work in flight, it is told again.
-            let is_late = self.settings.protocol == Protocol::Running && order.deadline <= now;
-            if self.life.is_drained() || is_late {
+            let runs = self.settings.protocol == Protocol::Running;
+            if self.life.is_drained() || (runs && turn.due(order.deadline, Timer::Deadline)) {
                 return None;
             }
         } else if accepted == Some(number) {
@@ -202,7 +202,7 @@ impl AgentTrack {
         }
         if accepted.is_some_and(|accepted| accepted < number) && self.failures == 0 {
             // New orders do not wait for the next poll.
-            self.next_at = now;
+            self.next_at = turn.now;
         }
         Some((Question::Drain(number, order.deadline), AgentRequest::Drain(order)))
     }
