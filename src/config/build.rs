@@ -88,6 +88,7 @@ fn agent(table: &Table<'_>) -> Agent {
         name: table.optional("name").unwrap_or_else(|| kind.to_string()),
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
+        order: table.required("order"),
         kind,
     }
 }
@@ -252,7 +253,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
                     quoted: match key.kind {
-                        Kind::Flag => false,
+                        Kind::Flag | Kind::Number(_) => false,
                         // A program without arguments need not be a list.
                         Kind::Command => given.is_some_and(|given| !given.text.starts_with('[')),
                         _ => true,
@@ -317,4 +318,4 @@ impl FromValue for Vec<String> {
     }
 }
 
-from_value!(Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale);
+from_value!(Text => String, Path => PathBuf, Flag => bool, Number => u8, Duration => Duration, Scale => Scale);

@@ -47,7 +47,7 @@ impl Key {
 pub(super) const AGENT_KINDS: [&str; 3] = ["url", "unix", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 3] = ["name", "drain_timeout", "unreachable_grace"];
+const OF_EVERY_KIND: [&str; 4] = ["name", "drain_timeout", "unreachable_grace", "order"];
 
 /// The kinds that a key of section `agent` has a meaning for.
 pub(super) fn kinds_of(name: &str) -> &'static [&'static str] {
@@ -176,6 +176,7 @@ pub const KEYS: &[Key] = {
         key("agent", "name", Kind::Text, Then("its address or program"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
         key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` may fail, before the drain counts as failed."),
+        key("agent", "order", Kind::Number(16), Is("1"), "When the agent is told to drain: once all agents with a lower order have drained, have failed, or have no time left. Its `drain_timeout` starts then."),
         key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
         key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),

@@ -193,7 +193,12 @@ impl Layers {
             };
             match (value.get_ref(), key.kind) {
                 (DeValue::Boolean(flag), Kind::Flag) => self.add(place, key, &flag.to_string(), origin),
-                (DeValue::String(_), Kind::Flag) => self.wrong(key, file.given(value), None, origin),
+                (DeValue::Integer(number), Kind::Number(_)) if number.radix() == 10 => {
+                    self.add(place, key, number.as_str(), origin);
+                }
+                (DeValue::String(_), Kind::Flag | Kind::Number(_)) => {
+                    self.wrong(key, file.given(value), None, origin)
+                }
                 (DeValue::String(text), _) => self.add(place, key, text, origin),
                 (DeValue::Array(items), Kind::Hosts) if items.iter().all(is_string) => {
                     let hosts: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();

@@ -86,6 +86,8 @@ pub struct Agent {
     pub drain_timeout: Duration,
     /// How long it may stay unreachable, or its command may fail, before the drain counts as failed.
     pub unreachable_grace: Duration,
+    /// It is told to drain once all agents with a lower order have an outcome.
+    pub order: u8,
     /// How it is reached.
     pub kind: AgentKind,
 }

@@ -28,6 +28,8 @@ pub enum Kind {
     HttpPath,
     /// `true` or `false`, without quotes in TOML.
     Flag,
+    /// A whole number from 1 to this, without quotes in TOML.
+    Number(u8),
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A duration within these bounds.
@@ -60,6 +62,8 @@ pub enum Value {
     Path(PathBuf),
     /// Of kind `Flag`.
     Flag(bool),
+    /// Of kind `Number`.
+    Number(u8),
     /// Of kind `Duration`.
     Duration(Duration),
     /// Of kind `Hosts`.
@@ -106,6 +110,10 @@ impl Kind {
             Kind::User => words(text.parse::<User>().is_ok()),
             Kind::HttpPath => words(is_http_path(text)),
             Kind::Flag => text.parse().map(Value::Flag).map_err(|_| None),
+            Kind::Number(max) => match text.parse() {
+                Ok(number) if (1..=max).contains(&number) => Ok(Value::Number(number)),
+                Ok(_) | Err(_) => Err(None),
+            },
             Kind::Choice(choices) => words(choices.contains(&text)),
             Kind::Duration { min, max } => match parse_duration(text) {
                 Some(duration) if (min..=max).contains(&duration) => Ok(Value::Duration(duration)),
@@ -132,6 +140,7 @@ impl Kind {
             Kind::User => "a user name or id".to_owned(),
             Kind::HttpPath => "a path that starts with `/`".to_owned(),
             Kind::Flag => "`true` or `false`".to_owned(),
+            Kind::Number(max) => format!("a whole number from 1 to {max}"),
             Kind::Choice(choices) => either_quoted(choices),
             Kind::Duration { min, max } => format!("a duration from {} to {}", Written(min), Written(max)),
             Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
@@ -147,7 +156,7 @@ impl Kind {
     pub fn example(self) -> Option<&'static str> {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
-            Kind::Flag => Some("without quotes"),
+            Kind::Flag | Kind::Number(_) => Some("without quotes"),
             Kind::Command => Some("like [\"/opt/worker/drain\", \"--now\"]"),
             Kind::Text
             | Kind::AgentUrl

@@ -69,6 +69,7 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
         name: agent.name.clone(),
         drain_timeout: agent.drain_timeout,
         unreachable_grace: agent.unreachable_grace,
+        order: agent.order,
         on_exit,
         poll,
         protocol,

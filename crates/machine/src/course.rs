@@ -4,7 +4,7 @@ use super::Machine;
 use super::action::{GroupSource, Situation, Wait};
 use super::after::Circumstances;
 use super::agent::AgentTrack;
-use super::drain::{Drain, latest_deadline};
+use super::drain::Drain;
 use super::effect::CompletionResult;
 use super::journal::{Ended, FINISHED_MAX, Outcome};
 use super::notice::{Category, Notice, NoticeState, Reason, Source};
@@ -41,6 +41,8 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     let Machine { settings, notices, agents, drain, journal, turn, .. } = machine;
     let Some(drain) = drain else { return };
     if !drain.is_under_way() {
+        // After the end, nothing moves the deadline any more.
+        drain.tell_next(agents, drain.told_bound(), turn, journal);
         if drain.is_recorded(journal)
             && let Some(watch) = &mut drain.watch
         {
@@ -52,9 +54,9 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     drain.announce(bound, agents, turn, journal);
     if drain.is_time(settings, in_force) {
         drain.tell(turn.now, journal);
-        agents.iter_mut().for_each(|agent| agent.begin(turn));
-        turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
+        agents.iter_mut().for_each(|agent| agent.wait(turn));
     }
+    drain.tell_next(agents, bound, turn, journal);
     let outcome = drain.outcome(agents, bound, turn);
     let reason = in_force.first().copied().unwrap_or(Reason::AutoscalingTermination);
     let stands = drain.stands(agents, bound, turn);

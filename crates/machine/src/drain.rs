@@ -187,10 +187,41 @@ impl Drain {
         [notices.deadline(self.started, now), self.action.deadline(), finish].into_iter().flatten().min()
     }
 
+    /// The last [`bound`](Self::bound) that the agents were told.
+    pub fn told_bound(&self) -> Option<Time> {
+        self.told_bound
+    }
+
     /// Records that the agents are told to drain.
     pub fn tell(&mut self, now: Time, journal: &mut JournalTrack) {
         self.phase = Phase::Draining { since: now };
         self.recorded = journal.touch();
+    }
+
+    /// Tells the agents whose turn it is: those for which every agent with a lower order has an outcome. A lower one that takes
+    /// work again later does not change that.
+    pub fn tell_next(
+        &mut self,
+        agents: &mut [AgentTrack],
+        bound: Option<Time>,
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+    ) {
+        let Some(next) = agents.iter().filter(|agent| agent.is_waiting()).map(AgentTrack::order).min() else {
+            return;
+        };
+        let mut lower = agents.iter().filter(|agent| agent.order() < next);
+        if self.told().is_none() || !lower.all(|agent| agent.settled(bound, turn).is_some()) {
+            return;
+        }
+        let of_turn = |agent: &&mut AgentTrack| agent.is_waiting() && agent.order() == next;
+        agents.iter_mut().filter(of_turn).for_each(|agent| agent.begin(turn));
+        self.recorded = journal.touch();
+        let several = agents.iter().any(|agent| agent.order() != next);
+        let deadline = latest_deadline(agents, bound);
+        turn.report(Report::AgentsTold { order: several.then_some(next), deadline });
+        // At the drain's bound, no agent has time left.
+        self.tell_next(agents, bound, turn, journal);
     }
 
     /// Records an operator's order to end it. A second order changes the result but gives the agents no more time.

@@ -386,7 +386,10 @@ impl Machine {
     fn message_deadline(&self) -> Option<Time> {
         let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
         let deadline = latest_deadline(&self.agents, bound);
-        deadline.or_else(|| Some(self.turn.now + self.settings.drain_timeout()))
+        // An agent that waits for its turn gets its time after that.
+        let waits = self.agents.iter().any(AgentTrack::is_waiting);
+        let longest = self.turn.now + self.settings.drain_timeout();
+        if waits { [bound, Some(longest)].into_iter().flatten().min() } else { deadline.or(Some(longest)) }
     }
 }
 

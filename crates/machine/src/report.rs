@@ -51,7 +51,9 @@ pub enum Report {
     },
     /// The agents are being told to drain.
     AgentsTold {
-        /// The latest deadline of any agent.
+        /// Their order, if other agents have another one.
+        order: Option<u8>,
+        /// The latest deadline of any agent that was told.
         deadline: Option<Time>,
     },
     /// A notice, the action or an operator moved the deadline.
@@ -340,7 +342,7 @@ impl Report {
     /// The deadline that the agents are told, if this is about it.
     pub fn deadline(&self) -> Option<Time> {
         match self {
-            Report::AgentsTold { deadline } => *deadline,
+            Report::AgentsTold { deadline, .. } => *deadline,
             Report::DeadlineMoved { deadline } => Some(*deadline),
             _ => None,
         }

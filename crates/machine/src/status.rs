@@ -25,7 +25,7 @@ pub struct Status {
     pub reason: Option<Reason>,
     /// When the drain started.
     pub started: Option<Time>,
-    /// The latest deadline of any agent.
+    /// The latest deadline of any agent that was told to drain.
     pub deadline: Option<Time>,
     /// The sum of all agents' work in flight; `None` until an agent has reported it.
     pub in_flight: Option<u64>,

@@ -75,6 +75,8 @@ pub enum Fault {
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
     SeveralAgents,
+    /// The agents of such a run are drained one after the other, or some of them together.
+    AgentOrder,
     /// Draining starts when Wait begins, with or without a load balancer.
     DrainAtWait,
     /// From now on an instance's disk refuses every write.
@@ -101,7 +103,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 43] = [
+    pub const ROUGH: [(Fault, f64); 44] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -134,6 +136,7 @@ impl Fault {
         (Fault::AfterSteps, 0.2),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
+        (Fault::AgentOrder, 0.5),
         (Fault::DrainAtWait, 0.15),
         (Fault::DiskRefuses, 0.05),
         (Fault::GlobalTimeout, 0.1),
@@ -186,6 +189,7 @@ impl Fault {
             Fault::AfterSteps => "after-steps",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",
+            Fault::AgentOrder => "agent-order",
             Fault::DrainAtWait => "drain-at-wait",
             Fault::DiskRefuses => "disk-refuses",
             Fault::GlobalTimeout => "global-timeout",

@@ -145,6 +145,7 @@ mod tests {
                 name: "worker".to_owned(),
                 drain_timeout,
                 unreachable_grace: secs(60),
+                order: 1,
                 on_exit: OnExit::Failed,
                 poll: secs(1),
                 protocol: Protocol::Polled,

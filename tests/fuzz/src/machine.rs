@@ -87,6 +87,7 @@ fn settings() -> Settings {
         name: "worker".to_owned(),
         drain_timeout: Duration::from_secs(3600),
         unreachable_grace: Duration::from_secs(60),
+        order: 1,
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,

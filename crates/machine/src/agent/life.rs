@@ -1,6 +1,7 @@
 //! The state of an agent, as far as the daemon knows. Every transition is a method here.
 //!
 //! ```text
+//! Serving ── a drain starts, and others come first ──> Waiting ── order ──> Ordered
 //! Serving ── order ──> Ordered ── accepts ──> Draining ── says so, exits, answers ──> Drained
 //!    ^                    ^ └── says that it serves ──┘  <── accepts another order ──────┘
 //!    │                    └── listens again ── Unreachable, CannotDrain, Resumed: from any of these, and back
@@ -27,6 +28,8 @@ pub(super) struct Life(State);
 enum State {
     /// It was never told to drain, or has been returned to service since.
     Serving,
+    /// A drain is under way, and agents with a lower order come first.
+    Waiting { before: Before },
     /// It is being told to drain, and has not accepted an order since it was last known to serve.
     Ordered {
         allowance: Allowance,
@@ -56,6 +59,15 @@ enum State {
     Resumed { allowance: Allowance, seen: Seen },
     /// The instance stays. The agent may have been told to drain, and has not acknowledged the return to service.
     Returning,
+}
+
+/// What an agent was told before the drain in which it waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing, or it has been returned to service since.
+    Serving,
+    /// An earlier drain may have told it to drain.
+    MayBeDraining,
 }
 
 /// How an agent showed that it has drained.
@@ -95,6 +107,17 @@ impl Life {
         self.0 = State::Ordered { allowance: Allowance { deadline, extended: Duration::ZERO }, status: None };
     }
 
+    /// A drain starts, and agents with a lower order come first. The agent's state in an earlier drain does not count.
+    pub fn wait(&mut self) {
+        let before = if self.may_be_draining() { Before::MayBeDraining } else { Before::Serving };
+        self.0 = State::Waiting { before };
+    }
+
+    /// Whether it waits for agents with a lower order.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.0, State::Waiting { .. })
+    }
+
     /// Continues from the last run of the daemon. The deadline stays, but is at most a full `drain_timeout` from now (plus
     /// extensions).
     ///
@@ -119,9 +142,7 @@ impl Life {
 
     /// The instance stays.
     pub fn release(&mut self) {
-        if !matches!(self.0, State::Serving) {
-            self.0 = State::Returning;
-        }
+        self.0 = if self.may_be_draining() { State::Returning } else { State::Serving };
     }
 
     /// The agent has acknowledged the return to service, or does not support it and serves again only when restarted.
@@ -140,6 +161,7 @@ impl Life {
         let status = match &mut self.0 {
             State::Draining { status, .. } => status.take(),
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Drained { .. }
             | State::Unreachable { .. }
@@ -201,7 +223,11 @@ impl Life {
                 let (allowance, heard) = (*allowance, Heard::InLastRun);
                 self.0 = State::Unreachable { allowance, since: now, seen, heard };
             }
-            State::Serving | State::Unreachable { .. } | State::CannotDrain { .. } | State::Returning => {}
+            State::Serving
+            | State::Waiting { .. }
+            | State::Unreachable { .. }
+            | State::CannotDrain { .. }
+            | State::Returning => {}
         }
     }
 
@@ -229,7 +255,7 @@ impl Life {
                 allowance.deadline = allowance.deadline + by;
                 allowance.extended += by;
             }
-            State::Serving | State::Returning => {}
+            State::Serving | State::Waiting { .. } | State::Returning => {}
         }
     }
 
@@ -242,7 +268,7 @@ impl Life {
             | State::Unreachable { allowance, .. }
             | State::CannotDrain { allowance, .. }
             | State::Resumed { allowance, .. } => Some(*allowance),
-            State::Serving | State::Returning => None,
+            State::Serving | State::Waiting { .. } | State::Returning => None,
         }
     }
 
@@ -257,7 +283,9 @@ impl Life {
             State::Unreachable { seen, .. }
             | State::CannotDrain { seen, .. }
             | State::Resumed { seen, .. } => *seen,
-            State::Serving | State::Ordered { .. } | State::Returning => Seen::Serving,
+            State::Serving | State::Waiting { .. } | State::Ordered { .. } | State::Returning => {
+                Seen::Serving
+            }
         }
     }
 
@@ -271,6 +299,7 @@ impl Life {
         match &self.0 {
             State::Draining { under, .. } | State::Drained { under, .. } => *under,
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
@@ -294,7 +323,7 @@ impl Life {
 
     /// Whether it may have been told to drain, so that it must be told when to serve again.
     pub fn may_be_draining(&self) -> bool {
-        !matches!(self.0, State::Serving)
+        !matches!(self.0, State::Serving | State::Waiting { before: Before::Serving })
     }
 
     /// Whether nothing contradicts the last run's journal.
@@ -304,6 +333,7 @@ impl Life {
             | State::Unreachable { heard: Heard::InLastRun, .. }
             | State::Drained { .. } => true,
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Draining { .. }
             | State::Unreachable { heard: Heard::InThisRun, .. }
@@ -325,6 +355,7 @@ impl Life {
             State::Drained { by: DrainedBy::Status(status), .. } => Some(status),
             State::Drained { by: DrainedBy::Exit | DrainedBy::Answer, .. }
             | State::Serving
+            | State::Waiting { .. }
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
             | State::Resumed { .. }
@@ -338,6 +369,7 @@ impl Life {
             State::Serving | State::Resumed { .. } | State::Ordered { status: None, .. } => {
                 AgentPhase::Unknown
             }
+            State::Waiting { .. } => AgentPhase::Waiting,
             State::Ordered { status: Some(_), .. } => AgentPhase::Serving,
             State::Draining { .. } => AgentPhase::Draining,
             State::Drained { .. } => AgentPhase::Drained,
@@ -350,7 +382,9 @@ impl Life {
     /// The part for the journal.
     pub fn stage(&self) -> AgentStage {
         match (&self.0, self.allowance(), self.seen()) {
-            (State::Returning, ..) => AgentStage::Returning,
+            (State::Returning | State::Waiting { before: Before::MayBeDraining }, ..) => {
+                AgentStage::Returning
+            }
             (_, Some(allowance), Seen::Serving) => AgentStage::Ordered(allowance),
             (_, Some(allowance), Seen::Draining) => AgentStage::Draining(allowance),
             (_, None, _) => AgentStage::Serving,

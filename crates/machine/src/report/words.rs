@@ -38,10 +38,14 @@ impl fmt::Display for Report {
             Report::DrainRecovered { started } => {
                 write!(f, "drain continues after a restart; it started at {started}")
             }
-            Report::AgentsTold { deadline: Some(deadline) } => {
-                write!(f, "telling the agents to drain by {deadline}")
+            Report::AgentsTold { order, deadline } => {
+                f.write_str("telling the agents ")?;
+                if let Some(order) = order {
+                    write!(f, "of order {order} ")?;
+                }
+                f.write_str("to drain")?;
+                deadline.map_or(Ok(()), |deadline| write!(f, " by {deadline}"))
             }
-            Report::AgentsTold { deadline: None } => f.write_str("telling the agents to drain"),
             Report::DeadlineMoved { deadline } => write!(f, "deadline moved to {deadline}"),
             Report::AgentProgress { agent, progress } => write!(f, "agent {agent}: {progress}"),
             Report::AgentTrouble { agent, why, .. } => write!(f, "agent {agent}: {why}"),

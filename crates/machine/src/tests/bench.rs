@@ -25,6 +25,7 @@ pub fn agent(name: &str) -> AgentSettings {
         name: name.to_owned(),
         drain_timeout: secs(3600),
         unreachable_grace: secs(60),
+        order: 1,
         on_exit: OnExit::Failed,
         poll: secs(1),
         protocol: Protocol::Polled,

@@ -96,9 +96,10 @@ struct Run {
 }
 
 impl Run {
-    /// A daemon with this many after steps, at most two.
-    fn new(steps_count: usize) -> Self {
-        let agents = vec![agent("a"), AgentSettings { protocol: Protocol::Blocking, ..agent("b") }];
+    /// A daemon with this many after steps, at most two, and two agents with these orders.
+    fn new(steps_count: usize, orders: (u8, u8)) -> Self {
+        let blocking = AgentSettings { protocol: Protocol::Blocking, order: orders.1, ..agent("b") };
+        let agents = vec![AgentSettings { order: orders.0, ..agent("a") }, blocking];
         let steps = [after_step("flush", 30), after_step("deregister", 300)];
         let after = steps.into_iter().take(steps_count).collect();
         let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings() };
@@ -373,8 +374,8 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn anything_may_happen(after in 0usize..3, steps in prop::collection::vec(step(), 1..150)) {
-        let mut run = Run::new(after);
+    fn anything_may_happen(after in 0usize..3, orders in (1u8..3, 1u8..3), steps in prop::collection::vec(step(), 1..150)) {
+        let mut run = Run::new(after, orders);
         for step in steps {
             run.step(step);
         }

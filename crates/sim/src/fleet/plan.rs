@@ -96,6 +96,9 @@ impl Plan {
         if has(rng, Fault::SeveralAgents) {
             let more = agents::more_agents(&settings.agents[0], rng);
             settings.agents.extend(more);
+            if has(rng, Fault::AgentOrder) {
+                agents::in_turn(&mut settings.agents, rng);
+            }
         }
         if has(rng, Fault::AfterSteps) {
             settings.after = steps::draw(rng);
@@ -158,6 +161,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         name: "agent".to_owned(),
         drain_timeout: DRAIN_TIMEOUT,
         unreachable_grace: GRACE,
+        order: 1,
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,

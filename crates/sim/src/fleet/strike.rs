@@ -130,6 +130,7 @@ impl Fleet {
             | Fault::AfterSteps
             | Fault::OddDocument
             | Fault::SeveralAgents
+            | Fault::AgentOrder
             | Fault::DrainAtWait
             | Fault::GlobalTimeout
             | Fault::ClockCorrected

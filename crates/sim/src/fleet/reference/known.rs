@@ -12,6 +12,8 @@ use machine::settings::{AgentSettings, OnExit};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Kept {
     pub told: bool,
+    /// The deadline of each agent by its own time. `None` unless it was told to drain.
+    pub own: Vec<Option<Time>>,
     /// The deadline of each agent.
     pub deadlines: Vec<Option<Time>>,
     pub intention: Option<Intention>,
@@ -55,12 +57,13 @@ impl Kept {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
         let hard = drain.and_then(|drain| drain.bound);
-        let soft = Kept::own_deadlines(journal).into_iter();
+        let own = Kept::own_deadlines(journal);
         let sets = |row: &&Notice| row.due != Due::Unknown && row.state != NoticeState::Closed;
         let timed = journal.notices.rows().iter().filter(sets);
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
-            deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),
+            deadlines: own.iter().map(|own| own.map(|own| hard.map_or(own, |hard| own.min(hard)))).collect(),
+            own,
             after: drain.map(|drain| drain.after).unwrap_or_default(),
             bound: hard,
             intention: action.and_then(|action| action.completion.intention()),
@@ -93,6 +96,11 @@ pub(super) struct Agent {
 }
 
 impl Agent {
+    /// One that takes work, as far as is known.
+    pub fn untold() -> Self {
+        Agent { state: Some(AgentState::Serving), ..Agent::default() }
+    }
+
     pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &AgentSettings) {
         match answer {
             AgentAnswer::Accepted(status) => {

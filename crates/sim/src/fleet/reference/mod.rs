@@ -3,12 +3,13 @@
 //!
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
-//! This file records what the daemon was told. `rules` says what follows from that, and `steps` does for after steps.
+//! This file records what the daemon was told. `rules` says what follows from that, `steps` does for after steps and `turns` for agents that wait for others.
 //! `known` has the types for all of them.
 
 mod known;
 mod rules;
 mod steps;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub(super) struct Reference {
     began: Time,
     /// When agents were last told to drain, for the first time in a drain.
     told_at: Time,
+    /// The orders of the agents that were told in this turn.
+    told_orders: Vec<u8>,
     /// When the last successful heartbeat was sent.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, with the token of the action that each is about.
@@ -120,6 +123,7 @@ impl Reference {
             beats_denied: false,
             began: Time::default(),
             told_at: Time::default(),
+            told_orders: Vec::new(),
             beat: None,
             receipts: BTreeMap::new(),
             newest: None,
@@ -224,6 +228,7 @@ impl Reference {
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
         self.goes_on_after(self.kept.after);
+        self.knows_agents(journal);
         self.corrects(journal);
         self.unsettled = self.clock_set || journal.boot_id != self.settings.boot_id;
         // A deadline is used as written, but is never later than a whole drain from now.

@@ -164,7 +164,7 @@ impl Reference {
         if !over && self.spot.is_some_and(|at| at > now + SPOT_MARGIN && order.deadline + SPOT_MARGIN > at) {
             self.complain("gave an agent more time than EC2 gives");
         }
-        if !self.kept.told {
+        if !self.kept.told || !self.was_told(agent) {
             self.complain("told an agent to drain before the journal said so");
         } else if self.clock_set && deadline.is_some_and(|own| order.deadline <= own) {
             // Such a journal does not say whether AWS or EC2 had set an earlier deadline.
@@ -280,7 +280,7 @@ impl Reference {
                 self.stepped = 0;
             }
             Report::AfterStep { number, news, .. } => self.hears_of_step(*number, news),
-            Report::AgentsTold { .. } => self.told_at = now,
+            Report::AgentsTold { order, .. } => self.tells_order(now, *order),
             // The instance stays, or the notice was wrong.
             Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
             Report::DrainEnded { outcome, result, .. } => {
@@ -333,10 +333,13 @@ impl Reference {
         if self.refused && self.writes.is_empty() && !soon(RETRY) {
             self.complain("did not plan to write again what the disk had refused");
         }
-        if self.unseen && self.drain == Phase::Ended && !soon(RETRY) {
+        let idle = self.writes.is_empty();
+        if self.unseen && self.drain == Phase::Ended && idle && !soon(RETRY) {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
         self.must_stop_steps(now);
+        self.may_tell(now);
+        self.must_tell_next(now);
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
@@ -348,7 +351,7 @@ impl Reference {
             // A journal from before the clock was set does not tell whether AWS's deadline has passed.
             let passed = self.clock_set || deadline.is_some_and(|deadline| deadline <= now);
             let late = protocol == Protocol::Running && passed;
-            let rests = drained || late;
+            let rests = drained || late || !self.was_told(agent);
             if self.kept.told && !asks && !rests && !soon(RETRY) {
                 self.complain("did not plan to ask an agent");
             }
@@ -386,9 +389,10 @@ impl Reference {
                 self.complain(format!("did not stop the process of agent {agent} at its deadline"));
             }
         }
+        let told = self.was_told(agent);
         let Agent { state, ordered, outdated, .. } = &mut self.agents[agent];
         let works = *state != Some(AgentState::Drained);
-        let earlier = deadline.zip(*ordered).is_some_and(|(deadline, ordered)| deadline < ordered);
+        let earlier = told && deadline.zip(*ordered).is_some_and(|(deadline, ordered)| deadline < ordered);
         if !(works && earlier && self.kept.told) {
             *outdated = None;
         } else if now.since(*outdated.get_or_insert(now)) > DEADLINE_TOLD {

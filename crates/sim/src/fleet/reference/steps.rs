@@ -59,12 +59,16 @@ impl Reference {
     }
 
     /// Whether an agent has drained, has failed or has no time left.
-    fn has_an_outcome(&self, now: Time, place: usize) -> bool {
+    pub(super) fn has_an_outcome(&self, now: Time, place: usize) -> bool {
         let agent = &self.agents[place];
-        let deadline = self.kept.deadlines.get(place).copied().flatten();
+        let deadline = self.kept.deadlines.get(place).copied().flatten().or(self.kept.bound);
+        let settings = &self.settings.agents[place];
+        // The agent may be draining under an order that it answers when it has drained.
+        let held =
+            settings.protocol.blocks() && self.calls.iter().any(|(_, call)| *call == Call::Agent(place));
         (self.standing.is_some() && !agent.heard)
             || agent.state == Some(AgentState::Drained)
-            || agent.has_failed(now, &self.settings.agents[place])
+            || (agent.has_failed(now, settings) && (agent.cannot || !held))
             || self.clock_set
             || deadline.is_some_and(|deadline| deadline <= now)
     }
