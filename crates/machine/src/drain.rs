@@ -308,6 +308,11 @@ impl Drain {
 
     /// Whether a message names a different group than Auto Scaling does.
     pub fn contradicts(&mut self, turn: &mut Turn, message: &LifecycleMessage) -> bool {
+        // An ended drain is over in the group where it began. What it knows of that group's hook finds a retained instance's
+        // release.
+        if !self.is_under_way() && self.action.group().is_some_and(|group| group != message.group) {
+            return true;
+        }
         !self.action.learn_group(turn, &message.group, GroupSource::Message)
     }
 
