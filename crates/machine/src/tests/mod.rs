@@ -14,6 +14,7 @@ mod invariant;
 mod messages;
 mod notices;
 mod operator;
+mod order;
 mod property;
 mod recovery;
 mod wait;
