@@ -13,7 +13,7 @@ mod source;
 /// The longest source file, in lines.
 const LINES_MAX: usize = 420;
 /// Longer files: one type, whose methods belong together.
-const LONGER: &[(&str, usize)] = &[("crates/machine/src/action/mod.rs", 524)];
+const LONGER: &[(&str, usize)] = &[("crates/machine/src/action/mod.rs", 526)];
 /// The longest test file, in lines.
 const TEST_LINES_MAX: usize = 500;
 
@@ -212,7 +212,8 @@ fn installed_configuration() {
     let mut section = String::new();
     let mut shown = Vec::new();
     for line in read("systemd/drainhook.toml").lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let table = line.strip_prefix("#[[").and_then(|rest| rest.strip_suffix("]]"));
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).or(table) {
             name.clone_into(&mut section);
         } else if let Some((name, value)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
             let bare = !name.contains(' ');
@@ -317,7 +318,7 @@ fn tests_exist(page: &str, tests: &[String]) {
             test.rsplit_once("::").map_or((None, test), |(module, name)| (Some(module), name));
         sources.iter().any(|(text, path)| {
             let in_module = |module: &str| {
-                let files = [format!("/{module}.rs"), format!("/{module}/mod.rs"), format!("/{module}.py")];
+                let files = [".rs", "/mod.rs", "/tests.rs", ".py"].map(|end| format!("/{module}{end}"));
                 files.iter().any(|file| path.ends_with(file)) || text.contains(&format!("mod {module} {{"))
             };
             let keyword = if path.ends_with(".py") { "def" } else { "fn" };

@@ -58,6 +58,7 @@ fn every_key_reaches_the_configuration() {
         allow_host = "agent.internal"
         name = "worker"
         drain_timeout = "50m"
+        order = 2
         unreachable_grace = "30s"
         on_exit = "drained"
         poll = "500ms"
@@ -116,6 +117,7 @@ fn every_key_reaches_the_configuration() {
                 name: "worker".into(),
                 drain_timeout: Duration::from_secs(3000),
                 unreachable_grace: Duration::from_secs(30),
+                order: 2,
                 kind: AgentKind::Http(HttpAgent {
                     address: Address::Url("http://agent.internal:8080".into()),
                     on_exit: OnExit::Drained,
@@ -132,6 +134,7 @@ fn every_key_reaches_the_configuration() {
                 name: "/run/runner.sock".into(),
                 drain_timeout: Duration::from_secs(3600),
                 unreachable_grace: Duration::from_secs(60),
+                order: 1,
                 kind: AgentKind::Http(HttpAgent {
                     address: Address::Unix("/run/runner.sock".into()),
                     on_exit: OnExit::Failed,
@@ -148,6 +151,7 @@ fn every_key_reaches_the_configuration() {
                 name: "/opt/builder/drain".into(),
                 drain_timeout: Duration::from_secs(1200),
                 unreachable_grace: Duration::from_secs(60),
+                order: 1,
                 kind: AgentKind::Command(CommandAgent {
                     drain: vec!["/opt/builder/drain".into(), "--wait".into()],
                     back: Some(vec!["/opt/builder/resume".into()]),

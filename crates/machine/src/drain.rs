@@ -1,4 +1,5 @@
-//! One drain, from its first notice until its action is over or, without an action, until its agents are done.
+//! One drain, from its first notice until its action is over or, without an action, until its agents are done. `phase` has its
+//! phases.
 
 mod phase;
 

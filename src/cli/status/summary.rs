@@ -135,7 +135,11 @@ fn waits_for(status: &Status) -> String {
 
 /// What the daemon knows about an agent.
 pub fn agent_line(agent: &AgentLine) -> String {
-    let state = if agent.state == "unknown" { "no answer yet" } else { &agent.state };
+    let state = match agent.state.as_str() {
+        "unknown" => "no answer yet",
+        "waiting" => "waiting for its turn (agent.order)",
+        state => state,
+    };
     let in_flight = agent.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
     let detail = agent.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
     format!("{}: {state}{in_flight}{detail}", agent.name)

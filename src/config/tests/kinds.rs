@@ -76,6 +76,22 @@ fn flag_of_another_kind() {
     assert_eq!(http(&agent(command, "127.0.0.1:9")).address, Address::Url("http://127.0.0.1:9".into()));
 }
 
+/// A number is written without quotes. Every kind of agent has one.
+#[test]
+fn order() {
+    let order = |text: &str, env: &[(&str, &str)]| config(text, env).agents.remove(0).order;
+    assert_eq!(order("", &[]), 1);
+    assert_eq!(order("[agent]\ncommand = \"/bin/drain\"\norder = 16", &[]), 16);
+    assert_eq!(order("", &[("DRAINHOOK_AGENT__ORDER", "3")]), 3);
+    for bad in ["0", "17", "-1", "1.5", "0x2", "\"2\"", "[2]"] {
+        let told = problems(&format!("[agent]\norder = {bad}"), &[]);
+        assert!(told.starts_with("test.toml:2: `agent.order` is "), "{told}");
+        assert!(told.ends_with("expected a whole number from 1 to 16, written without quotes"), "{told}");
+    }
+    let printed = load("[agent]\norder = 3", &[]).expect("a good configuration").to_toml();
+    assert!(printed.contains("\norder = 3 "), "{printed}");
+}
+
 /// Two commands whose words differ are two agents, even if they look alike with spaces between.
 #[test]
 fn two_agents_with_one_command() {
