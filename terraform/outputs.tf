@@ -8,9 +8,17 @@ locals {
   # JSON and TOML write strings, lists of strings, numbers and booleans alike.
   agent_lines = [for key, value in local.agent_settings : "${key} = ${jsonencode(value)}" if value != null]
 
+  after_lines = [
+    for step in var.after : join("\n", concat(
+      ["\n[[after]]"],
+      [for key, value in step : "${key} = ${jsonencode(value)}" if value != null],
+    ))
+  ]
+
   configuration = join("\n", concat(
     ["[agent]"],
     local.agent_lines,
+    local.after_lines,
     [for queue in aws_sqs_queue.this : "\n[queue]\nurl = ${jsonencode(queue.url)}"],
     [
       "",
