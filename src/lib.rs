@@ -8,6 +8,7 @@
 //! - [`daemon`]: the one loop around the machine, and the code that performs its effects.
 //! - [`source`], [`aws`], [`agent`]: turn the outside into events. They decide nothing.
 //! - [`config`]: reads the configuration. [`telemetry`]: writes the log.
+//! - [`preset`]: settings for software that people run, as data.
 //! - [`clock`]: the only file that reads a clock.
 //! - [`serve`]: the simulated world on loopback, in AWS's wire protocols.
 //! - [`cli`]: one file or folder per command.
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 mod http;
+pub mod preset;
 pub mod serve;
 pub mod source;
 pub mod telemetry;

@@ -1,12 +1,21 @@
 locals {
   agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return }
   agent_settings = merge(
-    { for key, value in var.agent : key => value if !contains(keys(local.agent_tables), key) },
+    { for key, value in var.agent : key => value if key != "headers" && !contains(keys(local.agent_tables), key) },
+    { for name, value in var.agent.headers : "headers.${jsonencode(name)}${can(value.file) ? ".file" : ""}" => try(value.file, value) },
     { drain_timeout = "${var.drain_timeout}s" },
     [for table, settings in local.agent_tables : { for key, value in settings : "${table}.${key}" => value }]...
   )
-  # JSON and TOML write strings, lists of strings, numbers and booleans alike.
-  agent_lines = [for key, value in local.agent_settings : "${key} = ${jsonencode(value)}" if value != null]
+  # JSON and TOML write strings, lists of strings, numbers and booleans alike, but not tables.
+  agent_labels = join(", ", [for name, value in coalesce(var.agent.status.labels, {}) : "${name} = ${jsonencode(value)}"])
+  agent_lines = [
+    for key, value in local.agent_settings :
+    "${key} = ${key == "status.labels" ? "{ ${local.agent_labels} }" : jsonencode(value)}" if value != null
+  ]
+
+  # What the daemon may do to the unit. polkit reads the folder again when a file in it changes. Only the daemon knows whether
+  # the agent of a preset is a unit. If it is not, the file is empty, which polkit accepts.
+  polkit_rule = var.agent.unit == null && var.agent.preset == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"
 
   after_lines = [
     for step in var.after : join("\n", concat(
@@ -80,7 +89,7 @@ output "user_data" {
     #!/bin/bash
     cat >/etc/drainhook/drainhook.toml <<'END'
     ${local.configuration}END
-    systemctl restart drainhook.service
+    ${local.polkit_rule}systemctl restart drainhook.service
   EOT
 }
 

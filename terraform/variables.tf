@@ -119,20 +119,46 @@ variable "drain_at" {
 
 variable "agent" {
   type = object({
+    preset            = optional(string)
     url               = optional(string)
     unix              = optional(string)
     user              = optional(string)
     command           = optional(list(string))
+    unit              = optional(string)
     name              = optional(string)
     unreachable_grace = optional(string)
     order             = optional(number)
     on_exit           = optional(string)
     poll              = optional(string)
-    drain             = optional(object({ path = optional(string), method = optional(string), blocks = optional(bool) }), {})
-    status            = optional(object({ path = optional(string) }), {})
-    return            = optional(object({ command = optional(list(string)) }), {})
-    token_file        = optional(string)
-    allow_host        = optional(string)
+    drain = optional(object({
+      path    = optional(string)
+      method  = optional(string)
+      blocks  = optional(bool)
+      body    = optional(string)
+      success = optional(list(number))
+      signal  = optional(string)
+      start   = optional(string)
+    }), {})
+    status = optional(object({
+      path      = optional(string)
+      url       = optional(string)
+      pointer   = optional(string)
+      metric    = optional(string)
+      labels    = optional(map(string))
+      processes = optional(string)
+      command   = optional(list(string))
+      zero_for  = optional(string)
+    }), {})
+    return = optional(object({
+      command = optional(list(string))
+      method  = optional(string)
+      path    = optional(string)
+      body    = optional(string)
+      success = optional(list(number))
+    }), {})
+    headers    = optional(any, {})
+    token_file = optional(string)
+    allow_host = optional(string)
   })
   description = "The agent's settings in the daemon's configuration, except `drain_timeout`. A key that you leave out has the daemon's default."
   default     = {}
@@ -140,28 +166,80 @@ variable "agent" {
 
   # A daemon with a bad configuration does not start, so instances would not be drained. Fail at plan time instead.
   validation {
-    condition     = length([for kind in [var.agent.url, var.agent.unix, var.agent.command] : true if kind != null]) <= 1
-    error_message = "The agent must have only one of url, unix and command."
+    condition     = length([for kind in [var.agent.url, var.agent.unix, var.agent.unit, var.agent.command] : true if kind != null]) <= 1
+    error_message = "The agent must have only one of url, unix, unit and command."
   }
 
   validation {
-    condition     = alltrue([for command in [var.agent.command, var.agent.return.command] : command == null ? true : can(regex("^/", command[0]))])
-    error_message = "The command and return.command of agent must begin with the absolute path of a program."
+    condition     = alltrue([for command in [var.agent.command, var.agent.return.command, var.agent.status.command] : command == null ? true : can(regex("^/", command[0]))])
+    error_message = "The command, return.command and status.command of agent must begin with the absolute path of a program."
   }
 
   validation {
-    condition     = var.agent.command != null || var.agent.return.command == null
-    error_message = "The return.command of agent needs command."
+    condition     = var.agent.preset == null ? true : can(regex("^[a-z0-9-]+$", var.agent.preset))
+    error_message = "The preset of agent must be a name that drainhook presets lists."
   }
 
   validation {
-    condition = var.agent.command == null || alltrue([
+    condition     = var.agent.command != null || var.agent.preset != null || var.agent.return.command == null
+    error_message = "The return.command of agent needs command or a preset."
+  }
+
+  validation {
+    condition = (var.agent.command == null && var.agent.unit == null) || alltrue([
       for value in [
-        var.agent.on_exit, var.agent.poll, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
+        var.agent.on_exit, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
+        var.agent.drain.body, var.agent.drain.success, var.agent.return.method, var.agent.return.path, var.agent.return.body,
+        var.agent.return.success, try(keys(var.agent.headers)[0], null),
         var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, poll, drain, status, token_file and allow_host of agent mean nothing with command."
+    error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain and return for requests, mean nothing with command or unit."
+  }
+
+  validation {
+    condition     = length([for reading in [var.agent.status.pointer, var.agent.status.metric, var.agent.status.processes, var.agent.status.command] : true if reading != null]) <= 1
+    error_message = "The status of agent must have only one of pointer, metric, processes and command."
+  }
+
+  validation {
+    condition     = var.agent.status.labels == null || var.agent.status.metric != null
+    error_message = "The status.labels of agent needs status.metric."
+  }
+
+  validation {
+    condition     = var.agent.status.zero_for == null || length([for reading in [var.agent.status.pointer, var.agent.status.metric, var.agent.status.processes, var.agent.status.command] : true if reading != null]) > 0
+    error_message = "The status.zero_for of agent needs status.pointer, metric, processes or command."
+  }
+
+  validation {
+    condition     = (var.agent.command == null && var.agent.drain.start == null) || var.agent.status.zero_for != null || alltrue([for reading in [var.agent.status.pointer, var.agent.status.metric, var.agent.status.processes, var.agent.status.command] : reading == null])
+    error_message = "The status.pointer, metric, processes and command of agent need status.zero_for if command or drain.start is set."
+  }
+
+  validation {
+    condition     = var.agent.command == null || var.agent.poll == null
+    error_message = "The poll of agent means nothing with command."
+  }
+
+  validation {
+    condition     = alltrue([for unit in [var.agent.unit, var.agent.drain.start] : unit == null ? true : can(regex("^[A-Za-z0-9:_.\\\\@-]+\\.service$", unit))])
+    error_message = "The unit and drain.start of agent must be names of units that end in .service."
+  }
+
+  validation {
+    condition     = var.agent.unit != null || var.agent.preset != null || (var.agent.drain.signal == null && var.agent.drain.start == null)
+    error_message = "The drain.signal and drain.start of agent need unit or a preset."
+  }
+
+  validation {
+    condition     = var.agent.drain.signal == null || var.agent.drain.start == null
+    error_message = "The agent must have only one of drain.signal and drain.start."
+  }
+
+  validation {
+    condition     = var.agent.drain.signal == null ? true : can(regex("^SIG[A-Z0-9]+$", var.agent.drain.signal))
+    error_message = "The drain.signal of agent must be the name of a signal, such as SIGQUIT."
   }
 
   validation {
@@ -175,18 +253,18 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.url == null ? true : can(regex("^http://[^[:space:]]+$", var.agent.url))
-    error_message = "The url of agent must begin with http://"
+    condition     = alltrue([for url in [var.agent.url, var.agent.status.url] : url == null ? true : can(regex("^http://[^[:space:]]+$", url))])
+    error_message = "The url and status.url of agent must begin with http://"
   }
 
   validation {
-    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.status.path, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
-    error_message = "The unix, drain.path, status.path and token_file of agent must begin with / and have no spaces."
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.status.path, var.agent.status.pointer, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain.path, return.path, status.path, status.pointer and token_file of agent must begin with / and have no spaces."
   }
 
   validation {
-    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
-    error_message = "The unreachable_grace and poll of agent must be durations, such as 90s."
+    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll, var.agent.status.zero_for] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
+    error_message = "The unreachable_grace, poll and status.zero_for of agent must be durations, such as 90s."
   }
 
   validation {
@@ -200,8 +278,42 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.drain.method == null ? true : contains(["POST", "PUT", "GET"], var.agent.drain.method)
-    error_message = "The drain.method of agent must be POST, PUT or GET."
+    condition     = alltrue([for method in [var.agent.drain.method, var.agent.return.method] : method == null ? true : contains(["POST", "PUT", "PATCH", "GET", "DELETE"], method)])
+    error_message = "The drain.method and return.method of agent must be POST, PUT, PATCH, GET or DELETE."
+  }
+
+  validation {
+    condition     = alltrue([for success in [var.agent.drain.success, var.agent.return.success] : success == null ? true : length(success) > 0 && alltrue([for code in success : code >= 300 && code < 600 && floor(code) == code])])
+    error_message = "The drain.success and return.success of agent must be lists of status codes from 300 to 599."
+  }
+
+  validation {
+    condition     = alltrue([for body in [var.agent.drain.body, var.agent.return.body] : body == null ? true : length(body) <= 4096])
+    error_message = "The drain.body and return.body of agent may be at most 4096 characters long."
+  }
+
+  validation {
+    condition = alltrue(concat(
+      [for names in regexall("{([A-Za-z_-]+)}", coalesce(var.agent.drain.body, " ")) : contains(["reason", "deadline", "instance_id"], names[0])],
+      [for names in regexall("{([A-Za-z_-]+)}", coalesce(var.agent.return.body, " ")) : names[0] == "instance_id"],
+    ))
+    error_message = "The drain.body of agent can use {reason}, {deadline} and {instance_id}, and return.body only {instance_id}."
+  }
+
+  validation {
+    condition = can(keys(var.agent.headers)) && alltrue([
+      for name, value in var.agent.headers :
+      can(regex("^[A-Za-z0-9_-]+$", name)) && can(regex("^([!-~]([ -~]*[!-~])?)?$", tostring(try(value.file, value))))
+    ])
+    error_message = "The headers of agent must have names of letters, digits, - and _. Their values must be text in ASCII, or { file = \"/path\" }."
+  }
+
+  validation {
+    condition = length(setintersection([for name in try(keys(var.agent.headers), []) : lower(name)], [
+      "connection", "content-length", "expect", "host", "keep-alive", "prefer", "proxy-authenticate", "proxy-authorization",
+      "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    ])) == 0
+    error_message = "The headers of agent must not have one that drainhook sets itself, such as Host."
   }
 }
 

@@ -1,5 +1,7 @@
 //! Tests the agent adapter for HTTP against a scripted server on loopback.
 
+#[path = "agent_http/requests.rs"]
+mod requests;
 mod support;
 
 use std::io::Read as _;
@@ -44,6 +46,7 @@ fn kind(answer: &AgentAnswer) -> (&'static str, String) {
     match answer {
         AgentAnswer::Accepted(status) => ("accepted", format!("{status:?}")),
         AgentAnswer::Status { status, .. } => ("status", format!("{status:?}")),
+        AgentAnswer::Seen { sight, .. } => ("seen", format!("{sight:?}")),
         AgentAnswer::Returned => ("returned", String::new()),
         AgentAnswer::Unreachable { why, gone: true } => ("gone", why.clone()),
         AgentAnswer::Unreachable { why, gone: false } => ("unreachable", why.clone()),
@@ -74,18 +77,24 @@ async fn drain_request_on_the_wire() {
 
 #[tokio::test]
 async fn paths_and_methods() {
-    for (method, expected) in [(Method::Post, "POST"), (Method::Put, "PUT"), (Method::Get, "GET")] {
+    for (method, expected) in [
+        (Method::Post, "POST"),
+        (Method::Put, "PUT"),
+        (Method::Patch, "PATCH"),
+        (Method::Get, "GET"),
+        (Method::Delete, "DELETE"),
+    ] {
         let server = Server::replies([ok(DRAINING)]).await;
         let mut endpoint = endpoint(&server);
-        endpoint.method = method;
-        endpoint.drain_path = "/pause?wait=0".to_owned();
-        endpoint.status_path = Some("/stats".to_owned());
+        endpoint.drain.method = method;
+        endpoint.drain.path = "/pause?wait=0".to_owned();
+        endpoint.status_path = "/stats".to_owned();
         let agent = Agent::new(endpoint).expect("well-formed");
         agent.ask(&order(), INSTANCE, LIMIT).await;
         agent.ask(&AgentRequest::Status, INSTANCE, LIMIT).await;
         agent.ask(&AgentRequest::Return, INSTANCE, LIMIT).await;
         let drain = format!("{expected} /pause?wait=0");
-        assert_eq!(server.lines(), [drain.as_str(), "GET /stats", "DELETE /pause?wait=0"]);
+        assert_eq!(server.lines(), [drain.as_str(), "GET /stats", "DELETE /drain"]);
         let connections: Vec<usize> = server.requests().iter().map(|request| request.connection).collect();
         assert_eq!(connections, [0, 0, 0], "one connection is kept");
     }

@@ -13,7 +13,8 @@ mod source;
 /// The longest source file, in lines.
 const LINES_MAX: usize = 420;
 /// Longer files: one type, whose methods belong together.
-const LONGER: &[(&str, usize)] = &[("crates/machine/src/action/mod.rs", 526)];
+const LONGER: &[(&str, usize)] =
+    &[("crates/machine/src/action/mod.rs", 526), ("crates/machine/src/agent/mod.rs", 530)];
 /// The longest test file, in lines.
 const TEST_LINES_MAX: usize = 500;
 
@@ -193,16 +194,16 @@ fn no_paths_of_a_developers_machine() {
 }
 
 #[test]
-fn readme_lists_the_configuration() {
+fn configuration_page_lists_every_key() {
     const START: &str = "<!-- config:start -->\n";
     const END: &str = "<!-- config:end -->";
-    let readme = read("README.md");
+    let page = read("docs/configuration.md");
     let table =
-        readme.split_once(START).and_then(|(_, rest)| rest.split_once(END)).map(|(table, _)| table.trim());
+        page.split_once(START).and_then(|(_, rest)| rest.split_once(END)).map(|(table, _)| table.trim());
     let expected = drainhook::config::keys::markdown();
     assert!(
         table == Some(expected.trim()),
-        "README.md must have this between {START}and {END}:\n\n{START}{expected}{END}\n"
+        "docs/configuration.md must have this between {START}and {END}:\n\n{START}{expected}{END}\n"
     );
 }
 

@@ -13,7 +13,8 @@ usage: install.sh PACKAGE [--config FILE]
   PACKAGE        a package file on this machine
   --url URL      where to download the package
   --sha256 SUM   its SHA-256; a download with another checksum is not installed
-  --config FILE  installed as /etc/drainhook/drainhook.toml if `drainhook config` accepts it
+  --config FILE  installed as /etc/drainhook/drainhook.toml if `drainhook config` accepts it, with the polkit rule that
+                 lets the daemon drain the units it names
   --help         print this text
 
 Needs root. Does not start the daemon. An upgrade restarts a running daemon, which continues its drain. A second run changes
@@ -198,6 +199,40 @@ install_config() {
     changed=yes
 }
 
+# Where `drainhook check` looks for the rule.
+readonly polkit_rule=/etc/polkit-1/rules.d/50-drainhook.rules
+
+# Permits the daemon what its configuration has it do to units. install_polkit_rule KIND
+install_polkit_rule() {
+    local rule
+    # A mistake in the configuration is reported when the daemon starts.
+    rule=$(env --ignore-environment drainhook config --polkit 2>/dev/null) || return 0
+    if [[ -z $rule ]]; then
+        [[ -e $polkit_rule ]] || return 0
+        rm "$polkit_rule"
+        say "removed $polkit_rule: no agent is a unit"
+        changed=yes
+        return
+    fi
+    if [[ ! -d /etc/polkit-1/rules.d ]]; then
+        say "installing polkit, which lets the daemon stop and start the agent's unit"
+        if [[ $1 == deb ]]; then
+            { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends polkitd; } ||
+                fail "apt-get could not install polkitd (see above), without which the daemon cannot drain a unit"
+        else
+            dnf install --assumeyes polkit ||
+                fail "dnf could not install polkit (see above), without which the daemon cannot drain a unit"
+        fi
+    fi
+    if cmp --silent <(echo "$rule") "$polkit_rule"; then
+        say "$polkit_rule is already the rule for this configuration"
+        return
+    fi
+    echo "$rule" | install -D --mode 0644 --owner root --group root /dev/stdin "$polkit_rule"
+    say "installed $polkit_rule"
+    changed=yes
+}
+
 enable_unit() {
     if systemctl is-enabled --quiet drainhook.service 2>/dev/null; then
         say "drainhook.service is already enabled"
@@ -228,6 +263,7 @@ main() {
 
     install_package "$kind" "$folder/drainhook.$kind" "$version"
     install_config
+    install_polkit_rule "$kind"
     enable_unit
     [[ $changed == yes ]] || say "nothing has changed"
 }

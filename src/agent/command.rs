@@ -1,6 +1,7 @@
-//! Drains an agent by a command. Every request is one run of a program, without a shell.
+//! Drains an agent by a command, and reads a number from one. Every request is one run of a program, without a shell.
 //!
-//! One program of a runner runs at a time: of one agent, or of the after steps. A run that is dropped gets SIGTERM, and SIGKILL if that does not end it. The next
+//! One program of a runner runs at a time: of an agent, of its probe, or of the after steps. A run that is dropped gets SIGTERM,
+//! and SIGKILL if that does not end it. The next
 //! run waits until then. Signals go to the process group, so that programs which a script has started get them too.
 
 use std::io;
@@ -17,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::clock::boottime;
+use formats::probe;
 use formats::text::printable;
 use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::AgentAnswer;
@@ -49,35 +51,40 @@ const LINE_BYTES_MAX: usize = 4 * LINE_MAX;
 const CHUNK: usize = 4096;
 
 /// The `PATH` of a program.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An agent that is drained by a command.
 #[derive(Debug)]
 pub struct CommandAgent {
-    name: String,
+    runner: Runner,
     drain: Vec<String>,
     back: Option<Vec<String>>,
-    runner: Runner,
 }
 
 impl CommandAgent {
     /// An agent that these programs, with their arguments, drain and return to service. Runs nothing yet.
     pub fn new(name: String, drain: Vec<String>, back: Option<Vec<String>>) -> Self {
-        CommandAgent { name, drain, back, runner: Runner::default() }
+        CommandAgent { runner: Runner::new(name, tracing::Level::INFO), drain, back }
     }
 
     /// Runs the program for one request to its end, and returns what its exit status means. `instance_id` is empty outside an
     /// instance. Draining has no time limit: the caller drops this future at the deadline.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str) -> AgentAnswer {
         match request {
-            AgentRequest::Drain(order) => match self.run(&self.drain, &variables(order, instance_id)).await {
-                Ok(ended) if ended.status.success() => AgentAnswer::Accepted(None),
-                Ok(ended) if ended.status.code() == Some(TRY_AGAIN) => AgentAnswer::Busy(ended.told()),
-                Ok(ended) => AgentAnswer::Unreachable { why: ended.told(), gone: false },
-                Err(error) => AgentAnswer::Unreachable { why: not_started(&self.drain, &error), gone: false },
-            },
+            AgentRequest::Drain(order) => {
+                match self.runner.run(&self.drain, &variables(order, instance_id)).await {
+                    Ok(ended) if ended.status.success() => AgentAnswer::Accepted(None),
+                    Ok(ended) if ended.status.code() == Some(TRY_AGAIN) => AgentAnswer::Busy(ended.told()),
+                    Ok(ended) => AgentAnswer::Unreachable { why: ended.told(), gone: false },
+                    Err(error) => {
+                        AgentAnswer::Unreachable { why: not_started(&self.drain, &error), gone: false }
+                    }
+                }
+            }
             AgentRequest::Return => self.give_back(instance_id).await,
-            AgentRequest::Status => AgentAnswer::Busy(format!("{} has no status", self.drain[0])),
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                AgentAnswer::Busy(format!("{} has no status", self.drain[0]))
+            }
         }
     }
 
@@ -89,37 +96,41 @@ impl CommandAgent {
             );
         };
         let variables = [("DRAINHOOK_INSTANCE_ID", instance_id.to_owned())];
-        match tokio::time::timeout(RETURN_LIMIT, self.run(back, &variables)).await {
+        match tokio::time::timeout(RETURN_LIMIT, self.runner.run(back, &variables)).await {
             Ok(Ok(ended)) if ended.status.success() => AgentAnswer::Returned,
             Ok(Ok(ended)) => AgentAnswer::Busy(ended.told()),
             Ok(Err(error)) => AgentAnswer::Busy(not_started(back, &error)),
             Err(_) => AgentAnswer::Busy(format!("{} did not exit within {RETURN_LIMIT:?}", back[0])),
         }
     }
-
-    async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
-        self.runner.run(&self.name, command, variables).await
-    }
 }
 
-/// Runs programs, one at a time.
-#[derive(Debug, Default)]
+/// Runs programs of one agent, one after another.
+#[derive(Debug)]
 pub(super) struct Runner {
+    /// Whose programs they are, for the log.
+    agent: String,
+    /// The level of their output in the log.
+    level: tracing::Level,
     /// Held while a program runs.
     running: Arc<Mutex<()>>,
 }
 
 impl Runner {
-    /// Runs a program to its end. Logs its output under this name. Dropping the future ends the program.
-    pub async fn run(
-        &self,
-        name: &str,
-        command: &[String],
-        variables: &[(&str, String)],
-    ) -> io::Result<Ended> {
+    pub fn new(agent: String, level: tracing::Level) -> Self {
+        Runner { agent, level, running: Arc::default() }
+    }
+
+    /// A runner whose programs have another name in the log. One program of both runs at a time.
+    pub fn beside(&self, agent: String) -> Self {
+        Runner { agent, level: self.level, running: Arc::clone(&self.running) }
+    }
+
+    /// Runs a program to its end. Dropping the future ends the program.
+    pub async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let (reader, writer) = io::pipe()?;
-        let output = Output::new(name.to_owned(), Receiver::from_owned_fd(reader.into())?);
+        let output = Output::new(self.agent.clone(), self.level, Receiver::from_owned_fd(reader.into())?);
         let child = Command::new(&command[0])
             .args(&command[1..])
             .env_clear()
@@ -137,6 +148,35 @@ impl Runner {
                 Ok(Ended { program: command[0].clone(), status: run.end().await?, said: run.output.end() })
             }
             None => Err(io::Error::other("the program was already ended")),
+        }
+    }
+}
+
+/// A command that prints how much an agent has in flight. Its output is logged at debug, because it runs again and again.
+#[derive(Debug)]
+pub struct Counter {
+    runner: Runner,
+    command: Vec<String>,
+}
+
+impl Counter {
+    /// A program and its arguments. Runs nothing yet.
+    pub fn new(agent: String, command: Vec<String>) -> Self {
+        Counter { runner: Runner::new(agent, tracing::Level::DEBUG), command }
+    }
+
+    /// Runs the command, and returns the number in the last line of its output. The error names the program.
+    pub async fn count(&self, instance_id: &str, limit: Duration) -> Result<u64, String> {
+        let program = &self.command[0];
+        let variables = [("DRAINHOOK_INSTANCE_ID", instance_id.to_owned())];
+        match tokio::time::timeout(limit, self.runner.run(&self.command, &variables)).await {
+            Ok(Ok(ended)) if ended.status.success() => {
+                let line = ended.said.ok_or_else(|| format!("{program} wrote nothing; expected a number"))?;
+                probe::printed(&line).map_err(|why| format!("{program} {why}"))
+            }
+            Ok(Ok(ended)) => Err(ended.told()),
+            Ok(Err(error)) => Err(not_started(&self.command, &error)),
+            Err(_) => Err(format!("{program} did not exit within {limit:?}")),
         }
     }
 }
@@ -233,6 +273,7 @@ impl Ended {
 /// Reads a program's output, and logs it line by line.
 struct Output {
     agent: String,
+    level: tracing::Level,
     pipe: Receiver,
     /// The current line.
     line: Vec<u8>,
@@ -243,8 +284,8 @@ struct Output {
 }
 
 impl Output {
-    fn new(agent: String, pipe: Receiver) -> Self {
-        Output { agent, pipe, line: Vec::new(), last: None, began: boottime(), logged: 0, dropped: 0 }
+    fn new(agent: String, level: tracing::Level, pipe: Receiver) -> Self {
+        Output { agent, level, pipe, line: Vec::new(), last: None, began: boottime(), logged: 0, dropped: 0 }
     }
 
     /// Reads to the end. May be dropped and called again at any time.
@@ -269,19 +310,27 @@ impl Output {
         }
         if self.logged < LINES_MAX + (boottime() - self.began).as_secs() {
             self.logged += 1;
-            tracing::info!(event = "command_output", agent = self.agent.as_str(), "{}: {line}", self.agent);
+            self.log(&line);
         } else {
             self.dropped += 1;
         }
         self.last = Some(line);
     }
 
+    fn log(&self, line: &str) {
+        let agent = self.agent.as_str();
+        if self.level == tracing::Level::INFO {
+            tracing::info!(event = "command_output", agent, "{agent}: {line}");
+        } else {
+            tracing::debug!(event = "command_output", agent, "{agent}: {line}");
+        }
+    }
+
     /// Logs what is left, and returns the last line.
     fn end(&mut self) -> Option<String> {
         self.end_line();
         if self.dropped > 0 {
-            let (agent, dropped) = (self.agent.as_str(), self.dropped);
-            tracing::info!(event = "command_output", agent, "{agent}: {dropped} more lines were not logged");
+            self.log(&format!("{} more lines were not logged", self.dropped));
         }
         self.last.take()
     }

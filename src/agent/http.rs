@@ -1,22 +1,22 @@
 //! Reaches an agent over HTTP, on TCP or a Unix socket. Every request is sent once.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::Request;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::http::request::Builder;
-use url::Url;
+use hyper::header::HeaderValue;
+use hyper::{Request, StatusCode};
+use url::{Position, Url};
 
-use super::token;
-use crate::config::Method;
-use crate::config::User;
+pub use super::request::PREFER_WAIT_MAX_S;
+use super::request::{Call, Requests};
+use crate::config::{self, Body, Header, Method, Template, User};
+use crate::http::ReadError;
 use crate::http::connection::{Answer, Connection, SendError, Target};
-use crate::http::{ReadError, host};
 use formats::agent as document;
 use formats::text;
-use machine::effect::{AgentRequest, DrainOrder};
+use machine::effect::AgentRequest;
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest response that is read, in bytes.
@@ -24,9 +24,6 @@ const ANSWER_MAX: usize = 64 * 1024;
 
 /// Time limit for a connection, including name resolution.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long an agent is asked to hold a status request (`Prefer: wait`), in seconds.
-pub const PREFER_WAIT_MAX_S: u64 = 20;
 
 /// How long to wait for the body of an error response.
 const QUOTE_LIMIT: Duration = Duration::from_millis(200);
@@ -36,14 +33,16 @@ const QUOTE_LIMIT: Duration = Duration::from_millis(200);
 pub struct Endpoint {
     /// Where it listens.
     pub base: Base,
-    /// The path of the drain request, below the base's own path. `/drain` by default.
-    pub drain_path: String,
-    /// The path of the status request; `None` stands for `drain_path`.
-    pub status_path: Option<String>,
-    /// The method of the drain request.
-    pub method: Method,
+    /// The drain request. Its path is below the base's own path.
+    pub drain: config::Request,
+    /// The request that returns the agent to service.
+    pub back: config::Request,
+    /// The path of the status request.
+    pub status_path: String,
     /// The agent answers the drain request only once it has drained.
     pub drain_blocks: bool,
+    /// The headers of every request.
+    pub headers: Vec<Header>,
     /// A file that holds a bearer token. Read for each request, so that the token can be rotated.
     pub token_file: Option<PathBuf>,
 }
@@ -51,15 +50,28 @@ pub struct Endpoint {
 impl Endpoint {
     /// An agent that uses the protocol's defaults.
     pub fn new(base: Base) -> Self {
-        let drain_path = "/drain".to_owned();
+        let request =
+            |method, body| config::Request { method, path: "/drain".to_owned(), body, success: Vec::new() };
         Endpoint {
             base,
-            drain_path,
-            status_path: None,
-            method: Method::Post,
+            drain: request(Method::Post, Body::Document),
+            back: request(Method::Delete, Body::Text(Template::default())),
+            status_path: "/drain".to_owned(),
             drain_blocks: false,
+            headers: Vec::new(),
             token_file: None,
         }
+    }
+}
+
+impl Endpoint {
+    /// A status at this URL. The agent's headers and its token are not sent there.
+    pub fn of_status(url: &str) -> Result<Self, EndpointError> {
+        let wrong = |why: url::ParseError| EndpointError::Url { url: url.to_owned(), why: why.to_string() };
+        let parsed: Url = url.parse().map_err(wrong)?;
+        let base = parsed[..Position::BeforePath].to_owned();
+        let status_path = parsed[Position::BeforePath..].to_owned();
+        Ok(Endpoint { status_path, ..Endpoint::new(Base::Tcp(base)) })
     }
 }
 
@@ -95,37 +107,31 @@ pub enum EndpointError {
 #[derive(Debug)]
 pub struct Agent {
     connection: Connection,
-    drain: Url,
-    status: Url,
-    method: Method,
+    requests: Requests,
     drain_blocks: bool,
-    token_file: Option<PathBuf>,
     /// What was unusable, and ignored, in its last status document.
     ignored: Mutex<Option<String>>,
-}
-
-/// A request, and how log lines name it.
-struct Asked {
-    told: String,
-    built: Builder,
-    body: String,
 }
 
 impl Agent {
     /// An agent at this endpoint. Sends nothing yet.
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
-        let Endpoint { base, drain_path, status_path, method, drain_blocks, token_file } = endpoint;
+        let Endpoint { base, drain, back, status_path, drain_blocks, headers, token_file } = endpoint;
         let (base, socket) = match base {
             Base::Tcp(url) => (url, None),
             Base::Unix(path, user) => ("http://localhost".to_owned(), Some(Target::Unix { path, user })),
         };
-        let drain = join(&base, &drain_path)?;
-        let status = status_path.map_or_else(|| Ok(drain.clone()), |path| join(&base, &path))?;
+        let call = |request: config::Request| {
+            let config::Request { method, path, body, success } = request;
+            Ok(Call { method, url: join(&base, &path)?, body, success })
+        };
+        let status = join(&base, &status_path)?;
         let target = socket.unwrap_or_else(|| {
-            Target::tcp(drain.host_str().unwrap_or_default(), drain.port_or_known_default().unwrap_or(80))
+            Target::tcp(status.host_str().unwrap_or_default(), status.port_or_known_default().unwrap_or(80))
         });
         let connection = Connection::new(target, CONNECT_LIMIT);
-        Ok(Agent { connection, drain, status, method, drain_blocks, token_file, ignored: Mutex::new(None) })
+        let requests = Requests { drain: call(drain)?, back: call(back)?, status, headers, token_file };
+        Ok(Agent { connection, requests, drain_blocks, ignored: Mutex::new(None) })
     }
 
     /// Whether it answers a drain request only once it has drained.
@@ -136,17 +142,21 @@ impl Agent {
     /// Sends one request and returns the result. `instance_id` is empty outside an instance. `limit` is in real time, not
     /// simulated time.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
-        let asked = match request {
-            AgentRequest::Drain(order) => self.drain_request(order, instance_id),
-            AgentRequest::Status => self.status_request(limit),
-            AgentRequest::Return => self.request("DELETE", &self.drain),
+        let built = match request {
+            AgentRequest::Drain(order) => self.requests.drain(order, instance_id),
+            // Only a process is told. The machine never asks that of an agent with an HTTP interface.
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                self.requests.status(limit, instance_id)
+            }
+            AgentRequest::Return => self.requests.back(instance_id),
         };
-        self.exchange(request, asked, limit).await
+        self.exchange(request, built, limit).await
     }
 
     /// Requests the status without `Prefer: wait`.
-    pub async fn look(&self, limit: Duration) -> AgentAnswer {
-        self.exchange(&AgentRequest::Status, self.status_request(Duration::ZERO), limit).await
+    pub async fn look(&self, instance_id: &str, limit: Duration) -> AgentAnswer {
+        let built = self.requests.status(Duration::ZERO, instance_id);
+        self.exchange(&AgentRequest::Status, built, limit).await
     }
 
     /// What was unusable, and ignored, in its last status document.
@@ -154,99 +164,87 @@ impl Agent {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn exchange(&self, request: &AgentRequest, asked: Asked, limit: Duration) -> AgentAnswer {
-        let Asked { told, built, body } = asked;
-        let exchange = async {
-            let built = match self.authorized(built, body) {
-                Ok(built) => built,
-                Err(why) => return AgentAnswer::Busy(format!("{told}: not sent: {why}")),
-            };
-            match self.connection.send(built).await {
-                Ok(answer) => self.read(request, &told, answer).await,
-                Err(error) => failure(&told, &error),
+    /// Requests what is at the status path, at most `max` bytes, in one of the formats of `accept`. If there is nothing, returns
+    /// the answer that says why.
+    pub async fn page(
+        &self,
+        (accept, max): (&'static str, usize),
+        instance_id: &str,
+        limit: Duration,
+    ) -> Result<Page, AgentAnswer> {
+        let told = self.told(Method::Get, &self.requests.status);
+        self.fetch(told, self.requests.page(accept, instance_id), (&[], max), limit).await
+    }
+
+    async fn exchange(
+        &self,
+        request: &AgentRequest,
+        built: Result<Request<String>, String>,
+        limit: Duration,
+    ) -> AgentAnswer {
+        let of_call = |call: &Call| self.told(call.method, &call.url);
+        let (told, success): (_, &[u16]) = match request {
+            AgentRequest::Drain(_) => (of_call(&self.requests.drain), &self.requests.drain.success),
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                (self.told(Method::Get, &self.requests.status), &[])
             }
+            AgentRequest::Return => (of_call(&self.requests.back), &self.requests.back.success),
         };
-        match tokio::time::timeout(limit, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => AgentAnswer::Busy(format!("{told}: no answer within {limit:?}")),
+        match self.fetch(told, built, (success, ANSWER_MAX), limit).await {
+            Ok(page) => self.read(request, &page),
+            Err(answer) => answer,
         }
     }
 
-    fn authorized(&self, built: Builder, body: String) -> Result<Request<String>, String> {
-        let built = match &self.token_file {
-            Some(path) => built.header(AUTHORIZATION, token::authorization(path)?),
-            None => built,
-        };
-        built.body(body).map_err(|error| error.to_string())
-    }
-
-    fn request(&self, method: &str, url: &Url) -> Asked {
-        let path =
-            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        let told = match self.connection.target() {
-            Target::Tcp { .. } => format!("{method} {url}"),
-            Target::Unix { path: socket, .. } => format!("{method} {path} on {}", socket.display()),
-        };
-        Asked {
-            told,
-            built: Request::builder().method(method).uri(path).header(HOST, host(url)),
-            body: String::new(),
-        }
-    }
-
-    fn drain_request(&self, order: &DrainOrder, instance_id: &str) -> Asked {
-        let body = serde_json::json!({
-            "reason": order.reason.as_str(),
-            "deadline": order.deadline.to_string(),
-            // Outside EC2 there is no instance id.
-            "instance_id": Some(instance_id).filter(|id| !id.is_empty()),
-            "notice": order.reason.sentence(),
-        });
-        let method = match self.method {
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Get => return self.request("GET", &self.drain),
-        };
-        let asked = self.request(method, &self.drain);
-        let json = "application/json";
-        Asked {
-            built: asked.built.header(CONTENT_TYPE, json).header(ACCEPT, json),
-            body: body.to_string(),
-            ..asked
-        }
-    }
-
-    fn status_request(&self, limit: Duration) -> Asked {
-        let asked = self.request("GET", &self.status);
-        let built = asked.built.header(ACCEPT, "application/json");
-        // Leaves a second for the response of an agent that holds the request for the whole wait.
-        let wait_s = limit.saturating_sub(Duration::from_secs(1)).as_secs().min(PREFER_WAIT_MAX_S);
-        let built = if wait_s == 0 { built } else { built.header("prefer", format!("wait={wait_s}")) };
-        Asked { built, ..asked }
-    }
-
-    async fn read(&self, request: &AgentRequest, told: &str, answer: Answer<'_>) -> AgentAnswer {
-        let status = answer.status;
-        if !status.is_success() {
-            return refusal(told, answer).await;
-        }
-        let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);
-        let body = match answer.read_capped(ANSWER_MAX).await {
-            Ok(body) => body,
-            Err(error @ ReadError::TooLong { .. }) => {
-                return AgentAnswer::Malformed(format!("{told}: {error}"));
+    /// Sends a request and reads the whole response. 2xx and these codes mean success.
+    async fn fetch(
+        &self,
+        told: String,
+        built: Result<Request<String>, String>,
+        (success, max): (&[u16], usize),
+        limit: Duration,
+    ) -> Result<Page, AgentAnswer> {
+        let built = built.map_err(|why| AgentAnswer::Busy(format!("{told}: not sent: {why}")))?;
+        let fetch = async {
+            let answer = self.connection.send(built).await.map_err(|error| failure(&told, &error))?;
+            let status = answer.status;
+            if !status.is_success() && !success.contains(&status.as_u16()) {
+                return Err(refusal(&told, answer).await);
             }
-            Err(error @ ReadError::Broken(_)) => return AgentAnswer::Busy(format!("{told}: {error}")),
-        };
-        match request {
-            AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, &body)),
-            AgentRequest::Status => match self.document(told, &body) {
-                Ok(status) => AgentAnswer::Status { status, waited },
-                Err(why) => {
-                    let got = text::quote(&body);
-                    AgentAnswer::Malformed(format!("{told}: answered {status} with {got}; {why}"))
+            let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);
+            match answer.read_capped(max).await {
+                Ok(body) => Ok(Page { told: told.clone(), status, waited, body }),
+                Err(error @ ReadError::TooLong { .. }) => {
+                    Err(AgentAnswer::Malformed(format!("{told}: {error}")))
                 }
-            },
+                Err(error @ ReadError::Broken(_)) => Err(AgentAnswer::Busy(format!("{told}: {error}"))),
+            }
+        };
+        let late = || Err(AgentAnswer::Busy(format!("{told}: no answer within {limit:?}")));
+        tokio::time::timeout(limit, fetch).await.unwrap_or_else(|_| late())
+    }
+
+    /// A request, as log lines name it.
+    fn told(&self, method: Method, url: &Url) -> String {
+        let method = method.as_str();
+        match self.connection.target() {
+            Target::Tcp { .. } => format!("{method} {url}"),
+            Target::Unix { path: socket, .. } => {
+                format!("{method} {} on {}", &url[Position::BeforePath..], socket.display())
+            }
+        }
+    }
+
+    fn read(&self, request: &AgentRequest, page: &Page) -> AgentAnswer {
+        let Page { told, waited, body, .. } = page;
+        match request {
+            AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, body)),
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                match self.document(told, body) {
+                    Ok(status) => AgentAnswer::Status { status, waited: *waited },
+                    Err(why) => AgentAnswer::Malformed(format!("{page}; {why}")),
+                }
+            }
             AgentRequest::Return => AgentAnswer::Returned,
         }
     }
@@ -278,6 +276,23 @@ impl Agent {
             *ignored = Some(what);
         }
         Ok(document.status)
+    }
+}
+
+/// A response that means success.
+#[derive(Debug)]
+pub struct Page {
+    told: String,
+    status: StatusCode,
+    waited: bool,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// The request and the response, for errors.
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: answered {} with {}", self.told, self.status, text::quote(&self.body))
     }
 }
 

@@ -2,19 +2,30 @@
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
+//! - [`probe`]: where the status of an agent is read if the agent does not return it itself; `processes` counts processes.
+//! - `request`: builds the requests of [`http`].
+//! - `secret`: reads the bearer token, and secret values of headers.
 //! - [`step`]: the after steps, which are commands too.
-//! - `token`: reads the bearer token.
+//! - [`unit`]: a systemd unit, through [`systemctl`].
 
 pub mod command;
 pub mod http;
+pub mod probe;
+mod processes;
+mod request;
+mod secret;
 pub mod step;
-mod token;
+pub mod systemctl;
+pub mod unit;
 
 use std::time::Duration;
 
 use command::CommandAgent;
 use machine::effect::AgentRequest;
 use machine::event::AgentAnswer;
+use machine::process::Sight;
+use probe::Probe;
+use unit::UnitAgent;
 
 /// Time limit for a request that an agent answers at once, in real time.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -24,27 +35,83 @@ const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
 /// One agent.
 #[derive(Debug)]
-pub enum Agent {
+pub struct Agent {
+    /// How it is reached.
+    pub kind: Kind,
+    /// Where its status is read. `None`: the agent returns it.
+    pub probe: Option<Probe>,
+}
+
+/// How an agent is reached.
+#[derive(Debug)]
+pub enum Kind {
     /// It has an HTTP interface.
     Http(Box<http::Agent>),
     /// A command drains it.
     Command(CommandAgent),
+    /// It is a systemd unit.
+    Unit(UnitAgent),
 }
 
 impl Agent {
     /// Makes one request and returns the result. `instance_id` is empty outside an instance. `left` is the real time until the
     /// deadline of a drain request.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, left: Duration) -> AgentAnswer {
-        match self {
-            Agent::Http(agent) => {
+        let answer = match (&self.kind, &self.probe) {
+            (Kind::Unit(unit), Some(probe)) => return with_probe(unit, probe, request, instance_id).await,
+            (_, Some(probe)) if *request == AgentRequest::Status => return probe.ask(instance_id).await,
+            (Kind::Http(agent), _) => {
                 let limit = match request {
                     AgentRequest::Drain(_) if agent.blocks() => left + LIMIT,
-                    AgentRequest::Drain(_) | AgentRequest::Return => LIMIT,
-                    AgentRequest::Status => STATUS_LIMIT,
+                    AgentRequest::Drain(_) | AgentRequest::Tell(_) | AgentRequest::Return => LIMIT,
+                    AgentRequest::Status | AgentRequest::Watch(_) => STATUS_LIMIT,
                 };
                 agent.ask(request, instance_id, limit).await
             }
-            Agent::Command(agent) => agent.ask(request, instance_id).await,
+            (Kind::Command(agent), _) => agent.ask(request, instance_id).await,
+            (Kind::Unit(agent), None) => agent.ask(request).await,
+        };
+        match answer {
+            // Only the probe says how much is in flight.
+            AgentAnswer::Accepted(_) if self.probe.is_some() => AgentAnswer::Accepted(None),
+            answer => answer,
         }
+    }
+}
+
+/// Makes one request to a unit. Once it was told to drain, a look at it reads the probe too, and waits for nothing, because the
+/// number may change at any time.
+async fn with_probe(
+    unit: &UnitAgent,
+    probe: &Probe,
+    request: &AgentRequest,
+    instance_id: &str,
+) -> AgentAnswer {
+    let told = match request {
+        AgentRequest::Status => None,
+        AgentRequest::Watch(process) => Some(*process),
+        AgentRequest::Drain(_) | AgentRequest::Tell(_) | AgentRequest::Return => {
+            return unit.ask(request).await;
+        }
+    };
+    let seen = unit.look_once().await;
+    let drains = match &seen {
+        AgentAnswer::Seen { sight: Sight::Leaves, .. } => true,
+        AgentAnswer::Seen { sight: Sight::Runs(process), .. } => {
+            told == Some(*process) || unit.is_drained_by_another()
+        }
+        // It has drained, whatever the probe says, or it cannot be seen.
+        _ => false,
+    };
+    if !drains {
+        return seen;
+    }
+    match (probe.ask(instance_id).await, seen) {
+        // A unit that another one tells to drain goes on running.
+        (number, AgentAnswer::Seen { sight: Sight::Runs(_), .. }) if unit.is_drained_by_another() => number,
+        (AgentAnswer::Status { status, .. }, AgentAnswer::Seen { sight, .. }) => {
+            AgentAnswer::Seen { sight, in_flight: status.in_flight, waited: false }
+        }
+        (failed, _) => failed,
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::output::{put, put_line};
 use super::{Source, warn};
+use crate::config::polkit_rule;
 
 const EXAMPLE: &str = "\
 Example, to validate a file before you install it:
@@ -16,6 +17,10 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Print the polkit rule that lets the daemon drain the configured units; nothing if no agent is a unit
+    #[arg(long, conflicts_with = "json")]
+    polkit: bool,
+
     #[command(flatten)]
     source: Source,
 }
@@ -26,6 +31,10 @@ pub fn run(args: &Args) -> ExitCode {
         Err(code) => return code,
     };
     warn(loaded.warnings());
+    if args.polkit {
+        put(&polkit_rule(&loaded.config).unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
     if !args.json {
         put(&loaded.to_toml());
         return ExitCode::SUCCESS;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Source, order};
-use crate::config::value::parse_duration;
+use crate::config::duration::parse_duration;
 use crate::daemon::control::Request;
 
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,5 @@
 //! The command line. Each command has a file or folder: `run`, `simulate`, `check`, `status`, `drain`, `extend`, `finish`,
-//! `config`, `completions`. They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
+//! `presets`, `config`, `completions`. They share `output`, which writes to standard output, and `terminal`, which fits text to a window.
 
 mod check;
 mod completions;
@@ -8,6 +8,7 @@ mod drain;
 mod extend;
 mod finish;
 mod output;
+mod presets;
 mod run;
 mod simulate;
 mod status;
@@ -60,6 +61,8 @@ enum Command {
     Extend(extend::Args),
     /// End the current drain now
     Finish(finish::Args),
+    /// List the presets for software that people run, or print one as TOML
+    Presets(presets::Args),
     /// Print the configuration in effect, and where each value came from
     Config(config::Args),
     /// Print a completion script for a shell
@@ -92,6 +95,7 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Drain(args) => drain::run(args).await,
             Command::Extend(args) => extend::run(args).await,
             Command::Finish(args) => finish::run(args).await,
+            Command::Presets(args) => presets::run(&args),
             Command::Config(args) => config::run(&args),
             Command::Completions(args) => completions::run(&args),
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
-use crate::config::value::Written;
+use crate::config::duration::Written;
 
 /// Writes a line.
 pub fn put_line(text: &str) {

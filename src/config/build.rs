@@ -1,5 +1,6 @@
 //! Builds the configuration from the settings, and checks keys against each other.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -8,15 +9,19 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::after;
+use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
-use super::layers::Layers;
+use super::layers::{Layers, SHOWN_MAX};
+use super::probe;
+use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
-    Address, Agent, AgentKind, Aws, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent, Imds,
-    Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
-    Queue, Setting, Simulation,
+    Address, Agent, AgentKind, Aws, Body, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent,
+    Imds, Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
+    Queue, Request, Setting, Simulation, Template, UnitAgent, UnitDrain,
 };
 use crate::clock::Scale;
+use formats::text::printable;
 use machine::effect::CompletionResult;
 
 /// Builds the configuration, or reports every problem that was found.
@@ -30,7 +35,9 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         if as_written && let Some(problem) = check_unique(&layers, &agents, &agent) {
             layers.tell(|| problem);
         }
-        for problem in check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind)) {
+        let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
+        let problems = problems.chain(check_requests(&layers, index));
+        for problem in problems.chain(probe::check(&layers, index, &agent.kind)) {
             layers.tell(|| problem);
         }
         agents.push(agent);
@@ -80,16 +87,21 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
 }
 
 fn agent(table: &Table<'_>) -> Agent {
-    let kind = match table.optional("command") {
-        Some(drain) => AgentKind::Command(CommandAgent { drain, back: table.optional("return.command") }),
-        None => AgentKind::Http(http_agent(table)),
+    let kind = if let Some(drain) = table.optional("command") {
+        AgentKind::Command(CommandAgent { drain, back: table.optional("return.command") })
+    } else if let Some(unit) = table.optional("unit") {
+        AgentKind::Unit(UnitAgent { unit, drain: unit_drain(table), poll: table.required("poll") })
+    } else {
+        AgentKind::Http(Box::new(http_agent(table)))
     };
     Agent {
         name: table.optional("name").unwrap_or_else(|| kind.to_string()),
+        preset: table.optional("preset"),
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
         order: table.required("order"),
         kind,
+        probe: probe::probe(table),
     }
 }
 
@@ -103,11 +115,30 @@ fn http_agent(table: &Table<'_>) -> HttpAgent {
         on_exit: on_exit(&table.word("on_exit")),
         poll: table.required("poll"),
         status_path: table.optional("status.path").unwrap_or_else(|| drain_path.clone()),
-        drain_path,
-        method: method(&table.word("drain.method")),
+        back: Request {
+            method: method(&table.word("return.method")),
+            path: table.optional("return.path").unwrap_or_else(|| drain_path.clone()),
+            body: body(table.optional("return.body"), Body::Text(Template::default())),
+            success: table.optional("return.success").unwrap_or_default(),
+        },
+        drain: Request {
+            method: method(&table.word("drain.method")),
+            path: drain_path,
+            body: body(table.optional("drain.body"), Body::Document),
+            success: table.optional("drain.success").unwrap_or_default(),
+        },
+        headers: header::valid(table.optional("headers").unwrap_or_default()),
         drain_blocks: table.required("drain.blocks"),
         token_file: table.optional("token_file"),
         user: table.optional::<String>("user").and_then(|user| user.parse().ok()),
+    }
+}
+
+fn unit_drain(table: &Table<'_>) -> UnitDrain {
+    match (table.optional("drain.signal"), table.optional("drain.start")) {
+        (Some(signal), _) => UnitDrain::Signal(signal),
+        (None, Some(oneshot)) => UnitDrain::Start(oneshot),
+        (None, None) => UnitDrain::Stop,
     }
 }
 
@@ -116,11 +147,11 @@ fn on_exit(word: &str) -> OnExit {
 }
 
 fn method(word: &str) -> Method {
-    match word {
-        "PUT" => Method::Put,
-        "GET" => Method::Get,
-        _ => Method::Post,
-    }
+    Method::named(word).unwrap_or(Method::Post)
+}
+
+fn body(text: Option<String>, default: Body) -> Body {
+    text.map_or(default, |text| Body::Text(Template::new(text)))
 }
 
 fn drain_at(word: &str) -> DrainAt {
@@ -156,14 +187,15 @@ fn check_unique(layers: &Layers, earlier: &[Agent], agent: &Agent) -> Option<Pro
 /// What drains an agent, normalized for comparison. The path counts, because one server may have several agents.
 fn place(agent: &Agent) -> String {
     match &agent.kind {
-        AgentKind::Http(HttpAgent { address: Address::Url(url), drain_path, .. }) => {
-            one_spelling(&format!("{url}{drain_path}"))
-        }
-        AgentKind::Http(HttpAgent { address: Address::Unix(path), drain_path, .. }) => {
-            let path: PathBuf = path.components().collect();
-            format!("{drain_path} on {}", path.display())
-        }
+        AgentKind::Http(http) => match &http.address {
+            Address::Url(url) => one_spelling(&format!("{url}{}", http.drain.path)),
+            Address::Unix(path) => {
+                let path: PathBuf = path.components().collect();
+                format!("{} on {}", http.drain.path, path.display())
+            }
+        },
         AgentKind::Command(CommandAgent { drain, .. }) => format!("{drain:?}"),
+        AgentKind::Unit(UnitAgent { unit, .. }) => unit.clone(),
     }
 }
 
@@ -193,7 +225,10 @@ fn check_kind(layers: &Layers, agent: usize) -> Vec<Problem> {
     let mut kinds = keys::AGENT_KINDS.into_iter().filter_map(given);
     let kind = kinds.next();
     if let (Some(one), Some(other)) = (&kind, kinds.next()) {
-        return vec![Problem::TwoKinds { one: one.clone(), other }];
+        return vec![Problem::Both { one: one.clone(), other, what: "how the agent is reached" }];
+    }
+    if let (Some(one), Some(other)) = (given("drain.signal"), given("drain.start")) {
+        return vec![Problem::TwoWays { one: one.1, other: other.1 }];
     }
     let kind = kind_of(layers, agent);
     let idle = KEYS.iter().filter(|key| key.section == "agent" && !keys::applies(key.name, kind));
@@ -209,21 +244,38 @@ fn kind_of(layers: &Layers, agent: usize) -> &'static str {
 
 /// Refuses hosts that are neither loopback nor in `allow_host`, and the daemon's own socket as the agent's.
 fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem> {
-    let AgentKind::Http(HttpAgent { address, .. }) = kind else { return None };
+    let AgentKind::Http(http) = kind else { return None };
     let given = |name| layers.given.get(&(agent, "agent", name));
-    match address {
+    match &http.address {
         Address::Unix(socket) => {
             let own: PathBuf = Table { layers, place: 0, section: "control" }.required("socket");
             (own == *socket).then_some(Problem::OwnSocket { socket: own })
         }
         Address::Url(_) => {
-            let host = address.remote_host()?;
+            let host = http.address.remote_host()?;
             let allowed = given("allow_host")
                 .is_some_and(|allowed| allowed.text.trim_matches(['[', ']']).eq_ignore_ascii_case(&host));
             let origin = given("url").map_or(Origin::Default, |url| url.origin.clone());
             (!allowed).then_some(Problem::RemoteHost { origin, host })
         }
     }
+}
+
+/// Refuses headers that cannot be sent, and placeholders that have no value.
+fn check_requests(layers: &Layers, agent: usize) -> Vec<Problem> {
+    let given = |name| layers.given.get(&(agent, "agent", name));
+    let mut problems = Vec::new();
+    if let Some((Value::Headers(headers), origin)) = given("headers").map(|one| (&one.value, &one.origin)) {
+        problems.extend(header::problems(headers, given("token_file").is_some(), origin));
+    }
+    for (key, known) in [("drain.body", OF_DRAIN), ("return.body", OF_EVERY_REQUEST)] {
+        let Some(body) = given(key) else { continue };
+        if let Some(name) = Template::new(body.text.as_str()).unknown(known) {
+            let (name, place) = (printable(name, SHOWN_MAX), format!("`agent.{key}`"));
+            problems.push(Problem::Placeholder { origin: body.origin.clone(), place, name, known });
+        }
+    }
+    problems
 }
 
 /// Every key with its effective value and its origin.
@@ -253,7 +305,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
                     quoted: match key.kind {
-                        Kind::Flag | Kind::Number(_) => false,
+                        Kind::Flag | Kind::Number(_) | Kind::Headers | Kind::Labels => false,
                         // A program without arguments need not be a list.
                         Kind::Command => given.is_some_and(|given| !given.text.starts_with('[')),
                         _ => true,
@@ -318,4 +370,7 @@ impl FromValue for Vec<String> {
     }
 }
 
-from_value!(Text => String, Path => PathBuf, Flag => bool, Number => u8, Duration => Duration, Scale => Scale);
+from_value!(
+    Text => String, Path => PathBuf, Flag => bool, Number => u8, Duration => Duration, Scale => Scale, Headers => Vec<Given>,
+    Codes => Vec<u16>, Labels => BTreeMap<String, String>
+);

@@ -1,10 +1,11 @@
 //! The list of all configuration keys: name, accepted values, default.
 //!
-//! The check for unknown keys, the parsing of values, `drainhook config` and the table in README.md all use this list.
+//! The check for unknown keys, the parsing of values, `drainhook config` and the table in docs/configuration.md all use this list.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::request::Method;
 use super::value::Kind;
 
 /// One configuration key.
@@ -44,15 +45,30 @@ impl Key {
 }
 
 /// The keys that say how an agent is reached. One of them sets its kind.
-pub(super) const AGENT_KINDS: [&str; 3] = ["url", "unix", "command"];
+pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 4] = ["name", "drain_timeout", "unreachable_grace", "order"];
+const OF_EVERY_KIND: [&str; 12] = [
+    "preset",
+    "name",
+    "drain_timeout",
+    "unreachable_grace",
+    "order",
+    "status.url",
+    "status.pointer",
+    "status.metric",
+    "status.labels",
+    "status.processes",
+    "status.command",
+    "status.zero_for",
+];
 
 /// The kinds that a key of section `agent` has a meaning for.
 pub(super) fn kinds_of(name: &str) -> &'static [&'static str] {
     match name {
         "command" | "return.command" => &["command"],
+        "unit" | "drain.signal" | "drain.start" => &["unit"],
+        "poll" => &["url", "unix", "unit"],
         "unix" | "user" => &["unix"],
         "url" | "allow_host" => &["url"],
         _ if OF_EVERY_KIND.contains(&name) => &AGENT_KINDS,
@@ -67,7 +83,11 @@ pub(super) fn applies(name: &str, kind: &str) -> bool {
 
 /// Why a key has no value for an agent of this kind.
 pub(super) fn replaced_by(kind: &str) -> &'static str {
-    if kind == "command" { "`command` is set" } else { "`unix` is set" }
+    match kind {
+        "command" => "`command` is set",
+        "unit" => "`unit` is set",
+        _ => "`unix` is set",
+    }
 }
 
 /// Finds a key by its section and name.
@@ -113,9 +133,12 @@ pub(super) fn suggest(section: &str, name: &str) -> Vec<&'static Key> {
         let keys = KEYS.iter().filter(move |key| of.is_none_or(|section| key.section == section));
         keys.map(|key| key.name)
     };
-    let of_section = |name| section.and_then(|section| find(section, name)).map(|key| vec![key]);
+    let of_section = |name: &str| section.and_then(|section| find(section, name)).map(|key| vec![key]);
+    // A key of the whole agent, written into one of its tables.
+    let of_agent = |name: &str| of_section(name.rsplit_once('.')?.1);
     let of_any = |name| Some(named(name)).filter(|keys| !keys.is_empty());
     of_section(name)
+        .or_else(|| of_agent(name))
         .or_else(|| of_any(name))
         .or_else(|| section.and_then(|section| of_section(nearest(name, names(Some(section)))?)))
         .or_else(|| of_any(nearest(name, names(None))?))
@@ -128,7 +151,7 @@ const TYPED_MAX: usize = 64;
 /// The least similarity (Jaro-Winkler, 0 to 1) for a suggestion. Below it, suggestions mislead more often than they help.
 const LIKENESS_MIN: f64 = 0.8;
 
-/// The configuration table of README.md, as Markdown.
+/// The table of docs/configuration.md, as Markdown.
 pub fn markdown() -> String {
     let mut table = String::from("| key | takes | default | |\n|---|---|---|---|\n");
     for key in KEYS.iter().filter(|key| key.section != SIMULATION) {
@@ -151,6 +174,10 @@ const fn secs(secs: u64) -> Duration {
 }
 
 const POLL: Kind = Kind::Duration { min: Duration::from_millis(100), max: secs(60) };
+const SIGNALS: &[&str] = &[
+    "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGWINCH", "SIGPWR",
+    "SIGALRM",
+];
 const RESULT: Kind = Kind::Choice(&["CONTINUE", "ABANDON"]);
 
 const fn key(
@@ -168,9 +195,13 @@ const fn key(
 pub const KEYS: &[Key] = {
     use WhenUnset::{Is, Then};
     &[
+        key("agent", "preset", Kind::Preset, Then("none"), "The preset for the agent's software, which fills in other keys of the agent. `drainhook presets` lists them."),
         key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
         key("agent", "unix", Kind::SocketPath, Then("the agent is at `url`"), "The agent's Unix socket, instead of `url`."),
         key("agent", "user", Kind::User, Then("not checked"), "The user whose process must have opened `unix`, by name or id. The daemon sends nothing to processes of other users, except root."),
+        key("agent", "unit", Kind::Unit, Then("the agent is at `url`"), "The systemd unit of the agent, instead of `url`. It is stopped, and has drained once it is inactive."),
+        key("agent", "drain.signal", Kind::Choice(SIGNALS), Then("the unit is stopped"), "With `unit`: the signal that tells its main process to drain. A process gets it only once."),
+        key("agent", "drain.start", Kind::Unit, Then("the unit is stopped"), "With `unit`: a oneshot unit that drains the agent. It is started, and the agent has drained once it has succeeded."),
         key("agent", "command", Kind::Command, Then("the agent is at `url`"), "The command that drains the agent, instead of `url`. It exits with 0 once the agent has drained, and with 75 to be run again."),
         key("agent", "return.command", Kind::Command, Then("the agent is not told"), "With `command`: the command that returns the agent to service if the instance stays."),
         key("agent", "name", Kind::Text, Then("its address or program"), "What logs call this agent."),
@@ -178,11 +209,25 @@ pub const KEYS: &[Key] = {
         key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` may fail, before the drain counts as failed."),
         key("agent", "order", Kind::Number(16), Is("1"), "When the agent is told to drain: once all agents with a lower order have drained, have failed, or have no time left. Its `drain_timeout` starts then."),
         key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
-        key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`."),
+        key("agent", "poll", POLL, Is("1s"), "How often the agent is polled if it ignores `Prefer: wait`, or how often the unit is looked at."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
         key("agent", "status.path", Kind::HttpPath, Then("`drain.path`"), "The path of the status request, under the agent's URL."),
-        key("agent", "drain.method", Kind::Choice(&["POST", "PUT", "GET"]), Is("POST"), "The HTTP method of the drain request."),
+        key("agent", "status.url", Kind::StatusUrl, Then("`status.path` is used"), "The URL of the status or of the number in flight, if the agent's own URL does not serve it."),
+        key("agent", "status.pointer", Kind::Pointer, Then("the agent's status is read"), "Where the number in flight is in a JSON document (RFC 6901). See [probes](agents.md#probes)."),
+        key("agent", "status.metric", Kind::MetricName, Then("the agent's status is read"), "The Prometheus metric whose sum is the number in flight."),
+        key("agent", "status.labels", Kind::Labels, Then("all series count"), "The labels of the metric's series that count."),
+        key("agent", "status.processes", Kind::ProgramName, Then("the agent's status is read"), "The name of the processes that are counted as the number in flight."),
+        key("agent", "status.command", Kind::Command, Then("the agent's status is read"), "The command that prints the number in flight as its last line."),
+        key("agent", "status.zero_for", Kind::Duration { min: secs(1), max: secs(3600) }, Then("the number is only reported"), "The agent has drained once its number in flight has been 0 for this long."),
+        key("agent", "drain.method", Kind::Choice(Method::NAMES), Is("POST"), "The HTTP method of the drain request."),
         key("agent", "drain.blocks", Kind::Flag, Is("false"), "Whether the agent answers the drain request only when its work is done."),
+        key("agent", "drain.body", Kind::Body, Then("the agent protocol's document"), "The body of the drain request, with `{reason}`, `{deadline}` and `{instance_id}`. Empty: none."),
+        key("agent", "drain.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts the drain request."),
+        key("agent", "return.method", Kind::Choice(Method::NAMES), Is("DELETE"), "The HTTP method of the request that returns the agent to service."),
+        key("agent", "return.path", Kind::HttpPath, Then("`drain.path`"), "The path of that request, under the agent's URL."),
+        key("agent", "return.body", Kind::Body, Then("none"), "The body of that request, with `{instance_id}`."),
+        key("agent", "return.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
+        key("agent", "headers", Kind::Headers, Then("none"), "Headers of every request to the agent. A value is text, or `{ file = \"/path\" }` for a secret."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
         key("after", "command", Kind::Command, Then("nothing runs"), "In `[[after]]`: a command that runs once all agents have drained, before the lifecycle action is completed."),

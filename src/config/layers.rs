@@ -9,10 +9,13 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::header;
 use super::keys::{self, KEYS, Key};
+use super::labels;
 use super::value::{Kind, Value};
 use super::variable::{self, Meaning};
 use super::{AGENTS_MAX, ConfigError, Origin, Problem, STEPS_MAX, after};
+use crate::preset;
 use formats::text::{printable, shorten};
 
 /// The largest configuration file.
@@ -22,7 +25,7 @@ const FILE_SIZE_MAX: u64 = 256 * 1024;
 pub(super) const PROBLEMS_MAX: usize = 50;
 
 /// The longest part of a name or a value that a problem repeats, in characters.
-const SHOWN_MAX: usize = 60;
+pub(super) const SHOWN_MAX: usize = 60;
 
 /// The longest part of the TOML parser's message that is reported, in characters.
 const MESSAGE_MAX: usize = 200;
@@ -204,16 +207,40 @@ impl Layers {
                     let hosts: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
                     self.add(place, key, &hosts.join(","), origin);
                 }
+                (DeValue::Table(headers), Kind::Headers) => {
+                    self.add(place, key, &header::written(headers), origin);
+                }
+                (DeValue::Array(items), Kind::Codes) if items.iter().all(is_integer) => {
+                    let codes: Vec<_> = items.iter().map(|item| file.given(item)).collect();
+                    self.add(place, key, &codes.join(","), origin);
+                }
                 (DeValue::Array(items), Kind::Command) if items.iter().all(is_string) => {
                     let words: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
                     self.add(place, key, &serde_json::Value::from(words).to_string(), origin);
                 }
+                (DeValue::Table(table), Kind::Labels) => match labels::of_table(table) {
+                    Ok(labels) => self.add(place, key, &labels::written(&labels), origin),
+                    Err(why) => self.wrong(key, file.given(value), Some(why), origin),
+                },
                 (other, _) => {
                     let given = format!("{} ({})", file.given(value), with_article(other.type_str()));
                     self.wrong(key, given, None, origin);
                 }
             }
         }
+    }
+
+    /// The keys of one table of a preset's file.
+    pub fn of_preset(text: &str, table: &str) -> Self {
+        let file = SourceFile::new(Path::new("preset"), text);
+        let document = DeTable::parse(text).expect("a test reads every preset");
+        let mut layers = Layers::default();
+        if let Some((_, value)) = document.get_ref().iter().find(|(name, _)| name.get_ref() == table)
+            && let DeValue::Table(keys) = value.get_ref()
+        {
+            layers.add_table(&file, ("agent", 0), "", keys);
+        }
+        layers
     }
 
     /// Adds the layer of the environment.
@@ -275,6 +302,7 @@ impl Layers {
                 let given = Given { text: text.to_owned(), value, origin };
                 self.given.insert((place, key.section, key.name), given);
             }
+            Err(_) if matches!(key.kind, Kind::Preset) => self.tell(|| unknown_preset(origin, text)),
             Err(why) => self.wrong(key, format!("{:?}", shorten(text, SHOWN_MAX)), why, origin),
         }
     }
@@ -311,6 +339,11 @@ fn unknown_section(origin: Origin, name: &str) -> Problem {
     Problem::UnknownSection { origin, section: printable(name, SHOWN_MAX), nearest }
 }
 
+fn unknown_preset(origin: Origin, name: &str) -> Problem {
+    let nearest = keys::nearest(name, preset::NAMES.iter().copied()).map(str::to_owned);
+    Problem::UnknownPreset { origin, name: printable(name, SHOWN_MAX), nearest }
+}
+
 /// The problem with a key that is in no section.
 fn no_section(origin: Origin, name: &str) -> Problem {
     let sections: Vec<_> = keys::named(name).iter().map(|key| format!("[{}]", key.section)).collect();
@@ -324,6 +357,10 @@ fn no_section(origin: Origin, name: &str) -> Problem {
 
 fn is_string(item: &Spanned<DeValue<'_>>) -> bool {
     matches!(item.get_ref(), DeValue::String(_))
+}
+
+fn is_integer(item: &Spanned<DeValue<'_>>) -> bool {
+    matches!(item.get_ref(), DeValue::Integer(_))
 }
 
 fn not_a_table(origin: Origin, section: &str, found: &DeValue<'_>) -> Problem {

@@ -2,25 +2,40 @@
 //!
 //! # Layout
 //!
-//! * [`keys`]: the only list of keys; the table in README.md is generated from it
+//! * [`keys`]: the only list of keys; the table in docs/configuration.md is generated from it
 //! * [`value`]: what each key accepts
 //! * `layers`: reads the file, the environment and flags into settings with their origin
+//! * `preset`: what an agent's preset fills in
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * `after`: the after steps
-//! * `command`: how a command is written
+//! * `address`: where an agent with an HTTP interface listens
+//! * `command` and `labels`: how a command and the labels of a metric are written
+//! * [`duration`]: how a duration is written
+//! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
+//! * [`probe`]: where an agent's status is read if it does not return our document
+//! * `polkit`: the polkit rule for the configured units
 //! * `printed`: the effective configuration as TOML
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
+mod address;
 mod after;
 mod build;
 mod command;
+pub mod duration;
+pub mod header;
 pub mod keys;
+mod labels;
 mod layers;
+mod polkit;
+mod preset;
 mod printed;
+pub mod probe;
 pub mod problem;
+pub mod request;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod user;
@@ -29,17 +44,23 @@ mod variable;
 mod warning;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+pub use self::address::Address;
 pub use self::after::{STEPS_MAX, Step};
+pub use self::header::{Header, HeaderText};
 pub use self::layers::Flag;
+pub use self::polkit::{POLKIT_PATH, polkit_rule};
+pub use self::probe::{Probe, Reading};
 pub use self::problem::{ConfigError, Problem};
+pub use self::request::{Body, Method, Request};
+pub use self::template::Template;
 pub use self::user::User;
 pub use self::variable::environment;
+pub use crate::agent::unit::UnitDrain;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
 pub use machine::settings::{DrainAt, OnExit, OnRebalance};
@@ -82,6 +103,8 @@ pub struct Config {
 pub struct Agent {
     /// What logs call it. No two agents have the same name.
     pub name: String,
+    /// The name of its preset.
+    pub preset: Option<String>,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// How long it may stay unreachable, or its command may fail, before the drain counts as failed.
@@ -90,15 +113,30 @@ pub struct Agent {
     pub order: u8,
     /// How it is reached.
     pub kind: AgentKind,
+    /// Where its status is read. `None`: with a status request to it, if its kind has one.
+    pub probe: Option<Probe>,
+}
+
+impl Agent {
+    /// Whether its status is requested at its own address.
+    pub fn is_asked_for_status(&self) -> bool {
+        match &self.probe {
+            None => true,
+            Some(Probe::Document(_)) => false,
+            Some(Probe::Number { reading, .. }) => reading.is_at_agent(),
+        }
+    }
 }
 
 /// How an agent is reached. No two agents are reached in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentKind {
     /// `url` or `unix`
-    Http(HttpAgent),
+    Http(Box<HttpAgent>),
     /// `command`
     Command(CommandAgent),
+    /// `unit`
+    Unit(UnitAgent),
 }
 
 /// An agent that has an HTTP interface.
@@ -110,14 +148,16 @@ pub struct HttpAgent {
     pub on_exit: OnExit,
     /// How often it is polled if it ignores `Prefer: wait`.
     pub poll: Duration,
-    /// The path of the drain request, appended to the URL.
-    pub drain_path: String,
+    /// The drain request.
+    pub drain: Request,
+    /// The request that returns it to service.
+    pub back: Request,
     /// The path of the status request, appended to the URL.
     pub status_path: String,
-    /// The method of the drain request.
-    pub method: Method,
     /// Whether it answers the drain request only when its work is done.
     pub drain_blocks: bool,
+    /// The headers of every request.
+    pub headers: Vec<Header>,
     /// A file with the bearer token that it requires.
     pub token_file: Option<PathBuf>,
     /// The user whose process must have opened its Unix socket.
@@ -133,53 +173,23 @@ pub struct CommandAgent {
     pub back: Option<Vec<String>>,
 }
 
+/// An agent that is a systemd unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitAgent {
+    /// The unit's name, such as `worker.service`.
+    pub unit: String,
+    /// How it is told to drain.
+    pub drain: UnitDrain,
+    /// How often it is looked at.
+    pub poll: Duration,
+}
+
 impl fmt::Display for AgentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AgentKind::Http(agent) => agent.address.fmt(f),
             AgentKind::Command(agent) => f.write_str(&agent.drain[0]),
-        }
-    }
-}
-
-/// The method of the drain request. `GET` has no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// `POST`
-    #[default]
-    Post,
-    /// `PUT`
-    Put,
-    /// `GET`
-    Get,
-}
-
-/// Where an agent listens.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Address {
-    /// An `http://` URL without a trailing slash. Its host is loopback or the one in `allow_host`.
-    Url(String),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// The host of a URL, without brackets, unless it is loopback.
-    pub fn remote_host(&self) -> Option<String> {
-        let Address::Url(url) = self else { return None };
-        let url = url::Url::parse(url).ok()?;
-        let host = url.host_str()?.trim_matches(['[', ']']);
-        let is_loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        (!is_loopback).then(|| host.to_owned())
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Url(url) => f.write_str(url),
-            Address::Unix(path) => write!(f, "{}", path.display()),
+            AgentKind::Unit(agent) => f.write_str(&agent.unit),
         }
     }
 }
@@ -314,6 +324,8 @@ pub enum Origin {
     Default,
     /// A line of a file, from 1.
     File(PathBuf, usize),
+    /// A preset, by its name.
+    Preset(String),
     /// An environment variable.
     Variable(String),
     /// A command-line flag such as `--agent`.
@@ -325,6 +337,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Preset(name) => write!(f, "preset {name}"),
             Origin::Variable(name) => f.write_str(name),
             Origin::Flag(name) => f.write_str(name),
         }
@@ -364,6 +377,7 @@ impl Config {
             layers.add_file(path, text)?;
         }
         layers.add_environment(env);
+        layers.add_presets();
         layers.add_flags(flags);
         build::build(layers)
     }

@@ -50,6 +50,28 @@ pub enum Problem {
         /// The keys that the user may have meant.
         nearest: Vec<String>,
     },
+    /// A preset that does not exist.
+    #[error("{origin}: unknown preset `{name}`{} To list all: drainhook presets", .nearest.as_ref().map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?")))]
+    UnknownPreset {
+        /// Where it was set.
+        origin: Origin,
+        /// As it was written.
+        name: String,
+        /// The preset that the user may have meant.
+        nearest: Option<String>,
+    },
+    /// A key that a preset cannot fill in.
+    #[error("{origin}: the preset {preset} needs `agent.{key}`; set it, like {line}")]
+    PresetNeeds {
+        /// Where the preset was set.
+        origin: Origin,
+        /// Its name.
+        preset: String,
+        /// The key.
+        key: &'static str,
+        /// An example, as TOML.
+        line: &'static str,
+    },
     /// A section that does not exist.
     #[error("{origin}: unknown section `[{section}]`{}", did_you_mean(.nearest.as_slice()))]
     UnknownSection {
@@ -94,16 +116,28 @@ pub enum Problem {
         /// What the key accepts.
         expected: String,
     },
-    /// Two keys that both say how one agent is reached.
+    /// Two keys of one agent that both say the same thing.
     #[error(
-        "{}: `agent.{}` and `agent.{}` ({}) both say how the agent is reached; keep one of them",
+        "{}: `agent.{}` and `agent.{}` ({}) both say {what}; keep one of them",
         other.1, other.0, one.0, one.1
     )]
-    TwoKinds {
+    Both {
         /// One of the keys, and where it was set.
         one: (&'static str, Origin),
         /// The other key.
         other: (&'static str, Origin),
+        /// What they say.
+        what: &'static str,
+    },
+    /// Two ways to tell one unit to drain.
+    #[error(
+        "{other}: `agent.drain.start` and `agent.drain.signal` ({one}) both say how the unit drains; keep one of them"
+    )]
+    TwoWays {
+        /// Where the signal was set.
+        one: Origin,
+        /// Where the other unit was set.
+        other: Origin,
     },
     /// A key that means nothing for the agent's kind.
     #[error("{origin}: `agent.{key}` means nothing without {}; set that, or remove it", of_agent(.kinds))]
@@ -115,12 +149,45 @@ pub enum Problem {
         /// The keys that it goes with.
         kinds: &'static [&'static str],
     },
+    /// A header that cannot be sent.
+    #[error("{origin}: the header `{name}` in `agent.headers` {why}")]
+    Header {
+        /// Where the headers were set.
+        origin: Origin,
+        /// Its name.
+        name: String,
+        /// What is wrong with it, and what to do.
+        why: &'static str,
+    },
+    /// A placeholder that has no value there.
+    #[error("{origin}: {place} cannot use {{{name}}}; it can use {}", placeholders(.known))]
+    Placeholder {
+        /// Where it was set.
+        origin: Origin,
+        /// The key or the header, in backquotes.
+        place: String,
+        /// The name between the braces.
+        name: String,
+        /// The names of the placeholders that have a value there.
+        known: &'static [&'static str],
+    },
     /// An agent on another machine.
     #[error(
         "{origin}: `agent.url` names the host {host}, which is not loopback; \
          if the agent is on that host, allow it by name: allow_host = \"{host}\""
     )]
     RemoteHost {
+        /// Where the URL was set.
+        origin: Origin,
+        /// The host.
+        host: String,
+    },
+    /// A status on another machine.
+    #[error(
+        "{origin}: `agent.status.url` names the host {host}, which is not loopback; \
+         only the host of `agent.url` can be allowed, with allow_host = \"{host}\""
+    )]
+    RemoteStatus {
         /// Where the URL was set.
         origin: Origin,
         /// The host.
@@ -198,6 +265,10 @@ fn did_you_mean(nearest: &[String]) -> String {
 
 fn of_agent(kinds: &[&str]) -> String {
     either_quoted(&kinds.iter().map(|kind| format!("agent.{kind}")).collect::<Vec<_>>())
+}
+
+fn placeholders(names: &[&str]) -> String {
+    either(&names.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>())
 }
 
 fn because(why: &Option<&'static str>) -> String {

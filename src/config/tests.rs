@@ -3,6 +3,9 @@ use super::*;
 mod after;
 mod ignored;
 mod kinds;
+mod presets;
+mod probes;
+mod requests;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -21,8 +24,16 @@ fn problems(text: &str, env: &[(&str, &str)]) -> String {
 fn http(agent: &Agent) -> &HttpAgent {
     match &agent.kind {
         AgentKind::Http(http) => http,
-        AgentKind::Command(command) => panic!("{command:?}"),
+        other => panic!("{other:?}"),
     }
+}
+
+fn headers(headers: &[(&str, HeaderText)]) -> Vec<Header> {
+    let header = |(name, value): &(&str, HeaderText)| Header {
+        name: name.parse().expect("a name"),
+        value: value.clone(),
+    };
+    headers.iter().map(header).collect()
 }
 
 #[test]
@@ -35,8 +46,8 @@ fn defaults() {
     assert_eq!(agent.name, "http://127.0.0.1:8080");
     assert_eq!(agent.drain_timeout, Duration::from_secs(3600));
     assert_eq!(http.on_exit, OnExit::Failed);
-    assert_eq!((http.drain_path.as_str(), http.status_path.as_str()), ("/drain", "/drain"));
-    assert_eq!((http.method, http.drain_blocks), (Method::Post, false));
+    assert_eq!((http.drain.path.as_str(), http.status_path.as_str()), ("/drain", "/drain"));
+    assert_eq!((http.drain.method, http.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
     assert_eq!(
@@ -63,17 +74,23 @@ fn every_key_reaches_the_configuration() {
         on_exit = "drained"
         poll = "500ms"
         token_file = "/etc/worker.token"
+        status.path = "/admin/status"
+        return = { method = "PATCH", path = "/admin/start", body = "{instance_id}", success = [410] }
         [agent.drain]
         path = "/admin/stop"
         method = "PUT"
         blocks = true
-        [agent.status]
-        path = "/admin/status"
+        body = '{"why":"{reason}"}'
+        success = [409, 304]
+        [agent.headers]
+        X-Team = "blue"
+        X-Key = { file = "/etc/worker.key" }
         [[agent]]
         unix = "/run/runner.sock"
         user = "runner"
         drain.path = "/stop"
         [[agent]]
+        preset = "docker-container"
         command = ["/opt/builder/drain", "--wait"]
         drain_timeout = "20m"
         return.command = "/opt/builder/resume"
@@ -115,40 +132,70 @@ fn every_key_reaches_the_configuration() {
         agents: vec![
             Agent {
                 name: "worker".into(),
+                preset: None,
                 drain_timeout: Duration::from_secs(3000),
                 unreachable_grace: Duration::from_secs(30),
                 order: 2,
-                kind: AgentKind::Http(HttpAgent {
+                kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Url("http://agent.internal:8080".into()),
                     on_exit: OnExit::Drained,
                     poll: Duration::from_millis(500),
-                    drain_path: "/admin/stop".into(),
+                    drain: Request {
+                        method: Method::Put,
+                        path: "/admin/stop".into(),
+                        body: Body::Text(Template::new("{\"why\":\"{reason}\"}")),
+                        success: vec![409, 304],
+                    },
+                    back: Request {
+                        method: Method::Patch,
+                        path: "/admin/start".into(),
+                        body: Body::Text(Template::new("{instance_id}")),
+                        success: vec![410],
+                    },
                     status_path: "/admin/status".into(),
-                    method: Method::Put,
+                    headers: headers(&[
+                        ("X-Key", HeaderText::File("/etc/worker.key".into())),
+                        ("X-Team", HeaderText::Text(Template::new("blue"))),
+                    ]),
                     drain_blocks: true,
                     token_file: Some("/etc/worker.token".into()),
                     user: None,
-                }),
+                })),
+                probe: None,
             },
             Agent {
                 name: "/run/runner.sock".into(),
+                preset: None,
                 drain_timeout: Duration::from_secs(3600),
                 unreachable_grace: Duration::from_secs(60),
                 order: 1,
-                kind: AgentKind::Http(HttpAgent {
+                kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Unix("/run/runner.sock".into()),
                     on_exit: OnExit::Failed,
                     poll: Duration::from_secs(1),
-                    drain_path: "/stop".into(),
+                    drain: Request {
+                        method: Method::Post,
+                        path: "/stop".into(),
+                        body: Body::Document,
+                        success: vec![],
+                    },
+                    back: Request {
+                        method: Method::Delete,
+                        path: "/stop".into(),
+                        body: Body::Text(Template::default()),
+                        success: vec![],
+                    },
                     status_path: "/stop".into(),
-                    method: Method::Post,
+                    headers: vec![],
                     drain_blocks: false,
                     token_file: None,
                     user: "runner".parse().ok(),
-                }),
+                })),
+                probe: None,
             },
             Agent {
                 name: "/opt/builder/drain".into(),
+                preset: Some("docker-container".into()),
                 drain_timeout: Duration::from_secs(1200),
                 unreachable_grace: Duration::from_secs(60),
                 order: 1,
@@ -156,6 +203,7 @@ fn every_key_reaches_the_configuration() {
                     drain: vec!["/opt/builder/drain".into(), "--wait".into()],
                     back: Some(vec!["/opt/builder/resume".into()]),
                 }),
+                probe: None,
             },
         ],
         after: vec![
@@ -191,7 +239,10 @@ fn every_key_reaches_the_configuration() {
 fn every_choice_has_an_effect() {
     for key in keys::KEYS {
         let value::Kind::Choice(choices) = key.kind else { continue };
-        let configs: Vec<_> = choices.iter().map(|word| config("", &[(&key.variable(), word)])).collect();
+        // An agent of a kind that the key means something for.
+        let unit = key.section == "agent" && !keys::applies(key.name, "url");
+        let text = if unit { "[agent]\nunit = \"a.service\"" } else { "" };
+        let configs: Vec<_> = choices.iter().map(|word| config(text, &[(&key.variable(), word)])).collect();
         for (index, config) in configs.iter().enumerate() {
             assert!(!configs[..index].contains(config), "{} = {}", key.path(), choices[index]);
         }
@@ -329,46 +380,6 @@ fn https_and_remote_agents() {
     }
     config(&url("http://agent.internal", "allow_host = \"Agent.Internal\""), &[]);
     config(&url("http://[fd00::1]:80", "allow_host = \"fd00::1\""), &[]);
-}
-
-#[test]
-fn url_and_unix() {
-    let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
-    assert_eq!(
-        text,
-        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say how the agent is reached; \
-         keep one of them"
-    );
-    let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
-    assert_eq!(http(&config.agents[0]).address, Address::Unix("/run/a.sock".into()));
-    assert_eq!(config.agents[0].name, "/run/a.sock");
-}
-
-#[test]
-fn several_agents() {
-    let text = "[[agent]]\nname = \"a\"\n[[agent]]\nunix = \"/run/b.sock\"\npoll = \"2s\"";
-    let config = config(text, &[]);
-    let names: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
-    assert_eq!(names, ["a", "/run/b.sock"]);
-    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(1));
-    assert_eq!(http(&config.agents[1]).poll, Duration::from_secs(2));
-    let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
-    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but the file has several"), "{problem}");
-    let same_name = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"a\"\nunix = \"/run/b.sock\"";
-    assert_eq!(
-        problems(same_name, &[]),
-        "two agents have the name a; set a different `name` for one of them"
-    );
-    let count = problems(&"[[agent]]\n".repeat(AGENTS_MAX + 1), &[]);
-    assert!(count.contains("17 agents are configured; expected 1 to 16"), "{count}");
-    assert!(problems("agent = []", &[]).contains("0 agents"));
-    assert!(problems("agent = [1]", &[]).contains("`agent` is an integer"));
-}
-
-#[test]
-fn one_agent_in_an_array_takes_variables() {
-    let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
-    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(3));
 }
 
 #[test]

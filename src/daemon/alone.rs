@@ -8,6 +8,7 @@ use super::perform::Performer;
 use super::settings;
 use super::under_way::UnderWay;
 use crate::agent::http::EndpointError;
+use crate::agent::step::Steps;
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::Identity;
 use crate::clock::Clock;
@@ -28,7 +29,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         clock,
         agents: settings::agents(config)?,
         // It drains the agents and nothing else.
-        steps: Arc::default(),
+        steps: Arc::new(Steps::new([])),
         queue_url: None,
         journal: None,
         aws: KeptClients::new(settings::aws(config)),

@@ -153,7 +153,10 @@ fn name(effect: &Effect) -> String {
     match effect {
         Effect::WriteJournal { journal, .. } => format!("WriteJournal {}", stage(journal)),
         Effect::AskAgent { request: AgentRequest::Drain(_), .. } => "AskAgent drain".to_owned(),
-        Effect::AskAgent { request: AgentRequest::Status, .. } => "AskAgent status".to_owned(),
+        Effect::AskAgent { request: AgentRequest::Tell(_), .. } => "AskAgent tell".to_owned(),
+        Effect::AskAgent { request: AgentRequest::Status | AgentRequest::Watch(_), .. } => {
+            "AskAgent status".to_owned()
+        }
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
         Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
         Effect::RunStep { .. } => "RunStep".to_owned(),

@@ -17,7 +17,7 @@ use super::perform::Performer;
 use super::under_way::UnderWay;
 use crate::aws::imds::Identity;
 use crate::clock::{self, Clock, WallClockSet};
-use crate::config::value::Written;
+use crate::config::duration::Written;
 use crate::telemetry::{debug, log};
 use machine::event::ImdsReading;
 use machine::report::Report;

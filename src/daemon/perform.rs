@@ -129,7 +129,9 @@ impl Performer {
     async fn ask_agent(&self, id: EffectId, agent: usize, request: AgentRequest) -> Event {
         let left = match &request {
             AgentRequest::Drain(order) => self.clock.real(order.deadline.since(self.clock.now())),
-            AgentRequest::Status | AgentRequest::Return => Duration::ZERO,
+            AgentRequest::Tell(_) | AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Return => {
+                Duration::ZERO
+            }
         };
         Event::AgentAnswered { id, answer: self.agents[agent].ask(&request, &self.instance_id, left).await }
     }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent::http::{self, Base, Endpoint, EndpointError};
+use crate::agent::probe::{Format, Probe};
 use crate::agent::step::Steps;
-use crate::agent::{Agent, command};
+use crate::agent::{Agent, Kind, command, unit};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
-use crate::config::{self, Address, AgentKind, CommandAgent, Config, HttpAgent};
+use crate::config::{
+    self, Address, AgentKind, CommandAgent, Config, HttpAgent, Reading, UnitAgent, UnitDrain,
+};
 use machine::settings::{AgentSettings, OnExit, Protocol, Settings, StepSettings};
 
-/// The pause of an agent that has nothing to poll.
+/// The pause between readings of the probe of an agent that a command drains.
 const COMMAND_POLL: Duration = Duration::from_secs(1);
 
 /// Set by the systemd unit, whose sandbox hides `/proc/sys`.
@@ -62,8 +65,9 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
             let protocol = if http.drain_blocks { Protocol::Blocking } else { Protocol::Polled };
             (http.on_exit, http.poll, protocol)
         }
-        // A command has no connection that could show an exit, and no status to poll.
+        // A command has no connection that could show an exit.
         AgentKind::Command(_) => (OnExit::Failed, COMMAND_POLL, Protocol::Running),
+        AgentKind::Unit(unit) => (OnExit::Failed, unit.poll, unit_protocol(&unit.drain)),
     };
     AgentSettings {
         name: agent.name.clone(),
@@ -73,6 +77,18 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
         on_exit,
         poll,
         protocol,
+        zero_for: match &agent.probe {
+            Some(config::Probe::Number { zero_for, .. }) => *zero_for,
+            Some(config::Probe::Document(_)) | None => None,
+        },
+    }
+}
+
+fn unit_protocol(drain: &UnitDrain) -> Protocol {
+    match drain {
+        UnitDrain::Stop => Protocol::Polled,
+        UnitDrain::Signal(_) => Protocol::Once,
+        UnitDrain::Start(_) => Protocol::Running,
     }
 }
 
@@ -82,7 +98,7 @@ fn step_settings(step: &config::Step) -> StepSettings {
 
 /// The after steps, in the order of the configuration.
 pub fn steps(config: &Config) -> Arc<Steps> {
-    Arc::new(Steps::new(config.after.iter().map(|step| step.command.clone()).collect()))
+    Arc::new(Steps::new(config.after.iter().map(|step| step.command.clone())))
 }
 
 /// The agents, in the order of the configuration.
@@ -91,12 +107,47 @@ pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
 }
 
 fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
-    Ok(match &agent.kind {
-        AgentKind::Http(http) => Agent::Http(Box::new(http::Agent::new(endpoint(http))?)),
+    let kind = match &agent.kind {
+        AgentKind::Http(http) => Kind::Http(Box::new(http::Agent::new(endpoint(http))?)),
         AgentKind::Command(CommandAgent { drain, back }) => {
-            Agent::Command(command::CommandAgent::new(agent.name.clone(), drain.clone(), back.clone()))
+            Kind::Command(command::CommandAgent::new(agent.name.clone(), drain.clone(), back.clone()))
         }
-    })
+        AgentKind::Unit(UnitAgent { unit, drain, .. }) => {
+            Kind::Unit(unit::UnitAgent::new(agent.name.clone(), unit.clone(), drain.clone()))
+        }
+    };
+    Ok(Agent { kind, probe: probe(agent)? })
+}
+
+/// Where the agent's status is read, if the agent does not return it itself.
+pub fn probe(agent: &config::Agent) -> Result<Option<Probe>, EndpointError> {
+    let page = |url: &Option<String>, format| {
+        let (endpoint, is_agent) = match (url, &agent.kind) {
+            (Some(url), _) => (Endpoint::of_status(url)?, false),
+            (None, AgentKind::Http(http)) => (endpoint(http), true),
+            // The configuration requires a URL.
+            (None, AgentKind::Command(_) | AgentKind::Unit(_)) => return Ok(None),
+        };
+        let client = Box::new(http::Agent::new(endpoint)?);
+        Ok(Some(Probe::Page { client, format, is_agent }))
+    };
+    let reading = match &agent.probe {
+        None => return Ok(None),
+        Some(config::Probe::Document(url)) => {
+            return Ok(Some(Probe::Document(Box::new(http::Agent::new(Endpoint::of_status(url)?)?))));
+        }
+        Some(config::Probe::Number { reading, .. }) => reading,
+    };
+    match reading {
+        Reading::Pointer { url, pointer } => page(url, Format::Json { pointer: pointer.clone() }),
+        Reading::Metric { url, name, labels } => {
+            page(url, Format::Prometheus { name: name.clone(), labels: labels.clone() })
+        }
+        Reading::Processes(name) => Ok(Some(Probe::Processes(name.clone()))),
+        Reading::Command(command) => {
+            Ok(Some(Probe::Command(command::Counter::new(agent.name.clone(), command.clone()))))
+        }
+    }
 }
 
 /// Where and how an agent's HTTP interface is reached.
@@ -106,10 +157,11 @@ pub fn endpoint(agent: &HttpAgent) -> Endpoint {
             Address::Url(url) => Base::Tcp(url.clone()),
             Address::Unix(path) => Base::Unix(path.clone(), agent.user.clone()),
         },
-        drain_path: agent.drain_path.clone(),
-        status_path: Some(agent.status_path.clone()),
-        method: agent.method,
+        drain: agent.drain.clone(),
+        back: agent.back.clone(),
+        status_path: agent.status_path.clone(),
         drain_blocks: agent.drain_blocks,
+        headers: agent.headers.clone(),
         token_file: agent.token_file.clone(),
     }
 }

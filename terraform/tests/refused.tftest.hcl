@@ -118,7 +118,77 @@ run "agent_with_an_unknown_method" {
   command = plan
 
   variables {
-    agent = { drain = { method = "PATCH" } }
+    agent = { drain = { method = "HEAD" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_an_unknown_return_method" {
+  command = plan
+
+  variables {
+    agent = { return = { method = "delete" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_a_success_code_that_is_none" {
+  command = plan
+
+  variables {
+    agent = { drain = { success = [200] } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_an_unknown_placeholder" {
+  command = plan
+
+  variables {
+    agent = { drain = { body = "{\"region\": \"{region}\"}" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "return_request_with_a_reason" {
+  command = plan
+
+  variables {
+    agent = { return = { method = "POST", body = "{reason}" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_a_header_that_is_no_text" {
+  command = plan
+
+  variables {
+    agent = { headers = { X-Key = { path = "/etc/key" } } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_a_reserved_header" {
+  command = plan
+
+  variables {
+    agent = { headers = { host = "worker" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "command_with_headers" {
+  command = plan
+
+  variables {
+    agent = { command = ["/opt/drain"], headers = { X-Team = "blue" } }
   }
 
   expect_failures = [var.agent]
@@ -176,6 +246,46 @@ run "command_with_a_key_of_an_http_agent" {
   expect_failures = [var.agent]
 }
 
+run "probe_of_two_kinds" {
+  command = plan
+
+  variables {
+    agent = { status = { pointer = "/jobs", metric = "jobs" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "probe_of_a_command_without_a_time" {
+  command = plan
+
+  variables {
+    agent = { command = ["/opt/drain"], status = { processes = "worker" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "time_without_a_probe" {
+  command = plan
+
+  variables {
+    agent = { status = { zero_for = "10s" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "labels_without_a_metric" {
+  command = plan
+
+  variables {
+    agent = { status = { pointer = "/jobs", labels = { queue = "default" } } }
+  }
+
+  expect_failures = [var.agent]
+}
+
 run "return_command_without_a_command" {
   command = plan
 
@@ -201,6 +311,46 @@ run "allowed_host_of_a_socket" {
 
   variables {
     agent = { unix = "/run/a.sock", allow_host = "a" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "signal_without_a_unit" {
+  command = plan
+
+  variables {
+    agent = { drain = { signal = "SIGQUIT" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "unit_told_in_two_ways" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker.service", drain = { signal = "SIGQUIT", start = "worker-drain.service" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "unit_without_its_suffix" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker" }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "unit_with_a_key_of_an_http_agent" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker.service", on_exit = "drained" }
   }
 
   expect_failures = [var.agent]

@@ -108,6 +108,35 @@ run "configuration_of_an_agent" {
   }
 }
 
+run "configuration_of_an_agent_with_its_own_requests" {
+  variables {
+    wiring = "none"
+    agent = {
+      drain   = { method = "PUT", path = "/v1/info/state", body = "\"DRAINING\"", success = [409] }
+      return  = { method = "PUT", path = "/v1/info/state", body = "\"ACTIVE\"" }
+      headers = { X-Trino-User = "drainhook", X-Key = { file = "/etc/drainhook/key" } }
+    }
+  }
+
+  assert {
+    condition = strcontains(output.configuration, <<-EOT
+      [agent]
+      drain.body = "\"DRAINING\""
+      drain.method = "PUT"
+      drain.path = "/v1/info/state"
+      drain.success = [409]
+      drain_timeout = "3600s"
+      headers."X-Key".file = "/etc/drainhook/key"
+      headers."X-Trino-User" = "drainhook"
+      return.body = "\"ACTIVE\""
+      return.method = "PUT"
+      return.path = "/v1/info/state"
+    EOT
+    )
+    error_message = output.configuration
+  }
+}
+
 run "group_name_that_a_queue_cannot_have" {
   command = plan
 
@@ -228,6 +257,44 @@ run "spot_and_rebalance_events" {
   }
 }
 
+# The user data of an agent that is a unit also installs the rule for polkit.
+run "user_data_of_a_unit" {
+  command = plan
+
+  variables {
+    agent = { unit = "worker.service", drain = { signal = "SIGQUIT" } }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "unit = \"worker.service\"\n") && strcontains(output.configuration, "drain.signal = \"SIGQUIT\"\n")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = endswith(output.user_data, "END\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\nsystemctl restart drainhook.service\n")
+    error_message = output.user_data
+  }
+}
+
+# Only the daemon knows that the agent of this preset is a unit.
+run "user_data_of_a_preset" {
+  command = plan
+
+  variables {
+    agent = { preset = "celery" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "preset = \"celery\"\n") && !strcontains(output.configuration, "unit = ")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n")
+    error_message = output.user_data
+  }
+}
+
 run "configuration_with_rebalance_events" {
   variables {
     rebalance_events = true
@@ -301,6 +368,33 @@ run "configuration_of_a_command" {
       drain_timeout = "3600s"
       name = "worker"
       return.command = ["/opt/worker/resume"]
+    EOT
+    )
+    error_message = output.configuration
+  }
+}
+
+run "configuration_of_a_probe" {
+  variables {
+    wiring = "none"
+    agent = {
+      status = {
+        url      = "http://127.0.0.1:9090/metrics"
+        metric   = "jobs"
+        labels   = { state = "running", queue = "a \"b\"" }
+        zero_for = "10s"
+      }
+    }
+  }
+
+  assert {
+    condition = startswith(output.configuration, <<-EOT
+      [agent]
+      drain_timeout = "3600s"
+      status.labels = { queue = "a \"b\"", state = "running" }
+      status.metric = "jobs"
+      status.url = "http://127.0.0.1:9090/metrics"
+      status.zero_for = "10s"
     EOT
     )
     error_message = output.configuration

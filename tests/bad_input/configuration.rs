@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::support::command::run;
 use crate::support::daemon::{Daemon, Stage, Variables};
 use crate::{assert_told, world};
 
@@ -16,12 +17,8 @@ const NOBODY: u32 = 65_534;
 
 /// The standard error and the exit code of a daemon with this configuration file.
 async fn refused(file: &OsStr, variables: &Variables) -> (String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drainhook"));
-    let mut daemon = Daemon::spawn_as(command.args(["run", "--config"]).arg(file), variables);
-    let code = daemon.exit().await.code();
-    // Waits until all of its standard error is read.
-    daemon.logged(&["drainhook:"]).await;
-    (daemon.log(), code)
+    let ran = run(variables, &["run", "--config", file.to_str().expect("a path in UTF-8")]).await;
+    (ran.err, ran.code)
 }
 
 #[tokio::test]
@@ -109,6 +106,33 @@ async fn wrong_values() {
         let found = told.lines().any(|told| told.contains(&place) && told.contains(expected));
         assert!(found, "{place}{line}: {expected}: {told}");
     }
+}
+
+/// Headers and bodies that cannot be sent. Each problem names the header or the placeholder.
+#[tokio::test]
+async fn requests_that_cannot_be_sent() {
+    let text = r#"[agent]
+headers = { "X Key" = "a", Host = "b", X-Why = "{reason}", Authorization = "Bearer c", X-Key = { file = "key" } }
+drain.body = "{region}"
+return.success = [200]
+drain.method = "HEAD"
+"#;
+    let told = told_of(text).await;
+    for expected in [
+        "drainhook.toml:2: the header `X Key` in `agent.headers` has an invalid name",
+        "drainhook.toml:2: the header `Host` in `agent.headers` is reserved for drainhook; remove it",
+        "drainhook.toml:2: the header `X-Why` in `agent.headers` cannot use {reason}; it can use {instance_id}",
+        "drainhook.toml:2: the header `Authorization` in `agent.headers` is a secret; put the value into a file",
+        "drainhook.toml:2: the header `X-Key` in `agent.headers` names a file without an absolute path",
+        "drainhook.toml:3: `agent.drain.body` cannot use {region}; it can use {reason}, {deadline} or {instance_id}",
+        "drainhook.toml:4: `agent.return.success` is \"200\", but every 2xx means success anyway",
+        "drainhook.toml:5: `agent.drain.method` is \"HEAD\"; expected `POST`, `PUT`, `PATCH`, `GET` or `DELETE`",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(!told.contains("Bearer c"), "{told}");
+    let body = format!("[agent]\ndrain.body = \"{}\"\n", "x".repeat(4097));
+    assert!(told_of(body).await.contains("but it is longer than 4096 bytes"));
 }
 
 /// Keys that are valid alone, but not together.

@@ -11,6 +11,7 @@ mod configuration;
 mod control;
 mod imds;
 mod journal;
+mod probe;
 mod queue;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@
 //! - `site`: a machine with a simulated AWS around it
 //! - `drain`: scale-ins, and what may happen to the daemon during a drain
 //! - `install`: what the package installs, and the commands of docs/install.md, which `page` reads
+//! - `unit`: agents that are units
 //! - `idle`: figures for docs/performance.md
 
 #[path = "../support/mod.rs"]
@@ -20,3 +21,4 @@ mod install;
 mod machine;
 mod page;
 mod site;
+mod unit;

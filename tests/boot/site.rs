@@ -20,7 +20,7 @@ use crate::support::world::world;
 const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// The agent's one task.
-const TASK: &str = "/var/lib/worker/task";
+pub const TASK: &str = "/var/lib/worker/task";
 
 /// The agent's unit.
 const WORKER: &str = "[Service]
@@ -40,11 +40,7 @@ pub struct Site {
 impl Site {
     /// A machine with the package as the provision scripts install it, and with an agent that has a task.
     pub async fn with_agent(prepare: impl FnOnce(&Path)) -> Self {
-        let prepare = |root: &Path, stage: &Stage| {
-            let queue =
-                stage.service.world(|world, _| world.config().queue.clone()).expect("the world has a queue");
-            let queue = format!("DRAINHOOK_QUEUE__URL={}\n", stage.service.queue_url(&queue));
-            write(root, "/etc/drainhook/drainhook.env", &queue);
+        Self::with_package(|root| {
             write(root, "/usr/local/lib/worker/agent.py", include_str!("agent.py"));
             write(root, "/etc/systemd/system/worker.service", WORKER);
             let drop_in = include_str!("../../systemd/agent.conf");
@@ -54,6 +50,18 @@ impl Site {
                 "systemctl",
                 &["--quiet", &format!("--root={}", root.display()), "enable", "worker.service"],
             );
+            prepare(root);
+        })
+        .await
+    }
+
+    /// A machine with the package as the provision scripts install it. Waits until the daemon serves.
+    pub async fn with_package(prepare: impl FnOnce(&Path)) -> Self {
+        let prepare = |root: &Path, stage: &Stage| {
+            let queue =
+                stage.service.world(|world, _| world.config().queue.clone()).expect("the world has a queue");
+            let queue = format!("DRAINHOOK_QUEUE__URL={}\n", stage.service.queue_url(&queue));
+            write(root, "/etc/drainhook/drainhook.env", &queue);
             prepare(root);
         };
         let site = Self::boot("DRAINHOOK_BOOT_IMAGE", idle_world(), prepare).await;

@@ -46,7 +46,7 @@ impl Script {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn runs(&self) -> usize {
+    pub fn runs(&self) -> usize {
         self.text("runs").lines().count()
     }
 
@@ -69,7 +69,7 @@ impl Script {
         variables
     }
 
-    async fn daemon(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Daemon {
+    pub async fn daemon(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Daemon {
         Daemon::start(&self.variables(stage, settings)).await
     }
 

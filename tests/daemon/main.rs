@@ -13,6 +13,7 @@ mod control;
 mod crash;
 mod disk;
 mod fleet;
+mod foreign;
 mod hooks;
 mod idle;
 mod imds;
@@ -22,5 +23,6 @@ mod manager;
 mod membership;
 mod notices;
 mod panics;
+mod probes;
 
 use support::world::{stuck_world, world};

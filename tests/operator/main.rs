@@ -4,11 +4,14 @@
 mod support;
 
 mod check;
+mod check_probe;
 mod check_queue;
 mod config;
 mod drain;
+mod foreign;
 mod orders;
 mod own_agent;
+mod presets;
 mod status;
 
 use support::daemon::Stage;

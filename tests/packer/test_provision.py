@@ -243,6 +243,24 @@ class Install(Provision):
         done = machine.run(*INSTALL, "/tmp/drainhook.deb", "--config", "/tmp/own.toml")
         self.assertIn("nothing has changed", done.stdout)
 
+    def test_rule_for_polkit(self):
+        """The rule is installed with a configuration that has a unit, and removed with one that has none."""
+        rule = "/etc/polkit-1/rules.d/50-drainhook.rules"
+        machine = self.machine(installed)
+        machine.do("mkdir", "--parents", "/etc/polkit-1/rules.d")
+        machine.do("sh", "-c", "printf '[agent]\\nunit = \"worker.service\"\\n' >/tmp/own.toml")
+        install = (*INSTALL, "/tmp/drainhook.deb", "--config", "/tmp/own.toml")
+        done = machine.run(*install)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(f"installed {rule}", done.stdout)
+        self.assertIn('"worker.service": ["start", "stop"]', machine.do("cat", rule))
+        self.assertEqual(machine.do("drainhook", "config", "--polkit"), machine.do("cat", rule))
+        self.assertEqual(machine.do("stat", "--format", "%U:%G %a", rule), "root:root 644\n")
+        self.assertIn("nothing has changed", machine.run(*install).stdout)
+        machine.do("sh", "-c", "echo >/tmp/own.toml")
+        self.assertIn(f"removed {rule}", machine.run(*install).stdout)
+        self.assertNotEqual(machine.run("test", "-e", rule).returncode, 0)
+
 
 class Validate(Provision):
     def results(self, machine):

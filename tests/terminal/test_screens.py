@@ -111,6 +111,7 @@ def test_resize():
     ("help", ["--help"]),
     ("help-simulate", ["simulate", "--help"]),
     ("scenarios", ["simulate", "--list"]),
+    ("presets", ["presets"]),
 ])
 def test_help_and_lists(name, arguments, columns, update):
     terminal = Terminal([DRAINHOOK, *arguments], columns).finish()

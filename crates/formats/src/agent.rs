@@ -149,7 +149,7 @@ fn in_flight(raw: Option<&str>, ignored: &mut Ignored) -> Option<u64> {
 }
 
 /// A whole number. Some languages write it as `3.0`.
-fn whole(count: &Number) -> Option<u64> {
+pub(crate) fn whole(count: &Number) -> Option<u64> {
     let exact = count.as_u64().or_else(|| {
         let count = count.as_f64().filter(|count| count.fract() == 0.0 && *count >= 0.0)?;
         // The cast saturates, so a larger float ends up beyond the bound too.

@@ -5,6 +5,7 @@
 //! - [`message`]: bodies of termination queue messages, in every format that AWS sends.
 //! - [`imds`]: responses of the instance metadata service.
 //! - [`agent`]: the status document of an agent.
+//! - [`probe`]: the number in flight, in what an agent says that does not speak our protocol.
 //! - [`journal`]: the content of the journal file.
 //! - [`text`]: makes text from outside safe for log lines and terminals.
 
@@ -12,4 +13,5 @@ pub mod agent;
 pub mod imds;
 pub mod journal;
 pub mod message;
+pub mod probe;
 pub mod text;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Journal;
 use super::notice::Reason;
+use super::process::Process;
 use super::time::Time;
 
 /// Identifies an effect within one run of the daemon. Its result carries the same id.
@@ -149,8 +150,14 @@ impl fmt::Display for CompletionResult {
 pub enum AgentRequest {
     /// `POST /drain`
     Drain(DrainOrder),
+    /// Tell this process to drain, by a signal that must not be repeated. If another one runs, nothing is sent. The answer is
+    /// `Accepted` unless nothing was sent.
+    Tell(Process),
     /// `GET /drain`
     Status,
+    /// As `Status`, for an agent that is told by a signal. This process was told. Its end is news, so the answer may be held
+    /// until then.
+    Watch(Process),
     /// `DELETE /drain`
     Return,
 }

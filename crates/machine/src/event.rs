@@ -9,6 +9,7 @@ use super::effect::{CompletionResult, EffectId};
 use super::journal::Journal;
 use super::message::{Message, SpotAction};
 use super::operator::{Command, Operator};
+use super::process::Sight;
 use super::time::Time;
 use super::timer::Timer;
 
@@ -180,6 +181,15 @@ pub enum AgentAnswer {
         /// The document.
         status: AgentStatus,
         /// The agent honors `Prefer: wait`: it answered with `Preference-Applied: wait`.
+        waited: bool,
+    },
+    /// What is seen of an agent that has no document.
+    Seen {
+        /// Its process.
+        sight: Sight,
+        /// Work in flight, if a probe reads it.
+        in_flight: Option<u64>,
+        /// The answer was held until something changed.
         waited: bool,
     },
     /// 2xx to the return request.

@@ -12,6 +12,7 @@ use super::after::AfterStage;
 use super::drain::{OwnMessage, Phase};
 use super::effect::{CompletionResult, Effect, EffectId};
 use super::notice::Notices;
+use super::process::Process;
 use super::time::{Correction, Time};
 use super::timer::Timer;
 use super::turn::Turn;
@@ -81,6 +82,9 @@ pub struct AgentRecord {
     pub name: String,
     /// Its stage.
     pub stage: AgentStage,
+    /// The process that was told to drain, and must not be told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Process>,
 }
 
 /// The stage of an agent, as far as a restarted daemon needs to know.

@@ -17,7 +17,8 @@
 //! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
 //! - [`after`]: what runs once the agents have an outcome, before the action is completed.
 //! - `agent`: which requests an agent gets and when, with `agent/life` (its state, as one enum), `agent/order` (numbered
-//!   orders to drain) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's progress, for people.
+//!   orders to drain), `agent/telling` (processes that may be told only once) and `agent/reports` (reports about it,
+//!   rate-limited); `progress`: an agent's progress, for people; [`process`]: one process of an agent.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
@@ -42,6 +43,7 @@ pub mod message;
 mod news;
 pub mod notice;
 pub mod operator;
+pub mod process;
 mod progress;
 mod queue;
 mod recovery;
@@ -242,7 +244,7 @@ impl Machine {
         // At most one agent awaits this id. If none does, the answer is stale.
         let Some(agent) = self.agents.iter_mut().find(|agent| agent.awaits(id)) else { return };
         if agent.answered(&mut self.turn, id, answer) {
-            self.journal.touch();
+            agent.journaled(self.journal.touch());
         }
     }
 
@@ -363,14 +365,14 @@ impl Machine {
         let Machine { agents, drain, journal, returned, turn, .. } = self;
         let Some(drain) = drain else {
             if journal.is_released(*returned) {
-                agents.iter_mut().for_each(|agent| agent.decide(turn, Want::Return));
+                agents.iter_mut().for_each(|agent| agent.decide(turn, journal, Want::Return));
             }
             return;
         };
         let recorded = drain.is_recorded(journal);
         for agent in agents {
             let order = drain.order(agent, reason).filter(|_| recorded);
-            agent.decide(turn, order.map_or(Want::Nothing, Want::Drain));
+            agent.decide(turn, journal, order.map_or(Want::Nothing, Want::Drain));
         }
     }
 

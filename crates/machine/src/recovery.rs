@@ -23,7 +23,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     machine.finished = finished;
     for record in agents {
         if let Some(agent) = machine.agents.iter_mut().find(|agent| agent.name() == record.name) {
-            agent.resume(record.stage, now, rebooted);
+            agent.resume(&record, now, rebooted);
         }
     }
     let Some(record) = drain else { return };

@@ -87,6 +87,16 @@ pub struct AgentSettings {
     pub poll: Duration,
     /// What it does with the drain request.
     pub protocol: Protocol,
+    /// For an agent that reports only how much is in flight: it has drained once every status for this long has said 0. Its
+    /// status is requested once it has accepted the drain request, whatever its protocol.
+    pub zero_for: Option<Duration>,
+}
+
+impl AgentSettings {
+    /// Whether its answer to the drain request says that it has drained. If not, its status says so.
+    pub fn answers_when_drained(&self) -> bool {
+        self.protocol.blocks() && self.zero_for.is_none()
+    }
 }
 
 /// One after step.
@@ -104,6 +114,8 @@ pub enum Protocol {
     /// It answers at once. It is then asked for its status.
     #[default]
     Polled,
+    /// It is told by a signal, at most once in the life of a process: a second one would cut its work off. It is then looked at.
+    Once,
     /// It answers when its work is done, and has no status to request. Repeating the request does no harm, so the agent hears
     /// of every new deadline.
     Blocking,
@@ -116,7 +128,7 @@ impl Protocol {
     /// Whether it answers the drain request only when the work is done.
     pub fn blocks(self) -> bool {
         match self {
-            Protocol::Polled => false,
+            Protocol::Polled | Protocol::Once => false,
             Protocol::Blocking | Protocol::Running => true,
         }
     }

@@ -69,6 +69,10 @@ pub enum Fault {
     AgentBlocks,
     /// Every agent of the run is drained by a process that runs until it has drained. Some of these processes fail.
     AgentRuns,
+    /// Every agent of the run is a systemd unit. A signal tells its process to drain, and a second one cuts its work off.
+    AgentSignaled,
+    /// Every agent of the run reports only a number. Some readings of it fail, and some are wrong for a moment.
+    AgentCounts,
     /// Every daemon of the run has one to three after steps. Some fail, some hang, and some cannot be started.
     AfterSteps,
     /// A status document has optional fields with meaningless values.
@@ -103,7 +107,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 44] = [
+    pub const ROUGH: [(Fault, f64); 46] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -133,6 +137,8 @@ impl Fault {
         (Fault::AgentMute, 0.2),
         (Fault::AgentBlocks, 0.15),
         (Fault::AgentRuns, 0.15),
+        (Fault::AgentSignaled, 0.15),
+        (Fault::AgentCounts, 0.15),
         (Fault::AfterSteps, 0.2),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
@@ -186,6 +192,8 @@ impl Fault {
             Fault::AgentMute => "agent-mute",
             Fault::AgentBlocks => "agent-blocks",
             Fault::AgentRuns => "agent-runs",
+            Fault::AgentSignaled => "agent-signaled",
+            Fault::AgentCounts => "agent-counts",
             Fault::AfterSteps => "after-steps",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
-use super::command;
 use super::part::Part;
+use super::{command, curl, probe, unit};
 use crate::agent::http::Agent;
 use crate::cli::output::word;
-use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method};
+use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method, OnExit};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
 use machine::status::{State, Status};
@@ -36,7 +36,8 @@ pub async fn ask(config: &Config, limit: Duration, daemon: Option<&Status>, give
     let mut asking = tokio::task::JoinSet::new();
     for (place, agent) in config.agents.iter().cloned().enumerate() {
         let beside = daemon.map(|status| Beside::of(status, &agent.name));
-        asking.spawn(async move { (place, row(&agent, limit, beside, given).await) });
+        let instance_id = config.instance.id.clone().unwrap_or_default();
+        asking.spawn(async move { (place, row((&agent, &instance_id), limit, beside, given).await) });
     }
     let mut parts = asking.join_all().await;
     parts.sort_by_key(|(place, _)| *place);
@@ -45,10 +46,10 @@ pub async fn ask(config: &Config, limit: Duration, daemon: Option<&Status>, give
 
 /// What the daemon says about an agent.
 #[derive(Debug, Clone, Copy)]
-struct Beside {
+pub struct Beside {
     state: State,
     /// Whether the daemon counts this agent as drained.
-    has_drained: bool,
+    pub has_drained: bool,
 }
 
 impl Beside {
@@ -58,23 +59,39 @@ impl Beside {
     }
 }
 
-async fn row(agent: &config::Agent, limit: Duration, beside: Option<Beside>, given: Given) -> Part {
+async fn row(
+    (agent, instance_id): (&config::Agent, &str),
+    limit: Duration,
+    beside: Option<Beside>,
+    given: Given,
+) -> Part {
     let name = &agent.name;
     let http = match &agent.kind {
         AgentKind::Http(http) => http,
-        AgentKind::Command(command) => return command::row(agent, command),
+        AgentKind::Command(command) => {
+            let part = command::row(agent, command);
+            return probe::beside(part, agent, instance_id).await;
+        }
+        AgentKind::Unit(unit) => {
+            let part = unit::row(agent, unit).await;
+            return probe::beside(part, agent, instance_id).await;
+        }
     };
     if http.drain_blocks {
         return Part::skipped("agent", format!("{name}: not asked, because agent.drain.blocks is set"));
     }
-    if http.method == Method::Get && http.status_path == http.drain_path {
+    let drains = http.drain.method == Method::Get && http.status_path == http.drain.path;
+    if drains && agent.is_asked_for_status() {
         return Part::skipped("agent", format!("{name}: not asked, because GET would drain it"));
+    }
+    if let Some(probe) = &agent.probe {
+        return probe::row(agent, probe, instance_id, beside).await;
     }
     let client = match Agent::new(settings::endpoint(http)) {
         Ok(client) => client,
         Err(error) => return Part::ok("agent", name).failed(error.to_string()),
     };
-    let answer = client.look(limit).await;
+    let answer = client.look(instance_id, limit).await;
     let is_gone = matches!(answer, AgentAnswer::Unreachable { gone: true, .. });
     let on_ipv6 = if is_gone { find_on_ipv6(&http.address).await } else { None };
     let part = judge((name, http), answer, beside, &Hints { given, on_ipv6 });
@@ -136,7 +153,7 @@ async fn find_on_ipv6(address: &Address) -> Option<(SocketAddr, String)> {
 /// Whether the agent's URL already ends with the path that the daemon appends.
 fn repeats_drain_path(agent: &HttpAgent) -> bool {
     let Address::Url(url) = &agent.address else { return false };
-    let drain_path = agent.drain_path.trim_end_matches('/');
+    let drain_path = agent.drain.path.trim_end_matches('/');
     let ends = |url: Url| url.path().trim_end_matches('/').ends_with(drain_path);
     !drain_path.is_empty() && url.parse().is_ok_and(ends)
 }
@@ -170,7 +187,7 @@ fn judge(
         }
         AgentAnswer::Unsupported(why) if repeats_drain_path(agent) => found(why).failed(format!(
             "leave {} out of the URL; the daemon appends agent.drain.path",
-            agent.drain_path
+            agent.drain.path
         )),
         AgentAnswer::Unsupported(why) => found(why).failed(
             "the agent does not serve this path; set agent.drain.path and agent.status.path, or implement \
@@ -179,27 +196,37 @@ fn judge(
         AgentAnswer::Busy(why) => {
             found(why).failed("the agent accepts connections, but reports no status; check its log")
         }
+        AgentAnswer::Malformed(_) if agent.on_exit == OnExit::Drained => Part::ok(
+            "agent",
+            format!("{name}: listens, without a status document; it has drained when it exits"),
+        ),
         AgentAnswer::Malformed(why) => found(why)
             .failed("the response is malformed; docs/agent-protocol.md shows what the agent must answer"),
         AgentAnswer::CannotDrain(why) => {
             found(why).failed("409 means that the agent cannot drain; check its log")
         }
-        AgentAnswer::Accepted(_) | AgentAnswer::Returned => Part::ok("agent", name),
+        AgentAnswer::Accepted(_) | AgentAnswer::Seen { .. } | AgentAnswer::Returned => {
+            Part::ok("agent", name)
+        }
     }
 }
 
 /// Warns about an agent that takes no work, unless a drain is under way.
 fn idle(part: Part, agent: &HttpAgent, beside: Option<Beside>) -> Part {
-    let command = curl(agent);
+    let run = |words: &str| {
+        curl::written(agent).map_or_else(String::new, |command| format!("{words}run {command}"))
+    };
     match beside.map(|beside| beside.state) {
-        Some(
-            State::Draining | State::AfterSteps | State::Completing | State::Ended | State::Returning,
-        ) => part,
+        Some(State::Draining | State::AfterSteps | State::Completing | State::Ended | State::Returning) => {
+            part
+        }
         Some(State::Serving | State::Noticed) => part.warning(format!(
-            "it takes no work, but the daemon has not told it to drain; to return it to service, run {command}"
+            "it takes no work, but the daemon has not told it to drain{}",
+            run("; to return it to service, ")
         )),
         None => part.warning(format!(
-            "it takes no work; if no drain is under way, return it to service: run {command}"
+            "it takes no work; if no drain is under way, return it to service{}",
+            run(": ")
         )),
     }
 }
@@ -207,23 +234,10 @@ fn idle(part: Part, agent: &HttpAgent, beside: Option<Beside>) -> Part {
 /// The shell command that returns an agent to service, if there is one.
 pub fn return_command(agent: &config::Agent) -> Option<String> {
     match &agent.kind {
-        AgentKind::Http(http) => Some(curl(http)),
+        AgentKind::Http(http) => curl::written(http),
         AgentKind::Command(command) => command.back.as_deref().map(command::written),
+        AgentKind::Unit(unit) => Some(format!("systemctl start {}", unit.unit)),
     }
-}
-
-fn curl(agent: &HttpAgent) -> String {
-    let token = agent
-        .token_file
-        .as_ref()
-        .map(|file| format!("-H \"Authorization: Bearer $(cat {})\" ", word(&file.display().to_string())));
-    let (socket, base) = match &agent.address {
-        Address::Url(url) => (None, url.as_str()),
-        Address::Unix(path) => (Some(path), "http://localhost"),
-    };
-    let socket = socket.map(|path| format!("--unix-socket {} ", word(&path.display().to_string())));
-    let url = format!("{}/{}", base.trim_end_matches('/'), agent.drain_path.trim_start_matches('/'));
-    format!("curl -X DELETE {}{}{}", token.unwrap_or_default(), socket.unwrap_or_default(), word(&url))
 }
 
 #[cfg(test)]
@@ -246,24 +260,7 @@ mod tests {
     fn http(agent: &config::Agent) -> &HttpAgent {
         match &agent.kind {
             AgentKind::Http(http) => http,
-            AgentKind::Command(_) => panic!("its flag is an address"),
-        }
-    }
-
-    #[test]
-    fn commands_that_return_an_agent() {
-        for (address, token_file, expected) in [
-            ("http://127.0.0.1:8080", None, "curl -X DELETE http://127.0.0.1:8080/drain"),
-            ("http://127.0.0.1:8080/a/", None, "curl -X DELETE http://127.0.0.1:8080/a/drain"),
-            ("http://[::1]:8080", None, "curl -X DELETE 'http://[::1]:8080/drain'"),
-            (
-                "/run/worker.sock",
-                Some("/etc/worker/token"),
-                "curl -X DELETE -H \"Authorization: Bearer $(cat /etc/worker/token)\" --unix-socket /run/worker.sock \
-                 http://localhost/drain",
-            ),
-        ] {
-            assert_eq!(return_command(&agent(address, token_file)).as_deref(), Some(expected));
+            AgentKind::Command(_) | AgentKind::Unit(_) => panic!("its flag is an address"),
         }
     }
 

@@ -155,6 +155,7 @@ mod tests {
                 on_exit: OnExit::Failed,
                 poll: secs(1),
                 protocol: Protocol::Polled,
+                zero_for: None,
             }],
             after: Vec::new(),
             queue: false,

@@ -30,7 +30,7 @@ pub fn configuration(loaded: &Loaded) -> Part {
     let mut others = 0;
     for setting in &loaded.origins {
         match &setting.origin {
-            Origin::Default => {}
+            Origin::Default | Origin::Preset(_) => {}
             Origin::File(path, _) => file = Some(path),
             Origin::Variable(_) | Origin::Flag(_) => others += 1,
         }

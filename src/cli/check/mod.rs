@@ -1,8 +1,9 @@
 //! `drainhook check`: what is configured, and whether each part answers. It changes nothing and disturbs no drain.
 //!
 //! - `part` is the result of one check, and the table of all results.
-//! - `local` checks the configuration, the journal and the daemon, `agent` the agents, `command` their programs and after
-//!   steps, `imds` the metadata service.
+//! - `local` checks the configuration, the journal and the daemon, `imds` the metadata service.
+//! - `agent` checks the agents, `command` the programs that drain them and the after steps, `unit` the units. `requirement`
+//!   judges a unit by its agent's preset and is pure. `curl` writes the request that returns an agent.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -10,12 +11,16 @@ mod agent;
 mod attributes;
 mod autoscaling;
 mod command;
+mod curl;
 mod hook;
 mod imds;
 mod local;
 mod part;
 mod policy;
+mod probe;
 mod queue;
+mod requirement;
+mod unit;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -98,7 +103,8 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     };
     let local = async {
         let (daemon, status) = local::daemon(config).await;
-        let agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
+        let mut agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
+        agents.extend(unit::polkit(config));
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);

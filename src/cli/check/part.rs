@@ -66,6 +66,13 @@ impl Part {
         self.with(State::Failed, advice.into())
     }
 
+    /// Adds what to do about the problems so far.
+    #[must_use]
+    pub fn advised(self, advice: impl Into<String>) -> Self {
+        let state = self.state;
+        self.with(state, advice.into())
+    }
+
     fn with(mut self, state: State, advice: String) -> Self {
         self.state = self.state.max(state);
         self.advice.push(one_line(&advice));

@@ -1,6 +1,9 @@
 //! Explains why the user's own agent failed: what was expected, what the agent did, and what to change. Pure.
 
-use crate::config::{self, AgentKind};
+use std::time::Duration;
+
+use crate::config::duration::Written;
+use crate::config::{self, AgentKind, HttpAgent, OnExit, Probe, UnitAgent};
 use sim::story::Story;
 
 use super::timeline::short;
@@ -12,16 +15,59 @@ pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
     };
     let time = story.deadlines.first().map(|deadline| short(deadline.since(told)));
     let time = time.unwrap_or_else(|| "given".to_owned());
+    if let Some(Probe::Number { zero_for, .. }) = &agent.probe {
+        return counted(story, *zero_for, flag, &time);
+    }
     match &agent.kind {
-        AgentKind::Http(_) => {
-            let expected = "Expected: the agent accepts POST /drain, stops taking work, and reports \"drained\" by its deadline.";
-            format!("{expected} {}", happened(story, flag, &time))
+        AgentKind::Http(http) => {
+            let drain = format!("{} {}", http.drain.method.as_str(), http.drain.path);
+            let done = match http.on_exit {
+                OnExit::Failed => "reports \"drained\"",
+                OnExit::Drained => "reports \"drained\" or exits",
+            };
+            let expected = format!(
+                "Expected: the agent accepts {drain}, stops taking work, and {done} by its deadline."
+            );
+            format!("{expected} {}", happened(story, http, flag, &time))
         }
         AgentKind::Command(command) => {
             let expected = "Expected: the command exits with 0 once the agent has drained, by its deadline.";
             format!("{expected} {}", ran(story, &command.drain[0], flag, &time))
         }
+        AgentKind::Unit(unit) => {
+            let expected = "Expected: the unit drains by its deadline.";
+            format!("{expected} {}", left(story, unit, flag, &time))
+        }
     }
+}
+
+/// The verdict on an agent whose number in flight is read.
+fn counted(story: &Story, zero_for: Option<Duration>, flag: &str, time: &str) -> String {
+    let expected = match zero_for {
+        Some(long) => {
+            let long = Written(long);
+            format!(
+                "Expected: the agent takes no work once it is told, and its number in flight is 0 for {long} by its deadline."
+            )
+        }
+        None => {
+            "Expected: the agent exits by its deadline, because agent.status.zero_for is not set.".to_owned()
+        }
+    };
+    let trouble = trouble(story);
+    let happened = match (story.outcomes.last().map(String::as_str), story.in_flight()) {
+        (Some("drained"), _) => return ENDED_OTHERWISE.to_owned(),
+        (_, Some(0)) if zero_for.is_none() => format!(
+            "Its number in flight was 0 at the end of its time ({time}). Set agent.status.zero_for, so that this ends the drain."
+        ),
+        (_, Some(count)) => format!(
+            "Its number in flight was {count} at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
+             give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+        ),
+        (Some("failed"), None) => format!("The agent could not be told to drain.{trouble}{LOST_BY_FAILURE}"),
+        (_, None) => format!("The number in flight was not read.{trouble}{LOST}"),
+    };
+    format!("{expected} {happened}")
 }
 
 fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
@@ -35,6 +81,19 @@ fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
         _ => format!(
             "{program} had not exited with 0 at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
              give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+        ),
+    }
+}
+
+fn left(story: &Story, unit: &UnitAgent, flag: &str, time: &str) -> String {
+    let trouble = trouble(story);
+    match story.outcomes.last().map(String::as_str) {
+        Some("drained") => ENDED_OTHERWISE.to_owned(),
+        Some("failed") => format!("{} could not be drained.{trouble}{LOST_BY_FAILURE}", unit.unit),
+        _ => format!(
+            "{} still ran at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or give it more time: \
+             DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}",
+            unit.unit
         ),
     }
 }
@@ -56,7 +115,9 @@ const LOST: &str =
 const LOST_BY_FAILURE: &str =
     " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_failed).";
 
-fn happened(story: &Story, flag: &str, time: &str) -> String {
+fn happened(story: &Story, agent: &HttpAgent, flag: &str, time: &str) -> String {
+    let (drain, status) =
+        (format!("{} {}", agent.drain.method.as_str(), agent.drain.path), &agent.status_path);
     let reported = story.reported.as_ref();
     let state = reported.map(|reported| reported.state.as_str());
     let trouble = trouble(story);
@@ -72,12 +133,13 @@ fn happened(story: &Story, flag: &str, time: &str) -> String {
                 .to_owned()
         }
         (_, Some("serving")) => {
-            "The agent accepted POST /drain and kept reporting \"serving\". Make POST /drain stop it from taking work, and \
-             report \"draining\" until the work is done."
-                .to_owned()
+            format!(
+                "The agent accepted {drain} and kept reporting \"serving\". Make {drain} stop it from taking work, and report \
+                 \"draining\" until the work is done."
+            )
         }
         (_, Some("draining")) if story.in_flight() == Some(0) => format!(
-            "The agent still reported \"draining\" at the end of its time ({time}), with nothing in flight. Make GET /drain answer \
+            "The agent still reported \"draining\" at the end of its time ({time}), with nothing in flight. Make GET {status} answer \
              {{\"state\": \"drained\"}} once its work is done.{LOST}"
         ),
         (_, Some("draining")) => {
@@ -91,7 +153,7 @@ fn happened(story: &Story, flag: &str, time: &str) -> String {
             )
         }
         _ => format!(
-            "The agent did not accept POST /drain in its time ({time}).{trouble} docs/agent-protocol.md shows the request and \
+            "The agent did not accept {drain} in its time ({time}).{trouble} docs/agent-protocol.md shows the request and \
              the answers."
         ),
     }
@@ -145,6 +207,29 @@ mod tests {
         let late = of(&told(), &agent, "--config a.toml");
         assert!(late.contains("at the end of its time (30 s)"), "{late}");
         assert!(late.contains("TIMEOUT=10m drainhook simulate --config a.toml."), "{late}");
+    }
+
+    /// An agent whose number in flight is read: it is too high, it is 0 without a consequence, or it cannot be read.
+    #[test]
+    fn numbers() {
+        let of_probe = |story: &Story, zero_for: Option<&str>| {
+            let mut keys = vec![("DRAINHOOK_AGENT__STATUS__POINTER".to_owned(), "/jobs".to_owned())];
+            keys.extend(
+                zero_for.map(|long| ("DRAINHOOK_AGENT__STATUS__ZERO_FOR".to_owned(), long.to_owned())),
+            );
+            let loaded = Config::load(Some(Path::new("/dev/null")), keys.into_iter(), &[]).expect("good");
+            of(story, &loaded.config.agents[0], "--config a.toml")
+        };
+        let busy = of_probe(&reporting("draining", Some(2)), Some("10s"));
+        assert!(
+            busy.contains("is 0 for 10s by its deadline. Its number in flight was 2 at the end"),
+            "{busy}"
+        );
+        let idle = of_probe(&reporting("draining", Some(0)), None);
+        assert!(idle.contains("Set agent.status.zero_for"), "{idle}");
+        let warnings = vec!["agent worker: GET http://127.0.0.1:8080/drain: answered 500".to_owned()];
+        let unread = of_probe(&Story { warnings, ..reporting("draining", None) }, Some("10s"));
+        assert!(unread.contains("was not read. Its last answer: agent worker: GET"), "{unread}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn waits_for(status: &Status) -> String {
             "drainhook drain --cancel, or the termination of the instance".to_owned()
         }
         State::Ended => "AWS to take the instance, or to withdraw its notice".to_owned(),
-        State::Returning => format!("{} to acknowledge DELETE /drain", names()),
+        State::Returning => format!("{} to acknowledge the return to service", names()),
     }
 }
 

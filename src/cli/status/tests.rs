@@ -184,7 +184,7 @@ fn what_the_daemon_waits_for() {
         (Status { state: State::AfterSteps, ..draining() }, "waits for   the after steps, to complete"),
         (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
         (Status { state: State::Completing, agents: drained(), ..draining() }, "to accept the completion"),
-        (Status { state: State::Returning, ..serving() }, "worker to acknowledge DELETE /drain"),
+        (Status { state: State::Returning, ..serving() }, "worker to acknowledge the return to service"),
         (
             Status { state: State::Ended, reason: Some(Reason::Operator), ..draining() },
             "drainhook drain --cancel",

@@ -7,7 +7,7 @@ use super::*;
 fn commands() {
     let drain = |text: &str, env: &[(&str, &str)]| match config(text, env).agents.remove(0).kind {
         AgentKind::Command(command) => command.drain,
-        AgentKind::Http(http) => panic!("{http:?}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(drain("[agent]\ncommand = \"/bin/drain\"", &[]), ["/bin/drain"]);
     assert_eq!(drain("[agent]\ncommand = [\"/bin/drain\", \"a b\"]", &[]), ["/bin/drain", "a b"]);
@@ -35,7 +35,7 @@ fn keys_of_another_kind() {
     for (keys, expected) in [
         (
             "command = \"/bin/drain\"\npoll = \"1s\"",
-            "test.toml:3: `agent.poll` means nothing without `agent.url` or `agent.unix`; set that, or remove it",
+            "test.toml:3: `agent.poll` means nothing without `agent.url`, `agent.unix` or `agent.unit`; set that, or remove it",
         ),
         (
             "return.command = \"/bin/back\"",
@@ -103,4 +103,101 @@ fn two_agents_with_one_command() {
         problems(&two("[\"/bin/drain\", \"a\"]", "[\"/bin/drain\", \"a\"]"), &[]),
         "the agents a and b are both drained by [\"/bin/drain\", \"a\"]; change or remove one of them"
     );
+}
+
+/// A unit that is stopped, one that is told by a signal, and one that another unit drains.
+#[test]
+fn units() {
+    let unit = |text: &str| match config(&format!("[agent]\nunit = \"a.service\"\n{text}"), &[])
+        .agents
+        .remove(0)
+        .kind
+    {
+        AgentKind::Unit(unit) => unit,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(unit("").unit, "a.service");
+    assert_eq!(unit("").drain, UnitDrain::Stop);
+    assert_eq!(unit("drain.signal = \"SIGQUIT\"").drain, UnitDrain::Signal("SIGQUIT".to_owned()));
+    assert_eq!(unit("drain.start = \"b.service\"").drain, UnitDrain::Start("b.service".to_owned()));
+    for (keys, expected) in [
+        (
+            "unit = \"a\"",
+            "test.toml:2: `agent.unit` is \"a\"; expected the name of a unit that ends in `.service`, written like \"worker.service\"",
+        ),
+        (
+            "unit = \"a.service\"\ndrain.signal = \"QUIT\"",
+            "test.toml:3: `agent.drain.signal` is \"QUIT\"; expected `SIGTERM`, `SIGINT`, `SIGQUIT`, `SIGHUP`, `SIGUSR1`, `SIGUSR2`, \
+             `SIGTSTP`, `SIGWINCH`, `SIGPWR` or `SIGALRM`",
+        ),
+        (
+            "unit = \"a.service\"\ndrain.signal = \"SIGQUIT\"\ndrain.start = \"b.service\"",
+            "test.toml:4: `agent.drain.start` and `agent.drain.signal` (test.toml:3) both say how the unit drains; keep one of them",
+        ),
+        (
+            "drain.signal = \"SIGQUIT\"",
+            "test.toml:2: `agent.drain.signal` means nothing without `agent.unit`; set that, or remove it",
+        ),
+    ] {
+        assert_eq!(problems(&format!("[agent]\n{keys}"), &[]), expected);
+    }
+}
+
+/// What the daemon may do to the units: exactly what it does.
+#[test]
+fn rule_for_polkit() {
+    assert_eq!(polkit_rule(&config("", &[])), None);
+    let units = "[[agent]]\nunit = \"stopped.service\"\n[[agent]]\nunit = \"told.service\"\ndrain.signal = \"SIGQUIT\"\n\
+                 [[agent]]\nunit = \"drained.service\"\ndrain.start = \"drain\\\\x2d.service\"\n";
+    let rule = polkit_rule(&config(units, &[])).expect("there are units");
+    let lines: Vec<&str> = rule.lines().map(str::trim).filter(|line| line.starts_with('"')).collect();
+    assert_eq!(
+        lines,
+        [
+            r#""drain\\x2d.service": ["start", "stop"],"#,
+            r#""drained.service": ["start"],"#,
+            r#""stopped.service": ["start", "stop"],"#,
+            r#""told.service": ["kill", "start", "stop"],"#,
+        ]
+    );
+}
+
+#[test]
+fn url_and_unix() {
+    let text = problems("[agent]\nurl = \"http://localhost\"", &[("DRAINHOOK_AGENT__UNIX", "/run/a.sock")]);
+    assert_eq!(
+        text,
+        "DRAINHOOK_AGENT__UNIX: `agent.unix` and `agent.url` (test.toml:2) both say how the agent is reached; \
+         keep one of them"
+    );
+    let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
+    assert_eq!(http(&config.agents[0]).address, Address::Unix("/run/a.sock".into()));
+    assert_eq!(config.agents[0].name, "/run/a.sock");
+}
+
+#[test]
+fn several_agents() {
+    let text = "[[agent]]\nname = \"a\"\n[[agent]]\nunix = \"/run/b.sock\"\npoll = \"2s\"";
+    let config = config(text, &[]);
+    let names: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["a", "/run/b.sock"]);
+    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(1));
+    assert_eq!(http(&config.agents[1]).poll, Duration::from_secs(2));
+    let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
+    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but the file has several"), "{problem}");
+    let same_name = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"a\"\nunix = \"/run/b.sock\"";
+    assert_eq!(
+        problems(same_name, &[]),
+        "two agents have the name a; set a different `name` for one of them"
+    );
+    let count = problems(&"[[agent]]\n".repeat(AGENTS_MAX + 1), &[]);
+    assert!(count.contains("17 agents are configured; expected 1 to 16"), "{count}");
+    assert!(problems("agent = []", &[]).contains("0 agents"));
+    assert!(problems("agent = [1]", &[]).contains("`agent` is an integer"));
+}
+
+#[test]
+fn one_agent_in_an_array_takes_variables() {
+    let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
+    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(3));
 }

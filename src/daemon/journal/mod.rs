@@ -254,7 +254,8 @@ mod tests {
             completion: Completion::Intended(intention),
         };
         let allowance = Allowance { deadline: time, extended: std::time::Duration::ZERO };
-        let agent = AgentRecord { name: "worker".to_owned(), stage: AgentStage::Ordered(allowance) };
+        let stage = AgentStage::Ordered(allowance);
+        let agent = AgentRecord { name: "worker".to_owned(), stage, told: None };
         let drain = DrainRecord {
             started: time,
             phase: Phase::Draining { since: time },

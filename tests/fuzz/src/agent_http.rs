@@ -45,6 +45,7 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
             return vec!["status"];
         }
         AgentAnswer::Returned => return vec!["returned"],
+        AgentAnswer::Seen { .. } => panic!("only a unit is seen"),
         AgentAnswer::Unreachable { why, .. } => panic!("{why}"),
         AgentAnswer::Unsupported(why) => ("unsupported", why),
         AgentAnswer::CannotDrain(why) => ("cannot drain", why),

@@ -91,6 +91,7 @@ fn settings() -> Settings {
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,
+        zero_for: None,
     };
     Settings {
         instance_id: INSTANCE.to_owned(),

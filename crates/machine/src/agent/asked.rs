@@ -1,6 +1,7 @@
 //! The request to an agent that is under way, and what a later request does to it.
 
 use super::super::effect::EffectId;
+use super::super::process::Process;
 use super::super::settings::Protocol;
 use super::super::time::Time;
 use super::order::OrderNumber;
@@ -18,6 +19,8 @@ pub(super) struct Asked {
 pub(super) enum Question {
     /// An order to drain, with its deadline.
     Drain(OrderNumber, Time),
+    /// The signal that tells a process to drain.
+    Tell(OrderNumber, Process),
     Status,
     Return,
     /// A return request that was under way when a new drain started. The drain request waits for its answer, so that the
@@ -53,11 +56,14 @@ impl Question {
     /// answer to a blocking drain request until it has drained.
     pub fn is_outdated_by(self, next: Question, protocol: Protocol) -> bool {
         match (self, next) {
-            (Question::Status, Question::Drain(..) | Question::Return) => true,
+            (Question::Status, Question::Drain(..) | Question::Tell(..) | Question::Return) => true,
             (Question::Drain(..), Question::Return) => protocol.blocks(),
             (Question::Drain(asked, _), Question::Drain(next, _)) => protocol.blocks() && asked != next,
-            (Question::Drain(..) | Question::Status, Question::Status | Question::Overtaken)
-            | (Question::Return | Question::Overtaken, _) => false,
+            (
+                Question::Drain(..) | Question::Status,
+                Question::Status | Question::Tell(..) | Question::Overtaken,
+            )
+            | (Question::Return | Question::Tell(..) | Question::Overtaken, _) => false,
         }
     }
 }

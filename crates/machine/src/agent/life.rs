@@ -8,7 +8,12 @@
 //!    └── returned ── Returning <── release, from any state but Serving
 //! ```
 //!
-//! **Invariant:** an agent becomes `Drained` only by saying so, or by exiting if its settings say that it exits when drained.
+//! `facts` is what these states record.
+//!
+//! **Invariant:** an agent becomes `Drained` only by saying so, by saying for long enough that nothing is in flight, or by
+//! exiting if its settings say that it exits when drained.
+
+mod facts;
 
 use std::time::Duration;
 
@@ -19,6 +24,8 @@ use super::super::settings::OnExit;
 use super::super::time::Time;
 use super::super::turn::Turn;
 use super::order::OrderNumber;
+pub(super) use facts::Reading;
+use facts::{Before, DrainedBy, Heard, Seen};
 
 /// The state of one agent.
 #[derive(Debug)]
@@ -43,6 +50,8 @@ enum State {
         under: Option<OrderNumber>,
         /// The last status document in this state.
         status: Option<AgentStatus>,
+        /// Since when every status has said that nothing is in flight.
+        idle_since: Option<Time>,
     },
     /// It takes no new work and has none in flight.
     Drained {
@@ -59,42 +68,6 @@ enum State {
     Resumed { allowance: Allowance, seen: Seen },
     /// The instance stays. The agent may have been told to drain, and has not acknowledged the return to service.
     Returning,
-}
-
-/// What an agent was told before the drain in which it waits for its turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// Nothing, or it has been returned to service since.
-    Serving,
-    /// An earlier drain may have told it to drain.
-    MayBeDraining,
-}
-
-/// How an agent showed that it has drained.
-#[derive(Debug)]
-enum DrainedBy {
-    /// Its status document says so.
-    Status(AgentStatus),
-    /// It exited, with `agent.on_exit = "drained"`.
-    Exit,
-    /// It answered its blocking drain request, without work in flight.
-    Answer,
-}
-
-/// What an agent that should drain was last seen doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// Taking work, as far as is known.
-    Serving,
-    /// Draining. If nothing listens now, it has exited.
-    Draining,
-}
-
-/// The run of the daemon in which an agent last answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    InThisRun,
-    InLastRun,
 }
 
 impl Life {
@@ -169,7 +142,7 @@ impl Life {
             | State::Resumed { .. }
             | State::Returning => None,
         };
-        self.0 = State::Draining { allowance, under: Some(order), status };
+        self.0 = State::Draining { allowance, under: Some(order), status, idle_since: None };
     }
 
     /// The agent answered its blocking drain request, without a status document or work in flight.
@@ -179,15 +152,41 @@ impl Life {
     }
 
     /// The agent sent its status document.
-    pub fn stated(&mut self, status: AgentStatus) {
+    pub fn stated(&mut self, status: AgentStatus, reading: Reading) {
         let Some(allowance) = self.allowance() else { return };
         let under = self.accepted_order();
+        let is_idle = status.in_flight == Some(0);
+        let idle_since = is_idle.then(|| self.idle_since().unwrap_or(reading.at));
+        // Both ends are within the time that the readings cover, however long they took.
+        let lasted = |since: &Time| reading.zero_for.is_some_and(|long| reading.asked_at >= *since + long);
+        let idle_for_long = idle_since.filter(lasted);
         self.0 = match status.state {
             // It was restarted and lost its orders.
             AgentState::Serving => State::Ordered { allowance, status: Some(status) },
-            AgentState::Draining => State::Draining { allowance, under, status: Some(status) },
+            AgentState::Draining => match idle_for_long {
+                Some(idle_since) => {
+                    State::Drained { allowance, under, by: DrainedBy::Zero { status, idle_since } }
+                }
+                None => State::Draining { allowance, under, status: Some(status), idle_since },
+            },
             AgentState::Drained => State::Drained { allowance, under, by: DrainedBy::Status(status) },
         };
+    }
+
+    /// Since when every status has said that nothing is in flight.
+    fn idle_since(&self) -> Option<Time> {
+        match &self.0 {
+            State::Draining { idle_since, .. } => *idle_since,
+            State::Drained { by: DrainedBy::Zero { idle_since, .. }, .. } => Some(*idle_since),
+            State::Drained { by: DrainedBy::Status(_) | DrainedBy::Exit | DrainedBy::Answer, .. }
+            | State::Serving
+            | State::Waiting { .. }
+            | State::Ordered { .. }
+            | State::Unreachable { .. }
+            | State::CannotDrain { .. }
+            | State::Resumed { .. }
+            | State::Returning => None,
+        }
     }
 
     /// The agent says that it cannot drain.
@@ -198,14 +197,34 @@ impl Life {
 
     /// The agent listens, but its answer does not show its state.
     pub fn listens(&mut self) {
-        if let State::Unreachable { allowance, since: _, seen, heard } = self.0 {
-            self.0 = match (heard, seen) {
-                (Heard::InLastRun, seen) => State::Resumed { allowance, seen },
-                (Heard::InThisRun, Seen::Serving) => State::Ordered { allowance, status: None },
-                (Heard::InThisRun, Seen::Draining) => {
-                    State::Draining { allowance, under: None, status: None }
-                }
-            };
+        match &mut self.0 {
+            State::Unreachable { allowance, since: _, seen, heard } => {
+                let allowance = *allowance;
+                self.0 = match (*heard, *seen) {
+                    (Heard::InLastRun, seen) => State::Resumed { allowance, seen },
+                    (Heard::InThisRun, Seen::Serving) => State::Ordered { allowance, status: None },
+                    (Heard::InThisRun, Seen::Draining) => {
+                        State::Draining { allowance, under: None, status: None, idle_since: None }
+                    }
+                };
+            }
+            // What was not read is not 0.
+            State::Draining { idle_since, .. } => *idle_since = None,
+            State::Serving
+            | State::Waiting { .. }
+            | State::Ordered { .. }
+            | State::Drained { .. }
+            | State::CannotDrain { .. }
+            | State::Resumed { .. }
+            | State::Returning => {}
+        }
+    }
+
+    /// A process of the agent runs that has not been told to drain.
+    pub fn untold(&mut self) {
+        let Some(allowance) = self.allowance() else { return };
+        if !matches!(self.0, State::Unreachable { .. }) {
+            self.0 = State::Ordered { allowance, status: None };
         }
     }
 
@@ -342,17 +361,18 @@ impl Life {
         }
     }
 
-    /// Whether it has drained or has not shown since that it has work: it only accepted another order, or was not heard in this
-    /// run of the daemon.
-    pub fn may_have_drained(&self) -> bool {
-        self.confirms_last_run() || matches!(self.0, State::Draining { status: None, .. })
+    /// Whether it has accepted an order and has not said since what it has in flight.
+    pub fn has_only_accepted(&self) -> bool {
+        matches!(self.0, State::Draining { status: None, .. })
     }
 
     /// The last status document, if it still shows the agent's state.
     pub fn status(&self) -> Option<&AgentStatus> {
         match &self.0 {
             State::Ordered { status, .. } | State::Draining { status, .. } => status.as_ref(),
-            State::Drained { by: DrainedBy::Status(status), .. } => Some(status),
+            State::Drained { by: DrainedBy::Status(status) | DrainedBy::Zero { status, .. }, .. } => {
+                Some(status)
+            }
             State::Drained { by: DrainedBy::Exit | DrainedBy::Answer, .. }
             | State::Serving
             | State::Waiting { .. }

@@ -4,22 +4,26 @@ mod asked;
 mod life;
 mod order;
 mod reports;
+mod telling;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::effect::{AgentRequest, DrainOrder, Effect, EffectId};
 use super::event::{AgentAnswer, AgentState, AgentStatus};
-use super::journal::{AgentRecord, AgentStage, Outcome};
+use super::journal::{AgentRecord, JournalTrack, Outcome, Revision};
+use super::process::{Process, Sight};
 use super::report::{AgentPhase, Progress};
 use super::settings::{AgentSettings, OnExit, Protocol};
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::Turn;
 use asked::{Asked, Question};
-use life::Life;
-use order::Orders;
+use life::{Life, Reading};
+use order::{OrderNumber, Orders};
 use reports::Reports;
+use telling::{Step, Telling};
 
 /// Pause after a failed request.
 const RETRY: Backoff = Backoff::between_ms(200, 5_000);
@@ -54,6 +58,8 @@ pub(super) struct AgentTrack {
     settings: AgentSettings,
     life: Life,
     orders: Orders,
+    /// Used if it is told once.
+    telling: Telling,
     /// The request under way.
     asked: Option<Asked>,
     /// It gets no request before this.
@@ -70,6 +76,7 @@ impl AgentTrack {
             settings,
             life: Life::serving(),
             orders: Orders::default(),
+            telling: Telling::new(None),
             asked: None,
             next_at: Time::default(),
             failures: 0,
@@ -113,7 +120,12 @@ impl AgentTrack {
             Some(Asked { what: what @ (Question::Return | Question::Overtaken), .. }) => {
                 *what = Question::Overtaken;
             }
-            Some(Asked { what: Question::Drain(..) | Question::Status, .. }) | None => self.cancel(turn),
+            // A signal cannot be canceled.
+            Some(Asked { what: Question::Tell(..), .. }) => {}
+            Some(Asked { what: Question::Drain(..) | Question::Status, .. }) | None => {
+                self.telling.look_again();
+                self.cancel(turn);
+            }
         }
     }
 
@@ -123,19 +135,30 @@ impl AgentTrack {
         if self.is_outdated_by(Question::Return) {
             self.cancel(turn);
         }
+        // A process that will not be told must not count as told, not even in the journal.
+        if !matches!(&self.asked, Some(Asked { what: Question::Tell(..), .. })) {
+            self.telling.look_again();
+        }
         self.life.release();
         self.reports.begin(self.progress());
     }
 
     /// Continues from the last run of the daemon.
-    pub fn resume(&mut self, stage: AgentStage, now: Time, rebooted: bool) {
-        self.life.resume(stage, now, self.settings.drain_timeout, rebooted);
+    pub fn resume(&mut self, record: &AgentRecord, now: Time, rebooted: bool) {
+        self.life.resume(record.stage, now, self.settings.drain_timeout, rebooted);
+        self.telling = Telling::new(record.told);
         self.reports.begin(self.progress());
     }
 
     /// The part for the journal.
     pub fn record(&self) -> AgentRecord {
-        AgentRecord { name: self.settings.name.clone(), stage: self.life.stage() }
+        let told = self.telling.record();
+        AgentRecord { name: self.settings.name.clone(), stage: self.life.stage(), told }
+    }
+
+    /// The journal's revision that has its [`record`](Self::record).
+    pub fn journaled(&mut self, revision: Revision) {
+        self.telling.journaled(revision);
     }
 
     /// Whether it may have been told to drain, so that it must be told when to serve again.
@@ -150,7 +173,8 @@ impl AgentTrack {
 
     /// Whether it has drained or has not shown since that it has work.
     pub fn may_have_drained(&self) -> bool {
-        self.life.may_have_drained()
+        // The process of an agent that is told once runs until it has drained.
+        self.life.confirms_last_run() || (!self.is_told_once() && self.life.has_only_accepted())
     }
 
     /// An operator gave it more time.
@@ -187,10 +211,10 @@ impl AgentTrack {
     }
 
     /// Sends the next request and reports progress, if due.
-    pub fn decide(&mut self, turn: &mut Turn, want: Want) {
+    pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, want: Want) {
         self.tell_progress(turn);
         self.stop_at_deadline(turn);
-        let Some((what, request)) = self.next_question(turn, want) else { return };
+        let Some((what, request)) = self.next_question(turn, journal, want) else { return };
         if let Some(asked) = &mut self.asked {
             asked.prolong(what, self.settings.protocol);
         }
@@ -206,18 +230,36 @@ impl AgentTrack {
     }
 
     /// The next request.
-    fn next_question(&mut self, turn: &mut Turn, want: Want) -> Option<(Question, AgentRequest)> {
+    fn next_question(
+        &mut self,
+        turn: &mut Turn,
+        journal: &JournalTrack,
+        want: Want,
+    ) -> Option<(Question, AgentRequest)> {
         let order = match want {
             Want::Nothing => return None,
+            // A process that was told ends by itself. Only then can another one be started.
+            Want::Return if self.telling.may_run() => return Some((Question::Status, self.telling.look())),
             Want::Return => {
                 return self.may_be_draining().then_some((Question::Return, AgentRequest::Return));
             }
             Want::Drain(order) => order,
         };
         let number = self.orders.number(order);
+        if self.is_told_once() {
+            return match self.telling.step(journal) {
+                Step::Look => Some((Question::Status, self.telling.look())),
+                Step::Wait => None,
+                Step::Tell(process) => Some((Question::Tell(number, process), AgentRequest::Tell(process))),
+            };
+        }
         let accepted = self.life.accepted_order();
         if self.settings.protocol.blocks() {
-            // It has no status to request. If it answered with work in flight, it is told again.
+            let reports = self.settings.zero_for.is_some();
+            if reports && (accepted == Some(number) || self.life.is_drained()) {
+                return Some((Question::Status, AgentRequest::Status));
+            }
+            // If it answered with work in flight, it is told again.
             let runs = self.settings.protocol == Protocol::Running;
             if self.life.is_drained() || (runs && turn.due(order.deadline, Timer::Deadline)) {
                 return None;
@@ -230,6 +272,10 @@ impl AgentTrack {
             self.next_at = turn.now;
         }
         Some((Question::Drain(number, order.deadline), AgentRequest::Drain(order)))
+    }
+
+    fn is_told_once(&self) -> bool {
+        self.settings.protocol == Protocol::Once
     }
 
     /// Stops a process whose deadline has come.
@@ -252,7 +298,7 @@ impl AgentTrack {
             turn.cancel(asked.id);
             self.next_at = match asked.what {
                 Question::Drain(..) => turn.now.max(asked.at + ORDER_ON_ITS_WAY),
-                Question::Status | Question::Return | Question::Overtaken => turn.now,
+                Question::Status | Question::Tell(..) | Question::Return | Question::Overtaken => turn.now,
             };
         }
     }
@@ -265,14 +311,15 @@ impl AgentTrack {
     /// Processes an answer. Returns whether the journal must be written.
     pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
         let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return false };
-        let before = self.life.stage();
+        let before = (self.life.stage(), self.telling.record());
         match asked.what {
             Question::Overtaken => {}
             Question::Return => self.on_return_answered(turn, answer),
+            Question::Tell(order, process) => self.on_told(turn, (order, process), answer),
             Question::Drain(..) | Question::Status => self.on_drain_answered(turn, &asked, answer),
         }
         self.tell_progress(turn);
-        before != self.life.stage()
+        before != (self.life.stage(), self.telling.record())
     }
 
     fn on_return_answered(&mut self, turn: &mut Turn, answer: AgentAnswer) {
@@ -286,8 +333,67 @@ impl AgentTrack {
             | AgentAnswer::CannotDrain(why)
             | AgentAnswer::Busy(why)
             | AgentAnswer::Malformed(why) => self.trouble(turn, why),
-            AgentAnswer::Accepted(_) | AgentAnswer::Status { .. } => self.on_mismatch(turn),
+            AgentAnswer::Accepted(_) | AgentAnswer::Status { .. } | AgentAnswer::Seen { .. } => {
+                self.on_mismatch(turn);
+            }
         }
+    }
+
+    fn on_told(&mut self, turn: &mut Turn, (order, process): (OrderNumber, Process), answer: AgentAnswer) {
+        match answer {
+            AgentAnswer::Accepted(_) => {
+                self.telling.answered(process, true);
+                self.life.accepted(turn, order);
+                self.ask_at(turn.now);
+            }
+            AgentAnswer::Unreachable { why, gone: _ }
+            | AgentAnswer::Unsupported(why)
+            | AgentAnswer::CannotDrain(why)
+            | AgentAnswer::Busy(why)
+            | AgentAnswer::Malformed(why) => {
+                self.telling.answered(process, false);
+                self.life.unreachable(turn.now);
+                self.trouble(turn, why);
+            }
+            AgentAnswer::Status { .. } | AgentAnswer::Seen { .. } | AgentAnswer::Returned => {
+                self.on_mismatch(turn);
+            }
+        }
+    }
+
+    /// What is seen of an agent from outside, as a document of its own would say it.
+    fn on_seen(
+        &mut self,
+        turn: &mut Turn,
+        asked_at: Time,
+        sight: Sight,
+        in_flight: Option<u64>,
+        waited: bool,
+    ) {
+        if self.life.deadline().is_none() {
+            self.telling.seen_returning(sight);
+            self.next_at = (asked_at + self.settings.poll).max(turn.now);
+            return;
+        }
+        if self.is_told_once() {
+            self.telling.seen(sight);
+            if matches!(self.telling, Telling::Untold { .. }) {
+                // It is told now. If that keeps failing, it stays unreachable.
+                self.life.untold();
+                self.next_at = turn.now;
+                return;
+            }
+        }
+        self.failures = 0;
+        self.reports.well();
+        let state = match sight {
+            Sight::Runs(process) if self.telling.is_told(process) => AgentState::Draining,
+            Sight::Runs(_) => AgentState::Serving,
+            Sight::Leaves => AgentState::Draining,
+            Sight::Gone => AgentState::Drained,
+        };
+        let status = AgentStatus { state, in_flight, gauges: BTreeMap::new(), detail: None };
+        self.on_status(turn, asked_at, status, waited);
     }
 
     fn on_drain_answered(&mut self, turn: &mut Turn, asked: &Asked, answer: AgentAnswer) {
@@ -299,9 +405,17 @@ impl AgentTrack {
                 self.reports.well();
                 self.on_status(turn, asked.at, status, waited);
             }
+            AgentAnswer::Seen { sight, in_flight, waited } => {
+                self.on_seen(turn, asked.at, sight, in_flight, waited);
+            }
             AgentAnswer::Unreachable { why, gone } => self.on_unreachable(turn, why, gone),
             AgentAnswer::Unsupported(why) => {
                 self.life.unreachable(turn.now);
+                self.trouble(turn, why);
+            }
+            AgentAnswer::CannotDrain(why) if self.life.deadline().is_none() => {
+                // The process that was told has failed, so it runs no more.
+                self.telling.seen_returning(Sight::Gone);
                 self.trouble(turn, why);
             }
             AgentAnswer::CannotDrain(why) => {
@@ -322,7 +436,7 @@ impl AgentTrack {
         self.life.accepted(turn, order);
         match status {
             Some(status) => self.on_status(turn, asked.at, status, false),
-            None if self.settings.protocol.blocks() => {
+            None if self.settings.answers_when_drained() => {
                 self.life.answered_when_drained(order);
                 self.ask_at(turn.now);
             }
@@ -342,7 +456,7 @@ impl AgentTrack {
         if self.life.deadline().is_some() {
             self.reports.stated(turn, &self.settings.name, &status);
         }
-        self.life.stated(status);
+        self.life.stated(status, Reading { asked_at, at: turn.now, zero_for: self.settings.zero_for });
     }
 
     fn on_unreachable(&mut self, turn: &mut Turn, why: String, gone: bool) {

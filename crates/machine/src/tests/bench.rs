@@ -29,6 +29,7 @@ pub fn agent(name: &str) -> AgentSettings {
         on_exit: OnExit::Failed,
         poll: secs(1),
         protocol: Protocol::Polled,
+        zero_for: None,
     }
 }
 

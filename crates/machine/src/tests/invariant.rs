@@ -12,6 +12,7 @@ use super::super::journal::{ActionRecord, Journal, Outcome};
 use super::super::message::Body;
 use super::super::notice::{Due, Notice, NoticeState, Notices, Reason};
 use super::super::operator::Command;
+use super::super::process::{Process, Sight};
 use super::super::report::Report;
 use super::super::{Machine, Time};
 use super::bench::is_of;
@@ -46,6 +47,8 @@ pub struct Checker {
     own: BTreeSet<String>,
     over: BTreeSet<String>,
     ended_at: Option<Time>,
+    /// The processes that were told, or may have been.
+    told: BTreeSet<Process>,
 }
 
 impl Checker {
@@ -131,6 +134,12 @@ impl Checker {
                 let before = self.deadlines.insert(*agent, (order.deadline, setters.clone()));
                 let later = before.is_some_and(|(before, by)| before < order.deadline && by == setters);
                 assert!(!later, "the deadline moved later although nothing changed");
+            }
+            Effect::AskAgent { agent, request: AgentRequest::Tell(process), .. } => {
+                self.check_alone(*agent, open, canceled);
+                let recorded = self.answered.as_ref().and_then(|journal| journal.agents[*agent].told);
+                assert_eq!(recorded, Some(*process), "a process was told before the journal says so");
+                assert!(self.told.insert(*process), "{process} was told twice");
             }
             Effect::AskAgent { agent, .. } => self.check_alone(*agent, open, canceled),
             Effect::CancelRequest { id } => {
@@ -238,12 +247,18 @@ impl Checker {
                 self.refused_since = true;
             }
             (Event::AgentAnswered { answer, .. }, Some(Effect::AskAgent { agent, request, .. })) => {
+                if let AgentRequest::Tell(process) = request
+                    && !matches!(answer, AgentAnswer::Accepted(_))
+                {
+                    self.told.remove(process);
+                }
                 let drained = match (request, answer) {
                     (AgentRequest::Drain(_), AgentAnswer::Accepted(Some(status))) => {
                         status.state == AgentState::Drained
                     }
                     (AgentRequest::Drain(_), AgentAnswer::Accepted(None)) => self.blocking.contains(agent),
                     (_, AgentAnswer::Status { status, .. }) => status.state == AgentState::Drained,
+                    (_, AgentAnswer::Seen { sight, .. }) => *sight == Sight::Gone,
                     _ => return,
                 };
                 self.drained.insert(*agent, drained);
@@ -279,6 +294,12 @@ impl Checker {
             self.drained.values_mut().for_each(|drained| *drained = true);
         }
         self.answered = self.disk.clone();
+        // Without a working disk, what was sent is forgotten.
+        let recorded = self.disk.iter().flat_map(|journal| &journal.agents).filter_map(|agent| agent.told);
+        let recorded: Vec<_> = recorded.collect();
+        if lost {
+            self.told.retain(|process| recorded.contains(process));
+        }
     }
 }
 

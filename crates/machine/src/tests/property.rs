@@ -9,6 +9,7 @@ use proptest::test_runner::RngSeed;
 use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
+use super::super::process::{Process, Sight};
 use super::super::settings::{AgentSettings, Protocol, Settings};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
@@ -92,14 +93,17 @@ struct Run {
     canceled: Vec<EffectId>,
     checker: Checker,
     receipts: u64,
+    /// The process of the agent that is told once.
+    process: u128,
     sent: BTreeMap<u8, Time>,
 }
 
 impl Run {
-    /// A daemon with this many after steps, at most two, and two agents with these orders.
+    /// A daemon with this many after steps, at most two, and three agents, two of which have these orders.
     fn new(steps_count: usize, orders: (u8, u8)) -> Self {
         let blocking = AgentSettings { protocol: Protocol::Blocking, order: orders.1, ..agent("b") };
-        let agents = vec![AgentSettings { order: orders.0, ..agent("a") }, blocking];
+        let first = AgentSettings { order: orders.0, ..agent("a") };
+        let agents = vec![first, blocking, AgentSettings { protocol: Protocol::Once, ..agent("c") }];
         let steps = [after_step("flush", 30), after_step("deregister", 300)];
         let after = steps.into_iter().take(steps_count).collect();
         let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings() };
@@ -107,7 +111,8 @@ impl Run {
         let mut checker = Checker::default();
         checker.blocking.insert(1);
         let (open, canceled, sent) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut run = Run { machine, settings, now: START, open, canceled, checker, receipts: 0, sent };
+        let (receipts, process) = (0, 0);
+        let mut run = Run { machine, settings, now: START, open, canceled, checker, receipts, process, sent };
         run.hand_in(Event::Started { journal: None }, None);
         run
     }
@@ -139,6 +144,26 @@ impl Run {
         self.hand_in(Event::Started { journal }, None);
     }
 
+    /// What is seen of the agent that is told once. Its process may have been replaced.
+    fn seen(&mut self, asked: &Effect, choice: u8, said: Said) -> Option<Event> {
+        let Effect::AskAgent { id, agent: 2, request: AgentRequest::Status | AgentRequest::Watch(_) } = asked
+        else {
+            return None;
+        };
+        let (Said::Nothing(state) | Said::Status(state) | Said::HeldStatus(state)) = said else {
+            return None;
+        };
+        self.process += u128::from(choice.is_multiple_of(4));
+        let sight = match state {
+            AgentState::Serving => Sight::Runs(Process(self.process)),
+            AgentState::Draining => Sight::Leaves,
+            AgentState::Drained => Sight::Gone,
+        };
+        let waited = matches!(said, Said::HeldStatus(_));
+        let answer = AgentAnswer::Seen { sight, in_flight: None, waited };
+        Some(Event::AgentAnswered { id: *id, answer })
+    }
+
     fn step(&mut self, step: Step) {
         match step {
             Step::Wait { ms } => {
@@ -150,7 +175,9 @@ impl Run {
             Step::Answer { place, choice, said } => {
                 if !self.open.is_empty() {
                     let asked = self.open.remove((usize::from(place) * self.open.len()) >> 16);
-                    self.hand_in(answer(&asked, choice, said), Some(asked));
+                    let answer =
+                        self.seen(&asked, choice, said).unwrap_or_else(|| answer(&asked, choice, said));
+                    self.hand_in(answer, Some(asked));
                 }
             }
             Step::Stale { id, choice } => {
@@ -316,14 +343,16 @@ fn agent_answer(request: &AgentRequest, said: Said) -> AgentAnswer {
         (_, Said::NotADocument) => AgentAnswer::Malformed("a page".into()),
         (_, Said::CannotDrain) => AgentAnswer::CannotDrain("409".into()),
         (_, Said::Unavailable) => AgentAnswer::Busy("503".into()),
-        (AgentRequest::Drain(_), Said::Nothing(_)) => AgentAnswer::Accepted(None),
+        (AgentRequest::Drain(_), Said::Nothing(_)) | (AgentRequest::Tell(_), _) => {
+            AgentAnswer::Accepted(None)
+        }
         (AgentRequest::Drain(_), Said::Status(state) | Said::HeldStatus(state)) => {
             AgentAnswer::Accepted(Some(document(state)))
         }
-        (AgentRequest::Status, Said::Nothing(state) | Said::Status(state)) => {
+        (AgentRequest::Status | AgentRequest::Watch(_), Said::Nothing(state) | Said::Status(state)) => {
             AgentAnswer::Status { status: document(state), waited: false }
         }
-        (AgentRequest::Status, Said::HeldStatus(state)) => {
+        (AgentRequest::Status | AgentRequest::Watch(_), Said::HeldStatus(state)) => {
             AgentAnswer::Status { status: document(state), waited: true }
         }
         (AgentRequest::Return, Said::Nothing(_) | Said::Status(_) | Said::HeldStatus(_)) => {

@@ -14,7 +14,7 @@ use super::plan::{DRAIN_TIMEOUT, GRACE};
 use super::{Fleet, Step, network};
 
 /// The time limit of requests, as in `src/daemon/perform.rs`.
-const AGENT_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const AGENT_LIMIT: Duration = Duration::from_secs(10);
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long an agent holds a status request, given `Prefer: wait=20`.
@@ -30,7 +30,7 @@ const EARLY: f64 = 0.3;
 const RUNS_MAX: Duration = Duration::from_secs(48 * 3600);
 
 /// The share of crashed agents that are restarted.
-const COMES_BACK: f64 = 0.9;
+pub(super) const COMES_BACK: f64 = 0.9;
 
 /// How the agents of a run answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,22 +52,29 @@ pub(super) enum Request {
     Blocks,
     /// They are drained by a process that exits with 0 once they have drained. Some exit early, with another status.
     Runs,
+    /// They are units. A signal tells a process to drain, and it exits once it has drained.
+    Signaled,
+    /// They say only how much is in flight, and have drained once that has been 0 for a while. They are told by a request, or by
+    /// a process that exits with 0 once they are told.
+    Counts { runs: bool },
 }
 
 /// An instance's agent other than the world's. Its state follows from the time alone.
 #[derive(Debug)]
 pub(super) struct Other {
     /// How long its drain takes.
-    work: Duration,
+    pub(super) work: Duration,
     /// When it will have drained, or when it did. `None` while it serves.
-    drained: Option<Time>,
+    pub(super) drained: Option<Time>,
     /// When its process is back.
-    down_until: Option<Time>,
+    pub(super) down_until: Option<Time>,
+    /// The number of its process, or of its last one, if it is a unit.
+    pub(super) process: u32,
 }
 
 impl Other {
     pub fn new(work: Duration) -> Self {
-        Other { work, drained: None, down_until: None }
+        Other { work, drained: None, down_until: None, process: 1 }
     }
 
     fn status(&self, now: Time) -> AgentStatus {
@@ -89,10 +96,11 @@ impl Other {
                 self.drained.get_or_insert(now + self.work);
                 AgentAnswer::Accepted(Some(self.status(now)))
             }
-            AgentRequest::Status => {
+            AgentRequest::Status | AgentRequest::Watch(_) => {
                 let status = self.status(now);
                 AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
             }
+            AgentRequest::Tell(_) => AgentAnswer::Busy("it is no unit".to_owned()),
             AgentRequest::Return => {
                 self.drained = None;
                 AgentAnswer::Returned
@@ -121,6 +129,9 @@ impl Fleet {
         let answered = |answer| Event::AgentAnswered { id, answer };
         // The daemon ignores the answer to an earlier request.
         self.hosts[host].held.retain(|held| held.agent != agent);
+        if self.manner.request == Request::Signaled {
+            return self.ask_unit(host, id, agent, request);
+        }
         if self.now < self.hosts[host].agent_hangs_until {
             let limit = if *request == AgentRequest::Status { STATUS_LIMIT } else { AGENT_LIMIT };
             return Some((limit, answered(AgentAnswer::Busy("no answer in time".to_owned()))));
@@ -132,6 +143,10 @@ impl Fleet {
             self.judge.busy(host, drained.max(self.now));
         }
         let manner = self.manner.request;
+        if let Request::Counts { runs } = manner {
+            let answer = self.counted(answer, request, runs);
+            return Some((self.delay(1, 5), answered(answer)));
+        }
         match &mut answer {
             AgentAnswer::Accepted(Some(status)) if manner == Request::Blocks => {
                 if status.state == AgentState::Drained {
@@ -204,6 +219,9 @@ impl Fleet {
     }
 
     fn answer_of(&mut self, host: usize, agent: usize, request: &AgentRequest) -> Option<AgentAnswer> {
+        if self.manner.request == Request::Signaled {
+            return Some(self.answer_of_unit(host, agent, request));
+        }
         let now = self.now;
         if let Some(other) = agent.checked_sub(1).and_then(|place| self.hosts[host].others.get_mut(place)) {
             return Some(other.ask(now, request));
@@ -213,7 +231,7 @@ impl Fleet {
         answer
     }
 
-    fn hold(&mut self, host: usize, id: EffectId, agent: usize, request: &AgentRequest) {
+    pub(super) fn hold(&mut self, host: usize, id: EffectId, agent: usize, request: &AgentRequest) {
         let life = self.hosts[host].life;
         let blocks = matches!(request, AgentRequest::Drain(_));
         let longest = match (request, self.manner.request) {
@@ -221,7 +239,14 @@ impl Fleet {
             // The daemon's own limit.
             (AgentRequest::Drain(DrainOrder { deadline, .. }), _) => self.hosts[host].when(*deadline),
             (_, Request::Mute { .. }) => self.now + STATUS_HELD_LONG,
-            (_, Request::Documents | Request::Blocks | Request::Runs) => self.now + STATUS_HELD,
+            (
+                _,
+                Request::Documents
+                | Request::Blocks
+                | Request::Runs
+                | Request::Signaled
+                | Request::Counts { .. },
+            ) => self.now + STATUS_HELD,
         };
         self.hosts[host].held.push(Held { life, id, agent, blocks });
         let news = self.other(host, agent).and_then(|other| other.drained);
@@ -271,6 +296,9 @@ impl Fleet {
                     AgentAnswer::Busy("no answer in time".to_owned())
                 }
             },
+            Some(AgentAnswer::Seen { sight, in_flight, .. }) => {
+                AgentAnswer::Seen { sight, in_flight, waited: true }
+            }
             Some(answer) => self.as_written(answer),
         };
         let delay = self.delay(1, 5);
@@ -281,6 +309,9 @@ impl Fleet {
     pub(super) fn crash_agent(&mut self, host: usize) {
         let others = self.hosts[host].others.len();
         let place = if others == 0 { 0 } else { self.rng.usize(..=others) };
+        if self.manner.request == Request::Signaled {
+            return self.crash_unit(host, place);
+        }
         if place > 0 {
             let pause = self.delay(1_000, 15_000);
             return self.crash_other(host, place - 1, pause);
@@ -301,13 +332,16 @@ impl Fleet {
         }
     }
 
-    fn crash_other(&mut self, host: usize, place: usize, pause: Duration) {
+    pub(super) fn crash_other(&mut self, host: usize, place: usize, pause: Duration) {
         let back = self.now + pause;
         let other = &mut self.hosts[host].others[place];
         other.drained = None;
         other.down_until = Some(back);
         let work = other.work;
-        self.judge.busy(host, back + GRACE + work);
+        // A number does not say that the process is a new one, which must be told to drain. It may work until its deadline.
+        let counts = matches!(self.manner.request, Request::Counts { .. });
+        let idle = if counts { self.now + DRAIN_TIMEOUT } else { back + GRACE + work };
+        self.judge.busy(host, idle);
         let held = self.hosts[host].held.iter().position(|held| held.agent == place + 1);
         if let Some(held) = held {
             let held = self.hosts[host].held.swap_remove(held);
@@ -329,7 +363,7 @@ impl Fleet {
     }
 }
 
-fn exited_with_1() -> AgentAnswer {
+pub(super) fn exited_with_1() -> AgentAnswer {
     AgentAnswer::Unreachable { why: "exited with status 1".to_owned(), gone: false }
 }
 

@@ -16,6 +16,7 @@ use super::calls::{Credentials, Trouble};
 use super::ec2::Maintenance;
 use super::poll::POLL;
 use super::reference::Reference;
+use super::units::Unit;
 
 /// An instance.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub(super) struct Host {
     pub held: Vec<Held>,
     /// Its agents other than the world's.
     pub others: Vec<Other>,
+    /// The units of all its agents, if they are units.
+    pub units: Vec<Unit>,
     /// Its disk refuses all further writes.
     pub disk_refuses: bool,
     /// What is wrong with its calls until it is gone.
@@ -139,6 +142,7 @@ impl Host {
             canceled: Vec::new(),
             held: Vec::new(),
             others: Vec::new(),
+            units: Vec::new(),
             disk_refuses: false,
             trouble: Trouble::None,
             credentials: Credentials::Good,

@@ -8,7 +8,8 @@
 //! - `network`: the calls of a daemon, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
-//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `steps`: after steps
+//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
+//!   by a signal; `counts`: agents that say only how much is in flight; `steps`: after steps
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -20,6 +21,7 @@
 mod agents;
 mod calls;
 pub mod cost;
+mod counts;
 mod deadline;
 mod ec2;
 mod figures;
@@ -38,6 +40,7 @@ mod step;
 mod steps;
 mod strangers;
 mod strike;
+mod units;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -145,6 +148,7 @@ impl Fleet {
         let others = settings.agents.len().saturating_sub(1);
         let mut added = Host::new(settings, phase);
         added.others = (0..others).map(|_| agents::Other::new(self.delay(0, 400_000))).collect();
+        added.units = self.settings.agents.iter().map(|_| units::Unit::default()).collect();
         self.hosts.push(added);
         host
     }
@@ -207,6 +211,7 @@ impl Fleet {
                 self.judge.believes_message(host);
             } else {
                 self.check_others(host);
+                self.check_units(host);
             }
         }
         self.judge.end(&self.world, self.now.max(self.plan.end()));
@@ -276,6 +281,7 @@ impl Fleet {
         self.hosts[host].start(now);
         self.goes_on(host, journal.as_deref());
         self.judge.started(host, now, journal.as_deref());
+        self.note_untold(host, journal.as_deref());
         self.feed(host, Event::Started { journal });
         self.plan_poll(host, self.now);
     }

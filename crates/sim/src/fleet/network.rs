@@ -134,11 +134,12 @@ pub(super) fn ask_agent(
                 status => AgentAnswer::Malformed(format!("answered {status}: {}", answer.body)),
             }
         }
+        AgentRequest::Tell(_) => AgentAnswer::Busy("it is no unit".to_owned()),
         AgentRequest::Return => {
             world.agent_delete(now, instance);
             AgentAnswer::Returned
         }
-        AgentRequest::Status => {
+        AgentRequest::Status | AgentRequest::Watch(_) => {
             let status = status(agent?);
             AgentAnswer::Status { waited: status.state != AgentState::Serving, status }
         }

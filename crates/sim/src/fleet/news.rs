@@ -52,6 +52,9 @@ impl Fleet {
                     self.plan_poll(host, next);
                 }
                 (Happening::AgentDrained { .. } | Happening::AgentExited { .. }, Some(host)) => {
+                    if matches!(happening, Happening::AgentExited { .. }) {
+                        self.unit_exited(host, at);
+                    }
                     self.release_held(host);
                     if matches!(happening, Happening::AgentDrained { .. }) {
                         self.drained(host);

@@ -19,6 +19,9 @@ pub(super) const GRACE: Duration = Duration::from_secs(60);
 /// `agent.drain_timeout` of every daemon.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(900);
 
+/// How long an agent that reports only a number must say 0, in seconds.
+const ZERO_FOR: std::ops::RangeInclusive<u64> = 5..=15;
+
 /// The hook that the daemons complete.
 pub(super) const HOOK: &str = "drain";
 
@@ -86,13 +89,20 @@ impl Plan {
             ..WorldConfig::default()
         };
         let mut settings = settings_for(&world, rng);
-        let manner = Manner { request: self.request(rng), odd: has(rng, Fault::OddDocument) };
+        let request = self.request(rng);
+        // A number has no optional fields.
+        let odd = has(rng, Fault::OddDocument) && !matches!(request, Request::Counts { .. });
+        let manner = Manner { request, odd };
         let protocol = match manner.request {
-            Request::Documents | Request::Mute { .. } => Protocol::Polled,
+            Request::Documents | Request::Mute { .. } | Request::Counts { runs: false } => Protocol::Polled,
             Request::Blocks => Protocol::Blocking,
-            Request::Runs => Protocol::Running,
+            Request::Runs | Request::Counts { runs: true } => Protocol::Running,
+            Request::Signaled => Protocol::Once,
         };
         settings.agents.iter_mut().for_each(|agent| agent.protocol = protocol);
+        if matches!(manner.request, Request::Counts { .. }) {
+            settings.agents[0].zero_for = Some(Duration::from_secs(rng.u64(ZERO_FOR)));
+        }
         if has(rng, Fault::SeveralAgents) {
             let more = agents::more_agents(&settings.agents[0], rng);
             settings.agents.extend(more);
@@ -107,10 +117,13 @@ impl Plan {
             settings.drain_at = DrainAt::Wait;
         }
         let mut world = world;
-        if manner.request == Request::Runs {
+        if protocol == Protocol::Running {
             // Only an agent that is reached by a connection can be seen to exit.
             world.agent_exits = false;
             settings.agents.iter_mut().for_each(|agent| agent.on_exit = OnExit::Failed);
+        }
+        if manner.request == Request::Signaled {
+            world.agent_exits = true;
         }
         if matches!(manner.request, Request::Mute { .. }) {
             // Agents drain before Wait, and have time to come back with work.
@@ -132,6 +145,10 @@ impl Plan {
             Request::Blocks
         } else if self.faults.strikes(rng, Fault::AgentRuns, START) {
             Request::Runs
+        } else if self.faults.strikes(rng, Fault::AgentSignaled, START) {
+            Request::Signaled
+        } else if self.faults.strikes(rng, Fault::AgentCounts, START) {
+            Request::Counts { runs: rng.bool() }
         } else {
             Request::Documents
         }
@@ -165,6 +182,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,
+        zero_for: None,
     };
     Settings {
         instance_id: String::new(),

@@ -75,6 +75,7 @@ impl Fleet {
                 let pause = self.delay(20_000, 90_000);
                 self.hosts[host].frozen_until = self.now + pause;
                 self.crash_others(host, pause);
+                self.boot_units(host);
                 self.after(pause, Step::AgentStart { host });
             }
             Fault::Hibernation => {
@@ -127,6 +128,8 @@ impl Fleet {
             | Fault::AgentMute
             | Fault::AgentBlocks
             | Fault::AgentRuns
+            | Fault::AgentSignaled
+            | Fault::AgentCounts
             | Fault::AfterSteps
             | Fault::OddDocument
             | Fault::SeveralAgents
@@ -147,7 +150,7 @@ impl Fleet {
     }
 
     pub(super) fn start_agent(&mut self, host: usize) {
-        if !self.hosts[host].gone {
+        if !self.hosts[host].gone && self.may_start(host) {
             let id = self.hosts[host].id.clone();
             self.world.start_agent(self.now, &id);
             self.digest(None);

@@ -83,6 +83,8 @@ pub enum AgentMode {
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) work: Work,
+    /// The number of its process, or of its last one.
+    pub(super) process: u32,
     pub(super) mode: AgentMode,
     pub(super) state: AgentState,
     pub(super) serving_since: Time,
@@ -98,6 +100,8 @@ pub(super) struct Agent {
 /// What an observer sees of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentView {
+    /// The number of its process, or of its last one. Each start adds one.
+    pub process: u32,
     /// Its state.
     pub state: AgentState,
     /// Whether the agent answers.
@@ -126,6 +130,7 @@ pub struct AgentAnswer {
 impl Agent {
     pub(super) fn serving(work: Work, now: Time) -> Self {
         Agent {
+            process: 1,
             mode: AgentMode::Answers,
             state: AgentState::Serving,
             serving_since: now,
@@ -151,6 +156,7 @@ impl Agent {
 
     pub(super) fn view(&self, now: Time) -> AgentView {
         AgentView {
+            process: self.process,
             state: self.state,
             mode: self.mode,
             in_flight: self.in_flight,

@@ -2,8 +2,11 @@
 
 use machine::Time;
 
-use super::agent::{Agent, AgentMode};
+use super::agent::{Agent, AgentMode, AgentState};
 use super::{Happening, World};
+
+/// A signal tells a process to drain, and nothing more.
+const SIGNAL: &[u8] = br#"{"reason":"operator","deadline":null}"#;
 
 impl World {
     /// Ends the agent's process. Connections are refused, and its work items are lost.
@@ -21,6 +24,7 @@ impl World {
             finished: agent.finished,
             lost: agent.lost,
             drain,
+            process: agent.process,
             ..Agent::serving(agent.work, now)
         };
         self.roster_version += 1;
@@ -34,8 +38,8 @@ impl World {
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
             return;
         };
-        let Agent { work, lost, drain, finished, .. } = *agent;
-        *agent = Agent { lost, drain, finished, ..Agent::serving(work, now) };
+        let Agent { work, lost, drain, finished, process, .. } = *agent;
+        *agent = Agent { lost, drain, finished, process: process + 1, ..Agent::serving(work, now) };
         let in_flight = agent.in_flight;
         self.roster_version += 1;
         self.log(Happening::AgentStarted { instance: instance.to_owned(), in_flight });
@@ -47,6 +51,19 @@ impl World {
         self.start_agent(now, instance);
     }
 
+    /// Signals the agent's process. The first signal starts its drain. A second one ends it, and its work items are lost.
+    pub fn signal_agent(&mut self, now: Time, instance: &str) {
+        self.advance(now);
+        match self.agent(instance) {
+            Some(agent) if agent.mode != AgentMode::Answers => {}
+            Some(agent) if agent.state == AgentState::Serving => {
+                self.agent_post(now, instance, SIGNAL);
+            }
+            Some(_) => self.exit_agent(now, instance),
+            None => {}
+        }
+    }
+
     /// Lets the stuck work items finish.
     pub fn free_stuck_work(&mut self, now: Time, instance: &str) {
         self.advance(now);
@@ -55,7 +72,7 @@ impl World {
         };
         // Only stuck items are left.
         let stuck = std::mem::take(&mut agent.work.stuck);
-        if agent.state == super::AgentState::Draining && agent.in_flight <= stuck {
+        if agent.state == AgentState::Draining && agent.in_flight <= stuck {
             self.finish_next(instance);
         }
     }
@@ -65,7 +82,7 @@ impl World {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{AgentState, Work, WorldConfig};
+    use super::super::{Work, WorldConfig};
     use super::*;
 
     const START: Time = Time::from_unix_ms(1_764_000_000_000);
@@ -111,6 +128,25 @@ mod tests {
             |(_, one): &(Time, Happening)| matches!(one, Happening::AgentExited { work_lost: 0, .. });
         let drained = |(_, one): &(Time, Happening)| matches!(one, Happening::AgentDrained { .. });
         assert!(happened.iter().any(exited) && !happened.iter().any(drained));
+    }
+
+    /// The second signal to a process cuts its work off. The next process starts with new work, and its first signal does not.
+    #[test]
+    fn agent_is_signaled() {
+        let config = WorldConfig { work: work(0), agent_exits: true, ..WorldConfig::default() };
+        let (mut world, id) = world(config);
+        world.signal_agent(START, &id);
+        world.advance(START + secs(30));
+        let agent = world.instance(&id).expect("known").agent;
+        assert_eq!((agent.process, agent.state, agent.in_flight), (1, AgentState::Draining, 2));
+        world.signal_agent(START + secs(30), &id);
+        let agent = world.instance(&id).expect("known").agent;
+        assert_eq!((agent.mode, agent.lost), (AgentMode::Refuses, 2));
+        world.start_agent(START + secs(40), &id);
+        world.signal_agent(START + secs(40), &id);
+        world.advance(START + secs(100));
+        let agent = world.instance(&id).expect("known").agent;
+        assert_eq!((agent.process, agent.mode, agent.lost), (2, AgentMode::Refuses, 2));
     }
 
     #[test]

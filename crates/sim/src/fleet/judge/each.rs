@@ -7,12 +7,14 @@ use crate::world::Happening;
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Outcome;
 use machine::message::{Body, Message, Transition};
+use machine::settings::AgentSettings;
 use machine::{Event, Time};
 
 use super::super::plan::HOOK;
 use super::calls::CallsMade;
 use super::losses::Loss;
 use super::said::Said;
+use super::signals::Signals;
 
 /// Auto Scaling calls that a drain without faults may make, besides those that depend on its length.
 const CALLS_MAX: u32 = 16;
@@ -55,12 +57,15 @@ pub(super) struct Each {
     pub invariants: Invariants,
     /// What its agents have said in this life of the daemon.
     pub said: Said,
+    pub signals: Signals,
     /// The AWS calls of this life of the daemon.
     pub calls_made: CallsMade,
     /// The heartbeat timeout that its daemon uses, read or assumed.
     pub chosen: Option<Duration>,
     /// When the agents other than the world's finish their work.
     pub busy_until: Time,
+    /// A process counts as told that was not told. It drains until its deadline.
+    pub untold: bool,
     /// The outcome that this life of the daemon has read from its journal or decided.
     pub outcome: Option<Outcome>,
     /// The outcome of the drain that sent the last completion.
@@ -121,10 +126,10 @@ pub(super) struct Each {
 }
 
 impl Each {
-    pub fn new(id: String, blocks: &[bool]) -> Self {
+    pub fn new(id: String, agents: &[AgentSettings]) -> Self {
         let mut invariants = Invariants::default().with_transit(TRANSIT);
         invariants.stopped();
-        Each { id, invariants, said: Said::new(blocks), ..Each::default() }
+        Each { id, invariants, said: Said::new(agents), ..Each::default() }
     }
 
     /// Records an event before its machine handles it.
@@ -195,7 +200,7 @@ impl Each {
             _ => {}
         }
         if let Event::AgentAnswered { id, answer } = event {
-            self.said.hears(*id, answer);
+            self.said.hears(now, *id, answer);
         }
         self.calls_made.hears(event);
     }
@@ -237,7 +242,7 @@ impl Each {
         let could = since.max(self.idle?).max(self.busy_until).max(self.up).max(faults_end + LIMIT)
             + self.grace
             + self.steps;
-        let late = at > could + timeout && !self.knows_nothing();
+        let late = at > could + timeout && !self.knows_nothing() && !self.untold;
         late.then(|| {
             format!("{at}: {}'s action ended late: it could have been completed at {could}", self.id)
         })

@@ -2,12 +2,13 @@
 //! decide and what happens in the world. It looks into neither.
 //!
 //! `each` is what it knows about an instance, `said` what that instance's agents have said, and `calls` how often its daemon
-//! retries. `losses` says what work was lost to.
+//! retries. `losses` says what work was lost to, and `signals` which processes were told by a signal.
 
 mod calls;
 mod each;
 mod losses;
 mod said;
+mod signals;
 
 use std::time::Duration;
 
@@ -16,11 +17,11 @@ use machine::effect::Effect;
 use machine::journal::{Journal, Outcome};
 use machine::notice::Source;
 use machine::report::{NoticeChange, Report};
-use machine::settings::Settings;
+use machine::settings::{AgentSettings, Protocol, Settings};
 use machine::{Event, Time};
 
 use super::figures::Figures;
-use super::plan::GRACE;
+use super::plan::{DRAIN_TIMEOUT, GRACE};
 use each::{Each, is_anothers};
 pub(super) use losses::Loss;
 
@@ -36,8 +37,9 @@ const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Judge {
     faults_end: Time,
-    /// Whether each agent blocks its drain request.
-    blocks: Vec<bool>,
+    agents: Vec<AgentSettings>,
+    /// Whether the agents are told once per process.
+    once: bool,
     /// Whether the calls that follow failures are counted.
     counts_calls: bool,
     /// How long all after steps may take.
@@ -51,7 +53,8 @@ impl Judge {
     pub fn new(faults_end: Time, settings: &Settings, counts_calls: bool) -> Self {
         Judge {
             faults_end,
-            blocks: settings.agents.iter().map(|agent| agent.protocol.blocks()).collect(),
+            agents: settings.agents.clone(),
+            once: settings.agents.iter().all(|agent| agent.protocol == Protocol::Once),
             counts_calls,
             steps: settings.after.iter().map(|step| step.timeout + STEP_JOURNALED).sum(),
             each: Vec::new(),
@@ -62,7 +65,7 @@ impl Judge {
 
     pub fn add(&mut self, id: String) {
         self.figures.instances += 1;
-        self.each.push(Each { steps: self.steps, ..Each::new(id, &self.blocks) });
+        self.each.push(Each { steps: self.steps, ..Each::new(id, &self.agents) });
     }
 
     /// The daemon starts with this journal on its disk.
@@ -70,6 +73,7 @@ impl Judge {
         let intention = disk.and_then(|journal| journal.drain.as_ref()?.action.completion.intention());
         self.each[host].outcome = intention.map(|intention| intention.outcome);
         self.each[host].said.forget();
+        self.each[host].signals.starts(disk);
         self.each[host].calls_made.forget();
         self.each[host].heard_since = None;
         self.each[host].invariants.restarted(now);
@@ -100,6 +104,7 @@ impl Judge {
         let each = &mut self.each[host];
         each.forgetful = true;
         each.informed = false;
+        each.signals.forgets();
         each.invariants.forgot();
         self.many_drains(host);
     }
@@ -292,7 +297,7 @@ impl Judge {
             }
             Effect::ReceiveMessages { .. } => self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
-            Effect::AskAgent { id, agent, .. } => return each.said.asks(*id, *agent),
+            Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
             | Effect::CancelRequest { .. }
             | Effect::RunStep { .. }
@@ -318,6 +323,10 @@ impl Judge {
             return;
         }
         let faults_end = self.faults_end;
+        let zero_for = self.agents[0].zero_for.unwrap_or_default();
+        // A number that is read elsewhere does not show that the agent has exited.
+        let unseen = self.agents[0].zero_for.is_some() && self.agents[0].protocol == Protocol::Running;
+        let exit_grace = if unseen { DRAIN_TIMEOUT } else { GRACE };
         let each = &mut self.each[host];
         if each.names_another(at, happening) {
             return;
@@ -345,9 +354,9 @@ impl Judge {
                 each.open = Some((at, expires.since(at)));
                 (each.doubts, each.lost_track) = (false, false);
             }
-            Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), Duration::ZERO),
+            Happening::AgentDrained { .. } => (each.idle, each.grace) = (Some(at), zero_for),
             // The agent may come back.
-            Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), GRACE),
+            Happening::AgentExited { .. } => (each.idle, each.grace) = (Some(at), exit_grace),
             // It needs another drain and another completion.
             Happening::AgentStarted { .. } => {
                 each.idle = None;
@@ -381,13 +390,17 @@ impl Judge {
     /// Checks the end of a run. Terminated instances must be gone or in the pool, and agents of instances in service must
     /// serve.
     pub fn end(&mut self, world: &World, now: Time) {
+        // A process that was told by a signal and holds work that never ends cannot be returned to service.
+        let endless = self.once && world.config().work.stuck > 0;
         for each in &mut self.each {
             self.violations.append(&mut each.invariants.violations);
             let Some(instance) = world.instance(&each.id) else { continue };
             self.figures.end_states += 1;
             let wrong = match instance.state {
                 LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
-                LifecycleState::InService => instance.agent.state != AgentIs::Serving && !each.forgetful,
+                LifecycleState::InService => {
+                    instance.agent.state != AgentIs::Serving && !each.forgetful && !endless
+                }
                 _ => !each.knows_nothing(),
             };
             if wrong {

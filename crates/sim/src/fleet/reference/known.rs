@@ -1,12 +1,15 @@
 //! The facts that the reference uses: the journal, and what agents have said.
 
+use std::time::Duration;
+
 use machine::Time;
 use machine::action::{Group, Wait, WaitSource};
 use machine::after::AfterStage;
-use machine::event::{AgentAnswer, AgentState};
+use machine::event::{AgentAnswer, AgentState, AgentStatus};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
-use machine::settings::{AgentSettings, OnExit};
+use machine::process::{Process, Sight};
+use machine::settings::{AgentSettings, OnExit, Protocol};
 
 /// What the journal says, as far as effects depend on it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +19,8 @@ pub(super) struct Kept {
     pub own: Vec<Option<Time>>,
     /// The deadline of each agent.
     pub deadlines: Vec<Option<Time>>,
+    /// The process of each agent that must not be told again.
+    pub processes: Vec<Option<Process>>,
     pub intention: Option<Intention>,
     pub after: AfterStage,
     /// The deadline that notices, the action or an operator set.
@@ -62,6 +67,7 @@ impl Kept {
         let timed = journal.notices.rows().iter().filter(sets);
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
+            processes: journal.agents.iter().map(|agent| agent.told).collect(),
             deadlines: own.iter().map(|own| own.map(|own| hard.map_or(own, |hard| own.min(hard)))).collect(),
             own,
             after: drain.map(|drain| drain.after).unwrap_or_default(),
@@ -93,30 +99,84 @@ pub(super) struct Agent {
     pub heard: bool,
     /// Its last status says that it has work.
     pub works: bool,
+    /// The last request was an order to drain.
+    pub told: bool,
+    /// When the last request was sent.
+    pub asked_at: Time,
+    /// Since when it has said nothing but 0.
+    pub zero_since: Option<Time>,
+    /// The processes of an agent that is told once.
+    pub processes: Processes,
+}
+
+/// What is known of the processes of an agent that is told once per process.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    /// The last one that was told. An earlier life may not have come to that.
+    pub told: Option<Process>,
+    /// It no longer runs.
+    pub gone: bool,
+    /// The one that is being told.
+    pub telling: Option<Process>,
+}
+
+impl Processes {
+    /// An agent is seen. Returns its state.
+    fn sees(&mut self, sight: Sight) -> AgentState {
+        match sight {
+            Sight::Runs(process) if self.told == Some(process) => AgentState::Draining,
+            Sight::Runs(_) => {
+                self.gone = true;
+                AgentState::Serving
+            }
+            Sight::Leaves => AgentState::Draining,
+            Sight::Gone => {
+                self.gone = true;
+                AgentState::Drained
+            }
+        }
+    }
 }
 
 impl Agent {
-    /// One that takes work, as far as is known.
-    pub fn untold() -> Self {
-        Agent { state: Some(AgentState::Serving), ..Agent::default() }
+    /// It is told to drain. What it said before does not count: it takes work, as far as is known.
+    pub fn begins(&mut self, settings: &AgentSettings) {
+        if settings.protocol == Protocol::Once {
+            // It is looked at first. What was seen before may have changed.
+            self.state = None;
+            return;
+        }
+        let processes = std::mem::take(&mut self.processes);
+        *self =
+            Agent { ordered: self.ordered, state: Some(AgentState::Serving), processes, ..Agent::default() };
     }
 
     pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &AgentSettings) {
+        let telling = self.processes.telling.take();
+        let is_told = matches!(answer, AgentAnswer::Accepted(_));
+        if telling.is_some() && is_told {
+            (self.processes.told, self.processes.gone) = (telling, false);
+        } else if telling.is_some() {
+            self.state = None;
+        }
         match answer {
             AgentAnswer::Accepted(status) => {
-                self.heard |= settings.protocol.blocks() || status.is_some();
+                let blocks = settings.answers_when_drained();
+                self.heard |= blocks || status.is_some();
+                self.zero_since = None;
                 self.state = Some(match status {
-                    Some(status) if settings.protocol.blocks() && status.in_flight == Some(0) => {
-                        AgentState::Drained
-                    }
+                    Some(status) if blocks && status.in_flight == Some(0) => AgentState::Drained,
                     Some(status) => status.state,
-                    None if settings.protocol.blocks() => AgentState::Drained,
+                    None if blocks => AgentState::Drained,
                     None => AgentState::Draining,
                 });
             }
             AgentAnswer::Status { status, .. } => {
                 self.heard = true;
-                self.state = Some(status.state);
+                self.state = Some(match settings.zero_for {
+                    Some(zero_for) => self.counted(now, status, zero_for),
+                    None => status.state,
+                });
             }
             AgentAnswer::Unreachable { gone, .. } => {
                 // With `on_exit = "drained"`, an agent that exits after the drain request has drained.
@@ -125,15 +185,21 @@ impl Agent {
                     self.state = Some(AgentState::Drained);
                 }
             }
+            AgentAnswer::Seen { sight, .. } => {
+                self.heard = true;
+                self.state = Some(self.processes.sees(*sight));
+            }
+            AgentAnswer::Returned if settings.protocol == Protocol::Once => self.state = None,
+            // Its unit has failed, so no process runs.
+            AgentAnswer::CannotDrain(_) => self.processes.gone = true,
             AgentAnswer::Returned
             | AgentAnswer::Unsupported(_)
-            | AgentAnswer::CannotDrain(_)
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => {}
         }
         self.works = match answer {
-            AgentAnswer::Accepted(None) => self.works && !settings.protocol.blocks(),
-            AgentAnswer::Accepted(Some(_)) | AgentAnswer::Status { .. } => {
+            AgentAnswer::Accepted(None) => self.works && !settings.answers_when_drained(),
+            AgentAnswer::Accepted(Some(_)) | AgentAnswer::Status { .. } | AgentAnswer::Seen { .. } => {
                 self.state != Some(AgentState::Drained)
             }
             AgentAnswer::Busy(_) | AgentAnswer::Malformed(_) => self.works,
@@ -143,8 +209,36 @@ impl Agent {
             | AgentAnswer::CannotDrain(_) => false,
         };
         self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
+        if !matches!(answer, AgentAnswer::Status { .. }) {
+            self.zero_since = None;
+        }
+        self.cannot = match answer {
+            AgentAnswer::CannotDrain(_) => true,
+            AgentAnswer::Accepted(_)
+            | AgentAnswer::Status { .. }
+            | AgentAnswer::Seen { .. }
+            | AgentAnswer::Returned => false,
+            AgentAnswer::Unreachable { .. }
+            | AgentAnswer::Unsupported(_)
+            | AgentAnswer::Busy(_)
+            | AgentAnswer::Malformed(_) => self.cannot,
+        };
         let refused = matches!(answer, AgentAnswer::Unreachable { .. } | AgentAnswer::Unsupported(_));
-        self.refusing = refused.then(|| self.refusing.unwrap_or(now));
+        // An agent that was seen and could not be told is still refusing.
+        let untold = matches!(answer, AgentAnswer::Seen { .. }) && self.state == Some(AgentState::Serving);
+        let refuses = refused || (telling.is_some() && !is_told) || (untold && self.refusing.is_some());
+        self.refusing = refuses.then(|| self.refusing.unwrap_or(now));
+    }
+
+    /// The state of an agent that says only how much is in flight.
+    fn counted(&mut self, now: Time, status: &AgentStatus, zero_for: Duration) -> AgentState {
+        if status.in_flight != Some(0) {
+            self.zero_since = None;
+            return AgentState::Draining;
+        }
+        let since = *self.zero_since.get_or_insert(now);
+        let drained = self.state == Some(AgentState::Drained) || self.asked_at >= since + zero_for;
+        if drained { AgentState::Drained } else { AgentState::Draining }
     }
 
     /// Whether its last answer says so.

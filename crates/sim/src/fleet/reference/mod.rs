@@ -3,10 +3,11 @@
 //!
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
-//! This file records what the daemon was told. `rules` says what follows from that, `steps` does for after steps and `turns` for agents that wait for others.
-//! `known` has the types for all of them.
+//! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
+//! once per process, `steps` for after steps, and `turns` for agents that wait for others. `known` has the types for all of them.
 
 mod known;
+mod once;
 mod rules;
 mod steps;
 mod turns;
@@ -229,6 +230,9 @@ impl Reference {
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
         self.goes_on_after(self.kept.after);
         self.knows_agents(journal);
+        for (agent, told) in self.agents.iter_mut().zip(&self.kept.processes) {
+            agent.processes.told = *told;
+        }
         self.corrects(journal);
         self.unsettled = self.clock_set || journal.boot_id != self.settings.boot_id;
         // A deadline is used as written, but is never later than a whole drain from now.

@@ -145,6 +145,7 @@ impl Reference {
                 self.complain(format!("journaled an older message's time for {}", row.id));
             }
         }
+        self.keeps_processes(journal);
         if journal.instance_id != self.settings.instance_id {
             self.complain("wrote a journal that names another instance");
         }
@@ -156,7 +157,15 @@ impl Reference {
         if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("asked a serving agent for its status, but did not tell it to drain");
         }
-        let AgentRequest::Drain(order) = request else { return };
+        (self.agents[agent].asked_at, self.agents[agent].told) =
+            (now, matches!(request, AgentRequest::Drain(_)));
+        let order = match request {
+            AgentRequest::Drain(order) => order,
+            AgentRequest::Tell(process) => return self.tells(agent, *process),
+            AgentRequest::Return => return self.returns(agent),
+            AgentRequest::Watch(process) => return self.watches(agent, *process),
+            AgentRequest::Status => return,
+        };
         self.agents[agent].ordered = Some(order.deadline);
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         // With a wrong clock it may be too late for that.
@@ -179,7 +188,10 @@ impl Reference {
     /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is over or its agents are told
     /// of another one.
     fn cancels(&mut self, now: Time, agent: usize) {
-        let runs = self.settings.agents[agent].protocol == Protocol::Running;
+        if self.agents[agent].processes.telling.take().is_some() {
+            self.complain("canceled a signal, which may have been sent");
+        }
+        let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
         if !runs || self.drain != Phase::UnderWay || self.began == now || self.told_at == now {
             return;
         }
@@ -340,13 +352,15 @@ impl Reference {
         self.must_stop_steps(now);
         self.may_tell(now);
         self.must_tell_next(now);
+        self.must_tell();
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
         }
         for agent in 0..self.agents.len() {
             let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
             let protocol = self.settings.agents[agent].protocol;
-            let drained = protocol.blocks() && self.agents[agent].state == Some(AgentState::Drained);
+            let blocks = self.settings.agents[agent].answers_when_drained();
+            let drained = blocks && self.agents[agent].state == Some(AgentState::Drained);
             let deadline = self.kept.deadlines.get(agent).copied().flatten();
             // A journal from before the clock was set does not tell whether AWS's deadline has passed.
             let passed = self.clock_set || deadline.is_some_and(|deadline| deadline <= now);
@@ -380,11 +394,14 @@ impl Reference {
     fn tells_deadline(&mut self, now: Time, agent: usize) {
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         let runs = self.settings.agents[agent].protocol == Protocol::Running
+            && self.agents[agent].told
             && self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
         if runs {
-            // With a journal from before the clock was set, AWS's deadlines are not known yet.
-            let known = deadline.filter(|_| !self.clock_set);
-            self.agents[agent].ordered = self.agents[agent].ordered.max(known);
+            // A process that only tells the agent does not go on for long. After the clock was set, deadlines from AWS or EC2
+            // are unknown until the journal has them.
+            if self.settings.agents[agent].answers_when_drained() && !self.clock_set {
+                self.agents[agent].ordered = self.agents[agent].ordered.max(deadline);
+            }
             if deadline.is_some_and(|deadline| now > deadline + DEADLINE_TOLD) {
                 self.complain(format!("did not stop the process of agent {agent} at its deadline"));
             }

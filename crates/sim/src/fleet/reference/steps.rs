@@ -64,8 +64,9 @@ impl Reference {
         let deadline = self.kept.deadlines.get(place).copied().flatten().or(self.kept.bound);
         let settings = &self.settings.agents[place];
         // The agent may be draining under an order that it answers when it has drained.
-        let held =
-            settings.protocol.blocks() && self.calls.iter().any(|(_, call)| *call == Call::Agent(place));
+        let held = settings.protocol.blocks()
+            && agent.told
+            && self.calls.iter().any(|(_, call)| *call == Call::Agent(place));
         (self.standing.is_some() && !agent.heard)
             || agent.state == Some(AgentState::Drained)
             || (agent.has_failed(now, settings) && (agent.cannot || !held))

@@ -1,10 +1,12 @@
 //! When an agent with a higher order is told to drain.
 
 use machine::Time;
+use machine::event::AgentState;
 use machine::journal::{AgentStage, Journal};
+use machine::settings::Protocol;
 
 use super::Reference;
-use super::known::{Agent, Phase};
+use super::known::Phase;
 
 impl Reference {
     /// Agents are told. Whether it is their turn is checked once the journal of this turn is known, which has the deadline.
@@ -15,7 +17,7 @@ impl Reference {
         // What they said in an earlier drain does not count.
         let agents = self.agents.iter_mut().zip(&self.settings.agents);
         let of_turn = agents.filter(|(_, settings)| order.is_none_or(|order| settings.order == order));
-        of_turn.for_each(|(agent, _)| *agent = Agent { ordered: agent.ordered, ..Agent::untold() });
+        of_turn.for_each(|(agent, settings)| agent.begins(settings));
     }
 
     /// Agents are told once every agent with a lower order has an outcome, or no agent has time left.
@@ -43,9 +45,11 @@ impl Reference {
     /// An agent that had accepted no order by the journal has not drained when nothing listens.
     pub(super) fn knows_agents(&mut self, journal: &Journal) {
         let rebooted = journal.boot_id != self.settings.boot_id;
-        for (agent, record) in self.agents.iter_mut().zip(&journal.agents) {
-            if rebooted || !matches!(record.stage, AgentStage::Draining(_)) {
-                *agent = Agent::untold();
+        let agents = self.agents.iter_mut().zip(&self.settings.agents);
+        for ((agent, settings), record) in agents.zip(&journal.agents) {
+            let drains = matches!(record.stage, AgentStage::Draining(_)) && !rebooted;
+            if !drains && settings.protocol != Protocol::Once {
+                agent.state = Some(AgentState::Serving);
             }
         }
     }

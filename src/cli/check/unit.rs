@@ -1,0 +1,397 @@
+//! Looks at the unit of an agent, and at the settings of it that are known to lose work. Changes nothing.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::part::Part;
+use super::requirement;
+use crate::agent::systemctl::{self, SystemctlError, Unit, UnitState};
+use crate::cli::output::word;
+use crate::config::duration::Written;
+use crate::config::{self, Config, POLKIT_PATH, UnitAgent, UnitDrain, polkit_rule};
+use crate::preset::{Preset, Property};
+
+/// Time enough to stop a unit that would be started again.
+const RESTART_DELAY_MIN: Duration = Duration::from_secs(1);
+
+/// A row for an agent that is a unit.
+pub async fn row(agent: &config::Agent, unit: &UnitAgent) -> Part {
+    let looked = async {
+        let main = systemctl::show(&unit.unit).await?;
+        let oneshot = match &unit.drain {
+            UnitDrain::Start(oneshot) => Some(systemctl::show(oneshot).await?),
+            UnitDrain::Stop | UnitDrain::Signal(_) => None,
+        };
+        let variables = match preset(agent).is_some_and(|preset| requirement::are_about_variables(&preset)) {
+            true => systemctl::variables(&unit.unit).await?,
+            false => BTreeSet::new(),
+        };
+        Ok::<_, SystemctlError>(Shown { main, oneshot, variables })
+    };
+    match looked.await {
+        Ok(shown) => judge(agent, unit, &shown),
+        Err(error) => Part::ok("agent", format!("{}: {error}", agent.name))
+            .failed("systemd cannot be asked about the unit; drainhook needs systemd and D-Bus to drain it"),
+    }
+}
+
+/// What systemd says about an agent.
+struct Shown {
+    /// Its unit.
+    main: Unit,
+    /// The unit that drains it, if there is one.
+    oneshot: Option<Unit>,
+    /// The names of variables that its unit sets. Empty if its preset requires nothing of them.
+    variables: BTreeSet<String>,
+}
+
+fn preset(agent: &config::Agent) -> Option<Preset> {
+    agent.preset.as_deref().and_then(Preset::named)
+}
+
+/// What is wrong with a unit's settings. Pure.
+fn judge(agent: &config::Agent, config: &UnitAgent, shown: &Shown) -> Part {
+    let (name, unit) = (&config.unit, &shown.main);
+    let how = match &config.drain {
+        UnitDrain::Stop => format!("drained by systemctl stop ({} to its processes)", unit.kill_signal),
+        UnitDrain::Signal(signal) => format!("drained by {signal} to its main process"),
+        UnitDrain::Start(oneshot) => format!("drained by systemctl start {oneshot}"),
+    };
+    let (state, wrong) = words(name, &unit.state);
+    let part = Part::ok("agent", format!("{}: {name} {state}; {how}", agent.name));
+    let part = match wrong {
+        Some(advice) => part.failed(advice),
+        None => part,
+    };
+    if matches!(unit.state, UnitState::Unusable(_)) {
+        return part;
+    }
+    let part = match (&config.drain, &shown.oneshot) {
+        (UnitDrain::Start(name), Some(oneshot)) => judge_oneshot(part, agent, name, oneshot),
+        (UnitDrain::Start(_), None) => part,
+        (UnitDrain::Stop, _) => judge_stop(part, agent, name, shown),
+        (UnitDrain::Signal(_), _) => judge_signal(part, agent, name, shown),
+    };
+    if unit.needs_reload {
+        return part
+            .warning("its files have changed since systemd read them; run sudo systemctl daemon-reload");
+    }
+    part
+}
+
+fn words(name: &str, state: &UnitState) -> (String, Option<String>) {
+    match state {
+        UnitState::Runs { .. } => ("runs".to_owned(), None),
+        UnitState::Stops { .. } => ("is being stopped".to_owned(), None),
+        UnitState::Restarts => ("restarts".to_owned(), None),
+        UnitState::Inactive => ("is inactive".to_owned(), None),
+        UnitState::Failed { result, .. } => (
+            format!("has failed ({result})"),
+            Some(format!("a drain would fail; see why with journalctl --unit {name}, and start it")),
+        ),
+        UnitState::Unusable(why) => {
+            (format!("cannot be used: {why}"), Some("install the unit, or correct agent.unit".to_owned()))
+        }
+    }
+}
+
+fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> Part {
+    let (unit, preset) = (&shown.main, preset(agent));
+    let mut lines = Vec::new();
+    let mut part = part;
+    if let Some(limit) = unit.stop_timeout.filter(|limit| *limit < agent.drain_timeout) {
+        part = part.failed(format!(
+            "systemd kills it {} after the stop (TimeoutStopSec), and agent.drain_timeout is {}: work that takes longer is lost",
+            Written(limit),
+            Written(agent.drain_timeout),
+        ));
+        lines.push("TimeoutStopSec=infinity".to_owned());
+    }
+    let known = preset.as_ref().and_then(|preset| requirement::good(preset, Property::KillMode));
+    match unit.kill_mode.as_str() {
+        mode if known.is_some_and(|good| good.iter().any(|good| good == mode)) => {}
+        "none" | "process" => {
+            part = part.failed(format!(
+                "KillMode={} leaves processes behind when the unit is inactive, so their work is not waited for",
+                unit.kill_mode
+            ));
+            lines.push("KillMode=mixed".to_owned());
+        }
+        "control-group" if unit.processes > 1 && known.is_none() => {
+            part = part.warning(format!(
+                "KillMode=control-group signals all its {} processes, and not only the main one: worker processes that end by \
+                 that signal lose their work, and the unit still ends well",
+                unit.processes
+            ));
+            lines.push("KillMode=mixed".to_owned());
+        }
+        _ => {}
+    }
+    for why in preset.iter().flat_map(|preset| requirement::of_command(preset, unit, agent.drain_timeout)) {
+        part = part.failed(why);
+    }
+    for violation in preset.iter().flat_map(|preset| requirement::of_stop(preset, unit, &shown.variables)) {
+        part = part.failed(violation.why);
+        lines.push(violation.fix);
+    }
+    if lines.is_empty() { part } else { part.advised(drop_in(name, &lines)) }
+}
+
+fn judge_signal(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> Part {
+    let (unit, preset) = (&shown.main, preset(agent));
+    let mut lines = Vec::new();
+    let mut part = part;
+    let comes_back = matches!(unit.restart.as_str(), "always" | "on-success");
+    if comes_back && unit.restart_delay < RESTART_DELAY_MIN {
+        let advice = format!(
+            "Restart={} starts it again {} after it has drained: the new process may take work before drainhook has stopped the \
+             unit",
+            unit.restart,
+            Written(unit.restart_delay),
+        );
+        part = if unit.restart_delay.is_zero() { part.failed(advice) } else { part.warning(advice) };
+        lines.push("RestartSec=1s".to_owned());
+    }
+    for why in preset.iter().flat_map(|preset| requirement::of_command(preset, unit, agent.drain_timeout)) {
+        part = part.failed(why);
+    }
+    for violation in preset.iter().flat_map(|preset| requirement::of_variables(preset, &shown.variables)) {
+        part = part.failed(violation.why);
+        lines.push(violation.fix);
+    }
+    if lines.is_empty() { part } else { part.advised(drop_in(name, &lines)) }
+}
+
+fn judge_oneshot(part: Part, agent: &config::Agent, name: &str, oneshot: &Unit) -> Part {
+    let mut part = part;
+    let mut lines = Vec::new();
+    if let UnitState::Unusable(why) = &oneshot.state {
+        return part.failed(format!("{name}: {why}; install the unit, or correct agent.drain.start"));
+    }
+    if oneshot.kind != "oneshot" {
+        part = part.failed(format!(
+            "{name} has Type={}, so it counts as started before it has drained anything",
+            oneshot.kind
+        ));
+        lines.push("Type=oneshot".to_owned());
+    }
+    if oneshot.remains {
+        part = part
+            .failed(format!("{name} has RemainAfterExit=yes, so a second drain would not start it again"));
+        lines.push("RemainAfterExit=no".to_owned());
+    }
+    if let Some(limit) = oneshot.start_timeout.filter(|limit| *limit < agent.drain_timeout) {
+        part = part.failed(format!(
+            "systemd stops {name} after {} (TimeoutStartSec), and agent.drain_timeout is {}",
+            Written(limit),
+            Written(agent.drain_timeout),
+        ));
+        lines.push("TimeoutStartSec=infinity".to_owned());
+    }
+    if lines.is_empty() { part } else { part.advised(drop_in(name, &lines)) }
+}
+
+/// A command that installs these settings.
+fn drop_in(unit: &str, lines: &[String]) -> String {
+    format!(
+        "to fix it, run: printf '[Service]\\n{}\\n' | sudo install -D -m 644 /dev/stdin {} && sudo systemctl daemon-reload",
+        lines.join("\\n"),
+        word(&format!("/etc/systemd/system/{unit}.d/zz-drainhook.conf")),
+    )
+}
+
+/// A row for polkit, if an agent is a unit.
+pub fn polkit(config: &Config) -> Option<Part> {
+    let rule = polkit_rule(config)?;
+    Some(installed(&rule, Path::new(POLKIT_PATH)))
+}
+
+fn installed(rule: &str, path: &Path) -> Part {
+    let shown = path.display();
+    let install = format!("run: drainhook config --polkit | sudo tee {shown}");
+    match std::fs::read_to_string(path) {
+        Ok(found) if found == rule => {
+            Part::ok("polkit", format!("{shown} permits what the daemon does to the units"))
+        }
+        Ok(_) => Part::ok("polkit", format!("{shown} is not the rule of this configuration"))
+            .failed(format!("the daemon may not do what it must do to the units; {install}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Part::ok("polkit", format!("there is no {shown}"))
+                .failed(format!("the daemon may not stop or start any unit; {install}"))
+        }
+        Err(error) => Part::skipped("polkit", format!("{shown}: {error}; run this with sudo")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::systemctl::read;
+    use crate::cli::check::part::State;
+    use crate::preset::{Requirement, lines_of, text};
+
+    const RUNS: &str = "LoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\nKillSignal=15\n\
+                        Type=simple\nKillMode=mixed\nTimeoutStopUSec=infinity\nRestart=no\nRestartUSec=100ms\n";
+
+    /// What `check` says about a unit with these settings, which replace others, and its state.
+    fn judged(agent: &str, settings: &str, oneshot: Option<&str>) -> (State, String) {
+        let text = format!("[agent]\nunit = \"a.service\"\n{agent}");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let config = Config::load(Some(file.path()), std::iter::empty(), &[]).expect("good").config;
+        let agent = &config.agents[0];
+        let crate::config::AgentKind::Unit(unit) = &agent.kind else { panic!("it is a unit") };
+        let shown = |settings: &str| read(&format!("{RUNS}{settings}")).expect("as systemctl writes it");
+        let shown = Shown { main: shown(settings), oneshot: oneshot.map(shown), variables: BTreeSet::new() };
+        let part = judge(agent, unit, &shown);
+        (part.state, part.advice.join(" "))
+    }
+
+    #[test]
+    fn units_that_are_stopped() {
+        assert_eq!(judged("", "", None), (State::Ok, String::new()));
+        let (state, advice) = judged("drain_timeout = \"2m\"", "TimeoutStopUSec=1min 30s", None);
+        assert_eq!(state, State::Failed);
+        assert!(
+            advice.starts_with("systemd kills it 1m30s after the stop (TimeoutStopSec), and"),
+            "{advice}"
+        );
+        assert!(
+            advice.contains("printf '[Service]\\nTimeoutStopSec=infinity\\n' | sudo install"),
+            "{advice}"
+        );
+        assert_eq!(judged("drain_timeout = \"90s\"", "TimeoutStopUSec=1min 30s", None).0, State::Ok);
+        assert_eq!(judged("", "KillMode=process", None).0, State::Failed);
+        assert_eq!(judged("", "NeedDaemonReload=yes", None).0, State::Warning);
+        let (state, advice) = judged("", "ActiveState=failed\nResult=exit-code", None);
+        assert!(state == State::Failed && advice.contains("journalctl --unit a.service"), "{advice}");
+    }
+
+    #[test]
+    fn units_that_are_told() {
+        let told = "drain.signal = \"SIGQUIT\"";
+        let slow = "TimeoutStopUSec=1s\nRestart=always\nRestartUSec=1s";
+        assert_eq!(judged(told, slow, None), (State::Ok, String::new()));
+        let (state, advice) = judged(told, "Restart=always", None);
+        assert!(state == State::Warning && advice.contains("again 100ms after it has drained"), "{advice}");
+        let (state, advice) = judged(told, "Restart=always\nRestartUSec=0", None);
+        assert!(state == State::Failed && advice.contains("RestartSec=1s"), "{advice}");
+    }
+
+    #[test]
+    fn units_that_are_drained_by_another() {
+        let started = "drain.start = \"b.service\"";
+        let good = "ActiveState=inactive\nType=oneshot\nTimeoutStartUSec=infinity\n";
+        assert_eq!(judged(started, "", Some(good)), (State::Ok, String::new()));
+        for (bad, why) in [
+            ("Type=simple", "so it counts as started before it has drained"),
+            ("RemainAfterExit=yes", "so a second drain would not start it again"),
+            ("TimeoutStartUSec=5min", "systemd stops b.service after 5m (TimeoutStartSec)"),
+            ("LoadState=not-found", "b.service: there is no such unit"),
+        ] {
+            let (state, advice) = judged(started, "", Some(&format!("{good}{bad}")));
+            assert!(state == State::Failed && advice.contains(why), "{advice}");
+        }
+    }
+
+    /// What `check` says about the unit of a preset's agent. systemd shows these settings and variables.
+    fn judged_with(preset: &Preset, settings: &[String], variables: &[&str], processes: usize) -> Part {
+        let must = lines_of(text(preset.name).expect("listed"), "must").join("\n");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), format!("[agent]\npreset = \"{}\"\n{must}", preset.name))
+            .expect("written");
+        let config = Config::load(Some(file.path()), std::iter::empty(), &[]).expect("good").config;
+        let crate::config::AgentKind::Unit(unit) = &config.agents[0].kind else { panic!("it is a unit") };
+        let main = read(&format!("{RUNS}{}", settings.join("\n"))).expect("as systemctl writes it");
+        let variables = variables.iter().map(|name| (*name).to_owned()).collect();
+        let shown = Shown { main: Unit { processes, ..main }, oneshot: None, variables };
+        judge(&config.agents[0], unit, &shown)
+    }
+
+    /// Each requirement of each preset, with every good value and a bad one. All fixes of a unit are one command.
+    #[test]
+    fn units_with_presets() {
+        let mut requirements = 0;
+        for preset in Preset::all().filter(|preset| !preset.requires.is_empty()) {
+            let name = preset.name;
+            let fixes: Vec<String> = preset.requires.iter().map(Requirement::fix).collect();
+            let good = judged_with(&preset, &fixes, &[], 1);
+            assert!(good.state == State::Ok && good.advice.is_empty(), "{name}: {good:?}");
+            let (mut all_bad, mut all_set) = (Vec::new(), Vec::new());
+            for requirement in &preset.requires {
+                let (bad, set, why) = match requirement {
+                    Requirement::Property { property, good, why } => {
+                        for value in good {
+                            let setting = format!("{}={value}", property.as_str());
+                            let part = judged_with(&preset, &[fixes.clone(), vec![setting]].concat(), &[], 9);
+                            assert!(part.state == State::Ok && part.advice.is_empty(), "{name}: {part:?}");
+                        }
+                        let bad = match property {
+                            Property::KillMode if good.iter().any(|mode| mode == "control-group") => {
+                                "process"
+                            }
+                            Property::KillMode => "control-group",
+                            Property::KillSignal => "SIGHUP",
+                        };
+                        (vec![format!("{}={bad}", property.as_str())], vec![], why)
+                    }
+                    Requirement::Unset { unset, why } => (vec![], vec![unset.as_str()], why),
+                };
+                let part = judged_with(&preset, &[fixes.clone(), bad.clone()].concat(), &set, 1);
+                let (advice, fix) = (part.advice.join(" "), requirement.fix());
+                assert_eq!(part.state, State::Failed, "{name}: {fix}");
+                assert!(advice.contains(&format!("printf '[Service]\\n{fix}\\n' | sudo")), "{advice}");
+                let generic = bad.contains(&"KillMode=process".to_owned());
+                assert!(generic || advice.contains(why.as_str()), "{advice}");
+                all_bad.extend(bad);
+                all_set.extend(set);
+                requirements += 1;
+            }
+            let part = judged_with(&preset, &all_bad, &all_set, 1);
+            let advice = part.advice.join(" ");
+            assert_eq!(advice.matches("sudo install").count(), 1, "{advice}");
+            assert!(fixes.iter().all(|fix| advice.contains(fix)), "{advice}");
+        }
+        assert!(requirements > 20, "only {requirements}");
+    }
+
+    /// A unit has several processes and the default KillMode. That is a risk unless the preset knows better.
+    #[test]
+    fn several_processes() {
+        for (name, setting, expected) in [
+            ("puma", "KillSignal=SIGTERM", State::Warning),
+            ("gunicorn", "KillSignal=SIGTERM", State::Ok),
+            ("celery", "KillSignal=SIGTERM", State::Failed),
+        ] {
+            let preset = Preset::named(name).expect("listed");
+            let settings = ["KillMode=control-group", setting].map(str::to_owned);
+            let part = judged_with(&preset, &settings, &[], 3);
+            assert_eq!(part.state, expected, "{name}: {part:?}");
+        }
+    }
+
+    /// A unit that is told by a signal: its environment counts, and what a stop would signal does not.
+    #[test]
+    fn told_with_a_preset() {
+        let told = "preset = \"celery\"\ndrain.signal = \"SIGTERM\"";
+        assert_eq!(judged(told, "KillMode=control-group\nKillSignal=3", None), (State::Ok, String::new()));
+        let preset = Preset::named("celery").expect("listed");
+        let violations = requirement::of_variables(&preset, &BTreeSet::from(["REMAP_SIGTERM".to_owned()]));
+        assert_eq!(violations[0].fix, "UnsetEnvironment=REMAP_SIGTERM");
+    }
+
+    /// The rule is in place, is for another configuration, or is missing.
+    #[test]
+    fn rules_for_polkit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("50-drainhook.rules");
+        let missing = installed("rule", &path);
+        assert_eq!(missing.state, State::Failed);
+        assert!(missing.advice[0].contains("run: drainhook config --polkit | sudo tee /"), "{missing:?}");
+        std::fs::write(&path, "rule").expect("written");
+        assert_eq!(installed("rule", &path).state, State::Ok);
+        assert_eq!(installed("another rule", &path).state, State::Failed);
+    }
+}

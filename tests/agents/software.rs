@@ -1,0 +1,134 @@
+//! The software. The files in the folder of each say how to set it up, and why.
+
+use crate::story;
+
+/// A software, and how to give it work.
+pub struct Software {
+    /// The folder of its files. In the machine it is below `/opt`.
+    pub name: &'static str,
+    /// Its unit: in the folder, or Debian's with the folder's `drop-in.conf`.
+    pub unit: &'static str,
+    /// Files that belong elsewhere, with their paths.
+    pub files: &'static [(&'static str, &'static str)],
+    /// Scripts that run before the unit starts.
+    pub before: &'static [&'static str],
+    pub work: Work,
+    /// How many items of work it takes at once.
+    pub takes: usize,
+    /// What `drainhook check` says about the setting that loses work. `None`: the program or a file of its own
+    /// decides, which `check` cannot see.
+    pub refusal: Option<&'static str>,
+}
+
+/// How work reaches it.
+pub enum Work {
+    /// A command queues as many items as its last argument says. The software logs a line with these words when it takes
+    /// no more items.
+    Queue { enqueue: &'static str, closed: &'static str },
+    /// A client for each item. This command ends when its item has been served. Its last argument is the item's number.
+    Clients(&'static str),
+}
+
+/// Queues items with the function `enqueue` of `tasks.py`.
+const PYTHON: &str = "/opt/python/bin/python task.py";
+const ARQ: &str = "/opt/arq/bin/python task.py";
+const RUBY: &str = "ruby -r ./worker.rb -e 'ARGV[0].to_i.times { |number| Work.perform_async(number) }'";
+
+/// A page that is longer than the buffers between a server and its client.
+const DOWNLOAD: &str = "(echo started; head -c 32M /dev/zero; echo; echo finished) >/srv/work/download";
+const PAGE: Work = Work::Clients("/opt/request http://127.0.0.1:8000/");
+
+/// A worker with a unit of its own, which takes its tasks from Redis.
+const fn worker(
+    name: &'static str,
+    unit: &'static str,
+    enqueue: &'static str,
+    closed: &'static str,
+    refusal: &'static str,
+) -> Software {
+    Software {
+        name,
+        unit,
+        files: &[],
+        before: &["systemctl start redis-server"],
+        work: Work::Queue { enqueue, closed },
+        takes: 2,
+        refusal: Some(refusal),
+    }
+}
+
+/// A server with a unit of its own, which serves a page.
+const fn server(name: &'static str, unit: &'static str, refusal: &'static str) -> Software {
+    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2, refusal: Some(refusal) }
+}
+
+macro_rules! tests {
+    ($($name:ident: $software:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            const SOFTWARE: Software = $software;
+
+            #[tokio::test]
+            #[ignore = "needs a Debian root: tests/agents/run"]
+            async fn drains() {
+                story::drains(&SOFTWARE).await;
+            }
+
+            #[tokio::test]
+            #[ignore = "needs a Debian root: tests/agents/run"]
+            async fn killer() {
+                story::killer(&SOFTWARE).await;
+            }
+        }
+    )*};
+}
+
+tests! {
+    arq: Software { refusal: None, ..worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "") };
+    bullmq: Software { refusal: None, ..worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "") };
+    celery: worker("celery", "celery.service", PYTHON, "Warm shutdown", "KillMode=control-group, and the preset celery needs mixed");
+    dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down", "--worker-shutdown-timeout cuts work after 1s");
+    gunicorn: server("gunicorn", "gunicorn.service", "KillSignal=SIGQUIT, and the preset gunicorn needs SIGTERM");
+    haproxy: Software {
+        files: &[
+            ("haproxy.cfg", "/etc/haproxy/haproxy.cfg"),
+            ("../nginx/downloads.conf", "/etc/nginx/conf.d/downloads.conf"),
+        ],
+        before: &[DOWNLOAD, "systemctl start nginx"],
+        work: Work::Clients("/opt/request http://127.0.0.1:8001/download"),
+        ..server("haproxy", "haproxy.service", "KillSignal=SIGTERM, and the preset haproxy needs SIGUSR1")
+    };
+    huey: worker("huey", "huey.service", PYTHON, "Received SIGINT", "KillSignal=SIGTERM, and the preset huey needs SIGINT");
+    nginx: Software {
+        files: &[("downloads.conf", "/etc/nginx/conf.d/downloads.conf")],
+        before: &[DOWNLOAD],
+        work: Work::Clients("/opt/request http://127.0.0.1:8000/download"),
+        ..server("nginx", "nginx.service", "systemd kills it 5s after the stop (TimeoutStopSec)")
+    };
+    pgbouncer: Software {
+        files: &[("pgbouncer.ini", "/etc/pgbouncer/pgbouncer.ini")],
+        before: &["systemctl start postgresql@15-main"],
+        work: Work::Clients("/opt/pgbouncer/transaction"),
+        ..server("pgbouncer", "pgbouncer.service", "KillSignal=SIGTERM, and the preset pgbouncer needs SIGINT")
+    };
+    php_fpm: Software {
+        files: &[
+            ("drain.conf", "/etc/php/8.2/fpm/pool.d/drain.conf"),
+            ("nginx.conf", "/etc/nginx/conf.d/php.conf"),
+        ],
+        before: &["systemctl start nginx"],
+        ..server("php-fpm", "php8.2-fpm.service", "KillSignal=SIGTERM, and the preset php-fpm needs SIGQUIT")
+    };
+    puma: server("puma", "puma.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
+    rq: Software { takes: 1, ..worker("rq", "rq.service", PYTHON, "warm shut down requested", "KillMode=control-group, and the preset rq needs mixed") };
+    sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down", "sidekiq --timeout cuts work after 1s");
+    uvicorn: server("uvicorn", "uvicorn.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
+}
+
+/// What a user tries first, with a real worker on the own machine.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/agents/run"]
+async fn drill() {
+    story::drill(&worker("celery", "celery.service", PYTHON, "Warm shutdown", "")).await;
+}
