@@ -159,6 +159,8 @@ impl Run {
             AgentState::Draining => Sight::Leaves,
             AgentState::Drained => Sight::Gone,
         };
+        // A process that is gone does not come back.
+        self.process += u128::from(sight == Sight::Gone);
         let waited = matches!(said, Said::HeldStatus(_));
         let answer = AgentAnswer::Seen { sight, in_flight: None, waited };
         Some(Event::AgentAnswered { id: *id, answer })

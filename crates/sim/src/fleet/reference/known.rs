@@ -143,7 +143,7 @@ impl Agent {
     pub fn begins(&mut self, settings: &AgentSettings) {
         if settings.protocol == Protocol::Once {
             // It is looked at first. What was seen before may have changed.
-            self.state = None;
+            (self.state, self.refusing, self.cannot, self.works) = (None, None, false, false);
             return;
         }
         let processes = std::mem::take(&mut self.processes);
