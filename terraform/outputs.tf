@@ -17,9 +17,17 @@ locals {
   # the agent of a preset is a unit. If it is not, the file is empty, which polkit accepts.
   polkit_rule = var.agent.unit == null && var.agent.preset == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"
 
+  after_lines = [
+    for step in var.after : join("\n", concat(
+      ["\n[[after]]"],
+      [for key, value in step : "${key} = ${jsonencode(value)}" if value != null],
+    ))
+  ]
+
   configuration = join("\n", concat(
     ["[agent]"],
     local.agent_lines,
+    local.after_lines,
     [for queue in aws_sqs_queue.this : "\n[queue]\nurl = ${jsonencode(queue.url)}"],
     [
       "",

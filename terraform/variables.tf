@@ -127,6 +127,7 @@ variable "agent" {
     unit              = optional(string)
     name              = optional(string)
     unreachable_grace = optional(string)
+    order             = optional(number)
     on_exit           = optional(string)
     poll              = optional(string)
     drain = optional(object({
@@ -267,6 +268,11 @@ variable "agent" {
   }
 
   validation {
+    condition     = var.agent.order == null ? true : contains(range(1, 17), var.agent.order)
+    error_message = "The order of agent must be a whole number from 1 to 16."
+  }
+
+  validation {
     condition     = var.agent.on_exit == null ? true : contains(["failed", "drained"], var.agent.on_exit)
     error_message = "The on_exit of agent must be failed or drained."
   }
@@ -308,6 +314,31 @@ variable "agent" {
       "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     ])) == 0
     error_message = "The headers of agent must not name a header that drainhook sets itself, such as Host."
+  }
+}
+
+variable "after" {
+  type = list(object({
+    command = list(string)
+    timeout = optional(string)
+  }))
+  description = "The after steps in the daemon's configuration: commands that run once all agents have drained, before the action is completed. At most 8."
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.after) <= 8
+    error_message = "There are ${length(var.after)} steps in after; at most 8 are possible."
+  }
+
+  validation {
+    condition     = alltrue([for step in var.after : can(regex("^/", step.command[0]))])
+    error_message = "The command of each step in after must begin with the absolute path of a program."
+  }
+
+  validation {
+    condition     = alltrue([for step in var.after : step.timeout == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", step.timeout))])
+    error_message = "The timeout of each step in after must be a duration, such as 30s."
   }
 }
 

@@ -14,7 +14,7 @@ mod source;
 const LINES_MAX: usize = 420;
 /// Longer files: one type, whose methods belong together.
 const LONGER: &[(&str, usize)] =
-    &[("crates/machine/src/action/mod.rs", 524), ("crates/machine/src/agent/mod.rs", 502)];
+    &[("crates/machine/src/action/mod.rs", 526), ("crates/machine/src/agent/mod.rs", 530)];
 /// The longest test file, in lines.
 const TEST_LINES_MAX: usize = 500;
 
@@ -213,7 +213,8 @@ fn installed_configuration() {
     let mut section = String::new();
     let mut shown = Vec::new();
     for line in read("systemd/drainhook.toml").lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let table = line.strip_prefix("#[[").and_then(|rest| rest.strip_suffix("]]"));
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).or(table) {
             name.clone_into(&mut section);
         } else if let Some((name, value)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
             let bare = !name.contains(' ');
@@ -318,7 +319,7 @@ fn tests_exist(page: &str, tests: &[String]) {
             test.rsplit_once("::").map_or((None, test), |(module, name)| (Some(module), name));
         sources.iter().any(|(text, path)| {
             let in_module = |module: &str| {
-                let files = [format!("/{module}.rs"), format!("/{module}/mod.rs"), format!("/{module}.py")];
+                let files = [".rs", "/mod.rs", "/tests.rs", ".py"].map(|end| format!("/{module}{end}"));
                 files.iter().any(|file| path.ends_with(file)) || text.contains(&format!("mod {module} {{"))
             };
             let keyword = if path.ends_with(".py") { "def" } else { "fn" };

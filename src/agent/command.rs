@@ -1,8 +1,8 @@
 //! Drains an agent by a command, and reads a number from one. Every request is one run of a program, without a shell.
 //!
-//! One program of an agent, and one of its probe, runs at a time. A run that is dropped gets SIGTERM, and SIGKILL if that does
-//! not end it. The next run waits until then. Signals go to the process group, so that programs which a script has started get
-//! them too.
+//! One program of a runner runs at a time: of an agent, of its probe, or of the after steps. A run that is dropped gets SIGTERM,
+//! and SIGKILL if that does not end it. The next run waits until then. Signals go to the process group, so that programs which a
+//! script has started get them too.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -107,7 +107,8 @@ impl CommandAgent {
 
 /// Runs programs of one agent, one after another.
 #[derive(Debug)]
-struct Runner {
+pub(super) struct Runner {
+    /// Whose programs they are, for the log.
     agent: String,
     /// The level of their output in the log.
     level: tracing::Level,
@@ -116,12 +117,17 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(agent: String, level: tracing::Level) -> Self {
+    pub fn new(agent: String, level: tracing::Level) -> Self {
         Runner { agent, level, running: Arc::default() }
     }
 
-    /// Runs a program to its end.
-    async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
+    /// A runner whose programs have another name in the log. One program of both runs at a time.
+    pub fn beside(&self, agent: String) -> Self {
+        Runner { agent, level: self.level, running: Arc::clone(&self.running) }
+    }
+
+    /// Runs a program to its end. Dropping the future ends the program.
+    pub async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let (reader, writer) = io::pipe()?;
         let output = Output::new(self.agent.clone(), self.level, Receiver::from_owned_fd(reader.into())?);
@@ -176,7 +182,7 @@ impl Counter {
 }
 
 /// What a program is told, as environment variables.
-fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
+pub(super) fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
     [
         ("DRAINHOOK_REASON", order.reason.as_str().to_owned()),
         ("DRAINHOOK_DEADLINE", order.deadline.to_string()),
@@ -184,7 +190,7 @@ fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 
     ]
 }
 
-fn not_started(command: &[String], error: &io::Error) -> String {
+pub(super) fn not_started(command: &[String], error: &io::Error) -> String {
     let program = &command[0];
     if error.kind() == io::ErrorKind::NotFound && Path::new(program).exists() {
         return format!("cannot run {program}: the interpreter in its first line does not exist");
@@ -244,15 +250,16 @@ impl Drop for Guard {
 
 /// How a program ended.
 #[derive(Debug)]
-struct Ended {
+pub(super) struct Ended {
     program: String,
-    status: ExitStatus,
+    pub status: ExitStatus,
     /// The last line of its output.
     said: Option<String>,
 }
 
 impl Ended {
-    fn told(&self) -> String {
+    /// How it ended, with its last line.
+    pub fn told(&self) -> String {
         let how = match (self.status.code(), self.status.signal()) {
             (Some(code), _) => format!("exited with status {code}"),
             (None, Some(signal)) => format!("was ended by signal {signal}"),

@@ -5,6 +5,7 @@
 //! - [`probe`]: where the status of an agent is read if the agent does not return it itself; `processes` counts processes.
 //! - `request`: builds the requests of [`http`].
 //! - `secret`: reads the bearer token, and secret values of headers.
+//! - [`step`]: the after steps, which are commands too.
 //! - [`unit`]: a systemd unit, through [`systemctl`].
 
 pub mod command;
@@ -13,6 +14,7 @@ pub mod probe;
 mod processes;
 mod request;
 mod secret;
+pub mod step;
 pub mod systemctl;
 pub mod unit;
 

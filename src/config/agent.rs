@@ -17,6 +17,8 @@ pub struct Agent {
     pub drain_timeout: Duration,
     /// How long it may stay unreachable, or its command or its `drain.start` may fail, before the drain counts as failed.
     pub unreachable_grace: Duration,
+    /// It is told to drain once all agents with a lower order have an outcome.
+    pub order: u8,
     /// How it is reached.
     pub kind: AgentKind,
     /// Where its status is read. `None`: with a status request to it, if its kind has one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::after;
 use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
 use super::layers::{Layers, SHOWN_MAX};
@@ -30,7 +31,7 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
     let as_written = layers.problems.is_empty();
     let mut agents: Vec<Agent> = Vec::new();
     for index in 0..layers.agents {
-        let agent = agent(&Table { layers: &layers, agent: index, section: "agent" });
+        let agent = agent(&Table { layers: &layers, place: index, section: "agent" });
         if as_written && let Some(problem) = check_unique(&layers, &agents, &agent) {
             layers.tell(|| problem);
         }
@@ -41,6 +42,9 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         }
         agents.push(agent);
     }
+    for problem in after::check(&layers) {
+        layers.tell(|| problem);
+    }
     if !layers.problems.is_empty() {
         return Err(ConfigError::Invalid(layers.problems));
     }
@@ -49,11 +53,12 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
 }
 
 fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
-    let table = |section| Table { layers, agent: 0, section };
+    let table = |section| Table { layers, place: 0, section };
     let lifecycle = table("lifecycle");
     let log = table("log");
     Config {
         agents,
+        after: after::steps(layers),
         queue: Queue { url: table("queue").optional("url") },
         lifecycle: Lifecycle {
             hook: lifecycle.optional("hook"),
@@ -94,6 +99,7 @@ fn agent(table: &Table<'_>) -> Agent {
         preset: table.optional("preset"),
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
+        order: table.required("order"),
         kind,
         probe: probe::probe(table),
     }
@@ -242,7 +248,7 @@ fn check_http(layers: &Layers, agent: usize, kind: &AgentKind) -> Option<Problem
     let given = |name| layers.given.get(&(agent, "agent", name));
     match &http.address {
         Address::Unix(socket) => {
-            let own: PathBuf = Table { layers, agent: 0, section: "control" }.required("socket");
+            let own: PathBuf = Table { layers, place: 0, section: "control" }.required("socket");
             (own == *socket).then_some(Problem::OwnSocket { socket: own })
         }
         Address::Url(_) => {
@@ -280,11 +286,15 @@ fn check_requests(layers: &Layers, agent: usize) -> Vec<Problem> {
 fn origins(layers: &Layers) -> Vec<Setting> {
     let mut settings = Vec::new();
     for section in keys::sections() {
-        let count = if section == "agent" { layers.agents } else { 1 };
-        for agent in 0..count {
-            let kind = kind_of(layers, agent);
+        let count = match section {
+            "agent" => layers.agents,
+            after::SECTION => layers.steps.len(),
+            _ => 1,
+        };
+        for place in 0..count {
+            let kind = kind_of(layers, place);
             for key in KEYS.iter().filter(|key| key.section == section) {
-                let given = layers.given.get(&(agent, section, key.name));
+                let given = layers.given.get(&(place, section, key.name));
                 let (default, unset) = match key.default {
                     _ if section == "agent" && kind != "url" && !keys::applies(key.name, kind) => {
                         (None, keys::replaced_by(kind))
@@ -294,11 +304,16 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                 };
                 settings.push(Setting {
                     section,
-                    agent,
+                    place,
                     key: key.name,
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
-                    quoted: !matches!(key.kind, Kind::Flag | Kind::Command | Kind::Headers | Kind::Labels),
+                    quoted: match key.kind {
+                        Kind::Flag | Kind::Number(_) | Kind::Headers | Kind::Labels => false,
+                        // A program without arguments need not be a list.
+                        Kind::Command => given.is_some_and(|given| !given.text.starts_with('[')),
+                        _ => true,
+                    },
                     unset,
                 });
             }
@@ -309,14 +324,15 @@ fn origins(layers: &Layers) -> Vec<Setting> {
 
 /// Reads typed values of one section. A key that is not in the list panics; a test builds every key.
 pub(super) struct Table<'a> {
-    layers: &'a Layers,
-    agent: usize,
-    section: &'static str,
+    pub layers: &'a Layers,
+    /// The agent or the after step. 0 in every other section.
+    pub place: usize,
+    pub section: &'static str,
 }
 
 impl Table<'_> {
     pub fn optional<T: FromValue>(&self, name: &'static str) -> Option<T> {
-        let given = self.layers.given.get(&(self.agent, self.section, name));
+        let given = self.layers.given.get(&(self.place, self.section, name));
         let value = given.map(|given| given.value.clone()).or_else(|| {
             let key = keys::find(self.section, name).expect("the key is in the list");
             match key.default {
@@ -327,7 +343,7 @@ impl Table<'_> {
         value.map(|value| T::from_value(value).expect("the list gives the key this kind"))
     }
 
-    fn required<T: FromValue>(&self, name: &'static str) -> T {
+    pub fn required<T: FromValue>(&self, name: &'static str) -> T {
         self.optional(name).expect("the list gives the key a default")
     }
 
@@ -359,6 +375,6 @@ impl FromValue for Vec<String> {
 }
 
 from_value!(
-    Text => String, Path => PathBuf, Flag => bool, Duration => Duration, Scale => Scale, Headers => Vec<Given>, Codes => Vec<u16>,
-    Labels => BTreeMap<String, String>
+    Text => String, Path => PathBuf, Flag => bool, Number => u8, Duration => Duration, Scale => Scale, Headers => Vec<Given>,
+    Codes => Vec<u16>, Labels => BTreeMap<String, String>
 );

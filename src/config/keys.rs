@@ -49,11 +49,12 @@ impl Key {
 pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 11] = [
+const OF_EVERY_KIND: [&str; 12] = [
     "preset",
     "name",
     "drain_timeout",
     "unreachable_grace",
+    "order",
     "status.url",
     "status.pointer",
     "status.metric",
@@ -207,6 +208,7 @@ pub const KEYS: &[Key] = {
         key("agent", "name", Kind::Text, Then("its address or program"), "What logs call this agent."),
         key("agent", "drain_timeout", Kind::Duration { min: secs(1), max: secs(48 * 3600) }, Is("1h"), "How long a drain may take."),
         key("agent", "unreachable_grace", Kind::Duration { min: secs(1), max: secs(3600) }, Is("60s"), "How long the agent may stay unreachable, or its `command` or `drain.start` may fail, before the drain counts as failed."),
+        key("agent", "order", Kind::Number(16), Is("1"), "When the agent is told to drain: once all agents with a lower order have drained, have failed, or have no time left. Its `drain_timeout` starts then."),
         key("agent", "on_exit", Kind::Choice(&["failed", "drained"]), Is("failed"), "What it means when the agent exits during a drain."),
         key("agent", "poll", POLL, Is("1s"), "How often the daemon polls an agent that ignores `Prefer: wait`, a unit, or a probe."),
         key("agent", "drain.path", Kind::HttpPath, Is("/drain"), "The path of the drain request, under the agent's URL."),
@@ -229,6 +231,8 @@ pub const KEYS: &[Key] = {
         key("agent", "headers", Kind::Headers, Then("none"), "Headers of every request to the agent. A value is text, or `{ file = \"/path\" }` for a secret."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
+        key("after", "command", Kind::Command, Then("nothing runs"), "In `[[after]]`: a command that runs once all agents have drained, before the lifecycle action is completed."),
+        key("after", "timeout", Kind::Duration { min: secs(1), max: secs(600) }, Is("30s"), "How long that command may run."),
         key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),
         key("lifecycle", "hook", Kind::HookName, Then("the group's only terminating hook that no other controller owns"), "The termination hook to complete."),
         key("lifecycle", "group", Kind::GroupName, Then("detected"), "The Auto Scaling group of this instance."),

@@ -14,7 +14,7 @@ use super::keys::{self, KEYS, Key};
 use super::labels;
 use super::value::{Kind, Value};
 use super::variable::{self, Meaning};
-use super::{AGENTS_MAX, ConfigError, Origin, Problem};
+use super::{AGENTS_MAX, ConfigError, Origin, Problem, STEPS_MAX, after};
 use crate::preset;
 use formats::text::{printable, shorten};
 
@@ -89,10 +89,12 @@ pub(super) struct Given {
 /// The settings of all layers so far, and their problems.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
-    /// By agent (0 in every other section), section and name.
+    /// By agent or after step (0 in every other section), section and name.
     pub given: BTreeMap<(usize, &'static str, &'static str), Given>,
     /// How many `[[agent]]` tables there are. `build` counts none as one.
     pub agents: usize,
+    /// Where each after step was set.
+    pub steps: Vec<Origin>,
     pub problems: Vec<Problem>,
     /// The environment variables with drainhook's prefix that set no key.
     pub ignored: Vec<String>,
@@ -131,21 +133,38 @@ impl Layers {
             return;
         }
         match value.get_ref() {
-            DeValue::Table(table) => self.add_table(file, (name, 0), "", table),
+            DeValue::Table(table) => {
+                if name == after::SECTION {
+                    self.steps = vec![origin];
+                }
+                self.add_table(file, (name, 0), "", table);
+            }
             DeValue::Array(tables) if name == "agent" => {
                 if tables.is_empty() || tables.len() > AGENTS_MAX {
                     self.tell(|| Problem::AgentCount { origin, count: tables.len() });
                     return;
                 }
                 self.agents = tables.len();
-                for (agent, value) in tables.iter().enumerate() {
-                    match value.get_ref() {
-                        DeValue::Table(table) => self.add_table(file, (name, agent), "", table),
-                        other => self.tell(|| not_a_table(file.origin(value), name, other)),
-                    }
+                self.add_tables(file, name, tables);
+            }
+            DeValue::Array(tables) if name == after::SECTION => {
+                if tables.len() > STEPS_MAX {
+                    self.tell(|| Problem::StepCount { origin, count: tables.len() });
+                    return;
                 }
+                self.steps = tables.iter().map(|table| file.origin(table)).collect();
+                self.add_tables(file, name, tables);
             }
             other => self.tell(|| not_a_table(origin, name, other)),
+        }
+    }
+
+    fn add_tables(&mut self, file: &SourceFile<'_>, section: &str, tables: &[Spanned<DeValue<'_>>]) {
+        for (place, value) in tables.iter().enumerate() {
+            match value.get_ref() {
+                DeValue::Table(table) => self.add_table(file, (section, place), "", table),
+                other => self.tell(|| not_a_table(file.origin(value), section, other)),
+            }
         }
     }
 
@@ -153,7 +172,7 @@ impl Layers {
     fn add_table(
         &mut self,
         file: &SourceFile<'_>,
-        (section, agent): (&str, usize),
+        (section, place): (&str, usize),
         prefix: &str,
         table: &DeTable<'_>,
     ) {
@@ -164,7 +183,7 @@ impl Layers {
                 && prefix.is_empty()
                 && keys::is_table(section, &name)
             {
-                self.add_table(file, (section, agent), &format!("{name}."), inner);
+                self.add_table(file, (section, place), &format!("{name}."), inner);
                 continue;
             }
             let Some(key) = keys::find(section, &name) else {
@@ -176,26 +195,31 @@ impl Layers {
                 continue;
             };
             match (value.get_ref(), key.kind) {
-                (DeValue::Boolean(flag), Kind::Flag) => self.add(agent, key, &flag.to_string(), origin),
-                (DeValue::String(_), Kind::Flag) => self.wrong(key, file.given(value), None, origin),
-                (DeValue::String(text), _) => self.add(agent, key, text, origin),
+                (DeValue::Boolean(flag), Kind::Flag) => self.add(place, key, &flag.to_string(), origin),
+                (DeValue::Integer(number), Kind::Number(_)) if number.radix() == 10 => {
+                    self.add(place, key, number.as_str(), origin);
+                }
+                (DeValue::String(_), Kind::Flag | Kind::Number(_)) => {
+                    self.wrong(key, file.given(value), None, origin)
+                }
+                (DeValue::String(text), _) => self.add(place, key, text, origin),
                 (DeValue::Array(items), Kind::Hosts) if items.iter().all(is_string) => {
                     let hosts: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
-                    self.add(agent, key, &hosts.join(","), origin);
+                    self.add(place, key, &hosts.join(","), origin);
                 }
                 (DeValue::Table(headers), Kind::Headers) => {
-                    self.add(agent, key, &header::written(headers), origin);
+                    self.add(place, key, &header::written(headers), origin);
                 }
                 (DeValue::Array(items), Kind::Codes) if items.iter().all(is_integer) => {
                     let codes: Vec<_> = items.iter().map(|item| file.given(item)).collect();
-                    self.add(agent, key, &codes.join(","), origin);
+                    self.add(place, key, &codes.join(","), origin);
                 }
                 (DeValue::Array(items), Kind::Command) if items.iter().all(is_string) => {
                     let words: Vec<_> = items.iter().filter_map(|item| item.get_ref().as_str()).collect();
-                    self.add(agent, key, &serde_json::Value::from(words).to_string(), origin);
+                    self.add(place, key, &serde_json::Value::from(words).to_string(), origin);
                 }
                 (DeValue::Table(table), Kind::Labels) => match labels::of_table(table) {
-                    Ok(labels) => self.add(agent, key, &labels::written(&labels), origin),
+                    Ok(labels) => self.add(place, key, &labels::written(&labels), origin),
                     Err(why) => self.wrong(key, file.given(value), Some(why), origin),
                 },
                 (other, _) => {
@@ -229,7 +253,15 @@ impl Layers {
                 Meaning::Key(key) if key.section == "agent" && self.agents > 1 => {
                     self.tell(|| Problem::WhichAgent { origin });
                 }
-                Meaning::Key(key) => self.add(0, key, text, origin),
+                Meaning::Key(key) if key.section == after::SECTION && self.steps.len() > 1 => {
+                    self.tell(|| Problem::WhichStep { origin });
+                }
+                Meaning::Key(key) => {
+                    if key.section == after::SECTION && self.steps.is_empty() {
+                        self.steps.push(origin.clone());
+                    }
+                    self.add(0, key, text, origin);
+                }
                 Meaning::UnknownKey { section, name } => self.tell(|| {
                     let (section, name) = (section.to_lowercase(), name.to_lowercase().replace("__", "."));
                     let nearest = keys::suggest(&section, &name).into_iter().map(Key::variable).collect();
@@ -264,11 +296,11 @@ impl Layers {
         }
     }
 
-    fn add(&mut self, agent: usize, key: &'static Key, text: &str, origin: Origin) {
+    fn add(&mut self, place: usize, key: &'static Key, text: &str, origin: Origin) {
         match key.kind.parse(text) {
             Ok(value) => {
                 let given = Given { text: text.to_owned(), value, origin };
-                self.given.insert((agent, key.section, key.name), given);
+                self.given.insert((place, key.section, key.name), given);
             }
             Err(_) if matches!(key.kind, Kind::Preset) => self.tell(|| unknown_preset(origin, text)),
             Err(why) => self.wrong(key, format!("{:?}", shorten(text, SHOWN_MAX)), why, origin),

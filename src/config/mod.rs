@@ -9,17 +9,20 @@
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * [`agent`]: an agent of each kind
+//! * `after`: the after steps
 //! * `address`: where an agent with an HTTP interface listens
 //! * `command` and `labels`: how a command and the labels of a metric are written
 //! * [`duration`]: how a duration is written
 //! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
 //! * [`probe`]: where an agent's status is read if it does not return our document
 //! * `polkit`: the polkit rule for the configured units
+//! * `printed`: the effective configuration as TOML
 //! * [`problem`]: the errors and their messages
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
 mod address;
+mod after;
 pub mod agent;
 mod build;
 mod command;
@@ -30,6 +33,7 @@ mod labels;
 mod layers;
 mod polkit;
 mod preset;
+mod printed;
 pub mod probe;
 pub mod problem;
 pub mod request;
@@ -48,6 +52,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use self::address::Address;
+pub use self::after::{STEPS_MAX, Step};
 pub use self::agent::{Agent, AgentKind, CommandAgent, HttpAgent, UnitAgent, UnitDrain};
 pub use self::header::{Header, HeaderText};
 pub use self::layers::Flag;
@@ -73,6 +78,8 @@ pub const AGENTS_MAX: usize = 16;
 pub struct Config {
     /// `[agent]`, or each `[[agent]]`: 1 to [`AGENTS_MAX`].
     pub agents: Vec<Agent>,
+    /// Each `[[after]]`: up to [`STEPS_MAX`].
+    pub after: Vec<Step>,
     /// `[queue]`
     pub queue: Queue,
     /// `[lifecycle]`
@@ -188,7 +195,8 @@ pub struct Simulation {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent.
+    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent, and those of section
+    /// `after` for each step.
     pub origins: Vec<Setting>,
     /// The environment variables with drainhook's prefix that set no key.
     ignored: Vec<String>,
@@ -199,8 +207,8 @@ pub struct Loaded {
 pub struct Setting {
     /// Its section.
     pub section: &'static str,
-    /// The agent that it belongs to, from 0. Always 0 in other sections.
-    pub agent: usize,
+    /// The agent or the after step that it belongs to, from 0. Always 0 in other sections.
+    pub place: usize,
     /// Its name.
     pub key: &'static str,
     /// Its value, if it has one.
@@ -281,46 +289,9 @@ impl Config {
     }
 }
 
-impl Loaded {
-    /// The effective configuration as TOML, with the origin of each value in a comment. `drainhook config` prints it.
-    pub fn to_toml(&self) -> String {
-        let mut text = String::new();
-        let mut table = None;
-        for setting in &self.origins {
-            if setting.section == keys::SIMULATION && setting.value.is_none() {
-                continue;
-            }
-            if table != Some((setting.section, setting.agent)) {
-                let several = setting.section == "agent" && self.config.agents.len() > 1;
-                let (open, close) = if several { ("[[", "]]") } else { ("[", "]") };
-                let gap = if table.is_some() { "\n" } else { "" };
-                text.push_str(&format!("{gap}{open}{}{close}\n", setting.section));
-                table = Some((setting.section, setting.agent));
-            }
-            text.push_str(&format!("{setting}\n"));
-        }
-        text
-    }
-}
-
 impl Setting {
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
         keys::find(self.section, self.key).map(keys::Key::variable).unwrap_or_default()
-    }
-}
-
-/// A line of TOML.
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let assignment = match &self.value {
-            // TOML's basic strings have the same escapes as JSON's.
-            Some(value) if self.quoted => {
-                format!("{} = {}", self.key, serde_json::Value::from(value.as_str()))
-            }
-            Some(value) => format!("{} = {value}", self.key),
-            None => return write!(f, "# {:<48} # not set: {}", self.key, self.unset),
-        };
-        write!(f, "{assignment:<50} # {}", self.origin)
     }
 }

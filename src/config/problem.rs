@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::layers::PROBLEMS_MAX;
 use super::value::{either, either_quoted};
-use super::{AGENTS_MAX, Origin};
+use super::{AGENTS_MAX, Origin, STEPS_MAX};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +212,28 @@ pub enum Problem {
         origin: Origin,
         /// How many there are.
         count: usize,
+    },
+    /// Too many after steps.
+    #[error("{origin}: {count} after steps are configured; expected at most {STEPS_MAX}")]
+    StepCount {
+        /// Where they start.
+        origin: Origin,
+        /// How many there are.
+        count: usize,
+    },
+    /// An after step without a command.
+    #[error("{origin}: this after step has no `command`; set the program that it runs, or remove the step")]
+    NoCommand {
+        /// Where it was set.
+        origin: Origin,
+    },
+    /// An environment variable that could mean any of several after steps.
+    #[error(
+        "{origin} is set, but the file has several [[after]] tables; remove it, or write it into one of them"
+    )]
+    WhichStep {
+        /// The variable.
+        origin: Origin,
     },
     /// An environment variable or a flag that could mean any of several agents.
     #[error(

@@ -1,5 +1,6 @@
 use super::*;
 
+mod after;
 mod ignored;
 mod kinds;
 mod presets;
@@ -68,6 +69,7 @@ fn every_key_reaches_the_configuration() {
         allow_host = "agent.internal"
         name = "worker"
         drain_timeout = "50m"
+        order = 2
         unreachable_grace = "30s"
         on_exit = "drained"
         poll = "500ms"
@@ -109,6 +111,11 @@ fn every_key_reaches_the_configuration() {
         allow_http = ["localstack", "10.0.0.1"]
         [instance]
         id = "i-0123456789abcdef0"
+        [[after]]
+        command = ["/usr/bin/flush-logs", "--all"]
+        [[after]]
+        command = "/opt/deregister"
+        timeout = "2m"
         [control]
         socket = "/tmp/d.sock"
         [journal]
@@ -128,6 +135,7 @@ fn every_key_reaches_the_configuration() {
                 preset: None,
                 drain_timeout: Duration::from_secs(3000),
                 unreachable_grace: Duration::from_secs(30),
+                order: 2,
                 kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Url("http://agent.internal:8080".into()),
                     on_exit: OnExit::Drained,
@@ -160,6 +168,7 @@ fn every_key_reaches_the_configuration() {
                 preset: None,
                 drain_timeout: Duration::from_secs(3600),
                 unreachable_grace: Duration::from_secs(60),
+                order: 1,
                 kind: AgentKind::Http(Box::new(HttpAgent {
                     address: Address::Unix("/run/runner.sock".into()),
                     on_exit: OnExit::Failed,
@@ -189,12 +198,20 @@ fn every_key_reaches_the_configuration() {
                 preset: Some("docker-container".into()),
                 drain_timeout: Duration::from_secs(1200),
                 unreachable_grace: Duration::from_secs(60),
+                order: 1,
                 kind: AgentKind::Command(CommandAgent {
                     drain: vec!["/opt/builder/drain".into(), "--wait".into()],
                     back: Some(vec!["/opt/builder/resume".into()]),
                 }),
                 probe: None,
             },
+        ],
+        after: vec![
+            Step {
+                command: vec!["/usr/bin/flush-logs".into(), "--all".into()],
+                timeout: Duration::from_secs(30),
+            },
+            Step { command: vec!["/opt/deregister".into()], timeout: Duration::from_secs(120) },
         ],
         queue: Queue { url: Some(queue.into()) },
         lifecycle: Lifecycle {
@@ -363,33 +380,6 @@ fn https_and_remote_agents() {
     }
     config(&url("http://agent.internal", "allow_host = \"Agent.Internal\""), &[]);
     config(&url("http://[fd00::1]:80", "allow_host = \"fd00::1\""), &[]);
-}
-
-#[test]
-fn several_agents() {
-    let text = "[[agent]]\nname = \"a\"\n[[agent]]\nunix = \"/run/b.sock\"\npoll = \"2s\"";
-    let config = config(text, &[]);
-    let names: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
-    assert_eq!(names, ["a", "/run/b.sock"]);
-    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(1));
-    assert_eq!(http(&config.agents[1]).poll, Duration::from_secs(2));
-    let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
-    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but the file has several"), "{problem}");
-    let same_name = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"a\"\nunix = \"/run/b.sock\"";
-    assert_eq!(
-        problems(same_name, &[]),
-        "two agents have the name a; set a different `name` for one of them"
-    );
-    let count = problems(&"[[agent]]\n".repeat(AGENTS_MAX + 1), &[]);
-    assert!(count.contains("17 agents are configured; expected 1 to 16"), "{count}");
-    assert!(problems("agent = []", &[]).contains("0 agents"));
-    assert!(problems("agent = [1]", &[]).contains("`agent` is an integer"));
-}
-
-#[test]
-fn one_agent_in_an_array_takes_variables() {
-    let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
-    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(3));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub enum Kind {
     Codes,
     /// `true` or `false`, without quotes in TOML.
     Flag,
+    /// A whole number from 1 to this, without quotes in TOML.
+    Number(u8),
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A duration within these bounds.
@@ -83,6 +85,8 @@ pub enum Value {
     Path(PathBuf),
     /// Of kind `Flag`.
     Flag(bool),
+    /// Of kind `Number`.
+    Number(u8),
     /// Of kind `Duration`.
     Duration(Duration),
     /// Of kind `Headers`.
@@ -151,6 +155,10 @@ impl Kind {
             Kind::Headers => header::parse(text).map(Value::Headers).map_err(Some),
             Kind::Codes => codes(text).map(Value::Codes),
             Kind::Flag => text.parse().map(Value::Flag).map_err(|_| None),
+            Kind::Number(max) => match text.parse() {
+                Ok(number) if (1..=max).contains(&number) => Ok(Value::Number(number)),
+                Ok(_) | Err(_) => Err(None),
+            },
             Kind::Choice(choices) => words(choices.contains(&text)),
             Kind::Duration { min, max } => match parse_duration(text) {
                 Some(duration) if (min..=max).contains(&duration) => Ok(Value::Duration(duration)),
@@ -186,6 +194,7 @@ impl Kind {
             Kind::Headers => "a table of header names and values".to_owned(),
             Kind::Codes => "status codes from 300 to 599".to_owned(),
             Kind::Flag => "`true` or `false`".to_owned(),
+            Kind::Number(max) => format!("a whole number from 1 to {max}"),
             Kind::Choice(choices) => either_quoted(choices),
             Kind::Duration { min, max } => format!("a duration from {} to {}", Written(min), Written(max)),
             Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
@@ -207,7 +216,7 @@ impl Kind {
     pub fn example(self) -> Option<&'static str> {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
-            Kind::Flag => Some("without quotes"),
+            Kind::Flag | Kind::Number(_) => Some("without quotes"),
             Kind::Unit => Some("like \"worker.service\""),
             Kind::Preset => Some("like \"celery\""),
             Kind::Headers => Some("like { X-Team = \"blue\", X-Key = { file = \"/etc/worker/key\" } }"),

@@ -8,6 +8,7 @@ use super::perform::Performer;
 use super::settings;
 use super::under_way::UnderWay;
 use crate::agent::http::EndpointError;
+use crate::agent::step::Steps;
 use crate::aws::clients::KeptClients;
 use crate::aws::imds::Identity;
 use crate::clock::Clock;
@@ -27,11 +28,14 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         instance_id: identity.instance_id.clone(),
         clock,
         agents: settings::agents(config)?,
+        // It drains the agents and nothing else.
+        steps: Arc::new(Steps::new([])),
         queue_url: None,
         journal: None,
         aws: KeptClients::new(settings::aws(config)),
     });
-    let settings = Settings { group: None, hook: None, queue: false, ..settings::machine(config, &identity) };
+    let configured = settings::machine(config, &identity);
+    let settings = Settings { group: None, hook: None, queue: false, after: Vec::new(), ..configured };
     let mut machine = Machine::new(settings, clock.now());
     let mut under_way = UnderWay::default();
     let by = Operator { uid: rustix::process::getuid().as_raw(), name: None };
@@ -58,7 +62,10 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::ReceiveMessages { .. }
                     | Effect::SetVisibility { .. }
                     | Effect::DeleteMessage { .. } => {}
-                    Effect::AskAgent { .. } | Effect::CancelRequest { .. } => {
+                    Effect::AskAgent { .. }
+                    | Effect::CancelRequest { .. }
+                    | Effect::RunStep { .. }
+                    | Effect::StopStep { .. } => {
                         under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));
                     }
                 }

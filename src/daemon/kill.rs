@@ -20,6 +20,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use machine::Effect;
 use machine::action::Completion;
+use machine::after::AfterStage;
 use machine::drain::Phase;
 use machine::effect::AgentRequest;
 use machine::journal::{AgentStage, Journal};
@@ -158,6 +159,8 @@ fn name(effect: &Effect) -> String {
         }
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
         Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
+        Effect::RunStep { .. } => "RunStep".to_owned(),
+        Effect::StopStep { .. } => "StopStep".to_owned(),
         Effect::Heartbeat { .. } => "Heartbeat".to_owned(),
         Effect::Complete { .. } => "Complete".to_owned(),
         Effect::DescribeInstance { .. } => "DescribeInstance".to_owned(),
@@ -182,6 +185,10 @@ fn stage(journal: &Journal) -> String {
         (Phase::Ended { .. }, _) => format!("ended, {} messages", drain.receipts.len()),
         (_, Completion::Unanswered { .. }) => "unanswered".to_owned(),
         (_, Completion::Intended(_)) => "intention".to_owned(),
+        (_, Completion::Open) if drain.after != AfterStage::Pending => match drain.after {
+            AfterStage::Next { step, .. } => format!("step {step}"),
+            AfterStage::Pending | AfterStage::Over { .. } => "steps over".to_owned(),
+        },
         (_, Completion::Open) if drain.action.wait.is_waiting() => "wait".to_owned(),
         (_, Completion::Open) => "drain".to_owned(),
     }

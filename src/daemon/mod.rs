@@ -118,6 +118,7 @@ async fn live(
     requests: &mut mpsc::Receiver<Asked>,
     notify: &mut Notify,
 ) {
+    let steps = settings::steps(config);
     let writer = Writer::new(config.journal.dir.clone());
     let mut restarts = Restarts::default();
     let mut asked = None;
@@ -134,6 +135,7 @@ async fn live(
             instance_id: instance_id.clone(),
             clock,
             agents: Arc::clone(agents),
+            steps: Arc::clone(&steps),
             queue_url: config.queue.url.clone(),
             journal: Some(writer.clone()),
             aws: KeptClients::new(settings::aws(config)),

@@ -94,6 +94,10 @@ fn line(status: &Status, now: Time) -> String {
             let left = status.deadline.map_or(0, |deadline| deadline.since(now).as_secs() / 60);
             format!("{reason}: draining, {work} in flight, {left} min left")
         }
+        State::AfterSteps => match &status.step {
+            Some(step) => format!("{reason}: running after step {} of {}", step.number, step.of),
+            None => format!("{reason}: about to run an after step"),
+        },
         State::Completing => format!("{reason}: completing the lifecycle action"),
         State::Ended => {
             format!("{reason}: drain ended, {}", status.outcome.map_or("", |outcome| outcome.as_str()))

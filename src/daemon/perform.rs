@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::journal::Writer;
 use crate::agent::Agent;
+use crate::agent::step::Steps;
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::KeptClients;
 use crate::aws::{unsent, within};
 use crate::clock::Clock;
-use machine::effect::{AgentRequest, EffectId};
+use machine::effect::{AgentRequest, DrainOrder, EffectId};
 use machine::event::{AgentAnswer, CallError};
 use machine::journal::Journal;
 use machine::{Effect, Event};
@@ -32,6 +33,8 @@ pub struct Performer {
     pub clock: Clock,
     /// The agents, in the order of the configuration.
     pub agents: Arc<[Agent]>,
+    /// The after steps.
+    pub steps: Arc<Steps>,
     /// The termination queue's URL, if one is configured.
     pub queue_url: Option<String>,
     /// Writes the journal, if one is kept.
@@ -56,6 +59,10 @@ impl Performer {
         match effect {
             Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
+            Effect::RunStep { id, step, reason, deadline } => {
+                let told = DrainOrder { reason, deadline };
+                Event::StepEnded { id, result: self.steps.run(step, &told, instance_id).await }
+            }
             Effect::Heartbeat { id, action, limit } => {
                 let limit = self.clock.real(limit).clamp(HEARTBEAT_LIMIT_MIN, CALL_LIMIT);
                 let call = self
@@ -101,6 +108,7 @@ impl Performer {
             Effect::CancelRequest { id } => {
                 Event::AgentAnswered { id, answer: AgentAnswer::Busy("canceled".to_owned()) }
             }
+            Effect::StopStep { id } => Event::StepEnded { id, result: Err("stopped".to_owned()) },
         }
     }
 

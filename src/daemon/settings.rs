@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::agent::http::{self, Base, Endpoint, EndpointError};
 use crate::agent::probe::{Format, Probe};
+use crate::agent::step::Steps;
 use crate::agent::{Agent, Kind, command, unit};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{
     self, Address, AgentKind, CommandAgent, Config, HttpAgent, Reading, UnitAgent, UnitDrain,
 };
-use machine::settings::{AgentSettings, OnExit, Protocol, Settings};
+use machine::settings::{AgentSettings, OnExit, Protocol, Settings, StepSettings};
 
 /// The pause between readings of the probe of an agent that a command drains.
 const COMMAND_POLL: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         booted_at: None,
         group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
         agents: config.agents.iter().map(agent_settings).collect(),
+        after: config.after.iter().map(step_settings).collect(),
         queue: config.queue.url.is_some(),
         queue_name: config.queue.url.as_deref().and_then(queue_name),
         hook: config.lifecycle.hook.clone(),
@@ -71,6 +73,7 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
         name: agent.name.clone(),
         drain_timeout: agent.drain_timeout,
         unreachable_grace: agent.unreachable_grace,
+        order: agent.order,
         on_exit,
         poll,
         protocol,
@@ -87,6 +90,15 @@ fn unit_protocol(drain: &UnitDrain) -> Protocol {
         UnitDrain::Signal(_) => Protocol::Once,
         UnitDrain::Start(_) => Protocol::Running,
     }
+}
+
+fn step_settings(step: &config::Step) -> StepSettings {
+    StepSettings { name: step.command[0].clone(), timeout: step.timeout }
+}
+
+/// The after steps, in the order of the configuration.
+pub fn steps(config: &Config) -> Arc<Steps> {
+    Arc::new(Steps::new(config.after.iter().map(|step| step.command.clone())))
 }
 
 /// The agents, in the order of the configuration.

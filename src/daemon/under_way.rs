@@ -19,12 +19,12 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Starts an effect with `perform`. `CancelRequest` cancels an earlier effect instead.
+    /// Starts an effect with `perform`. `CancelRequest` and `StopStep` cancel an earlier effect instead.
     pub fn start<F>(&mut self, effect: Effect, perform: impl FnOnce(Effect) -> F)
     where
         F: Future<Output = Event> + Send + 'static,
     {
-        if let Effect::CancelRequest { id } = effect {
+        if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
             #[cfg(debug_assertions)]
             let point = super::kill::Point::before(&effect);
             self.cancel(id);
@@ -76,6 +76,9 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
         Effect::WriteJournal { id, .. } => (id, |id, why| Event::JournalFailed { id, why }),
         Effect::AskAgent { id, .. } | Effect::CancelRequest { id } => {
             (id, |id, why| Event::AgentAnswered { id, answer: AgentAnswer::Busy(why) })
+        }
+        Effect::RunStep { id, .. } | Effect::StopStep { id } => {
+            (id, |id, why| Event::StepEnded { id, result: Err(why) })
         }
         Effect::Heartbeat { id, .. } => {
             (id, |id, why| Event::HeartbeatAnswered { id, result: unanswered(why) })

@@ -23,11 +23,12 @@ run "too_small" {
     runbook_url               = ""
     tags                      = { "" = "empty" }
     agent                     = { unreachable_grace = "60" }
+    after                     = [{ command = ["flush"] }]
   }
 
   expect_failures = [
     var.group_name, var.group_id, var.hook_name, var.heartbeat_timeout, var.launch_hook, var.drain_timeout,
-    var.terminating_alarm_minutes, var.runbook_url, var.tags, var.agent,
+    var.terminating_alarm_minutes, var.runbook_url, var.tags, var.agent, var.after,
   ]
 }
 
@@ -42,11 +43,12 @@ run "too_large" {
     drain_timeout             = 172800
     terminating_alarm_minutes = 10081
     agent                     = { url = "http://127.0.0.1:8080", unix = "/run/worker.sock" }
+    after                     = [for _ in range(9) : { command = ["/bin/flush"] }]
   }
 
   expect_failures = [
     var.group_name, var.heartbeat_timeout, var.notification_metadata, var.launch_hook, var.drain_timeout,
-    var.terminating_alarm_minutes, var.agent,
+    var.terminating_alarm_minutes, var.agent, var.after,
   ]
 }
 
@@ -61,12 +63,13 @@ run "not_one_of_the_permitted_values" {
     drain_at                  = "later"
     wiring                    = "lambda"
     terminating_alarm_minutes = 1.5
-    agent                     = { on_exit = "ok" }
+    agent                     = { order = 17 }
+    after                     = [{ command = ["/bin/flush"], timeout = "30" }]
   }
 
   expect_failures = [
     var.heartbeat_timeout, var.default_result, var.launch_hook, var.drain_timeout, var.drain_at, var.wiring,
-    var.terminating_alarm_minutes, var.agent,
+    var.terminating_alarm_minutes, var.agent, var.after,
   ]
 }
 
@@ -96,6 +99,16 @@ run "agent_with_a_relative_path" {
 
   variables {
     agent = { drain = { path = "drain" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "agent_with_an_unknown_exit" {
+  command = plan
+
+  variables {
+    agent = { on_exit = "ok" }
   }
 
   expect_failures = [var.agent]

@@ -400,3 +400,32 @@ run "configuration_of_a_probe" {
     error_message = output.configuration
   }
 }
+
+run "after_steps" {
+  variables {
+    wiring = "none"
+    agent  = { order = 2 }
+    after = [
+      { command = ["/usr/bin/flush-logs", "--all"] },
+      { command = ["/opt/deregister"], timeout = "2m" },
+    ]
+  }
+
+  assert {
+    condition = startswith(output.configuration, <<-EOT
+      [agent]
+      drain_timeout = "3600s"
+      order = 2
+
+      [[after]]
+      command = ["/usr/bin/flush-logs","--all"]
+
+      [[after]]
+      command = ["/opt/deregister"]
+      timeout = "2m"
+
+    EOT
+    )
+    error_message = output.configuration
+  }
+}

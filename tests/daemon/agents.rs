@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use machine::status::State;
+use machine::status::{State, Status};
 use sim::world::{ActionResult, AgentMode, Happening, Work, WorldConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
-use crate::support::daemon::{Daemon, Stage, completed, drained, eventually, journal, told};
+use crate::support::daemon::{Daemon, Stage, completed, drained, eventually, journal, told, worked};
 use crate::support::{Reply, Request, Server, answer, ok, socket_path};
 use crate::world;
 
@@ -193,6 +193,37 @@ async fn two_agents() {
     assert_eq!(states, [("first", "drained"), ("second", "draining")]);
     done.store(true, Ordering::Relaxed);
     stage.until_ended_well(&[]).await;
+}
+
+/// The second agent is told once the first one has drained. The action is completed after both.
+#[tokio::test]
+async fn one_after_the_other() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let (done, is_done) = watch::channel(false);
+    let second = Server::start(move |_| Reply::Held(is_done.clone(), bytes(ok("")))).await;
+    let mut variables = stage.variables(&stage.instance());
+    let first = variables.remove("DRAINHOOK_AGENT__URL").expect("set");
+    let text = format!(
+        "[[agent]]\nname = \"second\"\nurl = \"{}\"\norder = 2\ndrain.blocks = true\n\n[[agent]]\nname = \"first\"\nurl = \"{first}\"\n",
+        second.url
+    );
+    let file = write(stage.folder.path(), &text);
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_drainhook"));
+    let daemon = Daemon::spawn_as(command.args(["run", "--config"]).arg(file), &variables);
+    daemon.logged(&["watching"]).await;
+    stage.scale_in();
+    stage.until("work that finishes", worked).await;
+    assert_eq!(second.requests().len(), 0, "the first one still drains");
+    let status = daemon.status().await;
+    let line =
+        |status: &Status, place: usize| (status.agents[place].state.clone(), status.agents[place].deadline);
+    assert_eq!(line(&status, 0), ("waiting".to_owned(), None));
+    eventually("the second is told", || !second.requests().is_empty()).await;
+    assert_eq!(stage.count(drained), 1);
+    assert_eq!(stage.count(completed), 0);
+    daemon.logged(&["agents_told", "telling the agents of order 2 to drain by"]).await;
+    done.send_replace(true);
+    stage.until("the completion", completed_with(ActionResult::Continue)).await;
 }
 
 fn write(folder: &Path, text: &str) -> PathBuf {

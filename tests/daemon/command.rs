@@ -42,7 +42,7 @@ impl Script {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
@@ -57,7 +57,7 @@ impl Script {
         id.and_then(Pid::from_raw).expect("a process id")
     }
 
-    fn variables(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Variables {
+    pub fn variables(&self, stage: &Stage, settings: &[(&'static str, &str)]) -> Variables {
         let mut variables = stage.variables(&stage.instance());
         variables.remove("DRAINHOOK_AGENT__URL");
         let command = serde_json::json!([self.path("drain"), "--now", "a b"]);
@@ -79,7 +79,7 @@ impl Script {
 }
 
 /// Waits until the test says that the work is done.
-const WAITS: &str = "until [ -e $here/released ]; do sleep 0.05; done";
+pub const WAITS: &str = "until [ -e $here/released ]; do sleep 0.05; done";
 
 /// A world whose own agent has no work, because a command drains another one.
 pub fn idle_world() -> WorldConfig {

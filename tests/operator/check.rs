@@ -437,3 +437,19 @@ async fn commands_that_cannot_run() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+/// An after step, and one whose program does not exist. `check` looks at the programs and runs none of them.
+#[tokio::test]
+async fn after_steps_that_cannot_run() {
+    let stage = Stage::new(1, world(1, 5)).await;
+    let ran = stage.folder.path().join("ran");
+    let command = serde_json::json!(["/bin/touch", ran]).to_string();
+    let good = expect(&stage, &[("DRAINHOOK_AFTER__COMMAND", &command)], "after step", "ok", "").await;
+    assert_eq!(row(&good, "after step")["found"], format!("1: /bin/touch {}", ran.display()));
+    assert!(!ran.exists(), "check ran the step");
+    let advice = "correct the program, or set after.command";
+    let bad = [("DRAINHOOK_AFTER__COMMAND", "/no/such/program")];
+    let bad = expect(&stage, &bad, "after step", "failed", advice).await;
+    let found = row(&bad, "after step")["found"].to_string();
+    assert!(found.contains("1: /no/such/program: No such file or directory"), "{found}");
+}

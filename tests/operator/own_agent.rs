@@ -90,8 +90,8 @@ async fn a_url_that_ends_with_the_drain_path() {
     expect(&stage, &[("DRAINHOOK_AGENT__URL", &url)], "agent", "failed", "set agent.drain.path").await;
 }
 
-/// A drill of an agent that a command drains. The configuration file belongs to another group's daemon, so only its agent
-/// counts.
+/// A drill of an agent that a command drains, with and without after steps. The configuration file belongs to another group's
+/// daemon, so the rest of it does not count.
 #[tokio::test]
 async fn an_agent_that_a_command_drains() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -107,6 +107,17 @@ async fn an_agent_that_a_command_drains() {
     let ran = drill().await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("drained"), "{ran:?}");
+
+    let failing = "[[after]]\ncommand = [\"/bin/sh\", \"-c\", \"echo not today; exit 4\"]";
+    configure(&format!("command = \"/bin/true\"\n[[after]]\ncommand = \"/bin/true\"\n{failing}"));
+    let ran = drill().await;
+    assert_eq!(ran.code, Some(0), "a step that fails does not hold up the drain: {ran:?}");
+    for expected in
+        ["after step 1, /bin/true: done", "after step 2, /bin/sh: started", "exited with status 4"]
+    {
+        let text = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(expected), "{expected}: {ran:?}");
+    }
 
     configure("command = \"/bin/false\"\nunreachable_grace = \"1s\"");
     let ran = drill().await;

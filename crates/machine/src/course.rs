@@ -1,7 +1,8 @@
-//! Starts a drain at a new notice. Ends it when the last notice is withdrawn or its action is over.
+//! Starts a drain at a new notice and advances it. Ends it when the last notice is withdrawn or its action is over.
 
 use super::Machine;
-use super::action::{GroupSource, Wait};
+use super::action::{GroupSource, Situation, Wait};
+use super::after::Circumstances;
 use super::agent::AgentTrack;
 use super::drain::Drain;
 use super::effect::CompletionResult;
@@ -33,6 +34,40 @@ fn begin(machine: &mut Machine, reason: Reason) {
     let wait = Wait::before(machine.imds.in_service_at, probed_since);
     machine.drain = Some(Drain::new(machine.turn.now, machine.group.clone(), wait, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
+}
+
+/// Advances the drain: its deadline, when to tell the agents, the action and the end.
+pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
+    let Machine { settings, notices, agents, drain, journal, turn, .. } = machine;
+    let Some(drain) = drain else { return };
+    if !drain.is_under_way() {
+        // After the end, nothing moves the deadline any more.
+        drain.tell_next(agents, drain.told_bound(), turn, journal);
+        if drain.is_recorded(journal)
+            && let Some(watch) = &mut drain.watch
+        {
+            watch.decide(turn, &drain.action.record());
+        }
+        return;
+    }
+    let bound = drain.bound(notices, turn.now);
+    drain.announce(bound, agents, turn, journal);
+    if drain.is_time(settings, in_force) {
+        drain.tell(turn.now, journal);
+        agents.iter_mut().for_each(|agent| agent.wait(turn));
+    }
+    drain.tell_next(agents, bound, turn, journal);
+    let outcome = drain.outcome(agents, bound, turn);
+    let reason = in_force.first().copied().unwrap_or(Reason::AutoscalingTermination);
+    let stands = drain.stands(agents, bound, turn);
+    let now = Circumstances { steps: &settings.after, outcome, stands, reason, bound };
+    let done = drain.after.decide(turn, journal, &now);
+    let expected = drain.expects_action(notices);
+    let forced = drain.finish().map(|finish| finish.result);
+    drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
+    if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
+        end(machine, outcome, None);
+    }
 }
 
 /// Withdraws the target state's notice once IMDS has said `InService` for long enough. Not while an action is in Wait: then
@@ -124,6 +159,7 @@ pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<Comple
     let reasons = machine.notices.in_force(&machine.settings, &mut machine.turn);
     let Some(drain) = &mut machine.drain else { return };
     let by = drain.finish().map(|finish| finish.by.clone());
+    drain.after.give_up(&mut machine.turn, &machine.settings.after, outcome);
     let revision = drain.end(Ended { at: now, outcome, result }, &machine.notices, &mut machine.journal);
     for receipt in &drain.receipts {
         machine.queue.delete(receipt.clone(), revision);

@@ -1,8 +1,14 @@
-//! One drain, from its first notice until its action is over or, without an action, until its agents are done.
+//! One drain, from its first notice until its action is over or, without an action, until its agents are done. `phase` has its
+//! phases.
+
+mod phase;
+
+pub use phase::{Finish, Phase};
 
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, GroupSource, Wait};
+use crate::after::{After, AfterStage};
 use crate::agent::AgentTrack;
 use crate::effect::{CompletionResult, DrainOrder};
 use crate::journal::{ActionRecord, DrainRecord, Ended, JournalTrack, Outcome, Revision};
@@ -11,7 +17,7 @@ use crate::notice::{Notices, Reason};
 use crate::operator::Operator;
 use crate::report::Report;
 use crate::settings::{DrainAt, Settings};
-use crate::time::{Correction, Time};
+use crate::time::Time;
 use crate::turn::Turn;
 use crate::watch::Watch;
 
@@ -24,6 +30,7 @@ pub(super) struct Drain {
     pub started: Time,
     pub phase: Phase,
     pub action: Action,
+    pub after: After,
     /// The last message about our action that the daemon believed.
     pub message: Option<OwnMessage>,
     /// Receipt handles of our messages.
@@ -37,79 +44,6 @@ pub(super) struct Drain {
     /// The outcome that the last run of the daemon decided, if it depends on the agents' answers. It stands until an agent
     /// contradicts it.
     standing: Option<Outcome>,
-}
-
-/// The phases of a drain. A drain only moves down this list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// There is a notice, but the agents are not told yet, as with `lifecycle.drain_at = "wait"`.
-    Noticed,
-    /// The agents are draining.
-    Draining {
-        /// When they were first told.
-        since: Time,
-    },
-    /// An operator ended it. Only the lifecycle action still has to be completed.
-    Finishing {
-        /// When the agents were first told, if they were.
-        since: Option<Time>,
-        /// The operator's order.
-        finish: Finish,
-    },
-    /// It is over, but its notices are still in force, so the agents stay drained.
-    Ended {
-        /// When the agents were first told, if they were.
-        since: Option<Time>,
-        /// How it ended.
-        ended: Ended,
-    },
-}
-
-impl Phase {
-    /// How the drain ended; `None` before that.
-    pub fn ended(&self) -> Option<Ended> {
-        match self {
-            Phase::Ended { ended, .. } => Some(*ended),
-            Phase::Noticed | Phase::Draining { .. } | Phase::Finishing { .. } => None,
-        }
-    }
-
-    /// Moves the times that our clock measured, after a correction of the clock.
-    pub(super) fn correct(&mut self, by: Correction) {
-        match self {
-            Phase::Noticed => {}
-            Phase::Draining { since } => *since = by.apply(*since),
-            Phase::Finishing { since, finish } => {
-                *since = since.map(|since| by.apply(since));
-                finish.at = by.apply(finish.at);
-            }
-            Phase::Ended { since, ended } => {
-                *since = since.map(|since| by.apply(since));
-                ended.at = by.apply(ended.at);
-            }
-        }
-    }
-
-    /// When the agents were first told, if they were.
-    pub fn told(&self) -> Option<Time> {
-        match self {
-            Phase::Draining { since } => Some(*since),
-            Phase::Finishing { since, .. } | Phase::Ended { since, .. } => *since,
-            Phase::Noticed => None,
-        }
-    }
-}
-
-/// An operator's order to end a drain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finish {
-    /// The operator.
-    pub by: Operator,
-    /// When the order came.
-    pub at: Time,
-    /// The result to report to Auto Scaling.
-    pub result: CompletionResult,
 }
 
 /// What the daemon keeps of a message about its own action.
@@ -147,6 +81,7 @@ impl Drain {
             started,
             phase: Phase::Noticed,
             action,
+            after: After::default(),
             message: None,
             receipts: Vec::new(),
             watch: None,
@@ -159,15 +94,22 @@ impl Drain {
     /// Continues the last run's drain. After a reboot, its decisions about the agents no longer count, because their
     /// processes are gone.
     pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
-        let DrainRecord { started, phase, bound, action, message, receipts } = record;
+        let DrainRecord { started, phase, bound, after, action, message, receipts } = record;
         let started = started.min(now);
         // A deadline that is still in force takes effect by itself.
-        let last = action.completion.intention().filter(|_| !rebooted).map(|intention| intention.outcome);
+        let intended = action.completion.intention().map(|intention| intention.outcome);
+        let last = intended.or(after.outcome()).filter(|_| !rebooted);
         let standing = last.filter(|outcome| *outcome != Outcome::Deadline);
         let mut drain = Drain {
             started,
             phase,
             action: Action::recover(action, started, now),
+            // The intention comes after the steps. One of an older release, which had none, stands as well.
+            after: match intended {
+                Some(outcome) => After::recover(AfterStage::Over { outcome }),
+                None if rebooted => After::default(),
+                None => After::recover(after),
+            },
             message,
             receipts,
             watch: None,
@@ -188,6 +130,7 @@ impl Drain {
             started: self.started,
             phase: self.phase.clone(),
             bound: self.told_bound,
+            after: self.after.record(),
             action: self.action.record(),
             message: self.message.clone(),
             receipts: self.receipts.clone(),
@@ -245,10 +188,41 @@ impl Drain {
         [notices.deadline(self.started, now), self.action.deadline(), finish].into_iter().flatten().min()
     }
 
+    /// The last [`bound`](Self::bound) that the agents were told.
+    pub fn told_bound(&self) -> Option<Time> {
+        self.told_bound
+    }
+
     /// Records that the agents are told to drain.
     pub fn tell(&mut self, now: Time, journal: &mut JournalTrack) {
         self.phase = Phase::Draining { since: now };
         self.recorded = journal.touch();
+    }
+
+    /// Tells the agents whose turn it is: those for which every agent with a lower order has an outcome. A lower one that takes
+    /// work again later does not change that.
+    pub fn tell_next(
+        &mut self,
+        agents: &mut [AgentTrack],
+        bound: Option<Time>,
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+    ) {
+        let Some(next) = agents.iter().filter(|agent| agent.is_waiting()).map(AgentTrack::order).min() else {
+            return;
+        };
+        let mut lower = agents.iter().filter(|agent| agent.order() < next);
+        if self.told().is_none() || !lower.all(|agent| agent.settled(bound, turn).is_some()) {
+            return;
+        }
+        let of_turn = |agent: &&mut AgentTrack| agent.is_waiting() && agent.order() == next;
+        agents.iter_mut().filter(of_turn).for_each(|agent| agent.begin(turn));
+        self.recorded = journal.touch();
+        let several = agents.iter().any(|agent| agent.order() != next);
+        let deadline = latest_deadline(agents, bound);
+        turn.report(Report::AgentsTold { order: several.then_some(next), deadline });
+        // At the drain's bound, no agent has time left.
+        self.tell_next(agents, bound, turn, journal);
     }
 
     /// Records an operator's order to end it. A second order changes the result but gives the agents no more time.
@@ -335,6 +309,11 @@ impl Drain {
 
     /// Whether a message names a different group than Auto Scaling does.
     pub fn contradicts(&mut self, turn: &mut Turn, message: &LifecycleMessage) -> bool {
+        // An ended drain is over in the group where it began. What it knows of that group's hook finds a retained instance's
+        // release.
+        if !self.is_under_way() && self.action.group().is_some_and(|group| group != message.group) {
+            return true;
+        }
         !self.action.learn_group(turn, &message.group, GroupSource::Message)
     }
 
@@ -368,6 +347,14 @@ impl Drain {
             || !self.action.is_possible()
             || (!settings.queue && self.action.is_blind())
             || in_force.iter().any(|reason| !reason.has_action())
+    }
+
+    /// Whether no agent has shown that it has work since the last outcome, or a completion under way makes that too late. An
+    /// agent that was told a new deadline, or was not heard since a restart, may still have drained.
+    pub fn stands(&self, agents: &[AgentTrack], bound: Option<Time>, turn: &mut Turn) -> bool {
+        let mut agents = agents.iter();
+        self.action.is_completing()
+            || agents.all(|agent| agent.may_have_drained() || agent.settled(bound, turn).is_some())
     }
 
     /// The outcome, once every agent has one: the worst of theirs. `Finished` if an operator ended it.

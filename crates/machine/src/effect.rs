@@ -38,6 +38,22 @@ pub enum Effect {
         /// The id of the `AskAgent`.
         id: EffectId,
     },
+    /// Run one after step. Answered by `StepEnded`, unless stopped.
+    RunStep {
+        /// Identifies the run.
+        id: EffectId,
+        /// The step's index in the configuration, from 0.
+        step: usize,
+        /// Why the instance is going.
+        reason: Reason,
+        /// When the machine stops the step.
+        deadline: Time,
+    },
+    /// Stop an after step that runs. Has no result.
+    StopStep {
+        /// The id of the `RunStep`.
+        id: EffectId,
+    },
     /// RecordLifecycleActionHeartbeat, once. Answered by `HeartbeatAnswered`.
     Heartbeat {
         /// Identifies the attempt.

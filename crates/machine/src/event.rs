@@ -53,6 +53,13 @@ pub enum Event {
         /// The answer, or why it is missing.
         answer: AgentAnswer,
     },
+    /// The result of `RunStep`.
+    StepEnded {
+        /// The run.
+        id: EffectId,
+        /// Why the step failed or could not be started. Either way, the next step follows.
+        result: Result<(), String>,
+    },
     /// The result of `Heartbeat`.
     HeartbeatAnswered {
         /// The attempt.

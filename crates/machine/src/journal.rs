@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Completion, Group, Wait};
+use super::after::AfterStage;
 use super::drain::{OwnMessage, Phase};
 use super::effect::{CompletionResult, Effect, EffectId};
 use super::notice::Notices;
@@ -129,6 +130,9 @@ pub struct DrainRecord {
     /// The deadline set by notices, the action or an operator, as the agents were last told. Computed anew after a restart.
     #[serde(default)]
     pub bound: Option<Time>,
+    /// The after steps.
+    #[serde(default)]
+    pub after: AfterStage,
     /// The lifecycle action.
     pub action: ActionRecord,
     /// The last message about our action that the daemon believed.

@@ -15,17 +15,19 @@
 //!   the machine exchanges with the rest of the program.
 //! - `imds`, `notice`: notices that the instance is going, and their withdrawal.
 //! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
+//! - [`after`]: what runs once the agents have an outcome, before the action is completed.
 //! - `agent`: which requests an agent gets and when, with `agent/life` (its state, as one enum), `agent/order` (numbered
 //!   orders to drain), `agent/telling` (processes that may be told only once) and `agent/reports` (reports about it,
 //!   rate-limited); `progress`: an agent's progress, for people; [`process`]: one process of an agent.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
-//! - `course`: starts and ends drains; `recovery`: continues from the journal after a restart.
+//! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
 //! - `watch`: watches an instance that stays after its action is over.
 //! - `turn`, `timer`, `time`: the mechanics of one call of `handle`; `told`: reports that are made once; `defect`: assertions.
 //! - `tests`: a bench with a virtual clock, tests by subject, and a property test with its checker.
 
 pub mod action;
+pub mod after;
 mod agent;
 mod backoff;
 mod course;
@@ -63,7 +65,7 @@ pub use time::{Correction, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
-use action::{Over, Situation};
+use action::Over;
 use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
@@ -201,6 +203,11 @@ impl Machine {
                 }
             }
             Event::AgentAnswered { id, answer } => self.on_agent(id, answer),
+            Event::StepEnded { id, result } => {
+                if let Some(drain) = &mut self.drain {
+                    drain.after.ended(&mut self.turn, &mut self.journal, &self.settings.after, (id, result));
+                }
+            }
             Event::HeartbeatAnswered { id, result } => {
                 self.turn.answered(id);
                 self.on_heartbeat(id, result);
@@ -328,7 +335,7 @@ impl Machine {
         self.reason = in_force.first().copied().or(self.reason);
         course::begin_or_leave(self, &in_force);
         // The drain before the agents, because its decisions are what they are told.
-        self.drive(&in_force);
+        course::drive(self, &in_force);
         self.direct_agents(in_force.first().copied());
         // The queue after the action, because the action may have learned what a receive would tell.
         let wanted = self.wants_queue();
@@ -351,34 +358,6 @@ impl Machine {
             drain: drain.as_ref().map(Drain::record),
             finished: finished.clone(),
         });
-    }
-
-    /// Advances the drain: its deadline, when to tell the agents, the action and the end.
-    fn drive(&mut self, in_force: &[Reason]) {
-        let Machine { settings, notices, agents, drain, journal, turn, .. } = self;
-        let Some(drain) = drain else { return };
-        if !drain.is_under_way() {
-            if drain.is_recorded(journal)
-                && let Some(watch) = &mut drain.watch
-            {
-                watch.decide(turn, &drain.action.record());
-            }
-            return;
-        }
-        let bound = drain.bound(notices, turn.now);
-        drain.announce(bound, agents, turn, journal);
-        if drain.is_time(settings, in_force) {
-            drain.tell(turn.now, journal);
-            agents.iter_mut().for_each(|agent| agent.begin(turn));
-            turn.report(Report::AgentsTold { deadline: latest_deadline(agents, bound) });
-        }
-        let done = drain.outcome(agents, bound, turn);
-        let expected = drain.expects_action(notices);
-        let forced = drain.finish().map(|finish| finish.result);
-        drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
-        if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
-            course::end(self, outcome, None);
-        }
     }
 
     /// Tells each agent to drain, to serve again, or nothing.
@@ -409,7 +388,10 @@ impl Machine {
     fn message_deadline(&self) -> Option<Time> {
         let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
         let deadline = latest_deadline(&self.agents, bound);
-        deadline.or_else(|| Some(self.turn.now + self.settings.drain_timeout()))
+        // An agent that waits for its turn gets its time after that.
+        let waits = self.agents.iter().any(AgentTrack::is_waiting);
+        let longest = self.turn.now + self.settings.drain_timeout();
+        if waits { [bound, Some(longest)].into_iter().flatten().min() } else { deadline.or(Some(longest)) }
     }
 }
 

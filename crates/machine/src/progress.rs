@@ -17,6 +17,8 @@ pub enum AgentPhase {
     /// It has not answered in this drain.
     #[default]
     Unknown,
+    /// Agents with a lower order come first.
+    Waiting,
     /// It was told to drain and says `serving`.
     Serving,
     /// It takes no new work and still has some in flight.
@@ -36,6 +38,7 @@ impl Progress {
     pub fn word(&self) -> &'static str {
         match self.phase {
             AgentPhase::Unknown => "unknown",
+            AgentPhase::Waiting => "waiting",
             AgentPhase::Serving => "serving",
             AgentPhase::Draining => "draining",
             AgentPhase::Drained => "drained",

@@ -29,9 +29,9 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     let Some(record) = drain else { return };
     let drain = Drain::recover(record, &machine.notices, now, rebooted);
     if drain.told().is_some() {
-        // An agent that is new in the configuration gets its full time from now on.
-        let new = machine.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
-        new.for_each(|agent| agent.begin(&mut machine.turn));
+        // An agent that was not told, or is new in the configuration, gets its full time once its turn comes.
+        let untold = machine.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());
+        untold.for_each(|agent| agent.wait(&mut machine.turn));
     }
     let (started, ended, outdated) = (drain.started, drain.ended(), drain.is_outdated(now));
     for receipt in drain.receipts.iter().cloned() {

@@ -5,6 +5,7 @@ mod words;
 use std::time::Duration;
 
 use super::action::WaitSource;
+pub use super::after::StepNews;
 use super::effect::CompletionResult;
 use super::event::{CallError, CallErrorKind};
 use super::journal::{HookFacts, Outcome};
@@ -50,7 +51,9 @@ pub enum Report {
     },
     /// The agents are being told to drain.
     AgentsTold {
-        /// The latest deadline of any agent.
+        /// Their order, if other agents have another one.
+        order: Option<u8>,
+        /// The latest deadline of any agent that was told.
         deadline: Option<Time>,
     },
     /// A notice, the action or an operator moved the deadline.
@@ -73,6 +76,15 @@ pub enum Report {
         why: String,
         /// The cause differs from the one last reported as a warning.
         news: bool,
+    },
+    /// An after step started or ended.
+    AfterStep {
+        /// Its place in the configuration, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// What happened to it.
+        news: StepNews,
     },
     /// The hook to complete is known.
     HookChosen {
@@ -254,6 +266,12 @@ impl Report {
             Report::DeadlineMoved { .. } => "deadline_moved",
             Report::AgentProgress { .. } => "agent_progress",
             Report::AgentTrouble { .. } => "agent_trouble",
+            Report::AfterStep { news, .. } => match news {
+                StepNews::Started { .. } => "step_started",
+                StepNews::Done => "step_done",
+                StepNews::Failed { .. } | StepNews::TimedOut | StepNews::Skipped => "step_failed",
+                StepNews::Canceled => "step_canceled",
+            },
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -279,6 +297,7 @@ impl Report {
     /// Whether this is a failure that may explain a stuck drain. `drainhook status` shows the last one.
     pub fn is_error(&self) -> bool {
         match self {
+            Report::AfterStep { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
             | Report::HookImpossible { .. }
             | Report::CallFailed { expected: false, .. }
@@ -323,7 +342,7 @@ impl Report {
     /// The deadline that the agents are told, if this is about it.
     pub fn deadline(&self) -> Option<Time> {
         match self {
-            Report::AgentsTold { deadline } => *deadline,
+            Report::AgentsTold { deadline, .. } => *deadline,
             Report::DeadlineMoved { deadline } => Some(*deadline),
             _ => None,
         }
@@ -332,6 +351,7 @@ impl Report {
     /// The level at which to log it.
     pub fn loudness(&self) -> Loudness {
         match self {
+            Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
             Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {
                 Loudness::Error
             }
@@ -360,6 +380,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::AfterStep { .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }

@@ -1,5 +1,6 @@
 //! The machine's settings. They never change after the start.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Settings {
     pub group: Option<String>,
     /// The agents to drain. At least one.
     pub agents: Vec<AgentSettings>,
+    /// The after steps, in order.
+    pub after: Vec<StepSettings>,
     /// Whether there is a termination queue.
     pub queue: bool,
     /// `ACCOUNT/NAME` of that queue. A hook that notifies it is ours.
@@ -55,9 +58,15 @@ impl Settings {
         }
     }
 
-    /// The longest `drain_timeout` of any agent.
+    /// The longest time from the first order to drain to the last agent's deadline: agents with one order drain together, and
+    /// those with another order one after the other.
     pub fn drain_timeout(&self) -> Duration {
-        self.agents.iter().map(|agent| agent.drain_timeout).max().unwrap_or_default()
+        let mut longest: BTreeMap<u8, Duration> = BTreeMap::new();
+        for AgentSettings { order, drain_timeout, .. } in &self.agents {
+            let of_order = longest.entry(*order).or_default();
+            *of_order = drain_timeout.max(of_order).to_owned();
+        }
+        longest.values().sum()
     }
 }
 
@@ -70,6 +79,8 @@ pub struct AgentSettings {
     pub drain_timeout: Duration,
     /// How long it may be unreachable before it counts as failed.
     pub unreachable_grace: Duration,
+    /// It is told to drain once all agents with a lower order have an outcome.
+    pub order: u8,
     /// What it means if it exits while draining.
     pub on_exit: OnExit,
     /// The pause between status requests if it does not honor `Prefer: wait`.
@@ -86,6 +97,15 @@ impl AgentSettings {
     pub fn answers_when_drained(&self) -> bool {
         self.protocol.blocks() && self.zero_for.is_none()
     }
+}
+
+/// One after step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSettings {
+    /// What logs call it.
+    pub name: String,
+    /// How long it may run.
+    pub timeout: Duration,
 }
 
 /// What an agent does with the drain request.

@@ -25,12 +25,14 @@ pub struct Status {
     pub reason: Option<Reason>,
     /// When the drain started.
     pub started: Option<Time>,
-    /// The latest deadline of any agent.
+    /// The latest deadline of any agent that was told to drain.
     pub deadline: Option<Time>,
     /// The sum of all agents' work in flight; `None` until an agent has reported it.
     pub in_flight: Option<u64>,
     /// The agents.
     pub agents: Vec<AgentLine>,
+    /// The after step that runs.
+    pub step: Option<StepLine>,
     /// The group.
     pub group: Option<String>,
     /// The hook to complete.
@@ -120,6 +122,9 @@ pub enum State {
     Noticed,
     /// The agents are draining.
     Draining,
+    /// The agents have an outcome, and the after steps run.
+    #[serde(rename = "after_steps")]
+    AfterSteps,
     /// The drain's outcome is decided, and the action is being completed.
     Completing,
     /// The drain has ended, and its notices are still in force.
@@ -143,6 +148,19 @@ pub struct AgentLine {
     pub detail: Option<String>,
     /// Its gauges.
     pub gauges: BTreeMap<String, f64>,
+}
+
+/// An after step that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepLine {
+    /// Its place in the configuration, from 1.
+    pub number: usize,
+    /// How many steps there are.
+    pub of: usize,
+    /// Its name.
+    pub name: String,
+    /// When it is stopped.
+    pub deadline: Time,
 }
 
 impl Machine {
@@ -181,6 +199,7 @@ impl Machine {
                     gauges: agent.status().map(|status| status.gauges.clone()).unwrap_or_default(),
                 })
                 .collect(),
+            step: drain.and_then(|drain| drain.after.line(&self.settings.after)),
             group: action.and_then(|action| action.group().map(str::to_owned)).or_else(|| self.group.clone()),
             hook: action.and_then(|action| action.hook()).map(|hook| hook.name.clone()),
             hook_problem: action.and_then(|action| action.impossible().map(str::to_owned)),
@@ -224,6 +243,7 @@ impl Machine {
             None => State::Serving,
             Some(drain) if !drain.is_under_way() => State::Ended,
             Some(drain) if drain.action.intention().is_some() => State::Completing,
+            Some(drain) if drain.after.is_under_way() => State::AfterSteps,
             Some(drain) if drain.phase == Phase::Noticed => State::Noticed,
             Some(_) => State::Draining,
         }

@@ -18,6 +18,8 @@ pub enum Timer {
     Grace,
     /// The deadline of an agent.
     Deadline,
+    /// The time of an after step is over.
+    Step,
     /// A heartbeat is due.
     Heartbeat,
     /// A completion is due.

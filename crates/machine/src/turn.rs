@@ -106,6 +106,11 @@ impl Turn {
         self.output.effects.push(Effect::CancelRequest { id });
     }
 
+    /// Stops an after step.
+    pub fn stop(&mut self, id: EffectId) {
+        self.output.effects.push(Effect::StopStep { id });
+    }
+
     /// Whether no call of this kind is under way. If one is, its result wakes the machine.
     pub fn is_free(&self, call: Once) -> bool {
         self.under_way[call as usize].is_none()

@@ -73,10 +73,14 @@ pub enum Fault {
     AgentSignaled,
     /// Every agent of the run reports only a number. Some readings of it fail, and some are wrong for a moment.
     AgentCounts,
+    /// Every daemon of the run has one to three after steps. Some fail, some hang, and some cannot be started.
+    AfterSteps,
     /// A status document has optional fields with meaningless values.
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
     SeveralAgents,
+    /// The agents of such a run are drained one after the other, or some of them together.
+    AgentOrder,
     /// Draining starts when Wait begins, with or without a load balancer.
     DrainAtWait,
     /// From now on an instance's disk refuses every write.
@@ -103,7 +107,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 44] = [
+    pub const ROUGH: [(Fault, f64); 46] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -135,8 +139,10 @@ impl Fault {
         (Fault::AgentRuns, 0.15),
         (Fault::AgentSignaled, 0.15),
         (Fault::AgentCounts, 0.15),
+        (Fault::AfterSteps, 0.2),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
+        (Fault::AgentOrder, 0.5),
         (Fault::DrainAtWait, 0.15),
         (Fault::DiskRefuses, 0.05),
         (Fault::GlobalTimeout, 0.1),
@@ -188,8 +194,10 @@ impl Fault {
             Fault::AgentRuns => "agent-runs",
             Fault::AgentSignaled => "agent-signaled",
             Fault::AgentCounts => "agent-counts",
+            Fault::AfterSteps => "after-steps",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",
+            Fault::AgentOrder => "agent-order",
             Fault::DrainAtWait => "drain-at-wait",
             Fault::DiskRefuses => "disk-refuses",
             Fault::GlobalTimeout => "global-timeout",

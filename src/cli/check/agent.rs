@@ -217,7 +217,9 @@ fn idle(part: Part, agent: &HttpAgent, beside: Option<Beside>) -> Part {
         curl::written(agent).map_or_else(String::new, |command| format!("{words}run {command}"))
     };
     match beside.map(|beside| beside.state) {
-        Some(State::Draining | State::Completing | State::Ended | State::Returning) => part,
+        Some(State::Draining | State::AfterSteps | State::Completing | State::Ended | State::Returning) => {
+            part
+        }
         Some(State::Serving | State::Noticed) => part.warning(format!(
             "it takes no work, but the daemon has not told it to drain{}",
             run("; to return it to service, ")

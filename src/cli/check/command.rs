@@ -1,4 +1,4 @@
-//! Looks at the programs of an agent that is drained by a command. Runs none of them.
+//! Looks at the programs of agents that are drained by a command, and of after steps. Runs none of them.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -20,15 +20,31 @@ pub fn row(agent: &config::Agent, command: &CommandAgent) -> Part {
     let drain = written(&command.drain);
     let part = Part::ok("agent", format!("{}: drained by {drain}", agent.name));
     let programs = [("agent.command", Some(&command.drain)), ("agent.return.command", command.back.as_ref())];
-    let mut wrong = programs.into_iter().filter_map(|(key, words)| {
-        let program = Path::new(words?.first()?);
-        let why = look(program).err()?;
-        Some((format!("{}: {why}", program.display()), key))
-    });
+    let mut wrong = programs.into_iter().filter_map(|(key, words)| Some((wrong(words?)?, key)));
     match wrong.next() {
         Some((why, key)) => Part::ok("agent", why).failed(format!("correct the program, or set {key}")),
         None => part,
     }
+}
+
+/// A row for each after step, in order.
+pub fn steps(steps: &[config::Step]) -> Vec<Part> {
+    let row = |(place, step): (usize, &config::Step)| {
+        let number = place + 1;
+        match wrong(&step.command) {
+            Some(why) => Part::ok("after step", format!("{number}: {why}"))
+                .failed("correct the program, or set after.command; without it, the step fails"),
+            None => Part::ok("after step", format!("{number}: {}", written(&step.command))),
+        }
+    };
+    steps.iter().enumerate().map(row).collect()
+}
+
+/// Why a command's program could not be started.
+fn wrong(words: &[String]) -> Option<String> {
+    let program = Path::new(words.first()?);
+    let why = look(program).err()?;
+    Some(format!("{}: {why}", program.display()))
 }
 
 /// A command as a shell takes it.

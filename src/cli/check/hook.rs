@@ -77,8 +77,14 @@ pub fn judge(settings: &Settings, group: &str, hooks: &[Hook]) -> Part {
     let drain_timeout = settings.drain_timeout();
     if drain_timeout > global {
         let needed = shortest(settings);
+        let several = settings.agents.iter().any(|agent| agent.order != settings.agents[0].order);
+        let time = if several {
+            "the agents' drain_timeout, one order after the other,"
+        } else {
+            "agent.drain_timeout"
+        };
         part = part.failed(format!(
-            "agent.drain_timeout is {}, but the hook cannot be kept alive for longer than {} (100 heartbeat timeouts, 48h \
+            "{time} is {}, but the hook cannot be kept alive for longer than {} (100 heartbeat timeouts, 48h \
              at most); lower drain_timeout, or raise the heartbeat timeout to {}: {} --heartbeat-timeout {}",
             whole(drain_timeout),
             whole(global),
@@ -145,11 +151,13 @@ mod tests {
                 name: "worker".to_owned(),
                 drain_timeout,
                 unreachable_grace: secs(60),
+                order: 1,
                 on_exit: OnExit::Failed,
                 poll: secs(1),
                 protocol: Protocol::Polled,
                 zero_for: None,
             }],
+            after: Vec::new(),
             queue: false,
             queue_name: None,
             hook: None,

@@ -2,8 +2,8 @@
 //!
 //! - `part` is the result of one check, and the table of all results.
 //! - `local` checks the configuration, the journal and the daemon, `imds` the metadata service.
-//! - `agent` checks the agents, `command` the programs that drain them, `unit` the units. `requirement` judges a unit by its
-//!   agent's preset and is pure. `curl` writes the request that returns an agent.
+//! - `agent` checks the agents, `command` the programs that drain them and the after steps, `unit` the units. `requirement`
+//!   judges a unit by its agent's preset and is pure. `curl` writes the request that returns an agent.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -114,13 +114,16 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     }
     let mut parts = vec![configuration, journal, daemon, imds];
     parts.extend(agents);
+    parts.extend(command::steps(&config.after));
     parts.extend(remote);
     parts
 }
 
-/// A row for the agent of `drainhook simulate --agent`, which no daemon knows.
+/// A row for the agent of `drainhook simulate --agent` or `--config`, which no daemon knows, and for each after step.
 pub async fn agent_of_flag(config: &Config) -> Vec<Part> {
-    ask_agents(config, agent::ANSWER_LIMIT, None, Given::Flag).await
+    let mut parts = ask_agents(config, agent::ANSWER_LIMIT, None, Given::Flag).await;
+    parts.extend(command::steps(&config.after));
+    parts
 }
 
 /// A call, within its time limit.

@@ -52,6 +52,7 @@ fn tell(report: &Report) {
         | Report::DrainStarted { .. }
         | Report::DrainRecovered { .. }
         | Report::DeadlineMoved { .. }
+        | Report::AfterStep { .. }
         | Report::HookChosen { .. }
         | Report::HookImpossible { .. }
         | Report::GroupChanged { .. }

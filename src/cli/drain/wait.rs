@@ -78,7 +78,7 @@ async fn follow(socket: &Path) -> ExitCode {
 /// The exit code, once the drain has ended.
 fn end(status: &Status) -> Option<ExitCode> {
     match (status.state, status.outcome) {
-        (State::Noticed | State::Draining | State::Completing, _) => None,
+        (State::Noticed | State::Draining | State::AfterSteps | State::Completing, _) => None,
         (State::Ended, Some(Outcome::Drained)) => Some(ExitCode::SUCCESS),
         (State::Ended, _) => {
             let why = status.last_error.as_ref().map_or("", |error| error.what.as_str());

@@ -54,7 +54,13 @@ pub struct LogLine {
 
 impl LogLine {
     fn is_of_the_story(&self) -> bool {
-        self.outcome.is_some() || self.level == "WARN" || self.level == "ERROR" || self.is_of_the_agent()
+        let loud = self.level == "WARN" || self.level == "ERROR";
+        self.outcome.is_some() || loud || self.is_of_the_agent() || self.is_of_a_step()
+    }
+
+    /// Whether the line is about an after step.
+    fn is_of_a_step(&self) -> bool {
+        matches!(self.event.as_str(), "step_started" | "step_done" | "step_failed" | "step_canceled")
     }
 
     /// Whether the line is about the agent's progress.
@@ -68,6 +74,8 @@ impl LogLine {
 pub struct Daemon {
     place: usize,
     variables: Vec<(String, String)>,
+    /// The configuration file. The default keeps out the configuration of this machine's own daemon.
+    config: PathBuf,
     said: mpsc::Sender<Said>,
     log: Arc<Mutex<String>>,
     notify: UnixDatagram,
@@ -92,17 +100,23 @@ impl Daemon {
     ) -> io::Result<Self> {
         let notify_path = folder.join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path)?;
-        Ok(Daemon { place, variables, said, log: Arc::default(), notify, notify_path, running: None })
+        let config = PathBuf::from("/dev/null");
+        Ok(Daemon { place, variables, config, said, log: Arc::default(), notify, notify_path, running: None })
+    }
+
+    /// Uses this configuration file.
+    pub fn with_config(self, config: PathBuf) -> Self {
+        Daemon { config, ..self }
     }
 
     /// Starts the daemon without waiting until it is up.
     pub fn start(&mut self) -> io::Result<()> {
         let mut child = Command::new(std::env::current_exe()?)
-            // Keeps out the configuration of this machine's own daemon,
-            .args(["run", "--config", "/dev/null"])
+            .args(["run", "--config"])
+            .arg(&self.config)
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            // and the user's own AWS configuration.
+            // Keeps out the user's own AWS configuration.
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
             .env("NOTIFY_SOCKET", &self.notify_path)

@@ -70,7 +70,8 @@ pub struct Args {
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
 
-    /// Drain the agent that this configuration file has in [agent], of any kind. The rest of the file is not used
+    /// Drain the agent that this configuration file has in [agent], of any kind, and run its [[after]] steps. The rest of the file
+    /// is not used
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "speed", "serve", "agent", "instances"])]
     config: Option<PathBuf>,
 

@@ -33,13 +33,14 @@ impl Named {
         }
     }
 
-    /// Loads the settings of the agent. Only those are used: the rest of the configuration belongs to this machine's own daemon.
+    /// Loads the settings of the agent and the after steps. Only those are used: the rest of the configuration belongs to this
+    /// machine's own daemon.
     fn load(&self) -> Result<Loaded, ConfigError> {
         let given = |(name, _): &(String, String)| {
             let replaced =
                 matches!(self, Named::Address(_)) && (name.ends_with("__URL") || name.ends_with("__UNIX"));
             // Includes misspelled names such as DRAINHOOK_AGENT_URL, which are errors.
-            name.starts_with("DRAINHOOK_AGENT") && !replaced
+            (name.starts_with("DRAINHOOK_AGENT") || name.starts_with("DRAINHOOK_AFTER")) && !replaced
         };
         let variables = config::environment().filter(given);
         match self {
@@ -60,6 +61,8 @@ pub struct OwnAgent {
     pub agent: config::Agent,
     /// All settings in `[agent]`, as environment variables.
     pub variables: Vec<(String, String)>,
+    /// The after steps, as a configuration file.
+    pub steps: String,
 }
 
 impl OwnAgent {
@@ -91,9 +94,10 @@ impl OwnAgent {
         if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
             variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
         }
+        let steps = loaded.steps_to_toml();
         let agent = loaded.config.agents.into_iter().next();
         let agent = agent.ok_or_else(|| failed(&"no agent is configured"))?;
-        Ok(OwnAgent { flag: named.flag(), agent, variables })
+        Ok(OwnAgent { flag: named.flag(), agent, variables, steps })
     }
 }
 

@@ -143,7 +143,13 @@ fn players(
             variables.retain(|(name, _)| name != "DRAINHOOK_AGENT__URL");
             variables.extend(own_agent.variables.iter().cloned());
         }
-        let daemon = Daemon::new(place, variables, &folder, said.clone()).map_err(SimulateError::Daemon)?;
+        let mut daemon =
+            Daemon::new(place, variables, &folder, said.clone()).map_err(SimulateError::Daemon)?;
+        if let Some(own_agent) = own_agent {
+            let file = folder.join("drainhook.toml");
+            std::fs::write(&file, &own_agent.steps).map_err(SimulateError::Folder)?;
+            daemon = daemon.with_config(file);
+        }
         Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
     };
     service.instances().into_iter().enumerate().map(player).collect()
@@ -340,7 +346,8 @@ impl Play {
         self.timeline.hear(now, &story.instance, &line, news);
         match line.outcome {
             Some(outcome) => story.outcomes.push(outcome),
-            None => story.warnings.push(line.text),
+            None if line.level != "INFO" => story.warnings.push(line.text),
+            None => {}
         }
     }
 

@@ -4,7 +4,7 @@ use crate::cli::output::whole;
 use crate::cli::terminal::{indented, wrap_to};
 use machine::Time;
 use machine::notice::Reason;
-use machine::status::{AgentLine, ImdsAnswers, LastDrain, State, Status};
+use machine::status::{AgentLine, ImdsAnswers, LastDrain, State, Status, StepLine};
 use unicode_width::UnicodeWidthStr;
 
 /// A headline, and a row for each known fact. Wrapped to `columns` columns if there is a window.
@@ -25,6 +25,7 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
     for agent in agents {
         row("agent", Some(agent.clone()));
     }
+    row("after step", status.step.as_ref().map(|step| step_line(step, now)));
     row("hook", hook(status, now));
     row("heartbeats", heartbeats(status, now));
     row("IMDS", imds(status, now));
@@ -98,6 +99,7 @@ pub fn headline(status: &Status) -> String {
         State::Serving => "serving".to_owned(),
         State::Noticed => "about to drain".to_owned(),
         State::Draining => format!("draining{in_flight}"),
+        State::AfterSteps => "running the after steps".to_owned(),
         State::Completing => "completing the lifecycle action".to_owned(),
         State::Ended => {
             let outcome = status.outcome.map_or("", |outcome| outcome.as_str());
@@ -118,6 +120,7 @@ fn waits_for(status: &Status) -> String {
         State::Noticed => "Terminating:Wait, to tell the agents to drain (lifecycle.drain_at)".to_owned(),
         State::Draining if !busy.is_empty() => format!("{} to be drained, or the deadline", names()),
         State::Draining => "the name of the lifecycle hook, to complete its action".to_owned(),
+        State::AfterSteps => "the after steps, to complete the lifecycle action".to_owned(),
         State::Completing if status.wait_since.is_none() => {
             "Terminating:Wait, to complete the lifecycle action".to_owned()
         }
@@ -132,10 +135,19 @@ fn waits_for(status: &Status) -> String {
 
 /// What the daemon knows about an agent.
 pub fn agent_line(agent: &AgentLine) -> String {
-    let state = if agent.state == "unknown" { "no answer yet" } else { &agent.state };
+    let state = match agent.state.as_str() {
+        "unknown" => "no answer yet",
+        "waiting" => "waiting for its turn (agent.order)",
+        state => state,
+    };
     let in_flight = agent.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
     let detail = agent.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
     format!("{}: {state}{in_flight}{detail}", agent.name)
+}
+
+fn step_line(step: &StepLine, now: Time) -> String {
+    let StepLine { number, of, name, deadline } = step;
+    format!("{number} of {of}, {name}, until {}", when(*deadline, now))
 }
 
 fn hook(status: &Status, now: Time) -> Option<String> {

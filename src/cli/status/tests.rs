@@ -5,7 +5,7 @@ use machine::Time;
 use machine::effect::CompletionResult;
 use machine::journal::Outcome;
 use machine::notice::Reason;
-use machine::status::{AgentLine, ImdsAnswers, LastDrain, LastError, QueueLine, State, Status};
+use machine::status::{AgentLine, ImdsAnswers, LastDrain, LastError, QueueLine, State, Status, StepLine};
 use unicode_width::UnicodeWidthStr;
 
 const NOW: Time = Time::from_unix_ms(1_772_366_400_000);
@@ -20,6 +20,7 @@ fn serving() -> Status {
         deadline: None,
         in_flight: None,
         agents: vec![agent("unknown", None)],
+        step: None,
         group: Some("workers".to_owned()),
         hook: None,
         hook_problem: None,
@@ -64,6 +65,11 @@ fn agent(state: &str, in_flight: Option<u64>) -> AgentLine {
         detail: None,
         gauges: Default::default(),
     }
+}
+
+fn step() -> StepLine {
+    let name = "/usr/bin/flush-logs".to_owned();
+    StepLine { number: 1, of: 2, name, deadline: NOW + Duration::from_secs(20) }
 }
 
 fn draining() -> Status {
@@ -171,6 +177,11 @@ fn what_the_daemon_waits_for() {
     let cases = [
         (Status { state: State::Noticed, ..before_wait() }, "Terminating:Wait, to tell the agents"),
         (Status { agents: drained(), hook: None, ..draining() }, "the name of the lifecycle hook"),
+        (
+            Status { state: State::AfterSteps, step: Some(step()), ..draining() },
+            "after step  1 of 2, /usr/bin/flush-logs, until 2026-03-01T12:00:20.000Z (in 20s)\n",
+        ),
+        (Status { state: State::AfterSteps, ..draining() }, "waits for   the after steps, to complete"),
         (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
         (Status { state: State::Completing, agents: drained(), ..draining() }, "to accept the completion"),
         (Status { state: State::Returning, ..serving() }, "worker to acknowledge the return to service"),

@@ -76,6 +76,22 @@ fn flag_of_another_kind() {
     assert_eq!(http(&agent(command, "127.0.0.1:9")).address, Address::Url("http://127.0.0.1:9".into()));
 }
 
+/// A number is written without quotes. Every kind of agent has one.
+#[test]
+fn order() {
+    let order = |text: &str, env: &[(&str, &str)]| config(text, env).agents.remove(0).order;
+    assert_eq!(order("", &[]), 1);
+    assert_eq!(order("[agent]\ncommand = \"/bin/drain\"\norder = 16", &[]), 16);
+    assert_eq!(order("", &[("DRAINHOOK_AGENT__ORDER", "3")]), 3);
+    for bad in ["0", "17", "-1", "1.5", "0x2", "\"2\"", "[2]"] {
+        let told = problems(&format!("[agent]\norder = {bad}"), &[]);
+        assert!(told.starts_with("test.toml:2: `agent.order` is "), "{told}");
+        assert!(told.ends_with("expected a whole number from 1 to 16, written without quotes"), "{told}");
+    }
+    let printed = load("[agent]\norder = 3", &[]).expect("a good configuration").to_toml();
+    assert!(printed.contains("\norder = 3 "), "{printed}");
+}
+
 /// Two commands whose words differ are two agents, even if they look alike with spaces between.
 #[test]
 fn two_agents_with_one_command() {
@@ -157,4 +173,31 @@ fn url_and_unix() {
     let config = config("[agent]\nunix = \"/run/a.sock\"", &[]);
     assert_eq!(http(&config.agents[0]).address, Address::Unix("/run/a.sock".into()));
     assert_eq!(config.agents[0].name, "/run/a.sock");
+}
+
+#[test]
+fn several_agents() {
+    let text = "[[agent]]\nname = \"a\"\n[[agent]]\nunix = \"/run/b.sock\"\npoll = \"2s\"";
+    let config = config(text, &[]);
+    let names: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["a", "/run/b.sock"]);
+    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(1));
+    assert_eq!(http(&config.agents[1]).poll, Duration::from_secs(2));
+    let problem = problems(text, &[("DRAINHOOK_AGENT__POLL", "1s")]);
+    assert!(problem.starts_with("DRAINHOOK_AGENT__POLL is set, but the file has several"), "{problem}");
+    let same_name = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"a\"\nunix = \"/run/b.sock\"";
+    assert_eq!(
+        problems(same_name, &[]),
+        "two agents have the name a; set a different `name` for one of them"
+    );
+    let count = problems(&"[[agent]]\n".repeat(AGENTS_MAX + 1), &[]);
+    assert!(count.contains("17 agents are configured; expected 1 to 16"), "{count}");
+    assert!(problems("agent = []", &[]).contains("0 agents"));
+    assert!(problems("agent = [1]", &[]).contains("`agent` is an integer"));
+}
+
+#[test]
+fn one_agent_in_an_array_takes_variables() {
+    let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
+    assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(3));
 }

@@ -182,6 +182,7 @@ mod tests {
 
     use machine::Time;
     use machine::action::{Completion, Group, GroupSource, Wait, WaitSource};
+    use machine::after::AfterStage;
     use machine::drain::{OwnMessage, Phase};
     use machine::effect::CompletionResult;
     use machine::journal::VERSION;
@@ -259,6 +260,7 @@ mod tests {
             started: time,
             phase: Phase::Draining { since: time },
             bound: Some(time),
+            after: AfterStage::Next { step: 1, outcome: Outcome::Drained },
             action,
             message: Some(OwnMessage {
                 hook: "drain".to_owned(),

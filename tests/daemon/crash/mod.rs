@@ -106,6 +106,16 @@ async fn withdrawn() {
     kill_at_every_point(Drain::Withdrawn).await;
 }
 
+#[tokio::test]
+async fn step() {
+    kill_at_every_point(Drain::Step).await;
+}
+
+#[tokio::test]
+async fn step_that_hangs() {
+    kill_at_every_point(Drain::StepHangs).await;
+}
+
 /// The daemon gets SIGTERM before each effect, stops cleanly, and continues after a restart.
 #[tokio::test]
 async fn stop_before_every_effect() {
@@ -142,7 +152,7 @@ macro_rules! effects {
 
 effects! {
     WriteJournal, AskAgent, Heartbeat, Complete, DescribeInstance, DescribeHooks, ReceiveMessages, SetVisibility,
-    DeleteMessage, CancelRequest,
+    DeleteMessage, CancelRequest, RunStep, StopStep,
 }
 
 /// Every kind of effect has a kill point in at least one of the drains.

@@ -33,15 +33,20 @@ pub enum Drain {
     /// The instance is moved to standby with work that never finishes, and back. The agent is holding a status request when
     /// it must serve again, so that request is canceled.
     Withdrawn,
+    /// A scale-in with an after step.
+    Step,
+    /// The same, and the step hangs until its time is over.
+    StepHangs,
 }
 
 impl Drain {
-    pub const ALL: [Drain; 4] = [Drain::Queue, Drain::AnswersLost, Drain::Deadline, Drain::Withdrawn];
+    pub const ALL: [Drain; 6] =
+        [Drain::Queue, Drain::AnswersLost, Drain::Deadline, Drain::Withdrawn, Drain::Step, Drain::StepHangs];
 
     /// The effects that happen more than once in every run. The second time is a kill point of its own.
     pub fn twice(self) -> &'static [&'static str] {
         match self {
-            Drain::Queue | Drain::Deadline => &[],
+            Drain::Queue | Drain::Deadline | Drain::Step | Drain::StepHangs => &[],
             Drain::AnswersLost => &["DescribeInstance", "DescribeHooks", "Heartbeat", "Complete"],
             Drain::Withdrawn => &["WriteJournal serving"],
         }
@@ -50,8 +55,10 @@ impl Drain {
     /// The last effect of the drain, and how often it has been performed by then.
     fn last(self) -> (usize, &'static str) {
         match self {
-            Drain::Queue | Drain::AnswersLost | Drain::Deadline => (1, "WriteJournal ended, 0 messages"),
             Drain::Withdrawn => (2, "WriteJournal serving"),
+            Drain::Queue | Drain::AnswersLost | Drain::Deadline | Drain::Step | Drain::StepHangs => {
+                (1, "WriteJournal ended, 0 messages")
+            }
         }
     }
 
@@ -60,6 +67,7 @@ impl Drain {
         match self {
             Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
             Drain::Deadline => Some("before Report completing"),
+            Drain::Step | Drain::StepHangs => Some("before WriteJournal step 0"),
         }
     }
 
@@ -69,7 +77,7 @@ impl Drain {
             // A heartbeat would detect Wait and make the message unnecessary. It comes after 15 s of real time.
             Drain::Queue => 4,
             Drain::AnswersLost => 50,
-            Drain::Deadline | Drain::Withdrawn => 100,
+            Drain::Deadline | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
         }
     }
 
@@ -91,6 +99,7 @@ impl Drain {
                 world.queue = None;
                 world.imds.tags = false;
             }
+            Drain::Step | Drain::StepHangs => world.queue = None,
             Drain::Deadline => {
                 world.queue = None;
                 world.work.stuck = 1;
@@ -99,9 +108,18 @@ impl Drain {
         world
     }
 
+    /// What the after step does, besides leaving a mark, and its time. One that ends has seconds of real time.
+    fn step(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Drain::Step => Some(("true", "10m")),
+            Drain::StepHangs => Some(("exec sleep 30", "1m")),
+            Drain::Queue | Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => None,
+        }
+    }
+
     fn settings(self) -> [(&'static str, &'static str); 3] {
         let (timeout, at) = match self {
-            Drain::Queue | Drain::Withdrawn => ("24h", "notice"),
+            Drain::Queue | Drain::Withdrawn | Drain::Step | Drain::StepHangs => ("24h", "notice"),
             Drain::AnswersLost => ("24h", "wait"),
             Drain::Deadline => ("2m", "notice"),
         };
@@ -109,7 +127,7 @@ impl Drain {
             Drain::Queue => "1s",
             // The agent still holds the first status request when it must serve again.
             Drain::Withdrawn => "2s",
-            Drain::AnswersLost | Drain::Deadline => "10s",
+            Drain::AnswersLost | Drain::Deadline | Drain::Step | Drain::StepHangs => "10s",
         };
         [
             ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
@@ -137,6 +155,13 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
     variables.insert("DRAINHOOK_KILL_POINTS", points.0.display().to_string());
     variables.extend(drain.settings().map(|(name, value)| (name, value.to_owned())));
+    let runs = stage.folder.path().join("runs");
+    if let Some((body, timeout)) = drain.step() {
+        let command = format!("echo >>{}; {body}", runs.display());
+        variables
+            .insert("DRAINHOOK_AFTER__COMMAND", serde_json::json!(["/bin/sh", "-c", command]).to_string());
+        variables.insert("DRAINHOOK_AFTER__TIMEOUT", timeout.to_owned());
+    }
     if drain == Drain::AnswersLost {
         variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
     }
@@ -159,6 +184,11 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
         stage.service.world(|world, now| world.advance(now + TERMINATED));
     }
     check(drain, &mut stage, &keeper.restarts, &disk.journal().expect("one is written"));
+    if drain.step().is_some() {
+        let runs = std::fs::read_to_string(&runs).unwrap_or_default().lines().count();
+        // Each life may run it once, and only the last one need have.
+        assert!((1..=1 + keeper.ends.len()).contains(&runs), "the step ran {runs} times: {:?}", keeper.ends);
+    }
     Played { points: points.reached(), ends: keeper.ends }
 }
 
@@ -238,7 +268,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
         }
-        Drain::AnswersLost | Drain::Deadline => stage.scale_in(),
+        Drain::AnswersLost | Drain::Deadline | Drain::Step | Drain::StepHangs => stage.scale_in(),
         Drain::Withdrawn => {
             set_agent(stage, AgentMode::Fails(503));
             set_target(stage, "Standby");

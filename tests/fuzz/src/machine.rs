@@ -5,7 +5,7 @@ use std::time::Duration;
 use machine::effect::{CompletionResult, EffectId};
 use machine::event::{ImdsReading, TargetState};
 use machine::journal::Journal;
-use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings};
+use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings, StepSettings};
 use machine::{Effect, Event, Machine, Time};
 
 /// The machine's instance.
@@ -57,7 +57,9 @@ impl Host {
                     Effect::WriteJournal { id, .. } => events.push(Event::JournalWritten { id }),
                     Effect::ReceiveMessages { id, .. } => self.receiving = Some(id),
                     Effect::AskAgent { id, .. } => self.asking = Some(id),
+                    Effect::RunStep { id, .. } => events.push(Event::StepEnded { id, result: Ok(()) }),
                     Effect::CancelRequest { .. }
+                    | Effect::StopStep { .. }
                     | Effect::Heartbeat { .. }
                     | Effect::Complete { .. }
                     | Effect::DescribeInstance { .. }
@@ -85,6 +87,7 @@ fn settings() -> Settings {
         name: "worker".to_owned(),
         drain_timeout: Duration::from_secs(3600),
         unreachable_grace: Duration::from_secs(60),
+        order: 1,
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,
@@ -96,6 +99,7 @@ fn settings() -> Settings {
         booted_at: None,
         group: Some("workers".to_owned()),
         agents: vec![agent],
+        after: vec![StepSettings { name: "flush".to_owned(), timeout: Duration::from_secs(30) }],
         queue: true,
         queue_name: None,
         hook: Some("drain".to_owned()),

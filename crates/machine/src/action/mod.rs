@@ -222,6 +222,11 @@ impl Action {
         !self.completions.is_pending() && self.completions.state.unanswered().is_none()
     }
 
+    /// Whether a completion is under way.
+    pub fn is_completing(&self) -> bool {
+        self.completions.is_pending()
+    }
+
     /// Whether a completion has been decided or sent, so that the drain must follow the action to its end.
     pub fn is_committed(&self) -> bool {
         self.intention().is_some() || !self.can_withdraw()

@@ -1,14 +1,19 @@
 //! The state of an agent, as far as the daemon knows. Every transition is a method here.
 //!
 //! ```text
+//! Serving ── a drain starts, and others come first ──> Waiting ── order ──> Ordered
 //! Serving ── order ──> Ordered ── accepts ──> Draining ── says so, exits, answers ──> Drained
 //!    ^                    ^ └── says that it serves ──┘  <── accepts another order ──────┘
 //!    │                    └── listens again ── Unreachable, CannotDrain, Resumed: from any of these, and back
 //!    └── returned ── Returning <── release, from any state but Serving
 //! ```
 //!
+//! `facts` is what these states record.
+//!
 //! **Invariant:** an agent becomes `Drained` only by saying so, by saying for long enough that nothing is in flight, or by
 //! exiting if its settings say that it exits when drained.
+
+mod facts;
 
 use std::time::Duration;
 
@@ -19,6 +24,8 @@ use super::super::settings::OnExit;
 use super::super::time::Time;
 use super::super::turn::Turn;
 use super::order::OrderNumber;
+pub(super) use facts::Reading;
+use facts::{Before, DrainedBy, Heard, Seen};
 
 /// The state of one agent.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub(super) struct Life(State);
 enum State {
     /// It was never told to drain, or has been returned to service since.
     Serving,
+    /// A drain is under way, and agents with a lower order come first.
+    Waiting { before: Before },
     /// It is being told to drain, and has not accepted an order since it was last known to serve.
     Ordered {
         allowance: Allowance,
@@ -61,46 +70,6 @@ enum State {
     Returning,
 }
 
-/// How an agent showed that it has drained.
-#[derive(Debug)]
-enum DrainedBy {
-    /// Its status document says so.
-    Status(AgentStatus),
-    /// It exited, with `agent.on_exit = "drained"`.
-    Exit,
-    /// It answered its blocking drain request, without work in flight.
-    Answer,
-    /// Every status has said for `zero_for` that nothing is in flight.
-    Zero { status: AgentStatus, idle_since: Time },
-}
-
-/// How a status was read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    /// When it was asked for.
-    pub asked_at: Time,
-    /// When it arrived.
-    pub at: Time,
-    /// For how long an agent that reports only a number must say 0.
-    pub zero_for: Option<Duration>,
-}
-
-/// What an agent that should drain was last seen doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// Taking work, as far as is known.
-    Serving,
-    /// Draining. If nothing listens now, it has exited.
-    Draining,
-}
-
-/// The run of the daemon in which an agent last answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    InThisRun,
-    InLastRun,
-}
-
 impl Life {
     pub fn serving() -> Self {
         Life(State::Serving)
@@ -109,6 +78,17 @@ impl Life {
     /// A drain starts. The agent's state in an earlier drain does not count.
     pub fn begin(&mut self, deadline: Time) {
         self.0 = State::Ordered { allowance: Allowance { deadline, extended: Duration::ZERO }, status: None };
+    }
+
+    /// A drain starts, and agents with a lower order come first. The agent's state in an earlier drain does not count.
+    pub fn wait(&mut self) {
+        let before = if self.may_be_draining() { Before::MayBeDraining } else { Before::Serving };
+        self.0 = State::Waiting { before };
+    }
+
+    /// Whether it waits for agents with a lower order.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.0, State::Waiting { .. })
     }
 
     /// Continues from the last run of the daemon. The deadline stays, but is at most a full `drain_timeout` from now (plus
@@ -135,9 +115,7 @@ impl Life {
 
     /// The instance stays.
     pub fn release(&mut self) {
-        if !matches!(self.0, State::Serving) {
-            self.0 = State::Returning;
-        }
+        self.0 = if self.may_be_draining() { State::Returning } else { State::Serving };
     }
 
     /// The agent has acknowledged the return to service, or does not support it and serves again only when restarted.
@@ -156,6 +134,7 @@ impl Life {
         let status = match &mut self.0 {
             State::Draining { status, .. } => status.take(),
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Drained { .. }
             | State::Unreachable { .. }
@@ -201,6 +180,7 @@ impl Life {
             State::Drained { by: DrainedBy::Zero { idle_since, .. }, .. } => Some(*idle_since),
             State::Drained { by: DrainedBy::Status(_) | DrainedBy::Exit | DrainedBy::Answer, .. }
             | State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
@@ -231,6 +211,7 @@ impl Life {
             // What was not read is not 0.
             State::Draining { idle_since, .. } => *idle_since = None,
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Drained { .. }
             | State::CannotDrain { .. }
@@ -261,7 +242,11 @@ impl Life {
                 let (allowance, heard) = (*allowance, Heard::InLastRun);
                 self.0 = State::Unreachable { allowance, since: now, seen, heard };
             }
-            State::Serving | State::Unreachable { .. } | State::CannotDrain { .. } | State::Returning => {}
+            State::Serving
+            | State::Waiting { .. }
+            | State::Unreachable { .. }
+            | State::CannotDrain { .. }
+            | State::Returning => {}
         }
     }
 
@@ -289,7 +274,7 @@ impl Life {
                 allowance.deadline = allowance.deadline + by;
                 allowance.extended += by;
             }
-            State::Serving | State::Returning => {}
+            State::Serving | State::Waiting { .. } | State::Returning => {}
         }
     }
 
@@ -302,7 +287,7 @@ impl Life {
             | State::Unreachable { allowance, .. }
             | State::CannotDrain { allowance, .. }
             | State::Resumed { allowance, .. } => Some(*allowance),
-            State::Serving | State::Returning => None,
+            State::Serving | State::Waiting { .. } | State::Returning => None,
         }
     }
 
@@ -317,7 +302,9 @@ impl Life {
             State::Unreachable { seen, .. }
             | State::CannotDrain { seen, .. }
             | State::Resumed { seen, .. } => *seen,
-            State::Serving | State::Ordered { .. } | State::Returning => Seen::Serving,
+            State::Serving | State::Waiting { .. } | State::Ordered { .. } | State::Returning => {
+                Seen::Serving
+            }
         }
     }
 
@@ -331,6 +318,7 @@ impl Life {
         match &self.0 {
             State::Draining { under, .. } | State::Drained { under, .. } => *under,
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
@@ -354,7 +342,7 @@ impl Life {
 
     /// Whether it may have been told to drain, so that it must be told when to serve again.
     pub fn may_be_draining(&self) -> bool {
-        !matches!(self.0, State::Serving)
+        !matches!(self.0, State::Serving | State::Waiting { before: Before::Serving })
     }
 
     /// Whether nothing contradicts the last run's journal.
@@ -364,12 +352,18 @@ impl Life {
             | State::Unreachable { heard: Heard::InLastRun, .. }
             | State::Drained { .. } => true,
             State::Serving
+            | State::Waiting { .. }
             | State::Ordered { .. }
             | State::Draining { .. }
             | State::Unreachable { heard: Heard::InThisRun, .. }
             | State::CannotDrain { .. }
             | State::Returning => false,
         }
+    }
+
+    /// Whether it has accepted an order and has not said since what it has in flight.
+    pub fn has_only_accepted(&self) -> bool {
+        matches!(self.0, State::Draining { status: None, .. })
     }
 
     /// The last status document, if it still shows the agent's state.
@@ -381,6 +375,7 @@ impl Life {
             }
             State::Drained { by: DrainedBy::Exit | DrainedBy::Answer, .. }
             | State::Serving
+            | State::Waiting { .. }
             | State::Unreachable { .. }
             | State::CannotDrain { .. }
             | State::Resumed { .. }
@@ -394,6 +389,7 @@ impl Life {
             State::Serving | State::Resumed { .. } | State::Ordered { status: None, .. } => {
                 AgentPhase::Unknown
             }
+            State::Waiting { .. } => AgentPhase::Waiting,
             State::Ordered { status: Some(_), .. } => AgentPhase::Serving,
             State::Draining { .. } => AgentPhase::Draining,
             State::Drained { .. } => AgentPhase::Drained,
@@ -406,7 +402,9 @@ impl Life {
     /// The part for the journal.
     pub fn stage(&self) -> AgentStage {
         match (&self.0, self.allowance(), self.seen()) {
-            (State::Returning, ..) => AgentStage::Returning,
+            (State::Returning | State::Waiting { before: Before::MayBeDraining }, ..) => {
+                AgentStage::Returning
+            }
             (_, Some(allowance), Seen::Serving) => AgentStage::Ordered(allowance),
             (_, Some(allowance), Seen::Draining) => AgentStage::Draining(allowance),
             (_, None, _) => AgentStage::Serving,

@@ -89,8 +89,33 @@ impl AgentTrack {
         &self.settings.name
     }
 
-    /// A drain starts.
+    /// Its order to drain. Agents with a lower one come first.
+    pub fn order(&self) -> u8 {
+        self.settings.order
+    }
+
+    /// A drain starts, and agents with a lower order come first.
+    pub fn wait(&mut self, turn: &mut Turn) {
+        self.give_way(turn);
+        self.life.wait();
+        self.reports.begin(self.progress());
+    }
+
+    /// Whether it waits for agents with a lower order.
+    pub fn is_waiting(&self) -> bool {
+        self.life.is_waiting()
+    }
+
+    /// A drain starts, or its turn in a drain has come.
     pub fn begin(&mut self, turn: &mut Turn) {
+        self.give_way(turn);
+        self.life.begin(turn.now + self.settings.drain_timeout);
+        self.reports.begin(self.progress());
+        self.ask_at(turn.now);
+    }
+
+    /// The request of an earlier drain or return gives way to what comes now.
+    fn give_way(&mut self, turn: &mut Turn) {
         match &mut self.asked {
             Some(Asked { what: what @ (Question::Return | Question::Overtaken), .. }) => {
                 *what = Question::Overtaken;
@@ -102,9 +127,6 @@ impl AgentTrack {
                 self.cancel(turn);
             }
         }
-        self.life.begin(turn.now + self.settings.drain_timeout);
-        self.reports.begin(self.progress());
-        self.ask_at(turn.now);
     }
 
     /// The drain is over or withdrawn, and the instance stays.
@@ -152,13 +174,22 @@ impl AgentTrack {
         self.life.confirms_last_run()
     }
 
+    /// Whether it has drained or has not shown since that it has work.
+    pub fn may_have_drained(&self) -> bool {
+        // The process of an agent that is told once runs until it has drained.
+        self.life.confirms_last_run() || (!self.is_told_once() && self.life.has_only_accepted())
+    }
+
     /// An operator gave it more time.
     pub fn extend(&mut self, by: Duration) {
         self.life.extend(by);
     }
 
-    /// Its own deadline or the drain's bound, whichever is earlier.
+    /// Its own deadline or the drain's bound, whichever is earlier. `None` before its turn: its time has not started.
     pub fn deadline(&self, hard: Option<Time>) -> Option<Time> {
+        if self.is_waiting() {
+            return None;
+        }
         [self.life.deadline(), hard].into_iter().flatten().min()
     }
 

@@ -20,6 +20,7 @@ use super::{
     ActionRecord, AgentRecord, AgentStage, Allowance, DrainRecord, Ended, HookFacts, Intention, Outcome,
 };
 use crate::action::{Completion, Group, GroupSource, Wait, WaitSource};
+use crate::after::AfterStage;
 use crate::drain::{Finish, OwnMessage, Phase};
 use crate::operator::Operator;
 
@@ -235,6 +236,7 @@ impl From<DrainV1> for DrainRecord {
             started: drain.started,
             phase: phase(&drain),
             bound: drain.hard_deadline,
+            after: AfterStage::Pending,
             action: ActionRecord::from(drain.action),
             message: drain.message_hook.map(|hook| OwnMessage { hook, token }),
             receipts: drain.receipts,

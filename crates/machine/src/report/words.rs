@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Disbelief, NoticeChange, Report};
+use super::{Disbelief, NoticeChange, Report, StepNews};
 use crate::journal::Outcome;
 
 impl fmt::Display for Report {
@@ -38,13 +38,28 @@ impl fmt::Display for Report {
             Report::DrainRecovered { started } => {
                 write!(f, "drain continues after a restart; it started at {started}")
             }
-            Report::AgentsTold { deadline: Some(deadline) } => {
-                write!(f, "telling the agents to drain by {deadline}")
+            Report::AgentsTold { order, deadline } => {
+                f.write_str("telling the agents ")?;
+                if let Some(order) = order {
+                    write!(f, "of order {order} ")?;
+                }
+                f.write_str("to drain")?;
+                deadline.map_or(Ok(()), |deadline| write!(f, " by {deadline}"))
             }
-            Report::AgentsTold { deadline: None } => f.write_str("telling the agents to drain"),
             Report::DeadlineMoved { deadline } => write!(f, "deadline moved to {deadline}"),
             Report::AgentProgress { agent, progress } => write!(f, "agent {agent}: {progress}"),
             Report::AgentTrouble { agent, why, .. } => write!(f, "agent {agent}: {why}"),
+            Report::AfterStep { number, name, news } => {
+                write!(f, "after step {number}, {name}: ")?;
+                match news {
+                    StepNews::Started { deadline } => write!(f, "started; it has until {deadline}"),
+                    StepNews::Done => f.write_str("done"),
+                    StepNews::Failed { why } => write!(f, "{why}; the drain goes on without it"),
+                    StepNews::TimedOut => f.write_str("stopped, because its time is over; the drain goes on without it"),
+                    StepNews::Skipped => f.write_str("not run, because no time is left before the deadline"),
+                    StepNews::Canceled => f.write_str("stopped; the steps run again if the drain gets that far again"),
+                }
+            }
             Report::HookChosen { hook } => write!(
                 f,
                 "using lifecycle hook {}: heartbeat timeout {:?}, global timeout {:?}{}",

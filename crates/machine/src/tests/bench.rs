@@ -25,11 +25,16 @@ pub fn agent(name: &str) -> AgentSettings {
         name: name.to_owned(),
         drain_timeout: secs(3600),
         unreachable_grace: secs(60),
+        order: 1,
         on_exit: OnExit::Failed,
         poll: secs(1),
         protocol: Protocol::Polled,
         zero_for: None,
     }
+}
+
+pub fn after_step(name: &str, timeout_s: u64) -> StepSettings {
+    StepSettings { name: name.to_owned(), timeout: secs(timeout_s) }
 }
 
 pub fn settings() -> Settings {
@@ -39,6 +44,7 @@ pub fn settings() -> Settings {
         booted_at: None,
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
+        after: Vec::new(),
         queue: true,
         queue_name: None,
         hook: None,
@@ -116,6 +122,11 @@ pub fn health_closed(not_before: Time) -> InstanceNews {
         unreachable!()
     };
     InstanceNews::Maintenance { event_id, code, not_before, ends, closed: true }
+}
+
+/// Whether this is the effect that can be canceled by this id.
+pub fn is_of(effect: &Effect, canceled: EffectId) -> bool {
+    matches!(effect, Effect::AskAgent { id, .. } | Effect::RunStep { id, .. } if *id == canceled)
 }
 
 /// How journal writes end.
@@ -206,9 +217,9 @@ impl Bench {
             self.answers.extend(answer);
             for effect in effects {
                 self.log.push((self.now, effect.clone()));
-                if let Effect::CancelRequest { id } = effect {
+                if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                     self.canceled.push(id);
-                    self.open.retain(|open| !matches!(open, Effect::AskAgent { id: of, .. } if *of == id));
+                    self.open.retain(|open| !is_of(open, id));
                     continue;
                 }
                 match self.answer(&effect) {
@@ -246,7 +257,9 @@ impl Bench {
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. }
-            | Effect::CancelRequest { .. } => None,
+            | Effect::CancelRequest { .. }
+            | Effect::RunStep { .. }
+            | Effect::StopStep { .. } => None,
         }
     }
 

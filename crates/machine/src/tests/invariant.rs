@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::Output;
+use super::super::after::AfterStage;
 use super::super::drain::Phase;
 use super::super::effect::{AgentRequest, Effect, EffectId};
 use super::super::event::*;
@@ -14,6 +15,7 @@ use super::super::operator::Command;
 use super::super::process::{Process, Sight};
 use super::super::report::Report;
 use super::super::{Machine, Time};
+use super::bench::is_of;
 
 /// The most effects of one event: one per agent, call and message, and their reports.
 const EFFECTS_MAX: usize = 40;
@@ -63,7 +65,7 @@ impl Checker {
             self.take_report(now, report);
         }
         let canceled = |effect: &Effect| match effect {
-            Effect::CancelRequest { id } => Some(*id),
+            Effect::CancelRequest { id } | Effect::StopStep { id } => Some(*id),
             _ => None,
         };
         let canceled: Vec<EffectId> = effects.iter().filter_map(canceled).collect();
@@ -145,11 +147,36 @@ impl Checker {
                     open.iter().any(|open| matches!(open, Effect::AskAgent { id: of, .. } if of == id));
                 assert!(waits, "{id:?} is canceled and is not under way");
             }
+            Effect::RunStep { step, deadline, .. } => {
+                let runs =
+                    |effect: &Effect| matches!(effect, Effect::RunStep { id, .. } if !canceled.contains(id));
+                assert!(!open.iter().any(runs), "two steps");
+                assert!(*deadline > now, "a step without time");
+                assert!(intention.is_none(), "a step after the intention to complete");
+                self.check_step(now, *step);
+            }
+            Effect::StopStep { id } => {
+                assert!(open.iter().any(|open| is_of(open, *id)), "{id:?} is stopped and does not run");
+            }
             Effect::WriteJournal { .. }
             | Effect::DescribeInstance { .. }
             | Effect::DescribeHooks { .. }
             | Effect::SetVisibility { .. } => {}
         }
+    }
+
+    /// The journal says that the steps before it are over, and that every agent has an outcome.
+    fn check_step(&self, now: Time, step: usize) {
+        let journal = self.answered.as_ref().expect("a step before anything was journaled");
+        let drain = journal.drain.as_ref().expect("a step of a drain that is not journaled");
+        let AfterStage::Next { step: written, outcome } = drain.after else {
+            panic!("a step, but the journal has {:?}", drain.after);
+        };
+        assert_eq!(step, written, "a step out of turn");
+        let deadlines = journal.agents.iter().filter_map(|agent| agent.stage.deadline());
+        let has_time = deadlines.chain(drain.bound).all(|deadline| deadline > now);
+        let drained = self.drained.values().all(|drained| *drained);
+        assert!(drained || outcome != Outcome::Drained || !has_time, "a step with work in flight");
     }
 
     fn take_report(&mut self, now: Time, report: &Report) {
@@ -256,7 +283,14 @@ impl Checker {
             self.deadlines.clear();
         }
         let intention = drain.and_then(|drain| drain.action.completion.intention());
-        if intention.is_some_and(|intention| intention.outcome == Outcome::Drained) {
+        let steps = drain.is_some_and(|drain| {
+            matches!(
+                drain.after,
+                AfterStage::Next { outcome: Outcome::Drained, .. }
+                    | AfterStage::Over { outcome: Outcome::Drained }
+            )
+        });
+        if steps || intention.is_some_and(|intention| intention.outcome == Outcome::Drained) {
             self.drained.values_mut().for_each(|drained| *drained = true);
         }
         self.answered = self.disk.clone();

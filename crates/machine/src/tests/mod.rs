@@ -1,6 +1,7 @@
 //! Tests of the whole machine, on a virtual clock: events in, effects out.
 #![allow(clippy::unwrap_used)]
 
+mod after;
 mod agents;
 mod beats;
 mod bench;
@@ -14,6 +15,7 @@ mod messages;
 mod notices;
 mod once;
 mod operator;
+mod order;
 mod probes;
 mod property;
 mod recovery;

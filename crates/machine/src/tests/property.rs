@@ -99,10 +99,14 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
-        let blocking = AgentSettings { protocol: Protocol::Blocking, ..agent("b") };
-        let agents = vec![agent("a"), blocking, AgentSettings { protocol: Protocol::Once, ..agent("c") }];
-        let settings = Settings { hook: Some("drain".to_owned()), agents, ..settings() };
+    /// A daemon with this many after steps, at most two, and three agents, two of which have these orders.
+    fn new(steps_count: usize, orders: (u8, u8)) -> Self {
+        let blocking = AgentSettings { protocol: Protocol::Blocking, order: orders.1, ..agent("b") };
+        let first = AgentSettings { order: orders.0, ..agent("a") };
+        let agents = vec![first, blocking, AgentSettings { protocol: Protocol::Once, ..agent("c") }];
+        let steps = [after_step("flush", 30), after_step("deregister", 300)];
+        let after = steps.into_iter().take(steps_count).collect();
+        let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings() };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
         checker.blocking.insert(1);
@@ -118,9 +122,9 @@ impl Run {
         let output = self.machine.handle(self.now, event.clone());
         self.checker.check(&self.machine, self.now, &event, &output, &self.open);
         for effect in output.effects {
-            if let Effect::CancelRequest { id } = effect {
+            if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                 self.canceled.push(id);
-                self.open.retain(|open| !matches!(open, Effect::AskAgent { id: of, .. } if *of == id));
+                self.open.retain(|open| !is_of(open, id));
             } else {
                 self.open.push(effect);
             }
@@ -155,6 +159,8 @@ impl Run {
             AgentState::Draining => Sight::Leaves,
             AgentState::Drained => Sight::Gone,
         };
+        // A process that is gone does not come back.
+        self.process += u128::from(sight == Sight::Gone);
         let waited = matches!(said, Said::HeldStatus(_));
         let answer = AgentAnswer::Seen { sight, in_flight: None, waited };
         Some(Event::AgentAnswered { id: *id, answer })
@@ -187,6 +193,7 @@ impl Run {
                     let answer =
                         AgentAnswer::Status { status: status(AgentState::Drained, 0), waited: false };
                     self.hand_in(Event::AgentAnswered { id, answer }, None);
+                    self.hand_in(Event::StepEnded { id, result: Ok(()) }, None);
                 }
             }
             Step::Messages(kinds) => {
@@ -270,7 +277,9 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
         | Effect::DeleteMessage { .. }
-        | Effect::CancelRequest { .. } => answer(asked, 0, Said::Status(AgentState::Drained)),
+        | Effect::CancelRequest { .. }
+        | Effect::RunStep { .. }
+        | Effect::StopStep { .. } => answer(asked, 0, Said::Status(AgentState::Drained)),
     }
 }
 
@@ -296,7 +305,11 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
         Effect::AskAgent { id, request, .. } => {
             Event::AgentAnswered { id: *id, answer: agent_answer(request, said) }
         }
-        Effect::CancelRequest { id } => unreachable!("{id:?} has no result"),
+        Effect::CancelRequest { id } | Effect::StopStep { id } => unreachable!("{id:?} has no result"),
+        Effect::RunStep { id, .. } => {
+            let result = result.map_err(|error| error.message);
+            Event::StepEnded { id: *id, result }
+        }
         Effect::Heartbeat { id, .. } => Event::HeartbeatAnswered { id: *id, result },
         Effect::Complete { id, .. } => Event::CompletionAnswered { id: *id, result },
         Effect::DescribeInstance { id } => {
@@ -392,8 +405,8 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn anything_may_happen(steps in prop::collection::vec(step(), 1..150)) {
-        let mut run = Run::new();
+    fn anything_may_happen(after in 0usize..3, orders in (1u8..3, 1u8..3), steps in prop::collection::vec(step(), 1..150)) {
+        let mut run = Run::new(after, orders);
         for step in steps {
             run.step(step);
         }

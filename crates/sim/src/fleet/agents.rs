@@ -387,6 +387,15 @@ fn odd_document(status: &AgentStatus, draw: u8) -> String {
     format!(r#"{{"state":"{state}",{odd}}}"#)
 }
 
+/// Draws the order of agents, and times that are as long together as that of one agent.
+pub(super) fn in_turn(agents: &mut [AgentSettings], rng: &mut fastrand::Rng) {
+    let longest = DRAIN_TIMEOUT / u32::try_from(agents.len()).unwrap_or(u32::MAX);
+    for agent in agents {
+        agent.order = rng.u8(1..=3);
+        agent.drain_timeout = longest.mul_f64(0.5 + rng.f64() / 2.0);
+    }
+}
+
 /// The settings of the agents after the first.
 pub(super) fn more_agents(first: &AgentSettings, rng: &mut fastrand::Rng) -> Vec<AgentSettings> {
     let count = rng.usize(1..=2);

@@ -32,7 +32,9 @@ impl Fleet {
                 self.hosts[host].is_astray = false;
                 self.check_reason(host, now, *reason);
             }
-            Report::AgentsTold { .. } => self.hosts[host].told_at = Some(now),
+            Report::AgentsTold { .. } => {
+                self.hosts[host].told_at.get_or_insert(now);
+            }
             Report::Completing { outcome: Outcome::Deadline, .. }
             | Report::DrainEnded { outcome: Outcome::Deadline, result: None, .. } => {
                 self.check_deadline(host, now)

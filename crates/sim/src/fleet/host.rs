@@ -54,7 +54,7 @@ pub(super) struct Host {
     pub heard: Option<TargetState>,
     /// IMDS denied that there is a target state, and has said nothing since. To a daemon that had heard none, this is news.
     pub denied: bool,
-    /// Requests to agents that this life of the daemon has canceled. Their answers are dropped.
+    /// Requests to agents and after steps that this life of the daemon has canceled. Their results are dropped.
     pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
     pub held: Vec<Held>,
@@ -219,9 +219,9 @@ impl Host {
         self.disk.as_deref().filter(|_| self.unwritten.is_none())
     }
 
-    /// Whether this is the answer to a canceled request.
+    /// Whether this is the answer to a canceled request, or the end of a step that was stopped.
     pub fn has_canceled(&self, event: &Event) -> bool {
-        matches!(event, Event::AgentAnswered { id, .. } if self.canceled.contains(id))
+        matches!(event, Event::AgentAnswered { id, .. } | Event::StepEnded { id, .. } if self.canceled.contains(id))
     }
 
     /// Whether a drain is under way.

@@ -9,7 +9,7 @@
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
 //! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
-//!   by a signal; `counts`: agents that say only how much is in flight
+//!   by a signal; `counts`: agents that say only how much is in flight; `steps`: after steps
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -37,6 +37,7 @@ mod reference;
 mod run;
 mod shrink;
 mod step;
+mod steps;
 mod strangers;
 mod strike;
 mod units;
@@ -346,7 +347,7 @@ impl Fleet {
         for effect in output.effects {
             self.tell(host, || format!("-> {effect:?}"));
             self.judge.decides(host, now, &effect, self.hosts[host].written());
-            if let Effect::CancelRequest { id } = effect {
+            if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                 self.cancel(host, id);
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
+use super::steps;
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -105,6 +106,12 @@ impl Plan {
         if has(rng, Fault::SeveralAgents) {
             let more = agents::more_agents(&settings.agents[0], rng);
             settings.agents.extend(more);
+            if has(rng, Fault::AgentOrder) {
+                agents::in_turn(&mut settings.agents, rng);
+            }
+        }
+        if has(rng, Fault::AfterSteps) {
+            settings.after = steps::draw(rng);
         }
         if has(rng, Fault::DrainAtWait) {
             settings.drain_at = DrainAt::Wait;
@@ -171,6 +178,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         name: "agent".to_owned(),
         drain_timeout: DRAIN_TIMEOUT,
         unreachable_grace: GRACE,
+        order: 1,
         on_exit: OnExit::Failed,
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,
@@ -182,6 +190,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         booted_at: None,
         group: Some(GROUP.to_owned()),
         agents: vec![agent],
+        after: Vec::new(),
         queue,
         queue_name: None,
         hook: None,

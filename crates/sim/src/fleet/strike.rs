@@ -130,8 +130,10 @@ impl Fleet {
             | Fault::AgentRuns
             | Fault::AgentSignaled
             | Fault::AgentCounts
+            | Fault::AfterSteps
             | Fault::OddDocument
             | Fault::SeveralAgents
+            | Fault::AgentOrder
             | Fault::DrainAtWait
             | Fault::GlobalTimeout
             | Fault::ClockCorrected

@@ -84,6 +84,8 @@ pub(super) struct Each {
     pub idle: Option<Time>,
     /// How long the daemon may then wait for the agent to come back.
     pub grace: Duration,
+    /// How long its daemon's after steps may take.
+    pub steps: Duration,
     /// When its daemon started.
     pub up: Time,
     /// Its daemon lost its journal, and does not know that the agent was told to drain.
@@ -237,8 +239,9 @@ impl Each {
     pub fn late(&mut self, at: Time, faults_end: Time) -> Option<String> {
         self.over = at;
         let (since, timeout) = self.open.take()?;
-        let could =
-            since.max(self.idle?).max(self.busy_until).max(self.up).max(faults_end + LIMIT) + self.grace;
+        let could = since.max(self.idle?).max(self.busy_until).max(self.up).max(faults_end + LIMIT)
+            + self.grace
+            + self.steps;
         let late = at > could + timeout && !self.knows_nothing() && !self.untold;
         late.then(|| {
             format!("{at}: {}'s action ended late: it could have been completed at {could}", self.id)

@@ -28,6 +28,9 @@ pub(super) use losses::Loss;
 /// A hook's global timeout, in heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
 const GLOBAL_TIMEOUTS: u32 = 100;
 
+/// The longest time for the journal to get the end of a step.
+const STEP_JOURNALED: Duration = Duration::from_secs(10);
+
 /// The shortest heartbeat timeout.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 
@@ -39,6 +42,8 @@ pub(super) struct Judge {
     once: bool,
     /// Whether the calls that follow failures are counted.
     counts_calls: bool,
+    /// How long all after steps may take.
+    steps: Duration,
     each: Vec<Each>,
     violations: Vec<String>,
     figures: Figures,
@@ -51,6 +56,7 @@ impl Judge {
             agents: settings.agents.clone(),
             once: settings.agents.iter().all(|agent| agent.protocol == Protocol::Once),
             counts_calls,
+            steps: settings.after.iter().map(|step| step.timeout + STEP_JOURNALED).sum(),
             each: Vec::new(),
             violations: Vec::new(),
             figures: Figures::default(),
@@ -59,7 +65,7 @@ impl Judge {
 
     pub fn add(&mut self, id: String) {
         self.figures.instances += 1;
-        self.each.push(Each::new(id, &self.agents));
+        self.each.push(Each { steps: self.steps, ..Each::new(id, &self.agents) });
     }
 
     /// The daemon starts with this journal on its disk.
@@ -294,6 +300,8 @@ impl Judge {
             Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
             | Effect::CancelRequest { .. }
+            | Effect::RunStep { .. }
+            | Effect::StopStep { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. } => return,
         }

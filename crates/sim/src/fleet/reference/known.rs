@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use machine::Time;
 use machine::action::{Group, Wait, WaitSource};
+use machine::after::AfterStage;
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
@@ -14,11 +15,16 @@ use machine::settings::{AgentSettings, OnExit, Protocol};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Kept {
     pub told: bool,
+    /// The deadline of each agent by its own time. `None` unless it was told to drain.
+    pub own: Vec<Option<Time>>,
     /// The deadline of each agent.
     pub deadlines: Vec<Option<Time>>,
     /// The process of each agent that must not be told again.
     pub processes: Vec<Option<Process>>,
     pub intention: Option<Intention>,
+    pub after: AfterStage,
+    /// The deadline that notices, the action or an operator set.
+    pub bound: Option<Time>,
     pub ended: bool,
     pub started: Option<Time>,
     pub tokens: Vec<String>,
@@ -56,13 +62,16 @@ impl Kept {
         let drain = journal.drain.as_ref();
         let action = drain.map(|drain| &drain.action);
         let hard = drain.and_then(|drain| drain.bound);
-        let soft = Kept::own_deadlines(journal).into_iter();
+        let own = Kept::own_deadlines(journal);
         let sets = |row: &&Notice| row.due != Due::Unknown && row.state != NoticeState::Closed;
         let timed = journal.notices.rows().iter().filter(sets);
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             processes: journal.agents.iter().map(|agent| agent.told).collect(),
-            deadlines: soft.map(|soft| soft.into_iter().chain(hard).min()).collect(),
+            deadlines: own.iter().map(|own| own.map(|own| hard.map_or(own, |hard| own.min(hard)))).collect(),
+            own,
+            after: drain.map(|drain| drain.after).unwrap_or_default(),
+            bound: hard,
             intention: action.and_then(|action| action.completion.intention()),
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),
             started: drain.map(|drain| drain.started),
@@ -88,6 +97,8 @@ pub(super) struct Agent {
     pub cannot: bool,
     /// It has reported its status.
     pub heard: bool,
+    /// Its last status says that it has work.
+    pub works: bool,
     /// The last request was an order to drain.
     pub told: bool,
     /// When the last request was sent.
@@ -128,6 +139,18 @@ impl Processes {
 }
 
 impl Agent {
+    /// It is told to drain. What it said before does not count: it takes work, as far as is known.
+    pub fn begins(&mut self, settings: &AgentSettings) {
+        if settings.protocol == Protocol::Once {
+            // It is looked at first. What was seen before may have changed.
+            (self.state, self.refusing, self.cannot, self.works) = (None, None, false, false);
+            return;
+        }
+        let processes = std::mem::take(&mut self.processes);
+        *self =
+            Agent { ordered: self.ordered, state: Some(AgentState::Serving), processes, ..Agent::default() };
+    }
+
     pub fn answers(&mut self, now: Time, answer: &AgentAnswer, settings: &AgentSettings) {
         let telling = self.processes.telling.take();
         let is_told = matches!(answer, AgentAnswer::Accepted(_));
@@ -174,6 +197,18 @@ impl Agent {
             | AgentAnswer::Busy(_)
             | AgentAnswer::Malformed(_) => {}
         }
+        self.works = match answer {
+            AgentAnswer::Accepted(None) => self.works && !settings.answers_when_drained(),
+            AgentAnswer::Accepted(Some(_)) | AgentAnswer::Status { .. } | AgentAnswer::Seen { .. } => {
+                self.state != Some(AgentState::Drained)
+            }
+            AgentAnswer::Busy(_) | AgentAnswer::Malformed(_) => self.works,
+            AgentAnswer::Returned
+            | AgentAnswer::Unreachable { .. }
+            | AgentAnswer::Unsupported(_)
+            | AgentAnswer::CannotDrain(_) => false,
+        };
+        self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
         if !matches!(answer, AgentAnswer::Status { .. }) {
             self.zero_since = None;
         }
@@ -204,6 +239,11 @@ impl Agent {
         let since = *self.zero_since.get_or_insert(now);
         let drained = self.state == Some(AgentState::Drained) || self.asked_at >= since + zero_for;
         if drained { AgentState::Drained } else { AgentState::Draining }
+    }
+
+    /// Whether its last answer says so.
+    pub fn says_drained(&self) -> bool {
+        self.state == Some(AgentState::Drained) && self.refusing.is_none() && !self.cannot
     }
 
     pub fn has_failed(&self, now: Time, settings: &AgentSettings) -> bool {
@@ -239,6 +279,7 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Agent(usize),
+    Step { step: usize, until: Time },
     Heartbeat(Time),
     Complete,
     Receive,

@@ -3,12 +3,14 @@
 //!
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
-//! This file records what the daemon was told. `rules` says what follows from that, and `once` what follows for agents that are
-//! told once per process. `known` has the types for all of them.
+//! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
+//! once per process, `steps` for after steps, and `turns` for agents that wait for others. `known` has the types for all of them.
 
 mod known;
 mod once;
 mod rules;
+mod steps;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -67,8 +69,10 @@ pub(super) struct Reference {
     beats_denied: bool,
     /// When the drain started.
     began: Time,
-    /// When its agents were told.
-    agents_told: Time,
+    /// When agents were last told to drain, for the first time in a drain.
+    told_at: Time,
+    /// The orders of the agents that were told in this turn.
+    told_orders: Vec<u8>,
     /// When the last successful heartbeat was sent.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, with the token of the action that each is about.
@@ -83,6 +87,13 @@ pub(super) struct Reference {
     ending_began: Time,
     /// Receipts of other instances' messages that have just arrived.
     others: Vec<String>,
+    /// How many after steps are over.
+    stepped: usize,
+    /// Something has changed since an after step last ran, so that the agents may have had no outcome meanwhile. Then every step
+    /// runs again.
+    unsettled: bool,
+    /// An after step was left out in this turn.
+    skipped: bool,
     /// The outcome that the previous life wrote down. It stands until an agent is heard.
     standing: Option<Outcome>,
     /// This life started after an action of the instance was over, and has not asked Auto Scaling yet whether another one
@@ -112,7 +123,8 @@ impl Reference {
             denied: false,
             beats_denied: false,
             began: Time::default(),
-            agents_told: Time::default(),
+            told_at: Time::default(),
+            told_orders: Vec::new(),
             beat: None,
             receipts: BTreeMap::new(),
             newest: None,
@@ -120,6 +132,9 @@ impl Reference {
             ending: Vec::new(),
             ending_began: Time::default(),
             others: Vec::new(),
+            stepped: 0,
+            unsettled: false,
+            skipped: false,
             standing: None,
             unseen: false,
             completed: Completed::No,
@@ -153,8 +168,10 @@ impl Reference {
             Event::AgentAnswered { id, answer } => {
                 if let Some(Call::Agent(agent)) = take(&mut self.calls, *id) {
                     self.agents[agent].answers(now, answer, &self.settings.agents[agent]);
+                    self.unsettled |= !self.agents[agent].says_drained();
                 }
             }
+            Event::StepEnded { id, .. } => self.step_ends(*id),
             Event::HeartbeatAnswered { id, result } => {
                 let sent = take(&mut self.calls, *id);
                 match result {
@@ -211,11 +228,13 @@ impl Reference {
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
+        self.goes_on_after(self.kept.after);
+        self.knows_agents(journal);
         for (agent, told) in self.agents.iter_mut().zip(&self.kept.processes) {
             agent.processes.told = *told;
         }
-        self.standing = self.kept.intention.map(|intention| intention.outcome);
         self.corrects(journal);
+        self.unsettled = self.clock_set || journal.boot_id != self.settings.boot_id;
         // A deadline is used as written, but is never later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
             *deadline = deadline.map(|deadline| deadline.min(now + agent.drain_timeout));

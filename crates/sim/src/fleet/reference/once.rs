@@ -50,14 +50,6 @@ impl Reference {
         }
     }
 
-    /// The agents are to drain from now on. What was seen before may have changed.
-    pub(super) fn looks_again(&mut self) {
-        let once = |agent: &usize| self.settings.agents[*agent].protocol == Protocol::Once;
-        for agent in (0..self.agents.len()).filter(once) {
-            self.agents[agent].state = None;
-        }
-    }
-
     /// Once the journal names a process, that process is told at once. A process that was seen serving is named and told.
     pub(super) fn must_tell(&mut self) {
         if !self.writes.is_empty() {
@@ -74,7 +66,7 @@ impl Reference {
             }
             let serves = self.agents[agent].state == Some(AgentState::Serving);
             let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
-            if serves && !asks && self.drain == Phase::UnderWay && self.kept.told {
+            if serves && !asks && self.drain == Phase::UnderWay && self.was_told(agent) {
                 self.complain("did not tell a process that serves");
             }
         }

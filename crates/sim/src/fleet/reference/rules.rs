@@ -78,6 +78,8 @@ impl Reference {
                     None => self.complain("canceled a request to an agent, but none was under way"),
                 }
             }
+            Effect::RunStep { id, step, deadline, .. } => self.runs_step(now, (*id, *step), *deadline),
+            Effect::StopStep { id } => self.stops_step(*id),
             Effect::Heartbeat { id, action, .. } => {
                 self.names(action, "heartbeat");
                 let busy = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
@@ -123,6 +125,7 @@ impl Reference {
         let mut deadlines = before.deadlines.iter().zip(&next.deadlines);
         let later =
             deadlines.any(|(before, next)| before.zip(*next).is_some_and(|(before, next)| next > before));
+        let moved = before.deadlines != next.deadlines;
         let stands = before.dues.iter().all(|due| next.dues.contains(due));
         let unchanged = stands && !before.denied && before.action == next.action;
         let told = next.waits_by_message().filter(|told| before.waits_by_message() != Some(*told));
@@ -131,6 +134,7 @@ impl Reference {
         if older {
             self.complain("wrote that Wait began before the message about it was sent");
         }
+        self.unsettled |= moved;
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("moved the deadline in the journal later, but nothing that sets it had changed");
         }
@@ -169,7 +173,7 @@ impl Reference {
         if !over && self.spot.is_some_and(|at| at > now + SPOT_MARGIN && order.deadline + SPOT_MARGIN > at) {
             self.complain("gave an agent more time than EC2 gives");
         }
-        if !self.kept.told {
+        if !self.kept.told || !self.was_told(agent) {
             self.complain("told an agent to drain before the journal said so");
         } else if self.clock_set && deadline.is_some_and(|own| order.deadline <= own) {
             // Such a journal does not say whether AWS or EC2 had set an earlier deadline.
@@ -181,13 +185,14 @@ impl Reference {
         }
     }
 
-    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is another one or over.
+    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is over or its agents are told
+    /// of another one.
     fn cancels(&mut self, now: Time, agent: usize) {
         if self.agents[agent].processes.telling.take().is_some() {
             self.complain("canceled a signal, which may have been sent");
         }
         let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
-        if !runs || self.drain != Phase::UnderWay || self.agents_told == now {
+        if !runs || self.drain != Phase::UnderWay || self.told_at == now {
             return;
         }
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
@@ -216,6 +221,7 @@ impl Reference {
         let Some(intention) = self.kept.intention else {
             return self.complain("sent a completion before the journal had the intention");
         };
+        self.completes_after_steps(intention.outcome);
         let configured = match intention.outcome {
             Outcome::Drained => self.settings.on_drained,
             Outcome::Failed => self.settings.on_failed,
@@ -283,11 +289,10 @@ impl Reference {
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
                 (self.standing, self.unseen) = (None, false);
+                self.stepped = 0;
             }
-            Report::AgentsTold { .. } => {
-                self.agents_told = now;
-                self.looks_again();
-            }
+            Report::AfterStep { number, news, .. } => self.hears_of_step(*number, news),
+            Report::AgentsTold { order, .. } => self.tells_order(now, *order),
             // The instance stays, or the notice was wrong.
             Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
             Report::DrainEnded { outcome, result, .. } => {
@@ -340,9 +345,13 @@ impl Reference {
         if self.refused && self.writes.is_empty() && !soon(RETRY) {
             self.complain("did not plan to write again what the disk had refused");
         }
-        if self.unseen && self.drain == Phase::Ended && !soon(RETRY) {
+        let idle = self.writes.is_empty();
+        if self.unseen && self.drain == Phase::Ended && idle && !soon(RETRY) {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
+        self.must_stop_steps(now);
+        self.may_tell(now);
+        self.must_tell_next(now);
         self.must_tell();
         if self.drain != Phase::UnderWay || !self.writes.is_empty() {
             return;
@@ -355,7 +364,7 @@ impl Reference {
             let deadline = self.kept.deadlines.get(agent).copied().flatten();
             // After the clock was set, deadlines from AWS or EC2 are unknown until the journal has them.
             let over = self.clock_set || deadline.is_some_and(|deadline| deadline <= now);
-            let rests = drained || (protocol == Protocol::Running && over);
+            let rests = drained || (protocol == Protocol::Running && over) || !self.was_told(agent);
             if self.kept.told && !asks && !rests && !soon(RETRY) {
                 self.complain("did not plan to ask an agent");
             }
@@ -396,9 +405,10 @@ impl Reference {
                 self.complain(format!("did not stop the process of agent {agent} at its deadline"));
             }
         }
+        let told = self.was_told(agent);
         let Agent { state, ordered, outdated, .. } = &mut self.agents[agent];
         let works = *state != Some(AgentState::Drained);
-        let earlier = deadline.zip(*ordered).is_some_and(|(deadline, ordered)| deadline < ordered);
+        let earlier = told && deadline.zip(*ordered).is_some_and(|(deadline, ordered)| deadline < ordered);
         if !(works && earlier && self.kept.told) {
             *outdated = None;
         } else if now.since(*outdated.get_or_insert(now)) > DEADLINE_TOLD {
