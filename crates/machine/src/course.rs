@@ -59,6 +59,8 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     drain.tell_next(agents, bound, turn, journal);
     let outcome = drain.outcome(agents, bound, turn);
     let reason = in_force.first().copied().unwrap_or(Reason::AutoscalingTermination);
+    let works = outcome.is_none() && drain.told().is_some() && !drain.action.is_committed();
+    agents.iter_mut().for_each(|agent| agent.force(turn, journal, works.then_some(reason), bound));
     let stands = drain.stands(agents, bound, turn);
     let now = Circumstances { steps: &settings.after, outcome, stands, reason, bound };
     let done = drain.after.decide(turn, journal, &now);

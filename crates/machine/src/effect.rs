@@ -38,6 +38,15 @@ pub enum Effect {
         /// The id of the `AskAgent`.
         id: EffectId,
     },
+    /// Run the force step of an agent, which ends its work. Answered by `StepEnded`, unless stopped.
+    ForceAgent {
+        /// Identifies the run.
+        id: EffectId,
+        /// The agent's index in the configuration, from 0.
+        agent: usize,
+        /// Why the instance is going, and the agent's deadline, when the machine stops the step.
+        order: DrainOrder,
+    },
     /// Run one after step. Answered by `StepEnded`, unless stopped.
     RunStep {
         /// Identifies the run.
@@ -49,9 +58,9 @@ pub enum Effect {
         /// When the machine stops the step.
         deadline: Time,
     },
-    /// Stop an after step that runs. Has no result.
+    /// Stop a step that runs. Has no result.
     StopStep {
-        /// The id of the `RunStep`.
+        /// The id of the `RunStep` or the `ForceAgent`.
         id: EffectId,
     },
     /// RecordLifecycleActionHeartbeat, once. Answered by `HeartbeatAnswered`.

@@ -85,6 +85,9 @@ pub struct AgentRecord {
     /// The process that was told to drain, and must not be told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Process>,
+    /// Whether its force step was started in this drain, or is about to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
 }
 
 /// The stage of an agent, as far as a restarted daemon needs to know.

@@ -17,7 +17,7 @@
 //! - [`drain`]: one drain, from the first notice to its end; [`action`]: its lifecycle action.
 //! - [`after`]: what runs once the agents have an outcome, before the action is completed.
 //! - `agent`: which requests an agent gets and when, with `agent/life` (its state, as one enum), `agent/order` (numbered
-//!   orders to drain), `agent/telling` (processes that may be told only once) and `agent/reports` (reports about it,
+//!   orders to drain), `agent/telling` (processes that may be told only once), `agent/force` (its force step) and `agent/reports` (reports about it,
 //!   rate-limited); `progress`: an agent's progress, for people; [`process`]: one process of an agent.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
@@ -204,7 +204,9 @@ impl Machine {
             }
             Event::AgentAnswered { id, answer } => self.on_agent(id, answer),
             Event::StepEnded { id, result } => {
-                if let Some(drain) = &mut self.drain {
+                let mut agents = self.agents.iter_mut();
+                let forced = agents.any(|agent| agent.force_ended(&mut self.turn, id, &result));
+                if let Some(drain) = self.drain.as_mut().filter(|_| !forced) {
                     drain.after.ended(&mut self.turn, &mut self.journal, &self.settings.after, (id, result));
                 }
             }

@@ -23,6 +23,8 @@ pub enum AgentPhase {
     Serving,
     /// It takes no new work and still has some in flight.
     Draining,
+    /// Its time is nearly over, and its force step was started. It still has work in flight.
+    Forced,
     /// It takes no new work and has none in flight.
     Drained,
     /// No connection can be made, or nothing drains at its path.
@@ -41,6 +43,7 @@ impl Progress {
             AgentPhase::Waiting => "waiting",
             AgentPhase::Serving => "serving",
             AgentPhase::Draining => "draining",
+            AgentPhase::Forced => "forced to end",
             AgentPhase::Drained => "drained",
             AgentPhase::Unreachable => "unreachable",
             AgentPhase::CannotDrain => "cannot drain",

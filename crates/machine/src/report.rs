@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::action::WaitSource;
 pub use super::after::StepNews;
+pub use super::agent::ForceNews;
 use super::effect::CompletionResult;
 use super::event::{CallError, CallErrorKind};
 use super::journal::{HookFacts, Outcome};
@@ -76,6 +77,13 @@ pub enum Report {
         why: String,
         /// The cause differs from the one last reported as a warning.
         news: bool,
+    },
+    /// The force step of an agent started or ended.
+    AgentForced {
+        /// Which agent.
+        agent: String,
+        /// What happened to it.
+        news: ForceNews,
     },
     /// An after step started or ended.
     AfterStep {
@@ -266,6 +274,11 @@ impl Report {
             Report::DeadlineMoved { .. } => "deadline_moved",
             Report::AgentProgress { .. } => "agent_progress",
             Report::AgentTrouble { .. } => "agent_trouble",
+            Report::AgentForced { news, .. } => match news {
+                ForceNews::Started { .. } => "force_started",
+                ForceNews::Done => "force_done",
+                ForceNews::Failed { .. } | ForceNews::TimedOut => "force_failed",
+            },
             Report::AfterStep { news, .. } => match news {
                 StepNews::Started { .. } => "step_started",
                 StepNews::Done => "step_done",
@@ -299,6 +312,7 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
+            | Report::AgentForced { news: ForceNews::Failed { .. } | ForceNews::TimedOut, .. }
             | Report::HookImpossible { .. }
             | Report::CallFailed { expected: false, .. }
             | Report::StrangeMessage { .. }
@@ -315,6 +329,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::AgentForced { news: ForceNews::Started { .. } | ForceNews::Done, .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
@@ -361,6 +376,10 @@ impl Report {
                 _ => Loudness::Warn,
             },
             Report::AgentTrouble { news: true, .. }
+            | Report::AgentForced {
+                news: ForceNews::Started { .. } | ForceNews::Failed { .. } | ForceNews::TimedOut,
+                ..
+            }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
             | Report::ImdsMissing { queue: true }
@@ -380,6 +399,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::AgentForced { news: ForceNews::Done, .. }
             | Report::AfterStep { .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }

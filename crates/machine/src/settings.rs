@@ -90,6 +90,8 @@ pub struct AgentSettings {
     /// For an agent that reports only how much is in flight: it has drained once every status for this long has said 0. Its
     /// status is requested once it has accepted the drain request, whatever its protocol.
     pub zero_for: Option<Duration>,
+    /// How long before its deadline its work is ended by a force step. `None`: it has none.
+    pub force: Option<Duration>,
 }
 
 impl AgentSettings {

@@ -18,6 +18,8 @@ pub enum Timer {
     Grace,
     /// The deadline of an agent.
     Deadline,
+    /// The force step of an agent is due, or must end.
+    Force,
     /// The time of an after step is over.
     Step,
     /// A heartbeat is due.

@@ -106,7 +106,7 @@ impl Turn {
         self.output.effects.push(Effect::CancelRequest { id });
     }
 
-    /// Stops an after step.
+    /// Stops a step.
     pub fn stop(&mut self, id: EffectId) {
         self.output.effects.push(Effect::StopStep { id });
     }

@@ -1,27 +1,30 @@
 //! One agent: which requests it gets and when, and what its answers mean.
 
+mod answers;
 mod asked;
+mod force;
 mod life;
 mod order;
 mod reports;
 mod telling;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::effect::{AgentRequest, DrainOrder, Effect, EffectId};
-use super::event::{AgentAnswer, AgentState, AgentStatus};
+use super::event::AgentStatus;
 use super::journal::{AgentRecord, JournalTrack, Outcome, Revision};
-use super::process::{Process, Sight};
+use super::notice::Reason;
 use super::report::{AgentPhase, Progress};
-use super::settings::{AgentSettings, OnExit, Protocol};
+use super::settings::{AgentSettings, Protocol};
 use super::time::Time;
 use super::timer::Timer;
 use super::turn::Turn;
 use asked::{Asked, Question};
-use life::{Life, Reading};
-use order::{OrderNumber, Orders};
+use force::Force;
+pub use force::ForceNews;
+use life::Life;
+use order::Orders;
 use reports::Reports;
 use telling::{Step, Telling};
 
@@ -60,6 +63,7 @@ pub(super) struct AgentTrack {
     orders: Orders,
     /// Used if it is told once.
     telling: Telling,
+    force: Force,
     /// The request under way.
     asked: Option<Asked>,
     /// It gets no request before this.
@@ -77,6 +81,7 @@ impl AgentTrack {
             life: Life::serving(),
             orders: Orders::default(),
             telling: Telling::new(None),
+            force: Force::default(),
             asked: None,
             next_at: Time::default(),
             failures: 0,
@@ -114,8 +119,9 @@ impl AgentTrack {
         self.ask_at(turn.now);
     }
 
-    /// The request of an earlier drain or return gives way to what comes now.
+    /// The requests of an earlier drain or return give way to what comes now.
     fn give_way(&mut self, turn: &mut Turn) {
+        self.force.reset(turn);
         match &mut self.asked {
             Some(Asked { what: what @ (Question::Return | Question::Overtaken), .. }) => {
                 *what = Question::Overtaken;
@@ -139,6 +145,7 @@ impl AgentTrack {
         if !matches!(&self.asked, Some(Asked { what: Question::Tell(..), .. })) {
             self.telling.look_again();
         }
+        self.force.reset(turn);
         self.life.release();
         self.reports.begin(self.progress());
     }
@@ -146,6 +153,7 @@ impl AgentTrack {
     /// Continues from the last run of the daemon.
     pub fn resume(&mut self, record: &AgentRecord, now: Time, rebooted: bool) {
         self.life.resume(record.stage, now, self.settings.drain_timeout, rebooted);
+        self.force = Force::recover(record.forced);
         // The last run may have told it by a signal, and this one in another way.
         if self.is_told_once() {
             self.telling = Telling::new(record.told);
@@ -156,7 +164,8 @@ impl AgentTrack {
     /// The part for the journal.
     pub fn record(&self) -> AgentRecord {
         let told = self.telling.record();
-        AgentRecord { name: self.settings.name.clone(), stage: self.life.stage(), told }
+        let (name, stage) = (self.settings.name.clone(), self.life.stage());
+        AgentRecord { name, stage, told, forced: self.force.record() }
     }
 
     /// The journal's revision that has its [`record`](Self::record).
@@ -195,17 +204,39 @@ impl AgentTrack {
 
     /// The outcome for this agent; `None` while it is draining.
     pub fn settled(&self, hard: Option<Time>, turn: &mut Turn) -> Option<Outcome> {
+        let forced = self.force.has_started();
         if self.life.is_drained() {
-            return Some(Outcome::Drained);
+            // Its work was ended before it was done.
+            return Some(if forced { Outcome::Deadline } else { Outcome::Drained });
         }
         if self.life.cannot_drain() {
-            return Some(Outcome::Failed);
+            return Some(if forced { Outcome::Deadline } else { Outcome::Failed });
         }
         let grace_over = self.life.unreachable_since().map(|since| since + self.settings.unreachable_grace);
         if self.held_order().is_none() && grace_over.is_some_and(|at| turn.due(at, Timer::Grace)) {
             return Some(Outcome::Failed);
         }
         self.deadline(hard).is_some_and(|at| turn.due(at, Timer::Deadline)).then_some(Outcome::Deadline)
+    }
+
+    /// Ends the agent's work if its deadline is near. `reason` is why the instance is going; `None` if the drain has an outcome.
+    pub fn force(
+        &mut self,
+        turn: &mut Turn,
+        journal: &mut JournalTrack,
+        reason: Option<Reason>,
+        hard: Option<Time>,
+    ) {
+        let Some(before) = self.settings.force else { return };
+        let works = self.life.deadline().is_some() && self.settled(hard, turn).is_none();
+        let reason = reason.filter(|_| works);
+        let order = reason.zip(self.deadline(hard)).map(|(reason, deadline)| DrainOrder { reason, deadline });
+        self.force.decide(turn, journal, (self.index, &self.settings.name), (order, before));
+    }
+
+    /// Processes the end of a force step. Returns whether it was this agent's.
+    pub fn force_ended(&mut self, turn: &mut Turn, id: EffectId, result: &Result<(), String>) -> bool {
+        self.force.ended(turn, &self.settings.name, id, result)
     }
 
     /// The request under way, if it is an order that may have reached an agent that blocks.
@@ -217,6 +248,7 @@ impl AgentTrack {
     pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, want: Want) {
         self.tell_progress(turn);
         self.stop_at_deadline(turn);
+        self.force.stop_in_time(turn, &self.settings.name);
         let Some((what, request)) = self.next_question(turn, journal, want) else { return };
         if let Some(asked) = &mut self.asked {
             asked.prolong(what, self.settings.protocol);
@@ -311,182 +343,6 @@ impl AgentTrack {
         self.asked.as_ref().is_some_and(|asked| asked.id == id)
     }
 
-    /// Processes an answer. Returns whether the journal must be written.
-    pub fn answered(&mut self, turn: &mut Turn, id: EffectId, answer: AgentAnswer) -> bool {
-        let Some(asked) = self.asked.take_if(|asked| asked.id == id) else { return false };
-        let before = (self.life.stage(), self.telling.record());
-        match asked.what {
-            Question::Overtaken => {}
-            Question::Return => self.on_return_answered(turn, answer),
-            Question::Tell(order, process) => self.on_told(turn, (order, process), answer),
-            Question::Drain(..) | Question::Status => self.on_drain_answered(turn, &asked, answer),
-        }
-        self.tell_progress(turn);
-        before != (self.life.stage(), self.telling.record())
-    }
-
-    fn on_return_answered(&mut self, turn: &mut Turn, answer: AgentAnswer) {
-        match answer {
-            AgentAnswer::Returned => self.life.returned(turn),
-            AgentAnswer::Unsupported(why) => {
-                self.trouble(turn, why);
-                self.life.returned(turn);
-            }
-            AgentAnswer::Unreachable { why, gone: _ }
-            | AgentAnswer::CannotDrain(why)
-            | AgentAnswer::Busy(why)
-            | AgentAnswer::Malformed(why) => self.trouble(turn, why),
-            AgentAnswer::Accepted(_) | AgentAnswer::Status { .. } | AgentAnswer::Seen { .. } => {
-                self.on_mismatch(turn);
-            }
-        }
-    }
-
-    fn on_told(&mut self, turn: &mut Turn, (order, process): (OrderNumber, Process), answer: AgentAnswer) {
-        match answer {
-            AgentAnswer::Accepted(_) => {
-                self.telling.answered(process, true);
-                self.life.accepted(turn, order);
-                self.ask_at(turn.now);
-            }
-            AgentAnswer::Unreachable { why, gone: _ }
-            | AgentAnswer::Unsupported(why)
-            | AgentAnswer::CannotDrain(why)
-            | AgentAnswer::Busy(why)
-            | AgentAnswer::Malformed(why) => {
-                self.telling.answered(process, false);
-                self.life.unreachable(turn.now);
-                self.trouble(turn, why);
-            }
-            AgentAnswer::Status { .. } | AgentAnswer::Seen { .. } | AgentAnswer::Returned => {
-                self.on_mismatch(turn);
-            }
-        }
-    }
-
-    /// What is seen of an agent from outside, as a document of its own would say it.
-    fn on_seen(
-        &mut self,
-        turn: &mut Turn,
-        asked_at: Time,
-        sight: Sight,
-        in_flight: Option<u64>,
-        waited: bool,
-    ) {
-        if self.life.deadline().is_none() {
-            self.telling.seen_returning(sight);
-            self.next_at = (asked_at + self.settings.poll).max(turn.now);
-            return;
-        }
-        if self.is_told_once() {
-            self.telling.seen(sight);
-            if matches!(self.telling, Telling::Untold { .. }) {
-                // It is told now. If that keeps failing, it stays unreachable.
-                self.life.untold();
-                self.next_at = turn.now;
-                return;
-            }
-        }
-        self.failures = 0;
-        self.reports.well();
-        let state = match sight {
-            Sight::Runs(process) if self.telling.is_told(process) => AgentState::Draining,
-            Sight::Runs(_) => AgentState::Serving,
-            Sight::Leaves => AgentState::Draining,
-            Sight::Gone => AgentState::Drained,
-        };
-        let status = AgentStatus { state, in_flight, gauges: BTreeMap::new(), detail: None };
-        self.on_status(turn, asked_at, status, waited);
-    }
-
-    fn on_drain_answered(&mut self, turn: &mut Turn, asked: &Asked, answer: AgentAnswer) {
-        match answer {
-            AgentAnswer::Accepted(status) => self.on_accepted(turn, asked, status),
-            AgentAnswer::Status { status, waited } => {
-                // Only a status resets the failures. An agent that accepts but has no status must not be asked without a pause.
-                self.failures = 0;
-                self.reports.well();
-                self.on_status(turn, asked.at, status, waited);
-            }
-            AgentAnswer::Seen { sight, in_flight, waited } => {
-                self.on_seen(turn, asked.at, sight, in_flight, waited);
-            }
-            AgentAnswer::Unreachable { why, gone } => self.on_unreachable(turn, why, gone),
-            AgentAnswer::Unsupported(why) => {
-                self.life.unreachable(turn.now);
-                self.trouble(turn, why);
-            }
-            AgentAnswer::CannotDrain(why) if self.life.deadline().is_none() => {
-                // The process that was told has failed, so it runs no more.
-                self.telling.seen_returning(Sight::Gone);
-                self.trouble(turn, why);
-            }
-            AgentAnswer::CannotDrain(why) => {
-                self.life.refused();
-                self.trouble(turn, why);
-                self.next_at = turn.now + RETRY_CANNOT;
-            }
-            AgentAnswer::Busy(why) | AgentAnswer::Malformed(why) => {
-                self.life.listens();
-                self.trouble(turn, why);
-            }
-            AgentAnswer::Returned => self.on_mismatch(turn),
-        }
-    }
-
-    fn on_accepted(&mut self, turn: &mut Turn, asked: &Asked, status: Option<AgentStatus>) {
-        let Question::Drain(order, _) = asked.what else { return self.on_mismatch(turn) };
-        self.life.accepted(turn, order);
-        match status {
-            Some(status) => self.on_status(turn, asked.at, status, false),
-            None if self.settings.answers_when_drained() => {
-                self.life.answered_when_drained(order);
-                self.ask_at(turn.now);
-            }
-            // Ask at once: an agent with nothing in flight may exit soon.
-            None => self.next_at = turn.now,
-        }
-    }
-
-    fn on_status(&mut self, turn: &mut Turn, asked_at: Time, status: AgentStatus, waited: bool) {
-        // An agent that holds its answer until there is news is asked again at once, unless it only claims to hold it.
-        let is_news = self.life.status() != Some(&status) || turn.now.since(asked_at) >= self.settings.poll;
-        let poll = if waited && is_news { HELD_POLL } else { self.settings.poll.max(HELD_POLL) };
-        self.next_at = (asked_at + poll).max(turn.now);
-        if status.state == AgentState::Drained {
-            self.next_at = turn.now + RECHECK;
-        }
-        if self.life.deadline().is_some() {
-            self.reports.stated(turn, &self.settings.name, &status);
-        }
-        self.life.stated(status, Reading { asked_at, at: turn.now, zero_for: self.settings.zero_for });
-    }
-
-    fn on_unreachable(&mut self, turn: &mut Turn, why: String, gone: bool) {
-        let hint = gone && self.life.was_draining() && self.settings.on_exit == OnExit::Failed;
-        if gone {
-            self.life.gone(turn.now, self.settings.on_exit);
-        } else {
-            self.life.unreachable(turn.now);
-        }
-        if self.life.is_drained() {
-            // It drained and exited, which is no failure.
-            return self.ask_at(turn.now + RECHECK);
-        }
-        let why = if hint {
-            format!("{why}; it was draining, so if it exits when drained, set agent.on_exit to \"drained\"")
-        } else {
-            why
-        };
-        self.trouble(turn, why);
-    }
-
-    /// The answer belongs to another kind of request. The shell never does that.
-    fn on_mismatch(&mut self, turn: &mut Turn) {
-        turn.must(false, "an agent's answer matches its request");
-        self.next_at = turn.after(RETRY, 1);
-    }
-
     /// Resets the failures and makes the next request due at `at`.
     fn ask_at(&mut self, at: Time) {
         self.failures = 0;
@@ -517,7 +373,10 @@ impl AgentTrack {
     pub fn progress(&self) -> Progress {
         // A process that runs is draining the agent, whatever became of the last one.
         let runs = self.settings.protocol == Protocol::Running && self.held_order().is_some();
-        let phase = if runs { AgentPhase::Draining } else { self.life.phase() };
+        let phase = match if runs { AgentPhase::Draining } else { self.life.phase() } {
+            AgentPhase::Draining | AgentPhase::Serving if self.force.has_started() => AgentPhase::Forced,
+            phase => phase,
+        };
         Progress { phase, in_flight: self.in_flight() }
     }
 

@@ -161,7 +161,7 @@ impl AgentV1 {
             Some(allowance) => AgentStage::Ordered(allowance),
             None => AgentStage::Returning,
         };
-        AgentRecord { name: self.name, stage, told: None }
+        AgentRecord { name: self.name, stage, told: None, forced: false }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Disbelief, NoticeChange, Report, StepNews};
+use super::{Disbelief, ForceNews, NoticeChange, Report, StepNews};
 use crate::journal::Outcome;
 
 impl fmt::Display for Report {
@@ -49,6 +49,17 @@ impl fmt::Display for Report {
             Report::DeadlineMoved { deadline } => write!(f, "deadline moved to {deadline}"),
             Report::AgentProgress { agent, progress } => write!(f, "agent {agent}: {progress}"),
             Report::AgentTrouble { agent, why, .. } => write!(f, "agent {agent}: {why}"),
+            Report::AgentForced { agent, news } => {
+                write!(f, "agent {agent}: ")?;
+                match news {
+                    ForceNews::Started { deadline } => {
+                        write!(f, "it has not drained, and its deadline is {deadline}; running its force step")
+                    }
+                    ForceNews::Done => f.write_str("the force step is done"),
+                    ForceNews::Failed { why } => write!(f, "the force step failed and is not repeated: {why}"),
+                    ForceNews::TimedOut => f.write_str("the force step was stopped at the agent's deadline"),
+                }
+            }
             Report::AfterStep { number, name, news } => {
                 write!(f, "after step {number}, {name}: ")?;
                 match news {
@@ -83,7 +94,7 @@ impl fmt::Display for Report {
             Report::Completing { outcome, result } => {
                 let agents = match outcome {
                     Outcome::Drained => "the agents have drained",
-                    Outcome::Deadline => "the deadline has passed",
+                    Outcome::Deadline => "the agents' time is over",
                     Outcome::Failed => "an agent could not be drained",
                     Outcome::Finished => "an operator ended the drain",
                     Outcome::Withdrawn | Outcome::Overtaken => "the drain is over",

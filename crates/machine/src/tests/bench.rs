@@ -30,6 +30,7 @@ pub fn agent(name: &str) -> AgentSettings {
         poll: secs(1),
         protocol: Protocol::Polled,
         zero_for: None,
+        force: None,
     }
 }
 
@@ -126,7 +127,8 @@ pub fn health_closed(not_before: Time) -> InstanceNews {
 
 /// Whether this is the effect that can be canceled by this id.
 pub fn is_of(effect: &Effect, canceled: EffectId) -> bool {
-    matches!(effect, Effect::AskAgent { id, .. } | Effect::RunStep { id, .. } if *id == canceled)
+    matches!(effect, Effect::AskAgent { id, .. } | Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. }
+             if *id == canceled)
 }
 
 /// How journal writes end.
@@ -258,6 +260,7 @@ impl Bench {
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. }
             | Effect::CancelRequest { .. }
+            | Effect::ForceAgent { .. }
             | Effect::RunStep { .. }
             | Effect::StopStep { .. } => None,
         }

@@ -49,6 +49,8 @@ pub struct Checker {
     ended_at: Option<Time>,
     /// The processes that were told, or may have been.
     told: BTreeSet<Process>,
+    /// The agents that were forced in this drain.
+    forced: BTreeSet<usize>,
 }
 
 impl Checker {
@@ -107,6 +109,7 @@ impl Checker {
                 assert_eq!(intention.result, *result);
                 let drained = self.drained.values().all(|drained| *drained);
                 assert!(intention.outcome != Outcome::Drained || drained, "completed with work in flight");
+                assert!(intention.outcome != Outcome::Drained || self.forced.is_empty(), "ended its own work");
             }
             Effect::ReceiveMessages { .. } => {
                 let receiving = |effect: &Effect| matches!(effect, Effect::ReceiveMessages { .. });
@@ -147,6 +150,13 @@ impl Checker {
                     open.iter().any(|open| matches!(open, Effect::AskAgent { id: of, .. } if of == id));
                 assert!(waits, "{id:?} is canceled and is not under way");
             }
+            Effect::ForceAgent { agent, order, .. } => {
+                assert!(order.deadline > now, "an agent is forced without time");
+                assert!(intention.is_none(), "an agent is forced after the intention to complete");
+                let journal = self.answered.as_ref().expect("an agent is forced before anything was journaled");
+                assert!(journal.agents[*agent].forced, "an agent is forced before the journal says so");
+                assert!(self.forced.insert(*agent), "agent {agent} is forced twice");
+            }
             Effect::RunStep { step, deadline, .. } => {
                 let runs =
                     |effect: &Effect| matches!(effect, Effect::RunStep { id, .. } if !canceled.contains(id));
@@ -156,7 +166,8 @@ impl Checker {
                 self.check_step(now, *step);
             }
             Effect::StopStep { id } => {
-                assert!(open.iter().any(|open| is_of(open, *id)), "{id:?} is stopped and does not run");
+                let runs = open.iter().any(|open| is_of(open, *id));
+                assert!(runs, "{id:?} is stopped and does not run");
             }
             Effect::WriteJournal { .. }
             | Effect::DescribeInstance { .. }
@@ -191,6 +202,7 @@ impl Checker {
                 self.completion = None;
                 self.completed = false;
                 self.deadlines.clear();
+                self.forced.clear();
             }
             _ => {}
         }
@@ -273,6 +285,8 @@ impl Checker {
 
     /// The daemon was killed. Everything that it had not journaled is lost.
     pub fn crash(&mut self) {
+        let agents = self.disk.iter().flat_map(|journal| journal.agents.iter().enumerate());
+        self.forced = agents.filter(|(_, agent)| agent.forced).map(|(place, _)| place).collect();
         let drain = self.disk.as_ref().and_then(|journal| journal.drain.as_ref());
         self.completed =
             drain.is_some_and(|drain| drain.phase.ended().is_some_and(|ended| ended.result.is_some()));

@@ -8,6 +8,7 @@ mod bench;
 mod completion;
 mod deadline;
 mod fleet;
+mod force;
 mod hooks;
 mod hours;
 mod invariant;

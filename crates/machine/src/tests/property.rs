@@ -98,12 +98,17 @@ struct Run {
     sent: BTreeMap<u8, Time>,
 }
 
+/// The force steps of the agents, in an order that differs between runs.
+const FORCES: [Option<Duration>; 3] = [None, Some(Duration::from_secs(30)), Some(Duration::from_secs(600))];
+
 impl Run {
     /// A daemon with this many after steps, at most two, and three agents, two of which have these orders.
     fn new(steps_count: usize, orders: (u8, u8)) -> Self {
         let blocking = AgentSettings { protocol: Protocol::Blocking, order: orders.1, ..agent("b") };
         let first = AgentSettings { order: orders.0, ..agent("a") };
         let agents = vec![first, blocking, AgentSettings { protocol: Protocol::Once, ..agent("c") }];
+        let force = |(place, agent)| AgentSettings { force: FORCES[(place + steps_count) % 3], ..agent };
+        let agents = agents.into_iter().enumerate().map(force).collect();
         let steps = [after_step("flush", 30), after_step("deregister", 300)];
         let after = steps.into_iter().take(steps_count).collect();
         let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings() };
@@ -278,6 +283,7 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::SetVisibility { .. }
         | Effect::DeleteMessage { .. }
         | Effect::CancelRequest { .. }
+        | Effect::ForceAgent { .. }
         | Effect::RunStep { .. }
         | Effect::StopStep { .. } => answer(asked, 0, Said::Status(AgentState::Drained)),
     }
@@ -306,7 +312,7 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
             Event::AgentAnswered { id: *id, answer: agent_answer(request, said) }
         }
         Effect::CancelRequest { id } | Effect::StopStep { id } => unreachable!("{id:?} has no result"),
-        Effect::RunStep { id, .. } => {
+        Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. } => {
             let result = result.map_err(|error| error.message);
             Event::StepEnded { id: *id, result }
         }
