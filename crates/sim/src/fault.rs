@@ -75,6 +75,8 @@ pub enum Fault {
     AgentCounts,
     /// Every daemon of the run has one to three after steps. Some fail, some hang, and some cannot be started.
     AfterSteps,
+    /// Some agents of the run have a force step, which ends their work before their deadline. Some fail, and some hang.
+    ForceSteps,
     /// A status document has optional fields with meaningless values.
     OddDocument,
     /// Every instance of the run has two or three agents, each with its own timeout.
@@ -107,7 +109,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 46] = [
+    pub const ROUGH: [(Fault, f64); 47] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -140,6 +142,7 @@ impl Fault {
         (Fault::AgentSignaled, 0.15),
         (Fault::AgentCounts, 0.15),
         (Fault::AfterSteps, 0.2),
+        (Fault::ForceSteps, 0.2),
         (Fault::OddDocument, 0.3),
         (Fault::SeveralAgents, 0.2),
         (Fault::AgentOrder, 0.5),
@@ -195,6 +198,7 @@ impl Fault {
             Fault::AgentSignaled => "agent-signaled",
             Fault::AgentCounts => "agent-counts",
             Fault::AfterSteps => "after-steps",
+            Fault::ForceSteps => "force-steps",
             Fault::OddDocument => "odd-document",
             Fault::SeveralAgents => "several-agents",
             Fault::AgentOrder => "agent-order",

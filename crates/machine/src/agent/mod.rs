@@ -204,17 +204,18 @@ impl AgentTrack {
 
     /// The outcome for this agent; `None` while it is draining.
     pub fn settled(&self, hard: Option<Time>, turn: &mut Turn) -> Option<Outcome> {
-        let forced = self.force.has_started();
+        // What its force step ended was not done in time, however it ended.
+        let by_itself =
+            |outcome| Some(if self.force.has_started() { Outcome::Deadline } else { outcome });
         if self.life.is_drained() {
-            // Its work was ended before it was done.
-            return Some(if forced { Outcome::Deadline } else { Outcome::Drained });
+            return by_itself(Outcome::Drained);
         }
         if self.life.cannot_drain() {
-            return Some(if forced { Outcome::Deadline } else { Outcome::Failed });
+            return by_itself(Outcome::Failed);
         }
         let grace_over = self.life.unreachable_since().map(|since| since + self.settings.unreachable_grace);
         if self.held_order().is_none() && grace_over.is_some_and(|at| turn.due(at, Timer::Grace)) {
-            return Some(Outcome::Failed);
+            return by_itself(Outcome::Failed);
         }
         self.deadline(hard).is_some_and(|at| turn.due(at, Timer::Deadline)).then_some(Outcome::Deadline)
     }

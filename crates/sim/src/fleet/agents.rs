@@ -270,11 +270,9 @@ impl Fleet {
         }
     }
 
-    /// The agent answers the request that it holds, because it has drained. If its process has ended, the connection
-    /// breaks.
-    pub(super) fn release_held(&mut self, host: usize) {
-        let first = |held: &Held| held.agent == 0;
-        if let Some(place) = self.hosts[host].held.iter().position(first) {
+    /// An agent answers the request that it holds, because it has drained. If its process has ended, the connection breaks.
+    pub(super) fn release_held(&mut self, host: usize, agent: usize) {
+        if let Some(place) = self.hosts[host].held.iter().position(|held| held.agent == agent) {
             let held = self.hosts[host].held.swap_remove(place);
             self.release_one(host, held);
         }

@@ -102,6 +102,8 @@ impl Fleet {
         }
         let told = this.told_at?;
         let own = self.settings.agents.iter().map(|agent| told + agent.drain_timeout).min()?;
+        // The time of an agent that is forced is over by then.
+        let forced = self.settings.agents.iter().filter_map(|agent| agent.force).max().unwrap_or_default();
         let taken =
             [this.spot.map(|spot| spot.at), this.capacity].into_iter().flatten().map(|at| at - EC2_MARGIN);
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
@@ -111,7 +113,7 @@ impl Fleet {
             let whole = this.hook_told.map_or(whole, |told| told.min(whole));
             began + whole - GLOBAL_MARGIN.min(whole / 10) - UNHEARD
         });
-        taken.chain(moved).chain(action).chain(maintenance).chain([own]).min()
+        taken.chain(moved).chain(action).chain(maintenance).chain([own]).min().map(|at| at - forced)
     }
 
     /// A drain must start for a reason that exists.

@@ -9,7 +9,7 @@
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
 //! - `step`: what a run plans
 //! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
-//!   by a signal; `counts`: agents that say only how much is in flight; `steps`: after steps
+//!   by a signal; `counts`: agents that say only how much is in flight; `steps`: after steps; `force`: force steps
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -25,6 +25,7 @@ mod counts;
 mod deadline;
 mod ec2;
 mod figures;
+mod force;
 mod host;
 mod judge;
 mod moves;

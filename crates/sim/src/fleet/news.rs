@@ -55,7 +55,7 @@ impl Fleet {
                     if matches!(happening, Happening::AgentExited { .. }) {
                         self.unit_exited(host, at);
                     }
-                    self.release_held(host);
+                    self.release_held(host, 0);
                     if matches!(happening, Happening::AgentDrained { .. }) {
                         self.drained(host);
                     }

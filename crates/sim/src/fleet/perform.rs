@@ -29,7 +29,7 @@ impl Fleet {
         match effect {
             Effect::WriteJournal { .. } if self.strikes(Fault::JournalSlow) => self.delay(200, 5_000),
             Effect::WriteJournal { .. } => self.delay(2, 30),
-            Effect::AskAgent { .. } | Effect::RunStep { .. } => self.delay(1, 5),
+            Effect::AskAgent { .. } | Effect::ForceAgent { .. } | Effect::RunStep { .. } => self.delay(1, 5),
             Effect::Heartbeat { .. }
             | Effect::Complete { .. }
             | Effect::DescribeInstance { .. }
@@ -80,7 +80,14 @@ impl Fleet {
                 return None;
             }
             Effect::AskAgent { id, agent, request } => return self.ask_agent(host, id, agent, &request),
-            Effect::RunStep { id, .. } if self.hosts[host].canceled.contains(&id) => return None,
+            Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. }
+                if self.hosts[host].canceled.contains(&id) =>
+            {
+                return None;
+            }
+            Effect::ForceAgent { id, agent, order } => {
+                return self.force_agent(host, id, agent, order.deadline);
+            }
             Effect::RunStep { id, deadline, .. } => return self.run_step(host, id, deadline),
             Effect::CancelRequest { id } | Effect::StopStep { id } => {
                 self.cancel(host, id);

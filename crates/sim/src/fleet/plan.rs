@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
-use super::steps;
+use super::{force, steps};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -113,6 +113,9 @@ impl Plan {
         if has(rng, Fault::AfterSteps) {
             settings.after = steps::draw(rng);
         }
+        if has(rng, Fault::ForceSteps) {
+            force::draw(&mut settings.agents, rng);
+        }
         if has(rng, Fault::DrainAtWait) {
             settings.drain_at = DrainAt::Wait;
         }
@@ -183,6 +186,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,
         zero_for: None,
+        force: None,
     };
     Settings {
         instance_id: String::new(),

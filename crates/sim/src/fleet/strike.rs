@@ -131,6 +131,7 @@ impl Fleet {
             | Fault::AgentSignaled
             | Fault::AgentCounts
             | Fault::AfterSteps
+            | Fault::ForceSteps
             | Fault::OddDocument
             | Fault::SeveralAgents
             | Fault::AgentOrder

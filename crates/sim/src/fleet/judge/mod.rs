@@ -300,6 +300,7 @@ impl Judge {
             Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
             | Effect::CancelRequest { .. }
+            | Effect::ForceAgent { .. }
             | Effect::RunStep { .. }
             | Effect::StopStep { .. }
             | Effect::SetVisibility { .. }

@@ -21,6 +21,8 @@ pub(super) struct Kept {
     pub deadlines: Vec<Option<Time>>,
     /// The process of each agent that must not be told again.
     pub processes: Vec<Option<Process>>,
+    /// Whether each agent was forced, or is about to be.
+    pub forced: Vec<bool>,
     pub intention: Option<Intention>,
     pub after: AfterStage,
     /// The deadline that notices, the action or an operator set.
@@ -68,6 +70,7 @@ impl Kept {
         Kept {
             told: drain.is_some_and(|drain| drain.phase.told().is_some()),
             processes: journal.agents.iter().map(|agent| agent.told).collect(),
+            forced: journal.agents.iter().map(|agent| agent.forced).collect(),
             deadlines: own.iter().map(|own| own.map(|own| hard.map_or(own, |hard| own.min(hard)))).collect(),
             own,
             after: drain.map(|drain| drain.after).unwrap_or_default(),
@@ -107,6 +110,8 @@ pub(super) struct Agent {
     pub zero_since: Option<Time>,
     /// The processes of an agent that is told once.
     pub processes: Processes,
+    /// It was forced in this drain.
+    pub forced: bool,
 }
 
 /// What is known of the processes of an agent that is told once per process.
@@ -144,6 +149,7 @@ impl Agent {
         if settings.protocol == Protocol::Once {
             // It is looked at first. What was seen before may have changed.
             (self.state, self.refusing, self.cannot, self.works) = (None, None, false, false);
+            self.forced = false;
             return;
         }
         let processes = std::mem::take(&mut self.processes);
@@ -280,6 +286,7 @@ pub(super) enum Phase {
 pub(super) enum Call {
     Agent(usize),
     Step { step: usize, until: Time },
+    Force { agent: usize, until: Time },
     Heartbeat(Time),
     Complete,
     Receive,

@@ -4,8 +4,9 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, and `turns` for agents that wait for others. `known` has the types for all of them.
+//! once per process, `steps` for after steps, `force` for force steps, and `turns` for agents that wait for others. `known` has the types for all of them.
 
+mod force;
 mod known;
 mod once;
 mod rules;
@@ -229,6 +230,7 @@ impl Reference {
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();
         self.goes_on_after(self.kept.after);
+        self.goes_on_forced();
         self.knows_agents(journal);
         for (agent, told) in self.agents.iter_mut().zip(&self.kept.processes) {
             agent.processes.told = *told;

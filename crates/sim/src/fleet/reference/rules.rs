@@ -79,6 +79,7 @@ impl Reference {
                 }
             }
             Effect::RunStep { id, step, deadline, .. } => self.runs_step(now, (*id, *step), *deadline),
+            Effect::ForceAgent { id, agent, order } => self.forces(now, (*id, *agent), order.deadline),
             Effect::StopStep { id } => self.stops_step(*id),
             Effect::Heartbeat { id, action, .. } => {
                 self.names(action, "heartbeat");
@@ -242,14 +243,20 @@ impl Reference {
         let mut agents = self.agents.iter().zip(&self.settings.agents);
         let done = match intention.outcome {
             Outcome::Drained => {
-                agents.all(|(agent, _)| stands(agent) || agent.state == Some(AgentState::Drained))
+                agents.all(|(agent, _)| {
+                    !agent.forced && (stands(agent) || agent.state == Some(AgentState::Drained))
+                })
             }
             Outcome::Failed => {
-                agents.any(|(agent, settings)| stands(agent) || agent.has_failed(now, settings))
+                agents.any(|(agent, settings)| {
+                    stands(agent) || (!agent.forced && agent.has_failed(now, settings))
+                })
             }
             // After the clock was set, deadlines from AWS or EC2 are unknown until the journal has them.
             Outcome::Deadline => {
-                self.clock_set || self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now)
+                self.clock_set
+                    || agents.any(|(agent, _)| agent.forced)
+                    || self.kept.deadlines.iter().flatten().any(|deadline| *deadline <= now)
             }
             Outcome::Finished | Outcome::Withdrawn | Outcome::Overtaken => false,
         };
@@ -315,7 +322,10 @@ impl Reference {
             Report::GroupChanged { .. } | Report::HookImpossible { .. } => {
                 (self.hook, self.beat) = (None, None);
             }
-            Report::AgentsReturned => self.drain = Phase::None,
+            Report::AgentsReturned => {
+                self.drain = Phase::None;
+                self.agents.iter_mut().for_each(|agent| agent.forced = false);
+            }
             // No action waits, so all messages so far were about an action that is over.
             Report::StaleMessage => self.spent.extend(self.receipts.keys().cloned()),
             _ => {}
@@ -350,6 +360,7 @@ impl Reference {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
         self.must_stop_steps(now);
+        self.must_force(now);
         self.may_tell(now);
         self.must_tell_next(now);
         self.must_tell();

@@ -82,7 +82,7 @@ impl Reference {
 
     pub(super) fn stops_step(&mut self, id: EffectId) {
         if take(&mut self.calls, id).is_none() {
-            self.complain("stopped an after step, but none ran");
+            self.complain("stopped a step, but none ran");
         }
     }
 
