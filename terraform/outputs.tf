@@ -1,5 +1,5 @@
 locals {
-  agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return }
+  agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return, force = var.agent.force }
   agent_settings = merge(
     { for key, value in var.agent : key => value if key != "headers" && !contains(keys(local.agent_tables), key) },
     { for name, value in var.agent.headers : "headers.${jsonencode(name)}${can(value.file) ? ".file" : ""}" => try(value.file, value) },

@@ -149,6 +149,15 @@ variable "agent" {
       command   = optional(list(string))
       zero_for  = optional(string)
     }), {})
+    force = optional(object({
+      before  = optional(string)
+      signal  = optional(string)
+      command = optional(list(string))
+      path    = optional(string)
+      method  = optional(string)
+      body    = optional(string)
+      success = optional(list(number))
+    }), {})
     return = optional(object({
       command = optional(list(string))
       method  = optional(string)
@@ -171,8 +180,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for command in [var.agent.command, var.agent.return.command, var.agent.status.command] : command == null ? true : can(regex("^/", command[0]))])
-    error_message = "The command, return.command and status.command of agent must begin with the absolute path of a program."
+    condition     = alltrue([for command in [var.agent.command, var.agent.return.command, var.agent.status.command, var.agent.force.command] : command == null ? true : can(regex("^/", command[0]))])
+    error_message = "The command, return.command, status.command and force.command of agent must begin with the absolute path of a program."
   }
 
   validation {
@@ -191,10 +200,10 @@ variable "agent" {
         var.agent.on_exit, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
         var.agent.drain.body, var.agent.drain.success, var.agent.return.method, var.agent.return.path, var.agent.return.body,
         var.agent.return.success, try(keys(var.agent.headers)[0], null),
-        var.agent.status.path, var.agent.token_file, var.agent.allow_host,
+        var.agent.force.path, var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain and return for requests, mean nothing with command or unit."
+    error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
   }
 
   validation {
@@ -238,8 +247,23 @@ variable "agent" {
   }
 
   validation {
-    condition     = var.agent.drain.signal == null ? true : can(regex("^SIG[A-Z0-9]+$", var.agent.drain.signal))
-    error_message = "The drain.signal of agent must be the name of a signal, such as SIGQUIT."
+    condition     = alltrue([for signal in [var.agent.drain.signal, var.agent.force.signal] : signal == null ? true : can(regex("^SIG[A-Z0-9]+$", signal))])
+    error_message = "The drain.signal and force.signal of agent must be names of signals, such as SIGQUIT."
+  }
+
+  validation {
+    condition     = length([for step in [var.agent.force.signal, var.agent.force.command, var.agent.force.path] : true if step != null]) <= 1
+    error_message = "The force of agent must have only one of signal, command and path."
+  }
+
+  validation {
+    condition     = var.agent.unit != null || var.agent.preset != null || var.agent.force.signal == null
+    error_message = "The force.signal of agent needs unit or a preset."
+  }
+
+  validation {
+    condition     = var.agent.force.path != null || var.agent.preset != null || alltrue([for value in [var.agent.force.method, var.agent.force.body, var.agent.force.success] : value == null])
+    error_message = "The force.method, body and success of agent need force.path or a preset."
   }
 
   validation {
@@ -258,13 +282,13 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.status.path, var.agent.status.pointer, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
-    error_message = "The unix, drain.path, return.path, status.path, status.pointer and token_file of agent must begin with / and have no spaces."
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.force.path, var.agent.status.path, var.agent.status.pointer, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain.path, return.path, force.path, status.path, status.pointer and token_file of agent must begin with / and have no spaces."
   }
 
   validation {
-    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll, var.agent.status.zero_for] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
-    error_message = "The unreachable_grace, poll and status.zero_for of agent must be durations, such as 90s."
+    condition     = alltrue([for duration in [var.agent.unreachable_grace, var.agent.poll, var.agent.status.zero_for, var.agent.force.before] : duration == null ? true : can(regex("^([0-9]+(ms|s|m|h))+$", duration))])
+    error_message = "The unreachable_grace, poll, status.zero_for and force.before of agent must be durations, such as 90s."
   }
 
   validation {
@@ -278,26 +302,26 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for method in [var.agent.drain.method, var.agent.return.method] : method == null ? true : contains(["POST", "PUT", "PATCH", "GET", "DELETE"], method)])
-    error_message = "The drain.method and return.method of agent must be POST, PUT, PATCH, GET or DELETE."
+    condition     = alltrue([for method in [var.agent.drain.method, var.agent.return.method, var.agent.force.method] : method == null ? true : contains(["POST", "PUT", "PATCH", "GET", "DELETE"], method)])
+    error_message = "The drain.method, return.method and force.method of agent must be POST, PUT, PATCH, GET or DELETE."
   }
 
   validation {
-    condition     = alltrue([for success in [var.agent.drain.success, var.agent.return.success] : success == null ? true : length(success) > 0 && alltrue([for code in success : code >= 300 && code < 600 && floor(code) == code])])
-    error_message = "The drain.success and return.success of agent must be lists of status codes from 300 to 599."
+    condition     = alltrue([for success in [var.agent.drain.success, var.agent.return.success, var.agent.force.success] : success == null ? true : length(success) > 0 && alltrue([for code in success : code >= 300 && code < 600 && floor(code) == code])])
+    error_message = "The drain.success, return.success and force.success of agent must be lists of status codes from 300 to 599."
   }
 
   validation {
-    condition     = alltrue([for body in [var.agent.drain.body, var.agent.return.body] : body == null ? true : length(body) <= 4096])
-    error_message = "The drain.body and return.body of agent may be at most 4096 characters long."
+    condition     = alltrue([for body in [var.agent.drain.body, var.agent.return.body, var.agent.force.body] : body == null ? true : length(body) <= 4096])
+    error_message = "The drain.body, return.body and force.body of agent may be at most 4096 characters long."
   }
 
   validation {
     condition = alltrue(concat(
-      [for names in regexall("{([A-Za-z_-]+)}", coalesce(var.agent.drain.body, " ")) : contains(["reason", "deadline", "instance_id"], names[0])],
+      [for names in regexall("{([A-Za-z_-]+)}", "${coalesce(var.agent.drain.body, " ")}${coalesce(var.agent.force.body, " ")}") : contains(["reason", "deadline", "instance_id"], names[0])],
       [for names in regexall("{([A-Za-z_-]+)}", coalesce(var.agent.return.body, " ")) : names[0] == "instance_id"],
     ))
-    error_message = "The drain.body of agent can use {reason}, {deadline} and {instance_id}, and return.body only {instance_id}."
+    error_message = "The drain.body and force.body of agent can use {reason}, {deadline} and {instance_id}, and return.body only {instance_id}."
   }
 
   validation {

@@ -107,7 +107,7 @@ impl CommandAgent {
 
 /// Runs programs of one agent, one after another.
 #[derive(Debug)]
-pub(super) struct Runner {
+pub struct Runner {
     /// Whose programs they are, for the log.
     agent: String,
     /// The level of their output in the log.
@@ -117,6 +117,7 @@ pub(super) struct Runner {
 }
 
 impl Runner {
+    /// A runner whose programs have this name in the log, and log their output at this level.
     pub fn new(agent: String, level: tracing::Level) -> Self {
         Runner { agent, level, running: Arc::default() }
     }
@@ -127,7 +128,7 @@ impl Runner {
     }
 
     /// Runs a program to its end. Dropping the future ends the program.
-    pub async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
+    pub(super) async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let (reader, writer) = io::pipe()?;
         let output = Output::new(self.agent.clone(), self.level, Receiver::from_owned_fd(reader.into())?);
@@ -148,6 +149,22 @@ impl Runner {
                 Ok(Ended { program: command[0].clone(), status: run.end().await?, said: run.output.end() })
             }
             None => Err(io::Error::other("the program was already ended")),
+        }
+    }
+}
+
+impl Runner {
+    /// Runs a program that should exit with 0. The error says why it did not.
+    pub async fn succeed(
+        &self,
+        command: &[String],
+        told: &DrainOrder,
+        instance_id: &str,
+    ) -> Result<(), String> {
+        match self.run(command, &variables(told, instance_id)).await {
+            Ok(ended) if ended.status.success() => Ok(()),
+            Ok(ended) => Err(ended.told()),
+            Err(error) => Err(not_started(command, &error)),
         }
     }
 }
@@ -182,7 +199,7 @@ impl Counter {
 }
 
 /// What a program is told, as environment variables.
-pub(super) fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
+fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str, String); 3] {
     [
         ("DRAINHOOK_REASON", order.reason.as_str().to_owned()),
         ("DRAINHOOK_DEADLINE", order.deadline.to_string()),
@@ -190,7 +207,7 @@ pub(super) fn variables(order: &DrainOrder, instance_id: &str) -> [(&'static str
     ]
 }
 
-pub(super) fn not_started(command: &[String], error: &io::Error) -> String {
+fn not_started(command: &[String], error: &io::Error) -> String {
     let program = &command[0];
     if error.kind() == io::ErrorKind::NotFound && Path::new(program).exists() {
         return format!("cannot run {program}: the interpreter in its first line does not exist");

@@ -16,7 +16,7 @@ use crate::http::ReadError;
 use crate::http::connection::{Answer, Connection, SendError, Target};
 use formats::agent as document;
 use formats::text;
-use machine::effect::AgentRequest;
+use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
 
 /// The longest response that is read, in bytes.
@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub drain: config::Request,
     /// The request that returns the agent to service.
     pub back: config::Request,
+    /// The request that ends its work, if it has one.
+    pub force: Option<config::Request>,
     /// The path of the status request.
     pub status_path: String,
     /// The agent answers the drain request only once it has drained.
@@ -56,6 +58,7 @@ impl Endpoint {
             base,
             drain: request(Method::Post, Body::Document),
             back: request(Method::Delete, Body::Text(Template::default())),
+            force: None,
             status_path: "/drain".to_owned(),
             drain_blocks: false,
             headers: Vec::new(),
@@ -116,7 +119,7 @@ pub struct Agent {
 impl Agent {
     /// An agent at this endpoint. Sends nothing yet.
     pub fn new(endpoint: Endpoint) -> Result<Self, EndpointError> {
-        let Endpoint { base, drain, back, status_path, drain_blocks, headers, token_file } = endpoint;
+        let Endpoint { base, drain, back, force, status_path, drain_blocks, headers, token_file } = endpoint;
         let (base, socket) = match base {
             Base::Tcp(url) => (url, None),
             Base::Unix(path, user) => ("http://localhost".to_owned(), Some(Target::Unix { path, user })),
@@ -130,7 +133,8 @@ impl Agent {
             Target::tcp(status.host_str().unwrap_or_default(), status.port_or_known_default().unwrap_or(80))
         });
         let connection = Connection::new(target, CONNECT_LIMIT);
-        let requests = Requests { drain: call(drain)?, back: call(back)?, status, headers, token_file };
+        let (drain, back, force) = (call(drain)?, call(back)?, force.map(call).transpose()?);
+        let requests = Requests { drain, back, force, status, headers, token_file };
         Ok(Agent { connection, requests, drain_blocks, ignored: Mutex::new(None) })
     }
 
@@ -151,6 +155,15 @@ impl Agent {
             AgentRequest::Return => self.requests.back(instance_id),
         };
         self.exchange(request, built, limit).await
+    }
+
+    /// Sends the request that ends the agent's work. The error says what was tried and what came back.
+    pub async fn force(&self, order: &DrainOrder, instance_id: &str, limit: Duration) -> Result<(), String> {
+        let Some(call) = &self.requests.force else { return Err("it has no such request".to_owned()) };
+        let built = self.requests.force(call, order, instance_id);
+        let told = self.told(call.method, &call.url);
+        let answer = self.fetch(told, built, (&call.success, ANSWER_MAX), limit).await;
+        answer.map(drop).map_err(|answer| answer.why().unwrap_or_default().to_owned())
     }
 
     /// Requests the status without `Prefer: wait`.

@@ -2,6 +2,7 @@
 //!
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
+//! - [`force`]: what ends its work.
 //! - [`probe`]: where the status of an agent is read if the agent does not return it itself; `processes` counts processes.
 //! - `request`: builds the requests of [`http`].
 //! - `secret`: reads the bearer token, and secret values of headers.
@@ -9,6 +10,7 @@
 //! - [`unit`]: a systemd unit, through [`systemctl`].
 
 pub mod command;
+pub mod force;
 pub mod http;
 pub mod probe;
 mod processes;
@@ -21,7 +23,8 @@ pub mod unit;
 use std::time::Duration;
 
 use command::CommandAgent;
-use machine::effect::AgentRequest;
+use force::Force;
+use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::AgentAnswer;
 use machine::process::Sight;
 use probe::Probe;
@@ -40,6 +43,8 @@ pub struct Agent {
     pub kind: Kind,
     /// Where its status is read. `None`: the agent returns it.
     pub probe: Option<Probe>,
+    /// What ends its work shortly before its deadline.
+    pub force: Option<Force>,
 }
 
 /// How an agent is reached.
@@ -75,6 +80,22 @@ impl Agent {
             // Only the probe says how much is in flight.
             AgentAnswer::Accepted(_) if self.probe.is_some() => AgentAnswer::Accepted(None),
             answer => answer,
+        }
+    }
+
+    /// Ends its work. The error says why that failed. A command has no time limit here: the caller drops this future at the
+    /// deadline, which ends the command.
+    pub async fn force(&self, order: &DrainOrder, instance_id: &str) -> Result<(), String> {
+        match (&self.force, &self.kind) {
+            (Some(Force::Command { runner, command }), _) => {
+                runner.succeed(command, order, instance_id).await
+            }
+            (Some(Force::Signal(signal)), Kind::Unit(unit)) => {
+                unit.force(signal).await.map_err(|error| error.to_string())
+            }
+            (Some(Force::Request), Kind::Http(agent)) => agent.force(order, instance_id, LIMIT).await,
+            // The configuration refuses what does not go together.
+            (Some(Force::Signal(_) | Force::Request) | None, _) => Err("it has no force step".to_owned()),
         }
     }
 }

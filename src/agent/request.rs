@@ -8,7 +8,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, H
 use url::Url;
 
 use super::secret;
-use crate::config::{Body, Header, HeaderText, Method};
+use crate::config::{Body, Header, HeaderText, Method, Template};
 use crate::http::host;
 use machine::effect::DrainOrder;
 
@@ -40,6 +40,8 @@ pub struct Requests {
     pub drain: Call,
     /// The request that returns the agent to service.
     pub back: Call,
+    /// The request that ends its work, if it has one.
+    pub force: Option<Call>,
     /// Where the status request goes.
     pub status: Url,
     /// The headers of every request.
@@ -57,17 +59,18 @@ impl Requests {
         let (body, headers) = match &self.drain.body {
             Body::Document => (document(order, instance_id), vec![(ACCEPT, JSON)]),
             // Another interface may answer in text only, as Trino's does, and refuse a request that accepts only JSON.
-            Body::Text(text) => {
-                let deadline = order.deadline.to_string();
-                let values = [
-                    ("reason", order.reason.as_str()),
-                    ("deadline", &deadline),
-                    ("instance_id", instance_id),
-                ];
-                (text.fill(&values), Vec::new())
-            }
+            Body::Text(text) => (filled(text, order, instance_id), Vec::new()),
         };
         self.build(self.drain.method, &self.drain.url, body, headers, instance_id)
+    }
+
+    /// The request that ends the agent's work.
+    pub fn force(&self, call: &Call, order: &DrainOrder, instance_id: &str) -> Built {
+        let body = match &call.body {
+            Body::Document => document(order, instance_id),
+            Body::Text(text) => filled(text, order, instance_id),
+        };
+        self.build(call.method, &call.url, body, Vec::new(), instance_id)
     }
 
     /// The request that returns the agent to service.
@@ -140,6 +143,12 @@ fn value(header: &Header, instance_id: &str) -> Result<HeaderValue, String> {
         HeaderText::Text(text) => HeaderValue::try_from(text.fill(&[("instance_id", instance_id)]))
             .map_err(|error| format!("the header {}: {error}", header.name)),
     }
+}
+
+/// A body, with what the agent is told in place of the placeholders.
+fn filled(text: &Template, order: &DrainOrder, instance_id: &str) -> String {
+    let deadline = order.deadline.to_string();
+    text.fill(&[("reason", order.reason.as_str()), ("deadline", &deadline), ("instance_id", instance_id)])
 }
 
 /// The agent protocol's document.

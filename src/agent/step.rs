@@ -1,6 +1,6 @@
 //! Runs the after steps, one at a time, as commands are run.
 
-use super::command::{Runner, not_started, variables};
+use super::command::Runner;
 use machine::effect::DrainOrder;
 
 /// The after steps of the configuration.
@@ -29,10 +29,6 @@ impl Steps {
     pub async fn run(&self, step: usize, told: &DrainOrder, instance_id: &str) -> Result<(), String> {
         let Step { command, runner } =
             self.0.get(step).ok_or_else(|| format!("there is no step {}", step + 1))?;
-        match runner.run(command, &variables(told, instance_id)).await {
-            Ok(ended) if ended.status.success() => Ok(()),
-            Ok(ended) => Err(ended.told()),
-            Err(error) => Err(not_started(command, &error)),
-        }
+        runner.succeed(command, told, instance_id).await
     }
 }

@@ -112,6 +112,13 @@ impl UnitAgent {
         Ok(AgentAnswer::Accepted(None))
     }
 
+    /// Sends a signal to the main process, whichever it is.
+    pub async fn force(&self, signal: &str) -> Result<(), SystemctlError> {
+        self.log("kill", &format!("systemctl kill --kill-who=main --signal={signal} {}", self.unit));
+        let signal = format!("--signal={signal}");
+        systemctl::call(&["kill", "--kill-who=main", &signal, "--", &self.unit], LIMIT).await.map(drop)
+    }
+
     /// Starts the unit that drains, and waits for its end.
     async fn run(&self, oneshot: &str) -> Result<AgentAnswer, SystemctlError> {
         self.log("start", &format!("systemctl start {oneshot}"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::after;
+use super::force;
 use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
 use super::layers::{Layers, SHOWN_MAX};
@@ -37,6 +38,7 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         }
         let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
         let problems = problems.chain(check_requests(&layers, index));
+        let problems = problems.chain(force::check(&layers, index, agent.drain_timeout, &agent.kind));
         for problem in problems.chain(probe::check(&layers, index, &agent.kind)) {
             layers.tell(|| problem);
         }
@@ -101,6 +103,7 @@ fn agent(table: &Table<'_>) -> Agent {
         unreachable_grace: table.required("unreachable_grace"),
         order: table.required("order"),
         kind,
+        force: force::force(table),
         probe: probe::probe(table),
     }
 }
@@ -146,11 +149,11 @@ fn on_exit(word: &str) -> OnExit {
     if word == "drained" { OnExit::Drained } else { OnExit::Failed }
 }
 
-fn method(word: &str) -> Method {
+pub(super) fn method(word: &str) -> Method {
     Method::named(word).unwrap_or(Method::Post)
 }
 
-fn body(text: Option<String>, default: Body) -> Body {
+pub(super) fn body(text: Option<String>, default: Body) -> Body {
     text.map_or(default, |text| Body::Text(Template::new(text)))
 }
 
@@ -272,7 +275,9 @@ fn check_requests(layers: &Layers, agent: usize) -> Vec<Problem> {
     if let Some((Value::Headers(headers), origin)) = given("headers").map(|one| (&one.value, &one.origin)) {
         problems.extend(header::problems(headers, given("token_file").is_some(), origin));
     }
-    for (key, known) in [("drain.body", OF_DRAIN), ("return.body", OF_EVERY_REQUEST)] {
+    for (key, known) in
+        [("drain.body", OF_DRAIN), ("force.body", OF_DRAIN), ("return.body", OF_EVERY_REQUEST)]
+    {
         let Some(body) = given(key) else { continue };
         if let Some(name) = Template::new(body.text.as_str()).unknown(known) {
             let (name, place) = (printable(name, SHOWN_MAX), format!("`agent.{key}`"));
@@ -347,7 +352,7 @@ impl Table<'_> {
         self.optional(name).expect("the list gives the key a default")
     }
 
-    fn word(&self, name: &'static str) -> String {
+    pub fn word(&self, name: &'static str) -> String {
         self.required(name)
     }
 }

@@ -49,7 +49,7 @@ impl Key {
 pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 12] = [
+const OF_EVERY_KIND: [&str; 14] = [
     "preset",
     "name",
     "drain_timeout",
@@ -62,13 +62,15 @@ const OF_EVERY_KIND: [&str; 12] = [
     "status.processes",
     "status.command",
     "status.zero_for",
+    "force.before",
+    "force.command",
 ];
 
 /// The kinds that a key of section `agent` has a meaning for.
 pub(super) fn kinds_of(name: &str) -> &'static [&'static str] {
     match name {
         "command" | "return.command" => &["command"],
-        "unit" | "drain.signal" | "drain.start" => &["unit"],
+        "unit" | "drain.signal" | "drain.start" | "force.signal" => &["unit"],
         "poll" => &["url", "unix", "unit"],
         "unix" | "user" => &["unix"],
         "url" | "allow_host" => &["url"],
@@ -228,6 +230,13 @@ pub const KEYS: &[Key] = {
         key("agent", "return.path", Kind::HttpPath, Then("`drain.path`"), "The path of that request, under the agent's URL."),
         key("agent", "return.body", Kind::Body, Then("none"), "The body of that request, with `{instance_id}`."),
         key("agent", "return.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
+        key("agent", "force.before", Kind::Duration { min: secs(1), max: secs(3600) }, Then("`30s`"), "How long before the agent's deadline its work is ended, if it has not drained. See [the force step](agents.md#the-force-step)."),
+        key("agent", "force.signal", Kind::Choice(SIGNALS), Then("the agent works until its deadline"), "With `unit`: the signal to its main process that ends the work."),
+        key("agent", "force.command", Kind::Command, Then("the agent works until its deadline"), "The command that ends the agent's work."),
+        key("agent", "force.path", Kind::HttpPath, Then("the agent works until its deadline"), "The path of the request that ends the agent's work, under its URL."),
+        key("agent", "force.method", Kind::Choice(Method::NAMES), Then("`POST`"), "The HTTP method of that request."),
+        key("agent", "force.body", Kind::Body, Then("none"), "The body of that request, with `{reason}`, `{deadline}` and `{instance_id}`."),
+        key("agent", "force.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
         key("agent", "headers", Kind::Headers, Then("none"), "Headers of every request to the agent. A value is text, or `{ file = \"/path\" }` for a secret."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),

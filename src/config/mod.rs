@@ -13,6 +13,7 @@
 //! * `address`: where an agent with an HTTP interface listens
 //! * `command` and `labels`: how a command and the labels of a metric are written
 //! * [`duration`]: how a duration is written
+//! * `force`: what ends an agent's work shortly before its deadline
 //! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
 //! * [`probe`]: where an agent's status is read if it does not return our document
 //! * `polkit`: the polkit rule for the configured units
@@ -27,6 +28,7 @@ pub mod agent;
 mod build;
 mod command;
 pub mod duration;
+mod force;
 pub mod header;
 pub mod keys;
 mod labels;
@@ -54,6 +56,7 @@ use serde::{Serialize, Serializer};
 pub use self::address::Address;
 pub use self::after::{STEPS_MAX, Step};
 pub use self::agent::{Agent, AgentKind, CommandAgent, HttpAgent, UnitAgent, UnitDrain};
+pub use self::force::{Force, ForceKind};
 pub use self::header::{Header, HeaderText};
 pub use self::layers::Flag;
 pub use self::polkit::{POLKIT_PATH, polkit_rule};

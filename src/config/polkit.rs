@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{AgentKind, Config, UnitAgent, UnitDrain};
+use super::{AgentKind, Config, Force, ForceKind, UnitAgent, UnitDrain};
 
 /// Where the rule is installed. polkit reads the rules of all files in this folder (polkit(8)).
 pub const POLKIT_PATH: &str = "/etc/polkit-1/rules.d/50-drainhook.rules";
@@ -19,6 +19,9 @@ pub fn polkit_rule(config: &Config) -> Option<String> {
         if let AgentKind::Unit(unit) = &agent.kind {
             for (unit, verb) in used(unit) {
                 permitted.entry(unit).or_default().insert(verb);
+            }
+            if let Some(Force { how: ForceKind::Signal(_), .. }) = &agent.force {
+                permitted.entry(&unit.unit).or_default().insert("kill");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::layers::PROBLEMS_MAX;
 use super::value::{either, either_quoted};
@@ -138,6 +139,19 @@ pub enum Problem {
         key: &'static str,
         /// The keys that it goes with.
         kinds: &'static [&'static str],
+    },
+    /// A force step that would run as soon as the agent is told to drain.
+    #[error(
+        "{origin}: `agent.force.before` ({before:?}) must be less than `agent.drain_timeout` ({drain_timeout:?}), or the agent \
+         would have no time to drain"
+    )]
+    ForceTooEarly {
+        /// Where the time, or the step, was set.
+        origin: Origin,
+        /// How long before the deadline the step would run.
+        before: Duration,
+        /// How long a drain may take.
+        drain_timeout: Duration,
     },
     /// A header that cannot be sent.
     #[error("{origin}: the header `{name}` in `agent.headers` {why}")]

@@ -1,6 +1,7 @@
 use super::*;
 
 mod after;
+mod force;
 mod ignored;
 mod kinds;
 mod presets;
@@ -161,6 +162,7 @@ fn every_key_reaches_the_configuration() {
                     token_file: Some("/etc/worker.token".into()),
                     user: None,
                 })),
+                force: None,
                 probe: None,
             },
             Agent {
@@ -191,6 +193,7 @@ fn every_key_reaches_the_configuration() {
                     token_file: None,
                     user: "runner".parse().ok(),
                 })),
+                force: None,
                 probe: None,
             },
             Agent {
@@ -203,6 +206,7 @@ fn every_key_reaches_the_configuration() {
                     drain: vec!["/opt/builder/drain".into(), "--wait".into()],
                     back: Some(vec!["/opt/builder/resume".into()]),
                 }),
+                force: None,
                 probe: None,
             },
         ],
@@ -241,7 +245,11 @@ fn every_choice_has_an_effect() {
         let value::Kind::Choice(choices) = key.kind else { continue };
         // An agent of a kind that the key means something for.
         let unit = key.section == "agent" && !keys::applies(key.name, "url");
-        let text = if unit { "[agent]\nunit = \"a.service\"" } else { "" };
+        let text = match key.name {
+            _ if unit => "[agent]\nunit = \"a.service\"",
+            "force.method" => "[agent]\nforce.path = \"/abort\"",
+            _ => "",
+        };
         let configs: Vec<_> = choices.iter().map(|word| config(text, &[(&key.variable(), word)])).collect();
         for (index, config) in configs.iter().enumerate() {
             assert!(!configs[..index].contains(config), "{} = {}", key.path(), choices[index]);

@@ -64,6 +64,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::DeleteMessage { .. } => {}
                     Effect::AskAgent { .. }
                     | Effect::CancelRequest { .. }
+                    | Effect::ForceAgent { .. }
                     | Effect::RunStep { .. }
                     | Effect::StopStep { .. } => {
                         under_way.start(effect, |effect| Arc::clone(&performer).perform(effect));

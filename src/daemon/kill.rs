@@ -159,6 +159,7 @@ fn name(effect: &Effect) -> String {
         }
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
         Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
+        Effect::ForceAgent { .. } => "ForceAgent".to_owned(),
         Effect::RunStep { .. } => "RunStep".to_owned(),
         Effect::StopStep { .. } => "StopStep".to_owned(),
         Effect::Heartbeat { .. } => "Heartbeat".to_owned(),
@@ -189,6 +190,7 @@ fn stage(journal: &Journal) -> String {
             AfterStage::Next { step, .. } => format!("step {step}"),
             AfterStage::Pending | AfterStage::Over { .. } => "steps over".to_owned(),
         },
+        (_, Completion::Open) if journal.agents.iter().any(|agent| agent.forced) => "forced".to_owned(),
         (_, Completion::Open) if drain.action.wait.is_waiting() => "wait".to_owned(),
         (_, Completion::Open) => "drain".to_owned(),
     }

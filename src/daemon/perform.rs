@@ -59,6 +59,9 @@ impl Performer {
         match effect {
             Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
+            Effect::ForceAgent { id, agent, order } => {
+                Event::StepEnded { id, result: self.agents[agent].force(&order, instance_id).await }
+            }
             Effect::RunStep { id, step, reason, deadline } => {
                 let told = DrainOrder { reason, deadline };
                 Event::StepEnded { id, result: self.steps.run(step, &told, instance_id).await }

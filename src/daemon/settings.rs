@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::force::Force;
 use crate::agent::http::{self, Base, Endpoint, EndpointError};
 use crate::agent::probe::{Format, Probe};
 use crate::agent::step::Steps;
@@ -10,7 +11,7 @@ use crate::agent::{Agent, Kind, command, unit};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{
-    self, Address, AgentKind, CommandAgent, Config, HttpAgent, Reading, UnitAgent, UnitDrain,
+    self, Address, AgentKind, CommandAgent, Config, ForceKind, HttpAgent, Reading, UnitAgent, UnitDrain,
 };
 use machine::settings::{AgentSettings, OnExit, Protocol, Settings, StepSettings};
 
@@ -81,6 +82,7 @@ fn agent_settings(agent: &config::Agent) -> AgentSettings {
             Some(config::Probe::Number { zero_for, .. }) => *zero_for,
             Some(config::Probe::Document(_)) | None => None,
         },
+        force: agent.force.as_ref().map(|force| force.before),
     }
 }
 
@@ -108,7 +110,11 @@ pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
 
 fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
     let kind = match &agent.kind {
-        AgentKind::Http(http) => Kind::Http(Box::new(http::Agent::new(endpoint(http))?)),
+        AgentKind::Http(http) => {
+            let force = agent.force.as_ref().and_then(config::Force::request);
+            let endpoint = Endpoint { force: force.cloned(), ..endpoint(http) };
+            Kind::Http(Box::new(http::Agent::new(endpoint)?))
+        }
         AgentKind::Command(CommandAgent { drain, back }) => {
             Kind::Command(command::CommandAgent::new(agent.name.clone(), drain.clone(), back.clone()))
         }
@@ -116,7 +122,15 @@ fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
             Kind::Unit(unit::UnitAgent::new(agent.name.clone(), unit.clone(), drain.clone()))
         }
     };
-    Ok(Agent { kind, probe: probe(agent)? })
+    Ok(Agent { kind, probe: probe(agent)?, force: agent.force.as_ref().map(|force| step(agent, force)) })
+}
+
+fn step(agent: &config::Agent, force: &config::Force) -> Force {
+    match &force.how {
+        ForceKind::Command(command) => Force::command(&agent.name, command.clone()),
+        ForceKind::Signal(signal) => Force::Signal(signal.clone()),
+        ForceKind::Request(_) => Force::Request,
+    }
 }
 
 /// Where the agent's status is read, if the agent does not return it itself.
@@ -159,6 +173,7 @@ pub fn endpoint(agent: &HttpAgent) -> Endpoint {
         },
         drain: agent.drain.clone(),
         back: agent.back.clone(),
+        force: None,
         status_path: agent.status_path.clone(),
         drain_blocks: agent.drain_blocks,
         headers: agent.headers.clone(),

@@ -13,6 +13,7 @@ mod control;
 mod crash;
 mod disk;
 mod fleet;
+mod force;
 mod foreign;
 mod hooks;
 mod idle;

@@ -265,6 +265,11 @@ impl After {
         self.advance(journal, step + 1, outcome);
     }
 
+    /// Whether every agent had an outcome, and none has shown since that it has work.
+    pub fn is_begun(&self) -> bool {
+        !matches!(self.0, State::Pending)
+    }
+
     /// Whether a step runs or is about to.
     pub fn is_under_way(&self) -> bool {
         matches!(self.0, State::Next { .. } | State::Running { .. })

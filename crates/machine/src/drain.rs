@@ -92,14 +92,19 @@ impl Drain {
     }
 
     /// Continues the last run's drain. After a reboot, its decisions about the agents no longer count, because their
-    /// processes are gone.
-    pub fn recover(record: DrainRecord, notices: &Notices, now: Time, rebooted: bool) -> Self {
+    /// processes are gone. `forced` says whether it ended the work of an agent.
+    pub fn recover(
+        record: DrainRecord,
+        notices: &Notices,
+        now: Time,
+        (rebooted, forced): (bool, bool),
+    ) -> Self {
         let DrainRecord { started, phase, bound, after, action, message, receipts } = record;
         let started = started.min(now);
-        // A deadline that is still in force takes effect by itself.
+        // A deadline that is still in force takes effect by itself. Work that was ended early does not come back.
         let intended = action.completion.intention().map(|intention| intention.outcome);
         let last = intended.or(after.outcome()).filter(|_| !rebooted);
-        let standing = last.filter(|outcome| *outcome != Outcome::Deadline);
+        let standing = last.filter(|outcome| *outcome != Outcome::Deadline || forced);
         let mut drain = Drain {
             started,
             phase,

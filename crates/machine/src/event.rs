@@ -212,6 +212,23 @@ pub enum AgentAnswer {
     Malformed(String),
 }
 
+impl AgentAnswer {
+    /// What was tried and what came back, if the request failed.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            AgentAnswer::Unreachable { why, gone: _ }
+            | AgentAnswer::Unsupported(why)
+            | AgentAnswer::CannotDrain(why)
+            | AgentAnswer::Busy(why)
+            | AgentAnswer::Malformed(why) => Some(why),
+            AgentAnswer::Accepted(_)
+            | AgentAnswer::Status { .. }
+            | AgentAnswer::Seen { .. }
+            | AgentAnswer::Returned => None,
+        }
+    }
+}
+
 /// The status document of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentStatus {

@@ -156,6 +156,7 @@ mod tests {
                 poll: secs(1),
                 protocol: Protocol::Polled,
                 zero_for: None,
+                force: None,
             }],
             after: Vec::new(),
             queue: false,

@@ -44,7 +44,9 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
 /// Prints reports about the agent. There is no lifecycle action and no metadata service to report on.
 fn tell(report: &Report) {
     match report {
-        Report::AgentsTold { .. } | Report::AgentProgress { .. } => put_line(&report.to_string()),
+        Report::AgentsTold { .. } | Report::AgentProgress { .. } | Report::AgentForced { .. } => {
+            put_line(&report.to_string())
+        }
         Report::AgentTrouble { news: true, .. } | Report::Defect { .. } => eprintln!("drainhook: {report}"),
         Report::AgentTrouble { news: false, .. }
         | Report::Notice { .. }

@@ -147,7 +147,8 @@ fn units() {
 #[test]
 fn rule_for_polkit() {
     assert_eq!(polkit_rule(&config("", &[])), None);
-    let units = "[[agent]]\nunit = \"stopped.service\"\n[[agent]]\nunit = \"told.service\"\ndrain.signal = \"SIGQUIT\"\n\
+    let units = "[[agent]]\nunit = \"stopped.service\"\n[[agent]]\nunit = \"forced.service\"\n\
+                 force.signal = \"SIGQUIT\"\n[[agent]]\nunit = \"told.service\"\ndrain.signal = \"SIGQUIT\"\n\
                  [[agent]]\nunit = \"drained.service\"\ndrain.start = \"drain\\\\x2d.service\"\n";
     let rule = polkit_rule(&config(units, &[])).expect("there are units");
     let lines: Vec<&str> = rule.lines().map(str::trim).filter(|line| line.starts_with('"')).collect();
@@ -156,6 +157,7 @@ fn rule_for_polkit() {
         [
             r#""drain\\x2d.service": ["start", "stop"],"#,
             r#""drained.service": ["start"],"#,
+            r#""forced.service": ["kill", "start", "stop"],"#,
             r#""stopped.service": ["start", "stop"],"#,
             r#""told.service": ["kill", "start", "stop"],"#,
         ]

@@ -255,7 +255,7 @@ mod tests {
         };
         let allowance = Allowance { deadline: time, extended: std::time::Duration::ZERO };
         let stage = AgentStage::Ordered(allowance);
-        let agent = AgentRecord { name: "worker".to_owned(), stage, told: None };
+        let agent = AgentRecord { name: "worker".to_owned(), stage, told: None, forced: false };
         let drain = DrainRecord {
             started: time,
             phase: Phase::Draining { since: time },

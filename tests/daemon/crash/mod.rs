@@ -112,6 +112,11 @@ async fn step() {
 }
 
 #[tokio::test]
+async fn force() {
+    kill_at_every_point(Drain::Force).await;
+}
+
+#[tokio::test]
 async fn step_that_hangs() {
     kill_at_every_point(Drain::StepHangs).await;
 }
@@ -152,7 +157,7 @@ macro_rules! effects {
 
 effects! {
     WriteJournal, AskAgent, Heartbeat, Complete, DescribeInstance, DescribeHooks, ReceiveMessages, SetVisibility,
-    DeleteMessage, CancelRequest, RunStep, StopStep,
+    DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep,
 }
 
 /// Every kind of effect has a kill point in at least one of the drains.

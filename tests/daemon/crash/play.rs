@@ -30,6 +30,8 @@ pub enum Drain {
     AnswersLost,
     /// A scale-in with work that never finishes.
     Deadline,
+    /// The same, and the agent has a force step, which does nothing.
+    Force,
     /// The instance is moved to standby with work that never finishes, and back. The agent is holding a status request when
     /// it must serve again, so that request is canceled.
     Withdrawn,
@@ -40,13 +42,20 @@ pub enum Drain {
 }
 
 impl Drain {
-    pub const ALL: [Drain; 6] =
-        [Drain::Queue, Drain::AnswersLost, Drain::Deadline, Drain::Withdrawn, Drain::Step, Drain::StepHangs];
+    pub const ALL: [Drain; 7] = [
+        Drain::Queue,
+        Drain::AnswersLost,
+        Drain::Deadline,
+        Drain::Force,
+        Drain::Withdrawn,
+        Drain::Step,
+        Drain::StepHangs,
+    ];
 
     /// The effects that happen more than once in every run. The second time is a kill point of its own.
     pub fn twice(self) -> &'static [&'static str] {
         match self {
-            Drain::Queue | Drain::Deadline | Drain::Step | Drain::StepHangs => &[],
+            Drain::Queue | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => &[],
             Drain::AnswersLost => &["DescribeInstance", "DescribeHooks", "Heartbeat", "Complete"],
             Drain::Withdrawn => &["WriteJournal serving"],
         }
@@ -56,9 +65,12 @@ impl Drain {
     fn last(self) -> (usize, &'static str) {
         match self {
             Drain::Withdrawn => (2, "WriteJournal serving"),
-            Drain::Queue | Drain::AnswersLost | Drain::Deadline | Drain::Step | Drain::StepHangs => {
-                (1, "WriteJournal ended, 0 messages")
-            }
+            Drain::Queue
+            | Drain::AnswersLost
+            | Drain::Deadline
+            | Drain::Force
+            | Drain::Step
+            | Drain::StepHangs => (1, "WriteJournal ended, 0 messages"),
         }
     }
 
@@ -67,6 +79,7 @@ impl Drain {
         match self {
             Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
             Drain::Deadline => Some("before Report completing"),
+            Drain::Force => Some("before WriteJournal forced"),
             Drain::Step | Drain::StepHangs => Some("before WriteJournal step 0"),
         }
     }
@@ -77,7 +90,7 @@ impl Drain {
             // A heartbeat would detect Wait and make the message unnecessary. It comes after 15 s of real time.
             Drain::Queue => 4,
             Drain::AnswersLost => 50,
-            Drain::Deadline | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
+            Drain::Deadline | Drain::Force | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
         }
     }
 
@@ -100,7 +113,7 @@ impl Drain {
                 world.imds.tags = false;
             }
             Drain::Step | Drain::StepHangs => world.queue = None,
-            Drain::Deadline => {
+            Drain::Deadline | Drain::Force => {
                 world.queue = None;
                 world.work.stuck = 1;
             }
@@ -113,7 +126,7 @@ impl Drain {
         match self {
             Drain::Step => Some(("true", "10m")),
             Drain::StepHangs => Some(("exec sleep 30", "1m")),
-            Drain::Queue | Drain::AnswersLost | Drain::Deadline | Drain::Withdrawn => None,
+            Drain::Queue | Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Withdrawn => None,
         }
     }
 
@@ -121,13 +134,13 @@ impl Drain {
         let (timeout, at) = match self {
             Drain::Queue | Drain::Withdrawn | Drain::Step | Drain::StepHangs => ("24h", "notice"),
             Drain::AnswersLost => ("24h", "wait"),
-            Drain::Deadline => ("2m", "notice"),
+            Drain::Deadline | Drain::Force => ("2m", "notice"),
         };
         let poll = match self {
             Drain::Queue => "1s",
             // The agent still holds the first status request when it must serve again.
             Drain::Withdrawn => "2s",
-            Drain::AnswersLost | Drain::Deadline | Drain::Step | Drain::StepHangs => "10s",
+            Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => "10s",
         };
         [
             ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", timeout),
@@ -162,6 +175,14 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
             .insert("DRAINHOOK_AFTER__COMMAND", serde_json::json!(["/bin/sh", "-c", command]).to_string());
         variables.insert("DRAINHOOK_AFTER__TIMEOUT", timeout.to_owned());
     }
+    if drain == Drain::Force {
+        let command = format!("echo >>{}", runs.display());
+        variables.insert(
+            "DRAINHOOK_AGENT__FORCE__COMMAND",
+            serde_json::json!(["/bin/sh", "-c", command]).to_string(),
+        );
+        variables.insert("DRAINHOOK_AGENT__FORCE__BEFORE", "1m".to_owned());
+    }
     if drain == Drain::AnswersLost {
         variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
     }
@@ -184,8 +205,12 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
         stage.service.world(|world, now| world.advance(now + TERMINATED));
     }
     check(drain, &mut stage, &keeper.restarts, &disk.journal().expect("one is written"));
+    let runs = std::fs::read_to_string(&runs).unwrap_or_default().lines().count();
+    if drain == Drain::Force {
+        assert!(runs <= 1, "the agent was forced {runs} times: {:?}", keeper.ends);
+        assert!(runs == 1 || !keeper.ends.is_empty(), "the agent was not forced");
+    }
     if drain.step().is_some() {
-        let runs = std::fs::read_to_string(&runs).unwrap_or_default().lines().count();
         // Each life may run it once, and only the last one need have.
         assert!((1..=1 + keeper.ends.len()).contains(&runs), "the step ran {runs} times: {:?}", keeper.ends);
     }
@@ -268,7 +293,9 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
         }
-        Drain::AnswersLost | Drain::Deadline | Drain::Step | Drain::StepHangs => stage.scale_in(),
+        Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => {
+            stage.scale_in();
+        }
         Drain::Withdrawn => {
             set_agent(stage, AgentMode::Fails(503));
             set_target(stage, "Standby");
@@ -345,7 +372,7 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
     let at =
         |found: fn(&Happening) -> bool| stage.history.iter().find(|(_, one)| found(one)).map(|(at, _)| *at);
     let completed_at = at(completed);
-    let outcome = if drain == Drain::Deadline {
+    let outcome = if matches!(drain, Drain::Deadline | Drain::Force) {
         assert!(completed_at >= stage.deadlines().last().copied(), "{:#?}", stage.history);
         Outcome::Deadline
     } else {

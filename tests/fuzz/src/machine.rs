@@ -57,7 +57,9 @@ impl Host {
                     Effect::WriteJournal { id, .. } => events.push(Event::JournalWritten { id }),
                     Effect::ReceiveMessages { id, .. } => self.receiving = Some(id),
                     Effect::AskAgent { id, .. } => self.asking = Some(id),
-                    Effect::RunStep { id, .. } => events.push(Event::StepEnded { id, result: Ok(()) }),
+                    Effect::ForceAgent { id, .. } | Effect::RunStep { id, .. } => {
+                        events.push(Event::StepEnded { id, result: Ok(()) })
+                    }
                     Effect::CancelRequest { .. }
                     | Effect::StopStep { .. }
                     | Effect::Heartbeat { .. }
@@ -92,6 +94,7 @@ fn settings() -> Settings {
         poll: Duration::from_secs(1),
         protocol: Protocol::Polled,
         zero_for: None,
+        force: None,
     };
     Settings {
         instance_id: INSTANCE.to_owned(),

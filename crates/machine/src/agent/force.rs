@@ -116,7 +116,13 @@ impl Force {
     }
 
     /// Processes the end of the step. Returns whether it was this one that ended.
-    pub fn ended(&mut self, turn: &mut Turn, name: &str, ended: EffectId, result: &Result<(), String>) -> bool {
+    pub fn ended(
+        &mut self,
+        turn: &mut Turn,
+        name: &str,
+        ended: EffectId,
+        result: &Result<(), String>,
+    ) -> bool {
         let is_this = matches!(self.0, State::Running { id, .. } if id == ended);
         if is_this {
             self.0 = State::Over;

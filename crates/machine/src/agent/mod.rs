@@ -205,8 +205,7 @@ impl AgentTrack {
     /// The outcome for this agent; `None` while it is draining.
     pub fn settled(&self, hard: Option<Time>, turn: &mut Turn) -> Option<Outcome> {
         // What its force step ended was not done in time, however it ended.
-        let by_itself =
-            |outcome| Some(if self.force.has_started() { Outcome::Deadline } else { outcome });
+        let by_itself = |outcome| Some(if self.force.has_started() { Outcome::Deadline } else { outcome });
         if self.life.is_drained() {
             return by_itself(Outcome::Drained);
         }
@@ -233,6 +232,11 @@ impl AgentTrack {
         let reason = reason.filter(|_| works);
         let order = reason.zip(self.deadline(hard)).map(|(reason, deadline)| DrainOrder { reason, deadline });
         self.force.decide(turn, journal, (self.index, &self.settings.name), (order, before));
+    }
+
+    /// Whether its work was ended in this drain, or may have been in the last run of the daemon.
+    pub fn is_forced(&self) -> bool {
+        self.force.has_started()
     }
 
     /// Processes the end of a force step. Returns whether it was this agent's.

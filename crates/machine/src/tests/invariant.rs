@@ -109,7 +109,10 @@ impl Checker {
                 assert_eq!(intention.result, *result);
                 let drained = self.drained.values().all(|drained| *drained);
                 assert!(intention.outcome != Outcome::Drained || drained, "completed with work in flight");
-                assert!(intention.outcome != Outcome::Drained || self.forced.is_empty(), "ended its own work");
+                assert!(
+                    intention.outcome != Outcome::Drained || self.forced.is_empty(),
+                    "ended its own work"
+                );
             }
             Effect::ReceiveMessages { .. } => {
                 let receiving = |effect: &Effect| matches!(effect, Effect::ReceiveMessages { .. });
@@ -153,7 +156,8 @@ impl Checker {
             Effect::ForceAgent { agent, order, .. } => {
                 assert!(order.deadline > now, "an agent is forced without time");
                 assert!(intention.is_none(), "an agent is forced after the intention to complete");
-                let journal = self.answered.as_ref().expect("an agent is forced before anything was journaled");
+                let journal =
+                    self.answered.as_ref().expect("an agent is forced before anything was journaled");
                 assert!(journal.agents[*agent].forced, "an agent is forced before the journal says so");
                 assert!(self.forced.insert(*agent), "agent {agent} is forced twice");
             }

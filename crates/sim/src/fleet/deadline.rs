@@ -30,11 +30,13 @@ impl Fleet {
             Report::DrainStarted { reason } => {
                 self.hosts[host].told_at = None;
                 self.hosts[host].is_astray = false;
+                self.hosts[host].is_forced = false;
                 self.check_reason(host, now, *reason);
             }
             Report::AgentsTold { .. } => {
                 self.hosts[host].told_at.get_or_insert(now);
             }
+            Report::AgentForced { .. } => self.hosts[host].is_forced = true,
             Report::Completing { outcome: Outcome::Deadline, .. }
             | Report::DrainEnded { outcome: Outcome::Deadline, result: None, .. } => {
                 self.check_deadline(host, now)
@@ -47,6 +49,8 @@ impl Fleet {
     pub(super) fn goes_on(&mut self, host: usize, journal: Option<&Journal>) {
         let drain = journal.and_then(|journal| journal.drain.as_ref());
         let written = drain.and_then(|drain| drain.phase.told());
+        let forced = journal.iter().flat_map(|journal| &journal.agents).any(|agent| agent.forced);
+        self.hosts[host].is_forced |= forced;
         let told = &mut self.hosts[host].told_at;
         *told = told.zip(written).map(|(told, written)| told.min(written));
     }
@@ -96,14 +100,13 @@ impl Fleet {
             || this.false_alarm >= Some(self.now)
             || this.released
             || this.is_astray
+            || this.is_forced
             || (this.has_forgotten && this.has_old_message)
         {
             return None;
         }
         let told = this.told_at?;
         let own = self.settings.agents.iter().map(|agent| told + agent.drain_timeout).min()?;
-        // The time of an agent that is forced is over by then.
-        let forced = self.settings.agents.iter().filter_map(|agent| agent.force).max().unwrap_or_default();
         let taken =
             [this.spot.map(|spot| spot.at), this.capacity].into_iter().flatten().map(|at| at - EC2_MARGIN);
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
@@ -113,7 +116,7 @@ impl Fleet {
             let whole = this.hook_told.map_or(whole, |told| told.min(whole));
             began + whole - GLOBAL_MARGIN.min(whole / 10) - UNHEARD
         });
-        taken.chain(moved).chain(action).chain(maintenance).chain([own]).min().map(|at| at - forced)
+        taken.chain(moved).chain(action).chain(maintenance).chain([own]).min()
     }
 
     /// A drain must start for a reason that exists.

@@ -93,6 +93,8 @@ pub(super) struct Host {
     pub has_old_message: bool,
     /// Its daemon lost what it knew, and has not started a drain since.
     pub is_astray: bool,
+    /// An agent's work was ended before its deadline in this drain. That is its time, even if it gets more.
+    pub is_forced: bool,
     /// The tokens of its actions, in order.
     pub tokens: Vec<String>,
     /// When its agents were told in the current drain, by true time.
@@ -159,6 +161,7 @@ impl Host {
             has_forgotten: false,
             has_old_message: false,
             is_astray: false,
+            is_forced: false,
             tokens: Vec::new(),
             told_at: None,
             clock_is_off: false,

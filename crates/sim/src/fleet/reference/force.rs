@@ -1,7 +1,10 @@
 //! When an agent's work may and must be ended.
 
 use machine::Time;
+use machine::after::AfterStage;
 use machine::effect::EffectId;
+use machine::journal::Outcome;
+use machine::settings::Protocol;
 
 use super::Reference;
 use super::known::{Call, Completed, Phase};
@@ -10,6 +13,7 @@ impl Reference {
     /// An agent may be forced once in a drain, shortly before the deadline in the journal, which says that it is forced.
     pub(super) fn forces(&mut self, now: Time, (id, agent): (EffectId, usize), until: Time) {
         self.calls.push((id, Call::Force { agent, until }));
+        self.forcing.push((agent, until));
         if std::mem::replace(&mut self.agents[agent].forced, true) {
             self.complain(format!("forced agent {agent} twice"));
         }
@@ -22,27 +26,54 @@ impl Reference {
         if self.kept.intention.is_some() {
             self.complain(format!("forced agent {agent} after its intention to complete was in the journal"));
         }
-        // While a write is under way, the journal may not have the deadline that this turn goes by.
-        let deadline = self.kept.deadlines.get(agent).copied().flatten();
-        if self.writes.is_empty() && !self.clock_set && deadline != Some(until) {
-            self.complain(format!("forced agent {agent} for {until}, but its deadline is {deadline:?}"));
-        }
         let before = self.settings.agents[agent].force;
         if until <= now || before.is_none_or(|before| now + before < until) {
             self.complain(format!("forced agent {agent} too early or too late for {until}"));
         }
-        if self.has_an_outcome(now, agent) {
+        // A restarted daemon does not know which agents an earlier deadline was for.
+        let unheard = self.standing == Some(Outcome::Deadline) && !self.agents[agent].heard;
+        if !unheard && !self.clock_set && self.has_an_outcome(now, agent) {
             self.complain(format!("forced agent {agent}, which had an outcome: {:?}", self.agents[agent]));
+        }
+    }
+
+    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is over or its agents are told
+    /// of another one.
+    pub(super) fn cancels(&mut self, now: Time, agent: usize) {
+        if self.agents[agent].processes.telling.take().is_some() {
+            self.complain("canceled a signal, which may have been sent");
+        }
+        let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
+        if !runs || self.drain != Phase::UnderWay || self.told_at == now {
+            return;
+        }
+        let deadline = self.kept.deadlines.get(agent).copied().flatten();
+        let earlier = deadline.zip(self.agents[agent].ordered).is_some_and(|(now, told)| now < told);
+        if !earlier && deadline.is_some_and(|deadline| deadline > now) {
+            self.complain("stopped an agent's process that had time left");
+        }
+    }
+
+    /// An agent is forced by the deadline that the turn writes down, if it writes one.
+    fn check_deadlines(&mut self) {
+        let deadlines = self.writes.last().map_or(&self.kept, |(_, kept)| kept).deadlines.clone();
+        for (agent, until) in std::mem::take(&mut self.forcing) {
+            let deadline = deadlines.get(agent).copied().flatten();
+            if deadline != Some(until) && !self.clock_set {
+                self.complain(format!("forced agent {agent} for {until}, but its deadline is {deadline:?}"));
+            }
         }
     }
 
     /// No step outlasts its agent's deadline. An agent that still works shortly before that is forced.
     pub(super) fn must_force(&mut self, now: Time) {
+        self.check_deadlines();
         let late = |call: &Call| matches!(call, Call::Force { until, .. } if *until <= now);
         if self.calls.iter().any(|(_, call)| late(call)) {
             self.complain("did not stop a force step at the agent's deadline");
         }
-        let decided = self.kept.intention.is_some() || self.completed != Completed::No;
+        let stepped = self.kept.after != AfterStage::Pending;
+        let decided = stepped || self.kept.intention.is_some() || self.completed != Completed::No;
         if self.drain != Phase::UnderWay || !self.kept.told || !self.writes.is_empty() || decided {
             return;
         }

@@ -214,7 +214,6 @@ impl Agent {
             | AgentAnswer::Unsupported(_)
             | AgentAnswer::CannotDrain(_) => false,
         };
-        self.cannot = matches!(answer, AgentAnswer::CannotDrain(_));
         if !matches!(answer, AgentAnswer::Status { .. }) {
             self.zero_since = None;
         }

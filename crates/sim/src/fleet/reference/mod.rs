@@ -74,6 +74,8 @@ pub(super) struct Reference {
     told_at: Time,
     /// The orders of the agents that were told in this turn.
     told_orders: Vec<u8>,
+    /// The agents that were forced in this turn, and for which deadline.
+    forcing: Vec<(usize, Time)>,
     /// When the last successful heartbeat was sent.
     beat: Option<Time>,
     /// Receipts of our messages, those of earlier lives included, with the token of the action that each is about.
@@ -126,6 +128,7 @@ impl Reference {
             began: Time::default(),
             told_at: Time::default(),
             told_orders: Vec::new(),
+            forcing: Vec::new(),
             beat: None,
             receipts: BTreeMap::new(),
             newest: None,

@@ -186,23 +186,6 @@ impl Reference {
         }
     }
 
-    /// An agent's process may be stopped for an earlier deadline, at its deadline, or if the drain is over or its agents are told
-    /// of another one.
-    fn cancels(&mut self, now: Time, agent: usize) {
-        if self.agents[agent].processes.telling.take().is_some() {
-            self.complain("canceled a signal, which may have been sent");
-        }
-        let runs = self.settings.agents[agent].protocol == Protocol::Running && self.agents[agent].told;
-        if !runs || self.drain != Phase::UnderWay || self.told_at == now {
-            return;
-        }
-        let deadline = self.kept.deadlines.get(agent).copied().flatten();
-        let earlier = deadline.zip(self.agents[agent].ordered).is_some_and(|(now, told)| now < told);
-        if !earlier && deadline.is_some_and(|deadline| deadline > now) {
-            self.complain("stopped an agent's process that had time left");
-        }
-    }
-
     /// An action must be named by the configured hook and by a group that the instance may be in.
     fn names(&mut self, action: &ActionName, call: &str) {
         if self.settings.hook.as_ref().is_some_and(|hook| *hook != action.hook) {
@@ -242,16 +225,11 @@ impl Reference {
         }
         let mut agents = self.agents.iter().zip(&self.settings.agents);
         let done = match intention.outcome {
-            Outcome::Drained => {
-                agents.all(|(agent, _)| {
-                    !agent.forced && (stands(agent) || agent.state == Some(AgentState::Drained))
-                })
-            }
-            Outcome::Failed => {
-                agents.any(|(agent, settings)| {
-                    stands(agent) || (!agent.forced && agent.has_failed(now, settings))
-                })
-            }
+            Outcome::Drained => agents.all(|(agent, _)| {
+                !agent.forced && (stands(agent) || agent.state == Some(AgentState::Drained))
+            }),
+            Outcome::Failed => agents
+                .any(|(agent, settings)| stands(agent) || (!agent.forced && agent.has_failed(now, settings))),
             // After the clock was set, deadlines from AWS or EC2 are unknown until the journal has them.
             Outcome::Deadline => {
                 self.clock_set
