@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::{AgentKind, Body, Method, Problem, Request, Template};
 
 /// The keys that set it. At most one of them is set.
-const STEPS: [&str; 3] = ["force.signal", "force.command", "force.path"];
+pub(super) const STEPS: [&str; 3] = ["force.signal", "force.command", "force.path"];
 
 /// The keys of its request, besides the path.
 const OF_REQUEST: [&str; 3] = ["force.method", "force.body", "force.success"];

@@ -9,6 +9,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::force;
 use super::header;
 use super::keys::{self, KEYS, Key};
 use super::labels;
@@ -291,6 +292,8 @@ impl Layers {
             if keys::AGENT_KINDS.contains(name) {
                 let stays = |key: &str| !keys::AGENT_KINDS.contains(&key) && keys::applies(key, name);
                 self.given.retain(|(_, section, key), _| *section != "agent" || stays(key));
+                let forced = force::STEPS.iter().any(|step| self.given.contains_key(&(0, "agent", step)));
+                self.given.retain(|(_, _, key), _| forced || *key != "force.before");
             }
             self.add(0, key, text, origin);
         }

@@ -6,7 +6,8 @@ use super::{Origin, Problem};
 use crate::preset;
 
 /// Keys of which an agent has only one. The user's wins over the preset's.
-const ONE_OF: [&[&str]; 2] = [&["url", "unix"], &["drain.signal", "drain.start"]];
+const ONE_OF: [&[&str]; 3] =
+    [&["url", "unix"], &["drain.signal", "drain.start"], &["force.signal", "force.command", "force.path"]];
 
 impl Layers {
     /// Adds what the agents' presets fill in, where the user has not set the key, and tells what the user must set.

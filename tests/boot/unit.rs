@@ -88,6 +88,18 @@ async fn told_by_a_signal_once() {
     assert_eq!(site.machine.sh("systemctl is-active worker.service || true").await, "inactive");
 }
 
+/// The work does not end. A signal ends it before the deadline. The unit then fails, but its time was over.
+#[tokio::test]
+#[ignore = "needs a Debian root: tests/boot/run"]
+async fn forced_to_end() {
+    let agent = "drain_timeout = \"12s\"\nforce = { before = \"6s\", signal = \"SIGQUIT\" }\n";
+    let mut site = site(agent, GRACEFUL).await;
+    site.stage.scale_in();
+    site.stage.until("the completion", completed).await;
+    assert_eq!(story(&site).await, "start quit quit cut");
+    site.machine.until_logged("drain ended: deadline").await;
+}
+
 /// A oneshot unit drains the worker with privileges that the daemon does not have.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]

@@ -61,7 +61,7 @@ fn mistakes() {
         ),
         (
             "force.path = \"/abort\"\nforce.body = \"{token}\"",
-            "test.toml:3: `agent.force.body` has the placeholder {token}",
+            "test.toml:3: `agent.force.body` cannot use {token}; it can use {reason}, {deadline} or {instance_id}",
         ),
         ("force.path = \"abort\"", "test.toml:2: `agent.force.path` is \"abort\"; expected"),
         ("force.before = \"0s\"", "test.toml:2: `agent.force.before` is \"0s\"; expected"),

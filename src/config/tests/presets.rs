@@ -67,6 +67,9 @@ fn the_users_own_keys_win() {
     let start = config("[agent]\npreset = \"nginx\"\ndrain.start = \"drain.service\"", &[]);
     let AgentKind::Unit(unit) = &start.agents[0].kind else { panic!("it is a unit") };
     assert_eq!(unit.drain, UnitDrain::Start("drain.service".to_owned()));
+    let force =
+        config("[agent]\npreset = \"celery\"\nforce.command = \"/bin/abort\"", &[]).agents.remove(0).force;
+    assert_eq!(force.map(|force| force.how), Some(ForceKind::Command(vec!["/bin/abort".to_owned()])));
     // The environment is the user's, too.
     let variables = [("DRAINHOOK_AGENT__PRESET", "celery"), ("DRAINHOOK_AGENT__UNIT", "airflow.service")];
     assert_eq!(config("", &variables).agents[0].kind.to_string(), "airflow.service");
