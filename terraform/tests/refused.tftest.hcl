@@ -355,3 +355,33 @@ run "unit_with_a_key_of_an_http_agent" {
 
   expect_failures = [var.agent]
 }
+
+run "two_force_steps" {
+  command = plan
+
+  variables {
+    agent = { force = { path = "/abort", command = ["/opt/abort"] } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "force_signal_without_a_unit" {
+  command = plan
+
+  variables {
+    agent = { force = { signal = "SIGTERM" } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "force_request_of_a_command" {
+  command = plan
+
+  variables {
+    agent = { command = ["/opt/drain"], force = { path = "/abort" } }
+  }
+
+  expect_failures = [var.agent]
+}

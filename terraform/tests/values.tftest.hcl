@@ -429,3 +429,20 @@ run "after_steps" {
     error_message = output.configuration
   }
 }
+
+run "configuration_of_a_force_step" {
+  variables {
+    wiring = "none"
+    agent  = { unit = "runner.service", force = { before = "1m", signal = "SIGTERM" } }
+  }
+
+  assert {
+    condition = strcontains(output.configuration, <<-EOT
+      force.before = "1m"
+      force.signal = "SIGTERM"
+      unit = "runner.service"
+    EOT
+    )
+    error_message = output.configuration
+  }
+}
