@@ -146,9 +146,9 @@ func (w *worker) health(response http.ResponseWriter, _ *http.Request) {
 	drain.Answer(response, status, map[string]bool{"healthy": status == http.StatusOK})
 }
 
-// serve serves in a goroutine of its own. It returns the server and its address.
-func serve(address string, handler http.Handler) (*http.Server, string) {
-	listener, err := net.Listen("tcp", address)
+// serve serves in a goroutine of its own. It returns the server and its port.
+func serve(host string, port int, handler http.Handler) (*http.Server, int) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func serve(address string, handler http.Handler) (*http.Server, string) {
 			log.Fatal(err)
 		}
 	}()
-	return server, listener.Addr().String()
+	return server, listener.Addr().(*net.TCPAddr).Port
 }
 
 func main() {
@@ -169,10 +169,10 @@ func main() {
 	routes := http.NewServeMux()
 	routes.HandleFunc("/tasks", w.handle)
 	routes.HandleFunc("/health", w.health)
-	tasks, address := serve(fmt.Sprintf(":%d", port), routes)
-	log.Printf("taking tasks on %s", address)
-	agent, address := serve(fmt.Sprintf("127.0.0.1:%d", agentPort), &w.drain)
-	log.Printf("listening on http://%s", address)
+	tasks, bound := serve("", port, routes)
+	log.Printf("taking tasks on port %d", bound)
+	agent, bound := serve("127.0.0.1", agentPort, &w.drain)
+	log.Printf("listening on http://127.0.0.1:%d", bound)
 
 	<-signals
 	log.Printf("stopping within %s", stopLimit)
