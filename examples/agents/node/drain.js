@@ -78,13 +78,13 @@ class Drain extends EventEmitter {
     this.#stopping = true
     this.#stopBy = Date.now() + seconds * 1000
     this.emit('change')
-    await this.until('drained')
+    await this.whileDraining()
     await setImmediate()
   }
 
-  /** Waits for a state, until the signal aborts. */
-  async until(state, signal) {
-    while (this.state !== state && !signal?.aborted) {
+  /** Waits until the drain is over or the signal aborts. Resolves at once without a drain. */
+  async whileDraining(signal) {
+    while (this.state === 'draining' && !signal?.aborted) {
       await once(this, 'change', { signal }).catch(() => {})
     }
   }
@@ -103,9 +103,9 @@ async function postDrain(drain, request) {
 
 async function getDrain(drain, request) {
   const wait = /(?:^|,)\s*wait=(\d+)/.exec(request.headers.prefer ?? '')
-  if (!wait) return [200, drain.status]
+  if (!wait || drain.state !== 'draining') return [200, drain.status]
   const seconds = Math.min(Number(wait[1]), WAIT_SECONDS_MAX)
-  await drain.until('drained', AbortSignal.timeout(seconds * 1000))
+  await drain.whileDraining(AbortSignal.timeout(seconds * 1000))
   return [200, drain.status, { 'Preference-Applied': `wait=${seconds}` }]
 }
 

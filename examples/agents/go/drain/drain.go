@@ -106,7 +106,7 @@ func (d *Drain) Withdraw() bool {
 // Stop drains for good, and waits until no work is in flight.
 func (d *Drain) Stop(limit time.Duration) {
 	d.change(func() { d.stopping, d.stopBy = true, time.Now().Add(limit) })
-	d.waitUntilDrained(nil)
+	d.waitWhileDraining(nil)
 }
 
 // Status returns the status document.
@@ -141,11 +141,12 @@ func (d *Drain) change(apply func()) {
 	}
 }
 
-// waitUntilDrained returns earlier when something arrives on the channel.
-func (d *Drain) waitUntilDrained(giveUp <-chan time.Time) {
+// waitWhileDraining returns once the drain is over, or when something arrives on the channel. It returns at once without a
+// drain.
+func (d *Drain) waitWhileDraining(giveUp <-chan time.Time) {
 	for {
 		d.mutex.Lock()
-		if d.state() == drained {
+		if d.state() != draining {
 			d.mutex.Unlock()
 			return
 		}
@@ -200,14 +201,14 @@ func (d *Drain) post(w http.ResponseWriter, r *http.Request) {
 	Answer(w, http.StatusAccepted, d.Status())
 }
 
-// get holds the response if the request has `Prefer: wait=20`.
+// get holds the response during a drain if the request has `Prefer: wait=20`.
 func (d *Drain) get(w http.ResponseWriter, r *http.Request) {
-	if wait := preferWait.FindStringSubmatch(r.Header.Get("Prefer")); wait != nil {
+	if wait := preferWait.FindStringSubmatch(r.Header.Get("Prefer")); wait != nil && d.Status().State == draining {
 		seconds, err := strconv.Atoi(wait[1])
 		if err != nil || seconds > waitMax {
 			seconds = waitMax
 		}
-		d.waitUntilDrained(time.After(time.Duration(seconds) * time.Second))
+		d.waitWhileDraining(time.After(time.Duration(seconds) * time.Second))
 		w.Header().Set("Preference-Applied", fmt.Sprintf("wait=%d", seconds))
 	}
 	Answer(w, http.StatusOK, d.Status())
