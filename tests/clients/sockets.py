@@ -11,6 +11,7 @@ from websockets.sync.client import connect
 TAKING = re.compile(r"taking clients on port (\d+)")
 ASKED = re.compile(r"asked (\d+) of (\d+) clients to reconnect")
 PAUSE_SECONDS = 0.02
+RETRY_SECONDS = 0.2
 
 
 class Client(threading.Thread):
@@ -36,10 +37,11 @@ class Client(threading.Thread):
                     self.closings.append(closed.rcvd and closed.rcvd.code)
                 except (OSError, InvalidHandshake):  # the server is gone
                     pass
-                self.leaves.wait(PAUSE_SECONDS)
+            self.leaves.wait(RETRY_SECONDS)
 
     def converse(self, url):
-        with connect(url, proxy=None) as connection:
+        # Of many threads that are refused, one sometimes waits for all of the close timeout.
+        with connect(url, proxy=None, close_timeout=1) as connection:
             while not self.leaves.is_set():
                 message = str(self.replies)
                 connection.send(message)
