@@ -246,3 +246,22 @@ def group(simulator, autoscaling):
         DefaultResult="CONTINUE",
     )
     return name
+
+
+@pytest.fixture
+def instance(autoscaling, group):
+    return instance_in_service(autoscaling, group)
+
+
+@pytest.fixture
+def drainhook(simulator, site, instance, daemons, tmp_path):
+    """Starts the instance's daemon for an agent of the test's site."""
+
+    def start(agent, **settings):
+        environment = daemon_environment(simulator, instance, tmp_path) | {
+            "AWS_ENDPOINT_URL": site.aws.url,
+            "DRAINHOOK_AGENT__URL": agent.proxy.url,
+        }
+        return daemons(environment | settings)
+
+    return start

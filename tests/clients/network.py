@@ -108,8 +108,11 @@ class RecordingProxy(Server):
 
     def __init__(self, upstream):
         self.exchanges = []
-        self.address = urlsplit(upstream).netloc
+        self.forward_to(upstream)
         super().__init__(self.forward)
+
+    def forward_to(self, upstream):
+        self.address = urlsplit(upstream).netloc
 
     def forward(self, method, path, headers, body):
         exchange = Exchange(method, path, headers, body)
@@ -127,6 +130,7 @@ class Receiver(Server):
 
     def __init__(self):
         self.delivered = []  # (task, item), in the order of the answers
+        self.last = 0.0  # when the last of them was about to be answered
         self.held = set()
         self.holds = lambda item: False
         self.changed = threading.Condition()
@@ -139,6 +143,7 @@ class Receiver(Server):
             self.changed.wait_for(lambda: not self.holds(delivery[1]))
             self.held.discard(delivery)
             self.delivered.append(delivery)
+            self.last = time.monotonic()
         return 200, {}, b""
 
     def hold(self, holds):

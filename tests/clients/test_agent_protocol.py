@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import contract
 import openapi_spec_validator
 import pytest
-from agents import WORKERS, Agent, Site
+from agents import Agent, samples
 from conftest import wait_for
 from network import Exchange, ask
+from sites import SITES
 
 SCHEMAS = contract.DOCUMENT["components"]["schemas"]
 REASONS = SCHEMAS["DrainOrder"]["properties"]["reason"]["enum"]
@@ -77,14 +78,14 @@ def asked(url, method, path="/drain", body=None, **headers):
     return status, json.loads(answer)
 
 
-@pytest.fixture(scope="module", params=[*WORKERS, "simulator"])
+@pytest.fixture(scope="module", params=[*samples(*SITES), "simulator"])
 def agent(request, simulator, tmp_path_factory):
     """The URL of an agent and the id of its instance."""
     instance = simulator.instances[1]
     if request.param == "simulator":
         yield instance["environment"]["DRAINHOOK_AGENT__URL"], instance["id"]
         return
-    site = Site(simulator, tmp_path_factory.mktemp("site"))
+    site = SITES[request.param](simulator, tmp_path_factory.mktemp("site"))
     try:
         yield site.agent(request.param, RECEIVE_SECONDS="1").url, instance["id"]
     finally:

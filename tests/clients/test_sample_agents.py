@@ -1,168 +1,73 @@
-"""The sample agents during a drain. Every task is done exactly once, or is back in the queue with its checkpoint."""
+"""What every sample agent can do: drain in a drill, and drain again after a restart."""
 
+import http.client
 import json
-import signal
-import socket
 
 import pytest
-from agents import WORKERS, Site
-from conftest import daemon_environment, instance_in_service, lifecycle_state, scale_in, start_simulator, wait_for
+from agents import samples, told
+from conftest import Process, scale_in, wait_for
+from network import ask
+from sites import SITES
 
-every_worker = pytest.mark.parametrize("name", WORKERS)
+every_sample = pytest.mark.parametrize("name", samples(*SITES))
 
 
 @pytest.fixture
-def site(simulator, tmp_path):
-    site = Site(simulator, tmp_path)
+def site(name, simulator, tmp_path):
+    site = SITES[name](simulator, tmp_path)
     yield site
     site.close()
 
 
-@pytest.fixture
-def instance(autoscaling, group):
-    return instance_in_service(autoscaling, group)
-
-
-@pytest.fixture
-def drainhook(simulator, site, instance, daemons, tmp_path):
-    """Starts the instance's daemon for an agent."""
-
-    def start(agent, **settings):
-        environment = daemon_environment(simulator, instance, tmp_path) | {
-            "AWS_ENDPOINT_URL": site.aws.url,
-            "DRAINHOOK_AGENT__URL": agent.proxy.url,
-        }
-        return daemons(environment | settings)
-
-    return start
-
-
-def told(agent, times):
-    wait_for(lambda: len(agent.asked("POST")) >= times, f"the daemon has sent {times} drain requests")
-
-
-def order(folder, command):
-    """Sends an operator's command to the daemon."""
-    with socket.socket(socket.AF_UNIX) as control:
-        path = str(folder / "drainhook.sock")
-        wait_for(lambda: control.connect_ex(path) == 0, "the daemon listens")
-        control.sendall(json.dumps({"command": command}).encode() + b"\n")
-        answer = control.makefile().readline()
-    assert "done" in json.loads(answer), answer
-
-
-@every_worker
-def test_scale_in(name, site, instance, drainhook, autoscaling):
-    """The agent gets two drain requests, because the daemon is killed and restarted during the drain."""
-    site.receiver.hold(lambda item: item == 1)
-    site.send("a", "b", "c", "d")
+@every_sample
+def test_restart(site, name, instance, drainhook, autoscaling):
+    """The agent crashes during a drain, and its successor takes work. The daemon tells it to drain, too."""
     agent = site.agent(name)
-    site.until_held(2)
-    daemon = drainhook(agent)
+    site.occupy(agent)
+    drainhook(agent)
     scale_in(autoscaling, instance)
     told(agent, 1)
-    wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
-    daemon.process.kill()
-    daemon.process.wait()
+    assert agent.state() == "draining"
     before = len(agent.asked("POST"))
-    drainhook(agent)
+    agent.restart()
     told(agent, before + 1)
-    assert not site.calls("CompleteLifecycleAction")
-
-    site.receiver.release()
+    site.release()
     site.until_completed()
-    site.assert_completed_after("DeleteMessage")
-    in_queue = site.account()
-    assert len(in_queue) == 2, "the agent finishes the two tasks in flight and leaves the other two"
-    assert set(in_queue.values()) == {0}
-
-
-@every_worker
-def test_deadline(name, site, instance, drainhook, autoscaling):
-    """The deadline comes before the work is done. Another agent continues from the checkpoints."""
-    site.receiver.hold(lambda item: item == 1)
-    site.send("a", "b")
-    # Longer than the daemon's drain timeout, though the simulation's clock runs ahead of the agent's.
-    agent = site.agent(name, CHECKPOINT_SECONDS="86400")
-    site.until_held(2)
-    drainhook(agent, DRAINHOOK_AGENT__DRAIN_TIMEOUT="1h")
-    scale_in(autoscaling, instance)
-    told(agent, 1)
-    site.receiver.release()
-    site.until_completed()
-    site.assert_completed_after("ChangeMessageVisibility")
     assert agent.state() == "drained"
-    assert site.account() == {"a": 2, "b": 2}
-
-    site.agent(name)
-    site.until_done("a", "b")
-    assert site.account() == {}
-    wait_for(lambda: not list(site.checkpoints.iterdir()), "the checkpoints are deleted")
 
 
-@every_worker
-def test_sigterm(name, site):
-    """SIGTERM without a drain, during a receive. The agent does not start the task that it receives."""
-    site.receiver.hold(lambda item: item == 1)
-    site.send("a")
-    agent = site.agent(name, RECEIVE_SECONDS="20")
-    site.until_held(1)
-    wait_for(lambda: len(site.calls("ReceiveMessage")) > 1, "the agent polls for more tasks")
-    agent.process.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: agent.state() == "draining", "the agent stops taking tasks")
-    site.send("b")
-    site.receiver.release()
-    assert agent.process.process.wait(60) == 0
-    assert site.account() == {"b": 0}
-
-
-@every_worker
-def test_withdrawal(name, site, drainhook, tmp_path):
-    """An operator drains the agent, and then returns it to service."""
-    site.receiver.hold(lambda item: item == 1)
-    site.send("a")
+@every_sample
+def test_held_status(site, name):
+    """A status request is held during a drain, and not before one: the daemon tells a restarted agent to drain at once."""
     agent = site.agent(name)
-    site.until_held(1)
-    drainhook(agent)
-    order(tmp_path, "drain")
-    told(agent, 1)
-    site.send("b")
-    site.receiver.release()
-    wait_for(lambda: agent.state() == "drained", "the agent is drained")
-    assert site.account() == {"b": 0}
-
-    order(tmp_path, "cancel")
-    site.until_done("b")
-    assert site.account() == {}
-    assert [one.status for one in agent.asked("DELETE")] == [200]
+    site.occupy(agent)
+    wait = {"prefer": "wait=20"}
+    _, headers, answer = ask(agent.proxy.address, "GET", "/drain", wait, None)
+    assert (json.loads(answer)["state"], headers.get("preference-applied")) == ("serving", None)
+    assert agent.ask("POST", "{}")[1]["state"] == "draining"
+    held = http.client.HTTPConnection(agent.proxy.address, timeout=60)
+    held.request("GET", "/drain", headers=wait)
+    site.release()
+    answer = held.getresponse()
+    assert (json.load(answer)["state"], answer.getheader("preference-applied")) == ("drained", "wait=20")
+    held.close()
 
 
-@pytest.fixture
-def real_time():
-    """A simulator in real time, so that messages stay hidden for as long as the agents expect."""
-    simulator = start_simulator()
-    yield simulator
-    assert simulator.process.stop() is not None, "the simulator did not end on SIGTERM"
-
-
-def test_visibility(real_time, tmp_path):
-    """The agents keep a message hidden while they work on it."""
-    sites = {name: Site(real_time, tmp_path / name) for name in WORKERS}
+@every_sample
+def test_drill(site, name):
+    """`drainhook simulate --agent` while the agent has work. The work is finished before the drill ends."""
+    agent = site.agent(name)
+    site.occupy(agent)
+    environment = {"DRAINHOOK_AGENT__DRAIN_TIMEOUT": "3m"}
+    drill = Process("simulate", "--json", "--agent", agent.proxy.url, environment=environment)
     try:
-        for name, site in sites.items():
-            site.receiver.hold(lambda item: item == 1)
-            site.send("a")
-            site.agent(name, VISIBILITY_SECONDS="6", RECEIVE_SECONDS="1")
-        for site in sites.values():
-            wait_for(
-                lambda: any(call.status for call in site.calls("ChangeMessageVisibility")),
-                "the agent extends the visibility timeout",
-            )
-            (call, *_) = site.calls("ChangeMessageVisibility")
-            assert (json.loads(call.body)["VisibilityTimeout"], call.status) == (6, 200)
-            site.receiver.release()
-            site.until_done("a")
-            assert site.account() == {}
+        told(agent, 1)
+        assert agent.ask("GET")[1]["in_flight"] == 1
+        assert drill.process.poll() is None
+        site.release()
+        assert wait_for(lambda: drill.process.poll() is not None and [drill.process.returncode], "the drill ends") == [0]
     finally:
-        for site in sites.values():
-            site.close()
+        drill.stop()
+        drill.show()
+    assert agent.state() == "drained"
+    assert site.account() == {}

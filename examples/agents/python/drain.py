@@ -79,12 +79,12 @@ class Drain:
         with self._changed:
             self._stopping, self._stop_by = True, time.time() + seconds
             self._changed.notify_all()
-        self.wait_until_drained(None)
+        self.wait_while_draining(None)
 
-    def wait_until_drained(self, seconds):
-        """Waits for at most this long; None means forever."""
+    def wait_while_draining(self, seconds):
+        """Waits for at most this long; None means forever. Returns at once without a drain."""
         with self._changed:
-            self._changed.wait_for(lambda: self._state() == "drained", seconds)
+            self._changed.wait_for(lambda: self._state() != "draining", seconds)
 
     def status(self):
         """The status document."""
@@ -114,10 +114,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def get_drain(self, _):
         wait = re.search(r"(?:^|,)\s*wait=(\d+)", self.headers.get("Prefer", ""))
-        if not wait:
-            return self.answer(200, self.server.drain.status())
+        status = self.server.drain.status()
+        if not wait or status["state"] != "draining":
+            return self.answer(200, status)
         seconds = min(int(wait[1]), WAIT_SECONDS_MAX)
-        self.server.drain.wait_until_drained(seconds)
+        self.server.drain.wait_while_draining(seconds)
         return self.answer(200, self.server.drain.status(), {"Preference-Applied": f"wait={seconds}"})
 
     def delete_drain(self, _):

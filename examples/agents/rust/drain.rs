@@ -71,7 +71,7 @@ impl Drain {
             serving
         };
         while !self.0.send_if_modified(try_taking) {
-            self.wait_for(Phase::Serving).await;
+            self.wait_until(|phase| phase == Phase::Serving).await;
         }
         Taking(self.clone())
     }
@@ -87,12 +87,12 @@ impl Drain {
     pub async fn stop(&self, limit: Duration) {
         let stop_by = Timestamp::now().checked_add(limit).unwrap_or(Timestamp::MAX);
         self.0.send_modify(|state| state.stop_by = Some(stop_by));
-        self.wait_for(Phase::Drained).await;
+        self.wait_until(|phase| phase == Phase::Drained).await;
     }
 
-    async fn wait_for(&self, phase: Phase) {
+    async fn wait_until(&self, reached: impl Fn(Phase) -> bool) {
         // The sender lives as long as this does, so waiting cannot fail.
-        let _ = self.0.subscribe().wait_for(|state| state.phase() == phase).await;
+        let _ = self.0.subscribe().wait_for(|state| reached(state.phase())).await;
     }
 }
 
@@ -178,14 +178,16 @@ async fn begin(drain: &Drain, request: Request<Incoming>) -> Answer {
     answer(202, &drain.0.borrow().document())
 }
 
-/// With `Prefer: wait=20`, holds the response until the drain is over, for at most that many seconds.
+/// With `Prefer: wait=20`, holds the response during a drain until it is over, for at most that many seconds.
 async fn status(drain: &Drain, request: &Request<Incoming>) -> Answer {
     let prefer = request.headers().get("prefer").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wait = prefer.split(',').find_map(|one| one.trim().strip_prefix("wait=")?.parse::<u64>().ok());
+    let wait = wait.filter(|_| drain.0.borrow().phase() == Phase::Draining);
     let Some(wait) = wait.map(|secs| secs.min(WAIT_SECS_MAX)) else {
         return answer(200, &drain.0.borrow().document());
     };
-    let _ = tokio::time::timeout(Duration::from_secs(wait), drain.wait_for(Phase::Drained)).await;
+    let over = drain.wait_until(|phase| phase != Phase::Draining);
+    let _ = tokio::time::timeout(Duration::from_secs(wait), over).await;
     let held = answer(200, &drain.0.borrow().document());
     with(HeaderName::from_static("preference-applied"), &format!("wait={wait}"), held)
 }

@@ -1,0 +1,3 @@
+module drainhook.example/worker
+
+go 1.19
