@@ -88,6 +88,16 @@ tests! {
     arq: Software { refusal: None, ..worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "") };
     bullmq: Software { refusal: None, ..worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "") };
     celery: worker("celery", "celery.service", PYTHON, "Warm shutdown", "KillMode=control-group, and the preset celery needs mixed");
+    dask_worker: Software {
+        files: &[
+            ("dask-scheduler.service", "/etc/systemd/system/dask-scheduler.service"),
+            ("dask-worker-drain.service", "/etc/systemd/system/dask-worker-drain.service"),
+        ],
+        before: &["systemctl start dask-scheduler"],
+        refusal: None,
+        // The worker runs a function of the helper once it has been retired.
+        ..worker("dask-worker", "dask-worker.service", PYTHON, "Run out-of-band function", "")
+    };
     dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down", "--worker-shutdown-timeout cuts work after 1s");
     gunicorn: server("gunicorn", "gunicorn.service", "KillSignal=SIGQUIT, and the preset gunicorn needs SIGTERM");
     haproxy: Software {
@@ -122,6 +132,13 @@ tests! {
     };
     puma: server("puma", "puma.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
     rq: Software { takes: 1, ..worker("rq", "rq.service", PYTHON, "warm shut down requested", "KillMode=control-group, and the preset rq needs mixed") };
+    selenium_node: Software {
+        files: &[("selenium-hub.service", "/etc/systemd/system/selenium-hub.service")],
+        before: &["systemctl start selenium-hub"],
+        work: Work::Clients("/opt/selenium-node/session"),
+        refusal: None,
+        ..server("selenium-node", "selenium-node.service", "")
+    };
     sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down", "sidekiq --timeout cuts work after 1s");
     uvicorn: server("uvicorn", "uvicorn.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
 }
