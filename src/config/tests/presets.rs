@@ -40,7 +40,7 @@ fn what_the_user_must_set() {
             let (key, _) = line.split_once(" = ").expect("a key");
             let expected =
                 format!("test.toml:2: the preset {} needs `agent.{key}`; set it, like {line}", preset.name);
-            assert_eq!(told, expected);
+            assert!(told.lines().any(|line| line == expected), "{told}");
         }
     }
 }
