@@ -14,6 +14,7 @@ use super::Signals;
 use super::control::{Answer, Asked};
 use super::notify::Notify;
 use super::perform::Performer;
+use super::preflight::Preflight;
 use super::under_way::UnderWay;
 use crate::aws::imds::Identity;
 use crate::clock::{self, Clock, WallClockSet};
@@ -110,14 +111,22 @@ pub struct Life<'a> {
     performer: Arc<Performer>,
     under_way: UnderWay,
     notify: &'a mut Notify,
+    preflight: &'a Preflight,
     /// The machine has reported a defect.
     is_broken: bool,
 }
 
 impl<'a> Life<'a> {
     /// A life of this machine.
-    pub fn new(clock: Clock, machine: Machine, performer: Arc<Performer>, notify: &'a mut Notify) -> Self {
-        Life { clock, machine, performer, under_way: UnderWay::default(), notify, is_broken: false }
+    pub fn new(
+        clock: Clock,
+        machine: Machine,
+        performer: Arc<Performer>,
+        notify: &'a mut Notify,
+        preflight: &'a Preflight,
+    ) -> Self {
+        let under_way = UnderWay::default();
+        Life { clock, machine, performer, under_way, notify, preflight, is_broken: false }
     }
 
     /// Runs the loop until the life ends.
@@ -234,6 +243,9 @@ impl<'a> Life<'a> {
         }
         for effect in effects {
             self.perform(effect);
+        }
+        if reports.iter().any(|report| matches!(report, Report::DrainStarted { .. })) {
+            self.preflight.start(drain);
         }
         self.notify.status(&self.machine.status(), now);
         answer

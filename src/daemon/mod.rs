@@ -11,6 +11,7 @@
 //! - [`control`]: the control socket. [`client`]: its client, for commands.
 //! - `identity`: finds out which instance this is. `settings`: turns the configuration into the machine's settings and the
 //!   agents.
+//! - `preflight`: logs settings that lose work when a drain begins.
 //! - `notify`: notifies the service manager. `supervise`: restarts tasks that end.
 //! - [`alone`]: a drain without a daemon and without AWS.
 //! - `kill`: the points where tests kill the daemon, in debug builds.
@@ -25,6 +26,7 @@ mod kill;
 mod life;
 mod notify;
 mod perform;
+mod preflight;
 pub(crate) mod settings;
 mod supervise;
 mod under_way;
@@ -51,6 +53,8 @@ use machine::journal::Journal;
 use machine::{Event, Machine};
 use notify::Notify;
 use perform::Performer;
+pub use preflight::Findings;
+use preflight::Preflight;
 use supervise::{Supervised, supervise};
 
 /// How many IMDS readings may wait for the loop.
@@ -77,15 +81,15 @@ pub enum RunError {
     Signals(std::io::Error),
 }
 
-/// Runs the daemon until it is told to stop.
-pub async fn run(loaded: Loaded) -> Result<(), RunError> {
+/// Runs the daemon until it is told to stop. `preflight` looks for what is known to lose work when a drain begins.
+pub async fn run(loaded: Loaded, preflight: fn(Arc<Config>) -> Findings) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     // Configuration errors come before any side effect.
     let agents = settings::agents(&loaded.config)?;
     for warning in loaded.warnings() {
         tracing::warn!("{warning}");
     }
-    let config = loaded.config;
+    let config = Arc::new(loaded.config);
     let clock = Clock::start(config.simulation.clock);
     let mut imds = Imds::new(crate::aws::imds::Settings::from_env(), clock);
     let (mut requests, _control) = control(&config).await?;
@@ -103,14 +107,15 @@ pub async fn run(loaded: Loaded) -> Result<(), RunError> {
     if let Some(doubt) = &known.identity.doubt {
         tracing::warn!("IMDS did not name the group; asking Auto Scaling instead: {doubt}");
     }
-    live(&config, known, &agents, &imds, &mut signals, &mut requests, &mut notify).await;
+    let preflight = Preflight::new(Arc::clone(&config), preflight);
+    live((&config, &preflight), known, &agents, &imds, &mut signals, &mut requests, &mut notify).await;
     Ok(())
 }
 
 /// Runs one life of the machine after another until the daemon is told to stop. The signals, the control socket and the
 /// journal's writer outlive each life.
 async fn live(
-    config: &Config,
+    (config, preflight): (&Config, &Preflight),
     mut known: Known,
     agents: &Arc<[Agent]>,
     imds: &Imds,
@@ -148,7 +153,7 @@ async fn live(
         settings.booted_at = Some(clock.booted_at());
         let machine = Machine::new(settings, clock.now());
         say_start(config, &known.identity);
-        let mut life = Life::new(clock, machine, Arc::new(performer), notify);
+        let mut life = Life::new(clock, machine, Arc::new(performer), notify, preflight);
         life.feed(Event::Started { journal: journal.map(Box::new) });
         let inputs = Inputs { signals, readings, identities, requests: &mut *requests, asked };
         match life.run(inputs, &mut restarts).await {

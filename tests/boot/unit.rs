@@ -148,6 +148,7 @@ async fn killed_by_its_timeout() {
         .await;
     site.stage.scale_in();
     site.stage.until("the completion", completed).await;
+    site.machine.until_logged("this drain may lose work: worker.service: worker.service").await;
     site.machine.until_logged("was killed because it did not stop within its TimeoutStopSec").await;
     site.machine.until_logged("drain ended: failed").await;
     assert_eq!(story(&site).await, "start quit");

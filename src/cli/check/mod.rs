@@ -30,7 +30,7 @@ use super::terminal::columns;
 use super::{Source, simulated};
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
+use crate::config::{AgentKind, Config, Loaded};
 use crate::daemon::settings;
 pub use agent::{Given, ask as ask_agents, return_command};
 use machine::event::CallError;
@@ -123,6 +123,19 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
 pub async fn agent_of_flag(config: &Config) -> Vec<Part> {
     let mut parts = ask_agents(config, agent::ANSWER_LIMIT, None, Given::Flag).await;
     parts.extend(command::steps(&config.after));
+    parts
+}
+
+/// What is known to lose work in a drain that has begun, by the settings of the agents' units and by polkit. Empty if nothing is.
+pub async fn preflight(config: &Config) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for agent in &config.agents {
+        if let AgentKind::Unit(unit) = &agent.kind {
+            parts.push(unit::row(agent, unit).await);
+        }
+    }
+    parts.extend(unit::polkit(config));
+    parts.retain(|part| part.state == State::Failed);
     parts
 }
 
