@@ -63,22 +63,15 @@ pub struct OwnAgent {
     pub variables: Vec<(String, String)>,
     /// The after steps, as a configuration file.
     pub steps: String,
+    /// Whether the user has set `agent.drain_timeout`.
+    pub has_drain_timeout: bool,
 }
 
 impl OwnAgent {
     /// Loads the agent's settings, and looks at the agent. If it cannot be drained now, prints why and returns the exit code.
     pub async fn find(named: &Named) -> Result<Self, ExitCode> {
-        let loaded = named.load().map_err(|error| {
-            eprintln!("drainhook: {error}");
-            ExitCode::from(EX_CONFIG)
-        })?;
-        if loaded.config.agents.len() > 1 {
-            return Err(failed(&format!(
-                "a drill drains one agent, but the configuration has {}; give each a file of its own",
-                loaded.config.agents.len()
-            )));
-        }
-        for part in check::agent_of_flag(&loaded.config).await {
+        let (own_agent, config) = Self::load(named)?;
+        for part in check::agent_of_flag(&config).await {
             match part.state {
                 State::Skipped | State::Ok => {}
                 // An agent that is already draining cannot demonstrate a drain.
@@ -87,17 +80,34 @@ impl OwnAgent {
                 }
             }
         }
+        Ok(own_agent)
+    }
+
+    /// Loads the agent's settings, and the configuration that has them. Prints an error and returns its exit code.
+    pub fn load(named: &Named) -> Result<(Self, Config), ExitCode> {
+        let loaded = named.load().map_err(|error| {
+            eprintln!("drainhook: {error}");
+            ExitCode::from(EX_CONFIG)
+        })?;
+        let agent = match loaded.config.agents.as_slice() {
+            [agent] => agent.clone(),
+            agents => {
+                return Err(failed(&format!(
+                    "a drill drains one agent, but the configuration has {}; give each a file of its own",
+                    agents.len()
+                )));
+            }
+        };
         let of_agent = loaded.origins.iter().filter(|setting| setting.section == "agent");
         let given = of_agent.filter(|setting| setting.origin != Origin::Default);
         let mut variables: Vec<_> =
             given.filter_map(|setting| Some((setting.variable(), setting.value.clone()?))).collect();
-        if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
+        let has_drain_timeout = variables.iter().any(|(name, _)| name == DRAIN_TIMEOUT.0);
+        if !has_drain_timeout {
             variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
         }
         let steps = loaded.steps_to_toml();
-        let agent = loaded.config.agents.into_iter().next();
-        let agent = agent.ok_or_else(|| failed(&"no agent is configured"))?;
-        Ok(OwnAgent { flag: named.flag(), agent, variables, steps })
+        Ok((OwnAgent { flag: named.flag(), agent, variables, steps, has_drain_timeout }, loaded.config))
     }
 }
 
