@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::summary::Verdict;
+
 /// One test case.
 #[derive(Debug)]
 pub struct Case {
@@ -36,6 +38,16 @@ pub struct WriteError {
 /// Writes the cases of one suite to a file.
 pub fn write(file: &Path, suite: &str, cases: &[Case]) -> std::result::Result<(), WriteError> {
     std::fs::write(file, document(suite, cases)).map_err(|error| WriteError { file: file.to_owned(), error })
+}
+
+/// The cases of a drill, by its expectations.
+pub fn of_verdicts(verdicts: &[Verdict]) -> Vec<Case> {
+    let case = |(name, holds): &Verdict| {
+        let failed = || Result::Failed(name.clone(), "standard output has the verdict".to_owned());
+        let result = if *holds { Result::Passed } else { failed() };
+        Case { name: name.clone(), took: Duration::ZERO, result }
+    };
+    verdicts.iter().map(case).collect()
 }
 
 /// The cases of one suite as a document.

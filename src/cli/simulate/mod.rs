@@ -216,7 +216,7 @@ pub async fn run(args: Args) -> ExitCode {
             return Box::pin(conformance::run(&named, options)).await;
         }
         let own_agent = match OwnAgent::find(&named).await {
-            Ok(own_agent) => own_agent,
+            Ok(own_agent) => OwnAgent { junit: args.junit, ..own_agent },
             Err(code) => return code,
         };
         return end(play::run(&OWN_AGENT, Some(own_agent), args.seed, OWN_AGENT.speed, style).await);
@@ -269,6 +269,8 @@ enum SimulateError {
     Serve(std::io::Error),
     #[error("cannot write {}: {error}", file.display())]
     EnvFile { file: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Junit(#[from] junit::WriteError),
     #[error("cannot create a folder for the daemon's journal and socket: {0}")]
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]

@@ -65,6 +65,8 @@ pub struct OwnAgent {
     pub steps: String,
     /// Whether the user has set `agent.drain_timeout`.
     pub has_drain_timeout: bool,
+    /// Where the result of its drill is written as JUnit XML.
+    pub junit: Option<PathBuf>,
 }
 
 impl OwnAgent {
@@ -107,7 +109,9 @@ impl OwnAgent {
             variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
         }
         let steps = loaded.steps_to_toml();
-        Ok((OwnAgent { flag: named.flag(), agent, variables, steps, has_drain_timeout }, loaded.config))
+        let own_agent =
+            OwnAgent { flag: named.flag(), agent, variables, steps, has_drain_timeout, junit: None };
+        Ok((own_agent, loaded.config))
     }
 }
 

@@ -17,6 +17,7 @@ use sim::world::{ImdsMode, InstanceView};
 use super::SimulateError;
 use super::daemon::{Daemon, Said};
 use super::environment;
+use super::junit;
 use super::own_agent::{self, OwnAgent};
 use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
@@ -198,7 +199,7 @@ impl Play {
         self.service.world(|world, _| world.take_happenings());
         let limit = self.service.clock().real(self.scenario.limit);
         let Ok(watched) = tokio::time::timeout(limit, self.until(Self::is_watched)).await else {
-            return Ok(self.judge(false));
+            return self.judge(false);
         };
         watched?;
         let (started, ordered) = self.service.world(|world, now| {
@@ -211,12 +212,12 @@ impl Play {
             self.timeline.note(started, &format!("scale-in of {} instances", self.players.len()));
         }
         let Ok(ended) = tokio::time::timeout(limit, self.until(Self::has_ended)).await else {
-            return Ok(self.judge(false));
+            return self.judge(false);
         };
         ended?;
         // Calls and log lines may still be under way.
         let _ = tokio::time::timeout(AFTERMATH, self.until(Self::has_settled)).await;
-        Ok(self.judge(true))
+        self.judge(true)
     }
 
     /// Whether each daemon has read from IMDS that its instance is in service, if IMDS answers.
@@ -375,7 +376,7 @@ impl Play {
     }
 
     /// Prints the result. Returns whether the scenario passed.
-    fn judge(&mut self, in_time: bool) -> bool {
+    fn judge(&mut self, in_time: bool) -> Result<bool, SimulateError> {
         let mut verdicts = self.verdicts();
         if !in_time {
             verdicts.push((format!("it ends within {:?}", self.scenario.limit), false));
@@ -389,10 +390,13 @@ impl Play {
         // A scenario tolerates this delay at its own speed. At a higher speed, the same delay is longer in simulated time.
         if !passed && self.lag > TRANSIT * self.scenario.speed && self.speed > self.scenario.speed {
             summary::too_fast(&self.timeline, self.scenario, self.speed, self.lag);
-            return false;
+            return Ok(false);
         }
         let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
+        if let Some(file) = self.own_agent.as_ref().and_then(|agent| agent.junit.as_ref()) {
+            junit::write(file, "drill", &junit::of_verdicts(&verdicts))?;
+        }
         if !passed && self.timeline.style != Style::Json {
             if let (Some(agent), [player]) = (&self.own_agent, self.players.as_slice()) {
                 put_line(&wrap(&format!("\n{}", verdict::of(&player.story, &agent.agent, &agent.flag)), 0));
@@ -401,7 +405,7 @@ impl Play {
                 eprintln!("\nthe log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());
             }
         }
-        passed
+        Ok(passed)
     }
 
     /// Stops the daemons. Dropping a daemon kills it, in case it cannot be stopped.

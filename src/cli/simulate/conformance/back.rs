@@ -28,8 +28,8 @@ pub const SECOND: Rule = Rule {
 };
 
 /// What an agent costs that cannot be returned.
-const STAYS_DRAINED: &str = "no work, but an instance that stays after all would take none: drainhook returns its agents when the \
-                             notice is withdrawn";
+const STAYS_DRAINED: &str =
+    "a scale-in loses nothing by this, but an instance that stays after all would take no work";
 
 /// Returns the agent and drains it again. Returns whether it has a way back.
 pub async fn judge(session: &mut Session, report: &mut Report) -> bool {

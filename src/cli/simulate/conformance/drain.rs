@@ -12,6 +12,7 @@ use super::offer;
 use super::report::Report;
 use super::serving::{NOT_READ_IN_TIME, WAIT, held};
 use super::session::{ANSWER_LIMIT, Order, Session};
+use crate::cli::check::State;
 use crate::http::connection::Target;
 use machine::event::{AgentState, AgentStatus};
 
@@ -50,7 +51,7 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Sto
     let told = session.drain().await.map_err(|trouble| trouble.why);
     let drains = told.is_ok();
     let check = tell_result(session, told, &REQUEST).await;
-    let stays = check.lost.is_none();
+    let stays = check.state != State::Failed;
     report.tell(check);
     if !drains {
         return Err(Stop("the agent did not accept the drain request"));
@@ -114,13 +115,9 @@ async fn broken(session: &mut Session) -> Check {
     let told = session.drain_again(Order::Plain).await.map_err(|trouble| trouble.why);
     match (status, told) {
         (Ok(status), Ok(())) => BROKEN.ok(format!("3 broken, then {}", shown(&status))),
-        (Err(why), _) | (Ok(_), Err(why)) => BROKEN.failed(
-            why,
-            format!(
-                "a daemon that is restarted breaks its connection. {}",
-                capitalized(&session.lost_unless_heard())
-            ),
-        ),
+        (Err(why), _) | (Ok(_), Err(why)) => {
+            BROKEN.failed(why, format!("after a restart of the daemon, {}", session.lost_unless_heard()))
+        }
     }
 }
 
@@ -130,9 +127,4 @@ async fn cut(target: &Target, half: &[u8]) -> std::io::Result<()> {
         Target::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await?.write_all(half).await,
         Target::Unix { path, .. } => UnixStream::connect(path).await?.write_all(half).await,
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), chars.as_str()))
 }

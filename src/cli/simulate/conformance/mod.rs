@@ -145,17 +145,14 @@ async fn judge(session: &mut Session, report: &mut Report, agent: &config::Agent
     if let Some(Stop(why)) = stopped {
         report.skip_rest(why);
     }
-    let last = match (session.heard.told, has_way_back) {
-        (false, _) => "The agent was left in service.".to_owned(),
-        (true, true) if session.withdraw().await.is_ok() => "The agent was returned to service.".to_owned(),
-        (true, _) => match return_command(agent) {
-            Some(command) => {
-                format!("The agent stays drained. Restart it, or return it to service: {command}")
-            }
-            None => "The agent stays drained. Restart it to return it to service.".to_owned(),
-        },
-    };
-    report.end(&last)
+    let stays_drained = session.heard.told && !(has_way_back && session.withdraw().await.is_ok());
+    let last = stays_drained.then(|| match return_command(agent) {
+        Some(command) => {
+            format!("The agent stays drained. Restart it, or return it to service: {command}")
+        }
+        None => "The agent stays drained. Restart it to return it to service.".to_owned(),
+    });
+    report.end(last)
 }
 
 /// Judges the agent from its service to the end of its last drain. Returns whether it has a way back to service.

@@ -19,9 +19,9 @@ pub async fn accepted(session: &Session, report: &mut Report, rule: &Rule) {
         Some(Ok(0)) => rule.ok("accepted: the program exited with 0"),
         Some(Ok(code)) => rule.failed(
             format!("refused: the program exited with {code}"),
-            "no work, but the agent earns nothing while it serves; or --offer names the wrong program",
+            "a scale-in loses nothing by this, but the agent takes no work while it serves, or --offer is wrong",
         ),
-        Some(Err(why)) => rule.failed(why, "nothing is known: correct --offer"),
+        Some(Err(why)) => rule.failed(why, "nothing was judged; correct --offer"),
     };
     report.tell(check);
 }
@@ -40,17 +40,14 @@ pub async fn refused_as(session: &Session, report: &mut Report, rule: &Rule) {
     let check = match (&session.offer, refused(session).await) {
         (None, _) => rule.skipped(NO_PROGRAM),
         (Some(_), Ok(())) => rule.ok("refused"),
-        (Some(_), Err(why)) => rule.failed(why, lost()),
+        (Some(_), Err(why)) => rule.failed(why, LOST),
     };
     report.tell(check);
 }
 
-/// What an agent loses that takes work while it drains.
-pub fn lost() -> String {
-    "each task that it accepts during a drain: an Auto Scaling termination would have cut the last ones, or waited for them until \
-     the deadline"
-        .to_owned()
-}
+/// What is lost with an agent that takes work during a drain.
+pub const LOST: &str =
+    "at the deadline, an Auto Scaling termination would have cut the work that it still accepts";
 
 async fn offer(session: &Session) -> Option<Result<i32, String>> {
     Some(session.offer.as_ref()?.run(LIMIT).await)

@@ -55,15 +55,17 @@ impl Report {
         }
     }
 
-    /// Prints the result and a last sentence. Returns whether no check failed.
-    pub fn end(&self, last: &str) -> bool {
+    /// Prints the result, and what the user has to do. Returns whether no check failed.
+    pub fn end(&self, last: Option<String>) -> bool {
         let count = |state| self.checks.iter().filter(|check| check.state == state).count();
         let passed = count(State::Failed) == 0;
         if !self.json {
             let counts = [State::Ok, State::Failed, State::Skipped];
             let counts = counts.map(|state| format!("{} {}", count(state), state.as_str()));
             put_line(&format!("\n{}", counts.join(", ")));
-            put_line(&wrap(last, 0));
+            if let Some(last) = last {
+                put_line(&wrap(&last, 0));
+            }
             put_line(&format!("\nconformance: {}", if passed { "passed" } else { "FAILED" }));
         }
         passed

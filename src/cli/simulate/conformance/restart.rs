@@ -33,9 +33,9 @@ pub async fn judge(session: &mut Session, report: &mut Report) {
     let check = match program.run(LIMIT).await {
         Ok(0) => restarted(session).await,
         Ok(code) => {
-            RESTART.failed(format!("the program exited with {code}"), "nothing is known: correct --restart")
+            RESTART.failed(format!("the program exited with {code}"), "nothing was judged; correct --restart")
         }
-        Err(why) => RESTART.failed(why, "nothing is known: correct --restart"),
+        Err(why) => RESTART.failed(why, "nothing was judged; correct --restart"),
     };
     report.tell(check);
 }
@@ -63,7 +63,7 @@ async fn restarted(session: &mut Session) -> Check {
     }
     match offer::refused(session).await {
         Ok(()) => RESTART.ok(found),
-        Err(why) => RESTART.failed(format!("{found}; then {why}"), offer::lost()),
+        Err(why) => RESTART.failed(format!("{found}; then {why}"), offer::LOST),
     }
 }
 

@@ -34,7 +34,7 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Sto
     match session.status(Duration::ZERO).await {
         Ok(status) if status.state == AgentState::Serving => report.tell(STATUS.ok(shown(&status))),
         Ok(status) => {
-            let lost = "nothing is known yet: return the agent to service or restart it, and judge it again";
+            let lost = "no drain was judged; return the agent to service or restart it, and judge it again";
             report.tell(STATUS.failed(shown(&status), lost));
             return Err(Stop("the agent did not serve at the start"));
         }
@@ -48,7 +48,10 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Sto
         }
     }
     let check = match held(session).await {
-        Ok((found, _)) => PREFER.ok(found),
+        Ok((found, AgentState::Serving)) => PREFER.ok(found),
+        Ok((found, AgentState::Draining | AgentState::Drained)) => {
+            PREFER.failed(found, session.lost_unless_told())
+        }
         Err(why) => PREFER.failed(why, NOT_READ_IN_TIME),
     };
     report.tell(check);
@@ -57,9 +60,8 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Sto
         Err(trouble) if trouble.kind == Kind::Unsupported => {
             HEALTH.skipped("the agent does not have it, which is conforming")
         }
-        Err(trouble) => {
-            HEALTH.failed(trouble.why, "nothing by a scale-in: the request is meant for launch hooks")
-        }
+        Err(trouble) => HEALTH
+            .failed(trouble.why, "a scale-in loses nothing by this: the request is meant for launch hooks"),
     };
     report.tell(check);
     offer::accepted(session, report, &WORK).await;
