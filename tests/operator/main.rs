@@ -7,6 +7,7 @@ mod check;
 mod check_probe;
 mod check_queue;
 mod config;
+mod conformance;
 mod drain;
 mod foreign;
 mod orders;

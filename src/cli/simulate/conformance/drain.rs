@@ -97,9 +97,9 @@ pub async fn drains(session: &mut Session) -> Result<AgentStatus, String> {
     }
 }
 
-/// Breaks a held status request, half a drain request, and half a head.
+/// Breaks a status request that the agent holds, half a drain request, and half a head.
 async fn broken(session: &mut Session) -> Check {
-    session.break_off(WAIT, BROKEN_AFTER).await;
+    let is_held = session.break_off(WAIT, BROKEN_AFTER).await;
     let path = &session.drain_path;
     let halves = [
         format!(
@@ -111,10 +111,11 @@ async fn broken(session: &mut Session) -> Check {
         // An agent that does not answer any more shows in the next request.
         let _ = tokio::time::timeout(ANSWER_LIMIT, cut(session.target(), half.as_bytes())).await;
     }
+    let broken = if is_held { "3 broken, one of them held" } else { "2 broken" };
     let status = drains(session).await;
     let told = session.drain_again(Order::Plain).await.map_err(|trouble| trouble.why);
     match (status, told) {
-        (Ok(status), Ok(())) => BROKEN.ok(format!("3 broken, then {}", shown(&status))),
+        (Ok(status), Ok(())) => BROKEN.ok(format!("{broken}, then {}", shown(&status))),
         (Err(why), _) | (Ok(_), Err(why)) => {
             BROKEN.failed(why, format!("after a restart of the daemon, {}", session.lost_unless_heard()))
         }

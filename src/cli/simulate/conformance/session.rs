@@ -28,15 +28,15 @@ const HEALTH_MAX: usize = 64 * 1024;
 /// The instance that the drain requests name, if `instance.id` is not set.
 const INSTANCE_ID: &str = "i-0123456789abcdef0";
 
-/// A drain request with fields that the protocol does not have, and without those that only people read.
+/// A drain request that also has fields which the protocol does not have.
 const STRANGE_ORDER: &str = r#"{"reason":"{reason}","deadline":"{deadline}","instance_id":"{instance_id}","notice":"a request with unknown fields","unknown_number":1,"unknown_object":{"drain":false}}"#;
 
-/// A field that an agent does not know.
+/// What a drain request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// As the daemon sends it.
+    /// The document that the daemon sends.
     Plain,
-    /// With unknown fields.
+    /// Also fields that the protocol does not have.
     Strange,
 }
 
@@ -116,11 +116,11 @@ impl Session {
         }
     }
 
-    /// Sends a status request, and breaks the connection after `pause`, as a daemon that is killed does.
-    pub async fn break_off(&self, wait: Duration, pause: Duration) {
+    /// Sends a status request, and breaks the connection after `pause`, as a daemon that is killed does. An agent that answers
+    /// sooner has no request to break. Returns whether one was broken.
+    pub async fn break_off(&self, wait: Duration, pause: Duration) -> bool {
         let held = self.agent.exchange(&AgentRequest::Status, wait, &self.instance_id, wait);
-        // An agent that answers sooner has no request to break.
-        let _ = tokio::time::timeout(pause, held).await;
+        tokio::time::timeout(pause, held).await.is_err()
     }
 
     /// Tells the agent to drain, with a new deadline.
