@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::sample;
 use crate::support::command::{Ran, run};
-use crate::support::daemon::Variables;
+use crate::support::daemon::{Variables, eventually};
 use crate::support::{Reply, Request, Server, answer};
 
 /// The work in flight when a drain begins. The agent finishes one piece between two status requests.
@@ -201,6 +202,26 @@ async fn an_agent_that_conforms() {
     assert_eq!(lines.last().map(String::as_str), Some("DELETE /drain"), "it is returned to service");
     let junit = std::fs::read_to_string(folder.path().join("result.xml")).expect("written");
     assert!(junit.contains("failures=\"0\" errors=\"0\" skipped=\"0\""), "{junit}");
+}
+
+/// The agent protocol of the sample worker in Rust, with a piece of work that ends once the drain has begun.
+#[tokio::test]
+async fn the_sample_in_rust() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("bound").to_string();
+    let drain = sample::Drain::default();
+    tokio::spawn(sample::serve(listener, drain.clone()));
+    let (mut held, _) = drain.take().await.hold();
+    tokio::spawn(async move {
+        eventually("a deadline", || drain.ends_within(Duration::from_secs(3600))).await;
+        held.outcome = "tasks_done";
+        drop(held);
+    });
+    let ran = run(&Variables::new(), &["simulate", "--agent", &address, "--conformance", "--json"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(names(&ran, "failed"), [""; 0], "{ran:?}");
+    let skipped = ["work while serving", "work during the drain", "work after the return", "restart"];
+    assert_eq!(names(&ran, "skipped"), skipped, "{ran:?}");
 }
 
 /// Two requests are enough: the agent on a Unix socket has no way back and no health, and nothing offers it work.

@@ -13,6 +13,10 @@ mod foreign;
 mod orders;
 mod own_agent;
 mod presets;
+/// The `drain` module of the sample worker.
+#[path = "../../examples/agents/rust/drain.rs"]
+#[allow(dead_code, reason = "the worker uses all of it")]
+mod sample;
 mod status;
 
 use support::daemon::Stage;

@@ -101,12 +101,20 @@ async fn an_agent_that_a_command_drains() {
         std::fs::write(&file, text).expect("written");
     };
     let path = file.display().to_string();
-    let drill = async || run(&Variables::new(), &["simulate", "--config", &path]).await;
+    let junit = folder.path().join("result.xml");
+    let to_junit = junit.display().to_string();
+    let drill = async || run(&Variables::new(), &["simulate", "--config", &path, "--junit", &to_junit]).await;
+    let failures = || {
+        let document = std::fs::read_to_string(&junit).expect("written");
+        assert!(document.contains("<testsuite name=\"drainhook.drill\""), "{document}");
+        document.matches("<failure ").count()
+    };
 
     configure("command = [\"/bin/sh\", \"-c\", \"echo all done\"]");
     let ran = drill().await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("drained"), "{ran:?}");
+    assert_eq!(failures(), 0);
 
     let failing = "[[after]]\ncommand = [\"/bin/sh\", \"-c\", \"echo not today; exit 4\"]";
     configure(&format!("command = \"/bin/true\"\n[[after]]\ncommand = \"/bin/true\"\n{failing}"));
@@ -125,6 +133,7 @@ async fn an_agent_that_a_command_drains() {
     let verdict = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(verdict.contains("/bin/false failed until agent.unreachable_grace was over."), "{ran:?}");
     assert!(verdict.contains("/bin/false exited with status 1"), "{ran:?}");
+    assert_eq!(failures(), ran.out.matches('✗').count(), "{ran:?}");
 
     configure("command = [\"/bin/sleep\", \"600\"]\ndrain_timeout = \"1s\"");
     let ran = drill().await;
