@@ -92,8 +92,12 @@ pub async fn run(named: &Named, options: Options) -> ExitCode {
     session.restart = options.restart;
     let mut report = Report::new(options.json, &RULES);
     let passed = tokio::select! {
-        passed = judge(&mut session, &mut report, &agent) => passed,
-        _ = tokio::signal::ctrl_c() => return interrupted(&still_draining(&agent)),
+        passed = judge(&mut session, &mut report, &agent) => Some(passed),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    let Some(passed) = passed else {
+        let told = session.heard.told;
+        return interrupted(&if told { still_draining(&agent) } else { "interrupted".to_owned() });
     };
     if let Some(file) = &options.junit {
         let cases: Vec<Case> = report.checks().iter().map(case).collect();
