@@ -51,7 +51,7 @@ enum Command {
     /// Run the daemon
     Run(run::Args),
     /// Play a scale-in on this machine with a simulated AWS, a sample agent and the real daemon
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
     /// Check the configuration, and that each part answers
     Check(check::Args),
     /// Show what the daemon on this machine is doing, and what it waits for
@@ -90,7 +90,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args).await,
-            Command::Simulate(args) => simulate::run(args).await,
+            Command::Simulate(args) => simulate::run(*args).await,
             Command::Check(args) => check::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Drain(args) => drain::run(args).await,
