@@ -197,7 +197,12 @@ async fn an_agent_that_conforms() {
     let server = agent(Fault::None, folder.path()).await;
     let ran = judge(&arguments(&server.url, folder.path()), "1m").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.lines().iter().all(|line| line["state"] == "ok"), "{ran:?}");
+    let page = include_str!("../../docs/simulator.md");
+    for check in ran.lines() {
+        assert_eq!(check["state"], "ok", "{ran:?}");
+        let row = format!("| `{}` |", check["check"].as_str().expect("a name"));
+        assert!(page.contains(&row), "docs/simulator.md has no row {row}");
+    }
     let lines = server.lines();
     assert_eq!(lines.last().map(String::as_str), Some("DELETE /drain"), "it is returned to service");
     let junit = std::fs::read_to_string(folder.path().join("result.xml")).expect("written");

@@ -83,7 +83,7 @@ pub async fn tell_result(session: &mut Session, told: Result<(), String>, rule: 
         Err(why) => rule.failed(why, session.lost_unless_told()),
         Ok(()) => match drains(session).await {
             Ok(status) => rule.ok(format!("2xx; {}", shown(&status))),
-            Err(why) => rule.failed(why, session.lost_unless_heard()),
+            Err(why) => rule.failed(format!("2xx, but {why}"), session.lost_unless_heard()),
         },
     }
 }
@@ -93,7 +93,7 @@ pub async fn drains(session: &mut Session) -> Result<AgentStatus, String> {
     let status = session.status(Duration::ZERO).await.map_err(|trouble| trouble.why)?;
     match status.state {
         AgentState::Draining | AgentState::Drained => Ok(status),
-        AgentState::Serving => Err(format!("2xx, but the status is {}", shown(&status))),
+        AgentState::Serving => Err(format!("the status is {}", shown(&status))),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::{Check, Rule};
-use super::heard::shown;
+use super::heard::{Heard, shown};
 use super::offer;
 use super::report::Report;
 use super::session::{ANSWER_LIMIT, Kind, Order, Session};
@@ -109,12 +109,25 @@ const CUT_AFTER: &str = "drainhook completes the lifecycle action at the first \
 /// What is lost if there is no answer after "drained".
 const READ_BEFORE: &str = "a scale-in loses nothing by this: drainhook has read \"drained\" before";
 
-/// Judges what all answers together show. Skips what no answer shows.
-pub fn judge_all(session: &Session, report: &mut Report) {
-    let heard = &session.heard;
+/// Judges what all answers together show, as far as there are any.
+pub fn judge_all(heard: &Heard, report: &mut Report) {
+    if heard.was_told {
+        judge_drains(heard, report);
+    }
     if heard.answers == 0 {
         return;
     }
+    report.tell(if heard.complaints.is_empty() {
+        DOCUMENT.ok(format!("{} answers", heard.answers))
+    } else {
+        DOCUMENT.failed(
+            heard.complaints.join("; "),
+            "a scale-in loses nothing by this alone: drainhook goes by the state, but other clients may not",
+        )
+    });
+}
+
+fn judge_drains(heard: &Heard, report: &mut Report) {
     report.tell(match &heard.step_back {
         None => STEP_BACK.ok("in no answer"),
         Some(what) => STEP_BACK.failed(
@@ -135,13 +148,5 @@ pub fn judge_all(session: &Session, report: &mut Report) {
                 heard.contradicted_work()
             ),
         ),
-    });
-    report.tell(if heard.complaints.is_empty() {
-        DOCUMENT.ok(format!("{} answers", heard.answers))
-    } else {
-        DOCUMENT.failed(
-            heard.complaints.join("; "),
-            "a scale-in loses nothing by this alone: drainhook goes by the state, but other clients may not",
-        )
     });
 }

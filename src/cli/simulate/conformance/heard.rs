@@ -20,6 +20,8 @@ pub struct Heard {
     pub counts: u32,
     /// It was told to drain, and not returned since.
     pub told: bool,
+    /// It was told to drain at least once.
+    pub was_told: bool,
     /// It was restarted, so it may say "serving" once.
     may_forget: bool,
     /// Its state in its last status document.
@@ -34,6 +36,7 @@ impl Heard {
     /// It accepted a drain request.
     pub fn told(&mut self) {
         self.told = true;
+        self.was_told = true;
         // It has not drained until it says so again.
         self.last = None;
     }

@@ -145,7 +145,7 @@ async fn judge(session: &mut Session, report: &mut Report, agent: &config::Agent
         Ok(has_way_back) => (None, has_way_back),
         Err(stopped) => (Some(stopped), true),
     };
-    end::judge_all(session, report);
+    end::judge_all(&session.heard, report);
     if let Some(Stop(why)) = stopped {
         report.skip_rest(why);
     }
