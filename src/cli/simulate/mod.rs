@@ -4,7 +4,7 @@
 //! - `serve` keeps a simulated AWS up, for any client and any daemon.
 //! - `daemon` starts daemons. `environment` has the variables that point them at the simulation.
 //! - `fleet` runs many instances in virtual time, with faults.
-//! - `own_agent` takes the user's own agent instead of the simulated one. `verdict` says why that agent failed.
+//! - `own_agent` takes the user's own agents instead of the simulated one. `verdict` says why one of them failed.
 //! - `conformance` judges an agent that speaks the agent protocol. `junit` writes results for CI.
 //! - `timeline` and `words` show what happens. `summary` shows the result.
 
@@ -34,7 +34,7 @@ use sim::world::{Throttle, WorldConfig};
 use super::output::put_line;
 use super::terminal::wrap;
 use super::{EX_USAGE, failed, interrupted};
-use own_agent::{Named, OwnAgent};
+use own_agent::{Named, OwnAgents};
 use timeline::Style;
 
 const EXAMPLES: &str = "\
@@ -74,8 +74,8 @@ pub struct Args {
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
 
-    /// Drain the agent that this configuration file has in [agent], of any kind, and run its [[after]] steps. The rest of the file
-    /// is not used
+    /// Drain the agents that this configuration file has in [agent] or [[agent]], of any kind, and run its [[after]] steps. The
+    /// rest of the file is not used
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "speed", "serve", "agent", "instances"])]
     config: Option<PathBuf>,
 
@@ -215,11 +215,12 @@ pub async fn run(args: Args) -> ExitCode {
             let options = conformance::Options { restart, offer, junit, json };
             return Box::pin(conformance::run(&named, options)).await;
         }
-        let own_agent = match OwnAgent::find(&named).await {
-            Ok(own_agent) => OwnAgent { junit: args.junit, ..own_agent },
+        let mut own_agents = match OwnAgents::find(&named).await {
+            Ok(own_agents) => own_agents,
             Err(code) => return code,
         };
-        return end(play::run(&OWN_AGENT, Some(own_agent), args.seed, OWN_AGENT.speed, style).await);
+        own_agents.junit = args.junit;
+        return end(play::run(&OWN_AGENT, Some(own_agents), args.seed, OWN_AGENT.speed, style).await);
     }
     let Some(scenario) = Scenario::find(&args.scenario) else {
         eprintln!("drainhook: {}", unknown(&args.scenario));

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::junit::{self, Case};
-use super::own_agent::{Named, OwnAgent};
+use super::own_agent::{Named, OwnAgents};
 use crate::cli::check::{State, return_command};
 use crate::cli::{failed, interrupted, still_draining};
 use crate::config::{self, AgentKind, Body, Config, HttpAgent, OnExit};
@@ -76,12 +76,18 @@ pub struct Options {
 
 /// Judges the agent.
 pub async fn run(named: &Named, options: Options) -> ExitCode {
-    let (own_agent, config) = match OwnAgent::load(named) {
+    let (own_agents, config) = match OwnAgents::load(named) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let mut agent = own_agent.agent;
-    if !own_agent.has_drain_timeout {
+    let [agent] = own_agents.agents.as_slice() else {
+        let count = own_agents.agents.len();
+        return failed(&format!(
+            "--conformance judges one agent, but the configuration has {count}; give each a file of its own"
+        ));
+    };
+    let mut agent = agent.clone();
+    if !own_agents.has_drain_timeout {
         agent.drain_timeout = DRAIN_TIMEOUT;
     }
     let mut session = match open(&agent, &config) {
@@ -96,8 +102,8 @@ pub async fn run(named: &Named, options: Options) -> ExitCode {
         _ = tokio::signal::ctrl_c() => None,
     };
     let Some(passed) = passed else {
-        let told = session.heard.told;
-        return interrupted(&if told { still_draining(&agent) } else { "interrupted".to_owned() });
+        let told = if session.heard.told { std::slice::from_ref(&agent) } else { &[] };
+        return interrupted(&still_draining(told));
     };
     if let Some(file) = &options.junit {
         let cases: Vec<Case> = report.checks().iter().map(case).collect();
