@@ -36,6 +36,14 @@ enum Fault {
     OneConnection,
     /// The return request is answered 200, and changes nothing.
     StaysDrained,
+    /// A return request while the agent serves is answered 500.
+    ReturnsOnce,
+    /// After a return, offered work is refused.
+    IdleAfterReturn,
+    /// After a return, the drain request is answered 500.
+    DrainsOnce,
+    /// The health is answered 503.
+    Unhealthy,
     /// After a restart, the drain request is answered 200, and changes nothing.
     DeafAfterRestart,
     /// "drained" comes with work in flight.
@@ -53,11 +61,18 @@ struct Agent {
     folder: PathBuf,
     draining: bool,
     deaf: bool,
+    returned: bool,
     in_flight: u32,
     connection: Option<usize>,
 }
 
 impl Agent {
+    /// An agent that serves.
+    fn new(fault: Fault, folder: &Path) -> Self {
+        let (draining, deaf, returned) = (false, false, false);
+        Agent { fault, folder: folder.to_owned(), draining, deaf, returned, in_flight: 2, connection: None }
+    }
+
     fn answer(&mut self, request: &Request) -> Reply {
         if std::fs::remove_file(self.folder.join("restarted")).is_ok() {
             self.draining = false;
@@ -67,15 +82,19 @@ impl Agent {
             "POST /drain" => self.drain(&request.body),
             "GET /drain" => self.status(request),
             "DELETE /drain" if self.fault == Fault::NoWayBack => answer(404, &[], ""),
+            "DELETE /drain" if self.fault == Fault::ReturnsOnce && !self.draining => answer(500, &[], ""),
             "DELETE /drain" => {
+                self.returned = true;
                 self.draining &= self.fault == Fault::StaysDrained;
                 answer(204, &[], "")
             }
+            "GET /health" if self.fault == Fault::Unhealthy => answer(503, &[], "warming up"),
             "GET /health" => answer(200, &[], "up"),
             line => panic!("{line:?} is not in the protocol"),
         };
         let takes_work = self.folder.join("takes-work");
-        if !self.draining || self.fault == Fault::TakesWork {
+        let is_idle = self.fault == Fault::IdleAfterReturn && self.returned;
+        if (!self.draining && !is_idle) || self.fault == Fault::TakesWork {
             std::fs::write(takes_work, "").expect("written");
         } else {
             // It is missing already, unless the drain begins now.
@@ -87,6 +106,7 @@ impl Agent {
     fn drain(&mut self, body: &str) -> Reply {
         match self.fault {
             Fault::NotIdempotent if self.draining => return answer(500, &[], "already draining"),
+            Fault::DrainsOnce if self.returned => return answer(500, &[], "once was enough"),
             Fault::UnknownFields if body.contains("unknown_number") => return answer(400, &[], "what?"),
             _ => {}
         }
@@ -133,14 +153,7 @@ impl Agent {
 
 /// Starts an agent with this fault.
 async fn agent(fault: Fault, folder: &Path) -> Server {
-    let agent = Mutex::new(Agent {
-        fault,
-        folder: folder.to_owned(),
-        draining: false,
-        deaf: false,
-        in_flight: 2,
-        connection: None,
-    });
+    let agent = Mutex::new(Agent::new(fault, folder));
     Server::start(move |request| agent.lock().expect("no panics").answer(request)).await
 }
 
@@ -234,14 +247,7 @@ async fn the_sample_in_rust() {
 async fn an_agent_with_the_least() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("agent.sock");
-    let scripted = Mutex::new(Agent {
-        fault: Fault::NoWayBack,
-        folder: folder.path().to_owned(),
-        draining: false,
-        deaf: false,
-        in_flight: 0,
-        connection: None,
-    });
+    let scripted = Mutex::new(Agent::new(Fault::NoWayBack, folder.path()));
     let _server = Server::on_unix(&socket, move |request| match request.line() {
         "GET /health" => answer(404, &[], ""),
         _ => scripted.lock().expect("no panics").answer(request),
@@ -322,6 +328,29 @@ async fn a_broken_connection_is_the_last() {
 async fn a_return_that_changes_nothing() {
     let lost = "an instance that stays after all would take no work";
     fails(Fault::StaysDrained, &["return to service"], "2xx, but the status is", lost).await;
+}
+
+#[tokio::test]
+async fn a_return_that_is_not_idempotent() {
+    let lost = "an instance that stays after all would take no work";
+    fails(Fault::ReturnsOnce, &["repeated return"], "answered 500", lost).await;
+}
+
+#[tokio::test]
+async fn a_returned_agent_takes_no_work() {
+    let failed = ["work after the return"];
+    fails(Fault::IdleAfterReturn, &failed, "refused: the program exited with 1", "takes no work").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_drains_once() {
+    let failed = ["second drain", "restart", "drained"];
+    fails(Fault::DrainsOnce, &failed, "answered 500", "drainhook could not drain it: after 1m").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_healthy() {
+    fails(Fault::Unhealthy, &["health"], "answered 503", "loses nothing by this").await;
 }
 
 #[tokio::test]
