@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use url::{Position, Url};
 
 pub use super::request::PREFER_WAIT_MAX_S;
@@ -146,15 +146,9 @@ impl Agent {
     /// Sends one request and returns the result. `instance_id` is empty outside an instance. `limit` is in real time, not
     /// simulated time.
     pub async fn ask(&self, request: &AgentRequest, instance_id: &str, limit: Duration) -> AgentAnswer {
-        let built = match request {
-            AgentRequest::Drain(order) => self.requests.drain(order, instance_id),
-            // Only a process is told. The machine never asks that of an agent with an HTTP interface.
-            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
-                self.requests.status(limit, instance_id)
-            }
-            AgentRequest::Return => self.requests.back(instance_id),
-        };
-        self.exchange(request, built, limit).await
+        // Leaves a second for the response of an agent that holds the request for the whole wait.
+        let wait = limit.saturating_sub(Duration::from_secs(1));
+        self.exchange(request, wait, instance_id, limit).await.answer
     }
 
     /// Sends the request that ends the agent's work. The error says what was tried and what came back.
@@ -168,8 +162,43 @@ impl Agent {
 
     /// Requests the status without `Prefer: wait`.
     pub async fn look(&self, instance_id: &str, limit: Duration) -> AgentAnswer {
-        let built = self.requests.status(Duration::ZERO, instance_id);
-        self.exchange(&AgentRequest::Status, built, limit).await
+        self.exchange(&AgentRequest::Status, Duration::ZERO, instance_id, limit).await.answer
+    }
+
+    /// Sends one request, and returns the result and the response. A status request asks the agent to hold its response for
+    /// `wait`, in whole seconds.
+    pub async fn exchange(
+        &self,
+        request: &AgentRequest,
+        wait: Duration,
+        instance_id: &str,
+        limit: Duration,
+    ) -> Exchange {
+        let of_call = |call: &Call| self.told(call.method, &call.url);
+        let (told, built, success): (_, _, &[u16]) = match request {
+            AgentRequest::Drain(order) => {
+                let call = &self.requests.drain;
+                (of_call(call), self.requests.drain(order, instance_id), &call.success)
+            }
+            // Only a process is told. The machine never asks that of an agent with an HTTP interface.
+            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
+                let built = self.requests.status(wait, instance_id);
+                (self.told(Method::Get, &self.requests.status), built, &[])
+            }
+            AgentRequest::Return => {
+                let call = &self.requests.back;
+                (of_call(call), self.requests.back(instance_id), &call.success)
+            }
+        };
+        match self.fetch(told, built, (success, ANSWER_MAX), limit).await {
+            Ok(page) => Exchange { answer: self.read(request, &page), page: Some(page) },
+            Err(answer) => Exchange { answer, page: None },
+        }
+    }
+
+    /// Where it is reached.
+    pub fn target(&self) -> &Target {
+        self.connection.target()
     }
 
     /// What was unusable, and ignored, in its last status document.
@@ -189,26 +218,6 @@ impl Agent {
         self.fetch(told, self.requests.page(accept, instance_id), (&[], max), limit).await
     }
 
-    async fn exchange(
-        &self,
-        request: &AgentRequest,
-        built: Result<Request<String>, String>,
-        limit: Duration,
-    ) -> AgentAnswer {
-        let of_call = |call: &Call| self.told(call.method, &call.url);
-        let (told, success): (_, &[u16]) = match request {
-            AgentRequest::Drain(_) => (of_call(&self.requests.drain), &self.requests.drain.success),
-            AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
-                (self.told(Method::Get, &self.requests.status), &[])
-            }
-            AgentRequest::Return => (of_call(&self.requests.back), &self.requests.back.success),
-        };
-        match self.fetch(told, built, (success, ANSWER_MAX), limit).await {
-            Ok(page) => self.read(request, &page),
-            Err(answer) => answer,
-        }
-    }
-
     /// Sends a request and reads the whole response. 2xx and these codes mean success.
     async fn fetch(
         &self,
@@ -219,14 +228,14 @@ impl Agent {
     ) -> Result<Page, AgentAnswer> {
         let built = built.map_err(|why| AgentAnswer::Busy(format!("{told}: not sent: {why}")))?;
         let fetch = async {
-            let answer = self.connection.send(built).await.map_err(|error| failure(&told, &error))?;
+            let mut answer = self.connection.send(built).await.map_err(|error| failure(&told, &error))?;
             let status = answer.status;
             if !status.is_success() && !success.contains(&status.as_u16()) {
                 return Err(refusal(&told, answer).await);
             }
-            let waited = answer.headers.get_all("preference-applied").iter().any(names_wait);
+            let headers = std::mem::take(&mut answer.headers);
             match answer.read_capped(max).await {
-                Ok(body) => Ok(Page { told: told.clone(), status, waited, body }),
+                Ok(body) => Ok(Page { told: told.clone(), status, headers, body }),
                 Err(error @ ReadError::TooLong { .. }) => {
                     Err(AgentAnswer::Malformed(format!("{told}: {error}")))
                 }
@@ -249,12 +258,15 @@ impl Agent {
     }
 
     fn read(&self, request: &AgentRequest, page: &Page) -> AgentAnswer {
-        let Page { told, waited, body, .. } = page;
+        let Page { told, headers, body, .. } = page;
         match request {
             AgentRequest::Drain(_) => AgentAnswer::Accepted(self.accepted(told, body)),
             AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
                 match self.document(told, body) {
-                    Ok(status) => AgentAnswer::Status { status, waited: *waited },
+                    Ok(status) => {
+                        let waited = headers.get_all("preference-applied").iter().any(names_wait);
+                        AgentAnswer::Status { status, waited }
+                    }
                     Err(why) => AgentAnswer::Malformed(format!("{page}; {why}")),
                 }
             }
@@ -292,12 +304,23 @@ impl Agent {
     }
 }
 
+/// The result of one request.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What the daemon makes of it.
+    pub answer: AgentAnswer,
+    /// The response, if it means success.
+    pub page: Option<Page>,
+}
+
 /// A response that means success.
 #[derive(Debug)]
 pub struct Page {
     told: String,
-    status: StatusCode,
-    waited: bool,
+    /// Its status code.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body.
     pub body: Vec<u8>,
 }

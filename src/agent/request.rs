@@ -82,11 +82,10 @@ impl Requests {
         self.build(self.back.method, &self.back.url, body, Vec::new(), instance_id)
     }
 
-    /// The status request, of which the agent may use up this much time.
-    pub fn status(&self, limit: Duration, instance_id: &str) -> Built {
+    /// The status request, which asks the agent to hold its response for this long.
+    pub fn status(&self, wait: Duration, instance_id: &str) -> Built {
         let mut headers = vec![(ACCEPT, JSON)];
-        // Leaves a second for the response of an agent that holds the request for the whole wait.
-        let wait_s = limit.saturating_sub(Duration::from_secs(1)).as_secs().min(PREFER_WAIT_MAX_S);
+        let wait_s = wait.as_secs().min(PREFER_WAIT_MAX_S);
         if wait_s > 0 {
             let wait = HeaderValue::try_from(format!("wait={wait_s}"));
             headers.push((PREFER, wait.map_err(|error| error.to_string())?));

@@ -51,7 +51,7 @@ enum Command {
     /// Run the daemon
     Run(run::Args),
     /// Play a scale-in on this machine with a simulated AWS, a sample agent and the real daemon
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
     /// Check the configuration, and that each part answers
     Check(check::Args),
     /// Show what the daemon on this machine is doing, and what it waits for
@@ -90,7 +90,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args).await,
-            Command::Simulate(args) => simulate::run(args).await,
+            Command::Simulate(args) => simulate::run(*args).await,
             Command::Check(args) => check::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Drain(args) => drain::run(args).await,
@@ -161,16 +161,26 @@ fn interrupted(what: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(EX_INTERRUPTED)
 }
 
-/// What the user has to do after interrupting the drain of an agent.
-fn still_draining(agent: &configuration::Agent) -> String {
-    match check::return_command(agent) {
-        Some(command) => {
+/// What the user has to do after interrupting the drain of these agents.
+fn still_draining(agents: &[configuration::Agent]) -> String {
+    let commands: Vec<String> = agents.iter().filter_map(check::return_command).collect();
+    let commands = commands.join("; ");
+    match (agents, commands.as_str()) {
+        ([], _) => "interrupted".to_owned(),
+        ([_], "") => {
+            "interrupted; your agent may still be draining. Restart it to return it to service".to_owned()
+        }
+        ([_], command) => {
             format!(
                 "interrupted; your agent is still draining. Restart it, or return it to service: {command}"
             )
         }
-        None => {
-            "interrupted; your agent may still be draining. Restart it to return it to service".to_owned()
+        (_, "") => "interrupted; your agents may still be draining. Restart them to return them to service"
+            .to_owned(),
+        (_, commands) => {
+            format!(
+                "interrupted; your agents may still be draining. Restart them, or return them to service: {commands}"
+            )
         }
     }
 }

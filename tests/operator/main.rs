@@ -7,11 +7,16 @@ mod check;
 mod check_probe;
 mod check_queue;
 mod config;
+mod conformance;
 mod drain;
 mod foreign;
 mod orders;
 mod own_agent;
 mod presets;
+/// The `drain` module of the sample worker.
+#[path = "../../examples/agents/rust/drain.rs"]
+#[allow(dead_code, reason = "the worker uses all of it")]
+mod sample;
 mod status;
 
 use support::daemon::Stage;

@@ -1,5 +1,8 @@
 //! `simulate --agent` and `simulate --config`. The user's agent is the agent of another simulation, which rejects malformed requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
 use sim::world::AgentMode;
 
@@ -101,12 +104,20 @@ async fn an_agent_that_a_command_drains() {
         std::fs::write(&file, text).expect("written");
     };
     let path = file.display().to_string();
-    let drill = async || run(&Variables::new(), &["simulate", "--config", &path]).await;
+    let junit = folder.path().join("result.xml");
+    let to_junit = junit.display().to_string();
+    let drill = async || run(&Variables::new(), &["simulate", "--config", &path, "--junit", &to_junit]).await;
+    let failures = || {
+        let document = std::fs::read_to_string(&junit).expect("written");
+        assert!(document.contains("<testsuite name=\"drainhook.drill\""), "{document}");
+        document.matches("<failure ").count()
+    };
 
     configure("command = [\"/bin/sh\", \"-c\", \"echo all done\"]");
     let ran = drill().await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("drained"), "{ran:?}");
+    assert_eq!(failures(), 0);
 
     let failing = "[[after]]\ncommand = [\"/bin/sh\", \"-c\", \"echo not today; exit 4\"]";
     configure(&format!("command = \"/bin/true\"\n[[after]]\ncommand = \"/bin/true\"\n{failing}"));
@@ -125,6 +136,7 @@ async fn an_agent_that_a_command_drains() {
     let verdict = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(verdict.contains("/bin/false failed until agent.unreachable_grace was over."), "{ran:?}");
     assert!(verdict.contains("/bin/false exited with status 1"), "{ran:?}");
+    assert_eq!(failures(), ran.out.matches('✗').count(), "{ran:?}");
 
     configure("command = [\"/bin/sleep\", \"600\"]\ndrain_timeout = \"1s\"");
     let ran = drill().await;
@@ -136,8 +148,54 @@ async fn an_agent_that_a_command_drains() {
     drill().await.failed(
         "/no/such/program: No such file or directory (os error 2); correct the program, or set agent.command",
     );
-    std::fs::write(&file, "[[agent]]\n[[agent]]\nurl = \"http://127.0.0.1:1\"\n").expect("written");
-    drill()
-        .await
-        .failed("a drill drains one agent, but the configuration has 2; give each a file of its own");
+}
+
+/// A drill of two agents of one file: a command, and a server that still has work at its deadline the second time.
+#[tokio::test]
+async fn several_agents() {
+    let drains = Arc::new(AtomicBool::new(true));
+    let told = AtomicBool::new(false);
+    let may_drain = Arc::clone(&drains);
+    let server = Server::start(move |request| {
+        match request.line() {
+            "POST /drain" => told.store(true, Ordering::SeqCst),
+            "DELETE /drain" => told.store(false, Ordering::SeqCst),
+            _ => {}
+        }
+        match (told.load(Ordering::SeqCst), may_drain.load(Ordering::SeqCst)) {
+            (false, _) => ok(r#"{"state":"serving","in_flight":4}"#),
+            (true, true) => ok(r#"{"state":"drained","in_flight":0}"#),
+            (true, false) => ok(r#"{"state":"draining","in_flight":4}"#),
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("drainhook.toml");
+    let text = format!(
+        "[[agent]]\nname = \"exporter\"\ncommand = \"/bin/true\"\n[[agent]]\nname = \"worker\"\nurl = \"{}\"\n\
+         drain_timeout = \"2s\"\n[lifecycle]\nhook = \"another\"\n",
+        server.url
+    );
+    std::fs::write(&file, text).expect("written");
+    let path = file.display().to_string();
+    let drill = async || run(&Variables::new(), &["simulate", "--config", &path]).await;
+
+    let ran = drill().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(server.count(|request| request.line() == "POST /drain"), 1, "{ran:?}");
+
+    drill().await.failed("worker: drained, 0 in flight; it takes no work");
+
+    assert!(reqwest::Client::new().delete(format!("{}/drain", server.url)).send().await.is_ok());
+    drains.store(false, Ordering::SeqCst);
+    let ran = drill().await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let verdict = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(verdict.contains("worker: Expected: the agent accepts POST /drain"), "{ran:?}");
+    assert!(verdict.contains("with 4 in flight. Finish or hand back its work sooner, or give it more time: set its drain_timeout."), "{ran:?}");
+    assert!(!verdict.contains("exporter: Expected"), "it has drained: {ran:?}");
+
+    let judge = ["simulate", "--config", &path, "--conformance"];
+    let refused = "--conformance judges one agent, but the configuration has 2; give each a file of its own";
+    run(&Variables::new(), &judge).await.failed(refused);
 }

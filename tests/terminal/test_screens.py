@@ -267,6 +267,17 @@ def test_interrupted_drill(agent):
     assert Agent.state == "serving"
 
 
+def test_interrupted_judgment(agent):
+    """The last drain of a judgment waits for an agent that never drains."""
+    terminal = Terminal([DRAINHOOK, "simulate", "--agent", agent, "--conformance"], 160)
+    terminal.until(lambda rows: any(row.startswith("second drain ") for row in rows))
+    terminal.interrupt()
+    terminal.finish()
+    assert terminal.code == 130
+    subprocess.run(terminal.rows()[-1].split("service: ")[1].split(), check=True, capture_output=True)
+    assert Agent.state == "serving"
+
+
 def test_interrupted_drain_of_one_agent(agent):
     terminal = Terminal([DRAINHOOK, "drain", "--agent", agent], 160)
     terminal.until(lambda rows: any("draining, 1 in flight" in row for row in rows))

@@ -35,7 +35,7 @@ use crate::daemon::settings;
 pub use agent::{Given, ask as ask_agents, return_command};
 use machine::event::CallError;
 use part::table;
-pub use part::{Part, State};
+pub use part::{Part, State, heading, row};
 
 /// Time limit for a call to AWS, in real time.
 const CALL_LIMIT: Duration = Duration::from_secs(5);

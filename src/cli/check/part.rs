@@ -20,7 +20,8 @@ pub enum State {
 }
 
 impl State {
-    fn as_str(self) -> &'static str {
+    /// As the table shows it.
+    pub fn as_str(self) -> &'static str {
         match self {
             State::Skipped => "skipped",
             State::Ok => "ok",
@@ -85,20 +86,19 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-const HEADING: [&str; 3] = ["part", "state", "what came back"];
+/// The columns that the states take up.
+const STATE_WIDTH: usize = 7;
+
+/// What the columns after the first are called.
+const HEADING: [&str; 2] = ["state", "what came back"];
 
 /// A row for each part, with its advice below, and a count. Wrapped to `columns` columns if there is a window.
 pub fn table(parts: &[Part], columns: Option<usize>) -> String {
-    let width = parts.iter().map(|part| part.part.len()).max().unwrap_or(0).max(HEADING[0].len());
-    let wrap = |line: String| format!("{}\n", wrap_to(&line, width + 11, columns));
-    let row = |part: &str, state: &str, found: &str| wrap(format!("{part:<width$}  {state:<7}  {found}"));
-    let mut text = row(HEADING[0], HEADING[1], HEADING[2]);
+    const FIRST: &str = "part";
+    let width = parts.iter().map(|part| part.part.len()).max().unwrap_or(0).max(FIRST.len());
+    let mut text = heading(FIRST, width, columns);
     for part in parts {
-        text.push_str(&row(part.part, part.state.as_str(), &part.found));
-        for advice in &part.advice {
-            let indent = indented(width + 11, columns);
-            text.push_str(&wrap(format!("{}→ {advice}", " ".repeat(indent))));
-        }
+        text.push_str(&row(part, width, columns));
     }
     let count = |state: State| {
         let found = parts.iter().filter(|part| part.state == state).count();
@@ -110,6 +110,27 @@ pub fn table(parts: &[Part], columns: Option<usize>) -> String {
     let counts = [State::Ok, State::Warning, State::Failed, State::Skipped].map(count);
     text.push_str(&format!("\n{}\n", counts.join(", ")));
     text
+}
+
+/// The first line of a table. `first` is what its first column is called, `width` how wide that column is.
+pub fn heading(first: &str, width: usize, columns: Option<usize>) -> String {
+    line([first, HEADING[0], HEADING[1]], width, columns)
+}
+
+/// The row of a part, with its advice below.
+pub fn row(part: &Part, width: usize, columns: Option<usize>) -> String {
+    let mut text = line([part.part, part.state.as_str(), &part.found], width, columns);
+    let hanging = width + STATE_WIDTH + 4;
+    for advice in &part.advice {
+        let indent = " ".repeat(indented(hanging, columns));
+        text.push_str(&format!("{}\n", wrap_to(&format!("{indent}→ {advice}"), hanging, columns)));
+    }
+    text
+}
+
+fn line([first, state, found]: [&str; 3], width: usize, columns: Option<usize>) -> String {
+    let line = format!("{first:<width$}  {state:<STATE_WIDTH$}  {found}");
+    format!("{}\n", wrap_to(&line, width + STATE_WIDTH + 4, columns))
 }
 
 #[cfg(test)]

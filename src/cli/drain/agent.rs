@@ -26,8 +26,7 @@ pub async fn run(source: &Source, address: String, timeout: Option<String>) -> E
     let drained = tokio::select! {
         drained = alone::drain(&loaded.config, tell) => drained,
         _ = tokio::signal::ctrl_c() => {
-            let agent = loaded.config.agents.first();
-            return interrupted(&agent.map_or_else(|| "interrupted".to_owned(), still_draining));
+            return interrupted(&still_draining(&loaded.config.agents));
         }
     };
     match drained {

@@ -41,7 +41,9 @@ pub struct LogLine {
     pub text: String,
     /// How a drain ended.
     pub outcome: Option<String>,
-    /// The state of an agent.
+    /// The name of an agent.
+    pub agent: Option<String>,
+    /// The state of that agent.
     pub agent_state: Option<String>,
     /// The agent's work in flight.
     pub in_flight: Option<u32>,

@@ -4,12 +4,15 @@
 //! - `serve` keeps a simulated AWS up, for any client and any daemon.
 //! - `daemon` starts daemons. `environment` has the variables that point them at the simulation.
 //! - `fleet` runs many instances in virtual time, with faults.
-//! - `own_agent` takes the user's own agent instead of the simulated one. `verdict` says why that agent failed.
+//! - `own_agent` takes the user's own agents instead of the simulated one. `verdict` says why one of them failed.
+//! - `conformance` judges an agent that speaks the agent protocol. `junit` writes results for CI.
 //! - `timeline` and `words` show what happens. `summary` shows the result.
 
+mod conformance;
 mod daemon;
 mod environment;
 mod fleet;
+mod junit;
 mod own_agent;
 mod play;
 mod serve;
@@ -31,7 +34,7 @@ use sim::world::{Throttle, WorldConfig};
 use super::output::put_line;
 use super::terminal::wrap;
 use super::{EX_USAGE, failed, interrupted};
-use own_agent::{Named, OwnAgent};
+use own_agent::{Named, OwnAgents};
 use timeline::Style;
 
 const EXAMPLES: &str = "\
@@ -39,11 +42,12 @@ Examples:
   drainhook simulate
   drainhook simulate agent-hangs
   drainhook simulate --agent http://127.0.0.1:8080
+  drainhook simulate --agent http://127.0.0.1:8080 --conformance --restart 'systemctl restart worker'
   drainhook simulate --serve
   drainhook simulate --instances 100 --seeds 10";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(clap::ArgGroup::new("own").args(["agent", "config"])))]
 pub struct Args {
     /// The scenario to play. To list all: --list
     #[arg(default_value = SCENARIOS[0].name, conflicts_with = "serve")]
@@ -70,10 +74,28 @@ pub struct Args {
     #[arg(long, value_name = "URL", conflicts_with_all = ["scenario", "speed", "serve"])]
     agent: Option<String>,
 
-    /// Drain the agent that this configuration file has in [agent], of any kind, and run its [[after]] steps. The rest of the file
-    /// is not used
+    /// Drain the agents that this configuration file has in [agent] or [[agent]], of any kind, and run its [[after]] steps. The
+    /// rest of the file is not used
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "speed", "serve", "agent", "instances"])]
     config: Option<PathBuf>,
+
+    /// Judge the agent instead of drilling it: whether it follows the agent protocol, check by check. It must speak that
+    /// protocol. drain_timeout is 2m unless you set it
+    #[arg(long, requires = "own")]
+    conformance: bool,
+
+    /// With --conformance, how the agent is restarted during a drain: a program and its arguments, quoted as for a shell
+    #[arg(long, value_name = "COMMAND", requires = "conformance")]
+    restart: Option<conformance::Program>,
+
+    /// With --conformance, a program that offers the agent one unit of work, and its arguments. It exits with 0 if the agent
+    /// accepted the work
+    #[arg(long, value_name = "COMMAND", requires = "conformance")]
+    offer: Option<conformance::Program>,
+
+    /// With --agent or --config, also write the result to this file as JUnit XML
+    #[arg(long, value_name = "FILE", requires = "own")]
+    junit: Option<PathBuf>,
 
     /// Keep a simulated AWS up for your own daemons and AWS clients, until Ctrl-C
     #[arg(long)]
@@ -188,11 +210,17 @@ pub async fn run(args: Args) -> ExitCode {
         return fleet::play(args.fleet(instances)).await;
     }
     if let Some(named) = args.agent.map(Named::Address).or(args.config.map(Named::File)) {
-        let own_agent = match OwnAgent::find(&named).await {
-            Ok(own_agent) => own_agent,
+        if args.conformance {
+            let Args { restart, offer, junit, json, .. } = args;
+            let options = conformance::Options { restart, offer, junit, json };
+            return Box::pin(conformance::run(&named, options)).await;
+        }
+        let mut own_agents = match OwnAgents::find(&named).await {
+            Ok(own_agents) => own_agents,
             Err(code) => return code,
         };
-        return end(play::run(&OWN_AGENT, Some(own_agent), args.seed, OWN_AGENT.speed, style).await);
+        own_agents.junit = args.junit;
+        return end(play::run(&OWN_AGENT, Some(own_agents), args.seed, OWN_AGENT.speed, style).await);
     }
     let Some(scenario) = Scenario::find(&args.scenario) else {
         eprintln!("drainhook: {}", unknown(&args.scenario));
@@ -242,6 +270,8 @@ enum SimulateError {
     Serve(std::io::Error),
     #[error("cannot write {}: {error}", file.display())]
     EnvFile { file: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Junit(#[from] junit::WriteError),
     #[error("cannot create a folder for the daemon's journal and socket: {0}")]
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]

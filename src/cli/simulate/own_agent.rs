@@ -1,5 +1,6 @@
-//! `simulate --agent` and `simulate --config`: the user's own agent instead of the simulated one.
+//! `simulate --agent` and `simulate --config`: the user's own agents instead of the simulated one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,9 +12,18 @@ use machine::Time;
 use sim::story::{Reported, Story};
 
 use super::daemon::LogLine;
+use super::verdict;
 
 /// The drain timeout of a drill, unless the user sets another. A failing drill ends within minutes.
-const DRAIN_TIMEOUT: (&str, &str) = ("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "5m");
+const DRAIN_TIMEOUT: DrainTimeout =
+    DrainTimeout { key: "drain_timeout", variable: "DRAINHOOK_AGENT__DRAIN_TIMEOUT", text: "5m" };
+
+/// A value of `agent.drain_timeout`, and what sets it.
+struct DrainTimeout {
+    key: &'static str,
+    variable: &'static str,
+    text: &'static str,
+}
 
 /// How the user names the agent.
 #[derive(Debug)]
@@ -33,7 +43,7 @@ impl Named {
         }
     }
 
-    /// Loads the settings of the agent and the after steps. Only those are used: the rest of the configuration belongs to this
+    /// Loads the settings of the agents and the after steps. Only those are used: the rest of the configuration belongs to this
     /// machine's own daemon.
     fn load(&self) -> Result<Loaded, ConfigError> {
         let given = |(name, _): &(String, String)| {
@@ -52,33 +62,31 @@ impl Named {
     }
 }
 
-/// The user's own agent, and its settings for the daemon.
+/// The user's own agents, and their settings for the daemon.
 #[derive(Debug)]
-pub struct OwnAgent {
-    /// The flag that names it.
-    pub flag: String,
-    /// Its settings.
-    pub agent: config::Agent,
-    /// All settings in `[agent]`, as environment variables.
+pub struct OwnAgents {
+    /// The flag that names them.
+    flag: String,
+    /// Their settings. There is at least one.
+    pub agents: Vec<config::Agent>,
+    /// All settings in `[agent]`, as environment variables. Several agents have none, because a variable would not say which.
     pub variables: Vec<(String, String)>,
-    /// The after steps, as a configuration file.
-    pub steps: String,
+    /// The after steps, and the settings of several agents, as a configuration file.
+    pub file: String,
+    /// Whether the user has set `agent.drain_timeout` of each.
+    pub has_drain_timeout: bool,
+    /// Where the result of their drill is written as JUnit XML.
+    pub junit: Option<PathBuf>,
+    /// What the daemon last reported of each, by name.
+    reported: BTreeMap<String, Reported>,
 }
 
-impl OwnAgent {
-    /// Loads the agent's settings, and looks at the agent. If it cannot be drained now, prints why and returns the exit code.
+impl OwnAgents {
+    /// Loads the agents' settings, and looks at the agents. If they cannot be drained now, prints why and returns the exit
+    /// code.
     pub async fn find(named: &Named) -> Result<Self, ExitCode> {
-        let loaded = named.load().map_err(|error| {
-            eprintln!("drainhook: {error}");
-            ExitCode::from(EX_CONFIG)
-        })?;
-        if loaded.config.agents.len() > 1 {
-            return Err(failed(&format!(
-                "a drill drains one agent, but the configuration has {}; give each a file of its own",
-                loaded.config.agents.len()
-            )));
-        }
-        for part in check::agent_of_flag(&loaded.config).await {
+        let (own_agents, config) = Self::load(named)?;
+        for part in check::agent_of_flag(&config).await {
             match part.state {
                 State::Skipped | State::Ok => {}
                 // An agent that is already draining cannot demonstrate a drain.
@@ -87,41 +95,141 @@ impl OwnAgent {
                 }
             }
         }
-        let of_agent = loaded.origins.iter().filter(|setting| setting.section == "agent");
-        let given = of_agent.filter(|setting| setting.origin != Origin::Default);
-        let mut variables: Vec<_> =
-            given.filter_map(|setting| Some((setting.variable(), setting.value.clone()?))).collect();
-        if variables.iter().all(|(name, _)| name != DRAIN_TIMEOUT.0) {
-            variables.push((DRAIN_TIMEOUT.0.to_owned(), DRAIN_TIMEOUT.1.to_owned()));
+        Ok(own_agents)
+    }
+
+    /// Loads the agents' settings, and the configuration that has them. Prints an error and returns its exit code.
+    pub fn load(named: &Named) -> Result<(Self, Config), ExitCode> {
+        let loaded = named.load().map_err(|error| {
+            eprintln!("drainhook: {error}");
+            ExitCode::from(EX_CONFIG)
+        })?;
+        let of_agents = loaded.origins.iter().filter(|setting| setting.section == "agent");
+        let mut variables = Vec::new();
+        let mut without_timeout = Vec::new();
+        for setting in of_agents {
+            match (&setting.origin, &setting.value) {
+                (Origin::Default, _) if setting.key == DRAIN_TIMEOUT.key => {
+                    without_timeout.push(setting.place)
+                }
+                (Origin::Default, _) | (_, None) => {}
+                (_, Some(value)) => variables.push((setting.variable(), value.clone())),
+            }
         }
+        let has_drain_timeout = without_timeout.is_empty();
         let steps = loaded.steps_to_toml();
-        let agent = loaded.config.agents.into_iter().next();
-        let agent = agent.ok_or_else(|| failed(&"no agent is configured"))?;
-        Ok(OwnAgent { flag: named.flag(), agent, variables, steps })
+        let file = match named {
+            Named::File(file) if loaded.config.agents.len() > 1 => {
+                variables.clear();
+                let agents = agents_of(file, &without_timeout);
+                let agents =
+                    agents.map_err(|why| failed(&format!("cannot read {}: {why}", file.display())))?;
+                format!("{agents}\n{steps}")
+            }
+            Named::File(_) | Named::Address(_) => {
+                let timeout = (DRAIN_TIMEOUT.variable.to_owned(), DRAIN_TIMEOUT.text.to_owned());
+                variables.extend((!has_drain_timeout).then_some(timeout));
+                steps
+            }
+        };
+        let own_agents = OwnAgents {
+            flag: named.flag(),
+            agents: loaded.config.agents.clone(),
+            variables,
+            file,
+            has_drain_timeout,
+            junit: None,
+            reported: BTreeMap::new(),
+        };
+        Ok((own_agents, loaded.config))
+    }
+
+    /// Adds to the story what a daemon reports about the agents, which the simulated world does not know. Returns a warning if an
+    /// agent's answers contradict each other.
+    pub fn report(&mut self, story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
+        let (_, held) = *story.told.get_or_insert((now, 0));
+        story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
+        let state = line.agent_state.as_ref()?;
+        let name = line.agent.clone().unwrap_or_default();
+        let before = self.reported.get(&name).and_then(|reported| reported.in_flight);
+        let mut doubt = None;
+        if state == "drained" {
+            let who = if self.agents.len() > 1 { format!("agent {name}") } else { "the agent".to_owned() };
+            doubt = match (line.in_flight, before) {
+                (Some(count @ 1..), _) => Some(format!(
+                    "{who} says \"drained\" with {count} in flight; drainhook goes by the state"
+                )),
+                (None, Some(count @ 1..)) => Some(format!(
+                    "{who} last reported {count} in flight; drainhook cannot tell this end from a crash"
+                )),
+                _ => None,
+            };
+        }
+        let in_flight = line.in_flight.or(before.filter(|_| state == "draining"));
+        self.reported.insert(name, Reported { state: state.clone(), in_flight });
+        let all = self.together();
+        if all.state == "drained" {
+            story.drained.get_or_insert(now);
+        }
+        story.told = story.told.map(|(at, _)| (at, held.max(all.in_flight.unwrap_or(0))));
+        story.reported = Some(all);
+        doubt
+    }
+
+    /// The state of the first agent that has not drained, and the work in flight of all.
+    fn together(&self) -> Reported {
+        let of = |agent: &config::Agent| self.reported.get(&agent.name);
+        let state = |agent| of(agent).map_or("", |reported| reported.state.as_str());
+        let behind = self.agents.iter().map(state).find(|state| *state != "drained");
+        let in_flight = self.reported.values().filter_map(|reported| reported.in_flight);
+        Reported {
+            state: behind.unwrap_or("drained").to_owned(),
+            in_flight: in_flight.reduce(u32::saturating_add),
+        }
+    }
+
+    /// Why the drill failed: a paragraph for each agent that has not drained.
+    pub fn verdicts(&self, story: &Story) -> Vec<String> {
+        if let [agent] = self.agents.as_slice() {
+            let more_time = format!("{}=10m drainhook simulate {}", DRAIN_TIMEOUT.variable, self.flag);
+            return vec![verdict::of(story, agent, &more_time)];
+        }
+        let is_behind = |agent: &&config::Agent| {
+            self.reported.get(&agent.name).is_none_or(|reported| reported.state != "drained")
+        };
+        let mut verdicts = Vec::new();
+        for agent in self.agents.iter().filter(is_behind) {
+            let ours = format!("agent {}", agent.name);
+            let story = Story {
+                reported: self.reported.get(&agent.name).cloned(),
+                warnings: story
+                    .warnings
+                    .iter()
+                    .filter(|warning| warning.starts_with(&ours))
+                    .cloned()
+                    .collect(),
+                ..story.clone()
+            };
+            let more_time = "set its drain_timeout";
+            verdicts.push(format!("{}: {}", agent.name, verdict::of(&story, agent, more_time)));
+        }
+        if verdicts.is_empty() {
+            verdicts.push(verdict::ENDED_OTHERWISE.to_owned());
+        }
+        verdicts
     }
 }
 
-/// Adds to the story what a daemon reports about the user's own agent, which the simulated world does not know. Returns a
-/// warning if the agent's answers contradict each other.
-pub fn report(story: &mut Story, now: Time, line: &LogLine) -> Option<String> {
-    let (_, held) = *story.told.get_or_insert((now, 0));
-    story.deadlines.extend(line.deadline.as_deref().and_then(Time::from_rfc3339));
-    let state = line.agent_state.as_ref()?;
-    let mut doubt = None;
-    if state == "drained" {
-        story.drained.get_or_insert(now);
-        doubt = match (line.in_flight, story.in_flight()) {
-            (Some(count @ 1..), _) => Some(format!(
-                "the agent says \"drained\" with {count} in flight; drainhook goes by the state"
-            )),
-            (None, Some(count @ 1..)) => Some(format!(
-                "the agent last reported {count} in flight; drainhook cannot tell this end from a crash"
-            )),
-            _ => None,
-        };
+/// The `[[agent]]` tables of a configuration file, as a file. Those in `without_timeout` get the drain timeout of a drill.
+fn agents_of(file: &Path, without_timeout: &[usize]) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    table.retain(|section, _| section == "agent");
+    let agents = table.get_mut("agent").and_then(toml::Value::as_array_mut);
+    for (place, agent) in agents.into_iter().flatten().enumerate() {
+        if let (true, Some(agent)) = (without_timeout.contains(&place), agent.as_table_mut()) {
+            agent.insert(DRAIN_TIMEOUT.key.to_owned(), DRAIN_TIMEOUT.text.into());
+        }
     }
-    let in_flight = line.in_flight.or(story.in_flight().filter(|_| state == "draining"));
-    story.told = story.told.map(|(at, _)| (at, held.max(in_flight.unwrap_or(0))));
-    story.reported = Some(Reported { state: state.clone(), in_flight });
-    doubt
+    Ok(table.to_string())
 }

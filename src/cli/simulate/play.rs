@@ -17,10 +17,10 @@ use sim::world::{ImdsMode, InstanceView};
 use super::SimulateError;
 use super::daemon::{Daemon, Said};
 use super::environment;
-use super::own_agent::{self, OwnAgent};
+use super::junit;
+use super::own_agent::OwnAgents;
 use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
-use super::verdict;
 use crate::cli::output::put_line;
 use crate::cli::still_draining;
 use crate::cli::terminal::wrap;
@@ -49,7 +49,7 @@ const SAID_MAX: usize = 1024;
 /// Plays the scenario. Returns whether it passed.
 pub async fn run(
     scenario: &'static Scenario,
-    own_agent: Option<OwnAgent>,
+    own_agents: Option<OwnAgents>,
     seed: u64,
     speed: u32,
     style: Style,
@@ -61,12 +61,12 @@ pub async fn run(
     let service = Service::start(world, clock, Addresses::default()).await.map_err(SimulateError::Serve)?;
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
     let (said, heard) = mpsc::channel(SAID_MAX);
-    let players = players(scenario, own_agent.as_ref(), &service, scale, folder.path(), &said)?;
-    let with_own_agent = own_agent.is_some();
+    let players = players(scenario, own_agents.as_ref(), &service, scale, folder.path(), &said)?;
+    let with_own_agent = own_agents.is_some();
     let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
-        own_agent,
+        own_agents,
         changed: service.subscribe(),
         heard,
         invariants: Invariants::default().with_transit(TRANSIT * speed),
@@ -116,7 +116,7 @@ impl Player {
 
 fn players(
     scenario: &'static Scenario,
-    own_agent: Option<&OwnAgent>,
+    own_agents: Option<&OwnAgents>,
     service: &Service,
     scale: Option<Scale>,
     folder: &Path,
@@ -139,15 +139,15 @@ fn players(
         }
         let mut variables: Vec<_> =
             variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        if let Some(own_agent) = own_agent {
+        if let Some(own_agents) = own_agents {
             variables.retain(|(name, _)| name != "DRAINHOOK_AGENT__URL");
-            variables.extend(own_agent.variables.iter().cloned());
+            variables.extend(own_agents.variables.iter().cloned());
         }
         let mut daemon =
             Daemon::new(place, variables, &folder, said.clone()).map_err(SimulateError::Daemon)?;
-        if let Some(own_agent) = own_agent {
+        if let Some(own_agents) = own_agents {
             let file = folder.join("drainhook.toml");
-            std::fs::write(&file, &own_agent.steps).map_err(SimulateError::Folder)?;
+            std::fs::write(&file, &own_agents.file).map_err(SimulateError::Folder)?;
             daemon = daemon.with_config(file);
         }
         Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
@@ -170,7 +170,7 @@ fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
 
 struct Play {
     scenario: &'static Scenario,
-    own_agent: Option<OwnAgent>,
+    own_agents: Option<OwnAgents>,
     service: Service,
     changed: watch::Receiver<u64>,
     heard: mpsc::Receiver<Said>,
@@ -198,7 +198,7 @@ impl Play {
         self.service.world(|world, _| world.take_happenings());
         let limit = self.service.clock().real(self.scenario.limit);
         let Ok(watched) = tokio::time::timeout(limit, self.until(Self::is_watched)).await else {
-            return Ok(self.judge(false));
+            return self.judge(false);
         };
         watched?;
         let (started, ordered) = self.service.world(|world, now| {
@@ -211,12 +211,12 @@ impl Play {
             self.timeline.note(started, &format!("scale-in of {} instances", self.players.len()));
         }
         let Ok(ended) = tokio::time::timeout(limit, self.until(Self::has_ended)).await else {
-            return Ok(self.judge(false));
+            return self.judge(false);
         };
         ended?;
         // Calls and log lines may still be under way.
         let _ = tokio::time::timeout(AFTERMATH, self.until(Self::has_settled)).await;
-        Ok(self.judge(true))
+        self.judge(true)
     }
 
     /// Whether each daemon has read from IMDS that its instance is in service, if IMDS answers.
@@ -334,9 +334,9 @@ impl Play {
         let now = self.service.clock().now();
         if line.is_of_the_agent() {
             // The world knows more about the simulated agent.
-            if self.timeline.with_own_agent {
+            if let Some(own_agents) = &mut self.own_agents {
                 self.timeline.hear(now, &story.instance, &line, true);
-                if let Some(doubt) = own_agent::report(story, now, &line) {
+                if let Some(doubt) = own_agents.report(story, now, &line) {
                     self.timeline.note(now, &doubt);
                 }
             }
@@ -355,8 +355,8 @@ impl Play {
     fn interrupted(&self) -> SimulateError {
         self.timeline.end();
         let told = self.players.iter().any(|player| player.story.told.is_some());
-        SimulateError::Interrupted(match self.own_agent.as_ref().filter(|_| told) {
-            Some(agent) => still_draining(&agent.agent),
+        SimulateError::Interrupted(match self.own_agents.as_ref().filter(|_| told) {
+            Some(own) => still_draining(&own.agents),
             None => "interrupted".to_owned(),
         })
     }
@@ -375,7 +375,7 @@ impl Play {
     }
 
     /// Prints the result. Returns whether the scenario passed.
-    fn judge(&mut self, in_time: bool) -> bool {
+    fn judge(&mut self, in_time: bool) -> Result<bool, SimulateError> {
         let mut verdicts = self.verdicts();
         if !in_time {
             verdicts.push((format!("it ends within {:?}", self.scenario.limit), false));
@@ -389,19 +389,24 @@ impl Play {
         // A scenario tolerates this delay at its own speed. At a higher speed, the same delay is longer in simulated time.
         if !passed && self.lag > TRANSIT * self.scenario.speed && self.speed > self.scenario.speed {
             summary::too_fast(&self.timeline, self.scenario, self.speed, self.lag);
-            return false;
+            return Ok(false);
         }
         let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
+        if let Some(file) = self.own_agents.as_ref().and_then(|own| own.junit.as_ref()) {
+            junit::write(file, "drill", &junit::of_verdicts(&verdicts))?;
+        }
         if !passed && self.timeline.style != Style::Json {
-            if let (Some(agent), [player]) = (&self.own_agent, self.players.as_slice()) {
-                put_line(&wrap(&format!("\n{}", verdict::of(&player.story, &agent.agent, &agent.flag)), 0));
+            if let (Some(own_agents), [player]) = (&self.own_agents, self.players.as_slice()) {
+                for verdict in own_agents.verdicts(&player.story) {
+                    put_line(&wrap(&format!("\n{verdict}"), 0));
+                }
             }
             for player in &self.players {
                 eprintln!("\nthe log of the daemon of {}:\n{}", player.story.instance, player.daemon.log());
             }
         }
-        passed
+        Ok(passed)
     }
 
     /// Stops the daemons. Dropping a daemon kills it, in case it cannot be stopped.

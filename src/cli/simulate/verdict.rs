@@ -8,15 +8,15 @@ use sim::story::Story;
 
 use super::timeline::short;
 
-/// The verdict on a failed run, as a paragraph. `flag` names the agent on the command line.
-pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
+/// The verdict on a failed run, as a paragraph. `more_time` is how the user gives the agent more time.
+pub fn of(story: &Story, agent: &config::Agent, more_time: &str) -> String {
     let Some((told, _)) = story.told else {
         return "The daemon did not tell the agent to drain, because no drain began. The daemon's log below says why.".to_owned();
     };
     let time = story.deadlines.first().map(|deadline| short(deadline.since(told)));
     let time = time.unwrap_or_else(|| "given".to_owned());
     if let Some(Probe::Number { zero_for, .. }) = &agent.probe {
-        return counted(story, *zero_for, flag, &time);
+        return counted(story, *zero_for, more_time, &time);
     }
     match &agent.kind {
         AgentKind::Http(http) => {
@@ -28,21 +28,21 @@ pub fn of(story: &Story, agent: &config::Agent, flag: &str) -> String {
             let expected = format!(
                 "Expected: the agent accepts {drain}, stops taking work, and {done} by its deadline."
             );
-            format!("{expected} {}", happened(story, http, flag, &time))
+            format!("{expected} {}", happened(story, http, more_time, &time))
         }
         AgentKind::Command(command) => {
             let expected = "Expected: the command exits with 0 once the agent has drained, by its deadline.";
-            format!("{expected} {}", ran(story, &command.drain[0], flag, &time))
+            format!("{expected} {}", ran(story, &command.drain[0], more_time, &time))
         }
         AgentKind::Unit(unit) => {
             let expected = "Expected: the unit drains by its deadline.";
-            format!("{expected} {}", left(story, unit, flag, &time))
+            format!("{expected} {}", left(story, unit, more_time, &time))
         }
     }
 }
 
 /// The verdict on an agent whose number in flight is read.
-fn counted(story: &Story, zero_for: Option<Duration>, flag: &str, time: &str) -> String {
+fn counted(story: &Story, zero_for: Option<Duration>, more_time: &str, time: &str) -> String {
     let expected = match zero_for {
         Some(long) => {
             let long = Written(long);
@@ -62,7 +62,7 @@ fn counted(story: &Story, zero_for: Option<Duration>, flag: &str, time: &str) ->
         ),
         (_, Some(count)) => format!(
             "Its number in flight was {count} at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
-             give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+             give it more time: {more_time}.{LOST}"
         ),
         (Some("failed"), None) => format!("The agent could not be told to drain.{trouble}{LOST_BY_FAILURE}"),
         (_, None) => format!("The number in flight was not read.{trouble}{LOST}"),
@@ -70,7 +70,7 @@ fn counted(story: &Story, zero_for: Option<Duration>, flag: &str, time: &str) ->
     format!("{expected} {happened}")
 }
 
-fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
+fn ran(story: &Story, program: &str, more_time: &str, time: &str) -> String {
     let trouble = trouble(story);
     match story.outcomes.last().map(String::as_str) {
         Some("drained") => ENDED_OTHERWISE.to_owned(),
@@ -80,19 +80,19 @@ fn ran(story: &Story, program: &str, flag: &str, time: &str) -> String {
         ),
         _ => format!(
             "{program} had not exited with 0 at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or \
-             give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+             give it more time: {more_time}.{LOST}"
         ),
     }
 }
 
-fn left(story: &Story, unit: &UnitAgent, flag: &str, time: &str) -> String {
+fn left(story: &Story, unit: &UnitAgent, more_time: &str, time: &str) -> String {
     let trouble = trouble(story);
     match story.outcomes.last().map(String::as_str) {
         Some("drained") => ENDED_OTHERWISE.to_owned(),
         Some("failed") => format!("{} could not be drained.{trouble}{LOST_BY_FAILURE}", unit.unit),
         _ => format!(
             "{} still ran at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or give it more time: \
-             DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}",
+             {more_time}.{LOST}",
             unit.unit
         ),
     }
@@ -104,7 +104,7 @@ fn trouble(story: &Story) -> String {
 }
 
 /// The agent did its part.
-const ENDED_OTHERWISE: &str = "The agent drained, but the lifecycle action did not end as expected. The lines marked ✗ above \
+pub const ENDED_OTHERWISE: &str = "The agent drained, but the lifecycle action did not end as expected. The lines marked ✗ above \
                                say what is missing.";
 
 /// How the same drain would end on AWS.
@@ -115,7 +115,7 @@ const LOST: &str =
 const LOST_BY_FAILURE: &str =
     " On AWS, the instance would be terminated now, with the work that it holds (lifecycle.on_failed).";
 
-fn happened(story: &Story, agent: &HttpAgent, flag: &str, time: &str) -> String {
+fn happened(story: &Story, agent: &HttpAgent, more_time: &str, time: &str) -> String {
     let (drain, status) =
         (format!("{} {}", agent.drain.method.as_str(), agent.drain.path), &agent.status_path);
     let reported = story.reported.as_ref();
@@ -149,7 +149,7 @@ fn happened(story: &Story, agent: &HttpAgent, flag: &str, time: &str) -> String 
             };
             format!(
                 "The agent still reported \"draining\" at the end of its time ({time}), {in_flight}. Finish or hand back its \
-                 work sooner, or give it more time: DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate {flag}.{LOST}"
+                 work sooner, or give it more time: {more_time}.{LOST}"
             )
         }
         _ => format!(
@@ -167,6 +167,8 @@ mod tests {
     use super::*;
     use crate::config::{Config, Flag};
     use std::path::Path;
+
+    const MORE_TIME: &str = "DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --config a.toml";
 
     fn told() -> Story {
         Story {
@@ -188,7 +190,7 @@ mod tests {
 
     fn verdict(story: &Story) -> String {
         let address = "http://127.0.0.1:8080".to_owned();
-        of(story, &agent(Flag::agent(address.clone())), &format!("--agent {address}"))
+        of(story, &agent(Flag::agent(address.clone())), MORE_TIME)
     }
 
     /// A command that fails, and one that takes too long.
@@ -199,12 +201,12 @@ mod tests {
         let agent = agent(flag);
         let warnings = vec!["agent worker: /opt/drain exited with status 3".to_owned()];
         let failed = Story { outcomes: vec!["failed".to_owned()], warnings, ..told() };
-        let failed = of(&failed, &agent, "--config a.toml");
+        let failed = of(&failed, &agent, MORE_TIME);
         assert!(
             failed.contains("/opt/drain failed until") && failed.contains("exited with status 3"),
             "{failed}"
         );
-        let late = of(&told(), &agent, "--config a.toml");
+        let late = of(&told(), &agent, MORE_TIME);
         assert!(late.contains("at the end of its time (30 s)"), "{late}");
         assert!(late.contains("TIMEOUT=10m drainhook simulate --config a.toml."), "{late}");
     }
@@ -218,7 +220,7 @@ mod tests {
                 zero_for.map(|long| ("DRAINHOOK_AGENT__STATUS__ZERO_FOR".to_owned(), long.to_owned())),
             );
             let loaded = Config::load(Some(Path::new("/dev/null")), keys.into_iter(), &[]).expect("good");
-            of(story, &loaded.config.agents[0], "--config a.toml")
+            of(story, &loaded.config.agents[0], MORE_TIME)
         };
         let busy = of_probe(&reporting("draining", Some(2)), Some("10s"));
         assert!(
@@ -237,9 +239,7 @@ mod tests {
         let late = verdict(&reporting("draining", Some(1)));
         assert!(late.contains("at the end of its time (30 s), with 1 in flight"), "{late}");
         assert!(
-            late.contains(
-                "DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --agent http://127.0.0.1:8080."
-            ),
+            late.contains("DRAINHOOK_AGENT__DRAIN_TIMEOUT=10m drainhook simulate --config a.toml."),
             "{late}"
         );
         let idle = verdict(&reporting("draining", Some(0)));
