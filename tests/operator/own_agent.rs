@@ -150,7 +150,8 @@ async fn an_agent_that_a_command_drains() {
     );
 }
 
-/// A drill of two agents of one file: a command, and a server that still has work at its deadline the second time.
+/// A drill of a file with two agents and an after step. The agents are a command, and a server that still has work at its
+/// deadline in the last drill.
 #[tokio::test]
 async fn several_agents() {
     let drains = Arc::new(AtomicBool::new(true));
@@ -173,7 +174,7 @@ async fn several_agents() {
     let file = folder.path().join("drainhook.toml");
     let text = format!(
         "[[agent]]\nname = \"exporter\"\ncommand = \"/bin/true\"\n[[agent]]\nname = \"worker\"\nurl = \"{}\"\n\
-         drain_timeout = \"2s\"\n[lifecycle]\nhook = \"another\"\n",
+         drain_timeout = \"2s\"\n[[after]]\ncommand = \"/bin/true\"\n[lifecycle]\nhook = \"another\"\n",
         server.url
     );
     std::fs::write(&file, text).expect("written");
@@ -183,6 +184,7 @@ async fn several_agents() {
     let ran = drill().await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(server.count(|request| request.line() == "POST /drain"), 1, "{ran:?}");
+    assert!(ran.out.contains("after step 1, /bin/true: done"), "{ran:?}");
 
     drill().await.failed("worker: drained, 0 in flight; it takes no work");
 
