@@ -90,7 +90,9 @@ impl Drain {
             // A heartbeat would detect Wait and make the message unnecessary. It comes after 15 s of real time.
             Drain::Queue => 4,
             Drain::AnswersLost => 50,
-            Drain::Deadline | Drain::Force | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
+            // The agent is forced a minute before its deadline, which is 3 s of real time.
+            Drain::Force => 20,
+            Drain::Deadline | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
         }
     }
 
