@@ -60,7 +60,8 @@ class SocketSite(Site):
         self.clients = []
 
     def settings(self):
-        return super().settings() | {"PORT": "0"}
+        """The server asks no client to reconnect before it must, unless a test says how many."""
+        return super().settings() | {"PORT": "0", "RECONNECTS_PER_SECOND": "0"}
 
     def occupy(self, agent):
         self.connect(1)

@@ -41,16 +41,21 @@ def test_held_status(site, name):
     """A status request is held during a drain, and not before one: the daemon tells a restarted agent to drain at once."""
     agent = site.agent(name)
     site.occupy(agent)
-    wait = {"prefer": "wait=20"}
-    _, headers, answer = ask(agent.proxy.address, "GET", "/drain", wait, None)
-    assert (json.loads(answer)["state"], headers.get("preference-applied")) == ("serving", None)
+    assert held_status(agent, 20) == ("serving", None)
     assert agent.ask("POST", "{}")[1]["state"] == "draining"
+    assert held_status(agent, 1) == ("draining", "wait=1")
     held = http.client.HTTPConnection(agent.proxy.address, timeout=60)
-    held.request("GET", "/drain", headers=wait)
+    held.request("GET", "/drain", headers={"prefer": "wait=20"})
+    assert agent.state() == "draining", "the agent has had time to read the request"
     site.release()
-    answer = held.getresponse()
-    assert (json.load(answer)["state"], answer.getheader("preference-applied")) == ("drained", "wait=20")
+    assert json.load(held.getresponse())["state"] == "drained"
     held.close()
+
+
+def held_status(agent, seconds):
+    """The state in the answer to a status request with this wait, and which wait the agent has applied."""
+    _, headers, answer = ask(agent.proxy.address, "GET", "/drain", {"prefer": f"wait={seconds}"}, None)
+    return json.loads(answer)["state"], headers.get("preference-applied")
 
 
 @every_sample

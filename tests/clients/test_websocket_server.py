@@ -50,7 +50,7 @@ def test_scale_in(name, site, instance, drainhook, autoscaling):
 
 def test_a_reply_comes_before_the_close_frame(name, site):
     """A client is asked to reconnect while the server works on its message."""
-    agent = site.agent(name, REPLY_SECONDS="3")
+    agent = site.agent(name, REPLY_SECONDS="3", RECONNECTS_PER_SECOND="50")
     with connect(site.url(agent), proxy=None) as connection:
         connection.send("a")
         assert connection.ping().wait(60), "the server has received the message"
@@ -93,7 +93,7 @@ def test_near_deadline(name, site):
 
 def test_sigterm(name, site):
     """SIGTERM without a drain."""
-    agent = site.agent(name)
+    agent = site.agent(name, RECONNECTS_PER_SECOND="50")
     site.connect(CLIENTS)
     agent.process.process.send_signal(signal.SIGTERM)
     assert agent.process.process.wait(60) == 0

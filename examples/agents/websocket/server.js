@@ -84,7 +84,7 @@ function askSome() {
   const seconds = drain.secondsLeft - CLOSE_SECONDS
   if (seconds <= 0) return clients.forEach(client => client.close())
   const waiting = [...clients].filter(client => !client.isAsked)
-  const share = waiting.slice(0, Math.max(RECONNECTS_PER_SECOND, Math.ceil(waiting.length / seconds)))
+  const share = waiting.slice(0, Math.max(RECONNECTS_PER_SECOND, Math.floor(waiting.length / seconds)))
   share.forEach(client => client.ask())
   if (share.length > 0) console.error(`asked ${share.length} of ${waiting.length} clients to reconnect`)
 }
