@@ -88,6 +88,16 @@ tests! {
     arq: Software { refusal: None, ..worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "") };
     bullmq: Software { refusal: None, ..worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "") };
     celery: worker("celery", "celery.service", PYTHON, "Warm shutdown", "KillMode=control-group, and the preset celery needs mixed");
+    dask_worker: Software {
+        files: &[
+            ("dask-scheduler.service", "/etc/systemd/system/dask-scheduler.service"),
+            ("dask-worker-drain.service", "/etc/systemd/system/dask-worker-drain.service"),
+        ],
+        before: &["systemctl start dask-scheduler"],
+        refusal: None,
+        // The worker runs a function of the helper once it has been retired.
+        ..worker("dask-worker", "dask-worker.service", PYTHON, "Run out-of-band function", "")
+    };
     dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down", "--worker-shutdown-timeout cuts work after 1s");
     gunicorn: server("gunicorn", "gunicorn.service", "KillSignal=SIGQUIT, and the preset gunicorn needs SIGTERM");
     haproxy: Software {
