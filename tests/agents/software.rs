@@ -132,6 +132,13 @@ tests! {
     };
     puma: server("puma", "puma.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
     rq: Software { takes: 1, ..worker("rq", "rq.service", PYTHON, "warm shut down requested", "KillMode=control-group, and the preset rq needs mixed") };
+    selenium_node: Software {
+        files: &[("selenium-hub.service", "/etc/systemd/system/selenium-hub.service")],
+        before: &["systemctl start selenium-hub"],
+        work: Work::Clients("/opt/selenium-node/session"),
+        refusal: None,
+        ..server("selenium-node", "selenium-node.service", "")
+    };
     sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down", "sidekiq --timeout cuts work after 1s");
     uvicorn: server("uvicorn", "uvicorn.service", "systemd kills it 2s after the stop (TimeoutStopSec)");
 }
