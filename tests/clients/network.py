@@ -88,7 +88,7 @@ class Server:
                 except OSError:  # one side has closed its connection, so close the other one
                     self.close_connection = True
 
-            do_GET = do_PUT = do_POST = do_DELETE = do_CONNECT = handle_all
+            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_CONNECT = handle_all
 
             def log_message(self, *_):
                 pass
