@@ -44,6 +44,7 @@ presets![
     "pgbouncer",
     "php-fpm",
     "puma",
+    "ray-node",
     "rq",
     "selenium-node",
     "sidekiq",

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from unittest import mock
 from uuid import uuid4
 
@@ -18,8 +19,10 @@ import pytest
 from botocore.config import Config
 
 BIN = os.environ["DRAINHOOK_BIN"]
+HELPERS = Path(__file__).parents[2] / "presets" / "helpers"
 READY_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 10
+HELPER_SECONDS_MAX = 60
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 
 
@@ -246,3 +249,26 @@ def group(simulator, autoscaling):
         DefaultResult="CONTINUE",
     )
     return name
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a helper program of a preset with the environment that the daemon gives it. Returns its exit status and its output."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    # Pauses take no time.
+    (programs / "sleep").symlink_to("/bin/true")
+
+    def run(name, *arguments, **variables):
+        environment = {"PATH": f"{programs}:{os.environ['PATH']}", "DRAINHOOK_INSTANCE_ID": "i-0123456789abcdef0"}
+        ran = subprocess.run(
+            ["sh", HELPERS / name, *arguments],
+            env=environment | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=HELPER_SECONDS_MAX,
+        )
+        return ran.returncode, ran.stdout + ran.stderr
+
+    return run

@@ -1,8 +1,6 @@
 """The helper programs of presets, each against a server that answers as the API does."""
 
 import json
-import os
-import subprocess
 import sys
 from base64 import b64encode
 from pathlib import Path
@@ -11,9 +9,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from network import Server
-
-HELPERS = Path(__file__).parents[2] / "presets" / "helpers"
-SECONDS_MAX = 60
 
 
 class Api(Server):
@@ -43,29 +38,6 @@ def api():
     yield start
     for server in started:
         server.close()
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Runs a helper with the environment that the daemon gives it. Returns its exit status and its output."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    # Pauses take no time.
-    (programs / "sleep").symlink_to("/bin/true")
-
-    def run(name, *arguments, **variables):
-        environment = {"PATH": f"{programs}:{os.environ['PATH']}", "DRAINHOOK_INSTANCE_ID": "i-0123456789abcdef0"}
-        ran = subprocess.run(
-            ["sh", HELPERS / name, *arguments],
-            env=environment | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS_MAX,
-        )
-        return ran.returncode, ran.stdout + ran.stderr
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -349,139 +321,56 @@ class TestEcsInstance:
         assert "let the role of this instance make the call" in told
 
 
-class Cluster(Server):
-    """The API of a cluster with one node and one pod, as far as kubectl asks for it."""
+class TestRayNode:
+    """Programs that print what `ray` and `ps` do take their places. Ray itself is too large to install for this test."""
 
-    NODES, NODE = "/api/v1/nodes", "/api/v1/nodes/node-1"
-    POD, EVICTION = "/api/v1/namespaces/default/pods/web", "/api/v1/namespaces/default/pods/web/eviction"
-
-    def __init__(self, provider_id="aws:///eu-west-1a/i-0123456789abcdef0", owned=True, cordons=True):
-        self.provider_id, self.owned, self.cordons = provider_id, owned, cordons
-        self.unschedulable, self.evictions, self.evicted = False, 0, False
-        super().__init__(self.reply)
-
-    def reply(self, method, path, _, body):
-        status, document = self.answer(method, path.partition("?")[0], body)
-        return status, {"content-type": "application/json"}, json.dumps(document).encode()
-
-    def answer(self, method, path, body):
-        policy = {"groupVersion": "policy/v1", "version": "v1"}
-        eviction = {"name": "pods/eviction", "kind": "Eviction", "namespaced": True, "group": "policy", "version": "v1"}
-        kinds = [{"name": "nodes", "kind": "Node"}, {"name": "pods", "kind": "Pod", "namespaced": True}, eviction]
-        match method, path:
-            case "GET", "/api":
-                return 200, {"kind": "APIVersions", "versions": ["v1"]}
-            case "GET", "/apis":
-                group = {"name": "policy", "versions": [policy], "preferredVersion": policy}
-                return 200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}
-            case "GET", "/api/v1":
-                return 200, {"kind": "APIResourceList", "groupVersion": "v1", "resources": kinds}
-            case "GET", "/apis/policy/v1":
-                return 200, {"kind": "APIResourceList", "groupVersion": "policy/v1", "resources": []}
-            case "GET", self.NODES:
-                return 200, {"kind": "NodeList", "apiVersion": "v1", "items": [self.node()]}
-            case "GET", self.NODE:
-                return 200, self.node()
-            case "PATCH", self.NODE if self.cordons:
-                self.unschedulable = bool(json.loads(body)["spec"]["unschedulable"])
-                return 200, self.node()
-            case "GET", "/api/v1/pods":
-                return 200, {"kind": "PodList", "apiVersion": "v1", "items": [] if self.evicted else [self.pod()]}
-            case "GET", self.POD if not self.evicted:
-                return 200, self.pod()
-            case "POST", self.EVICTION:
-                return self.evict()
-        code, reason = (403, "Forbidden") if method == "PATCH" else (404, "NotFound")
-        return code, self.status(code, reason, f"{path} is {reason}")
-
-    def evict(self):
-        """A disruption budget holds the pod back once."""
-        self.evictions += 1
-        if self.evictions == 1:
-            return 429, self.status(429, "TooManyRequests", "it would violate the pod's disruption budget")
-        self.evicted = True
-        return 201, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
-
-    def status(self, code, reason, message):
-        failure = {"kind": "Status", "apiVersion": "v1", "status": "Failure"}
-        return failure | {"code": code, "reason": reason, "message": message}
-
-    def node(self):
-        spec = {"providerID": self.provider_id} | ({"unschedulable": True} if self.unschedulable else {})
-        return {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1", "uid": "1"}, "spec": spec}
-
-    def pod(self):
-        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "2", "controller": True}
-        about = {"name": "web", "namespace": "default", "uid": "3", "ownerReferences": [owner] if self.owned else []}
-        spec = {"nodeName": "node-1", "containers": [{"name": "web"}]}
-        return {"kind": "Pod", "apiVersion": "v1", "metadata": about, "spec": spec, "status": {"phase": "Running"}}
-
-
-class TestKubernetesNode:
-    """The real kubectl talks to a server that answers as a cluster does."""
+    NODE = "27457862e27c0bb5b408c7cf721dd8111f4c9b64f0c06c4ae4a1b7aa"
 
     @pytest.fixture
-    def cluster(self):
-        started = []
+    def program(self, tmp_path):
+        def program(name, script):
+            file = tmp_path / "programs" / name
+            file.write_text(f"#!/bin/sh\n{script}\n")
+            file.chmod(0o755)
+            return file
 
-        def start(**about):
-            started.append(Cluster(**about))
-            return started[-1]
+        return program
 
-        yield start
-        for server in started:
-            server.close()
-
-    @pytest.fixture
-    def order(self, run, tmp_path):
-        def order(word, url, *node):
-            config = {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "work", "cluster": {"server": url}}],
-                "users": [{"name": "drainhook", "user": {}}],
-                "contexts": [{"name": "work", "context": {"cluster": "work", "user": "drainhook"}}],
-                "current-context": "work",
-            }
-            (tmp_path / "kubeconfig").write_text(json.dumps(config))
-            return run("kubernetes-node", word, tmp_path / "kubeconfig", *node)
-
-        return order
-
-    def test_drain_and_return(self, order, cluster):
-        """The node is found by the instance's id. A disruption budget holds its pod back for a while."""
-        work = cluster()
-        code, told = order("drain", work.url)
+    def test_waits_for_the_node(self, run, program, tmp_path):
+        """The node has work for a while. Then its process has ended, and its parent has not noticed."""
+        ray = program("ray", f'echo "$*" >>{tmp_path}/calls')
+        program(
+            "ps",
+            f"""
+            case $* in
+                *args*) echo "/opt/ray/raylet/raylet --raylet_socket_name=/tmp/ray/raylet --node_id={self.NODE} --port=0" ;;
+                *) if [ "$(cat {tmp_path}/looks)" = ..... ]; then echo Z raylet; else echo Sl raylet; fi ;;
+            esac
+            echo "$(cat {tmp_path}/looks)." >{tmp_path}/looks""",
+        )
+        (tmp_path / "looks").touch()
+        code, told = run("ray-node", ray, "10.0.0.1:6379")
         assert code == 0, told
-        assert (work.unschedulable, work.evicted, work.evictions) == (True, True, 2)
-        code, told = order("return", work.url)
+        call = f"drain-node --address 10.0.0.1:6379 --node-id {self.NODE}"
+        how = "--reason DRAIN_NODE_REASON_PREEMPTION --reason-message drainhook"
+        assert (tmp_path / "calls").read_text() == f"{call} {how}\n"
+        assert (tmp_path / "looks").read_text() == "......\n"
+
+    def test_not_accepted(self, run, program):
+        program("ps", f"echo raylet --node_id={self.NODE}; echo Sl raylet")
+        code, told = run("ray-node", program("ray", "exit 1"), "10.0.0.1:6379")
+        assert code == 1
+        assert "did not accept" in told
+
+    def test_unknown_version(self, run, program):
+        """The node must not count as drained because its process is started in another way."""
+        program("ps", "echo Sl raylet")
+        code, told = run("ray-node", program("ray", "exit 0"), "10.0.0.1:6379")
+        assert code == 1
+        assert "not supported" in told
+
+    def test_no_node(self, run, program):
+        """The command runs again after the node has left."""
+        program("ps", "echo Ss systemd; echo Z raylet")
+        code, told = run("ray-node", program("ray", "exit 1"), "10.0.0.1:6379")
         assert code == 0, told
-        assert not work.unschedulable
-
-    def test_cordon_is_refused(self, order, cluster):
-        """kubectl evicts the pods all the same, and exits with 0. The node would get new ones."""
-        work = cluster(cordons=False)
-        code, told = order("drain", work.url)
-        assert code == 75, told
-        assert work.evicted and "did not change whether node-1 takes pods" in told
-
-    def test_pod_without_controller(self, order, cluster):
-        work = cluster(owned=False)
-        code, told = order("drain", work.url)
-        assert code == 75, told
-        assert work.evictions == 0 and "--force" in told
-
-    def test_other_provider(self, order, cluster):
-        """The provider id does not name the instance, so the user must name the node."""
-        work = cluster(provider_id="k3s://node-1")
-        code, told = order("drain", work.url)
-        assert (code, work.evictions) == (1, 0), told
-        assert "name the node" in told
-        code, told = order("drain", work.url, "node-1")
-        assert code == 0, told
-
-    def test_unreachable(self, order, cluster):
-        work = cluster()
-        work.close()
-        code, told = order("drain", work.url)
-        assert code == 75 and "cannot list the nodes" in told
