@@ -36,12 +36,15 @@ fn every_preset_is_enough() {
 fn what_the_user_must_set() {
     for preset in Preset::all().filter(|preset| !preset.must.is_empty()) {
         let told = problems(&format!("[agent]\npreset = \"{}\"", preset.name), &[]);
-        for line in preset::lines_of(preset::text(preset.name).expect("listed"), "must") {
-            let (key, _) = line.split_once(" = ").expect("a key");
-            let expected =
-                format!("test.toml:2: the preset {} needs `agent.{key}`; set it, like {line}", preset.name);
-            assert_eq!(told, expected);
-        }
+        let lines = preset::lines_of(preset::text(preset.name).expect("listed"), "must").into_iter();
+        let mut expected: Vec<String> = lines
+            .map(|line| {
+                let (key, _) = line.split_once(" = ").expect("a key");
+                format!("test.toml:2: the preset {} needs `agent.{key}`; set it, like {line}", preset.name)
+            })
+            .collect();
+        expected.sort();
+        assert_eq!(told.lines().collect::<Vec<_>>(), expected);
     }
 }
 
