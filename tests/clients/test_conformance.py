@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import contract
 import pytest
-from agents import WORKERS, Agent, Site
-from conftest import BIN, bare_environment
+from agents import Agent, samples
+from conftest import BIN, bare_environment, wait_for
+from sites import SITES
 from test_agent_protocol import PRELUDE
 
 SMALL = contract.PATH.parent.parent / "examples" / "agents" / "small" / "agent.py"
@@ -22,15 +24,23 @@ def judge(url):
     return {state: [one["check"] for one in checks if one["state"] == state] for state in ("ok", "failed", "skipped")}
 
 
-@pytest.mark.parametrize("name", WORKERS)
-def test_worker(name, simulator, tmp_path):
-    """The worker has tasks in flight when it is told to drain, and a receive that waits for more."""
-    site = Site(simulator, tmp_path)
-    try:
-        site.send("a", "b", "c")
-        checks = judge(site.agent(name).url)
-    finally:
-        site.close()
+@pytest.fixture
+def site(name, simulator, tmp_path):
+    site = SITES[name](simulator, tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.mark.parametrize("name", samples(*SITES))
+def test_sample(site, name):
+    """The sample has work in flight when it is told to drain."""
+    agent = site.agent(name)
+    site.occupy(agent)
+    with ThreadPoolExecutor() as judges:
+        judged = judges.submit(judge, agent.url)
+        wait_for(lambda: agent.state() == "draining", "the sample drains")
+        site.release()
+        checks = judged.result()
     assert not checks["failed"]
     assert checks["skipped"] == ["work while serving", "work during the drain", "work after the return", "restart"]
 
