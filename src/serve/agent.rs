@@ -36,7 +36,7 @@ pub(super) async fn answer(shared: Arc<Shared>, instance: String, request: Reque
     }
 }
 
-/// `GET /drain`. With a wait, holds the response until the agent has drained or the wait is over.
+/// `GET /drain`. With a wait, holds the response of an agent that drains until it has drained or the wait is over.
 async fn status(shared: &Shared, instance: &str, wait: Option<Duration>) -> Answer {
     let Some(wait) = wait else {
         return write(shared.with(|world, now| world.agent_get(now, instance)));
@@ -53,12 +53,12 @@ async fn status(shared: &Shared, instance: &str, wait: Option<Duration>) -> Answ
             // The agent's process has exited: the connection is closed without a response.
             return pending().await;
         }
-        let over = match state {
-            Some(AgentState::Drained) | None => true,
-            Some(AgentState::Serving | AgentState::Draining) => now >= deadline,
-        };
-        if over {
-            return write(answer).header("preference-applied", "wait");
+        match state {
+            Some(AgentState::Draining) if now < deadline => {}
+            Some(AgentState::Serving) => return write(answer),
+            Some(AgentState::Draining | AgentState::Drained) | None => {
+                return write(answer).header("preference-applied", "wait");
+            }
         }
         tokio::select! {
             _ = changed.changed() => {}
