@@ -228,6 +228,12 @@ fn check_kind(layers: &Layers, agent: usize) -> Vec<Problem> {
     let mut kinds = keys::AGENT_KINDS.into_iter().filter_map(given);
     let kind = kinds.next();
     if let (Some(one), Some(other)) = (&kind, kinds.next()) {
+        for (preset, own) in [(one, &other), (&other, one)] {
+            if let Origin::Preset(name) = &preset.1 {
+                let (origin, preset) = (own.1.clone(), (name.clone(), preset.0));
+                return vec![Problem::PresetKind { origin, key: own.0, preset }];
+            }
+        }
         return vec![Problem::Both { one: one.clone(), other, what: "how the agent is reached" }];
     }
     if let (Some(one), Some(other)) = (given("drain.signal"), given("drain.start")) {

@@ -130,6 +130,19 @@ pub enum Problem {
         /// What they say.
         what: &'static str,
     },
+    /// The user reaches the agent in another way than its preset.
+    #[error(
+        "{origin}: `agent.{key}` is set, but the preset {} sets `agent.{}`; remove `agent.preset` or `agent.{key}`",
+        preset.0, preset.1
+    )]
+    PresetKind {
+        /// Where the user's key was set.
+        origin: Origin,
+        /// The user's key.
+        key: &'static str,
+        /// The name of the preset, and its key.
+        preset: (String, &'static str),
+    },
     /// A key that means nothing for the agent's kind.
     #[error("{origin}: `agent.{key}` means nothing without {}; set that, or remove it", of_agent(.kinds))]
     IdleKey {

@@ -99,7 +99,7 @@ fn mistakes() {
         ),
         (
             "preset = \"celery\"\ncommand = \"/bin/drain\"",
-            "test.toml:3: `agent.command` and `agent.unit` (preset celery) both say how the agent is reached; keep one of them",
+            "test.toml:3: `agent.command` is set, but the preset celery sets `agent.unit`; remove `agent.preset` or `agent.command`",
         ),
     ] {
         assert_eq!(problems(&format!("[agent]\n{keys}"), &[]), expected);

@@ -81,7 +81,9 @@ impl Reference {
             let Some(before) = self.settings.agents[agent].force else { continue };
             let due = self.kept.deadlines.get(agent).copied().flatten().map(|at| at - before);
             let due = due.is_some_and(|due| due <= now) && self.was_told(agent) && !self.clock_set;
-            if due && !self.agents[agent].forced && !self.has_an_outcome(now, agent) {
+            // Whether an unreachable agent has an outcome depends on whether it is being asked, which begins in this turn.
+            let fails = self.agents[agent].has_failed(now, &self.settings.agents[agent]);
+            if due && !fails && !self.agents[agent].forced && !self.has_an_outcome(now, agent) {
                 self.complain(format!("did not force agent {agent}, whose deadline is near"));
             }
         }

@@ -110,6 +110,8 @@ pub(super) struct Agent {
     pub zero_since: Option<Time>,
     /// The processes of an agent that is told once.
     pub processes: Processes,
+    /// A return request was under way when the drain began. Its answer does not count.
+    pub overtaken: bool,
     /// It was forced in this drain.
     pub forced: bool,
 }

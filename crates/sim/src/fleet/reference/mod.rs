@@ -170,7 +170,9 @@ impl Reference {
                 }
             }
             Event::AgentAnswered { id, answer } => {
-                if let Some(Call::Agent(agent)) = take(&mut self.calls, *id) {
+                if let Some(Call::Agent(agent)) = take(&mut self.calls, *id)
+                    && !std::mem::take(&mut self.agents[agent].overtaken)
+                {
                     self.agents[agent].answers(now, answer, &self.settings.agents[agent]);
                     self.unsettled |= !self.agents[agent].says_drained();
                 }
@@ -239,7 +241,10 @@ impl Reference {
             agent.processes.told = *told;
         }
         self.corrects(journal);
-        self.unsettled = self.clock_set || journal.boot_id != self.settings.boot_id;
+        let rebooted = journal.boot_id != self.settings.boot_id;
+        self.unsettled = self.clock_set || rebooted;
+        // The processes that had drained are gone.
+        self.standing = self.standing.filter(|_| !rebooted);
         // A deadline is used as written, but is never later than a whole drain from now.
         for (deadline, agent) in self.kept.deadlines.iter_mut().zip(&self.settings.agents) {
             *deadline = deadline.map(|deadline| deadline.min(now + agent.drain_timeout));

@@ -158,6 +158,7 @@ impl Reference {
         if *request == AgentRequest::Status && self.agents[agent].state == Some(AgentState::Serving) {
             self.complain("asked a serving agent for its status, but did not tell it to drain");
         }
+        self.agents[agent].overtaken = false;
         (self.agents[agent].asked_at, self.agents[agent].told) =
             (now, matches!(request, AgentRequest::Drain(_)));
         let order = match request {

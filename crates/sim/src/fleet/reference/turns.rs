@@ -6,7 +6,7 @@ use machine::journal::{AgentStage, Journal};
 use machine::settings::Protocol;
 
 use super::Reference;
-use super::known::Phase;
+use super::known::{Call, Phase};
 
 impl Reference {
     /// Agents are told. Whether it is their turn is checked once the journal of this turn is known, which has the deadline.
@@ -15,9 +15,14 @@ impl Reference {
         // While a write is under way, the journal may not have the deadline that this turn goes by.
         self.told_orders.extend(order.filter(|_| self.writes.is_empty()));
         // What they said in an earlier drain does not count.
-        let agents = self.agents.iter_mut().zip(&self.settings.agents);
-        let of_turn = agents.filter(|(_, settings)| order.is_none_or(|order| settings.order == order));
-        of_turn.for_each(|(agent, settings)| agent.begins(settings));
+        for (place, settings) in self.settings.agents.iter().enumerate() {
+            if order.is_none_or(|order| settings.order == order) {
+                let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(place));
+                let agent = &mut self.agents[place];
+                agent.begins(settings);
+                agent.overtaken = asks && agent.processes.telling.is_none();
+            }
+        }
     }
 
     /// Agents are told once every agent with a lower order has an outcome, or no agent has time left.
