@@ -34,6 +34,11 @@ const PYTHON: &str = "/opt/python/bin/python task.py";
 const ARQ: &str = "/opt/arq/bin/python task.py";
 const RUBY: &str = "ruby -r ./worker.rb -e 'ARGV[0].to_i.times { |number| Work.perform_async(number) }'";
 
+/// Builds an image, and creates a container of it.
+const IMAGE: &str =
+    "cp /bin/busybox /opt/docker-container && docker build --network none --tag worker /opt/docker-container";
+const CONTAINER: &str = "docker create --name worker --network none --volume /srv/tasks:/srv/tasks worker";
+
 /// A page that is longer than the buffers between a server and its client.
 const DOWNLOAD: &str = "(echo started; head -c 32M /dev/zero; echo; echo finished) >/srv/tasks/download";
 const PAGE: Work = Work::Clients("/opt/request http://127.0.0.1:8000/");
@@ -97,6 +102,16 @@ tests! {
         refusal: None,
         // The worker runs a function of the helper once it has been retired.
         ..worker("dask-worker", "dask-worker.service", PYTHON, "Run out-of-band function", "")
+    };
+    docker_container: Software {
+        files: &[
+            ("group.conf", "/etc/systemd/system/drainhook.service.d/docker.conf"),
+            ("options", "/etc/default/docker"),
+        ],
+        before: &["systemctl start docker", IMAGE, CONTAINER],
+        takes: 1,
+        refusal: None,
+        ..worker("docker-container", "worker.service", "./enqueue", "taking no more tasks", "")
     };
     dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down", "--worker-shutdown-timeout cuts work after 1s");
     gunicorn: server("gunicorn", "gunicorn.service", "KillSignal=SIGQUIT, and the preset gunicorn needs SIGTERM");
