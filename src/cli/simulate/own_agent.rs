@@ -199,7 +199,7 @@ impl OwnAgents {
         };
         let mut verdicts = Vec::new();
         for agent in self.agents.iter().filter(is_behind) {
-            let ours = format!("agent {}", agent.name);
+            let ours = format!("agent {}:", agent.name);
             let story = Story {
                 reported: self.reported.get(&agent.name).cloned(),
                 warnings: story
