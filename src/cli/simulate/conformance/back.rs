@@ -60,7 +60,7 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> bool {
             report.tell(rule.skipped("the agent did not return to service"));
         }
     }
-    let told = session.drain().await.map_err(|trouble| trouble.why);
+    let told = session.drain().await;
     let check = tell_result(session, told, &SECOND).await;
     report.tell(check);
     has_way_back

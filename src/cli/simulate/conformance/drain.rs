@@ -11,7 +11,7 @@ use super::heard::shown;
 use super::offer;
 use super::report::Report;
 use super::serving::{NOT_READ_IN_TIME, WAIT, held};
-use super::session::{ANSWER_LIMIT, Order, Session};
+use super::session::{ANSWER_LIMIT, Order, Session, Trouble};
 use crate::cli::check::State;
 use crate::http::connection::Target;
 use machine::event::{AgentState, AgentStatus};
@@ -48,7 +48,7 @@ const BROKEN_AFTER: Duration = Duration::from_millis(300);
 
 /// Judges the agent while it drains for the first time.
 pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Stop> {
-    let told = session.drain().await.map_err(|trouble| trouble.why);
+    let told = session.drain().await;
     let drains = told.is_ok();
     let check = tell_result(session, told, &REQUEST).await;
     let stays = check.state != State::Failed;
@@ -59,10 +59,10 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Sto
     if !stays {
         return Err(Stop("the agent did not begin to drain"));
     }
-    let told = session.drain_again(Order::Plain).await.map_err(|trouble| trouble.why);
+    let told = session.drain_again(Order::Plain).await;
     let check = tell_result(session, told, &REPEATED).await;
     report.tell(check);
-    let told = session.drain_again(Order::Strange).await.map_err(|trouble| trouble.why);
+    let told = session.drain_again(Order::Strange).await;
     let check = tell_result(session, told, &UNKNOWN_FIELDS).await;
     report.tell(check);
     offer::refused_as(session, report, &WORK).await;
@@ -78,9 +78,9 @@ pub async fn judge(session: &mut Session, report: &mut Report) -> Result<(), Sto
 }
 
 /// The result of a drain request: the agent accepted it, and now drains.
-pub async fn tell_result(session: &mut Session, told: Result<(), String>, rule: &Rule) -> Check {
+pub async fn tell_result(session: &mut Session, told: Result<(), Trouble>, rule: &Rule) -> Check {
     match told {
-        Err(why) => rule.failed(why, session.lost_unless_told()),
+        Err(trouble) => rule.failed(trouble.why, session.lost_unless_told()),
         Ok(()) => match drains(session).await {
             Ok(status) => rule.ok(format!("2xx; {}", shown(&status))),
             Err(why) => rule.failed(format!("2xx, but {why}"), session.lost_unless_heard()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::{Check, Rule};
-use super::heard::{Heard, shown};
+use super::heard::{Heard, shown, tasks};
 use super::offer;
 use super::report::Report;
 use super::session::{ANSWER_LIMIT, Kind, Order, Session};
@@ -141,11 +141,11 @@ fn judge_drains(heard: &Heard, report: &mut Report) {
             IN_FLIGHT.skipped("the agent does not report in_flight, which is conforming")
         }
         None => IN_FLIGHT.ok("in every answer"),
-        Some(what) => IN_FLIGHT.failed(
-            what,
+        Some(status) => IN_FLIGHT.failed(
+            shown(status),
             format!(
                 "drainhook goes by \"drained\", so an Auto Scaling termination would have cut {}",
-                heard.contradicted_work()
+                tasks(status.in_flight)
             ),
         ),
     });

@@ -14,8 +14,8 @@ pub struct Heard {
     pub complaints: Vec<String>,
     /// The first time that it went back during a drain.
     pub step_back: Option<String>,
-    /// The first time that it said "drained" with work in flight.
-    pub contradiction: Option<String>,
+    /// The first "drained" with work in flight.
+    pub contradiction: Option<AgentStatus>,
     /// How often it said how much is in flight.
     pub counts: u32,
     /// It was told to drain, and not returned since.
@@ -28,8 +28,6 @@ pub struct Heard {
     last: Option<AgentState>,
     /// The work in flight in its last status document.
     in_flight: Option<u64>,
-    /// The work in flight when it contradicted itself.
-    contradicted: Option<u64>,
 }
 
 impl Heard {
@@ -71,8 +69,7 @@ impl Heard {
             (_, AgentState::Serving | AgentState::Draining | AgentState::Drained) => {}
         }
         if let (AgentState::Drained, Some(1..)) = (status.state, status.in_flight) {
-            self.contradiction.get_or_insert_with(|| shown(status));
-            self.contradicted = self.contradicted.or(status.in_flight);
+            self.contradiction.get_or_insert_with(|| status.clone());
         }
         self.counts += u32::from(status.in_flight.is_some());
         self.last = Some(status.state);
@@ -94,14 +91,10 @@ impl Heard {
     pub fn work(&self) -> String {
         tasks(self.in_flight)
     }
-
-    /// What a termination would have cut when it said "drained" with work in flight, in words.
-    pub fn contradicted_work(&self) -> String {
-        tasks(self.contradicted)
-    }
 }
 
-fn tasks(in_flight: Option<u64>) -> String {
+/// The work in flight, in words.
+pub fn tasks(in_flight: Option<u64>) -> String {
     match in_flight {
         None | Some(0) => "whatever is in flight then".to_owned(),
         Some(1) => "the task in flight".to_owned(),
@@ -152,7 +145,7 @@ mod tests {
         heard.status(&status(AgentState::Draining, Some(1)));
         assert_eq!(heard.step_back.as_deref(), Some("draining, 1 in flight, after \"drained\""));
         heard.status(&status(AgentState::Drained, Some(1)));
-        assert_eq!(heard.contradiction.as_deref(), Some("drained, 1 in flight"));
+        assert_eq!(heard.contradiction.as_ref().map(shown).as_deref(), Some("drained, 1 in flight"));
         heard.told();
         let before = heard.step_back.clone();
         heard.status(&status(AgentState::Draining, Some(1)));

@@ -7,7 +7,7 @@ use super::check::Rule;
 use super::heard::shown;
 use super::offer;
 use super::report::Report;
-use super::session::{ANSWER_LIMIT, Kind, Session};
+use super::session::{Kind, Session};
 use crate::clock::boottime;
 use machine::event::AgentState;
 
@@ -75,7 +75,7 @@ pub const NOT_READ_IN_TIME: &str = "drainhook asks for up to 20 s and gives up a
 /// Sends a status request with `Prefer: wait`. Returns what came, and the state.
 pub async fn held(session: &mut Session) -> Result<(String, AgentState), String> {
     let start = boottime();
-    let status = session.status_within(WAIT, WAIT + ANSWER_LIMIT).await.map_err(|trouble| trouble.why)?;
+    let status = session.status(WAIT).await.map_err(|trouble| trouble.why)?;
     let took = boottime().saturating_sub(start).as_secs_f64();
     Ok((format!("{}, after {took:.1} s", shown(&status)), status.state))
 }
