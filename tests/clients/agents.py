@@ -158,6 +158,15 @@ def told(agent, times):
     wait_for(lambda: len(agent.asked("POST")) >= times, f"the daemon has sent {times} drain requests")
 
 
+def restart_daemon(daemon, drainhook, agent):
+    """Kills the daemon and starts another one. Waits until that one has sent a drain request, too."""
+    daemon.process.kill()
+    daemon.process.wait()
+    before = len(agent.asked("POST"))
+    drainhook(agent)
+    told(agent, before + 1)
+
+
 def order(folder, command):
     """Sends an operator's command to the daemon."""
     with socket.socket(socket.AF_UNIX) as control:

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from agents import order, samples, told
+from agents import order, restart_daemon, samples, told
 from conftest import lifecycle_state, scale_in, start_simulator, wait_for
 from work_queue import QueueSite
 
@@ -30,11 +30,7 @@ def test_scale_in(name, site, instance, drainhook, autoscaling):
     scale_in(autoscaling, instance)
     told(agent, 1)
     wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
-    daemon.process.kill()
-    daemon.process.wait()
-    before = len(agent.asked("POST"))
-    drainhook(agent)
-    told(agent, before + 1)
+    restart_daemon(daemon, drainhook, agent)
     assert not site.calls("CompleteLifecycleAction")
 
     site.receiver.release()

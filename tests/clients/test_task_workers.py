@@ -8,7 +8,7 @@ import json
 import signal
 
 import pytest
-from agents import order, samples, told
+from agents import order, restart_daemon, samples, told
 from callers import CallerSite
 from conftest import lifecycle_state, scale_in, wait_for
 
@@ -35,11 +35,7 @@ def test_scale_in(name, site, instance, drainhook, autoscaling):
     told(agent, 1)
     assert (site.health(agent), site.sent(agent, "c")) == (503, 503)
     wait_for(lambda: lifecycle_state(autoscaling, instance) == "Terminating:Wait", "the hook waits")
-    daemon.process.kill()
-    daemon.process.wait()
-    before = len(agent.asked("POST"))
-    drainhook(agent)
-    told(agent, before + 1)
+    restart_daemon(daemon, drainhook, agent)
     assert site.sent(agent, "d") == 503
     assert agent.ask("GET")[1] == {"state": "draining", "in_flight": 2, "gauges": {}}
     assert not site.calls("CompleteLifecycleAction")
