@@ -395,4 +395,6 @@ async fn refusals() {
         assert_eq!(ran.code, Some(2), "{ran:?}");
     }
     assert!(server.lines().is_empty(), "nothing was sent");
+    let lost = [&judge[..], &["--junit", "/no/such/folder/result.xml"]].concat();
+    run(&Variables::new(), &lost).await.failed("cannot write /no/such/folder/result.xml: ");
 }
