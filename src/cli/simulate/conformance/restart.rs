@@ -30,14 +30,13 @@ pub async fn judge(session: &mut Session, report: &mut Report) {
     };
     // The new process may answer while the program is still running.
     session.heard.restarted();
-    let check = match program.run(LIMIT).await {
-        Ok(0) => restarted(session).await,
-        Ok(code) => {
-            RESTART.failed(format!("the program exited with {code}"), "nothing was judged; correct --restart")
-        }
-        Err(why) => RESTART.failed(why, "nothing was judged; correct --restart"),
+    let ran = program.run(LIMIT).await;
+    let why = match ran {
+        Ok(0) => return report.tell(restarted(session).await),
+        Ok(code) => format!("the program exited with {code}"),
+        Err(why) => why,
     };
-    report.tell(check);
+    report.tell(RESTART.failed(why, "nothing was judged; correct --restart"));
 }
 
 async fn restarted(session: &mut Session) -> Check {
