@@ -377,6 +377,24 @@ async fn answers_without_a_content_type() {
     fails(Fault::NoContentType, &["OpenAPI document"], found, "loses nothing by this alone").await;
 }
 
+/// The program of `--offer` does not exist. The report does not claim that work would have been lost.
+#[tokio::test]
+async fn an_offer_that_cannot_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = agent(Fault::None, folder.path()).await;
+    let mut arguments = arguments(&server.url, folder.path());
+    let offer = arguments.iter().position(|word| word == "--offer").expect("it is given");
+    arguments[offer + 1] = "/no/such/program".to_owned();
+    let ran = judge(&arguments, "1m").await;
+    let failed =
+        ["work while serving", "work during the drain", "work after the return", "restart", "stays drained"];
+    assert_eq!(names(&ran, "failed"), failed, "{ran:?}");
+    for check in ran.lines().iter().filter(|check| check["state"] == "failed") {
+        assert!(check["found"].to_string().contains("cannot run /no/such/program: "), "{check}");
+        assert_eq!(check["lost"], "nothing was judged; correct --offer");
+    }
+}
+
 /// An agent with another protocol, wrong command lines, and a file that cannot be written.
 #[tokio::test]
 async fn refusals() {

@@ -86,8 +86,8 @@ async fn until_drained(session: &mut Session) -> Result<AgentStatus, String> {
 }
 
 async fn stays(session: &mut Session) -> Check {
-    if let Err(why) = offer::refused(session).await {
-        return STAYS.failed(why, CUT_AFTER);
+    if let Err((why, lost)) = offer::refused(session, CUT_AFTER).await {
+        return STAYS.failed(why, lost);
     }
     for pause in LOOKS {
         tokio::time::sleep(pause).await;

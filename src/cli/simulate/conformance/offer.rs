@@ -12,6 +12,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Why work was not offered.
 const NO_PROGRAM: &str = "say how to offer work: --offer COMMAND";
 
+/// What is lost if the program cannot offer work.
+const NOT_JUDGED: &str = "nothing was judged; correct --offer";
+
 /// Offers work that the agent must accept.
 pub async fn accepted(session: &Session, report: &mut Report, rule: &Rule) {
     let check = match offer(session).await {
@@ -21,26 +24,27 @@ pub async fn accepted(session: &Session, report: &mut Report, rule: &Rule) {
             format!("refused: the program exited with {code}"),
             "a scale-in loses nothing by this, but the agent takes no work while it serves, or --offer is wrong",
         ),
-        Some(Err(why)) => rule.failed(why, "nothing was judged; correct --offer"),
+        Some(Err(why)) => rule.failed(why, NOT_JUDGED),
     };
     report.tell(check);
 }
 
-/// Offers work that the agent must refuse. The error is what came instead. Without a program, nothing is offered.
-pub async fn refused(session: &Session) -> Result<(), String> {
+/// Offers work that the agent must refuse. The error is what came instead, and what is lost by it. `lost` is what is lost if the
+/// agent accepts the work. Without a program, nothing is offered.
+pub async fn refused(session: &Session, lost: &'static str) -> Result<(), (String, &'static str)> {
     match offer(session).await {
         None | Some(Ok(1..)) => Ok(()),
-        Some(Ok(code)) => Err(format!("it accepted offered work: the program exited with {code}")),
-        Some(Err(why)) => Err(why),
+        Some(Ok(code)) => Err((format!("it accepted offered work: the program exited with {code}"), lost)),
+        Some(Err(why)) => Err((why, NOT_JUDGED)),
     }
 }
 
 /// The same, as a check of its own.
 pub async fn refused_as(session: &Session, report: &mut Report, rule: &Rule) {
-    let check = match (&session.offer, refused(session).await) {
+    let check = match (&session.offer, refused(session, LOST).await) {
         (None, _) => rule.skipped(NO_PROGRAM),
         (Some(_), Ok(())) => rule.ok("refused"),
-        (Some(_), Err(why)) => rule.failed(why, LOST),
+        (Some(_), Err((why, lost))) => rule.failed(why, lost),
     };
     report.tell(check);
 }

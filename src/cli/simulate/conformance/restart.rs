@@ -60,9 +60,9 @@ async fn restarted(session: &mut Session) -> Check {
             }
         }
     }
-    match offer::refused(session).await {
+    match offer::refused(session, offer::LOST).await {
         Ok(()) => RESTART.ok(found),
-        Err(why) => RESTART.failed(format!("{found}; then {why}"), offer::LOST),
+        Err((why, lost)) => RESTART.failed(format!("{found}; then {why}"), lost),
     }
 }
 
