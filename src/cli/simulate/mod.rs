@@ -272,7 +272,7 @@ enum SimulateError {
     EnvFile { file: PathBuf, error: std::io::Error },
     #[error(transparent)]
     Junit(#[from] junit::WriteError),
-    #[error("cannot create a folder for the daemon's journal and socket: {0}")]
+    #[error("cannot write the daemon's folder: {0}")]
     Folder(std::io::Error),
     #[error("cannot start the daemon: {0}")]
     Daemon(std::io::Error),
