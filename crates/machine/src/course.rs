@@ -62,9 +62,8 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     let stands = drain.stands(agents, bound, turn);
     let now = Circumstances { steps: &settings.after, outcome, stands, reason, bound };
     let done = drain.after.decide(turn, journal, &now);
-    let decided = outcome.is_some() || drain.after.is_begun() || drain.action.is_committed();
-    let works = drain.told().is_some() && !decided;
-    agents.iter_mut().for_each(|agent| agent.force(turn, journal, works.then_some(reason), bound));
+    let reason = Some(reason).filter(|_| drain.waits_for_agents(outcome));
+    agents.iter_mut().for_each(|agent| agent.force(turn, journal, reason, bound));
     let expected = drain.expects_action(notices);
     let forced = drain.finish().map(|finish| finish.result);
     drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });

@@ -362,6 +362,12 @@ impl Drain {
             || agents.all(|agent| agent.may_have_drained() || agent.settled(bound, turn).is_some())
     }
 
+    /// Whether the agents were told, and nothing has been decided by their outcome yet. `outcome` is the one by now.
+    pub fn waits_for_agents(&self, outcome: Option<Outcome>) -> bool {
+        let decided = outcome.is_some() || self.after.is_begun() || self.action.is_committed();
+        self.told().is_some() && !decided
+    }
+
     /// The outcome, once every agent has one: the worst of theirs. `Finished` if an operator ended it.
     pub fn outcome(
         &mut self,
