@@ -128,7 +128,7 @@ impl Runner {
     }
 
     /// Runs a program to its end. Dropping the future ends the program.
-    pub(super) async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
+    async fn run(&self, command: &[String], variables: &[(&str, String)]) -> io::Result<Ended> {
         let turn = Arc::clone(&self.running).lock_owned().await;
         let (reader, writer) = io::pipe()?;
         let output = Output::new(self.agent.clone(), self.level, Receiver::from_owned_fd(reader.into())?);
@@ -151,9 +151,7 @@ impl Runner {
             None => Err(io::Error::other("the program was already ended")),
         }
     }
-}
 
-impl Runner {
     /// Runs a program that should exit with 0. The error says why it did not.
     pub async fn succeed(
         &self,
@@ -267,16 +265,16 @@ impl Drop for Guard {
 
 /// How a program ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+struct Ended {
     program: String,
-    pub status: ExitStatus,
+    status: ExitStatus,
     /// The last line of its output.
     said: Option<String>,
 }
 
 impl Ended {
     /// How it ended, with its last line.
-    pub fn told(&self) -> String {
+    fn told(&self) -> String {
         let how = match (self.status.code(), self.status.signal()) {
             (Some(code), _) => format!("exited with status {code}"),
             (None, Some(signal)) => format!("was ended by signal {signal}"),

@@ -95,10 +95,8 @@ impl UnitAgent {
             UnitState::Runs { process: runs, main: Some(_) } if runs == process => {}
             _ => return Ok(AgentAnswer::Busy(format!("the process of {} has changed", self.unit))),
         }
-        self.log("kill", &format!("systemctl kill --kill-who=main --signal={signal} {}", self.unit));
-        let signal = format!("--signal={signal}");
-        match systemctl::call(&["kill", "--kill-who=main", &signal, "--", &self.unit], LIMIT).await {
-            Ok(_) => {}
+        match self.kill(signal).await {
+            Ok(()) => {}
             Err(error @ SystemctlError::TimedOut { .. }) => {
                 let agent = self.name.as_str();
                 tracing::warn!(
@@ -114,6 +112,10 @@ impl UnitAgent {
 
     /// Sends a signal to the main process, whichever it is.
     pub async fn force(&self, signal: &str) -> Result<(), SystemctlError> {
+        self.kill(signal).await
+    }
+
+    async fn kill(&self, signal: &str) -> Result<(), SystemctlError> {
         self.log("kill", &format!("systemctl kill --kill-who=main --signal={signal} {}", self.unit));
         let signal = format!("--signal={signal}");
         systemctl::call(&["kill", "--kill-who=main", &signal, "--", &self.unit], LIMIT).await.map(drop)

@@ -9,7 +9,7 @@ use crate::command::{Script, WAITS, completed_with, idle_world};
 use crate::support::daemon::{Daemon, Stage};
 use crate::support::{Request, Server, answer, ok};
 
-/// The variables of an agent with a minute to drain, which is forced ten seconds before that, and a script `force`.
+/// The variables of an agent with a minute to drain, whose work is ended ten seconds before its deadline.
 const SETTINGS: [(&str, &str); 2] =
     [("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "1m"), ("DRAINHOOK_AGENT__FORCE__BEFORE", "10s")];
 
@@ -35,7 +35,7 @@ async fn ends_the_work() {
     daemon.logged(&["INFO", "force_done", "agent worker"]).await;
 }
 
-/// A step that hangs, and one that cannot be started. The drain ends at its deadline.
+/// A step that hangs, and one that fails. The drain ends at its deadline.
 #[tokio::test]
 async fn never_in_the_way() {
     for (body, word) in

@@ -53,11 +53,11 @@ pub enum Event {
         /// The answer, or why it is missing.
         answer: AgentAnswer,
     },
-    /// The result of `RunStep`.
+    /// The result of `RunStep` or `ForceAgent`.
     StepEnded {
         /// The run.
         id: EffectId,
-        /// Why the step failed or could not be started. Either way, the next step follows.
+        /// Why the step failed or could not be started. Either way, the drain goes on.
         result: Result<(), String>,
     },
     /// The result of `Heartbeat`.

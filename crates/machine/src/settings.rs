@@ -64,7 +64,7 @@ impl Settings {
         let mut longest: BTreeMap<u8, Duration> = BTreeMap::new();
         for AgentSettings { order, drain_timeout, .. } in &self.agents {
             let of_order = longest.entry(*order).or_default();
-            *of_order = drain_timeout.max(of_order).to_owned();
+            *of_order = (*of_order).max(*drain_timeout);
         }
         longest.values().sum()
     }

@@ -49,7 +49,7 @@ enum State {
     Due { recorded: Revision },
     /// It runs.
     Running { id: EffectId, until: Time },
-    /// It has run, or a last run of the daemon may have started it.
+    /// It has run, or the last run of the daemon may have started it.
     Over,
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Host {
     pub heard: Option<TargetState>,
     /// IMDS denied that there is a target state, and has said nothing since. To a daemon that had heard none, this is news.
     pub denied: bool,
-    /// Requests to agents and after steps that this life of the daemon has canceled. Their results are dropped.
+    /// Requests to agents, after steps and force steps that this life of the daemon has canceled. Their results are dropped.
     pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
     pub held: Vec<Held>,
