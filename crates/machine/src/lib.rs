@@ -18,7 +18,8 @@
 //! - [`after`]: what runs once the agents have an outcome, before the action is completed.
 //! - `agent`: which requests an agent gets and when, with `agent/life` (its state, as one enum), `agent/order` (numbered
 //!   orders to drain), `agent/telling` (processes that may be told only once), `agent/force` (its force step),
-//!   `agent/answers` (what its answers mean) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's progress, for people; [`process`]: one process of an agent.
+//!   `agent/answers` (what its answers mean) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's
+//!   progress, for people; [`process`]: one process of an agent.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
