@@ -346,7 +346,7 @@ variable "after" {
     command = list(string)
     timeout = optional(string)
   }))
-  description = "The after steps in the daemon's configuration: commands that run once all agents have drained, before the action is completed. At most 8."
+  description = "The after steps in the daemon's configuration: commands that run once all agents are done, before the action is completed. At most 8."
   default     = []
   nullable    = false
 

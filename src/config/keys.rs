@@ -240,7 +240,7 @@ pub const KEYS: &[Key] = {
         key("agent", "headers", Kind::Headers, Then("none"), "Headers of every request to the agent. A value is text, or `{ file = \"/path\" }` for a secret."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
-        key("after", "command", Kind::Command, Then("nothing runs"), "In `[[after]]`: a command that runs once all agents have drained, before the lifecycle action is completed."),
+        key("after", "command", Kind::Command, Then("nothing runs"), "In `[[after]]`: a command that runs once all agents are done, before the lifecycle action is completed."),
         key("after", "timeout", Kind::Duration { min: secs(1), max: secs(600) }, Is("30s"), "How long that command may run."),
         key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),
         key("lifecycle", "hook", Kind::HookName, Then("the group's only terminating hook that no other controller owns"), "The termination hook to complete."),

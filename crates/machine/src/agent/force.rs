@@ -48,7 +48,7 @@ enum State {
     /// It runs once the journal has that.
     Due { recorded: Revision },
     /// It runs.
-    Running { id: EffectId, until: Time },
+    Running { id: EffectId },
     /// It has run, or the last run of the daemon may have started it.
     Over,
 }
@@ -87,7 +87,7 @@ impl Force {
             (State::Due { recorded }, Some(order)) if journal.is_released(*recorded) => {
                 let deadline = order.deadline;
                 let id = turn.emit(|id| Effect::ForceAgent { id, agent, order });
-                self.0 = State::Running { id, until: deadline };
+                self.0 = State::Running { id };
                 tell(turn, name, ForceNews::Started { deadline });
             }
             (State::Pending, None)
@@ -96,10 +96,10 @@ impl Force {
         }
     }
 
-    /// Stops the step once the agent's deadline has come.
-    pub fn stop_in_time(&mut self, turn: &mut Turn, name: &str) {
-        if let State::Running { id, until } = self.0
-            && turn.due(until, Timer::Force)
+    /// Stops the step once the agent's deadline has come, which may have moved since the step began.
+    pub fn stop_in_time(&mut self, turn: &mut Turn, name: &str, deadline: Time) {
+        if let State::Running { id } = self.0
+            && turn.due(deadline, Timer::Force)
         {
             turn.stop(id);
             self.0 = State::Over;
@@ -109,7 +109,7 @@ impl Force {
 
     /// Another drain begins, or the instance stays.
     pub fn reset(&mut self, turn: &mut Turn) {
-        if let State::Running { id, .. } = self.0 {
+        if let State::Running { id } = self.0 {
             turn.stop(id);
         }
         self.0 = State::Pending;
@@ -123,7 +123,7 @@ impl Force {
         ended: EffectId,
         result: &Result<(), String>,
     ) -> bool {
-        let is_this = matches!(self.0, State::Running { id, .. } if id == ended);
+        let is_this = matches!(self.0, State::Running { id } if id == ended);
         if is_this {
             self.0 = State::Over;
             let failed = |why: &String| ForceNews::Failed { why: why.clone() };

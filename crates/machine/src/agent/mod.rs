@@ -253,7 +253,9 @@ impl AgentTrack {
     pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, want: Want) {
         self.tell_progress(turn);
         self.stop_at_deadline(turn);
-        self.force.stop_in_time(turn, &self.settings.name);
+        if let Want::Drain(order) = &want {
+            self.force.stop_in_time(turn, &self.settings.name, order.deadline);
+        }
         let Some((what, request)) = self.next_question(turn, journal, want) else { return };
         if let Some(asked) = &mut self.asked {
             asked.prolong(what, self.settings.protocol);

@@ -128,6 +128,30 @@ fn later_deadline() {
     }
 }
 
+/// The deadline moves while the step runs. The step is stopped at the new one, earlier or later.
+#[test]
+fn deadline_moves_while_it_runs() {
+    let mut settings = forced();
+    settings.agents[0].force = Some(secs(300));
+    let mut bench = draining(settings.clone());
+    bench.run(310);
+    assert_eq!(starts(&bench), 1);
+    let at = bench.now + secs(125);
+    bench.run_spot(5, Some(SpotNotice { action: SpotAction::Terminate, at }));
+    let deadline = bench.orders(0).last().unwrap().deadline;
+    assert!(deadline < at);
+    bench.run(125);
+    assert_eq!(bench.times(|effect| matches!(effect, Effect::StopStep { .. })), [deadline]);
+
+    let mut bench = draining(settings);
+    bench.run(310);
+    bench.operator(Command::Extend(secs(600)));
+    bench.run(889);
+    assert_eq!((starts(&bench), stops(&bench)), (1, 0));
+    bench.run(1);
+    assert_eq!(stops(&bench), 1);
+}
+
 /// The step is in the journal before it starts. A restarted daemon does not repeat it, and knows that the work was ended.
 #[test]
 fn restarts() {

@@ -287,7 +287,7 @@ pub(super) enum Phase {
 pub(super) enum Call {
     Agent(usize),
     Step { step: usize, until: Time },
-    Force { agent: usize, until: Time },
+    Force(usize),
     Heartbeat(Time),
     Complete,
     Receive,
