@@ -72,14 +72,35 @@ pub struct Preset {
     /// The keys of section `agent` that the user must set, with examples.
     #[serde(default)]
     pub must: toml::Table,
+    /// How a command line that starts this software is recognized, for units that have no preset.
+    #[serde(default)]
+    pub runs: Vec<CommandLine>,
+    /// What a stop of its unit loses. `None` if a stop is the way to drain it.
+    pub stop_loses: Option<String>,
     /// What must hold for the agent's unit, or work is lost.
     #[serde(default)]
     pub requires: Vec<Requirement>,
-    /// Time limits on the command line of the unit's program.
+    /// Time limits on the command line of the unit's program, or on the agent's own command.
     #[serde(default)]
     pub limits: Vec<Limit>,
     /// What else loses work, with its source in brackets.
     pub traps: Vec<String>,
+}
+
+/// Words that occur on a command line, in this order, with spaces between them. Paths do not count, and a word may end with
+/// `*`: `celery worker` is found in `/opt/bin/celery --app tasks worker`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CommandLine(String);
+
+impl CommandLine {
+    /// Whether its words are on this command line.
+    pub fn is_in(&self, command: &[String]) -> bool {
+        let mut command = command.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
+        self.0.split(' ').all(|wanted| match wanted.strip_suffix('*') {
+            Some(start) => command.any(|word| word.starts_with(start)),
+            None => command.any(|word| word == wanted),
+        })
+    }
 }
 
 /// What must hold for a unit.
@@ -173,6 +194,11 @@ impl Preset {
         Some(Preset { name: NAMES[place], ..preset })
     }
 
+    /// The preset for the software that a unit starts with this command. `None` if no preset knows what loses its work.
+    pub fn recognized(command: &[String]) -> Option<Self> {
+        Self::all().find(|preset| preset.runs.iter().any(|words| words.is_in(command)))
+    }
+
     /// All presets.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().filter_map(|name| Self::named(name))
@@ -219,6 +245,25 @@ mod tests {
         assert_eq!(files, listed, "list the files of presets/ in src/preset.rs, sorted");
     }
 
+    /// Units that have no preset.
+    #[test]
+    fn software_is_recognized() {
+        for (command, expected) in [
+            ("/opt/venv/bin/celery --app tasks worker", Some("celery")),
+            ("/usr/bin/python3 -m celery -A tasks worker -c 4", Some("celery")),
+            ("/opt/venv/bin/celery --app tasks beat", None),
+            ("/opt/venv/bin/worker celery", None),
+            ("/usr/bin/java -jar /srv/selenium-server-4.48.0.jar node --port 5555", Some("selenium-node")),
+            ("/usr/bin/java -jar /srv/selenium-server-4.48.0.jar hub", None),
+            ("/opt/venv/bin/gunicorn -k uvicorn.workers.UvicornWorker app:app", Some("gunicorn")),
+            ("/usr/sbin/php-fpm8.2 --nodaemonize", Some("php-fpm")),
+            ("/usr/bin/my-worker", None),
+        ] {
+            let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+            assert_eq!(Preset::recognized(&words).map(|preset| preset.name), expected, "{command}");
+        }
+    }
+
     /// Requirements are about units, have a fix, and name a setting only once. Each trap is a line.
     #[test]
     fn data() {
@@ -226,6 +271,9 @@ mod tests {
             let name = preset.name;
             let is_unit = preset.agent.contains_key("unit") || preset.must.contains_key("unit");
             assert!(preset.requires.is_empty() || is_unit, "{name} has requirements, but is no unit");
+            let judges =
+                !preset.requires.is_empty() || !preset.limits.is_empty() || preset.stop_loses.is_some();
+            assert!(preset.runs.is_empty() || judges, "{name} is recognized, but nothing loses its work");
             let mut fixed: Vec<String> = Vec::new();
             for requirement in &preset.requires {
                 let fix = requirement.fix();

@@ -80,11 +80,9 @@ fn toml(preset: &Preset, columns: usize) -> String {
     }
     if !(preset.requires.is_empty() && preset.limits.is_empty()) {
         page.push('\n');
-        comment(
-            &mut page,
-            "",
-            "drainhook check requires this of the unit, and prints a drop-in that fixes it:",
-        );
+        let fixed =
+            if preset.requires.is_empty() { "" } else { " of the unit, and prints a drop-in that fixes it" };
+        comment(&mut page, "", &format!("drainhook check requires this{fixed}:"));
         for requirement in &preset.requires {
             comment(&mut page, "- ", &required(requirement));
         }

@@ -15,7 +15,7 @@ pub struct Software {
     pub work: Work,
     /// How many items of work it takes at once.
     pub takes: usize,
-    /// What `drainhook check` says about the setting that loses work. `None`: the program or a file of its own
+    /// What `drainhook check` says about the setting that loses work. `None`: the program's own code
     /// decides, which `check` cannot see.
     pub refusal: Option<&'static str>,
 }
@@ -91,7 +91,7 @@ macro_rules! tests {
 
 tests! {
     arq: Software { refusal: None, ..worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "") };
-    bullmq: Software { refusal: None, ..worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "") };
+    bullmq: worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "KillSignal=SIGINT, and the preset bullmq needs SIGTERM");
     celery: worker("celery", "celery.service", PYTHON, "Warm shutdown", "KillMode=control-group, and the preset celery needs mixed");
     dask_worker: Software {
         files: &[
@@ -99,9 +99,8 @@ tests! {
             ("dask-worker-drain.service", "/etc/systemd/system/dask-worker-drain.service"),
         ],
         before: &["systemctl start dask-scheduler"],
-        refusal: None,
         // The worker runs a function of the helper once it has been retired.
-        ..worker("dask-worker", "dask-worker.service", PYTHON, "Run out-of-band function", "")
+        ..worker("dask-worker", "dask-worker.service", PYTHON, "Run out-of-band function", "a stop cuts the running tasks")
     };
     docker_container: Software {
         files: &[
@@ -110,8 +109,7 @@ tests! {
         ],
         before: &["systemctl start docker", IMAGE, CONTAINER],
         takes: 1,
-        refusal: None,
-        ..worker("docker-container", "worker.service", "./enqueue", "taking no more tasks", "")
+        ..worker("docker-container", "worker.service", "./enqueue", "taking no more tasks", "docker -t cuts work after 1s")
     };
     dramatiq: worker("dramatiq", "dramatiq.service", PYTHON, "Shutting down", "--worker-shutdown-timeout cuts work after 1s");
     gunicorn: server("gunicorn", "gunicorn.service", "KillSignal=SIGQUIT, and the preset gunicorn needs SIGTERM");
@@ -151,8 +149,7 @@ tests! {
         files: &[("selenium-hub.service", "/etc/systemd/system/selenium-hub.service")],
         before: &["systemctl start selenium-hub"],
         work: Work::Clients("/opt/selenium-node/session"),
-        refusal: None,
-        ..server("selenium-node", "selenium-node.service", "")
+        ..server("selenium-node", "selenium-node.service", "a stop ends the open sessions")
     };
     sidekiq: worker("sidekiq", "sidekiq.service", RUBY, "Shutting down", "sidekiq --timeout cuts work after 1s");
     uvicorn: server("uvicorn", "uvicorn.service", "systemd kills it 2s after the stop (TimeoutStopSec)");

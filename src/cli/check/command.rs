@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::part::Part;
+use super::requirement;
 use crate::cli::output::word;
 use crate::config::{self, CommandAgent};
+use crate::preset::Preset;
 
 /// The longest first line of a script that is read: Linux reads no more of it (BINPRM_BUF_SIZE).
 const FIRST_LINE_MAX: u64 = 256;
@@ -21,10 +23,12 @@ pub fn row(agent: &config::Agent, command: &CommandAgent) -> Part {
     let part = Part::ok("agent", format!("{}: drained by {drain}", agent.name));
     let programs = [("agent.command", Some(&command.drain)), ("agent.return.command", command.back.as_ref())];
     let mut wrong = programs.into_iter().filter_map(|(key, words)| Some((wrong(words?)?, key)));
-    match wrong.next() {
-        Some((why, key)) => Part::ok("agent", why).failed(format!("correct the program, or set {key}")),
-        None => part,
+    if let Some((why, key)) = wrong.next() {
+        return Part::ok("agent", why).failed(format!("correct the program, or set {key}"));
     }
+    let preset = agent.preset.as_deref().and_then(Preset::named);
+    let limits = preset.map(|preset| requirement::of_command(&preset, &command.drain, agent.drain_timeout));
+    limits.into_iter().flatten().fold(part, |part, why| part.failed(why))
 }
 
 /// A row for each after step, in order.

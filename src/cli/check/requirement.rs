@@ -29,14 +29,14 @@ pub fn good(preset: &Preset, of: Property) -> Option<&[String]> {
     })
 }
 
-/// Time limits on the unit's command line that would cut work before the end of its drain.
-pub fn of_command(preset: &Preset, unit: &Unit, drain_timeout: Duration) -> Vec<String> {
+/// Time limits on a command line that would cut work before the end of its drain.
+pub fn of_command(preset: &Preset, command: &[String], drain_timeout: Duration) -> Vec<String> {
     let of_limit = |limit: &Limit| {
         let shown = limit.arguments.last()?;
-        let time = limit.unit.times(number(limit, &unit.command)?);
+        let time = limit.unit.times(number(limit, command)?);
         (time < drain_timeout).then(|| {
             format!(
-                "{} {shown} cuts work after {}, and agent.drain_timeout is {}; start it with {shown} {} or more",
+                "{} {shown} cuts work after {}, and agent.drain_timeout is {}; set {shown} {} or more",
                 limit.program,
                 Written(time),
                 Written(drain_timeout),
@@ -122,6 +122,9 @@ mod tests {
             ("sidekiq", "/usr/bin/sidekiq $OPTIONS", None),
             ("sidekiq", "/usr/local/bin/start-sidekiq", None),
             ("dramatiq", "/opt/venv/bin/dramatiq tasks --worker-shutdown-timeout 1000", Some(1000)),
+            ("docker-container", "/usr/bin/env HOME=/tmp docker stop NAME", Some(10)),
+            ("docker-container", "/usr/bin/env HOME=/tmp docker stop --time=7200 NAME", Some(7200)),
+            ("docker-container", "/usr/local/bin/stop-it", None),
             ("uvicorn", "/usr/bin/uvicorn app:app", None),
             ("uvicorn", "/usr/bin/uvicorn app:app --timeout-graceful-shutdown 5", Some(5)),
         ] {

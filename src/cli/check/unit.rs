@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::part::Part;
+use super::part::{Part, State};
 use super::requirement;
 use crate::agent::systemctl::{self, SystemctlError, Unit, UnitState};
 use crate::cli::output::word;
@@ -20,15 +20,16 @@ const RESTART_DELAY_MIN: Duration = Duration::from_secs(1);
 pub async fn row(agent: &config::Agent, unit: &UnitAgent) -> Part {
     let looked = async {
         let main = systemctl::show(&unit.unit).await?;
+        let software = Software::of(agent, &main);
         let oneshot = match &unit.drain {
             UnitDrain::Start(oneshot) => Some(systemctl::show(oneshot).await?),
             UnitDrain::Stop | UnitDrain::Signal(_) => None,
         };
-        let variables = match preset(agent).is_some_and(|preset| requirement::are_about_variables(&preset)) {
+        let variables = match software.preset().is_some_and(requirement::are_about_variables) {
             true => systemctl::variables(&unit.unit).await?,
             false => BTreeSet::new(),
         };
-        Ok::<_, SystemctlError>(Shown { main, oneshot, variables })
+        Ok::<_, SystemctlError>(Shown { main, oneshot, software, variables })
     };
     match looked.await {
         Ok(shown) => judge(agent, unit, &shown),
@@ -43,12 +44,37 @@ struct Shown {
     main: Unit,
     /// The unit that drains it, if there is one.
     oneshot: Option<Unit>,
-    /// The names of variables that its unit sets. Empty if its preset requires nothing of them.
+    /// What its unit runs.
+    software: Software,
+    /// The names of variables that its unit sets. Empty if the preset of its software requires nothing of them.
     variables: BTreeSet<String>,
 }
 
-fn preset(agent: &config::Agent) -> Option<Preset> {
-    agent.preset.as_deref().and_then(Preset::named)
+/// What a unit runs.
+enum Software {
+    /// The configuration names its preset.
+    Configured(Preset),
+    /// The configuration names no preset, and the unit's command line shows that this one fits.
+    Recognized(Preset),
+    /// No preset knows what loses its work.
+    Unknown,
+}
+
+impl Software {
+    fn of(agent: &config::Agent, unit: &Unit) -> Self {
+        match agent.preset.as_deref().and_then(Preset::named) {
+            Some(preset) => Software::Configured(preset),
+            None => Preset::recognized(&unit.command).map_or(Software::Unknown, Software::Recognized),
+        }
+    }
+
+    /// The preset that knows what loses its work.
+    fn preset(&self) -> Option<&Preset> {
+        match self {
+            Software::Configured(preset) | Software::Recognized(preset) => Some(preset),
+            Software::Unknown => None,
+        }
+    }
 }
 
 /// What is wrong with a unit's settings. Pure.
@@ -81,6 +107,12 @@ fn judge(agent: &config::Agent, config: &UnitAgent, shown: &Shown) -> Part {
         (UnitDrain::Stop, _) => judge_stop(part, agent, name, shown),
         (UnitDrain::Signal(_), _) => judge_signal(part, agent, name, shown),
     };
+    let part = match &shown.software {
+        Software::Recognized(preset) if part.state == State::Failed => {
+            part.advised(format!("it runs {}; see drainhook presets {}", preset.what, preset.name))
+        }
+        Software::Recognized(_) | Software::Configured(_) | Software::Unknown => part,
+    };
     if unit.needs_reload {
         return part
             .warning("its files have changed since systemd read them; run sudo systemctl daemon-reload");
@@ -105,9 +137,15 @@ fn words(name: &str, state: &UnitState) -> (String, Option<String>) {
 }
 
 fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> Part {
-    let (unit, preset) = (&shown.main, preset(agent));
+    let (unit, preset) = (&shown.main, shown.software.preset());
     let mut lines = Vec::new();
     let mut part = part;
+    if let Some((preset, lost)) = preset.and_then(|preset| Some((preset, preset.stop_loses.as_ref()?))) {
+        return part.failed(format!(
+            "{lost}; drain it as drainhook presets {} shows, and not by a stop",
+            preset.name
+        ));
+    }
     if let Some(limit) = unit.stop_timeout.filter(|limit| *limit < agent.drain_timeout) {
         part = part.failed(format!(
             "systemd kills it {} after the stop (TimeoutStopSec), and agent.drain_timeout is {}: work that takes longer is lost",
@@ -116,7 +154,7 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> P
         ));
         lines.push("TimeoutStopSec=infinity".to_owned());
     }
-    let known = preset.as_ref().and_then(|preset| requirement::good(preset, Property::KillMode));
+    let known = preset.and_then(|preset| requirement::good(preset, Property::KillMode));
     match unit.kill_mode.as_str() {
         mode if known.is_some_and(|good| good.iter().any(|good| good == mode)) => {}
         "none" | "process" => {
@@ -136,7 +174,9 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> P
         }
         _ => {}
     }
-    for why in preset.iter().flat_map(|preset| requirement::of_command(preset, unit, agent.drain_timeout)) {
+    for why in
+        preset.iter().flat_map(|preset| requirement::of_command(preset, &unit.command, agent.drain_timeout))
+    {
         part = part.failed(why);
     }
     for violation in preset.iter().flat_map(|preset| requirement::of_stop(preset, unit, &shown.variables)) {
@@ -147,7 +187,7 @@ fn judge_stop(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> P
 }
 
 fn judge_signal(part: Part, agent: &config::Agent, name: &str, shown: &Shown) -> Part {
-    let (unit, preset) = (&shown.main, preset(agent));
+    let (unit, preset) = (&shown.main, shown.software.preset());
     let mut lines = Vec::new();
     let mut part = part;
     let comes_back = matches!(unit.restart.as_str(), "always" | "on-success");
@@ -161,7 +201,9 @@ fn judge_signal(part: Part, agent: &config::Agent, name: &str, shown: &Shown) ->
         part = if unit.restart_delay.is_zero() { part.failed(advice) } else { part.warning(advice) };
         lines.push("RestartSec=1s".to_owned());
     }
-    for why in preset.iter().flat_map(|preset| requirement::of_command(preset, unit, agent.drain_timeout)) {
+    for why in
+        preset.iter().flat_map(|preset| requirement::of_command(preset, &unit.command, agent.drain_timeout))
+    {
         part = part.failed(why);
     }
     for violation in preset.iter().flat_map(|preset| requirement::of_variables(preset, &shown.variables)) {
@@ -236,7 +278,6 @@ fn installed(rule: &str, path: &Path) -> Part {
 mod tests {
     use super::*;
     use crate::agent::systemctl::read;
-    use crate::cli::check::part::State;
     use crate::preset::{Requirement, lines_of, text};
 
     const RUNS: &str = "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=1f\nMainPID=1\n\
@@ -252,7 +293,9 @@ mod tests {
         let agent = &config.agents[0];
         let crate::config::AgentKind::Unit(unit) = &agent.kind else { panic!("it is a unit") };
         let shown = |settings: &str| read(&format!("{RUNS}{settings}")).expect("as systemctl writes it");
-        let shown = Shown { main: shown(settings), oneshot: oneshot.map(shown), variables: BTreeSet::new() };
+        let main = shown(settings);
+        let software = Software::of(agent, &main);
+        let shown = Shown { main, oneshot: oneshot.map(shown), software, variables: BTreeSet::new() };
         let part = judge(agent, unit, &shown);
         (part.state, part.advice.join(" "))
     }
@@ -277,6 +320,22 @@ mod tests {
         assert!(state == State::Failed && advice.contains("is an alias of b.service"), "{advice}");
         let (state, advice) = judged("", "ActiveState=failed\nResult=exit-code", None);
         assert!(state == State::Failed && advice.contains("journalctl --unit a.service"), "{advice}");
+    }
+
+    /// The configuration names no preset, and a preset knows the unit's program.
+    #[test]
+    fn units_without_a_preset() {
+        let runs = |command: &str| format!("ExecStart={{ path=/x ; argv[]={command} ; ignore_errors=no }}");
+        let celery = runs("/opt/bin/celery --app tasks worker");
+        assert_eq!(judged("", &celery, None), (State::Ok, String::new()));
+        let (state, advice) = judged("", &format!("{celery}\nKillMode=control-group"), None);
+        assert!(state == State::Failed && advice.contains("the preset celery needs mixed"), "{advice}");
+        assert!(advice.ends_with("see drainhook presets celery"), "{advice}");
+        let dask = runs("/opt/bin/dask worker tcp://127.0.0.1:8786");
+        let (state, advice) = judged("", &dask, None);
+        assert!(state == State::Failed && advice.starts_with("a stop cuts the running tasks"), "{advice}");
+        let good = "ActiveState=inactive\nType=oneshot\nTimeoutStartUSec=infinity\n";
+        assert_eq!(judged("drain.start = \"b.service\"", &dask, Some(good)), (State::Ok, String::new()));
     }
 
     #[test]
@@ -317,7 +376,8 @@ mod tests {
         let settings = settings.join("\n");
         let main = read(&format!("{RUNS}Id={}\n{settings}", unit.unit)).expect("as systemctl writes it");
         let variables = variables.iter().map(|name| (*name).to_owned()).collect();
-        let shown = Shown { main: Unit { processes, ..main }, oneshot: None, variables };
+        let software = Software::of(&config.agents[0], &main);
+        let shown = Shown { main: Unit { processes, ..main }, oneshot: None, software, variables };
         judge(&config.agents[0], unit, &shown)
     }
 
