@@ -159,7 +159,16 @@ impl Runner {
         told: &DrainOrder,
         instance_id: &str,
     ) -> Result<(), String> {
-        match self.run(command, &variables(told, instance_id)).await {
+        self.exits_well(command, &variables(told, instance_id)).await
+    }
+
+    /// Runs a program that should exit with 0, outside a drain. The error says why it did not.
+    pub async fn succeed_alone(&self, command: &[String], instance_id: &str) -> Result<(), String> {
+        self.exits_well(command, &[("DRAINHOOK_INSTANCE_ID", instance_id.to_owned())]).await
+    }
+
+    async fn exits_well(&self, command: &[String], variables: &[(&str, String)]) -> Result<(), String> {
+        match self.run(command, variables).await {
             Ok(ended) if ended.status.success() => Ok(()),
             Ok(ended) => Err(ended.told()),
             Err(error) => Err(not_started(command, &error)),

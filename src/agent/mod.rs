@@ -1,5 +1,6 @@
 //! Adapters that reach an agent. Each turns the answer, or the failure, into an `AgentAnswer`. It never fails.
 //!
+//! - [`ready`]: whether it is ready to serve.
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
 //! - [`force`]: what ends its work.
@@ -14,6 +15,7 @@ pub mod force;
 pub mod http;
 pub mod probe;
 mod processes;
+pub mod ready;
 mod request;
 mod secret;
 pub mod step;
@@ -28,6 +30,7 @@ use machine::effect::{AgentRequest, DrainOrder};
 use machine::event::AgentAnswer;
 use machine::process::Sight;
 use probe::Probe;
+use ready::Readiness;
 use unit::UnitAgent;
 
 /// Time limit for a request that an agent answers at once, in real time.
@@ -45,6 +48,8 @@ pub struct Agent {
     pub probe: Option<Probe>,
     /// What ends its work shortly before its deadline.
     pub force: Option<Force>,
+    /// What shows that it is ready. `None` without a launching hook.
+    pub ready: Option<Readiness>,
 }
 
 /// How an agent is reached.
@@ -80,6 +85,14 @@ impl Agent {
             // Only the probe says how much is in flight.
             AgentAnswer::Accepted(_) if self.probe.is_some() => AgentAnswer::Accepted(None),
             answer => answer,
+        }
+    }
+
+    /// Whether it is ready to serve. The error says why it is not.
+    pub async fn is_ready(&self, instance_id: &str) -> Result<(), String> {
+        match &self.ready {
+            Some(ready) => ready.look(instance_id).await,
+            None => Err("nothing shows whether it is ready".to_owned()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Address, Force, Header, OnExit, Probe, Request, User};
+use super::{Address, Force, Header, OnExit, Probe, Ready, Request, User};
 
 /// One agent, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Agent {
     pub kind: AgentKind,
     /// What ends its work shortly before its deadline.
     pub force: Option<Force>,
+    /// How the daemon sees that it is ready.
+    pub ready: Ready,
     /// Where its status is read. `None`: with a status request to it, if its kind has one.
     pub probe: Option<Probe>,
 }

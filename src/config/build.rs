@@ -12,6 +12,7 @@ use super::after;
 use super::force;
 use super::header::{self, Given};
 use super::keys::{self, KEYS, WhenUnset};
+use super::launch;
 use super::layers::{Layers, SHOWN_MAX};
 use super::probe;
 use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
@@ -39,6 +40,7 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
         let problems = problems.chain(check_requests(&layers, index));
         let problems = problems.chain(force::check(&layers, index, agent.drain_timeout, &agent.kind));
+        let problems = problems.chain(launch::check(&layers, index, &agent.ready));
         for problem in problems.chain(probe::check(&layers, index, &agent.kind)) {
             layers.tell(|| problem);
         }
@@ -75,6 +77,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             },
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
+        launch: launch::launch(layers),
         imds: Imds { poll: table("imds").required("poll") },
         aws: Aws { allow_http: table("aws").optional("allow_http").unwrap_or_default() },
         instance: Instance { id: table("instance").optional("id") },
@@ -102,6 +105,7 @@ fn agent(table: &Table<'_>) -> Agent {
         drain_timeout: table.required("drain_timeout"),
         unreachable_grace: table.required("unreachable_grace"),
         order: table.required("order"),
+        ready: launch::ready(table, &kind),
         kind,
         force: force::force(table),
         probe: probe::probe(table),

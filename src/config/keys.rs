@@ -49,7 +49,7 @@ impl Key {
 pub(super) const AGENT_KINDS: [&str; 4] = ["url", "unix", "unit", "command"];
 
 /// The keys of an agent that every kind has.
-const OF_EVERY_KIND: [&str; 14] = [
+const OF_EVERY_KIND: [&str; 15] = [
     "preset",
     "name",
     "drain_timeout",
@@ -64,6 +64,7 @@ const OF_EVERY_KIND: [&str; 14] = [
     "status.zero_for",
     "force.before",
     "force.command",
+    "ready.command",
 ];
 
 /// The kinds that a key of section `agent` has a meaning for.
@@ -237,6 +238,8 @@ pub const KEYS: &[Key] = {
         key("agent", "force.method", Kind::Choice(Method::NAMES), Then("`POST`"), "The HTTP method of that request."),
         key("agent", "force.body", Kind::Body, Then("none"), "The body of that request, with `{reason}`, `{deadline}` and `{instance_id}`."),
         key("agent", "force.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
+        key("agent", "ready.path", Kind::HttpPath, Is("/health"), "The path of the request that the agent answers with 2xx once it is ready. Only for [launches](agents.md#launches)."),
+        key("agent", "ready.command", Kind::Command, Then("`ready.path` is used, or the unit is active"), "The command that exits with 0 once the agent is ready. Required with `command` if `launch.hook` is set."),
         key("agent", "headers", Kind::Headers, Then("none"), "Headers of every request to the agent. A value is text, or `{ file = \"/path\" }` for a secret."),
         key("agent", "token_file", Kind::Path, Then("no token is sent"), "A file with the bearer token that the agent requires."),
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
@@ -251,6 +254,9 @@ pub const KEYS: &[Key] = {
         key("lifecycle", "on_failed", RESULT, Is("CONTINUE"), "The result reported when the agent could not be drained."),
         key("lifecycle", "on_rebalance", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What to do at a rebalance recommendation. Set `drain` if Capacity Rebalancing is on: only then does Auto Scaling replace the instance."),
         key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only if the hook cannot be read."),
+        key("launch", "hook", Kind::HookName, Then("no launch is completed"), "The launching hook that the daemon completes once all agents are ready. See [launches](agents.md#launches)."),
+        key("launch", "times", Kind::Number(60), Is("3"), "How many times in a row, a second apart, all agents must be ready."),
+        key("launch", "timeout", Kind::Duration { min: secs(10), max: secs(48 * 3600) }, Is("10m"), "After this time the launch is abandoned, and Auto Scaling replaces the instance."),
         key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is polled."),
         key("aws", "allow_http", Kind::Hosts, Then("loopback and link-local only"), "Hosts that may stand in for AWS over plain HTTP, such as LocalStack in another container."),
         key("instance", "id", Kind::InstanceId, Then("detected"), "This instance's id, used only while the metadata service does not answer."),

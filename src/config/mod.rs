@@ -15,6 +15,7 @@
 //! * [`duration`]: how a duration is written
 //! * `force`: what ends an agent's work shortly before its deadline
 //! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
+//! * `launch`: the launching hook, and how the daemon sees that an agent is ready
 //! * [`probe`]: where an agent's status is read if it does not return our document
 //! * `polkit`: the polkit rule for the configured units
 //! * `printed`: the effective configuration as TOML
@@ -32,6 +33,7 @@ mod force;
 pub mod header;
 pub mod keys;
 mod labels;
+mod launch;
 mod layers;
 mod polkit;
 mod preset;
@@ -58,6 +60,7 @@ pub use self::after::{STEPS_MAX, Step};
 pub use self::agent::{Agent, AgentKind, CommandAgent, HttpAgent, UnitAgent, UnitDrain};
 pub use self::force::{Force, ForceKind};
 pub use self::header::{Header, HeaderText};
+pub use self::launch::{Launch, Ready};
 pub use self::layers::Flag;
 pub use self::polkit::{POLKIT_PATH, polkit_rule};
 pub use self::probe::{Probe, Reading};
@@ -87,6 +90,8 @@ pub struct Config {
     pub queue: Queue,
     /// `[lifecycle]`
     pub lifecycle: Lifecycle,
+    /// `[launch]`
+    pub launch: Launch,
     /// `[imds]`
     pub imds: Imds,
     /// `[aws]`

@@ -166,6 +166,20 @@ pub enum Problem {
         /// How long a drain may take.
         drain_timeout: Duration,
     },
+    /// A launching hook, and an agent of which nothing shows that it is ready.
+    #[error("{origin}: `launch.hook` needs `agent.ready.command` for an agent with `agent.command`; set it")]
+    NotSeenReady {
+        /// Where the hook was set.
+        origin: Origin,
+    },
+    /// One hook for launching and terminating.
+    #[error("{origin}: `launch.hook` and `lifecycle.hook` are both {hook}; a hook is for one of the two")]
+    OneHook {
+        /// Where the launching hook was set.
+        origin: Origin,
+        /// Its name.
+        hook: String,
+    },
     /// A header that cannot be sent.
     #[error("{origin}: the header `{name}` in `agent.headers` {why}")]
     Header {

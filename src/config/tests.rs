@@ -4,6 +4,7 @@ mod after;
 mod force;
 mod ignored;
 mod kinds;
+mod launch;
 mod presets;
 mod probes;
 mod requests;
@@ -76,6 +77,7 @@ fn every_key_reaches_the_configuration() {
         poll = "500ms"
         token_file = "/etc/worker.token"
         status.path = "/admin/status"
+        ready.path = "/ready"
         return = { method = "PATCH", path = "/admin/start", body = "{instance_id}", success = [410] }
         [agent.drain]
         path = "/admin/stop"
@@ -95,6 +97,7 @@ fn every_key_reaches_the_configuration() {
         command = ["/opt/builder/drain", "--wait"]
         drain_timeout = "20m"
         return.command = "/opt/builder/resume"
+        ready.command = "/opt/builder/ready"
         [queue]
         url = "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination"
         [lifecycle]
@@ -106,6 +109,10 @@ fn every_key_reaches_the_configuration() {
         on_failed = "ABANDON"
         on_rebalance = "drain"
         heartbeat_timeout = "5m"
+        [launch]
+        hook = "warm-up"
+        times = 5
+        timeout = "15m"
         [imds]
         poll = "2s"
         [aws]
@@ -163,6 +170,7 @@ fn every_key_reaches_the_configuration() {
                     user: None,
                 })),
                 force: None,
+                ready: Ready::Request("/ready".into()),
                 probe: None,
             },
             Agent {
@@ -194,6 +202,7 @@ fn every_key_reaches_the_configuration() {
                     user: "runner".parse().ok(),
                 })),
                 force: None,
+                ready: Ready::Request("/health".into()),
                 probe: None,
             },
             Agent {
@@ -207,6 +216,7 @@ fn every_key_reaches_the_configuration() {
                     back: Some(vec!["/opt/builder/resume".into()]),
                 }),
                 force: None,
+                ready: Ready::Command(vec!["/opt/builder/ready".into()]),
                 probe: None,
             },
         ],
@@ -228,6 +238,7 @@ fn every_key_reaches_the_configuration() {
             on_rebalance: OnRebalance::Drain,
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
+        launch: Launch { hook: Some("warm-up".into()), times: 5, timeout: Duration::from_secs(900) },
         imds: Imds { poll: Duration::from_secs(2) },
         aws: Aws { allow_http: vec!["localstack".into(), "10.0.0.1".into()] },
         instance: Instance { id: Some("i-0123456789abcdef0".into()) },

@@ -61,6 +61,7 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::Complete { .. }
                     | Effect::ReceiveMessages { .. }
                     | Effect::SetVisibility { .. }
+                    | Effect::AskReady { .. }
                     | Effect::DeleteMessage { .. } => {}
                     Effect::AskAgent { .. }
                     | Effect::CancelRequest { .. }

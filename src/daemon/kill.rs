@@ -24,6 +24,7 @@ use machine::after::AfterStage;
 use machine::drain::Phase;
 use machine::effect::AgentRequest;
 use machine::journal::{AgentStage, Journal};
+use machine::launch::LaunchStage;
 use machine::report::Report;
 
 /// The variable that names the file.
@@ -158,6 +159,7 @@ fn name(effect: &Effect) -> String {
             "AskAgent status".to_owned()
         }
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
+        Effect::AskReady { .. } => "AskReady".to_owned(),
         Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
         Effect::ForceAgent { .. } => "ForceAgent".to_owned(),
         Effect::RunStep { .. } => "RunStep".to_owned(),
@@ -180,7 +182,15 @@ fn report_name(report: &Report) -> String {
 fn stage(journal: &Journal) -> String {
     let Some(drain) = &journal.drain else {
         let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving);
-        return if serve { "serving" } else { "returning" }.to_owned();
+        let launches = journal.launch != LaunchStage::Over;
+        return if launches {
+            "launching"
+        } else if serve {
+            "serving"
+        } else {
+            "returning"
+        }
+        .to_owned();
     };
     match (&drain.phase, drain.action.completion) {
         (Phase::Ended { .. }, _) => format!("ended, {} messages", drain.receipts.len()),

@@ -59,6 +59,9 @@ impl Performer {
         match effect {
             Effect::WriteJournal { id, journal } => self.write_journal(id, *journal).await,
             Effect::AskAgent { id, agent, request } => self.ask_agent(id, agent, request).await,
+            Effect::AskReady { id, agent } => {
+                Event::ReadyAnswered { id, result: self.agents[agent].is_ready(instance_id).await }
+            }
             Effect::ForceAgent { id, agent, order } => {
                 Event::StepEnded { id, result: self.agents[agent].force(&order, instance_id).await }
             }

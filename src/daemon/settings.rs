@@ -6,14 +6,16 @@ use std::time::Duration;
 use crate::agent::force::Force;
 use crate::agent::http::{self, Base, Endpoint, EndpointError};
 use crate::agent::probe::{Format, Probe};
+use crate::agent::ready::Readiness;
 use crate::agent::step::Steps;
 use crate::agent::{Agent, Kind, command, unit};
 use crate::aws::clients;
 use crate::aws::imds::Identity;
 use crate::config::{
-    self, Address, AgentKind, CommandAgent, Config, ForceKind, HttpAgent, Reading, UnitAgent, UnitDrain,
+    self, Address, AgentKind, CommandAgent, Config, ForceKind, HttpAgent, Reading, Ready, UnitAgent,
+    UnitDrain,
 };
-use machine::settings::{AgentSettings, OnExit, Protocol, Settings, StepSettings};
+use machine::settings::{AgentSettings, LaunchSettings, OnExit, Protocol, Settings, StepSettings};
 
 /// The pause between readings of the probe of an agent that a command drains.
 const COMMAND_POLL: Duration = Duration::from_secs(1);
@@ -39,7 +41,13 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_deadline: config.lifecycle.on_deadline,
         on_failed: config.lifecycle.on_failed,
         on_rebalance: config.lifecycle.on_rebalance,
+        launch: launch(&config.launch),
     }
+}
+
+fn launch(launch: &config::Launch) -> Option<LaunchSettings> {
+    let config::Launch { hook, times, timeout } = launch.clone();
+    Some(LaunchSettings { hook: hook?, times, timeout })
 }
 
 /// The account and the name at the end of a queue's URL, for any endpoint.
@@ -105,10 +113,11 @@ pub fn steps(config: &Config) -> Arc<Steps> {
 
 /// The agents, in the order of the configuration.
 pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
-    config.agents.iter().map(agent).collect()
+    let launches = config.launch.hook.is_some();
+    config.agents.iter().map(|one| agent(one, launches)).collect()
 }
 
-fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
+fn agent(agent: &config::Agent, launches: bool) -> Result<Agent, EndpointError> {
     let kind = match &agent.kind {
         AgentKind::Http(http) => {
             let force = agent.force.as_ref().and_then(config::Force::request);
@@ -122,7 +131,22 @@ fn agent(agent: &config::Agent) -> Result<Agent, EndpointError> {
             Kind::Unit(unit::UnitAgent::new(agent.name.clone(), unit.clone(), drain.clone()))
         }
     };
-    Ok(Agent { kind, probe: probe(agent)?, force: agent.force.as_ref().map(|force| step(agent, force)) })
+    let ready = if launches { readiness(agent)? } else { None };
+    let force = agent.force.as_ref().map(|force| step(agent, force));
+    Ok(Agent { kind, probe: probe(agent)?, force, ready })
+}
+
+/// What shows that the agent is ready, if anything does.
+pub fn readiness(agent: &config::Agent) -> Result<Option<Readiness>, EndpointError> {
+    Ok(match (&agent.ready, &agent.kind) {
+        (Ready::Request(path), AgentKind::Http(http)) => {
+            let endpoint = Endpoint { status_path: path.clone(), ..endpoint(http) };
+            Some(Readiness::Request(Box::new(http::Agent::new(endpoint)?)))
+        }
+        (Ready::Active, AgentKind::Unit(unit)) => Some(Readiness::Unit(unit.unit.clone())),
+        (Ready::Command(command), _) => Some(Readiness::command(&agent.name, command.clone())),
+        (Ready::Request(_) | Ready::Active | Ready::Unknown, _) => None,
+    })
 }
 
 fn step(agent: &config::Agent, force: &config::Force) -> Force {

@@ -77,6 +77,7 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
         Effect::AskAgent { id, .. } | Effect::CancelRequest { id } => {
             (id, |id, why| Event::AgentAnswered { id, answer: AgentAnswer::Busy(why) })
         }
+        Effect::AskReady { id, .. } => (id, |id, why| Event::ReadyAnswered { id, result: Err(why) }),
         Effect::ForceAgent { id, .. } | Effect::RunStep { id, .. } | Effect::StopStep { id } => {
             (id, |id, why| Event::StepEnded { id, result: Err(why) })
         }

@@ -19,6 +19,7 @@ mod hooks;
 mod idle;
 mod imds;
 mod journal;
+mod launch;
 mod log;
 mod manager;
 mod membership;

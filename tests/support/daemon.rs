@@ -12,6 +12,7 @@ use drainhook::daemon::journal::JournalFile;
 use drainhook::serve::{Addresses, Service};
 use machine::Time;
 use machine::journal::{Journal, VERSION};
+use machine::launch::LaunchStage;
 use machine::notice::{Notice, Reason, Source};
 use machine::status::Status;
 use sim::invariant::Invariants;
@@ -106,6 +107,18 @@ impl Stage {
         let mut variables = self.variables(&self.instance());
         variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Daemon::start(&variables).await
+    }
+
+    /// Makes Auto Scaling launch another instance, and waits until its services listen. Returns its id.
+    pub async fn launch(&self) -> String {
+        let before = self.instances();
+        let capacity = u32::try_from(before.len()).expect("a small group") + 1;
+        let ordered = self.service.world(|world, now| world.set_desired_capacity(now, "workers", capacity));
+        ordered.expect("within the group's sizes");
+        let launched =
+            self.instances().into_iter().find(|id| !before.contains(id)).expect("launched at once");
+        eventually("the instance's services", || self.service.endpoints(&launched).is_some()).await;
+        launched
     }
 
     /// Makes Auto Scaling terminate the first instance.
@@ -434,6 +447,7 @@ pub fn journal_of_an_image() -> Journal {
         agents: Vec::new(),
         notices: [Notice::new(Source::Operator, Reason::Operator, "", Time::default())].into_iter().collect(),
         drain: None,
+        launch: LaunchStage::Over,
         finished: Vec::new(),
     }
 }

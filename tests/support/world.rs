@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::world::{HookSpec, Work, WorldConfig};
+use sim::world::{HookSpec, Transition, Work, WorldConfig};
 
 /// A world with this much work, and a hook with a long timeout, so that tests pass on slow machines.
 pub fn world(items: u32, secs: u64) -> WorldConfig {
@@ -17,4 +17,9 @@ pub fn world(items: u32, secs: u64) -> WorldConfig {
 pub fn stuck_world() -> WorldConfig {
     let world = world(4, 60);
     WorldConfig { work: Work { stuck: 1, ..world.work }, ..world }
+}
+
+/// A launching hook. If its action expires, the instance is terminated, as by AWS's default.
+pub fn launching(name: &str, timeout: Duration) -> HookSpec {
+    HookSpec { transition: Transition::Launching, ..HookSpec::terminating(name, timeout) }
 }

@@ -38,6 +38,13 @@ pub enum Effect {
         /// The id of the `AskAgent`.
         id: EffectId,
     },
+    /// Ask an agent, or look, whether it is ready to serve. Answered by `ReadyAnswered`.
+    AskReady {
+        /// Identifies the question.
+        id: EffectId,
+        /// The agent's index in the configuration, from 0.
+        agent: usize,
+    },
     /// Run the force step of an agent, which ends its work. Answered by `StepEnded`, unless stopped.
     ForceAgent {
         /// Identifies the run.

@@ -53,6 +53,13 @@ pub enum Event {
         /// The answer, or why it is missing.
         answer: AgentAnswer,
     },
+    /// The result of `AskReady`.
+    ReadyAnswered {
+        /// The question.
+        id: EffectId,
+        /// Why the agent is not ready, if it is not.
+        result: Result<(), String>,
+    },
     /// The result of `RunStep` or `ForceAgent`.
     StepEnded {
         /// The run.

@@ -11,6 +11,7 @@ use super::action::{Completion, Group, Wait};
 use super::after::AfterStage;
 use super::drain::{OwnMessage, Phase};
 use super::effect::{CompletionResult, Effect, EffectId};
+use super::launch::LaunchStage;
 use super::notice::Notices;
 use super::process::Process;
 use super::time::{Correction, Time};
@@ -51,6 +52,9 @@ pub struct Journal {
     pub notices: Notices,
     /// The drain under way, or the last one while its notices are in force.
     pub drain: Option<DrainRecord>,
+    /// The launch.
+    #[serde(default)]
+    pub launch: LaunchStage,
     /// Tokens of actions that are over, oldest first.
     pub finished: Vec<String>,
 }
@@ -67,6 +71,9 @@ impl Journal {
             }
         }
         self.notices.correct(by);
+        if let LaunchStage::UnderWay { since } = &mut self.launch {
+            *since = by.apply(*since);
+        }
         if let Some(drain) = &mut self.drain {
             drain.started = by.apply(drain.started);
             drain.phase.correct(by);

@@ -20,6 +20,7 @@
 //!   orders to drain), `agent/telling` (processes that may be told only once), `agent/force` (its force step),
 //!   `agent/answers` (what its answers mean) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's
 //!   progress, for people; [`process`]: one process of an agent.
+//! - [`launch`]: completes the launching hook once the agents are ready.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
@@ -40,6 +41,7 @@ mod heartbeat;
 pub mod hook;
 mod imds;
 pub mod journal;
+pub mod launch;
 pub mod message;
 mod news;
 pub mod notice;
@@ -71,6 +73,7 @@ use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
+use launch::{LaunchTrack, Surroundings};
 use notice::{Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
@@ -107,6 +110,7 @@ pub struct Machine {
     group: Option<String>,
     agents: Vec<AgentTrack>,
     drain: Option<Drain>,
+    launch: LaunchTrack,
     /// The most pressing reason that was in force last.
     reason: Option<Reason>,
     /// The last drain that ended.
@@ -132,6 +136,7 @@ impl Machine {
             group: settings.group.clone(),
             agents: agents.map(|(place, agent)| AgentTrack::new(place, agent)).collect(),
             drain: None,
+            launch: LaunchTrack::default(),
             reason: None,
             last_drain: None,
             queue: QueueTrack::default(),
@@ -184,6 +189,11 @@ impl Machine {
             Event::Started { journal } => recovery::recover(self, journal),
             Event::Timer(_) => {}
             Event::Imds(reading) => {
+                if let event::ImdsReading::TargetState(Some(state)) = &reading
+                    && self.launch.on_target(&mut self.turn, &self.settings, state)
+                {
+                    self.journal.touch();
+                }
                 let before = (self.served, self.notices.clone());
                 let queue = self.settings.queue;
                 self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, queue, reading);
@@ -204,6 +214,9 @@ impl Machine {
                 }
             }
             Event::AgentAnswered { id, answer } => self.on_agent(id, answer),
+            Event::ReadyAnswered { id, result } => {
+                self.launch.answered(&mut self.turn, &self.settings, id, result);
+            }
             Event::StepEnded { id, result } => {
                 let mut agents = self.agents.iter_mut();
                 let forced = agents.any(|agent| agent.force_ended(&mut self.turn, id, &result));
@@ -217,6 +230,10 @@ impl Machine {
             }
             Event::CompletionAnswered { id, result } => {
                 self.turn.answered(id);
+                let launch = self.launch.on_completion(&mut self.turn, id, &result);
+                if self.is_of_launch(launch) {
+                    return;
+                }
                 let Some(drain) = &mut self.drain else { return };
                 let over = drain.action.on_completion(&mut self.turn, &mut self.journal, id, result);
                 self.on_over(over);
@@ -251,7 +268,18 @@ impl Machine {
         }
     }
 
+    /// Whether a result belongs to the launch. `Some(true)`: it ended the launch.
+    fn is_of_launch(&mut self, ended: Option<bool>) -> bool {
+        if ended == Some(true) {
+            self.journal.touch();
+        }
+        ended.is_some()
+    }
+
     fn on_heartbeat(&mut self, id: effect::EffectId, result: Result<(), event::CallError>) {
+        if self.launch.on_heartbeat(&mut self.turn, id, &result) {
+            return;
+        }
         let Some(drain) = &mut self.drain else { return };
         if let (Some(watch), Some(hook)) = (&mut drain.watch, drain.action.hook())
             && watch.awaits_heartbeat(id)
@@ -265,6 +293,10 @@ impl Machine {
     }
 
     fn on_hooks(&mut self, id: effect::EffectId, result: Result<Vec<event::Hook>, event::CallError>) {
+        let launch = self.launch.on_hooks(&mut self.turn, &self.settings, id, &result);
+        if self.is_of_launch(launch) {
+            return;
+        }
         let Some(drain) = &mut self.drain else { return };
         let named = drain.message.as_ref().map(|message| message.hook.as_str());
         if drain.action.on_hooks(&mut self.turn, &self.settings, id, result, named) {
@@ -280,6 +312,10 @@ impl Machine {
     ) {
         if let Ok(Some(instance)) = &result {
             self.group = Some(instance.group.clone());
+        }
+        let launch = self.launch.on_instance(&mut self.turn, id, &result);
+        if self.is_of_launch(launch) {
+            return;
         }
         let Some(drain) = &mut self.drain else { return };
         let deaf = self.imds.is_deaf();
@@ -340,6 +376,8 @@ impl Machine {
         // The drain before the agents, because its decisions are what they are told.
         course::drive(self, &in_force);
         self.direct_agents(in_force.first().copied());
+        // The launch after the agents, because it waits until none of them is draining.
+        self.direct_launch();
         // The queue after the action, because the action may have learned what a receive would tell.
         let wanted = self.wants_queue();
         let deadline = self.message_deadline();
@@ -348,8 +386,24 @@ impl Machine {
         self.write_journal();
     }
 
+    /// Begins the launch of this boot. `stage` is what is known of it.
+    fn begin_launch(&mut self, stage: Option<launch::LaunchStage>) {
+        self.launch.begin(&mut self.turn, &self.settings, stage);
+        if self.launch.stage() != stage.unwrap_or_default() {
+            self.journal.touch();
+        }
+    }
+
+    fn direct_launch(&mut self) {
+        let draining = self.drain.is_some() || self.agents.iter().any(AgentTrack::may_be_draining);
+        let around = Surroundings { settings: &self.settings, group: self.group.as_deref(), draining };
+        if self.launch.decide(&mut self.turn, &around) {
+            self.journal.touch();
+        }
+    }
+
     fn write_journal(&mut self) {
-        let Machine { settings, notices, served, agents, drain, journal, finished, turn, .. } = self;
+        let Machine { settings, notices, served, agents, drain, launch, journal, finished, turn, .. } = self;
         journal.decide(turn, || Journal {
             version: journal::VERSION,
             instance_id: settings.instance_id.clone(),
@@ -359,6 +413,7 @@ impl Machine {
             agents: agents.iter().map(AgentTrack::record).collect(),
             notices: notices.clone(),
             drain: drain.as_ref().map(Drain::record),
+            launch: launch.stage(),
             finished: finished.clone(),
         });
     }

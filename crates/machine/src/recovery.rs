@@ -8,7 +8,9 @@ use super::time::Correction;
 use super::{Machine, course};
 
 pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
-    let Some(mut journal) = journal else { return };
+    let Some(mut journal) = journal else {
+        return machine.begin_launch(None);
+    };
     let boots = journal.boot_id.as_ref().zip(machine.settings.boot_id.as_ref());
     let rebooted = boots.is_some_and(|(before, now)| before != now);
     if boots.is_some()
@@ -17,7 +19,8 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     {
         journal.correct(Correction::between(before, after));
     }
-    let Journal { served, agents, notices, drain, finished, .. } = *journal;
+    let Journal { served, agents, notices, drain, launch, finished, .. } = *journal;
+    machine.begin_launch(Some(launch).filter(|_| !rebooted));
     let now = machine.turn.now;
     machine.served = served;
     machine.notices = notices.recovered(now);

@@ -43,6 +43,19 @@ pub struct Settings {
     pub on_failed: CompletionResult,
     /// What to do about a rebalance recommendation.
     pub on_rebalance: OnRebalance,
+    /// The launching hook, if there is one to complete.
+    pub launch: Option<LaunchSettings>,
+}
+
+/// How a launching hook is completed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchSettings {
+    /// `LifecycleHookName`
+    pub hook: String,
+    /// How many times in a row all agents must be ready.
+    pub times: u8,
+    /// After this time the action is abandoned, and Auto Scaling replaces the instance.
+    pub timeout: Duration,
 }
 
 impl Settings {

@@ -61,6 +61,9 @@ pub struct Status {
     pub version: String,
     /// The queue, if one is configured.
     pub queue: Option<QueueLine>,
+    /// The launch under way.
+    #[serde(default)]
+    pub launch: Option<LaunchLine>,
     /// The last drain that ended since the daemon last read its journal, or the ended drain in that journal.
     pub last_drain: Option<LastDrain>,
 }
@@ -163,6 +166,21 @@ pub struct StepLine {
     pub deadline: Time,
 }
 
+/// A launch under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchLine {
+    /// The launching hook.
+    pub hook: String,
+    /// When the launch began.
+    pub since: Time,
+    /// When it is abandoned unless the agents are ready.
+    pub until: Time,
+    /// The result with which the action is being completed; `None` while the agents are asked.
+    pub result: Option<CompletionResult>,
+    /// What the last agent that was not ready answered; `None` if all were ready, or none has answered.
+    pub not_ready: Option<String>,
+}
+
 impl Machine {
     /// The id of the drain under way, or of the last one while its notices are in force. A restart does not change it.
     pub fn drain_id(&self) -> Option<String> {
@@ -219,6 +237,7 @@ impl Machine {
                 .settings
                 .queue
                 .then(|| QueueLine { polled: self.wants_queue(), answered: self.queue.answered_at() }),
+            launch: self.settings.launch.as_ref().and_then(|settings| self.launch.line(settings)),
             last_drain: self.last_drain.clone(),
         }
     }

@@ -20,6 +20,8 @@ pub enum Timer {
     Deadline,
     /// The force step of an agent is due, or must end.
     Force,
+    /// The agents are asked whether they are ready, or the time of a launch is over.
+    Launch,
     /// The time of an after step is over.
     Step,
     /// A heartbeat is due.

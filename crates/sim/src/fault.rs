@@ -105,11 +105,14 @@ pub enum Fault {
     Maintenance,
     /// EC2 reclaims a capacity reservation. Only a message says so, and no hook runs.
     CapacityReservation,
+    /// The group has a launching hook, which the daemons complete once their agents are ready. Some never are. Instances are
+    /// launched during the run.
+    LaunchHook,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 47] = [
+    pub const ROUGH: [(Fault, f64); 48] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -157,6 +160,7 @@ impl Fault {
         (Fault::FalseMessage, 0.5),
         (Fault::Maintenance, 0.3),
         (Fault::CapacityReservation, 0.03),
+        (Fault::LaunchHook, 0.2),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -213,6 +217,7 @@ impl Fault {
             Fault::FalseMessage => "false-message",
             Fault::Maintenance => "maintenance",
             Fault::CapacityReservation => "capacity-reservation",
+            Fault::LaunchHook => "launch-hook",
         }
     }
 

@@ -168,6 +168,7 @@ mod tests {
             on_deadline: CompletionResult::Continue,
             on_failed: CompletionResult::Continue,
             on_rebalance: machine::settings::OnRebalance::Drain,
+            launch: None,
         }
     }
 

@@ -54,6 +54,11 @@ fn tell(report: &Report) {
         | Report::DrainRecovered { .. }
         | Report::DeadlineMoved { .. }
         | Report::AfterStep { .. }
+        | Report::LaunchStarted { .. }
+        | Report::AgentNotReady { .. }
+        | Report::LaunchDecided { .. }
+        | Report::LaunchEnded { .. }
+        | Report::LaunchHookMissing { .. }
         | Report::HookChosen { .. }
         | Report::HookImpossible { .. }
         | Report::GroupChanged { .. }

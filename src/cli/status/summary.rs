@@ -4,7 +4,7 @@ use crate::cli::output::whole;
 use crate::cli::terminal::{indented, wrap_to};
 use machine::Time;
 use machine::notice::Reason;
-use machine::status::{AgentLine, ImdsAnswers, LastDrain, State, Status, StepLine};
+use machine::status::{AgentLine, ImdsAnswers, LastDrain, LaunchLine, State, Status, StepLine};
 use unicode_width::UnicodeWidthStr;
 
 /// A headline, and a row for each known fact. Wrapped to `columns` columns if there is a window.
@@ -26,6 +26,7 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
         row("agent", Some(agent.clone()));
     }
     row("after step", status.step.as_ref().map(|step| step_line(step, now)));
+    row("launch", status.launch.as_ref().map(|launch| launch_line(launch, now)));
     row("hook", hook(status, now));
     row("heartbeats", heartbeats(status, now));
     row("IMDS", imds(status, now));
@@ -143,6 +144,17 @@ pub fn agent_line(agent: &AgentLine) -> String {
     let in_flight = agent.in_flight.map_or_else(String::new, |count| format!(", {count} in flight"));
     let detail = agent.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
     format!("{}: {state}{in_flight}{detail}", agent.name)
+}
+
+fn launch_line(launch: &LaunchLine, now: Time) -> String {
+    let LaunchLine { hook, until, result, not_ready, .. } = launch;
+    match (result, not_ready) {
+        (Some(result), _) => format!("completing hook {hook} with {result}"),
+        (None, Some(why)) => format!("hook {hook} until {}, not ready: {why}", when(*until, now)),
+        (None, None) => {
+            format!("hook {hook} until {}, asking whether the agents are ready", when(*until, now))
+        }
+    }
 }
 
 fn step_line(step: &StepLine, now: Time) -> String {

@@ -35,6 +35,7 @@ fn serving() -> Status {
         version: "0.1.0".to_owned(),
         imds_answered: Some(NOW - Duration::from_secs(1)),
         queue: Some(QueueLine { polled: false, answered: None }),
+        launch: None,
         last_drain: None,
     }
 }

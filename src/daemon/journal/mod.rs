@@ -189,6 +189,7 @@ mod tests {
     use machine::journal::{
         ActionRecord, AgentRecord, AgentStage, Allowance, DrainRecord, Intention, Outcome,
     };
+    use machine::launch::LaunchStage;
     use machine::notice::Notices;
 
     fn journal(instance_id: &str) -> Journal {
@@ -201,6 +202,7 @@ mod tests {
             agents: Vec::new(),
             notices: Notices::default(),
             drain: None,
+            launch: LaunchStage::Over,
             finished: vec!["token".to_owned()],
         }
     }

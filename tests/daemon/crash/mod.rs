@@ -117,6 +117,11 @@ async fn force() {
 }
 
 #[tokio::test]
+async fn launch() {
+    kill_at_every_point(Drain::Launch).await;
+}
+
+#[tokio::test]
 async fn step_that_hangs() {
     kill_at_every_point(Drain::StepHangs).await;
 }
@@ -157,7 +162,7 @@ macro_rules! effects {
 
 effects! {
     WriteJournal, AskAgent, Heartbeat, Complete, DescribeInstance, DescribeHooks, ReceiveMessages, SetVisibility,
-    DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep,
+    AskReady, DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep,
 }
 
 /// Every kind of effect has a kill point in at least one of the drains.

@@ -7,13 +7,15 @@ use std::time::Duration;
 use drainhook::clock::Clock;
 use machine::Time;
 use machine::journal::{ActionRecord, AgentRecord, AgentStage, Journal, Outcome};
-use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, Timing, Work, WorldConfig};
+use machine::launch::LaunchStage;
+use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, LifecycleState, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
 use crate::support::daemon::{
     Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted, written,
 };
 use crate::support::lossy;
+use crate::support::world::launching;
 
 const HOOK: Duration = Duration::from_secs(1800);
 
@@ -39,10 +41,12 @@ pub enum Drain {
     Step,
     /// The same, and the step hangs until its time is over.
     StepHangs,
+    /// No drain: the instance is launched, and its agent is not ready before the first heartbeat.
+    Launch,
 }
 
 impl Drain {
-    pub const ALL: [Drain; 7] = [
+    pub const ALL: [Drain; 8] = [
         Drain::Queue,
         Drain::AnswersLost,
         Drain::Deadline,
@@ -50,12 +54,18 @@ impl Drain {
         Drain::Withdrawn,
         Drain::Step,
         Drain::StepHangs,
+        Drain::Launch,
     ];
 
     /// The effects that happen more than once in every run. The second time is a kill point of its own.
     pub fn twice(self) -> &'static [&'static str] {
         match self {
-            Drain::Queue | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => &[],
+            Drain::Queue
+            | Drain::Deadline
+            | Drain::Force
+            | Drain::Step
+            | Drain::StepHangs
+            | Drain::Launch => &[],
             Drain::AnswersLost => &["DescribeInstance", "DescribeHooks", "Heartbeat", "Complete"],
             Drain::Withdrawn => &["WriteJournal serving"],
         }
@@ -65,6 +75,7 @@ impl Drain {
     fn last(self) -> (usize, &'static str) {
         match self {
             Drain::Withdrawn => (2, "WriteJournal serving"),
+            Drain::Launch => (1, "WriteJournal serving"),
             Drain::Queue
             | Drain::AnswersLost
             | Drain::Deadline
@@ -77,7 +88,7 @@ impl Drain {
     /// The first point at which the drain differs from the others; `None` if it differs from the start.
     pub fn from(self) -> Option<&'static str> {
         match self {
-            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn => None,
+            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn | Drain::Launch => None,
             Drain::Deadline => Some("before Report completing"),
             Drain::Force => Some("before WriteJournal forced"),
             Drain::Step | Drain::StepHangs => Some("before WriteJournal step 0"),
@@ -92,6 +103,8 @@ impl Drain {
             Drain::AnswersLost => 50,
             // The agent is forced a minute before its deadline, which is 3 s of real time.
             Drain::Force => 20,
+            // The first heartbeat comes after 2 s of real time.
+            Drain::Launch => 5,
             Drain::Deadline | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
         }
     }
@@ -119,6 +132,10 @@ impl Drain {
                 world.queue = None;
                 world.work.stuck = 1;
             }
+            Drain::Launch => {
+                (world.queue, world.instances) = (None, 0);
+                world.hooks.push(launching("warm-up", HOOK));
+            }
         }
         world
     }
@@ -128,18 +145,25 @@ impl Drain {
         match self {
             Drain::Step => Some(("true", "10m")),
             Drain::StepHangs => Some(("exec sleep 30", "1m")),
-            Drain::Queue | Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Withdrawn => None,
+            Drain::Queue
+            | Drain::AnswersLost
+            | Drain::Deadline
+            | Drain::Force
+            | Drain::Withdrawn
+            | Drain::Launch => None,
         }
     }
 
     fn settings(self) -> [(&'static str, &'static str); 3] {
         let (timeout, at) = match self {
-            Drain::Queue | Drain::Withdrawn | Drain::Step | Drain::StepHangs => ("24h", "notice"),
+            Drain::Queue | Drain::Withdrawn | Drain::Step | Drain::StepHangs | Drain::Launch => {
+                ("24h", "notice")
+            }
             Drain::AnswersLost => ("24h", "wait"),
             Drain::Deadline | Drain::Force => ("2m", "notice"),
         };
         let poll = match self {
-            Drain::Queue => "1s",
+            Drain::Queue | Drain::Launch => "1s",
             // The agent still holds the first status request when it must serve again.
             Drain::Withdrawn => "2s",
             Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => "10s",
@@ -164,7 +188,8 @@ pub struct Played {
 /// Panics if the drain does not end well.
 pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     let mut stage = Stage::new(drain.speed(), drain.world()).await;
-    let instance = stage.instance();
+    let launched = if drain == Drain::Launch { Some(stage.launch().await) } else { None };
+    let instance = launched.unwrap_or_else(|| stage.instance());
     let mut variables = stage.variables(&instance);
     let points = Points(stage.folder.path().join("points"));
     std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
@@ -185,6 +210,11 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
         );
         variables.insert("DRAINHOOK_AGENT__FORCE__BEFORE", "1m".to_owned());
     }
+    if drain == Drain::Launch {
+        variables.insert("DRAINHOOK_LAUNCH__HOOK", "warm-up".to_owned());
+        variables.insert("DRAINHOOK_LAUNCH__TIMEOUT", "24h".to_owned());
+        set_agent(&stage, AgentMode::Fails(503));
+    }
     if drain == Drain::AnswersLost {
         variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
     }
@@ -203,7 +233,7 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
         } => {}
         () = keeper.keep(&variables, &disk) => {}
     }
-    if drain != Drain::Withdrawn {
+    if !matches!(drain, Drain::Withdrawn | Drain::Launch) {
         stage.service.world(|world, now| world.advance(now + TERMINATED));
     }
     check(drain, &mut stage, &keeper.restarts, &disk.journal().expect("one is written"));
@@ -298,6 +328,13 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
         Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => {
             stage.scale_in();
         }
+        Drain::Launch => {
+            points.performed(1, "Heartbeat").await;
+            set_agent(stage, AgentMode::Answers);
+            stage.until("the completion", completed).await;
+            disk.says("the end of the launch", |journal| journal.launch == LaunchStage::Over).await;
+            return;
+        }
         Drain::Withdrawn => {
             set_agent(stage, AgentMode::Fails(503));
             set_target(stage, "Standby");
@@ -363,6 +400,12 @@ fn send_message_of_another(stage: &Stage) {
 /// message was wrongly deleted.
 fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) {
     let completions = stage.count(completed);
+    if drain == Drain::Launch {
+        let state = stage.service.instances()[0].state;
+        assert!(!matches!(state, LifecycleState::PendingWait), "{:#?}", stage.history);
+        assert_eq!((completions, journal.launch), (1, LaunchStage::Over), "{:#?}", stage.history);
+        return;
+    }
     stage.violates_nothing(&repeats(drain, stage, restarts));
     if drain == Drain::Withdrawn {
         assert!(journal.drain.is_none() && serves(journal), "{journal:#?}");

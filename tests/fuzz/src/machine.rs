@@ -60,6 +60,7 @@ impl Host {
                     Effect::ForceAgent { id, .. } | Effect::RunStep { id, .. } => {
                         events.push(Event::StepEnded { id, result: Ok(()) })
                     }
+                    Effect::AskReady { id, .. } => events.push(Event::ReadyAnswered { id, result: Ok(()) }),
                     Effect::CancelRequest { .. }
                     | Effect::StopStep { .. }
                     | Effect::Heartbeat { .. }
@@ -112,5 +113,6 @@ fn settings() -> Settings {
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
         on_rebalance: machine::settings::OnRebalance::Drain,
+        launch: None,
     }
 }

@@ -146,6 +146,7 @@ impl From<Journal> for super::Journal {
             agents: journal.agents.into_iter().map(|agent| agent.record(ordered)).collect(),
             notices: journal.notices.rows(journal.drain.as_ref().map(|drain| drain.started)),
             drain: journal.drain.map(DrainRecord::from),
+            launch: crate::launch::LaunchStage::Over,
             finished: journal.finished,
         }
     }

@@ -55,6 +55,7 @@ pub fn settings() -> Settings {
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
         on_rebalance: OnRebalance::Drain,
+        launch: None,
     }
 }
 

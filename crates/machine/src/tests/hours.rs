@@ -16,6 +16,9 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         Effect::AskAgent { id, .. } => {
             return Some(Event::AgentAnswered { id: *id, answer: AgentAnswer::Busy("503".to_owned()) });
         }
+        Effect::AskReady { id, .. } => {
+            return Some(Event::ReadyAnswered { id: *id, result: Err("503".to_owned()) });
+        }
         Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. } => {
             return Some(Event::StepEnded { id: *id, result: Err("exited with status 1".to_owned()) });
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::Output;
 use super::super::after::AfterStage;
 use super::super::drain::Phase;
-use super::super::effect::{AgentRequest, Effect, EffectId};
+use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::{ActionRecord, Journal, Outcome};
 use super::super::message::Body;
@@ -19,6 +19,9 @@ use super::bench::is_of;
 
 /// The most effects of one event: one per agent, call and message, and their reports.
 const EFFECTS_MAX: usize = 40;
+
+/// The launching hook of a run that has one.
+pub const LAUNCH_HOOK: &str = "warm-up";
 
 /// How long before an interruption the agents must be done.
 const INTERRUPTION_MARGIN: Duration = Duration::from_secs(10);
@@ -51,6 +54,9 @@ pub struct Checker {
     told: BTreeSet<Process>,
     /// The agents that were forced in this drain.
     forced: BTreeSet<usize>,
+    /// How many answers in a row said that an agent is ready, and how many a launch needs.
+    ready: usize,
+    pub ready_min: usize,
 }
 
 impl Checker {
@@ -91,6 +97,16 @@ impl Checker {
         let running = running.filter(|drain| drain.phase.ended().is_none());
         let intention = running.and_then(|drain| drain.action.completion.intention());
         match effect {
+            Effect::AskReady { .. } => assert!(running.is_none(), "asks whether a draining agent is ready"),
+            Effect::Heartbeat { action, .. } | Effect::Complete { action, .. }
+                if action.hook == LAUNCH_HOOK =>
+            {
+                assert!(running.is_none(), "a call for a launch during a drain");
+                let ready = !matches!(effect, Effect::Complete { result: CompletionResult::Continue, .. });
+                assert!(ready || self.ready >= self.ready_min, "launched after {} answers", self.ready);
+                let twice = |open: &Effect| std::mem::discriminant(open) == std::mem::discriminant(effect);
+                assert!(!open.iter().any(twice), "two calls at once");
+            }
             Effect::Heartbeat { .. } => {
                 assert!(
                     !open.iter().any(|effect| matches!(effect, Effect::Heartbeat { .. })),
@@ -253,6 +269,8 @@ impl Checker {
             }
         }
         match (event, asked) {
+            (Event::ReadyAnswered { result: Ok(()), .. }, Some(_)) => self.ready += 1,
+            (Event::ReadyAnswered { result: Err(_), .. }, Some(_)) => self.ready = 0,
             (Event::JournalWritten { .. }, Some(Effect::WriteJournal { journal, .. })) => {
                 self.answered = Some((**journal).clone());
                 self.disk = self.answered.clone();

@@ -12,6 +12,7 @@ mod force;
 mod hooks;
 mod hours;
 mod invariant;
+mod launch;
 mod messages;
 mod notices;
 mod once;

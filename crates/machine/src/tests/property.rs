@@ -10,11 +10,11 @@ use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
 use super::super::process::{Process, Sight};
-use super::super::settings::{AgentSettings, Protocol, Settings};
+use super::super::settings::{AgentSettings, LaunchSettings, Protocol, Settings};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
-use super::invariant::Checker;
+use super::invariant::{Checker, LAUNCH_HOOK};
 
 /// One step of a run. The numbers choose among what is possible at that point.
 #[derive(Debug, Clone)]
@@ -102,8 +102,8 @@ struct Run {
 const FORCES: [Option<Duration>; 3] = [None, Some(Duration::from_secs(30)), Some(Duration::from_secs(600))];
 
 impl Run {
-    /// A daemon with this many after steps, at most two, and three agents, two of which have these orders.
-    fn new(steps_count: usize, orders: (u8, u8)) -> Self {
+    /// A daemon with or without a launching hook, with this many after steps, at most two, and three agents, two of which have these orders.
+    fn new(steps_count: usize, orders: (u8, u8), launches: bool) -> Self {
         let blocking = AgentSettings { protocol: Protocol::Blocking, order: orders.1, ..agent("b") };
         let first = AgentSettings { order: orders.0, ..agent("a") };
         let agents = vec![first, blocking, AgentSettings { protocol: Protocol::Once, ..agent("c") }];
@@ -111,10 +111,13 @@ impl Run {
         let agents = agents.into_iter().enumerate().map(force).collect();
         let steps = [after_step("flush", 30), after_step("deregister", 300)];
         let after = steps.into_iter().take(steps_count).collect();
-        let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings() };
+        let launch = LaunchSettings { hook: LAUNCH_HOOK.to_owned(), times: 2, timeout: secs(600) };
+        let launch = launches.then_some(launch);
+        let settings = Settings { hook: Some("drain".to_owned()), agents, after, launch, ..settings() };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
         checker.blocking.insert(1);
+        checker.ready_min = 2 * settings.agents.len();
         let (open, canceled, sent) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (receipts, process) = (0, 0);
         let mut run = Run { machine, settings, now: START, open, canceled, checker, receipts, process, sent };
@@ -278,6 +281,7 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         }
         Effect::ReceiveMessages { id, .. } => Event::MessagesReceived { id: *id, result: Ok(Vec::new()) },
         Effect::AskAgent { .. }
+        | Effect::AskReady { .. }
         | Effect::WriteJournal { .. }
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
@@ -311,6 +315,9 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
         Effect::AskAgent { id, request, .. } => {
             Event::AgentAnswered { id: *id, answer: agent_answer(request, said) }
         }
+        Effect::AskReady { id, .. } => {
+            Event::ReadyAnswered { id: *id, result: result.map_err(|error| error.message) }
+        }
         Effect::CancelRequest { id } | Effect::StopStep { id } => unreachable!("{id:?} has no result"),
         Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. } => {
             let result = result.map_err(|error| error.message);
@@ -331,7 +338,8 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
             Event::InstanceDescribed { id: *id, result: result.map(|()| Some(instance)) }
         }
         Effect::DescribeHooks { id, .. } => {
-            let hooks = vec![hook("drain", 300), hook("other", 60)];
+            let launching = Hook { terminating: false, ..hook(LAUNCH_HOOK, 60) };
+            let hooks = vec![hook("drain", 300), hook("other", 60), launching];
             Event::HooksDescribed { id: *id, result: result.map(|()| hooks) }
         }
         Effect::ReceiveMessages { id, .. } => {
@@ -411,8 +419,8 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn anything_may_happen(after in 0usize..3, orders in (1u8..3, 1u8..3), steps in prop::collection::vec(step(), 1..150)) {
-        let mut run = Run::new(after, orders);
+    fn anything_may_happen(after in 0usize..3, orders in (1u8..3, 1u8..3), launches in any::<bool>(), steps in prop::collection::vec(step(), 1..150)) {
+        let mut run = Run::new(after, orders, launches);
         for step in steps {
             run.step(step);
         }

@@ -106,6 +106,10 @@ pub(super) struct Host {
     pub forgetful: bool,
     /// IMDS answers nothing before this time.
     pub imds_silent_until: Time,
+    /// When its agents are ready to serve; `None`: never. Only with a launching hook.
+    pub ready_at: Option<Time>,
+    /// Heartbeats and completions for a launch that this life of the daemon has sent.
+    pub launch_calls: Vec<EffectId>,
     /// The agent answers nothing before this time.
     pub agent_hangs_until: Time,
     /// The instance is frozen until this time.
@@ -167,6 +171,8 @@ impl Host {
             clock_is_off: false,
             forgetful: false,
             imds_silent_until: never,
+            ready_at: None,
+            launch_calls: Vec::new(),
             agent_hangs_until: never,
             frozen_until: never,
             spot: None,
@@ -213,6 +219,7 @@ impl Host {
         self.heard = None;
         self.denied = false;
         self.canceled.clear();
+        self.launch_calls.clear();
         self.held.clear();
         self.told_of_maintenance = false;
     }

@@ -10,6 +10,7 @@
 //! - `step`: what a run plans
 //! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
 //!   by a signal; `counts`: agents that say only how much is in flight; `steps`: after steps; `force`: force steps
+//! - `launch`: launches, and when agents are ready
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force
@@ -28,6 +29,7 @@ mod figures;
 mod force;
 mod host;
 mod judge;
+mod launch;
 mod moves;
 mod network;
 mod news;
@@ -47,6 +49,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use machine::effect::CompletionResult;
 use machine::journal::Journal;
 use machine::report::Report;
 use machine::settings::Settings;
@@ -77,6 +80,7 @@ pub struct Fleet {
     /// The name of the termination queue. Empty without a queue.
     queue: Arc<str>,
     rng: fastrand::Rng,
+    launch_rng: fastrand::Rng,
     now: Time,
     steps: Schedule<Step>,
     hosts: Vec<Host>,
@@ -113,6 +117,7 @@ impl Fleet {
             settings,
             manner,
             rng,
+            launch_rng: launch::generator(&plan),
             now: plan::START,
             steps: Schedule::default(),
             hosts: Vec::new(),
@@ -134,6 +139,7 @@ impl Fleet {
         for fault in [Fault::HookEdited, Fault::HookDeleted, Fault::StrayMessage] {
             fleet.plan_strike(0, fault);
         }
+        fleet.plan_launches();
         fleet.at(fleet.plan.faults_end(), Step::Calm);
         fleet.digest(None);
         fleet
@@ -151,6 +157,7 @@ impl Fleet {
         added.others = (0..others).map(|_| agents::Other::new(self.delay(0, 400_000))).collect();
         added.units = self.settings.agents.iter().map(|_| units::Unit::default()).collect();
         self.hosts.push(added);
+        self.warm_up(host);
         host
     }
 
@@ -321,7 +328,9 @@ impl Fleet {
     /// Hands an event to a machine and plans its effects.
     fn hand_in(&mut self, host: usize, now: Time, event: Event) {
         self.tell_of(now, host, || format!("<- {event:?}"));
-        self.judge.hears(host, now, &event);
+        if !self.is_of_launch(host, &event) {
+            self.judge.hears(host, now, &event);
+        }
         self.tell_hook(host, &event);
         if let Some(ledger) = &mut self.ledger {
             ledger.hears(&self.hosts[host].id, &event);
@@ -347,7 +356,13 @@ impl Fleet {
         }
         for effect in output.effects {
             self.tell(host, || format!("-> {effect:?}"));
-            self.judge.decides(host, now, &effect, self.hosts[host].written());
+            if self.launches(host, &effect) {
+                if matches!(effect, Effect::Complete { result: CompletionResult::Continue, .. }) {
+                    self.check_launch(host, now);
+                }
+            } else {
+                self.judge.decides(host, now, &effect, self.hosts[host].written());
+            }
             if let Effect::CancelRequest { id } | Effect::StopStep { id } = effect {
                 self.cancel(host, id);
                 continue;

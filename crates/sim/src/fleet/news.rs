@@ -7,7 +7,7 @@ use crate::world::{ActionRef, ActionResult, AgentMode, Happening, HookSpec, Thro
 
 use super::calls::{Credentials, Trouble};
 use super::poll::POLL;
-use super::{Fleet, Step, plan};
+use super::{Fleet, Step, launch, plan};
 
 impl Fleet {
     /// Processes what happened in the world. `by` is the instance whose call caused it, if one did.
@@ -18,6 +18,9 @@ impl Fleet {
             }
             if let Some(ledger) = &mut self.ledger {
                 ledger.observe(at, &happening);
+            }
+            if self.on_launch(&happening) {
+                continue;
             }
             let about = happening.instance().and_then(|id| self.places.get(id).copied());
             if let (Happening::TerminationRequested { .. }, Some(host)) = (&happening, about) {
@@ -60,6 +63,7 @@ impl Fleet {
                         self.drained(host);
                     }
                 }
+                (Happening::WaitBegan { hook, .. }, _) if hook == launch::HOOK => {}
                 (Happening::WaitBegan { hook, .. }, Some(host)) if hook != plan::HOOK => {
                     let wait = self.delay(5_000, 400_000);
                     self.after(wait, Step::OtherHook { host });

@@ -29,6 +29,7 @@ impl Fleet {
         match effect {
             Effect::WriteJournal { .. } if self.strikes(Fault::JournalSlow) => self.delay(200, 5_000),
             Effect::WriteJournal { .. } => self.delay(2, 30),
+            Effect::AskReady { .. } => self.launch_delay(),
             Effect::AskAgent { .. } | Effect::ForceAgent { .. } | Effect::RunStep { .. } => self.delay(1, 5),
             Effect::Heartbeat { .. }
             | Effect::Complete { .. }
@@ -79,6 +80,7 @@ impl Fleet {
             Effect::AskAgent { id, .. } if self.hosts[host].canceled.contains(&id) && self.rng.bool() => {
                 return None;
             }
+            Effect::AskReady { id, .. } => self.ask_ready(host, id),
             Effect::AskAgent { id, agent, request } => return self.ask_agent(host, id, agent, &request),
             Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. }
                 if self.hosts[host].canceled.contains(&id) =>

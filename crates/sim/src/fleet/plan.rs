@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
-use super::{force, steps};
+use super::{force, launch, steps};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -137,6 +137,7 @@ impl Plan {
         if has(rng, Fault::GlobalTimeout) {
             world.global_timeout_max = Duration::from_secs(rng.u64(200..800));
         }
+        launch::draw(self, &mut world, &mut settings);
         Setup { world, settings, manner }
     }
 
@@ -204,6 +205,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
         on_rebalance: machine::settings::OnRebalance::Drain,
+        launch: None,
     }
 }
 

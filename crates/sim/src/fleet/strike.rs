@@ -76,6 +76,7 @@ impl Fleet {
                 self.hosts[host].frozen_until = self.now + pause;
                 self.crash_others(host, pause);
                 self.boot_units(host);
+                self.warm_up(host);
                 self.after(pause, Step::AgentStart { host });
             }
             Fault::Hibernation => {
@@ -110,6 +111,7 @@ impl Fleet {
             Fault::CapacityReservation => self.take_capacity(host),
             Fault::CallUnsent
             | Fault::CallUnanswered
+            | Fault::LaunchHook
             | Fault::Throttling
             | Fault::EventLost
             | Fault::EventDisorder

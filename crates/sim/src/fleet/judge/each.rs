@@ -10,6 +10,7 @@ use machine::message::{Body, Message, Transition};
 use machine::settings::AgentSettings;
 use machine::{Event, Time};
 
+use super::super::launch;
 use super::super::plan::HOOK;
 use super::calls::CallsMade;
 use super::losses::Loss;
@@ -285,6 +286,7 @@ pub(super) fn is_anothers(happening: &Happening) -> bool {
         | Happening::Completed { hook, .. }
         | Happening::ActionExpired { hook, .. }
         | Happening::ActionReleased { hook, .. } => hook != HOOK,
+        Happening::Heartbeat { hook, .. } => hook == launch::HOOK,
         _ => false,
     }
 }

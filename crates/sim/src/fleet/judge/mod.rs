@@ -31,6 +31,9 @@ const GLOBAL_TIMEOUTS: u32 = 100;
 /// The longest time for the journal to get the end of a step.
 const STEP_JOURNALED: Duration = Duration::from_secs(10);
 
+/// A launch without faults takes less than this, with the return of the agents from a drain.
+const LAUNCH: Duration = Duration::from_secs(180);
+
 /// The shortest heartbeat timeout.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
 
@@ -299,6 +302,7 @@ impl Judge {
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
             Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
+            | Effect::AskReady { .. }
             | Effect::CancelRequest { .. }
             | Effect::ForceAgent { .. }
             | Effect::RunStep { .. }
@@ -401,6 +405,10 @@ impl Judge {
                 LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
                 LifecycleState::InService => {
                     instance.agent.state != AgentIs::Serving && !each.forgetful && !endless
+                }
+                LifecycleState::PendingWait => {
+                    let began = instance.actions.iter().map(|action| action.began).max();
+                    began.is_some_and(|began| now.since(began) > LAUNCH)
                 }
                 _ => !each.knows_nothing(),
             };

@@ -4,11 +4,12 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, `force` for force steps, and `turns` for agents that wait for others.
+//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, and `turns` for agents that wait for others.
 //! `known` has the types for all of them.
 
 mod force;
 mod known;
+mod launch;
 mod once;
 mod rules;
 mod steps;
@@ -105,6 +106,7 @@ pub(super) struct Reference {
     unseen: bool,
     /// Whether our completion took effect.
     completed: Completed,
+    launches: launch::Launches,
     complaints: Vec<String>,
 }
 
@@ -143,6 +145,7 @@ impl Reference {
             standing: None,
             unseen: false,
             completed: Completed::No,
+            launches: launch::Launches::default(),
             complaints: Vec::new(),
             settings,
         }
@@ -150,6 +153,9 @@ impl Reference {
 
     /// Records an event before the machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
+        if self.hears_of_launch(now, event) {
+            return;
+        }
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => {
@@ -230,6 +236,7 @@ impl Reference {
     }
 
     fn starts(&mut self, now: Time, journal: Option<&Journal>) {
+        self.launches_at_start(now, journal);
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.

@@ -23,7 +23,7 @@ const GIVEN_BACK: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(10);
 
 /// The same for calls that lack a permission.
-const DENIED_RETRY: Duration = Duration::from_secs(60);
+pub(super) const DENIED_RETRY: Duration = Duration::from_secs(60);
 
 /// A heartbeat must be sent within this part of its timeout.
 const BEAT: f64 = 0.68;
@@ -57,6 +57,9 @@ impl Reference {
 
     /// Checks what may be done.
     fn takes_in(&mut self, now: Time, effect: &Effect) {
+        if self.takes_in_launch(now, effect) {
+            return;
+        }
         match effect {
             Effect::WriteJournal { id, journal } => self.writes_down(now, *id, journal),
             Effect::AskAgent { id, agent, request } => {
@@ -111,10 +114,14 @@ impl Reference {
             }
             Effect::DeleteMessage { receipt, .. } => self.deletes(receipt),
             Effect::DescribeHooks { id, .. } if self.drain != Phase::None => self.hooks_asked = Some(*id),
-            Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } if self.drain == Phase::None => {
-                self.complain("called Auto Scaling, but no drain was under way");
+            Effect::DescribeInstance { id } | Effect::DescribeHooks { id, .. }
+                if self.drain == Phase::None =>
+            {
+                self.describes(*id);
             }
             Effect::DescribeInstance { .. } => self.unseen = false,
+            // `launch` has taken it.
+            Effect::AskReady { .. } => {}
             Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
         }
     }
@@ -270,7 +277,10 @@ impl Reference {
 
     fn reports(&mut self, now: Time, report: &Report) {
         match report {
+            Report::LaunchStarted { .. } => self.launch_started(now),
+            Report::LaunchEnded { .. } => self.launch_ended(),
             Report::DrainStarted { .. } => {
+                self.launch_paused(now);
                 self.drain = Phase::UnderWay;
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
@@ -302,6 +312,7 @@ impl Reference {
                 (self.hook, self.beat) = (None, None);
             }
             Report::AgentsReturned => {
+                self.launch_paused(now);
                 self.drain = Phase::None;
                 self.agents.iter_mut().for_each(|agent| agent.forced = false);
             }
@@ -338,6 +349,7 @@ impl Reference {
         if self.unseen && self.drain == Phase::Ended && idle && !soon(RETRY) {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
+        self.must_launch(now, wake);
         self.must_stop_steps(now);
         self.must_force(now);
         self.may_tell(now);
@@ -360,12 +372,13 @@ impl Reference {
             }
             self.tells_deadline(now, agent);
         }
-        let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete);
+        let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete) || self.launch_completes();
         let pause = if self.denied { DENIED_RETRY } else { RETRY };
         if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(pause) {
             self.complain("did not plan to complete the action");
         }
-        let beats = self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)));
+        let beats =
+            self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_))) || self.launch_beats();
         // The first one counts from the start of Wait, even if the daemon learned of that later.
         let waits = self.kept.alive_since().filter(|_| !self.beats_denied && !self.clock_set);
         let due =

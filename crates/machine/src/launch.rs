@@ -1,0 +1,410 @@
+//! Launch readiness: completes the launching hook once all agents are ready.
+//!
+//! A launch begins with the boot of the instance, and when the instance leaves a warm pool. Neither IMDS nor a message announces
+//! its lifecycle action, so the daemon learns from the calls themselves whether there is one. A launch ends when a call
+//! completes the action, or when Auto Scaling says that the instance is not launching.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::backoff::Backoff;
+use super::effect::{ActionName, CompletionResult, Effect, EffectId};
+use super::event::{CallError, CallErrorKind, DescribedInstance, Hook, TargetState};
+use super::heartbeat;
+use super::hook;
+use super::report::{Call, Report};
+use super::settings::{LaunchSettings, Settings};
+use super::status::LaunchLine;
+use super::time::Time;
+use super::timer::Timer;
+use super::told::Told;
+use super::turn::{Attempts, Once, Turn};
+
+/// The pause between two rounds of questions to the agents.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// A launch that takes longer sends heartbeats. A shorter one costs one call. The shortest heartbeat timeout is 30 s.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// Pause after a failed call.
+const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
+
+/// Pause after a completion was denied. An operator may add the permission.
+const DENIED_RETRY: Duration = Duration::from_secs(60);
+
+/// The longest that an action lasts (EC2 Auto Scaling user guide, "Prepare to add a lifecycle hook"). After it, there is none to
+/// complete.
+const ACTION_MAX: Duration = Duration::from_secs(48 * 3600);
+
+/// The launch, as far as a restarted daemon needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchStage {
+    /// There is none, or its action is over.
+    #[default]
+    Over,
+    /// The agents were not known to be ready, or the action was not completed.
+    UnderWay {
+        /// When it began.
+        since: Time,
+    },
+}
+
+/// Completes the launching hook.
+#[derive(Debug, Default)]
+pub(super) struct LaunchTrack {
+    launch: Option<Launch>,
+    /// Whether IMDS last said that the instance goes to a warm pool or stays there.
+    pooled: bool,
+}
+
+/// A launch under way.
+#[derive(Debug)]
+struct Launch {
+    /// When it began, or when the last drain ended.
+    since: Time,
+    stage: Stage,
+    /// The hook's heartbeat timeout, once it was read or reading it failed.
+    timeout: Option<Duration>,
+    heartbeats: u32,
+    beat: Attempts,
+    completion: Attempts,
+    /// The result in the last completion.
+    sent: Option<CompletionResult>,
+    describe_hooks: Attempts,
+    describe_instance: Attempts,
+    /// Whether a call found no action, so that Auto Scaling must say whether the instance is launching.
+    doubted: bool,
+    /// What the last agent that was not ready answered. `None` once all were ready.
+    not_ready: Option<String>,
+    /// What was reported about agents that are not ready.
+    told: Told,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The agents are asked whether they are ready.
+    Asking {
+        /// How many times in a row all of them were.
+        times: u8,
+        round: Round,
+    },
+    /// The result is decided, and the action is being completed.
+    Completing(CompletionResult),
+}
+
+/// One question to each agent.
+#[derive(Debug)]
+enum Round {
+    /// The next one is asked at this time.
+    Next(Time),
+    /// These questions are unanswered.
+    Open { asked: Vec<(EffectId, usize)>, all_ready: bool },
+}
+
+impl Launch {
+    fn new(since: Time, now: Time) -> Self {
+        Launch {
+            since,
+            stage: Stage::Asking { times: 0, round: Round::Next(now) },
+            timeout: None,
+            heartbeats: 0,
+            beat: Attempts::default(),
+            completion: Attempts::default(),
+            sent: None,
+            describe_hooks: Attempts::default(),
+            describe_instance: Attempts::default(),
+            doubted: false,
+            not_ready: None,
+            told: Told::default(),
+        }
+    }
+}
+
+/// What a launch needs to know about the rest of the machine.
+pub(super) struct Surroundings<'a> {
+    pub settings: &'a Settings,
+    /// The group, if known.
+    pub group: Option<&'a str>,
+    /// Whether the agents drain, have drained or are being returned to service.
+    pub draining: bool,
+}
+
+impl LaunchTrack {
+    /// Begins a launch, unless `stage` says that the one of this boot is over. Does nothing if no launching hook is configured.
+    pub fn begin(&mut self, turn: &mut Turn, settings: &Settings, stage: Option<LaunchStage>) {
+        let Some(configured) = &settings.launch else { return };
+        let since = match stage {
+            None => turn.now,
+            Some(LaunchStage::UnderWay { since }) => since.min(turn.now),
+            Some(LaunchStage::Over) => return,
+        };
+        self.launch = Some(Launch::new(since, turn.now));
+        turn.report(Report::LaunchStarted { hook: configured.hook.clone() });
+    }
+
+    /// For the journal.
+    pub fn stage(&self) -> LaunchStage {
+        self.launch.as_ref().map_or(LaunchStage::Over, |launch| LaunchStage::UnderWay { since: launch.since })
+    }
+
+    /// IMDS says where the instance goes. An instance that leaves the warm pool launches. Returns whether one begins.
+    pub fn on_target(&mut self, turn: &mut Turn, settings: &Settings, state: &TargetState) -> bool {
+        let was_pooled = self.pooled;
+        self.pooled = matches!(state, TargetState::Warmed(_));
+        let begins = was_pooled && *state == TargetState::InService && settings.launch.is_some();
+        if begins {
+            self.begin(turn, settings, None);
+        }
+        begins
+    }
+
+    /// Does what is due. Returns whether the launch has ended.
+    pub fn decide(&mut self, turn: &mut Turn, around: &Surroundings) -> bool {
+        let (Some(launch), Some(settings)) = (&mut self.launch, &around.settings.launch) else {
+            return false;
+        };
+        if around.draining {
+            launch.pause(turn.now);
+            return false;
+        }
+        if turn.due(launch.since + ACTION_MAX, Timer::Launch) {
+            return self.end(turn, None);
+        }
+        launch.ask(turn, settings, around.settings.agents.len());
+        let Some(group) = around.group else {
+            launch.describe(turn);
+            return false;
+        };
+        let action = ActionName { hook: settings.hook.clone(), group: group.to_owned() };
+        launch.act(turn, action);
+        if launch.doubted {
+            launch.describe(turn);
+        }
+        false
+    }
+
+    /// An agent answered whether it is ready. `Err` says why it is not.
+    pub fn answered(
+        &mut self,
+        turn: &mut Turn,
+        settings: &Settings,
+        id: EffectId,
+        result: Result<(), String>,
+    ) {
+        let (Some(launch), Some(wanted)) = (&mut self.launch, &settings.launch) else { return };
+        let Stage::Asking { times, round } = &mut launch.stage else { return };
+        let Round::Open { asked, all_ready } = round else { return };
+        let Some(place) = asked.iter().position(|(open, _)| *open == id) else { return };
+        let (_, agent) = asked.swap_remove(place);
+        if let Err(why) = result {
+            *all_ready = false;
+            let agent = settings.agents[agent].name.clone();
+            let text = format!("{agent}: {why}");
+            if launch.told.is_news(&text) {
+                turn.report(Report::AgentNotReady { agent, why });
+            }
+            launch.not_ready = Some(text);
+        }
+        if !asked.is_empty() {
+            return;
+        }
+        if *all_ready {
+            *times += 1;
+            launch.not_ready = None;
+        } else {
+            *times = 0;
+        }
+        *round = Round::Next(turn.now + ROUND);
+        if *times >= wanted.times {
+            launch.settle(turn, CompletionResult::Continue);
+        }
+    }
+
+    /// Takes the result of a heartbeat. Returns whether it was ours.
+    pub fn on_heartbeat(&mut self, turn: &mut Turn, id: EffectId, result: &Result<(), CallError>) -> bool {
+        let Some(launch) = &mut self.launch else { return false };
+        let Some(sent) = launch.beat.take(id) else { return false };
+        let timeout = launch.timeout.unwrap_or(QUICK);
+        match result {
+            Ok(()) => {
+                launch.heartbeats += 1;
+                launch.doubted = false;
+                let pause = heartbeat::interval(timeout, turn);
+                launch.beat.succeeded(sent + pause);
+            }
+            Err(error) => {
+                heartbeat::failed(&mut launch.beat, turn, sent, timeout, heartbeat::retry(timeout));
+                launch.failed(turn, Call::Heartbeat, error);
+            }
+        }
+        true
+    }
+
+    /// Takes the result of a completion. `None` if it was not ours, else whether the launch has ended.
+    pub fn on_completion(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: &Result<(), CallError>,
+    ) -> Option<bool> {
+        let launch = self.launch.as_mut()?;
+        launch.completion.take(id)?;
+        let sent = launch.sent;
+        match result {
+            Ok(()) => Some(self.end(turn, sent)),
+            Err(error) => {
+                launch.completion.failed(turn, RETRY);
+                if error.kind == CallErrorKind::AccessDenied {
+                    launch.completion.next_at = turn.now + DENIED_RETRY;
+                }
+                launch.failed(turn, Call::Complete, error);
+                Some(false)
+            }
+        }
+    }
+
+    /// Takes the group's hooks. `None` if this launch did not ask for them, else whether it has ended.
+    pub fn on_hooks(
+        &mut self,
+        turn: &mut Turn,
+        settings: &Settings,
+        id: EffectId,
+        result: &Result<Vec<Hook>, CallError>,
+    ) -> Option<bool> {
+        let (launch, wanted) = (self.launch.as_mut()?, settings.launch.as_ref()?);
+        launch.describe_hooks.take(id)?;
+        match result {
+            Err(error) => {
+                launch.describe_hooks.failed(turn, RETRY);
+                launch.timeout = Some(hook::assume(settings, &wanted.hook).heartbeat_timeout);
+                turn.call_failed(Call::DescribeHooks, error.clone(), false);
+            }
+            Ok(hooks) => {
+                let ours = hooks.iter().find(|hook| hook.name == wanted.hook && !hook.terminating);
+                let Some(ours) = ours else {
+                    turn.report(Report::LaunchHookMissing { hook: wanted.hook.clone() });
+                    return Some(self.end(turn, None));
+                };
+                launch.timeout = Some(ours.heartbeat_timeout);
+            }
+        }
+        Some(false)
+    }
+
+    /// Takes the description of the instance. `None` if this launch did not ask for it, else whether it has ended.
+    pub fn on_instance(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: &Result<Option<DescribedInstance>, CallError>,
+    ) -> Option<bool> {
+        let launch = self.launch.as_mut()?;
+        launch.describe_instance.take(id)?;
+        let instance = match result {
+            Err(error) => {
+                launch.describe_instance.failed(turn, RETRY);
+                turn.call_failed(Call::DescribeInstance, error.clone(), false);
+                return Some(false);
+            }
+            Ok(instance) => instance,
+        };
+        launch.doubted = false;
+        launch.describe_instance.succeeded(turn.now);
+        // The action begins at Wait, and Pending is before that.
+        let launches = instance.as_ref().is_some_and(|instance| {
+            matches!(
+                instance.lifecycle_state.as_str(),
+                "Pending" | "Pending:Wait" | "Warmed:Pending" | "Warmed:Pending:Wait"
+            )
+        });
+        Some(!launches && self.end(turn, None))
+    }
+
+    /// For the status.
+    pub fn line(&self, settings: &LaunchSettings) -> Option<LaunchLine> {
+        let launch = self.launch.as_ref()?;
+        let result = if let Stage::Completing(result) = launch.stage { Some(result) } else { None };
+        Some(LaunchLine {
+            hook: settings.hook.clone(),
+            since: launch.since,
+            until: launch.since + settings.timeout,
+            result,
+            not_ready: launch.not_ready.clone(),
+        })
+    }
+
+    fn end(&mut self, turn: &mut Turn, result: Option<CompletionResult>) -> bool {
+        let Some(launch) = self.launch.take() else { return false };
+        turn.report(Report::LaunchEnded {
+            result,
+            took: turn.now.since(launch.since),
+            heartbeats: launch.heartbeats,
+        });
+        true
+    }
+}
+
+impl Launch {
+    /// Starts anew once the drain is over: until then the agents do not serve, and the launch's time does not run.
+    fn pause(&mut self, now: Time) {
+        self.since = now;
+        self.stage = Stage::Asking { times: 0, round: Round::Next(now) };
+    }
+
+    /// Asks the agents, until they are ready or the time is up.
+    fn ask(&mut self, turn: &mut Turn, settings: &LaunchSettings, agents: usize) {
+        let Stage::Asking { round, .. } = &mut self.stage else { return };
+        if turn.due(self.since + settings.timeout, Timer::Launch) {
+            return self.settle(turn, CompletionResult::Abandon);
+        }
+        if let Round::Next(at) = round
+            && turn.due(*at, Timer::Launch)
+        {
+            let asked = (0..agents).map(|agent| (turn.emit(|id| Effect::AskReady { id, agent }), agent));
+            *round = Round::Open { asked: asked.collect(), all_ready: true };
+        }
+    }
+
+    fn settle(&mut self, turn: &mut Turn, result: CompletionResult) {
+        self.stage = Stage::Completing(result);
+        turn.report(Report::LaunchDecided { result, took: turn.now.since(self.since) });
+    }
+
+    /// Completes the action, or keeps it alive until then.
+    fn act(&mut self, turn: &mut Turn, action: ActionName) {
+        if let Stage::Completing(result) = self.stage {
+            if turn.is_free(Once::Completion) && self.completion.ready(turn, Timer::Completion) {
+                self.sent = Some(result);
+                self.completion.start(turn, |id| Effect::Complete { id, action, result });
+            }
+            return;
+        }
+        if !turn.due(self.since + QUICK, Timer::Heartbeat) {
+            return;
+        }
+        let Some(timeout) = self.timeout else {
+            if self.describe_hooks.ready(turn, Timer::Describe) {
+                self.describe_hooks.start(turn, |id| Effect::DescribeHooks { id, group: action.group });
+            }
+            return;
+        };
+        if turn.is_free(Once::Heartbeat) && self.beat.ready(turn, Timer::Heartbeat) {
+            let limit = heartbeat::attempt_limit(timeout);
+            self.beat.start(turn, |id| Effect::Heartbeat { id, action, limit });
+        }
+    }
+
+    fn describe(&mut self, turn: &mut Turn) {
+        if self.describe_instance.ready(turn, Timer::Describe) {
+            self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
+        }
+    }
+
+    fn failed(&mut self, turn: &mut Turn, call: Call, error: &CallError) {
+        let none = error.kind == CallErrorKind::NoActiveAction;
+        self.doubted |= none;
+        turn.call_failed(call, error.clone(), none);
+    }
+}

@@ -1,0 +1,205 @@
+//! What a daemon may do and must do to complete a launch.
+
+use machine::effect::{ActionName, CompletionResult, Effect, EffectId};
+use machine::event::TargetState;
+use machine::journal::Journal;
+use machine::launch::LaunchStage;
+use machine::{Event, Time};
+
+use super::super::launch::HOOK;
+use super::Reference;
+use super::known::Phase;
+
+/// What is known about launches.
+#[derive(Debug, Default)]
+pub(super) struct Launches {
+    under_way: Option<Launch>,
+    /// A launch must begin in this turn.
+    begins: Option<Time>,
+    /// IMDS last said that the instance is in a warm pool, or on its way into it.
+    pooled: bool,
+}
+
+/// A launch under way.
+#[derive(Debug)]
+struct Launch {
+    /// When it began at the earliest, or when the last drain ended.
+    since: Time,
+    /// The questions that are unanswered.
+    asked: Vec<EffectId>,
+    /// How many answers in a row said that an agent is ready.
+    ready: usize,
+    beat: Option<EffectId>,
+    completion: Option<EffectId>,
+    result: Option<CompletionResult>,
+    /// The descriptions of the instance and of the group's hooks that are unanswered.
+    described: Vec<EffectId>,
+}
+
+impl Reference {
+    /// The daemon starts. A launch begins with each boot, and goes on if an earlier life has not ended it.
+    pub(super) fn launches_at_start(&mut self, now: Time, journal: Option<&Journal>) {
+        if self.settings.launch.is_none() {
+            return;
+        }
+        let same_boot = |journal: &&Journal| journal.boot_id == self.settings.boot_id;
+        let journal = journal.filter(same_boot);
+        // By a clock that was set, the launch may have begun at any time.
+        let set = journal.is_some_and(|journal| journal.booted_at != self.settings.booted_at);
+        self.launches.begins = match journal.map(|journal| journal.launch) {
+            None => Some(now),
+            Some(LaunchStage::UnderWay { .. }) if set => Some(Time::default()),
+            Some(LaunchStage::UnderWay { since }) => Some(since.min(now)),
+            Some(LaunchStage::Over) => None,
+        };
+    }
+
+    /// Records an event. Returns whether it is the result of a call for a launch.
+    pub(super) fn hears_of_launch(&mut self, now: Time, event: &Event) -> bool {
+        if let Event::Imds(machine::event::ImdsReading::TargetState(Some(state))) = event {
+            let pooled = matches!(state, TargetState::Warmed(_));
+            let leaves = std::mem::replace(&mut self.launches.pooled, pooled);
+            if leaves && *state == TargetState::InService && self.settings.launch.is_some() {
+                self.launches.begins = Some(now);
+            }
+        }
+        let Some(launch) = &mut self.launches.under_way else { return false };
+        match event {
+            Event::ReadyAnswered { id, result } if launch.asked.contains(id) => {
+                launch.asked.retain(|asked| asked != id);
+                launch.ready = if result.is_ok() { launch.ready + 1 } else { 0 };
+                true
+            }
+            Event::InstanceDescribed { id, .. } | Event::HooksDescribed { id, .. } => {
+                launch.described.retain(|asked| asked != id);
+                false
+            }
+            Event::HeartbeatAnswered { id, .. } => launch.beat.take_if(|beat| beat == id).is_some(),
+            Event::CompletionAnswered { id, .. } => launch.completion.take_if(|sent| sent == id).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The machine says that a launch begins.
+    pub(super) fn launch_started(&mut self, now: Time) {
+        let since = self.launches.begins.take();
+        if since.is_none() {
+            self.complain("began a launch for no reason");
+        }
+        self.launches.under_way = Some(Launch {
+            since: since.unwrap_or(now),
+            asked: Vec::new(),
+            ready: 0,
+            beat: None,
+            completion: None,
+            result: None,
+            described: Vec::new(),
+        });
+    }
+
+    pub(super) fn launch_ended(&mut self) {
+        self.launches.under_way = None;
+    }
+
+    /// A drain begins or is over. The launch's time does not run during it.
+    pub(super) fn launch_paused(&mut self, now: Time) {
+        if let Some(launch) = &mut self.launches.under_way {
+            launch.since = now;
+            launch.asked.clear();
+            (launch.ready, launch.result) = (0, None);
+        }
+    }
+
+    /// A launch may ask Auto Scaling for its instance and its hooks, without a drain.
+    pub(super) fn describes(&mut self, id: EffectId) {
+        match &mut self.launches.under_way {
+            Some(launch) => launch.described.push(id),
+            None => self.complain("called Auto Scaling, but no drain was under way"),
+        }
+    }
+
+    /// Checks an effect. Returns whether it is one of a launch.
+    pub(super) fn takes_in_launch(&mut self, now: Time, effect: &Effect) -> bool {
+        let action = match effect {
+            Effect::AskReady { .. } => None,
+            Effect::Heartbeat { action, .. } | Effect::Complete { action, .. } if action.hook == HOOK => {
+                Some(action)
+            }
+            _ => return false,
+        };
+        // A drain that ends before the agents are told is not reported.
+        if self.drain != Phase::None && self.kept.told {
+            self.complain("went on with a launch during a drain");
+        }
+        if let Some(ActionName { group, .. }) = action
+            && !self.groups.contains(group)
+        {
+            self.complain(format!("completes a launch in {group}, which the instance is not known to be in"));
+        }
+        let (agents, clock_set) = (self.settings.agents.len(), self.clock_set);
+        let (Some(launch), Some(settings)) = (&mut self.launches.under_way, &self.settings.launch) else {
+            self.complain("went on with a launch that is over");
+            return true;
+        };
+        let mut wrong = None;
+        match effect {
+            Effect::AskReady { id, .. } => {
+                launch.asked.push(*id);
+                wrong = launch.result.map(|_| "asked an agent after the launch was decided");
+                if launch.asked.len() > agents {
+                    wrong = Some("asked an agent twice at once");
+                }
+            }
+            Effect::Heartbeat { id, .. } => {
+                if launch.beat.replace(*id).is_some() || launch.result.is_some() {
+                    wrong = Some("sent a heartbeat for a launch that is decided, or two at once");
+                }
+            }
+            Effect::Complete { id, result, .. } => {
+                let early = match result {
+                    CompletionResult::Continue => launch.ready < usize::from(settings.times) * agents,
+                    CompletionResult::Abandon => now < launch.since + settings.timeout && !clock_set,
+                };
+                let other = launch.result.replace(*result).is_some_and(|before| before != *result);
+                if launch.completion.replace(*id).is_some() {
+                    wrong = Some("completed a launch twice at once");
+                } else if other {
+                    wrong = Some("changed the result of a launch");
+                } else if early && !other {
+                    wrong = Some("completed a launch too early");
+                }
+            }
+            _ => {}
+        }
+        if let Some(wrong) = wrong {
+            self.complain(wrong);
+        }
+        true
+    }
+
+    /// Whether a heartbeat for a launch is under way. No other one is sent meanwhile.
+    pub(super) fn launch_beats(&self) -> bool {
+        self.launches.under_way.as_ref().is_some_and(|launch| launch.beat.is_some())
+    }
+
+    /// The same for a completion.
+    pub(super) fn launch_completes(&self) -> bool {
+        self.launches.under_way.as_ref().is_some_and(|launch| launch.completion.is_some())
+    }
+
+    /// A launch must begin when it is due, and must not wait for nothing.
+    pub(super) fn must_launch(&mut self, now: Time, wake: Option<Time>) {
+        if self.launches.begins.take().is_some() {
+            self.complain("did not begin a launch");
+        }
+        let Some(launch) = &self.launches.under_way else { return };
+        let waits = !launch.asked.is_empty()
+            || !launch.described.is_empty()
+            || launch.completion.is_some()
+            || launch.beat.is_some();
+        let soon = wake.is_some_and(|wake| wake <= now + super::rules::DENIED_RETRY);
+        if self.drain == Phase::None && !waits && self.calls.is_empty() && self.writes.is_empty() && !soon {
+            self.complain("a launch waits for nothing");
+        }
+    }
+}

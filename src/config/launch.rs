@@ -1,0 +1,75 @@
+//! The launching hook, and how the daemon sees that an agent is ready.
+
+use std::time::Duration;
+
+use super::build::Table;
+use super::layers::Layers;
+use super::{AgentKind, Problem};
+
+/// The section of the launching hook.
+pub(super) const SECTION: &str = "launch";
+
+/// `[launch]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The launching hook to complete. `None`: none is completed.
+    pub hook: Option<String>,
+    /// How many times in a row all agents must be ready.
+    pub times: u8,
+    /// After this time the action is abandoned.
+    pub timeout: Duration,
+}
+
+/// How the daemon sees that an agent is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// A request to this path, under the agent's URL, is answered with 2xx.
+    Request(String),
+    /// Its unit is active.
+    Active,
+    /// A program exits with 0.
+    Command(Vec<String>),
+    /// It cannot be seen. Only without a launching hook.
+    Unknown,
+}
+
+/// The section `launch`.
+pub(super) fn launch(layers: &Layers) -> Launch {
+    let table = Table { layers, place: 0, section: SECTION };
+    Launch {
+        hook: table.optional("hook"),
+        times: table.required("times"),
+        timeout: table.required("timeout"),
+    }
+}
+
+/// How an agent of this kind shows that it is ready.
+pub(super) fn ready(table: &Table<'_>, kind: &AgentKind) -> Ready {
+    match (table.optional("ready.command"), kind) {
+        (Some(command), _) => Ready::Command(command),
+        (None, AgentKind::Http(_)) => Ready::Request(table.required("ready.path")),
+        (None, AgentKind::Unit(_)) => Ready::Active,
+        (None, AgentKind::Command(_)) => Ready::Unknown,
+    }
+}
+
+/// Refuses two ways to see that an agent is ready, an agent of which that cannot be seen, and the terminating hook.
+pub(super) fn check(layers: &Layers, agent: usize, ready: &Ready) -> Vec<Problem> {
+    let given = |name: &'static str| {
+        layers.given.get(&(agent, "agent", name)).map(|given| (name, given.origin.clone()))
+    };
+    let mut problems = Vec::new();
+    if let (Some(one), Some(other)) = (given("ready.path"), given("ready.command")) {
+        problems.push(Problem::Both { one, other, what: "how the agent shows that it is ready" });
+    }
+    let Some(hook) = layers.given.get(&(0, SECTION, "hook")) else { return problems };
+    let origin = hook.origin.clone();
+    if *ready == Ready::Unknown {
+        problems.push(Problem::NotSeenReady { origin: origin.clone() });
+    }
+    let terminating = layers.given.get(&(0, "lifecycle", "hook"));
+    if agent == 0 && terminating.is_some_and(|other| other.text == hook.text) {
+        problems.push(Problem::OneHook { origin, hook: hook.text.clone() });
+    }
+    problems
+}
