@@ -4,13 +4,20 @@
 //! its lifecycle action, so the daemon learns from the calls themselves whether there is one. A launch ends when a call
 //! completes the action, or when Auto Scaling says that the instance is not launching.
 
+mod course;
+mod news;
+
+pub use news::LaunchNews;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
+use super::agent::AgentTrack;
 use super::backoff::Backoff;
-use super::effect::{ActionName, CompletionResult, Effect, EffectId};
-use super::event::{CallError, CallErrorKind, DescribedInstance, Hook, TargetState};
+use super::effect::{ActionName, CompletionResult, EffectId};
+use super::event::{CallError, CallErrorKind, DescribedInstance, Event, Hook, TargetState};
 use super::heartbeat;
 use super::hook;
 use super::report::{Call, Report};
@@ -18,14 +25,11 @@ use super::settings::{LaunchSettings, Settings};
 use super::status::LaunchLine;
 use super::time::Time;
 use super::timer::Timer;
-use super::told::Told;
-use super::turn::{Attempts, Once, Turn};
+use super::turn::Turn;
+use course::{Launch, QUICK, Round, Stage};
 
 /// The pause between two rounds of questions to the agents.
 const ROUND: Duration = Duration::from_secs(1);
-
-/// A launch that takes longer sends heartbeats. A shorter one costs one call. The shortest heartbeat timeout is 30 s.
-const QUICK: Duration = Duration::from_secs(10);
 
 /// Pause after a failed call.
 const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
@@ -59,76 +63,58 @@ pub(super) struct LaunchTrack {
     pooled: bool,
 }
 
-/// A launch under way.
-#[derive(Debug)]
-struct Launch {
-    /// When it began, or when the last drain ended.
-    since: Time,
-    stage: Stage,
-    /// The hook's heartbeat timeout, once it was read or reading it failed.
-    timeout: Option<Duration>,
-    heartbeats: u32,
-    beat: Attempts,
-    completion: Attempts,
-    /// The result in the last completion.
-    sent: Option<CompletionResult>,
-    describe_hooks: Attempts,
-    describe_instance: Attempts,
-    /// Whether a call found no action, so that Auto Scaling must say whether the instance is launching.
-    doubted: bool,
-    /// What the last agent that was not ready answered. `None` once all were ready.
-    not_ready: Option<String>,
-    /// What was reported about agents that are not ready.
-    told: Told,
+/// What a launch needs to know about the rest of the machine.
+struct Surroundings<'a> {
+    settings: &'a Settings,
+    /// The group, if known.
+    group: Option<&'a str>,
+    /// Whether the agents drain, have drained or are being returned to service.
+    draining: bool,
 }
 
-#[derive(Debug)]
-enum Stage {
-    /// The agents are asked whether they are ready.
-    Asking {
-        /// How many times in a row all of them were.
-        times: u8,
-        round: Round,
-    },
-    /// The result is decided, and the action is being completed.
-    Completing(CompletionResult),
-}
-
-/// One question to each agent.
-#[derive(Debug)]
-enum Round {
-    /// The next one is asked at this time.
-    Next(Time),
-    /// These questions are unanswered.
-    Open { asked: Vec<(EffectId, usize)>, all_ready: bool },
-}
-
-impl Launch {
-    fn new(since: Time, now: Time) -> Self {
-        Launch {
-            since,
-            stage: Stage::Asking { times: 0, round: Round::Next(now) },
-            timeout: None,
-            heartbeats: 0,
-            beat: Attempts::default(),
-            completion: Attempts::default(),
-            sent: None,
-            describe_hooks: Attempts::default(),
-            describe_instance: Attempts::default(),
-            doubted: false,
-            not_ready: None,
-            told: Told::default(),
+impl Machine {
+    /// Begins the launch of this boot. `stage` is what is known of it.
+    pub(super) fn begin_launch(&mut self, stage: Option<LaunchStage>) {
+        self.launch.begin(&mut self.turn, &self.settings, stage);
+        if self.launch.stage() != stage.unwrap_or_default() {
+            self.journal.touch();
         }
     }
-}
 
-/// What a launch needs to know about the rest of the machine.
-pub(super) struct Surroundings<'a> {
-    pub settings: &'a Settings,
-    /// The group, if known.
-    pub group: Option<&'a str>,
-    /// Whether the agents drain, have drained or are being returned to service.
-    pub draining: bool,
+    /// Records an event that is the launch's alone. Returns whether it is one.
+    pub(super) fn launch_absorbs(&mut self, event: &Event) -> bool {
+        let Machine { launch, turn, settings, .. } = self;
+        let ended = match event {
+            Event::ReadyAnswered { id, result } => {
+                launch.answered(turn, settings, *id, result);
+                Some(false)
+            }
+            Event::HeartbeatAnswered { id, result } => launch.on_heartbeat(turn, *id, result),
+            Event::CompletionAnswered { id, result } => launch.on_completion(turn, *id, result),
+            Event::HooksDescribed { id, result } => launch.on_hooks(turn, settings, *id, result),
+            Event::InstanceDescribed { id, result } => {
+                let ended = launch.on_instance(turn, *id, result);
+                if let (Some(_), Ok(Some(instance))) = (ended, result) {
+                    self.group = Some(instance.group.clone());
+                }
+                ended
+            }
+            _ => None,
+        };
+        if ended == Some(true) {
+            self.journal.touch();
+        }
+        ended.is_some()
+    }
+
+    /// Does what is due for the launch. It waits until no agent is draining.
+    pub(super) fn direct_launch(&mut self) {
+        let draining = self.drain.is_some() || self.agents.iter().any(AgentTrack::may_be_draining);
+        let around = Surroundings { settings: &self.settings, group: self.group.as_deref(), draining };
+        if self.launch.decide(&mut self.turn, &around) {
+            self.journal.touch();
+        }
+    }
 }
 
 impl LaunchTrack {
@@ -141,7 +127,7 @@ impl LaunchTrack {
             Some(LaunchStage::Over) => return,
         };
         self.launch = Some(Launch::new(since, turn.now));
-        turn.report(Report::LaunchStarted { hook: configured.hook.clone() });
+        turn.report(Report::Launch(LaunchNews::Started { hook: configured.hook.clone() }));
     }
 
     /// For the journal.
@@ -161,7 +147,7 @@ impl LaunchTrack {
     }
 
     /// Does what is due. Returns whether the launch has ended.
-    pub fn decide(&mut self, turn: &mut Turn, around: &Surroundings) -> bool {
+    fn decide(&mut self, turn: &mut Turn, around: &Surroundings) -> bool {
         let (Some(launch), Some(settings)) = (&mut self.launch, &around.settings.launch) else {
             return false;
         };
@@ -191,7 +177,7 @@ impl LaunchTrack {
         turn: &mut Turn,
         settings: &Settings,
         id: EffectId,
-        result: Result<(), String>,
+        result: &Result<(), String>,
     ) {
         let (Some(launch), Some(wanted)) = (&mut self.launch, &settings.launch) else { return };
         let Stage::Asking { times, round } = &mut launch.stage else { return };
@@ -203,7 +189,7 @@ impl LaunchTrack {
             let agent = settings.agents[agent].name.clone();
             let text = format!("{agent}: {why}");
             if launch.told.is_news(&text) {
-                turn.report(Report::AgentNotReady { agent, why });
+                turn.report(Report::Launch(LaunchNews::NotReady { agent, why: why.clone() }));
             }
             launch.not_ready = Some(text);
         }
@@ -222,10 +208,16 @@ impl LaunchTrack {
         }
     }
 
-    /// Takes the result of a heartbeat. Returns whether it was ours.
-    pub fn on_heartbeat(&mut self, turn: &mut Turn, id: EffectId, result: &Result<(), CallError>) -> bool {
-        let Some(launch) = &mut self.launch else { return false };
-        let Some(sent) = launch.beat.take(id) else { return false };
+    /// Takes the result of a heartbeat. `None` if it was not ours. It never ends the launch.
+    fn on_heartbeat(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        result: &Result<(), CallError>,
+    ) -> Option<bool> {
+        let launch = self.launch.as_mut()?;
+        let sent = launch.beat.take(id)?;
+        turn.answered(id);
         let timeout = launch.timeout.unwrap_or(QUICK);
         match result {
             Ok(()) => {
@@ -239,7 +231,7 @@ impl LaunchTrack {
                 launch.failed(turn, Call::Heartbeat, error);
             }
         }
-        true
+        Some(false)
     }
 
     /// Takes the result of a completion. `None` if it was not ours, else whether the launch has ended.
@@ -251,6 +243,7 @@ impl LaunchTrack {
     ) -> Option<bool> {
         let launch = self.launch.as_mut()?;
         launch.completion.take(id)?;
+        turn.answered(id);
         let sent = launch.sent;
         match result {
             Ok(()) => Some(self.end(turn, sent)),
@@ -284,7 +277,7 @@ impl LaunchTrack {
             Ok(hooks) => {
                 let ours = hooks.iter().find(|hook| hook.name == wanted.hook && !hook.terminating);
                 let Some(ours) = ours else {
-                    turn.report(Report::LaunchHookMissing { hook: wanted.hook.clone() });
+                    turn.report(Report::Launch(LaunchNews::HookMissing { hook: wanted.hook.clone() }));
                     return Some(self.end(turn, None));
                 };
                 launch.timeout = Some(ours.heartbeat_timeout);
@@ -337,74 +330,8 @@ impl LaunchTrack {
 
     fn end(&mut self, turn: &mut Turn, result: Option<CompletionResult>) -> bool {
         let Some(launch) = self.launch.take() else { return false };
-        turn.report(Report::LaunchEnded {
-            result,
-            took: turn.now.since(launch.since),
-            heartbeats: launch.heartbeats,
-        });
+        let (took, heartbeats) = (turn.now.since(launch.since), launch.heartbeats);
+        turn.report(Report::Launch(LaunchNews::Ended { result, took, heartbeats }));
         true
-    }
-}
-
-impl Launch {
-    /// Starts anew once the drain is over: until then the agents do not serve, and the launch's time does not run.
-    fn pause(&mut self, now: Time) {
-        self.since = now;
-        self.stage = Stage::Asking { times: 0, round: Round::Next(now) };
-    }
-
-    /// Asks the agents, until they are ready or the time is up.
-    fn ask(&mut self, turn: &mut Turn, settings: &LaunchSettings, agents: usize) {
-        let Stage::Asking { round, .. } = &mut self.stage else { return };
-        if turn.due(self.since + settings.timeout, Timer::Launch) {
-            return self.settle(turn, CompletionResult::Abandon);
-        }
-        if let Round::Next(at) = round
-            && turn.due(*at, Timer::Launch)
-        {
-            let asked = (0..agents).map(|agent| (turn.emit(|id| Effect::AskReady { id, agent }), agent));
-            *round = Round::Open { asked: asked.collect(), all_ready: true };
-        }
-    }
-
-    fn settle(&mut self, turn: &mut Turn, result: CompletionResult) {
-        self.stage = Stage::Completing(result);
-        turn.report(Report::LaunchDecided { result, took: turn.now.since(self.since) });
-    }
-
-    /// Completes the action, or keeps it alive until then.
-    fn act(&mut self, turn: &mut Turn, action: ActionName) {
-        if let Stage::Completing(result) = self.stage {
-            if turn.is_free(Once::Completion) && self.completion.ready(turn, Timer::Completion) {
-                self.sent = Some(result);
-                self.completion.start(turn, |id| Effect::Complete { id, action, result });
-            }
-            return;
-        }
-        if !turn.due(self.since + QUICK, Timer::Heartbeat) {
-            return;
-        }
-        let Some(timeout) = self.timeout else {
-            if self.describe_hooks.ready(turn, Timer::Describe) {
-                self.describe_hooks.start(turn, |id| Effect::DescribeHooks { id, group: action.group });
-            }
-            return;
-        };
-        if turn.is_free(Once::Heartbeat) && self.beat.ready(turn, Timer::Heartbeat) {
-            let limit = heartbeat::attempt_limit(timeout);
-            self.beat.start(turn, |id| Effect::Heartbeat { id, action, limit });
-        }
-    }
-
-    fn describe(&mut self, turn: &mut Turn) {
-        if self.describe_instance.ready(turn, Timer::Describe) {
-            self.describe_instance.start(turn, |id| Effect::DescribeInstance { id });
-        }
-    }
-
-    fn failed(&mut self, turn: &mut Turn, call: Call, error: &CallError) {
-        let none = error.kind == CallErrorKind::NoActiveAction;
-        self.doubted |= none;
-        turn.call_failed(call, error.clone(), none);
     }
 }

@@ -73,7 +73,7 @@ use agent::{AgentTrack, Want};
 use drain::{Drain, latest_deadline};
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
-use launch::{LaunchTrack, Surroundings};
+use launch::LaunchTrack;
 use notice::{Notices, Reason};
 use queue::QueueTrack;
 use report::{Call, Report};
@@ -185,9 +185,12 @@ impl Machine {
 
     /// Records what an event says. Decides nothing.
     fn absorb(&mut self, event: Event) {
+        if self.launch_absorbs(&event) {
+            return;
+        }
         match event {
             Event::Started { journal } => recovery::recover(self, journal),
-            Event::Timer(_) => {}
+            Event::Timer(_) | Event::ReadyAnswered { .. } => {}
             Event::Imds(reading) => {
                 if let event::ImdsReading::TargetState(Some(state)) = &reading
                     && self.launch.on_target(&mut self.turn, &self.settings, state)
@@ -214,9 +217,6 @@ impl Machine {
                 }
             }
             Event::AgentAnswered { id, answer } => self.on_agent(id, answer),
-            Event::ReadyAnswered { id, result } => {
-                self.launch.answered(&mut self.turn, &self.settings, id, result);
-            }
             Event::StepEnded { id, result } => {
                 let mut agents = self.agents.iter_mut();
                 let forced = agents.any(|agent| agent.force_ended(&mut self.turn, id, &result));
@@ -230,10 +230,6 @@ impl Machine {
             }
             Event::CompletionAnswered { id, result } => {
                 self.turn.answered(id);
-                let launch = self.launch.on_completion(&mut self.turn, id, &result);
-                if self.is_of_launch(launch) {
-                    return;
-                }
                 let Some(drain) = &mut self.drain else { return };
                 let over = drain.action.on_completion(&mut self.turn, &mut self.journal, id, result);
                 self.on_over(over);
@@ -268,18 +264,7 @@ impl Machine {
         }
     }
 
-    /// Whether a result belongs to the launch. `Some(true)`: it ended the launch.
-    fn is_of_launch(&mut self, ended: Option<bool>) -> bool {
-        if ended == Some(true) {
-            self.journal.touch();
-        }
-        ended.is_some()
-    }
-
     fn on_heartbeat(&mut self, id: effect::EffectId, result: Result<(), event::CallError>) {
-        if self.launch.on_heartbeat(&mut self.turn, id, &result) {
-            return;
-        }
         let Some(drain) = &mut self.drain else { return };
         if let (Some(watch), Some(hook)) = (&mut drain.watch, drain.action.hook())
             && watch.awaits_heartbeat(id)
@@ -293,10 +278,6 @@ impl Machine {
     }
 
     fn on_hooks(&mut self, id: effect::EffectId, result: Result<Vec<event::Hook>, event::CallError>) {
-        let launch = self.launch.on_hooks(&mut self.turn, &self.settings, id, &result);
-        if self.is_of_launch(launch) {
-            return;
-        }
         let Some(drain) = &mut self.drain else { return };
         let named = drain.message.as_ref().map(|message| message.hook.as_str());
         if drain.action.on_hooks(&mut self.turn, &self.settings, id, result, named) {
@@ -312,10 +293,6 @@ impl Machine {
     ) {
         if let Ok(Some(instance)) = &result {
             self.group = Some(instance.group.clone());
-        }
-        let launch = self.launch.on_instance(&mut self.turn, id, &result);
-        if self.is_of_launch(launch) {
-            return;
         }
         let Some(drain) = &mut self.drain else { return };
         let deaf = self.imds.is_deaf();
@@ -384,22 +361,6 @@ impl Machine {
         self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
         // The journal last, so that it has all of these decisions.
         self.write_journal();
-    }
-
-    /// Begins the launch of this boot. `stage` is what is known of it.
-    fn begin_launch(&mut self, stage: Option<launch::LaunchStage>) {
-        self.launch.begin(&mut self.turn, &self.settings, stage);
-        if self.launch.stage() != stage.unwrap_or_default() {
-            self.journal.touch();
-        }
-    }
-
-    fn direct_launch(&mut self) {
-        let draining = self.drain.is_some() || self.agents.iter().any(AgentTrack::may_be_draining);
-        let around = Surroundings { settings: &self.settings, group: self.group.as_deref(), draining };
-        if self.launch.decide(&mut self.turn, &around) {
-            self.journal.touch();
-        }
     }
 
     fn write_journal(&mut self) {

@@ -10,6 +10,7 @@ pub use super::agent::ForceNews;
 use super::effect::CompletionResult;
 use super::event::{CallError, CallErrorKind};
 use super::journal::{HookFacts, Outcome};
+pub use super::launch::LaunchNews;
 use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
@@ -94,39 +95,8 @@ pub enum Report {
         /// What happened to it.
         news: StepNews,
     },
-    /// The agents are being asked whether they are ready, to complete the launching hook.
-    LaunchStarted {
-        /// The hook.
-        hook: String,
-    },
-    /// An agent is not ready. Reported once per text.
-    AgentNotReady {
-        /// Which agent.
-        agent: String,
-        /// What was tried and what came back.
-        why: String,
-    },
-    /// The daemon decided to complete the launching hook's action.
-    LaunchDecided {
-        /// The result to report.
-        result: CompletionResult,
-        /// Time since the launch began.
-        took: Duration,
-    },
-    /// The launch is over.
-    LaunchEnded {
-        /// The result that drainhook completed the action with; `None` if there is no action to complete.
-        result: Option<CompletionResult>,
-        /// Time since the launch began.
-        took: Duration,
-        /// Heartbeats that succeeded.
-        heartbeats: u32,
-    },
-    /// The group has no launching hook of the configured name.
-    LaunchHookMissing {
-        /// The name.
-        hook: String,
-    },
+    /// A launch began, or what became of it.
+    Launch(LaunchNews),
     /// The hook to complete is known.
     HookChosen {
         /// The hook and its timeouts.
@@ -318,11 +288,7 @@ impl Report {
                 StepNews::Failed { .. } | StepNews::TimedOut | StepNews::Skipped => "step_failed",
                 StepNews::Canceled => "step_canceled",
             },
-            Report::LaunchStarted { .. } => "launch_started",
-            Report::AgentNotReady { .. } => "agent_not_ready",
-            Report::LaunchDecided { .. } => "launch_decided",
-            Report::LaunchEnded { .. } => "launch_ended",
-            Report::LaunchHookMissing { .. } => "launch_hook_missing",
+            Report::Launch(news) => news.name(),
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -349,10 +315,10 @@ impl Report {
     pub fn is_error(&self) -> bool {
         match self {
             Report::AfterStep { news, .. } => news.is_failure(),
+            Report::Launch(news) => news.loudness() == Loudness::Error,
             Report::AgentTrouble { .. }
             | Report::AgentForced { news: ForceNews::Failed { .. } | ForceNews::TimedOut, .. }
             | Report::HookImpossible { .. }
-            | Report::LaunchHookMissing { .. }
             | Report::CallFailed { expected: false, .. }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
@@ -369,10 +335,6 @@ impl Report {
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
             | Report::AgentForced { news: ForceNews::Started { .. } | ForceNews::Done, .. }
-            | Report::LaunchStarted { .. }
-            | Report::AgentNotReady { .. }
-            | Report::LaunchDecided { .. }
-            | Report::LaunchEnded { .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
@@ -410,10 +372,10 @@ impl Report {
     pub fn loudness(&self) -> Loudness {
         match self {
             Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
-            Report::HookImpossible { .. }
-            | Report::LaunchHookMissing { .. }
-            | Report::ImdsMissing { queue: false }
-            | Report::Defect { .. } => Loudness::Error,
+            Report::Launch(news) => news.loudness(),
+            Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {
+                Loudness::Error
+            }
             Report::CallFailed { error, expected, .. } => match error.kind {
                 _ if *expected => Loudness::Debug,
                 CallErrorKind::AccessDenied => Loudness::Error,
@@ -430,7 +392,6 @@ impl Report {
             | Report::ImdsMalformed { .. }
             | Report::NoticeIgnored { .. }
             | Report::UnknownTargetState { .. }
-            | Report::LaunchDecided { result: CompletionResult::Abandon, .. }
             | Report::JournalFailed { first: true, .. } => Loudness::Warn,
             Report::DrainEnded {
                 outcome: Outcome::Failed | Outcome::Deadline | Outcome::Overtaken, ..
@@ -446,10 +407,6 @@ impl Report {
             | Report::AgentProgress { .. }
             | Report::AgentForced { news: ForceNews::Done, .. }
             | Report::AfterStep { .. }
-            | Report::LaunchStarted { .. }
-            | Report::AgentNotReady { .. }
-            | Report::LaunchDecided { result: CompletionResult::Continue, .. }
-            | Report::LaunchEnded { .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }

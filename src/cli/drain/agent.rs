@@ -54,11 +54,7 @@ fn tell(report: &Report) {
         | Report::DrainRecovered { .. }
         | Report::DeadlineMoved { .. }
         | Report::AfterStep { .. }
-        | Report::LaunchStarted { .. }
-        | Report::AgentNotReady { .. }
-        | Report::LaunchDecided { .. }
-        | Report::LaunchEnded { .. }
-        | Report::LaunchHookMissing { .. }
+        | Report::Launch(_)
         | Report::HookChosen { .. }
         | Report::HookImpossible { .. }
         | Report::GroupChanged { .. }

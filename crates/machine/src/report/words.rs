@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::{Disbelief, ForceNews, NoticeChange, Report, StepNews};
-use crate::effect::CompletionResult;
 use crate::journal::Outcome;
 
 impl fmt::Display for Report {
@@ -72,36 +71,7 @@ impl fmt::Display for Report {
                     StepNews::Canceled => f.write_str("stopped; the steps run again if the drain gets that far again"),
                 }
             }
-            Report::LaunchStarted { hook } => {
-                write!(f, "asking the agents whether they are ready, to complete launching hook {hook}")
-            }
-            Report::AgentNotReady { agent, why } => write!(f, "agent {agent} is not ready: {why}"),
-            Report::LaunchDecided { result, took } => {
-                let took = took.as_secs_f64();
-                match result {
-                    CompletionResult::Continue => {
-                        write!(f, "the agents are ready after {took:.1} s; completing the launch with {result}")
-                    }
-                    CompletionResult::Abandon => write!(
-                        f,
-                        "the agents are not ready after {took:.1} s (launch.timeout); completing the launch with {result}, so Auto \
-                         Scaling replaces this instance"
-                    ),
-                }
-            }
-            Report::LaunchEnded { result: Some(result), took, heartbeats } => write!(
-                f,
-                "launch completed with {result} after {:.1} s and {heartbeats} heartbeat{}",
-                took.as_secs_f64(),
-                if *heartbeats == 1 { "" } else { "s" }
-            ),
-            Report::LaunchEnded { result: None, .. } => {
-                f.write_str("this instance has no launch to complete")
-            }
-            Report::LaunchHookMissing { hook } => write!(
-                f,
-                "the group has no launching hook {hook}; create it, or remove launch.hook from the configuration"
-            ),
+            Report::Launch(news) => news.fmt(f),
             Report::HookChosen { hook } => write!(
                 f,
                 "using lifecycle hook {}: heartbeat timeout {:?}, global timeout {:?}{}",

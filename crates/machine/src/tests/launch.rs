@@ -3,7 +3,7 @@
 use super::super::effect::{CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::operator::Command;
-use super::super::report::Report;
+use super::super::report::{LaunchNews, Report};
 use super::super::settings::{LaunchSettings, Settings};
 use super::bench::*;
 
@@ -50,7 +50,7 @@ fn run(bench: &mut Bench, seconds: u64, result: Result<(), &str>) {
 /// The results that launches ended with.
 fn ended(bench: &Bench) -> Vec<Option<CompletionResult>> {
     let ends = bench.reports.iter().filter_map(|report| match report {
-        Report::LaunchEnded { result, .. } => Some(*result),
+        Report::Launch(LaunchNews::Ended { result, .. }) => Some(*result),
         _ => None,
     });
     ends.collect()
@@ -98,8 +98,7 @@ fn several_agents() {
         bench.run(1);
     }
     assert_eq!(bench.completing(), None);
-    let not_ready =
-        |report: &Report| matches!(report, Report::AgentNotReady { agent, .. } if agent == "worker");
+    let not_ready = |report: &Report| matches!(report, Report::Launch(LaunchNews::NotReady { agent, .. }) if agent == "worker");
     assert_eq!(bench.reported(not_ready), 1, "the same cause is news once");
 }
 
@@ -197,7 +196,10 @@ fn wrong_hook() {
         let mut bench = booted(settings);
         run(&mut bench, 11, Err("connection refused"));
         assert_eq!(ended(&bench), [None]);
-        assert_eq!(bench.reported(|report| matches!(report, Report::LaunchHookMissing { .. })), 1);
+        assert_eq!(
+            bench.reported(|report| matches!(report, Report::Launch(LaunchNews::HookMissing { .. }))),
+            1
+        );
     }
 }
 

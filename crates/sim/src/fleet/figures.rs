@@ -60,6 +60,8 @@ pub struct Losses {
     pub lost_to_spot: u64,
     /// A reclaimed capacity reservation. No hook runs.
     pub lost_to_capacity: u64,
+    /// A launch that was abandoned or expired. The agent already had work.
+    pub lost_in_launch: u64,
     /// A completion by a drain that had ended as `deadline`.
     pub lost_at_deadline: u64,
     /// A completion by a drain that had ended as `failed`.
@@ -120,6 +122,7 @@ impl std::ops::AddAssign for Losses {
     fn add_assign(&mut self, other: Losses) {
         self.lost_to_spot += other.lost_to_spot;
         self.lost_to_capacity += other.lost_to_capacity;
+        self.lost_in_launch += other.lost_in_launch;
         self.lost_at_deadline += other.lost_at_deadline;
         self.lost_failed += other.lost_failed;
         self.lost_after_drained += other.lost_after_drained;

@@ -32,12 +32,13 @@ fn rough() {
     assert!(something, "some kinds of events never happened: {total:?}");
 
     // Every lost work item has a cause, and no drain that ended as `drained` lost one.
-    let Losses { lost_to_spot, lost_to_capacity, lost_at_deadline, lost_failed, .. } = total.losses;
+    let Losses { lost_to_spot, lost_to_capacity, lost_at_deadline, lost_failed, lost_in_launch, .. } =
+        total.losses;
     let Losses { lost_after_drained, lost_drained, lost_expired, lost_released, lost_without_action, .. } =
         total.losses;
     let others = lost_after_drained + lost_drained + lost_expired + lost_released + lost_without_action;
     assert_eq!(
-        lost_to_spot + lost_to_capacity + lost_at_deadline + lost_failed + others,
+        lost_to_spot + lost_to_capacity + lost_in_launch + lost_at_deadline + lost_failed + others,
         total.work_lost,
         "{total:?}"
     );

@@ -155,10 +155,12 @@ fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
 fn causes(losses: &Losses) -> Vec<(u64, &'static str)> {
     let Losses { lost_to_spot, lost_to_capacity, lost_at_deadline, lost_failed, lost_after_drained, .. } =
         *losses;
-    let Losses { lost_drained, lost_expired, lost_released, lost_without_action, .. } = *losses;
+    let Losses { lost_drained, lost_expired, lost_released, lost_without_action, lost_in_launch, .. } =
+        *losses;
     let causes = [
         (lost_to_spot, "to spot interruptions: no hook runs"),
         (lost_to_capacity, "to reclaimed capacity: no hook runs"),
+        (lost_in_launch, "in launches that were abandoned or expired: the agent already had work"),
         (lost_at_deadline, "at the drain's deadline: the agent did not finish in time"),
         (lost_failed, "in failed drains: the agent was unreachable or could not drain"),
         (lost_after_drained, "taken after the drain: the agent had drained or exited, and was started again"),

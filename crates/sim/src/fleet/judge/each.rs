@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::invariant::Invariants;
-use crate::world::Happening;
+use crate::world::{Happening, InstanceView};
 use machine::event::{CallErrorKind, ImdsReading, TargetState};
 use machine::journal::Outcome;
 use machine::message::{Body, Message, Transition};
@@ -53,6 +53,9 @@ const KNOWN: Duration = Duration::from_secs(10);
 const TRANSIT: Duration = Duration::from_secs(1);
 
 /// One instance.
+/// A launch without faults takes less than this, with the return of the agents from a drain.
+const LAUNCH: Duration = Duration::from_secs(180);
+
 #[derive(Debug, Default)]
 pub(super) struct Each {
     pub invariants: Invariants,
@@ -277,6 +280,11 @@ impl Each {
             format!("{at}: {} made {calls} Auto Scaling calls in {took:?}, with {troubles} faults", self.id)
         })
     }
+}
+
+/// Whether an instance in `Pending:Wait` has waited for longer than a launch without faults takes.
+pub(super) fn is_late_to_launch(instance: &InstanceView, now: Time) -> bool {
+    instance.actions.iter().map(|action| action.began).max().is_some_and(|began| now.since(began) > LAUNCH)
 }
 
 /// Whether it is about the action of another hook, which our daemon does not handle.

@@ -1,9 +1,10 @@
 //! What work was lost to.
 
-use crate::world::Happening;
+use crate::world::{ActionResult, Happening};
 use machine::journal::Outcome;
 
 use super::super::figures::Losses;
+use super::super::launch;
 use super::Judge;
 use super::each::Each;
 
@@ -12,6 +13,8 @@ use super::each::Each;
 pub(in super::super) enum Loss {
     Spot,
     Capacity,
+    /// A launch that was abandoned or expired.
+    Launch,
     /// A completion by a drain with this outcome.
     Completed(Outcome),
     /// The same for `drained`, but the agent started again after that and took work.
@@ -46,6 +49,19 @@ impl Each {
         };
     }
 
+    /// Auto Scaling takes the instance away if its launch is abandoned or expires.
+    pub fn ends_a_launch(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Completed { hook, result: ActionResult::Abandon, .. }
+            | Happening::ActionExpired { hook, .. }
+                if hook == launch::HOOK =>
+            {
+                self.taken_back = Some(Loss::Launch);
+            }
+            _ => {}
+        }
+    }
+
     /// What the work was lost to that the instance had when it was terminated.
     pub fn loss(&self) -> Option<Loss> {
         match self.taken_back.or(self.ended) {
@@ -61,6 +77,7 @@ impl Losses {
         let count = match cause {
             Some(Loss::Spot) => &mut self.lost_to_spot,
             Some(Loss::Capacity) => &mut self.lost_to_capacity,
+            Some(Loss::Launch) => &mut self.lost_in_launch,
             Some(Loss::StartedAgain) => &mut self.lost_after_drained,
             Some(Loss::Completed(Outcome::Drained)) => &mut self.lost_drained,
             Some(Loss::Completed(Outcome::Deadline)) => &mut self.lost_at_deadline,

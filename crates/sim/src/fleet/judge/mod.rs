@@ -22,7 +22,7 @@ use machine::{Event, Time};
 
 use super::figures::Figures;
 use super::plan::{DRAIN_TIMEOUT, GRACE};
-use each::{Each, is_anothers};
+use each::{Each, is_anothers, is_late_to_launch};
 pub(super) use losses::Loss;
 
 /// A hook's global timeout, in heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
@@ -30,9 +30,6 @@ const GLOBAL_TIMEOUTS: u32 = 100;
 
 /// The longest time for the journal to get the end of a step.
 const STEP_JOURNALED: Duration = Duration::from_secs(10);
-
-/// A launch without faults takes less than this, with the return of the agents from a drain.
-const LAUNCH: Duration = Duration::from_secs(180);
 
 /// The shortest heartbeat timeout.
 const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
@@ -324,6 +321,7 @@ impl Judge {
 
     /// Records what happened to an instance, or what its call caused.
     pub fn observe(&mut self, host: usize, at: Time, happening: &Happening) {
+        self.each[host].ends_a_launch(happening);
         if is_anothers(happening) {
             return;
         }
@@ -406,17 +404,12 @@ impl Judge {
                 LifecycleState::InService => {
                     instance.agent.state != AgentIs::Serving && !each.forgetful && !endless
                 }
-                LifecycleState::PendingWait => {
-                    let began = instance.actions.iter().map(|action| action.began).max();
-                    began.is_some_and(|began| now.since(began) > LAUNCH)
-                }
+                LifecycleState::PendingWait => is_late_to_launch(&instance, now),
                 _ => !each.knows_nothing(),
             };
-            if wrong {
-                let (state, agent) = (instance.state, instance.agent.state);
-                self.violations
-                    .push(format!("{now}: {} ended in {state:?} with its agent {agent:?}", each.id));
-            }
+            let (state, agent) = (instance.state, instance.agent.state);
+            let what = || format!("{now}: {} ended in {state:?} with its agent {agent:?}", each.id);
+            self.violations.extend(wrong.then(what));
         }
         self.violations.sort();
     }

@@ -3,12 +3,12 @@
 use machine::effect::{ActionName, CompletionResult, Effect, EffectId};
 use machine::event::TargetState;
 use machine::journal::Journal;
-use machine::launch::LaunchStage;
+use machine::launch::{LaunchNews, LaunchStage};
 use machine::{Event, Time};
 
 use super::super::launch::HOOK;
 use super::Reference;
-use super::known::Phase;
+use super::known::{Call, Phase};
 
 /// What is known about launches.
 #[derive(Debug, Default)]
@@ -80,8 +80,16 @@ impl Reference {
         }
     }
 
-    /// The machine says that a launch begins.
-    pub(super) fn launch_started(&mut self, now: Time) {
+    /// What the machine says about its launch.
+    pub(super) fn hears_launch_news(&mut self, now: Time, news: &LaunchNews) {
+        match news {
+            LaunchNews::Started { .. } => self.launch_started(now),
+            LaunchNews::Ended { .. } => self.launches.under_way = None,
+            LaunchNews::NotReady { .. } | LaunchNews::Decided { .. } | LaunchNews::HookMissing { .. } => {}
+        }
+    }
+
+    fn launch_started(&mut self, now: Time) {
         let since = self.launches.begins.take();
         if since.is_none() {
             self.complain("began a launch for no reason");
@@ -95,10 +103,6 @@ impl Reference {
             result: None,
             described: Vec::new(),
         });
-    }
-
-    pub(super) fn launch_ended(&mut self) {
-        self.launches.under_way = None;
     }
 
     /// A drain begins or is over. The launch's time does not run during it.
@@ -177,14 +181,16 @@ impl Reference {
         true
     }
 
-    /// Whether a heartbeat for a launch is under way. No other one is sent meanwhile.
-    pub(super) fn launch_beats(&self) -> bool {
-        self.launches.under_way.as_ref().is_some_and(|launch| launch.beat.is_some())
+    /// Whether a heartbeat is under way. One for a launch holds up the drain's.
+    pub(super) fn beats_now(&self) -> bool {
+        let launch = self.launches.under_way.as_ref().is_some_and(|launch| launch.beat.is_some());
+        launch || self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_)))
     }
 
     /// The same for a completion.
-    pub(super) fn launch_completes(&self) -> bool {
-        self.launches.under_way.as_ref().is_some_and(|launch| launch.completion.is_some())
+    pub(super) fn completes_now(&self) -> bool {
+        let launch = self.launches.under_way.as_ref().is_some_and(|launch| launch.completion.is_some());
+        launch || self.calls.iter().any(|(_, call)| *call == Call::Complete)
     }
 
     /// A launch must begin when it is due, and must not wait for nothing.

@@ -277,8 +277,7 @@ impl Reference {
 
     fn reports(&mut self, now: Time, report: &Report) {
         match report {
-            Report::LaunchStarted { .. } => self.launch_started(now),
-            Report::LaunchEnded { .. } => self.launch_ended(),
+            Report::Launch(news) => self.hears_launch_news(now, news),
             Report::DrainStarted { .. } => {
                 self.launch_paused(now);
                 self.drain = Phase::UnderWay;
@@ -372,13 +371,12 @@ impl Reference {
             }
             self.tells_deadline(now, agent);
         }
-        let completes = self.calls.iter().any(|(_, call)| *call == Call::Complete) || self.launch_completes();
+        let completes = self.completes_now();
         let pause = if self.denied { DENIED_RETRY } else { RETRY };
         if self.kept.intention.is_some() && self.hook.is_some() && !completes && !soon(pause) {
             self.complain("did not plan to complete the action");
         }
-        let beats =
-            self.calls.iter().any(|(_, call)| matches!(call, Call::Heartbeat(_))) || self.launch_beats();
+        let beats = self.beats_now();
         // The first one counts from the start of Wait, even if the daemon learned of that later.
         let waits = self.kept.alive_since().filter(|_| !self.beats_denied && !self.clock_set);
         let due =
