@@ -80,7 +80,7 @@ async fn never_ready() {
     set_agent(&stage, &id, AgentMode::Fails(503));
     variables.insert("DRAINHOOK_LAUNCH__TIMEOUT", "1m".to_owned());
     let daemon = Daemon::start(&variables).await;
-    daemon.logged(&["WARN", "launch_decided", "completing the launch with ABANDON"]).await;
+    daemon.logged(&["WARN", "launch_abandoned", "completing the launch with ABANDON"]).await;
     stage.until("the end", |one| matches!(one, Happening::InstanceTerminated { .. })).await;
     let replaced = stage.instances();
     assert!(replaced.len() == 1 && replaced[0] != id, "{replaced:?}");

@@ -4,6 +4,7 @@
 mod support;
 
 mod check;
+mod check_launch;
 mod check_probe;
 mod check_queue;
 mod config;

@@ -1,7 +1,7 @@
 //! Checks credentials, the group, the hook, and the permissions for lifecycle calls.
 
 use super::part::{Part, State};
-use super::{CALL_LIMIT, hook, within};
+use super::{CALL_LIMIT, hook, launch, within};
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::{Clients, Settings};
 use crate::aws::imds::Identity;
@@ -56,6 +56,7 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
     let hooks = match within("autoscaling:DescribeLifecycleHooks", call).await {
         Ok(hooks) => {
             parts.push(hook::judge(&settings, &group, &hooks));
+            parts.extend(launch::judge(config, &group, &hooks));
             Some(hooks)
         }
         Err(error) => {

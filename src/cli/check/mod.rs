@@ -4,6 +4,7 @@
 //! - `local` checks the configuration, the journal and the daemon, `imds` the metadata service.
 //! - `agent` checks the agents, `command` the programs that drain them and the after steps, `unit` the units. `requirement`
 //!   judges a unit by its agent's preset and is pure. `curl` writes the request that returns an agent.
+//! - `launch` checks the launching hook, and whether the agents are ready.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -14,6 +15,7 @@ mod command;
 mod curl;
 mod hook;
 mod imds;
+mod launch;
 mod local;
 mod part;
 mod policy;
@@ -105,6 +107,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
         let (daemon, status) = local::daemon(config).await;
         let mut agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
         agents.extend(unit::polkit(config));
+        agents.extend(launch::readiness(config, config.instance.id.as_deref().unwrap_or_default()).await);
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);

@@ -49,7 +49,8 @@ impl LaunchNews {
         match self {
             LaunchNews::Started { .. } => "launch_started",
             LaunchNews::NotReady { .. } => "agent_not_ready",
-            LaunchNews::Decided { .. } => "launch_decided",
+            LaunchNews::Decided { result: CompletionResult::Continue, .. } => "launch_ready",
+            LaunchNews::Decided { result: CompletionResult::Abandon, .. } => "launch_abandoned",
             LaunchNews::Ended { .. } => "launch_ended",
             LaunchNews::HookMissing { .. } => "launch_hook_missing",
         }
