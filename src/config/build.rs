@@ -312,10 +312,11 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                 let given = layers.given.get(&(place, section, key.name));
                 let (default, unset) = match key.default {
                     _ if section == "agent" && kind != "url" && !keys::applies(key.name, kind) => {
-                        (None, keys::replaced_by(kind))
+                        (None, keys::replaced_by(kind).to_owned())
                     }
-                    WhenUnset::Is(text) => (Some(text.to_owned()), ""),
-                    WhenUnset::Then(words) => (None, words),
+                    WhenUnset::Is(text) => (Some(text.to_owned()), String::new()),
+                    WhenUnset::IfUsed(text) => (None, format!("`{text}`")),
+                    WhenUnset::Then(words) => (None, words.to_owned()),
                 };
                 settings.push(Setting {
                     section,
@@ -351,7 +352,7 @@ impl Table<'_> {
         let value = given.map(|given| given.value.clone()).or_else(|| {
             let key = keys::find(self.section, name).expect("the key is in the list");
             match key.default {
-                WhenUnset::Is(text) => key.kind.parse(text).ok(),
+                WhenUnset::Is(text) | WhenUnset::IfUsed(text) => key.kind.parse(text).ok(),
                 WhenUnset::Then(_) => None,
             }
         });
