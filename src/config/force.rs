@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::build::{Table, body, method};
+use super::build::{Table, method, text};
 use super::layers::Layers;
-use super::{AgentKind, Body, Problem, Request, Template};
+use super::{AgentKind, Problem, Request};
 
 /// The keys that set it. At most one of them is set.
 pub(super) const STEPS: [&str; 3] = ["force.signal", "force.command", "force.path"];
@@ -47,7 +47,7 @@ pub(super) fn force(table: &Table<'_>) -> Option<Force> {
         Some(ForceKind::Request(Request {
             method: method(&table.word("force.method")),
             path: table.optional("force.path")?,
-            body: body(table.optional("force.body"), Body::Text(Template::default())),
+            body: text(table.optional("force.body")),
             success: table.optional("force.success").unwrap_or_default(),
         }))
     };
