@@ -46,6 +46,15 @@ pub(super) struct Drain {
     standing: Option<Outcome>,
 }
 
+/// What happened before the daemon continues a drain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastRun {
+    /// The instance has rebooted since the last run of the daemon.
+    pub rebooted: bool,
+    /// The last run ended the work of an agent.
+    pub forced: bool,
+}
+
 /// What the daemon keeps of a message about its own action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnMessage {
@@ -92,13 +101,9 @@ impl Drain {
     }
 
     /// Continues the last run's drain. After a reboot, its decisions about the agents no longer count, because their
-    /// processes are gone. `forced` says whether it ended the work of an agent.
-    pub fn recover(
-        record: DrainRecord,
-        notices: &Notices,
-        now: Time,
-        (rebooted, forced): (bool, bool),
-    ) -> Self {
+    /// processes are gone.
+    pub fn recover(record: DrainRecord, notices: &Notices, now: Time, last_run: LastRun) -> Self {
+        let LastRun { rebooted, forced } = last_run;
         let DrainRecord { started, phase, bound, after, action, message, receipts } = record;
         let started = started.min(now);
         // A deadline that is still in force takes effect by itself. Work that was ended early does not come back.
