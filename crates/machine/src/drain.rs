@@ -218,21 +218,19 @@ impl Drain {
         turn: &mut Turn,
         journal: &mut JournalTrack,
     ) {
-        let Some(next) = agents.iter().filter(|agent| agent.is_waiting()).map(AgentTrack::order).min() else {
-            return;
-        };
-        let mut lower = agents.iter().filter(|agent| agent.order() < next);
-        if self.told().is_none() || !lower.all(|agent| agent.settled(bound, turn).is_some()) {
-            return;
+        // At the drain's bound, no agent has time left, so several turns come at once.
+        while let Some(next) = agents.iter().filter(|agent| agent.is_waiting()).map(AgentTrack::order).min() {
+            let mut lower = agents.iter().filter(|agent| agent.order() < next);
+            if self.told().is_none() || !lower.all(|agent| agent.settled(bound, turn).is_some()) {
+                return;
+            }
+            let of_turn = |agent: &&mut AgentTrack| agent.is_waiting() && agent.order() == next;
+            agents.iter_mut().filter(of_turn).for_each(|agent| agent.begin(turn));
+            self.recorded = journal.touch();
+            let several = agents.iter().any(|agent| agent.order() != next);
+            let deadline = latest_deadline(agents, bound);
+            turn.report(Report::AgentsTold { order: several.then_some(next), deadline });
         }
-        let of_turn = |agent: &&mut AgentTrack| agent.is_waiting() && agent.order() == next;
-        agents.iter_mut().filter(of_turn).for_each(|agent| agent.begin(turn));
-        self.recorded = journal.touch();
-        let several = agents.iter().any(|agent| agent.order() != next);
-        let deadline = latest_deadline(agents, bound);
-        turn.report(Report::AgentsTold { order: several.then_some(next), deadline });
-        // At the drain's bound, no agent has time left.
-        self.tell_next(agents, bound, turn, journal);
     }
 
     /// Records an operator's order to end it. A second order changes the result but gives the agents no more time.
