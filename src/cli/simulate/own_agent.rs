@@ -75,8 +75,6 @@ pub struct OwnAgents {
     pub file: String,
     /// Whether the user has set `agent.drain_timeout` of each.
     pub has_drain_timeout: bool,
-    /// Where the result of their drill is written as JUnit XML.
-    pub junit: Option<PathBuf>,
     /// What the daemon last reported of each, by name.
     reported: BTreeMap<String, Reported>,
 }
@@ -138,7 +136,6 @@ impl OwnAgents {
             variables,
             file,
             has_drain_timeout,
-            junit: None,
             reported: BTreeMap::new(),
         };
         Ok((own_agents, loaded.config))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use machine::Time;
-use sim::scenario::Scenario;
+use sim::scenario::{Expectation, Scenario};
 use sim::story::Story;
 
 use super::timeline::{Style, Timeline, elapsed_ms, short, stamp};
@@ -33,6 +33,15 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
         put_line(&wrap(&format!("  {} {text}", mark(*holds)), 4));
     }
     put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
+}
+
+/// What happened instead of a failed expectation, if the summary does not show it.
+pub fn instead(expectation: &Expectation, story: &Story) -> String {
+    match expectation {
+        Expectation::Outcomes(_) if story.outcomes.is_empty() => "; the daemon logged no outcome".to_owned(),
+        Expectation::Outcomes(_) => format!("; the daemon logged: {}", story.outcomes.join(", then ")),
+        _ => String::new(),
+    }
 }
 
 /// Prints that the run was not judged, because this machine could not keep up with the speed.
