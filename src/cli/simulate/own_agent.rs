@@ -211,7 +211,7 @@ impl OwnAgents {
             verdicts.push(format!("{}: {}", agent.name, verdict::of(&story, agent, more_time)));
         }
         if verdicts.is_empty() {
-            verdicts.push(verdict::ENDED_OTHERWISE.to_owned());
+            verdicts.push(verdict::ended_otherwise("The agents"));
         }
         verdicts
     }

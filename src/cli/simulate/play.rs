@@ -63,7 +63,7 @@ pub async fn run(
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
     let (said, heard) = mpsc::channel(SAID_MAX);
     let players = players(scenario, own_agents.as_ref(), &service, scale, folder.path(), &said)?;
-    let with_own_agent = own_agents.is_some();
+    let own_count = own_agents.as_ref().map_or(0, |own| own.agents.len());
     let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
@@ -72,9 +72,7 @@ pub async fn run(
         changed: service.subscribe(),
         heard,
         invariants: Invariants::default().with_transit(TRANSIT * speed),
-        timeline: Timeline::new(style, clock.now(), only)
-            .brief(players.len() > 1)
-            .with_own_agent(with_own_agent),
+        timeline: Timeline::new(style, clock.now(), only).brief(players.len() > 1).with_own_agents(own_count),
         busy: BUSY * speed,
         speed,
         lag: Duration::ZERO,

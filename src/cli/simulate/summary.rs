@@ -78,17 +78,18 @@ fn moments(timeline: &Timeline, story: &Story) {
             row(what, at, detail);
         }
     };
+    let agent = if timeline.own_agents > 1 { "agents" } else { "agent" };
     row("notice", story.noticed, "");
     let held = story.told.filter(|(_, held)| *held > 0);
     let held = held.map(|(_, held)| format!("{held} in flight")).unwrap_or_default();
-    row("agent told", story.told.map(|(at, _)| at), &held);
+    row(&format!("{agent} told"), story.told.map(|(at, _)| at), &held);
     row("Wait", story.waited, "");
     for at in &story.heartbeats {
         row("heartbeat", Some(*at), "");
     }
     let lost = story.agent_exited.map(|(_, lost)| format!("{lost} work items lost")).unwrap_or_default();
     row_if("agent exited", story.agent_exited.map(|(at, _)| at), &lost);
-    row("agent drained", story.drained, "");
+    row(&format!("{agent} drained"), story.drained, "");
     if story.completions.is_empty() {
         row("completion", None, "");
     }
@@ -101,11 +102,16 @@ fn moments(timeline: &Timeline, story: &Story) {
     row_if("in the warm pool", story.pooled, "");
     row_if("agent returned", story.returned, "");
     row("terminated", story.terminated.map(|(at, _)| at), "");
-    if timeline.with_own_agent {
+    if timeline.own_agents > 0 {
         if story.drained.is_some() {
-            put_line(
-                "  (your agent has drained; restart it to return it to service, or use its own way back)",
-            );
+            put_line(match timeline.own_agents {
+                1 => {
+                    "  (your agent has drained; restart it to return it to service, or use its own way back)"
+                }
+                _ => {
+                    "  (your agents have drained; restart them to return them to service, or use their own ways back)"
+                }
+            });
         }
         return;
     }
