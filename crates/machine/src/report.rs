@@ -349,8 +349,8 @@ impl Report {
     pub fn is_error(&self) -> bool {
         match self {
             Report::AfterStep { news, .. } => news.is_failure(),
+            Report::AgentForced { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
-            | Report::AgentForced { news: ForceNews::Failed { .. } | ForceNews::TimedOut, .. }
             | Report::HookImpossible { .. }
             | Report::LaunchHookMissing { .. }
             | Report::CallFailed { expected: false, .. }
@@ -368,7 +368,6 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
-            | Report::AgentForced { news: ForceNews::Started { .. } | ForceNews::Done, .. }
             | Report::LaunchStarted { .. }
             | Report::AgentNotReady { .. }
             | Report::LaunchDecided { .. }
@@ -410,6 +409,8 @@ impl Report {
     pub fn loudness(&self) -> Loudness {
         match self {
             Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
+            Report::AfterStep { .. } | Report::AgentForced { news: ForceNews::Done, .. } => Loudness::Info,
+            Report::AgentForced { .. } => Loudness::Warn,
             Report::HookImpossible { .. }
             | Report::LaunchHookMissing { .. }
             | Report::ImdsMissing { queue: false }
@@ -420,10 +421,6 @@ impl Report {
                 _ => Loudness::Warn,
             },
             Report::AgentTrouble { news: true, .. }
-            | Report::AgentForced {
-                news: ForceNews::Started { .. } | ForceNews::Failed { .. } | ForceNews::TimedOut,
-                ..
-            }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
             | Report::ImdsMissing { queue: true }
@@ -444,8 +441,6 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
-            | Report::AgentForced { news: ForceNews::Done, .. }
-            | Report::AfterStep { .. }
             | Report::LaunchStarted { .. }
             | Report::AgentNotReady { .. }
             | Report::LaunchDecided { result: CompletionResult::Continue, .. }
