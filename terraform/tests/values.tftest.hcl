@@ -271,7 +271,7 @@ run "user_data_of_a_unit" {
   }
 
   assert {
-    condition     = endswith(output.user_data, "END\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\nsystemctl restart drainhook.service\n")
+    condition     = endswith(output.user_data, "END\nrule=$(drainhook config --polkit) && install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules <<<\"$rule\"\nsystemctl restart drainhook.service\n")
     error_message = output.user_data
   }
 }
@@ -290,7 +290,7 @@ run "user_data_of_a_preset" {
   }
 
   assert {
-    condition     = strcontains(output.user_data, "\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n")
+    condition     = strcontains(output.user_data, "\nrule=$(drainhook config --polkit) && install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules <<<\"$rule\"\n")
     error_message = output.user_data
   }
 }
