@@ -203,7 +203,7 @@ variable "agent" {
         var.agent.force.path, var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
+    error_message = "The on_exit, status.path, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
   }
 
   validation {
