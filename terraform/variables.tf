@@ -189,6 +189,22 @@ variable "agent" {
     error_message = "The preset of agent must be a name that drainhook presets lists."
   }
 
+  # tests/tidy.rs compares these lists with the presets.
+  validation {
+    condition = var.agent.preset == null ? true : alltrue([
+      for kind, presets in {
+        command = ["docker-container", "ecs-instance", "github-runner", "jenkins-agent", "kubernetes-node", "lifecycled-handler", "nomad-client"]
+        unit    = ["arq", "buildkite-agent", "bullmq", "celery", "concourse-worker", "dask-worker", "dramatiq", "gitlab-runner", "gunicorn", "haproxy", "huey", "laravel-horizon", "livekit", "nginx", "pgbouncer", "php-fpm", "puma", "ray-node", "rq", "sidekiq", "temporal-worker", "triton", "uvicorn", "vllm"]
+        url     = ["envoy", "jitsi-videobridge", "selenium-node", "trino-worker"]
+      } :
+      !contains(presets, var.agent.preset) || alltrue([
+        for key, value in { url = var.agent.url, unix = var.agent.unix, unit = var.agent.unit, command = var.agent.command } :
+        value == null || key == kind || (kind == "url" && key == "unix")
+      ])
+    ])
+    error_message = "The preset of agent is for an agent of another kind (url or unix, unit, command); drainhook presets NAME says which."
+  }
+
   validation {
     condition     = var.agent.command != null || var.agent.preset != null || var.agent.return.command == null
     error_message = "The return.command of agent needs command or a preset."

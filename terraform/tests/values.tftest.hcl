@@ -295,6 +295,34 @@ run "user_data_of_a_preset" {
   }
 }
 
+# A preset with a unit, and a unit with a name of its own.
+run "preset_with_a_unit" {
+  command = plan
+
+  variables {
+    agent = { preset = "celery", unit = "transcode.service" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "preset = \"celery\"\n") && strcontains(output.configuration, "unit = \"transcode.service\"\n")
+    error_message = output.configuration
+  }
+}
+
+# A preset for a URL, and a socket in its place.
+run "preset_with_a_socket" {
+  command = plan
+
+  variables {
+    agent = { preset = "envoy", unix = "/run/envoy.sock" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "preset = \"envoy\"\n") && strcontains(output.configuration, "unix = \"/run/envoy.sock\"\n")
+    error_message = output.configuration
+  }
+}
+
 run "configuration_with_rebalance_events" {
   variables {
     rebalance_events = true
