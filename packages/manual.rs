@@ -82,7 +82,7 @@ fn configuration(page: &mut Roff) {
 /// What a key takes, and its default.
 fn takes(key: &Key) -> String {
     let default = match key.default {
-        WhenUnset::Is(value) => format!("`{value}`"),
+        WhenUnset::Is(value) | WhenUnset::IfUsed(value) => format!("`{value}`"),
         WhenUnset::Then(words) => words.to_owned(),
     };
     format!("Takes {}. Default: {default}.", key.kind.expected())

@@ -14,8 +14,9 @@ locals {
   ]
 
   # What the daemon may do to the unit. polkit reads the folder again when a file in it changes. Only the daemon knows whether
-  # the agent of a preset is a unit. If it is not, the file is empty, which polkit accepts.
-  polkit_rule = var.agent.unit == null && var.agent.preset == null ? "" : "drainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n"
+  # the agent of a preset is a unit. If it is not, the file has no rule, which polkit accepts. If the daemon refuses the
+  # configuration, no file is written.
+  polkit_rule = var.agent.unit == null && var.agent.preset == null ? "" : "rule=$(drainhook config --polkit) && install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules <<<\"$rule\"\n"
 
   after_lines = [
     for step in var.after : join("\n", concat(

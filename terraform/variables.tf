@@ -189,6 +189,22 @@ variable "agent" {
     error_message = "The preset of agent must be a name that drainhook presets lists."
   }
 
+  # tests/tidy.rs compares these lists with the presets.
+  validation {
+    condition = var.agent.preset == null ? true : alltrue([
+      for kind, presets in {
+        command = ["docker-container", "ecs-instance", "github-runner", "jenkins-agent", "kubernetes-node", "lifecycled-handler", "nomad-client"]
+        unit    = ["arq", "buildkite-agent", "bullmq", "celery", "concourse-worker", "dask-worker", "dramatiq", "gitlab-runner", "gunicorn", "haproxy", "huey", "laravel-horizon", "livekit", "nginx", "pgbouncer", "php-fpm", "puma", "ray-node", "rq", "sidekiq", "temporal-worker", "triton", "uvicorn", "vllm"]
+        url     = ["envoy", "jitsi-videobridge", "selenium-node", "trino-worker"]
+      } :
+      !contains(presets, var.agent.preset) || alltrue([
+        for key, value in { url = var.agent.url, unix = var.agent.unix, unit = var.agent.unit, command = var.agent.command } :
+        value == null || key == kind || (kind == "url" && key == "unix")
+      ])
+    ])
+    error_message = "The preset of agent is for an agent of another kind (url or unix, unit, command); drainhook presets NAME says which."
+  }
+
   validation {
     condition     = var.agent.command != null || var.agent.preset != null || var.agent.return.command == null
     error_message = "The return.command of agent needs command or a preset."
@@ -203,7 +219,7 @@ variable "agent" {
         var.agent.force.path, var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, status, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
+    error_message = "The on_exit, status.path, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
   }
 
   validation {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use drainhook::config::keys::{KEYS, WhenUnset};
+use drainhook::preset::Preset;
 use drainhook::telemetry::journald::MESSAGE_IDS;
 
 mod source;
@@ -235,6 +236,22 @@ fn installed_configuration() {
         if let WhenUnset::Is(default) = key.default {
             assert_eq!(value, default, "systemd/drainhook.toml shows a wrong default for {path}");
         }
+    }
+}
+
+/// terraform/ refuses a preset with an agent of another kind, so it must know each preset's kind.
+#[test]
+fn terraform_knows_the_kind_of_each_preset() {
+    let kind = |preset: &Preset| {
+        let is_set = |key: &&str| preset.agent.contains_key(*key) || preset.must.contains_key(*key);
+        let kind = ["url", "unit", "command"].into_iter().find(is_set);
+        kind.unwrap_or_else(|| panic!("{} is of no kind", preset.name))
+    };
+    let text = read("terraform/variables.tf").split_whitespace().collect::<Vec<_>>().join(" ");
+    for wanted in ["url", "unit", "command"] {
+        let names = Preset::all().filter(|preset| kind(preset) == wanted).map(|preset| preset.name);
+        let line = format!("{wanted} = {:?}", names.collect::<Vec<_>>());
+        assert!(text.contains(&line), "terraform/variables.tf must have this line:\n{line}");
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Endpoint {
     /// Where it listens.
     pub base: Base,
     /// The drain request. Its path is below the base's own path.
-    pub drain: config::Request,
+    pub drain: config::Request<Body>,
     /// The request that returns the agent to service.
     pub back: config::Request,
     /// The request that ends its work, if it has one.
@@ -52,12 +52,13 @@ pub struct Endpoint {
 impl Endpoint {
     /// An agent that uses the protocol's defaults.
     pub fn new(base: Base) -> Self {
-        let request =
-            |method, body| config::Request { method, path: "/drain".to_owned(), body, success: Vec::new() };
+        fn request<B>(method: Method, body: B) -> config::Request<B> {
+            config::Request { method, path: "/drain".to_owned(), body, success: Vec::new() }
+        }
         Endpoint {
             base,
             drain: request(Method::Post, Body::Document),
-            back: request(Method::Delete, Body::Text(Template::default())),
+            back: request(Method::Delete, Template::default()),
             force: None,
             status_path: "/drain".to_owned(),
             drain_blocks: false,
@@ -124,16 +125,13 @@ impl Agent {
             Base::Tcp(url) => (url, None),
             Base::Unix(path, user) => ("http://localhost".to_owned(), Some(Target::Unix { path, user })),
         };
-        let call = |request: config::Request| {
-            let config::Request { method, path, body, success } = request;
-            Ok(Call { method, url: join(&base, &path)?, body, success })
-        };
         let status = join(&base, &status_path)?;
         let target = socket.unwrap_or_else(|| {
             Target::tcp(status.host_str().unwrap_or_default(), status.port_or_known_default().unwrap_or(80))
         });
         let connection = Connection::new(target, CONNECT_LIMIT);
-        let (drain, back, force) = (call(drain)?, call(back)?, force.map(call).transpose()?);
+        let (drain, back) = (call(&base, drain)?, call(&base, back)?);
+        let force = force.map(|force| call(&base, force)).transpose()?;
         let requests = Requests { drain, back, force, status, headers, token_file };
         Ok(Agent { connection, requests, drain_blocks, ignored: Mutex::new(None) })
     }
@@ -174,11 +172,10 @@ impl Agent {
         instance_id: &str,
         limit: Duration,
     ) -> Exchange {
-        let of_call = |call: &Call| self.told(call.method, &call.url);
         let (told, built, success): (_, _, &[u16]) = match request {
             AgentRequest::Drain(order) => {
                 let call = &self.requests.drain;
-                (of_call(call), self.requests.drain(order, instance_id), &call.success)
+                (self.told(call.method, &call.url), self.requests.drain(order, instance_id), &call.success)
             }
             // Only a process is told. The machine never asks that of an agent with an HTTP interface.
             AgentRequest::Status | AgentRequest::Watch(_) | AgentRequest::Tell(_) => {
@@ -187,7 +184,7 @@ impl Agent {
             }
             AgentRequest::Return => {
                 let call = &self.requests.back;
-                (of_call(call), self.requests.back(instance_id), &call.success)
+                (self.told(call.method, &call.url), self.requests.back(instance_id), &call.success)
             }
         };
         match self.fetch(told, built, (success, ANSWER_MAX), limit).await {
@@ -368,6 +365,11 @@ fn failure(told: &str, error: &SendError) -> AgentAnswer {
         SendError::Connect(error) => AgentAnswer::Unreachable { why, gone: error.is_gone() },
         SendError::Broken(_) => AgentAnswer::Busy(why),
     }
+}
+
+fn call<B>(base: &str, request: config::Request<B>) -> Result<Call<B>, EndpointError> {
+    let config::Request { method, path, body, success } = request;
+    Ok(Call { method, url: join(base, &path)?, body, success })
 }
 
 /// Appends a path to a base URL, which may have a path itself.

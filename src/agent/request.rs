@@ -22,13 +22,13 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A request that changes the agent.
 #[derive(Debug)]
-pub struct Call {
+pub struct Call<B = Template> {
     /// Its method.
     pub method: Method,
     /// Where it goes.
     pub url: Url,
     /// Its body.
-    pub body: Body,
+    pub body: B,
     /// The status codes that mean success, besides 2xx.
     pub success: Vec<u16>,
 }
@@ -37,7 +37,7 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Requests {
     /// The drain request.
-    pub drain: Call,
+    pub drain: Call<Body>,
     /// The request that returns the agent to service.
     pub back: Call,
     /// The request that ends its work, if it has one.
@@ -66,19 +66,13 @@ impl Requests {
 
     /// The request that ends the agent's work.
     pub fn force(&self, call: &Call, order: &DrainOrder, instance_id: &str) -> Built {
-        let body = match &call.body {
-            Body::Document => document(order, instance_id),
-            Body::Text(text) => filled(text, order, instance_id),
-        };
+        let body = filled(&call.body, order, instance_id);
         self.build(call.method, &call.url, body, Vec::new(), instance_id)
     }
 
     /// The request that returns the agent to service.
     pub fn back(&self, instance_id: &str) -> Built {
-        let body = match &self.back.body {
-            Body::Document => String::new(),
-            Body::Text(text) => text.fill(&[("instance_id", instance_id)]),
-        };
+        let body = self.back.body.fill(&[("instance_id", instance_id)]);
         self.build(self.back.method, &self.back.url, body, Vec::new(), instance_id)
     }
 

@@ -52,6 +52,18 @@ fn tested(preset: &Preset) -> String {
     )
 }
 
+/// The kind of agent that it is for.
+fn kind(preset: &Preset) -> &'static str {
+    let sets = |key: &str| preset.agent.contains_key(key) || preset.must.contains_key(key);
+    if sets("unit") {
+        return "The agent is a systemd unit. If yours is not, see \"Software that is not a unit\" in docs/agents.md.";
+    }
+    if sets("command") {
+        return "A command drains the agent.";
+    }
+    "HTTP requests drain the agent."
+}
+
 /// Section `agent` of a configuration with this preset, and comments.
 fn toml(preset: &Preset, columns: usize) -> String {
     let text = preset::text(preset.name).unwrap_or_default();
@@ -65,6 +77,7 @@ fn toml(preset: &Preset, columns: usize) -> String {
         }
     };
     comment(&mut page, "", &format!("{}. {}.", preset.what, tested(preset)));
+    comment(&mut page, "", kind(preset));
     let _ = writeln!(page, "[agent]\npreset = \"{}\"", preset.name);
     if !preset.must.is_empty() {
         comment(&mut page, "", "You must set this:");

@@ -34,8 +34,9 @@ pub(super) fn steps(layers: &Layers) -> Vec<Step> {
 /// A problem for each after step that says nothing about what it runs.
 pub(super) fn check(layers: &Layers) -> Vec<Problem> {
     let idle = layers.steps.iter().enumerate().filter(|(step, _)| {
+        let key = (*step, SECTION, "command");
         // A command that is wrong is a problem already.
-        layers.problems.is_empty() && !layers.given.contains_key(&(*step, SECTION, "command"))
+        !layers.given.contains_key(&key) && !layers.wrong.contains(&key)
     });
     idle.map(|(_, origin)| Problem::NoCommand { origin: origin.clone() }).collect()
 }

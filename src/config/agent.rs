@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Address, Force, Header, OnExit, Probe, Ready, Request, User};
+use super::{Address, Body, Force, Header, OnExit, Probe, Ready, Request, User};
 
 /// One agent, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct HttpAgent {
     /// How often it is polled if it ignores `Prefer: wait`.
     pub poll: Duration,
     /// The drain request.
-    pub drain: Request,
+    pub drain: Request<Body>,
     /// The request that returns it to service.
     pub back: Request,
     /// The path of the status request, appended to the URL.

@@ -125,13 +125,15 @@ fn http_agent(table: &Table<'_>) -> HttpAgent {
         back: Request {
             method: method(&table.word("return.method")),
             path: table.optional("return.path").unwrap_or_else(|| drain_path.clone()),
-            body: body(table.optional("return.body"), Body::Text(Template::default())),
+            body: text(table.optional("return.body")),
             success: table.optional("return.success").unwrap_or_default(),
         },
         drain: Request {
             method: method(&table.word("drain.method")),
             path: drain_path,
-            body: body(table.optional("drain.body"), Body::Document),
+            body: table
+                .optional("drain.body")
+                .map_or(Body::Document, |text: String| Body::Text(Template::new(text))),
             success: table.optional("drain.success").unwrap_or_default(),
         },
         headers: header::valid(table.optional("headers").unwrap_or_default()),
@@ -157,8 +159,9 @@ pub(super) fn method(word: &str) -> Method {
     Method::named(word).unwrap_or(Method::Post)
 }
 
-pub(super) fn body(text: Option<String>, default: Body) -> Body {
-    text.map_or(default, |text| Body::Text(Template::new(text)))
+/// The text of a body. Empty without one.
+pub(super) fn text(body: Option<String>) -> Template {
+    Template::new(body.unwrap_or_default())
 }
 
 fn drain_at(word: &str) -> DrainAt {
@@ -312,10 +315,11 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                 let given = layers.given.get(&(place, section, key.name));
                 let (default, unset) = match key.default {
                     _ if section == "agent" && kind != "url" && !keys::applies(key.name, kind) => {
-                        (None, keys::replaced_by(kind))
+                        (None, keys::replaced_by(kind).to_owned())
                     }
-                    WhenUnset::Is(text) => (Some(text.to_owned()), ""),
-                    WhenUnset::Then(words) => (None, words),
+                    WhenUnset::Is(text) => (Some(text.to_owned()), String::new()),
+                    WhenUnset::IfUsed(text) => (None, format!("`{text}`")),
+                    WhenUnset::Then(words) => (None, words.to_owned()),
                 };
                 settings.push(Setting {
                     section,
@@ -351,7 +355,7 @@ impl Table<'_> {
         let value = given.map(|given| given.value.clone()).or_else(|| {
             let key = keys::find(self.section, name).expect("the key is in the list");
             match key.default {
-                WhenUnset::Is(text) => key.kind.parse(text).ok(),
+                WhenUnset::Is(text) | WhenUnset::IfUsed(text) => key.kind.parse(text).ok(),
                 WhenUnset::Then(_) => None,
             }
         });

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use super::build::{Table, body, method};
+use super::build::{Table, method, text};
 use super::layers::Layers;
-use super::{AgentKind, Body, Method, Problem, Request, Template};
+use super::{AgentKind, Problem, Request};
 
 /// The keys that set it. At most one of them is set.
 pub(super) const STEPS: [&str; 3] = ["force.signal", "force.command", "force.path"];
 
 /// The keys of its request, besides the path.
 const OF_REQUEST: [&str; 3] = ["force.method", "force.body", "force.success"];
-
-/// How long before the agent's deadline it runs, unless that is configured.
-const BEFORE: Duration = Duration::from_secs(30);
 
 /// The force step of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,18 +45,14 @@ pub(super) fn force(table: &Table<'_>) -> Option<Force> {
     let command = || table.optional("force.command").map(ForceKind::Command);
     let request = || {
         Some(ForceKind::Request(Request {
-            method: table.optional("force.method").map_or(Method::Post, |word: String| method(&word)),
+            method: method(&table.word("force.method")),
             path: table.optional("force.path")?,
-            body: body(table.optional("force.body"), Body::Text(Template::default())),
+            body: text(table.optional("force.body")),
             success: table.optional("force.success").unwrap_or_default(),
         }))
     };
     let how = signal.or_else(command).or_else(request)?;
-    Some(Force { before: before(table), how })
-}
-
-fn before(table: &Table<'_>) -> Duration {
-    table.optional("force.before").unwrap_or(BEFORE)
+    Some(Force { before: table.required("force.before"), how })
 }
 
 /// Refuses two steps for one agent, keys without a step, and a step that would run as soon as the drain begins.
@@ -90,7 +83,7 @@ pub(super) fn check(
         problems.extend(OF_REQUEST.into_iter().filter_map(given).map(|key| idle(key, &["force.path"])));
     }
     let table = Table { layers, place: agent, section: "agent" };
-    let before = before(&table);
+    let before = table.required("force.before");
     if let Some((_, origin)) = first.filter(|_| before >= drain_timeout) {
         let origin = set("force.before").map_or(origin, |before| before.origin.clone());
         problems.push(Problem::ForceTooEarly { origin, before, drain_timeout });

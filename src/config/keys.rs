@@ -29,6 +29,8 @@ pub struct Key {
 pub enum WhenUnset {
     /// This value.
     Is(&'static str),
+    /// This value, but only once another key gives it a meaning. It is not part of the effective configuration.
+    IfUsed(&'static str),
     /// No value. The words say what happens then.
     Then(&'static str),
 }
@@ -160,7 +162,7 @@ pub fn markdown() -> String {
     let mut table = String::from("| key | takes | default | |\n|---|---|---|---|\n");
     for key in KEYS.iter().filter(|key| key.section != SIMULATION) {
         let default = match key.default {
-            WhenUnset::Is(value) => format!("`{value}`"),
+            WhenUnset::Is(value) | WhenUnset::IfUsed(value) => format!("`{value}`"),
             WhenUnset::Then(words) => words.to_owned(),
         };
         let takes = key.kind.expected().replace('|', "\\|");
@@ -197,7 +199,7 @@ const fn key(
 /// Every key.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = {
-    use WhenUnset::{Is, Then};
+    use WhenUnset::{IfUsed, Is, Then};
     &[
         key("agent", "preset", Kind::Preset, Then("none"), "The preset for the agent's software, which fills in other keys of the agent. `drainhook presets` lists them."),
         key("agent", "url", Kind::AgentUrl, Is("http://127.0.0.1:8080"), "The agent's URL. It may have a path."),
@@ -231,11 +233,11 @@ pub const KEYS: &[Key] = {
         key("agent", "return.path", Kind::HttpPath, Then("`drain.path`"), "The path of that request, under the agent's URL."),
         key("agent", "return.body", Kind::Body, Then("none"), "The body of that request, with `{instance_id}`."),
         key("agent", "return.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
-        key("agent", "force.before", Kind::Duration { min: secs(1), max: secs(3600) }, Then("`30s`"), "How long before the agent's deadline its work is ended, if it has not drained. See [the force step](agents.md#the-force-step)."),
+        key("agent", "force.before", Kind::Duration { min: secs(1), max: secs(3600) }, IfUsed("30s"), "How long before the agent's deadline its work is ended, if it has not drained. See [the force step](agents.md#the-force-step)."),
         key("agent", "force.signal", Kind::Choice(SIGNALS), Then("the agent works until its deadline"), "With `unit`: the signal to its main process that ends the work."),
         key("agent", "force.command", Kind::Command, Then("the agent works until its deadline"), "The command that ends the agent's work."),
         key("agent", "force.path", Kind::HttpPath, Then("the agent works until its deadline"), "The path of the request that ends the agent's work, under its URL."),
-        key("agent", "force.method", Kind::Choice(Method::NAMES), Then("`POST`"), "The HTTP method of that request."),
+        key("agent", "force.method", Kind::Choice(Method::NAMES), IfUsed("POST"), "The HTTP method of that request."),
         key("agent", "force.body", Kind::Body, Then("none"), "The body of that request, with `{reason}`, `{deadline}` and `{instance_id}`."),
         key("agent", "force.success", Kind::Codes, Then("2xx only"), "Further status codes with which the agent accepts that request."),
         key("agent", "ready.path", Kind::HttpPath, Is("/health"), "The path of the request that the agent answers with 2xx once it is ready. Only for [launches](agents.md#launches)."),
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn every_default_is_valid() {
         for key in KEYS {
-            if let WhenUnset::Is(text) = key.default {
+            if let WhenUnset::Is(text) | WhenUnset::IfUsed(text) = key.default {
                 assert!(key.kind.parse(text).is_ok(), "{}", key.path());
             }
         }

@@ -1,7 +1,7 @@
 //! Reads the file, the environment and the flags key by key. The later layer wins.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -92,6 +92,8 @@ pub(super) struct Given {
 pub(super) struct Layers {
     /// By agent or after step (0 in every other section), section and name.
     pub given: BTreeMap<(usize, &'static str, &'static str), Given>,
+    /// The keys that were set to something that they do not accept.
+    pub wrong: BTreeSet<(usize, &'static str, &'static str)>,
     /// How many `[[agent]]` tables there are. `build` counts none as one.
     pub agents: usize,
     /// Where each after step was set.
@@ -201,7 +203,7 @@ impl Layers {
                     self.add(place, key, number.as_str(), origin);
                 }
                 (DeValue::String(_), Kind::Flag | Kind::Number(_)) => {
-                    self.wrong(key, file.given(value), None, origin)
+                    self.wrong(place, key, file.given(value), None, origin)
                 }
                 (DeValue::String(text), _) => self.add(place, key, text, origin),
                 (DeValue::Array(items), Kind::Hosts) if items.iter().all(is_string) => {
@@ -221,11 +223,11 @@ impl Layers {
                 }
                 (DeValue::Table(table), Kind::Labels) => match labels::of_table(table) {
                     Ok(labels) => self.add(place, key, &labels::written(&labels), origin),
-                    Err(why) => self.wrong(key, file.given(value), Some(why), origin),
+                    Err(why) => self.wrong(place, key, file.given(value), Some(why), origin),
                 },
                 (other, _) => {
                     let given = format!("{} ({})", file.given(value), with_article(other.type_str()));
-                    self.wrong(key, given, None, origin);
+                    self.wrong(place, key, given, None, origin);
                 }
             }
         }
@@ -306,11 +308,12 @@ impl Layers {
                 self.given.insert((place, key.section, key.name), given);
             }
             Err(_) if matches!(key.kind, Kind::Preset) => self.tell(|| unknown_preset(origin, text)),
-            Err(why) => self.wrong(key, format!("{:?}", shorten(text, SHOWN_MAX)), why, origin),
+            Err(why) => self.wrong(place, key, format!("{:?}", shorten(text, SHOWN_MAX)), why, origin),
         }
     }
 
-    fn wrong(&mut self, key: &Key, given: String, why: Option<&'static str>, origin: Origin) {
+    fn wrong(&mut self, place: usize, key: &Key, given: String, why: Option<&'static str>, origin: Origin) {
+        self.wrong.insert((place, key.section, key.name));
         let example = key.kind.example().map_or_else(String::new, |example| format!(", written {example}"));
         let expected = format!("{}{example}", key.kind.expected());
         self.tell(|| Problem::WrongValue { origin, key: key.path(), given, why, expected });

@@ -228,7 +228,7 @@ pub struct Setting {
     quoted: bool,
     /// What happens if it has no value.
     #[serde(skip)]
-    unset: &'static str,
+    unset: String,
 }
 
 /// Where a value came from.

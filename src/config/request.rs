@@ -2,24 +2,25 @@
 
 use super::template::Template;
 
-/// A request that changes an agent.
+/// A request that changes an agent. Only the drain request may have the agent protocol's document as its [`Body`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<B = Template> {
     /// Its method.
     pub method: Method,
     /// Its path, appended to the agent's URL.
     pub path: String,
     /// Its body. Methods without a body send none.
-    pub body: Body,
+    pub body: B,
     /// The status codes that mean success, besides 2xx.
     pub success: Vec<u16>,
 }
 
 impl Request {
-    /// Whether this request of one agent, sent in place of another, might be taken for that one.
-    pub(super) fn resembles(&self, other: &Request) -> bool {
-        let says_less = !self.method.has_body() || self.body.is_empty() || self.body == other.body;
-        (self.method, &self.path) == (other.method, &other.path) && says_less
+    /// Whether this request of one agent, sent in place of its drain request, might be taken for that one.
+    pub(super) fn resembles(&self, drain: &Request<Body>) -> bool {
+        let is_text = matches!(&drain.body, Body::Text(text) if *text == self.body);
+        let says_less = !self.method.has_body() || self.body.is_empty() || is_text;
+        (self.method, &self.path) == (drain.method, &drain.path) && says_less
     }
 }
 
@@ -68,21 +69,11 @@ impl Method {
     }
 }
 
-/// The body of a request.
+/// The body of a drain request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// The agent protocol's document.
     Document,
     /// This text. Empty: no body.
     Text(Template),
-}
-
-impl Body {
-    /// Whether nothing is sent.
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Body::Document => false,
-            Body::Text(text) => text.is_empty(),
-        }
-    }
 }

@@ -157,7 +157,7 @@ fn every_key_reaches_the_configuration() {
                     back: Request {
                         method: Method::Patch,
                         path: "/admin/start".into(),
-                        body: Body::Text(Template::new("{instance_id}")),
+                        body: Template::new("{instance_id}"),
                         success: vec![410],
                     },
                     status_path: "/admin/status".into(),
@@ -192,7 +192,7 @@ fn every_key_reaches_the_configuration() {
                     back: Request {
                         method: Method::Delete,
                         path: "/stop".into(),
-                        body: Body::Text(Template::default()),
+                        body: Template::default(),
                         success: vec![],
                     },
                     status_path: "/stop".into(),

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{
-    Agent, AgentKind, Body, HeaderText, HttpAgent, Loaded, Method, OnExit, Probe, Request, variable,
+    Agent, AgentKind, Body, HeaderText, HttpAgent, Loaded, Method, OnExit, Probe, Template, variable,
 };
 
 /// The permission of all other users to read a file.
@@ -53,8 +53,10 @@ fn of_http(agent: &HttpAgent, whole: &Agent) -> Vec<String> {
             warnings.extend(host.as_ref().map(|host| in_clear_text(&secret, host)));
         }
     }
-    warnings.extend(body_without_effect("drain", &agent.drain));
-    warnings.extend(body_without_effect("return", &agent.back));
+    if let Body::Text(text) = &agent.drain.body {
+        warnings.extend(body_without_effect("drain", agent.drain.method, text));
+    }
+    warnings.extend(body_without_effect("return", agent.back.method, &agent.back.body));
     if agent.back.resembles(&agent.drain) {
         warnings.push(format!(
             "{} {} both drains the agent and returns it to service; set agent.return.method, agent.return.path or \
@@ -102,10 +104,10 @@ fn in_clear_text(secret: &str, host: &str) -> String {
 }
 
 /// A warning about a body that is not sent. `table` is the request's table in the configuration.
-fn body_without_effect(table: &str, request: &Request) -> Option<String> {
-    let is_sent = request.method.has_body() || request.body == Body::Document || request.body.is_empty();
-    let method = request.method.as_str();
+fn body_without_effect(table: &str, method: Method, body: &Template) -> Option<String> {
+    let is_sent = method.has_body() || body.is_empty();
     (!is_sent).then(|| {
+        let method = method.as_str();
         format!(
             "agent.{table}.body has no effect because agent.{table}.method is {method}; remove one of them"
         )

@@ -226,6 +226,26 @@ run "agent_of_two_kinds" {
   expect_failures = [var.agent]
 }
 
+run "preset_of_another_kind" {
+  command = plan
+
+  variables {
+    agent = { preset = "celery", command = ["/opt/drain"] }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "preset_that_needs_another_kind" {
+  command = plan
+
+  variables {
+    agent = { preset = "github-runner", url = "http://127.0.0.1:8080" }
+  }
+
+  expect_failures = [var.agent]
+}
+
 run "command_with_a_relative_path" {
   command = plan
 

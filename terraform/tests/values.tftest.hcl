@@ -271,7 +271,7 @@ run "user_data_of_a_unit" {
   }
 
   assert {
-    condition     = endswith(output.user_data, "END\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\nsystemctl restart drainhook.service\n")
+    condition     = endswith(output.user_data, "END\nrule=$(drainhook config --polkit) && install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules <<<\"$rule\"\nsystemctl restart drainhook.service\n")
     error_message = output.user_data
   }
 }
@@ -290,8 +290,36 @@ run "user_data_of_a_preset" {
   }
 
   assert {
-    condition     = strcontains(output.user_data, "\ndrainhook config --polkit | install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules\n")
+    condition     = strcontains(output.user_data, "\nrule=$(drainhook config --polkit) && install -D -m 644 /dev/stdin /etc/polkit-1/rules.d/50-drainhook.rules <<<\"$rule\"\n")
     error_message = output.user_data
+  }
+}
+
+# A preset with a unit, and a unit with a name of its own.
+run "preset_with_a_unit" {
+  command = plan
+
+  variables {
+    agent = { preset = "celery", unit = "transcode.service" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "preset = \"celery\"\n") && strcontains(output.configuration, "unit = \"transcode.service\"\n")
+    error_message = output.configuration
+  }
+}
+
+# A preset for a URL, and a socket in its place.
+run "preset_with_a_socket" {
+  command = plan
+
+  variables {
+    agent = { preset = "envoy", unix = "/run/envoy.sock" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "preset = \"envoy\"\n") && strcontains(output.configuration, "unix = \"/run/envoy.sock\"\n")
+    error_message = output.configuration
   }
 }
 

@@ -31,7 +31,7 @@ async fn headers_and_bodies() {
         endpoint.back = config::Request {
             method: Method::Put,
             path: "/v1/info/state".to_owned(),
-            body: text("\"ACTIVE\""),
+            body: Template::new("\"ACTIVE\""),
             success: vec![],
         };
         let agent = Agent::new(endpoint).expect("well-formed");

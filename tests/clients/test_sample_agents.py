@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from agents import samples, told
@@ -50,6 +51,18 @@ def test_held_status(site, name):
     site.release()
     assert json.load(held.getresponse())["state"] == "drained"
     held.close()
+
+
+@every_sample
+def test_refusals(site, name):
+    """A refused request gets an answer: one with another method, and one whose body is too long. The agent goes on serving."""
+    agent = site.agent(name)
+    address = urlsplit(agent.url).netloc
+    status, headers, _ = ask(address, "PUT", "/drain", {}, b"{}")
+    assert (status, sorted(headers["allow"].split(", "))) == (405, ["DELETE", "GET", "POST"])
+    status, _, answer = ask(address, "POST", "/drain", {"content-type": "application/json"}, b" " * (64 * 1024 + 1))
+    assert status == 413 and list(json.loads(answer)) == ["error"]
+    assert agent.state() == "serving"
 
 
 def held_status(agent, seconds):

@@ -10,6 +10,9 @@ use tokio::process::Command;
 use crate::command::{Script, WAITS, completed_with, idle_world};
 use crate::support::daemon::{Daemon, Stage, completed, eventually};
 
+/// The time of a step that outlasts the heartbeat interval.
+const TEN_MINUTES: &str = "timeout = \"10m\"\n";
+
 /// An agent that a command drains at once, and after steps. Each is a script that adds its name to the file `order`.
 struct Steps {
     script: Script,
@@ -19,12 +22,18 @@ struct Steps {
 
 impl Steps {
     fn new(steps: &[(&str, &str)]) -> Self {
+        Steps::with("", steps)
+    }
+
+    /// Each step also has these settings.
+    fn with(settings: &str, steps: &[(&str, &str)]) -> Self {
         let script = Script::new("echo drain >>$here/order");
         let file = script.path("after.toml");
         let mut text = String::new();
         for (name, body) in steps {
             script.write(name, &format!("echo {name} >>$here/order\n{body}"));
-            text.push_str(&format!("[[after]]\ncommand = [\"{}\"]\n", script.path(name).display()));
+            let program = script.path(name);
+            text.push_str(&format!("[[after]]\ncommand = [\"{}\"]\n{settings}", program.display()));
         }
         std::fs::write(&file, text).expect("written");
         Steps { script, file }
@@ -52,15 +61,10 @@ impl Steps {
 #[tokio::test]
 async fn before_the_completion() {
     let mut stage = Stage::new(20, idle_world()).await;
-    // Its time is longer than the heartbeat interval.
-    let steps =
-        Steps::new(&[("first", &format!("env >$here/env\n{WAITS}")), ("second", "echo oh no; exit 3")]);
-    let text = std::fs::read_to_string(&steps.file).expect("written").replacen(
-        "]\n[[",
-        "]\ntimeout = \"10m\"\n[[",
-        1,
+    let steps = Steps::with(
+        TEN_MINUTES,
+        &[("first", &format!("env >$here/env\n{WAITS}")), ("second", "echo oh no; exit 3")],
     );
-    std::fs::write(&steps.file, text).expect("written");
     let daemon = steps.daemon(&stage).await;
     stage.scale_in();
     steps.runs("first").await;

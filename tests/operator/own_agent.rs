@@ -185,6 +185,7 @@ async fn several_agents() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(server.count(|request| request.line() == "POST /drain"), 1, "{ran:?}");
     assert!(ran.out.contains("after step 1, /bin/true: done"), "{ran:?}");
+    assert!(ran.out.contains("agents told") && ran.out.contains("your agents have drained"), "{ran:?}");
 
     drill().await.failed("worker: drained, 0 in flight; it takes no work");
 

@@ -41,9 +41,18 @@ async fn every_page_is_a_configuration() {
         let name = preset["name"].as_str().expect("a name");
         let page = run(&Variables::new(), &["presets", name]).await.out;
         assert!(page.lines().all(|line| line.chars().count() <= 100 || !line.starts_with("# ")), "{page}");
-        std::fs::write(&file, page).expect("written");
+        std::fs::write(&file, &page).expect("written");
         let ran = run(&Variables::new(), &["config", "--config", &path]).await;
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{name}");
         assert!(ran.out.contains(&format!("preset = \"{name}\"")), "{}", ran.out);
+        let key = if page.contains("# The agent is a systemd unit.") {
+            "unit = "
+        } else if page.contains("# A command drains the agent.") {
+            "command = ["
+        } else {
+            assert!(page.contains("# HTTP requests drain the agent."), "{page}");
+            "url = "
+        };
+        assert!(page.lines().any(|line| line.trim_start_matches('#').starts_with(key)), "{page}");
     }
 }

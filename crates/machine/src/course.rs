@@ -65,8 +65,8 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     let reason = Some(reason).filter(|_| drain.waits_for_agents(outcome));
     agents.iter_mut().for_each(|agent| agent.force(turn, journal, reason, bound));
     let expected = drain.expects_action(notices);
-    let forced = drain.finish().map(|finish| finish.result);
-    drain.action.decide(turn, &mut Situation { settings, journal, expected, done, forced });
+    let finish = drain.finish().map(|finish| finish.result);
+    drain.action.decide(turn, &mut Situation { settings, journal, expected, done, finish });
     if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
         end(machine, outcome, None);
     }

@@ -46,6 +46,15 @@ pub(super) struct Drain {
     standing: Option<Outcome>,
 }
 
+/// What happened before the daemon continues a drain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastRun {
+    /// The instance has rebooted since the last run of the daemon.
+    pub rebooted: bool,
+    /// The last run ended the work of an agent.
+    pub forced: bool,
+}
+
 /// What the daemon keeps of a message about its own action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnMessage {
@@ -92,13 +101,9 @@ impl Drain {
     }
 
     /// Continues the last run's drain. After a reboot, its decisions about the agents no longer count, because their
-    /// processes are gone. `forced` says whether it ended the work of an agent.
-    pub fn recover(
-        record: DrainRecord,
-        notices: &Notices,
-        now: Time,
-        (rebooted, forced): (bool, bool),
-    ) -> Self {
+    /// processes are gone.
+    pub fn recover(record: DrainRecord, notices: &Notices, now: Time, last_run: LastRun) -> Self {
+        let LastRun { rebooted, forced } = last_run;
         let DrainRecord { started, phase, bound, after, action, message, receipts } = record;
         let started = started.min(now);
         // A deadline that is still in force takes effect by itself. Work that was ended early does not come back.
@@ -213,21 +218,19 @@ impl Drain {
         turn: &mut Turn,
         journal: &mut JournalTrack,
     ) {
-        let Some(next) = agents.iter().filter(|agent| agent.is_waiting()).map(AgentTrack::order).min() else {
-            return;
-        };
-        let mut lower = agents.iter().filter(|agent| agent.order() < next);
-        if self.told().is_none() || !lower.all(|agent| agent.settled(bound, turn).is_some()) {
-            return;
+        // At the drain's bound, no agent has time left, so several turns come at once.
+        while let Some(next) = agents.iter().filter(|agent| agent.is_waiting()).map(AgentTrack::order).min() {
+            let mut lower = agents.iter().filter(|agent| agent.order() < next);
+            if self.told().is_none() || !lower.all(|agent| agent.settled(bound, turn).is_some()) {
+                return;
+            }
+            let of_turn = |agent: &&mut AgentTrack| agent.is_waiting() && agent.order() == next;
+            agents.iter_mut().filter(of_turn).for_each(|agent| agent.begin(turn));
+            self.recorded = journal.touch();
+            let several = agents.iter().any(|agent| agent.order() != next);
+            let deadline = latest_deadline(agents, bound);
+            turn.report(Report::AgentsTold { order: several.then_some(next), deadline });
         }
-        let of_turn = |agent: &&mut AgentTrack| agent.is_waiting() && agent.order() == next;
-        agents.iter_mut().filter(of_turn).for_each(|agent| agent.begin(turn));
-        self.recorded = journal.touch();
-        let several = agents.iter().any(|agent| agent.order() != next);
-        let deadline = latest_deadline(agents, bound);
-        turn.report(Report::AgentsTold { order: several.then_some(next), deadline });
-        // At the drain's bound, no agent has time left.
-        self.tell_next(agents, bound, turn, journal);
     }
 
     /// Records an operator's order to end it. A second order changes the result but gives the agents no more time.

@@ -1,7 +1,7 @@
 //! Continues from the journal of the last run of the daemon.
 
 use super::agent::AgentTrack;
-use super::drain::Drain;
+use super::drain::{Drain, LastRun};
 use super::journal::{Journal, Outcome, Revision};
 use super::report::Report;
 use super::time::Correction;
@@ -32,7 +32,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     }
     let Some(record) = drain else { return };
     let forced = machine.agents.iter().any(AgentTrack::is_forced);
-    let drain = Drain::recover(record, &machine.notices, now, (rebooted, forced));
+    let drain = Drain::recover(record, &machine.notices, now, LastRun { rebooted, forced });
     if drain.told().is_some() {
         // An agent that was not told, or is new in the configuration, gets its full time once its turn comes.
         let untold = machine.agents.iter_mut().filter(|agent| agent.deadline(None).is_none());

@@ -316,8 +316,8 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } => news.is_failure(),
             Report::Launch(news) => news.loudness() == Loudness::Error,
+            Report::AgentForced { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
-            | Report::AgentForced { news: ForceNews::Failed { .. } | ForceNews::TimedOut, .. }
             | Report::HookImpossible { .. }
             | Report::CallFailed { expected: false, .. }
             | Report::StrangeMessage { .. }
@@ -334,7 +334,6 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
-            | Report::AgentForced { news: ForceNews::Started { .. } | ForceNews::Done, .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
@@ -373,6 +372,8 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
             Report::Launch(news) => news.loudness(),
+            Report::AfterStep { .. } | Report::AgentForced { news: ForceNews::Done, .. } => Loudness::Info,
+            Report::AgentForced { .. } => Loudness::Warn,
             Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {
                 Loudness::Error
             }
@@ -382,10 +383,6 @@ impl Report {
                 _ => Loudness::Warn,
             },
             Report::AgentTrouble { news: true, .. }
-            | Report::AgentForced {
-                news: ForceNews::Started { .. } | ForceNews::Failed { .. } | ForceNews::TimedOut,
-                ..
-            }
             | Report::StrangeMessage { .. }
             | Report::ImdsSilent { .. }
             | Report::ImdsMissing { queue: true }
@@ -405,8 +402,6 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
-            | Report::AgentForced { news: ForceNews::Done, .. }
-            | Report::AfterStep { .. }
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }

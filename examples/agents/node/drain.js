@@ -92,6 +92,7 @@ class Drain extends EventEmitter {
 
 async function postDrain(drain, request) {
   const body = await read(request)
+  if (body === null) return [413, { error: `the body has more than ${BODY_BYTES_MAX} bytes` }, { Connection: 'close' }]
   try {
     drain.begin(readDeadline(body))
   } catch (error) {
@@ -133,14 +134,15 @@ async function respond(drain, request) {
   return methods[request.method](drain, request)
 }
 
-/** The body as text. Ends the connection if the body is too long. */
+/** The body as text, or null if it is too long. Reads all of it, because the client may read the answer only then. */
 async function read(request) {
-  let body = Buffer.alloc(0)
+  const chunks = []
+  let length = 0
   for await (const chunk of request) {
-    body = Buffer.concat([body, chunk])
-    if (body.length > BODY_BYTES_MAX) throw new Error(`the body has more than ${BODY_BYTES_MAX} bytes`)
+    length += chunk.length
+    if (length <= BODY_BYTES_MAX) chunks.push(chunk)
   }
-  return body.toString()
+  return length > BODY_BYTES_MAX ? null : Buffer.concat(chunks).toString()
 }
 
 /** The deadline of a drain request in Unix milliseconds; infinite if it has none. */

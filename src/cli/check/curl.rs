@@ -1,7 +1,7 @@
 //! The shell command that returns an agent with an HTTP interface to service.
 
 use crate::cli::output::word;
-use crate::config::{Address, Body, Header, HeaderText, HttpAgent};
+use crate::config::{Address, Header, HeaderText, HttpAgent};
 
 /// The command. `None` if the request has a placeholder, because this process may not know its value.
 pub fn written(agent: &HttpAgent) -> Option<String> {
@@ -13,10 +13,7 @@ pub fn written(agent: &HttpAgent) -> Option<String> {
     if let Some(file) = &agent.token_file {
         words.push(format!("-H \"Authorization: Bearer $(cat {})\"", word(&file.display().to_string())));
     }
-    let body = match &request.body {
-        Body::Text(text) if request.method.has_body() => text.constant()?,
-        Body::Document | Body::Text(_) => "",
-    };
+    let body = if request.method.has_body() { request.body.constant()? } else { "" };
     if !body.is_empty() {
         if agent.headers.iter().all(|header| header.name != "content-type") {
             words.push("-H 'Content-Type: application/json'".to_owned());

@@ -215,18 +215,19 @@ pub async fn run(args: Args) -> ExitCode {
             let options = conformance::Options { restart, offer, junit, json };
             return Box::pin(conformance::run(&named, options)).await;
         }
-        let mut own_agents = match OwnAgents::find(&named).await {
+        let own_agents = match OwnAgents::find(&named).await {
             Ok(own_agents) => own_agents,
             Err(code) => return code,
         };
-        own_agents.junit = args.junit;
-        return end(play::run(&OWN_AGENT, Some(own_agents), args.seed, OWN_AGENT.speed, style).await);
+        let speed = OWN_AGENT.speed;
+        return end(play::run(&OWN_AGENT, Some(own_agents), args.seed, speed, style, args.junit).await);
     }
     let Some(scenario) = Scenario::find(&args.scenario) else {
         eprintln!("drainhook: {}", unknown(&args.scenario));
         return ExitCode::from(EX_USAGE);
     };
-    end(play::run(scenario, None, args.seed, args.speed.unwrap_or(scenario.speed), style).await)
+    let speed = args.speed.unwrap_or(scenario.speed);
+    end(play::run(scenario, None, args.seed, speed, style, None).await)
 }
 
 /// The error for a scenario that does not exist. Suggests a similar one.

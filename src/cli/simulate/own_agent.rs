@@ -75,8 +75,6 @@ pub struct OwnAgents {
     pub file: String,
     /// Whether the user has set `agent.drain_timeout` of each.
     pub has_drain_timeout: bool,
-    /// Where the result of their drill is written as JUnit XML.
-    pub junit: Option<PathBuf>,
     /// What the daemon last reported of each, by name.
     reported: BTreeMap<String, Reported>,
 }
@@ -138,7 +136,6 @@ impl OwnAgents {
             variables,
             file,
             has_drain_timeout,
-            junit: None,
             reported: BTreeMap::new(),
         };
         Ok((own_agents, loaded.config))
@@ -214,7 +211,7 @@ impl OwnAgents {
             verdicts.push(format!("{}: {}", agent.name, verdict::of(&story, agent, more_time)));
         }
         if verdicts.is_empty() {
-            verdicts.push(verdict::ENDED_OTHERWISE.to_owned());
+            verdicts.push(verdict::ended_otherwise("The agents"));
         }
         verdicts
     }
@@ -232,4 +229,39 @@ fn agents_of(file: &Path, without_timeout: &[usize]) -> Result<String, String> {
         }
     }
     Ok(table.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two agents answered with errors, and the name of one begins with the name of the other. The verdict on each has its own
+    /// name and its own last answer.
+    #[test]
+    fn each_verdict_quotes_its_own_agent() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("drainhook.toml");
+        let agent = |name: &str, port: u16| {
+            format!("[[agent]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:{port}\"\n")
+        };
+        std::fs::write(&file, agent("worker", 8080) + &agent("worker-2", 8081)).expect("written");
+        let (own_agents, _) = OwnAgents::load(&Named::File(file)).expect("a good configuration");
+        let story = Story {
+            told: Some((Time::from_unix_ms(0), 0)),
+            outcomes: vec!["failed".to_owned()],
+            warnings: vec![
+                "agent worker: answered 500".to_owned(),
+                "agent worker-2: answered 503".to_owned(),
+            ],
+            ..Story::default()
+        };
+        let verdicts = own_agents.verdicts(&story);
+        let [first, second] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+        assert!(first.starts_with("worker: Expected") && first.contains("worker: answered 500."), "{first}");
+        assert!(!first.contains("503"), "{first}");
+        assert!(
+            second.starts_with("worker-2: Expected") && second.contains("worker-2: answered 503."),
+            "{second}"
+        );
+    }
 }

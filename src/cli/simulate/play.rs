@@ -1,6 +1,6 @@
 //! Plays one scenario: a simulated AWS, a real daemon for every instance, a scale-in, and the verdict.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,13 +46,14 @@ const ALWAYS: &str = "in every scenario: no heartbeat comes too soon, no deadlin
 /// The most log lines of daemons that wait to be read.
 const SAID_MAX: usize = 1024;
 
-/// Plays the scenario. Returns whether it passed.
+/// Plays the scenario, and writes its result to `junit` as JUnit XML. Returns whether it passed.
 pub async fn run(
     scenario: &'static Scenario,
     own_agents: Option<OwnAgents>,
     seed: u64,
     speed: u32,
     style: Style,
+    junit: Option<PathBuf>,
 ) -> Result<bool, SimulateError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SimulateError::Serve)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(SimulateError::Serve)?;
@@ -62,17 +63,16 @@ pub async fn run(
     let folder = tempfile::tempdir().map_err(SimulateError::Folder)?;
     let (said, heard) = mpsc::channel(SAID_MAX);
     let players = players(scenario, own_agents.as_ref(), &service, scale, folder.path(), &said)?;
-    let with_own_agent = own_agents.is_some();
+    let own_count = own_agents.as_ref().map_or(0, |own| own.agents.len());
     let only = if let [player] = players.as_slice() { Some(player.story.instance.as_str()) } else { None };
     let mut play = Play {
         scenario,
         own_agents,
+        junit,
         changed: service.subscribe(),
         heard,
         invariants: Invariants::default().with_transit(TRANSIT * speed),
-        timeline: Timeline::new(style, clock.now(), only)
-            .brief(players.len() > 1)
-            .with_own_agent(with_own_agent),
+        timeline: Timeline::new(style, clock.now(), only).brief(players.len() > 1).with_own_agents(own_count),
         busy: BUSY * speed,
         speed,
         lag: Duration::ZERO,
@@ -155,22 +155,10 @@ fn players(
     service.instances().into_iter().enumerate().map(player).collect()
 }
 
-/// What happened instead of a failed expectation, if the summary does not show it.
-fn instead(expectation: &Expectation, not: Option<&Player>) -> String {
-    match (expectation, not) {
-        (Expectation::Outcomes(_), Some(player)) if player.story.outcomes.is_empty() => {
-            "; the daemon logged no outcome".to_owned()
-        }
-        (Expectation::Outcomes(_), Some(player)) => {
-            format!("; the daemon logged: {}", player.story.outcomes.join(", then "))
-        }
-        _ => String::new(),
-    }
-}
-
 struct Play {
     scenario: &'static Scenario,
     own_agents: Option<OwnAgents>,
+    junit: Option<PathBuf>,
     service: Service,
     changed: watch::Receiver<u64>,
     heard: mpsc::Receiver<Said>,
@@ -368,7 +356,10 @@ impl Play {
             let not = self.players.iter().find(|player| !expectation.holds(&player.story, self.busy));
             match not.filter(|_| self.players.len() > 1) {
                 Some(player) => (format!("{expectation} (not {})", player.story.instance), false),
-                None => (format!("{expectation}{}", instead(expectation, not)), not.is_none()),
+                None => {
+                    let instead = not.map(|player| summary::instead(expectation, &player.story));
+                    (format!("{expectation}{}", instead.unwrap_or_default()), not.is_none())
+                }
             }
         };
         expectations.map(verdict).collect()
@@ -393,7 +384,7 @@ impl Play {
         }
         let stories: Vec<&Story> = self.players.iter().map(|player| &player.story).collect();
         summary::show(&self.timeline, self.scenario, &stories, &verdicts);
-        if let Some(file) = self.own_agents.as_ref().and_then(|own| own.junit.as_ref()) {
+        if let Some(file) = &self.junit {
             junit::write(file, "drill", &junit::of_verdicts(&verdicts))?;
         }
         if !passed && self.timeline.style != Style::Json {

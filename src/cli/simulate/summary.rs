@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use machine::Time;
-use sim::scenario::Scenario;
+use sim::scenario::{Expectation, Scenario};
 use sim::story::Story;
 
 use super::timeline::{Style, Timeline, elapsed_ms, short, stamp};
@@ -33,6 +33,15 @@ pub fn show(timeline: &Timeline, scenario: &Scenario, stories: &[&Story], verdic
         put_line(&wrap(&format!("  {} {text}", mark(*holds)), 4));
     }
     put_line(&format!("\n{}: {}", scenario.name, if passed { "passed" } else { "FAILED" }));
+}
+
+/// What happened instead of a failed expectation, if the summary does not show it.
+pub fn instead(expectation: &Expectation, story: &Story) -> String {
+    match expectation {
+        Expectation::Outcomes(_) if story.outcomes.is_empty() => "; the daemon logged no outcome".to_owned(),
+        Expectation::Outcomes(_) => format!("; the daemon logged: {}", story.outcomes.join(", then ")),
+        _ => String::new(),
+    }
 }
 
 /// Prints that the run was not judged, because this machine could not keep up with the speed.
@@ -69,17 +78,18 @@ fn moments(timeline: &Timeline, story: &Story) {
             row(what, at, detail);
         }
     };
+    let agent = if timeline.own_agents > 1 { "agents" } else { "agent" };
     row("notice", story.noticed, "");
     let held = story.told.filter(|(_, held)| *held > 0);
     let held = held.map(|(_, held)| format!("{held} in flight")).unwrap_or_default();
-    row("agent told", story.told.map(|(at, _)| at), &held);
+    row(&format!("{agent} told"), story.told.map(|(at, _)| at), &held);
     row("Wait", story.waited, "");
     for at in &story.heartbeats {
         row("heartbeat", Some(*at), "");
     }
     let lost = story.agent_exited.map(|(_, lost)| format!("{lost} work items lost")).unwrap_or_default();
     row_if("agent exited", story.agent_exited.map(|(at, _)| at), &lost);
-    row("agent drained", story.drained, "");
+    row(&format!("{agent} drained"), story.drained, "");
     if story.completions.is_empty() {
         row("completion", None, "");
     }
@@ -92,11 +102,16 @@ fn moments(timeline: &Timeline, story: &Story) {
     row_if("in the warm pool", story.pooled, "");
     row_if("agent returned", story.returned, "");
     row("terminated", story.terminated.map(|(at, _)| at), "");
-    if timeline.with_own_agent {
+    if timeline.own_agents > 0 {
         if story.drained.is_some() {
-            put_line(
-                "  (your agent has drained; restart it to return it to service, or use its own way back)",
-            );
+            put_line(match timeline.own_agents {
+                1 => {
+                    "  (your agent has drained; restart it to return it to service, or use its own way back)"
+                }
+                _ => {
+                    "  (your agents have drained; restart them to return them to service, or use their own ways back)"
+                }
+            });
         }
         return;
     }

@@ -46,8 +46,8 @@ pub struct Timeline {
     only: Option<String>,
     /// Whether text output leaves out what happens to each instance, because there are many.
     brief: bool,
-    /// Whether the agent is the user's own. The simulated instance does not know its work.
-    pub(super) with_own_agent: bool,
+    /// How many agents of the user's own there are. The simulated instance does not know their work. 0: the agent is simulated.
+    pub(super) own_agents: usize,
 }
 
 /// The most that text output shows of a daemon's log line, in characters.
@@ -64,7 +64,7 @@ const BAR_WIDTH: usize = 24;
 impl Timeline {
     /// A timeline that counts from `start`.
     pub fn new(style: Style, start: Time, only: Option<&str>) -> Self {
-        Timeline { style, start, only: only.map(str::to_owned), brief: false, with_own_agent: false }
+        Timeline { style, start, only: only.map(str::to_owned), brief: false, own_agents: 0 }
     }
 
     /// Leaves what happens to each instance out of text output.
@@ -72,9 +72,9 @@ impl Timeline {
         Timeline { brief, ..self }
     }
 
-    /// Sets whether the agent is the user's own.
-    pub fn with_own_agent(self, with_own_agent: bool) -> Self {
-        Timeline { with_own_agent, ..self }
+    /// Sets how many agents of the user's own there are.
+    pub fn with_own_agents(self, own_agents: usize) -> Self {
+        Timeline { own_agents, ..self }
     }
 
     /// Prints the scenario's name and description.
@@ -102,7 +102,7 @@ impl Timeline {
                 put_line(&Value::Object(object).to_string());
             }
         } else if let Some((what, mut detail)) = words(happening, at) {
-            if self.with_own_agent && matches!(happening, Happening::InstanceTerminated { .. }) {
+            if self.own_agents > 0 && matches!(happening, Happening::InstanceTerminated { .. }) {
                 detail.clear();
             }
             let who = happening.instance().filter(|id| self.only.as_deref() != Some(*id));
@@ -155,13 +155,13 @@ impl Timeline {
         }
         let told = stories.iter().filter_map(|story| story.told);
         let Some(held) = told.map(|(_, held)| held).reduce(|all, held| all + held) else { return };
-        let in_flight = if self.with_own_agent {
+        let in_flight = if self.own_agents > 0 {
             stories.iter().filter_map(|story| story.in_flight()).reduce(|all, count| all + count)
         } else {
             Some(views.iter().map(|view| view.agent.in_flight).sum())
         };
         let first = views.first().filter(|_| self.only.is_some());
-        let deadline = if self.with_own_agent {
+        let deadline = if self.own_agents > 0 {
             stories.first().and_then(|story| story.deadlines.last().copied())
         } else {
             first.and_then(|view| view.agent.deadline)

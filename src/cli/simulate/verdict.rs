@@ -56,7 +56,7 @@ fn counted(story: &Story, zero_for: Option<Duration>, more_time: &str, time: &st
     };
     let trouble = trouble(story);
     let happened = match (story.outcomes.last().map(String::as_str), story.in_flight()) {
-        (Some("drained"), _) => return ENDED_OTHERWISE.to_owned(),
+        (Some("drained"), _) => return ended_otherwise("The agent"),
         (_, Some(0)) if zero_for.is_none() => format!(
             "Its number in flight was 0 at the end of its time ({time}). Set agent.status.zero_for, so that this ends the drain."
         ),
@@ -73,7 +73,7 @@ fn counted(story: &Story, zero_for: Option<Duration>, more_time: &str, time: &st
 fn ran(story: &Story, program: &str, more_time: &str, time: &str) -> String {
     let trouble = trouble(story);
     match story.outcomes.last().map(String::as_str) {
-        Some("drained") => ENDED_OTHERWISE.to_owned(),
+        Some("drained") => ended_otherwise("The agent"),
         Some("failed") => format!(
             "{program} failed until agent.unreachable_grace was over.{trouble} Exit with 75 to be run again until the \
              deadline.{LOST_BY_FAILURE}"
@@ -88,7 +88,7 @@ fn ran(story: &Story, program: &str, more_time: &str, time: &str) -> String {
 fn left(story: &Story, unit: &UnitAgent, more_time: &str, time: &str) -> String {
     let trouble = trouble(story);
     match story.outcomes.last().map(String::as_str) {
-        Some("drained") => ENDED_OTHERWISE.to_owned(),
+        Some("drained") => ended_otherwise("The agent"),
         Some("failed") => format!("{} could not be drained.{trouble}{LOST_BY_FAILURE}", unit.unit),
         _ => format!(
             "{} still ran at the end of its time ({time}).{trouble} Finish or hand back the work sooner, or give it more time: \
@@ -103,9 +103,12 @@ fn trouble(story: &Story) -> String {
     trouble.map(|trouble| format!(" Its last answer: {trouble}.")).unwrap_or_default()
 }
 
-/// The agent did its part.
-pub const ENDED_OTHERWISE: &str = "The agent drained, but the lifecycle action did not end as expected. The lines marked ✗ above \
-                               say what is missing.";
+/// `who`, such as "The agent", did its part.
+pub fn ended_otherwise(who: &str) -> String {
+    format!(
+        "{who} drained, but the lifecycle action did not end as expected. The lines marked ✗ above say what is missing."
+    )
+}
 
 /// How the same drain would end on AWS.
 const LOST: &str =
@@ -122,7 +125,7 @@ fn happened(story: &Story, agent: &HttpAgent, more_time: &str, time: &str) -> St
     let state = reported.map(|reported| reported.state.as_str());
     let trouble = trouble(story);
     match (story.outcomes.last().map(String::as_str), state) {
-        (Some("drained"), _) => ENDED_OTHERWISE.to_owned(),
+        (Some("drained"), _) => ended_otherwise("The agent"),
         (_, Some("cannot drain")) => {
             format!("The agent answered that it cannot drain.{trouble} Answer 409 only if no drain is possible at all.")
         }

@@ -53,6 +53,10 @@ fn mistakes() {
     ] {
         assert_eq!(problems(&text, env), expected);
     }
+    // Each problem is told, also beside one of another section and one of another step.
+    let told = problems("[agent]\nordre = 1\n[[after]]\ncommand = 1\n[[after]]\n", &[]);
+    let lines: Vec<&str> = told.lines().filter_map(|line| line.split(':').nth(1)).collect();
+    assert_eq!(lines, ["4", "2", "5"], "{told}");
     let told = problems(&format!("{step}timeout = \"11m\""), &[]);
     assert!(told.contains("expected a duration from 1s to 10m"), "{told}");
 }

@@ -20,7 +20,7 @@ fn each_kind() {
     let request = Request {
         method: Method::Put,
         path: "/abort".into(),
-        body: Body::Text(Template::new("{reason}")),
+        body: Template::new("{reason}"),
         success: vec![404],
     };
     let text =

@@ -58,8 +58,8 @@ pub(super) struct Situation<'a> {
     pub expected: bool,
     /// How the agents' part ended; `None` before that.
     pub done: Option<Outcome>,
-    /// The result that an operator ordered.
-    pub forced: Option<CompletionResult>,
+    /// The result that an operator's `finish` sets.
+    pub finish: Option<CompletionResult>,
 }
 
 /// The lifecycle action of a drain.
@@ -296,7 +296,7 @@ impl Action {
     fn intend(&mut self, turn: &mut Turn, situation: &mut Situation) {
         let wanted = situation.done.map(|outcome| Intention {
             outcome,
-            result: situation.forced.unwrap_or_else(|| situation.settings.result_for(outcome)),
+            result: situation.finish.unwrap_or_else(|| situation.settings.result_for(outcome)),
         });
         if self.completions.intend(turn.now, situation.journal, wanted)
             && let Some(Intention { outcome, result }) = wanted

@@ -36,6 +36,16 @@ pub enum ForceNews {
     TimedOut,
 }
 
+impl ForceNews {
+    /// Whether the step has failed.
+    pub(crate) fn is_failure(&self) -> bool {
+        match self {
+            ForceNews::Failed { .. } | ForceNews::TimedOut => true,
+            ForceNews::Started { .. } | ForceNews::Done => false,
+        }
+    }
+}
+
 /// The force step of one agent in one drain.
 #[derive(Debug, Default)]
 pub(super) struct Force(State);

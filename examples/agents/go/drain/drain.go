@@ -13,7 +13,9 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -96,11 +98,12 @@ func (d *Drain) Begin(deadline time.Time) {
 }
 
 // Withdraw takes work again. It returns false if the process is stopping, which cannot be withdrawn.
-func (d *Drain) Withdraw() bool {
-	d.change(func() { d.asked, d.deadline = false, time.Time{} })
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	return !d.stopping
+func (d *Drain) Withdraw() (withdrawn bool) {
+	d.change(func() {
+		d.asked, d.deadline = false, time.Time{}
+		withdrawn = !d.stopping
+	})
+	return withdrawn
 }
 
 // Stop drains for good, and waits until no work is in flight.
@@ -176,9 +179,12 @@ func (d *Drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	handle, ok := methods[r.Method]
 	if !ok {
+		var allowed []string
 		for method := range methods {
-			w.Header().Add("Allow", method)
+			allowed = append(allowed, method)
 		}
+		sort.Strings(allowed) // a map has no order
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		fail(w, http.StatusMethodNotAllowed, r.Method+" is not allowed")
 		return
 	}

@@ -111,7 +111,7 @@ const READ_BEFORE: &str = "a scale-in loses nothing by this: drainhook has read 
 
 /// Judges what all answers together show, as far as there are any.
 pub fn judge_all(heard: &Heard, report: &mut Report) {
-    if heard.was_told {
+    if heard.was_told() {
         judge_drains(heard, report);
     }
     if heard.answers == 0 {

@@ -18,47 +18,68 @@ pub struct Heard {
     pub contradiction: Option<AgentStatus>,
     /// How often it said how much is in flight.
     pub counts: u32,
-    /// It was told to drain, and not returned since.
-    pub told: bool,
-    /// It was told to drain at least once.
-    pub was_told: bool,
-    /// It was restarted, so it may say "serving" once.
-    may_forget: bool,
+    /// What it was told last.
+    told: Told,
     /// Its state in its last status document.
     last: Option<AgentState>,
     /// The work in flight in its last status document.
     in_flight: Option<u64>,
 }
 
+/// What the agent was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Told {
+    /// It was never told to drain.
+    #[default]
+    Nothing,
+    /// To drain.
+    Drain,
+    /// To drain, and it was restarted since. It may say "serving" once.
+    DrainThenRestarted,
+    /// To return to service, or it has forgotten the drain because it was restarted.
+    Return,
+}
+
 impl Heard {
+    /// Whether it was told to drain, and not returned since.
+    pub fn is_told(&self) -> bool {
+        match self.told {
+            Told::Drain | Told::DrainThenRestarted => true,
+            Told::Nothing | Told::Return => false,
+        }
+    }
+
+    /// Whether it was told to drain at least once.
+    pub fn was_told(&self) -> bool {
+        self.told != Told::Nothing
+    }
+
     /// It accepted a drain request.
     pub fn told(&mut self) {
-        self.told = true;
-        self.was_told = true;
+        self.told = Told::Drain;
         // It has not drained until it says so again.
         self.last = None;
     }
 
     /// It accepted the request that returns it to service.
     pub fn returned(&mut self) {
-        self.told = false;
+        self.told = Told::Return;
         self.last = None;
     }
 
     /// It was restarted.
     pub fn restarted(&mut self) {
-        self.may_forget = true;
+        if self.is_told() {
+            self.told = Told::DrainThenRestarted;
+        }
         self.last = None;
     }
 
     /// It returned a status document.
     pub fn status(&mut self, status: &AgentStatus) {
         match (self.last, status.state) {
-            (_, AgentState::Serving) if self.told && self.may_forget => {
-                self.told = false;
-                self.may_forget = false;
-            }
-            (_, AgentState::Serving) if self.told => {
+            (_, AgentState::Serving) if self.told == Told::DrainThenRestarted => self.told = Told::Return,
+            (_, AgentState::Serving) if self.told == Told::Drain => {
                 self.step_back.get_or_insert_with(|| {
                     format!("{}, though it was told to drain and not returned", shown(status))
                 });
@@ -129,7 +150,7 @@ mod tests {
         assert_eq!(heard.work(), "the 2 tasks in flight");
         heard.restarted();
         heard.status(&status(AgentState::Serving, None));
-        assert!(!heard.told && heard.step_back.is_none(), "{heard:?}");
+        assert!(!heard.is_told() && heard.step_back.is_none(), "{heard:?}");
         heard.told();
         heard.status(&status(AgentState::Serving, None));
         let step_back = heard.step_back.expect("it was told");

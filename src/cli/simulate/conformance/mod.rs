@@ -102,7 +102,7 @@ pub async fn run(named: &Named, options: Options) -> ExitCode {
         _ = tokio::signal::ctrl_c() => None,
     };
     let Some(passed) = passed else {
-        let told = if session.heard.told { std::slice::from_ref(&agent) } else { &[] };
+        let told = if session.heard.is_told() { std::slice::from_ref(&agent) } else { &[] };
         return interrupted(&still_draining(told));
     };
     if let Some(file) = &options.junit {
@@ -155,7 +155,7 @@ async fn judge(session: &mut Session, report: &mut Report, agent: &config::Agent
     if let Some(Stop(why)) = stopped {
         report.skip_rest(why);
     }
-    let stays_drained = session.heard.told && !(has_way_back && session.withdraw().await.is_ok());
+    let stays_drained = session.heard.is_told() && !(has_way_back && session.withdraw().await.is_ok());
     let last = stays_drained.then(|| match return_command(agent) {
         Some(command) => {
             format!("The agent stays drained. Restart it, or return it to service: {command}")
