@@ -155,9 +155,8 @@ impl Reference {
                 }
             }
             Effect::Heartbeat { id, .. } => {
-                if launch.beat.replace(*id).is_some() || launch.result.is_some() {
-                    wrong = Some("sent a heartbeat for a launch that is decided, or two at once");
-                }
+                let late = launch.beat.replace(*id).is_some() || launch.result.is_some();
+                wrong = late.then_some("sent a heartbeat for a launch that is decided, or two at once");
             }
             Effect::Complete { id, result, .. } => {
                 let early = match result {
