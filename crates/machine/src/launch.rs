@@ -68,8 +68,10 @@ struct Surroundings<'a> {
     settings: &'a Settings,
     /// The group, if known.
     group: Option<&'a str>,
-    /// Whether the agents drain, have drained or are being returned to service.
+    /// Whether the agents drain or have drained.
     draining: bool,
+    /// An agent that has not acknowledged its return to service, so that it may still be draining.
+    returning: Option<&'a str>,
 }
 
 impl Machine {
@@ -107,10 +109,14 @@ impl Machine {
         ended.is_some()
     }
 
-    /// Does what is due for the launch. It waits until no agent is draining.
+    /// Does what is due for the launch. It waits until there is no drain.
     pub(super) fn direct_launch(&mut self) {
-        let draining = self.drain.is_some() || self.agents.iter().any(AgentTrack::may_be_draining);
-        let around = Surroundings { settings: &self.settings, group: self.group.as_deref(), draining };
+        let around = Surroundings {
+            settings: &self.settings,
+            group: self.group.as_deref(),
+            draining: self.drain.is_some(),
+            returning: self.agents.iter().find(|agent| agent.may_be_draining()).map(AgentTrack::name),
+        };
         if self.launch.decide(&mut self.turn, &around) {
             self.journal.touch();
         }
@@ -128,6 +134,13 @@ impl LaunchTrack {
         };
         self.launch = Some(Launch::new(since, turn.now));
         turn.report(Report::Launch(LaunchNews::Started { hook: configured.hook.clone() }));
+    }
+
+    /// There is a drain.
+    pub fn pause(&mut self) {
+        if let Some(launch) = &mut self.launch {
+            launch.pause();
+        }
     }
 
     /// For the journal.
@@ -152,13 +165,14 @@ impl LaunchTrack {
             return false;
         };
         if around.draining {
-            launch.pause(turn.now);
+            launch.pause();
             return false;
         }
+        launch.resume(turn.now);
         if turn.due(launch.since + ACTION_MAX, Timer::Launch) {
             return self.end(turn, None);
         }
-        launch.ask(turn, settings, around.settings.agents.len());
+        launch.ask(turn, settings, around.settings.agents.len(), around.returning);
         let Some(group) = around.group else {
             launch.describe(turn);
             return false;

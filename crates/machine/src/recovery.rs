@@ -31,6 +31,8 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
         }
     }
     let Some(record) = drain else { return };
+    // Its time starts anew after the drain, even if that is over before the machine decides anything.
+    machine.launch.pause();
     let forced = machine.agents.iter().any(AgentTrack::is_forced);
     let drain = Drain::recover(record, &machine.notices, now, LastRun { rebooted, forced });
     if drain.told().is_some() {

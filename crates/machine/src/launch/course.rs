@@ -40,6 +40,8 @@ pub(super) struct Launch {
 
 #[derive(Debug)]
 pub(super) enum Stage {
+    /// There is a drain.
+    Paused,
     /// The agents are asked whether they are ready.
     Asking {
         /// How many times in a row all of them were.
@@ -77,19 +79,34 @@ impl Launch {
         }
     }
 
-    /// Starts anew once the drain is over: until then the agents do not serve, and the launch's time does not run.
-    pub fn pause(&mut self, now: Time) {
-        self.since = now;
-        self.stage = Stage::Asking { times: 0, round: Round::Next(now) };
+    /// There is a drain. Until it is over, the agents do not serve.
+    pub fn pause(&mut self) {
+        self.stage = Stage::Paused;
     }
 
-    /// Asks the agents, until they are ready or the time is up.
-    pub fn ask(&mut self, turn: &mut Turn, settings: &LaunchSettings, agents: usize) {
+    /// There is no drain. After one, the launch starts anew, with all of its time.
+    pub fn resume(&mut self, now: Time) {
+        if let Stage::Paused = self.stage {
+            self.since = now;
+            self.stage = Stage::Asking { times: 0, round: Round::Next(now) };
+        }
+    }
+
+    /// Asks the agents, until they are ready or the time is up. One that is `returning` to service is not ready.
+    pub fn ask(
+        &mut self,
+        turn: &mut Turn,
+        settings: &LaunchSettings,
+        agents: usize,
+        returning: Option<&str>,
+    ) {
         let Stage::Asking { round, .. } = &mut self.stage else { return };
         if turn.due(self.since + settings.timeout, Timer::Launch) {
             return self.settle(turn, CompletionResult::Abandon);
         }
-        if let Round::Next(at) = round
+        if let Some(agent) = returning {
+            self.not_ready = Some(format!("{agent}: has not acknowledged its return to service"));
+        } else if let Round::Next(at) = round
             && turn.due(*at, Timer::Launch)
         {
             let asked = (0..agents).map(|agent| (turn.emit(|id| Effect::AskReady { id, agent }), agent));

@@ -1,7 +1,8 @@
 //! The launching hook, which is completed once the agents are ready.
 
-use super::super::effect::{CompletionResult, Effect, EffectId};
+use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
+use super::super::message::InstanceNews;
 use super::super::operator::Command;
 use super::super::report::{LaunchNews, Report};
 use super::super::settings::{LaunchSettings, Settings};
@@ -302,6 +303,51 @@ fn drain_under_way() {
     assert_eq!(bench.completing(), None);
     run(&mut bench, 3, Ok(()));
     assert!(bench.completing().is_some());
+}
+
+/// An instance leaves the warm pool, and its agent is being restarted. The action is kept alive until it serves again.
+#[test]
+fn returning_for_long() {
+    let mut bench = booted(launching());
+    bench.operator(Command::Drain);
+    bench.reports(0, AgentState::Drained, 0);
+    bench.operator(Command::Cancel);
+    let gone = || AgentAnswer::Unreachable { why: "refused".to_owned(), gone: true };
+    for _ in 0..300 {
+        if bench.asks(0).is_some() {
+            bench.says(0, gone());
+        }
+        if bench.is_beating() {
+            bench.beat(Ok(()));
+        }
+        bench.run(1);
+    }
+    assert!(bench.count(is_heartbeat) >= 8);
+    assert_eq!(bench.count(|effect| matches!(effect, Effect::AskReady { .. })), 1, "before the drain");
+    let launch = bench.machine.status().launch.unwrap();
+    assert_eq!(launch.not_ready.as_deref(), Some("worker: has not acknowledged its return to service"));
+    while bench.asks(0).is_none() {
+        bench.wake();
+    }
+    bench.says(0, AgentAnswer::Returned);
+    run(&mut bench, 3, Ok(()));
+    assert_eq!(bench.completing(), Some(CompletionResult::Continue));
+}
+
+/// The notice of a drain expires while the daemon is down. The launch starts anew, with all of its time.
+#[test]
+fn drain_that_ends_while_the_daemon_is_down() {
+    let mut bench = booted(launching());
+    run(&mut bench, 70, Err("503"));
+    let at = Some(bench.now + secs(120));
+    bench.receive(vec![news("r1", InstanceNews::CapacityInterruption { at })]);
+    bench.reports(0, AgentState::Drained, 0);
+    bench.now = bench.now + secs(20_000);
+    bench.crash();
+    assert_eq!((bench.completing(), bench.asks(0)), (None, Some(&AgentRequest::Return)));
+    bench.says(0, AgentAnswer::Returned);
+    run(&mut bench, 3, Ok(()));
+    assert_eq!(bench.completing(), Some(CompletionResult::Continue));
 }
 
 /// A drain begins when the launch is decided, and no call got through. After the drain, the agents are asked again.

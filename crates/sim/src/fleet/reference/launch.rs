@@ -1,5 +1,7 @@
 //! What a daemon may do and must do to complete a launch.
 
+use std::time::Duration;
+
 use machine::effect::{ActionName, CompletionResult, Effect, EffectId};
 use machine::event::TargetState;
 use machine::journal::Journal;
@@ -9,6 +11,15 @@ use machine::{Event, Time};
 use super::super::launch::HOOK;
 use super::Reference;
 use super::known::{Call, Phase};
+
+/// The shortest heartbeat timeout of a hook.
+const TIMEOUT_LEAST: Duration = Duration::from_secs(30);
+
+/// A heartbeat must be sent within this part of its timeout.
+const BEAT: f64 = 0.68;
+
+/// What a launch needs before its first heartbeat, or a failed call before the next one.
+const BEAT_SLACK: Duration = Duration::from_secs(30);
 
 /// What is known about launches.
 #[derive(Debug, Default)]
@@ -30,6 +41,10 @@ struct Launch {
     /// How many answers in a row said that an agent is ready.
     ready: usize,
     beat: Option<EffectId>,
+    /// When the last heartbeat was sent, or when the daemon began to need one.
+    beat_at: Time,
+    /// The hook's heartbeat timeout, once it was read.
+    timeout: Option<Duration>,
     completion: Option<EffectId>,
     result: Option<CompletionResult>,
     /// The descriptions of the instance and of the group's hooks that are unanswered.
@@ -70,7 +85,13 @@ impl Reference {
                 launch.ready = if result.is_ok() { launch.ready + 1 } else { 0 };
                 true
             }
-            Event::InstanceDescribed { id, .. } | Event::HooksDescribed { id, .. } => {
+            Event::HooksDescribed { id, result } if launch.described.contains(id) => {
+                launch.described.retain(|asked| asked != id);
+                let ours = result.iter().flatten().find(|hook| hook.name == HOOK);
+                launch.timeout = ours.map(|hook| hook.heartbeat_timeout);
+                false
+            }
+            Event::InstanceDescribed { id, .. } => {
                 launch.described.retain(|asked| asked != id);
                 false
             }
@@ -99,6 +120,8 @@ impl Reference {
             asked: Vec::new(),
             ready: 0,
             beat: None,
+            beat_at: now,
+            timeout: None,
             completion: None,
             result: None,
             described: Vec::new(),
@@ -108,7 +131,7 @@ impl Reference {
     /// A drain begins or is over. The launch's time does not run during it.
     pub(super) fn launch_paused(&mut self, now: Time) {
         if let Some(launch) = &mut self.launches.under_way {
-            launch.since = now;
+            (launch.since, launch.beat_at) = (now, now);
             launch.asked.clear();
             (launch.ready, launch.result) = (0, None);
         }
@@ -155,6 +178,7 @@ impl Reference {
                 }
             }
             Effect::Heartbeat { id, .. } => {
+                launch.beat_at = now;
                 let late = launch.beat.replace(*id).is_some() || launch.result.is_some();
                 wrong = late.then_some("sent a heartbeat for a launch that is decided, or two at once");
             }
@@ -198,6 +222,10 @@ impl Reference {
             self.complain("did not begin a launch");
         }
         let Some(launch) = &self.launches.under_way else { return };
+        let launch_is_idle = launch.beat.is_none() && launch.described.is_empty();
+        let slack = launch.timeout.unwrap_or(TIMEOUT_LEAST).mul_f64(BEAT) + BEAT_SLACK;
+        let late = now.since(launch.beat_at) > slack && launch.result.is_none();
+        let knows = self.groups.len() == 1 && self.writes.is_empty() && !self.clock_set;
         let waits = !launch.asked.is_empty()
             || !launch.described.is_empty()
             || launch.completion.is_some()
@@ -205,6 +233,9 @@ impl Reference {
         let soon = wake.is_some_and(|wake| wake <= now + super::rules::DENIED_RETRY);
         if self.drain == Phase::None && !waits && self.calls.is_empty() && self.writes.is_empty() && !soon {
             self.complain("a launch waits for nothing");
+        }
+        if self.drain == Phase::None && late && knows && launch_is_idle {
+            self.complain("did not send a heartbeat for a launch");
         }
     }
 }
