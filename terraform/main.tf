@@ -78,6 +78,17 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
 
   lifecycle {
     replace_triggered_by = [terraform_data.group]
+
+    precondition {
+      condition     = var.launch_hook.name != var.hook_name
+      error_message = "The launch_hook and the termination hook are both named ${var.hook_name}; rename one of them."
+    }
+
+    # The daemon would refuse the configuration.
+    precondition {
+      condition     = var.agent.command == null || var.agent.ready.command != null
+      error_message = "With launch_hook, an agent with command needs ready.command, which exits with 0 once the agent is ready."
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 locals {
-  agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return, force = var.agent.force }
+  agent_tables = { drain = var.agent.drain, status = var.agent.status, return = var.agent.return, force = var.agent.force, ready = var.agent.ready }
   agent_settings = merge(
     { for key, value in var.agent : key => value if key != "headers" && !contains(keys(local.agent_tables), key) },
     { for name, value in var.agent.headers : "headers.${jsonencode(name)}${can(value.file) ? ".file" : ""}" => try(value.file, value) },
@@ -25,6 +25,11 @@ locals {
     ))
   ]
 
+  launch_lines = var.launch_hook == null ? [] : concat(
+    ["\n[launch]", "hook = ${jsonencode(var.launch_hook.name)}"],
+    [for key in ["times", "timeout"] : "${key} = ${jsonencode(var.launch_hook[key])}" if var.launch_hook[key] != null],
+  )
+
   configuration = join("\n", concat(
     ["[agent]"],
     local.agent_lines,
@@ -40,6 +45,7 @@ locals {
     ],
     # Without this, the daemon ignores the recommendations that the rule sends.
     [for drain in [var.rebalance_events] : "on_rebalance = \"drain\"" if drain],
+    local.launch_lines,
     [""],
   ))
 }

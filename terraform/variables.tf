@@ -73,8 +73,10 @@ variable "launch_hook" {
     name              = optional(string, "ready")
     heartbeat_timeout = optional(number, 300)
     default_result    = optional(string, "ABANDON")
+    times             = optional(number)
+    timeout           = optional(string)
   })
-  description = "A launch hook, which holds each new instance until its launch action is completed. drainhook does not complete it; see examples/web-service. Null creates no launch hook."
+  description = "A launch hook, which holds each new instance until its agent is ready (`agent.ready`). drainhook then completes the launch action. `times` and `timeout` are `launch.times` and `launch.timeout` in the daemon's configuration. Null creates no launch hook."
   default     = null
 
   validation {
@@ -90,6 +92,16 @@ variable "launch_hook" {
   validation {
     condition     = var.launch_hook == null ? true : contains(["CONTINUE", "ABANDON"], var.launch_hook.default_result)
     error_message = "The default_result of launch_hook must be CONTINUE or ABANDON."
+  }
+
+  validation {
+    condition     = try(var.launch_hook.times, null) == null ? true : var.launch_hook.times >= 1 && var.launch_hook.times <= 60 && floor(var.launch_hook.times) == var.launch_hook.times
+    error_message = "The times of launch_hook must be a whole number from 1 to 60."
+  }
+
+  validation {
+    condition     = try(var.launch_hook.timeout, null) == null ? true : can(regex("^([0-9]+(s|m|h))+$", var.launch_hook.timeout))
+    error_message = "The timeout of launch_hook must be a duration, such as 15m."
   }
 }
 
@@ -158,6 +170,10 @@ variable "agent" {
       body    = optional(string)
       success = optional(list(number))
     }), {})
+    ready = optional(object({
+      path    = optional(string)
+      command = optional(list(string))
+    }), {})
     return = optional(object({
       command = optional(list(string))
       method  = optional(string)
@@ -180,8 +196,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for command in [var.agent.command, var.agent.return.command, var.agent.status.command, var.agent.force.command] : command == null ? true : can(regex("^/", command[0]))])
-    error_message = "The command, return.command, status.command and force.command of agent must begin with the absolute path of a program."
+    condition     = alltrue([for command in [var.agent.command, var.agent.return.command, var.agent.status.command, var.agent.force.command, var.agent.ready.command] : command == null ? true : can(regex("^/", command[0]))])
+    error_message = "The command, return.command, status.command, force.command and ready.command of agent must begin with the absolute path of a program."
   }
 
   validation {
@@ -216,10 +232,10 @@ variable "agent" {
         var.agent.on_exit, var.agent.drain.path, var.agent.drain.method, var.agent.drain.blocks,
         var.agent.drain.body, var.agent.drain.success, var.agent.return.method, var.agent.return.path, var.agent.return.body,
         var.agent.return.success, try(keys(var.agent.headers)[0], null),
-        var.agent.force.path, var.agent.status.path, var.agent.token_file, var.agent.allow_host,
+        var.agent.force.path, var.agent.ready.path, var.agent.status.path, var.agent.token_file, var.agent.allow_host,
       ] : value == null
     ])
-    error_message = "The on_exit, status.path, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
+    error_message = "The on_exit, ready.path, status.path, headers, token_file and allow_host of agent, and the keys of drain, return and force for requests, mean nothing with command or unit."
   }
 
   validation {
@@ -268,6 +284,11 @@ variable "agent" {
   }
 
   validation {
+    condition     = var.agent.ready.path == null || var.agent.ready.command == null
+    error_message = "The ready of agent must have only one of path and command."
+  }
+
+  validation {
     condition     = length([for step in [var.agent.force.signal, var.agent.force.command, var.agent.force.path] : true if step != null]) <= 1
     error_message = "The force of agent must have only one of signal, command and path."
   }
@@ -298,8 +319,8 @@ variable "agent" {
   }
 
   validation {
-    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.force.path, var.agent.status.path, var.agent.status.pointer, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
-    error_message = "The unix, drain.path, return.path, force.path, status.path, status.pointer and token_file of agent must begin with / and have no spaces."
+    condition     = alltrue([for path in [var.agent.unix, var.agent.drain.path, var.agent.return.path, var.agent.force.path, var.agent.ready.path, var.agent.status.path, var.agent.status.pointer, var.agent.token_file] : path == null ? true : can(regex("^/[^[:space:]]*$", path))])
+    error_message = "The unix, drain.path, return.path, force.path, ready.path, status.path, status.pointer and token_file of agent must begin with / and have no spaces."
   }
 
   validation {

@@ -93,6 +93,8 @@ const PROPERTIES: &str = "--property=Id,LoadState,LoadError,ActiveState,SubState
 pub struct Unit {
     /// What it does.
     pub state: UnitState,
+    /// It is being started. With `Type=notify`, its program has not said that it is ready.
+    pub starts: bool,
     /// `Id`: its name. An alias shows the name that it stands for.
     pub name: String,
     /// `Type`, such as `simple`.
@@ -217,6 +219,7 @@ pub fn read(shown: &str) -> Option<Unit> {
     };
     Some(Unit {
         state,
+        starts: text("ActiveState") == "activating",
         name: text("Id").to_owned(),
         kind: text("Type").to_owned(),
         remains: text("RemainAfterExit") == "yes",

@@ -46,7 +46,7 @@ run "web_service" {
   }
 
   assert {
-    condition     = startswith(base64decode(aws_launch_template.this.user_data), "#!/bin/bash\ncat >") && strcontains(base64decode(aws_launch_template.this.user_data), "\nuntil curl ")
+    condition     = startswith(base64decode(aws_launch_template.this.user_data), "#!/bin/bash\ncat >") && strcontains(base64decode(aws_launch_template.this.user_data), "\n[launch]\nhook = \"ready\"\ntimeout = \"300s\"\n")
     error_message = base64decode(aws_launch_template.this.user_data)
   }
 }

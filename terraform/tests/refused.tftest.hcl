@@ -376,6 +376,47 @@ run "unit_with_a_key_of_an_http_agent" {
   expect_failures = [var.agent]
 }
 
+run "two_ways_to_be_ready" {
+  command = plan
+
+  variables {
+    agent = { ready = { path = "/up", command = ["/opt/ready"] } }
+  }
+
+  expect_failures = [var.agent]
+}
+
+run "launch_of_an_agent_that_nothing_shows_ready" {
+  command = plan
+
+  variables {
+    agent       = { command = ["/opt/drain"] }
+    launch_hook = {}
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.launch]
+}
+
+run "one_name_for_both_hooks" {
+  command = plan
+
+  variables {
+    launch_hook = { name = "drain" }
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.launch]
+}
+
+run "times_and_timeout_of_a_launch" {
+  command = plan
+
+  variables {
+    launch_hook = { times = 61, timeout = "soon" }
+  }
+
+  expect_failures = [var.launch_hook]
+}
+
 run "two_force_steps" {
   command = plan
 

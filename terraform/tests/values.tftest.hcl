@@ -347,6 +347,19 @@ run "launch_hook" {
   }
 }
 
+run "configuration_of_a_launch" {
+  variables {
+    wiring      = "none"
+    agent       = { command = ["/opt/drain"], ready = { command = ["/opt/ready", "--all"] } }
+    launch_hook = { name = "warm-up", times = 5, timeout = "15m" }
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "\nready.command = [\"/opt/ready\",\"--all\"]\n") && endswith(output.configuration, "\n[launch]\nhook = \"warm-up\"\ntimes = 5\ntimeout = \"15m\"\n")
+    error_message = output.configuration
+  }
+}
+
 run "hook_waits_for_the_group_id" {
   command = plan
 

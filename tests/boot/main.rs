@@ -18,6 +18,7 @@ mod support;
 mod drain;
 mod idle;
 mod install;
+mod launch;
 mod machine;
 mod page;
 mod site;

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::machine::{Machine, inside, outside, root};
 use crate::support::daemon::{Stage, in_time};
-use crate::support::world::world;
+use crate::support::world::{launching, world};
 
 /// The address of the metadata service on every EC2 instance.
 const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -69,6 +69,13 @@ impl Site {
         site
     }
 
+    /// The same, for an instance that Auto Scaling has just launched, and that waits for the launching hook `warm-up`.
+    pub async fn launched(prepare: impl FnOnce(&Path)) -> Self {
+        let mut world = WorldConfig { instances: 0, queue: None, ..idle_world() };
+        world.hooks.push(launching("warm-up", Duration::from_secs(300)));
+        Self::boot("DRAINHOOK_BOOT_IMAGE", world, |root, _| prepare(root)).await
+    }
+
     /// A fresh Debian in a group without a queue. The package is in `/srv`, but not installed.
     pub async fn fresh() -> Self {
         let package = std::env::var("DRAINHOOK_BOOT_PACKAGE").expect("tests/boot/run sets it");
@@ -85,6 +92,9 @@ impl Site {
         outside("ip", &["address", "add", &format!("{IMDS}/32"), "dev", "lo"]);
         let imds = SocketAddr::from((IMDS, 80));
         let stage = Stage::at(Addresses { imds, ..Addresses::default() }, 1, world).await;
+        if stage.instances().is_empty() {
+            stage.launch().await;
+        }
         let root = root(from);
         // Point services, shells and sudo at the simulated AWS instead of AWS's own endpoints.
         let endpoint = format!("AWS_ENDPOINT_URL={}", stage.service.aws_url());

@@ -26,31 +26,20 @@ module "drainhook" {
   # IMDS announces the termination while the load balancer still sends requests, so serve them first.
   drain_at = "wait"
 
+  agent = {
+    url   = "http://127.0.0.1:${var.port}"
+    ready = { path = var.health_path }
+  }
+
+  # Holds an instance until the service is healthy, and replaces one that never is. The group's first instances launch before the
+  # hook exists and are not held.
   launch_hook = {
-    heartbeat_timeout = var.launch_timeout
-    default_result    = "ABANDON" # replaces instances that never became healthy
+    timeout = "${var.launch_timeout}s"
   }
 
   # The deregistration counts as terminating, too.
   terminating_alarm_minutes = ceil((var.deregistration_delay + var.drain_timeout) / 60) + 10
   alarm_actions             = var.alarm_actions
-}
-
-locals {
-  # Holds the instance until the service answers. The group's first instances launch before the hook exists and are not held.
-  user_data = <<-EOT
-    ${module.drainhook.user_data}
-    until curl --fail --silent --output /dev/null --max-time 2 http://127.0.0.1:${var.port}${var.health_path}; do
-        sleep 2
-    done
-    token="$(curl --silent -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token)"
-    id="$(curl --silent -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id)"
-    for _ in 1 2 3 4 5; do
-        aws autoscaling complete-lifecycle-action --region '${var.region}' --auto-scaling-group-name '${var.name}' \
-            --lifecycle-hook-name ready --lifecycle-action-result CONTINUE --instance-id "$id" && break
-        sleep 5
-    done
-  EOT
 }
 
 resource "aws_lb_target_group" "this" {
@@ -106,7 +95,7 @@ resource "aws_launch_template" "this" {
   image_id               = var.ami_id
   instance_type          = var.instance_type
   vpc_security_group_ids = var.security_group_ids
-  user_data              = base64encode(local.user_data)
+  user_data              = base64encode(module.drainhook.user_data)
   update_default_version = true
 
   iam_instance_profile {

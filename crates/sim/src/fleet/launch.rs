@@ -24,6 +24,12 @@ const WARM_UP_MAX_MS: u64 = 150_000;
 /// The share of instances that are never ready.
 const NEVER: f64 = 0.1;
 
+/// For this long, an agent that has become ready is not ready in some answers.
+const FLICKER: Duration = Duration::from_secs(15);
+
+/// The share of these answers.
+const FLICKERS: f64 = 0.3;
+
 /// Once faults are over, agents are ready within this time, in milliseconds.
 const CALM_WARM_UP_MAX_MS: u64 = 10_000;
 
@@ -83,7 +89,9 @@ impl Fleet {
         let agent = self.world.agent(&self.hosts[host].id);
         let answers = agent.is_some_and(|agent| agent.mode == AgentMode::Answers);
         let Host { ready_at, agent_hangs_until, .. } = &self.hosts[host];
-        let ready = ready_at.is_some_and(|at| at <= self.now) && *agent_hangs_until <= self.now && answers;
+        let since = ready_at.filter(|at| *at <= self.now && *agent_hangs_until <= self.now && answers);
+        let mut flickers = |since: Time| self.now.since(since) < FLICKER && self.launch_rng.f64() < FLICKERS;
+        let ready = since.is_some_and(|since| !flickers(since));
         let result = if ready { Ok(()) } else { Err("503".to_owned()) };
         (self.launch_delay(), Event::ReadyAnswered { id, result })
     }

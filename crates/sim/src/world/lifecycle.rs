@@ -98,6 +98,14 @@ impl World {
         }
     }
 
+    /// The instance has a new root volume and has booted, so its launching hooks run again (EC2 Auto Scaling user guide, "Replace
+    /// root volume").
+    pub fn launch_again(&mut self, now: Time, id: &str) {
+        self.advance(now);
+        self.enter(id, LifecycleState::Pending);
+        self.launched(id);
+    }
+
     pub(super) fn in_service(&mut self, id: &str) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         // It may have been terminated before it was ever in service.
