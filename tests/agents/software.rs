@@ -15,9 +15,8 @@ pub struct Software {
     pub work: Work,
     /// How many items of work it takes at once.
     pub takes: usize,
-    /// What `drainhook check` says about the setting that loses work. `None`: the program's own code
-    /// decides, which `check` cannot see.
-    pub refusal: Option<&'static str>,
+    /// What `drainhook check` says about the setting that loses work.
+    pub refusal: &'static str,
 }
 
 /// How work reaches it.
@@ -58,13 +57,13 @@ const fn worker(
         before: &["systemctl start redis-server"],
         work: Work::Queue { enqueue, closed },
         takes: 2,
-        refusal: Some(refusal),
+        refusal,
     }
 }
 
 /// A server with a unit of its own, which serves a page.
 const fn server(name: &'static str, unit: &'static str, refusal: &'static str) -> Software {
-    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2, refusal: Some(refusal) }
+    Software { name, unit, files: &[], before: &[], work: PAGE, takes: 2, refusal }
 }
 
 macro_rules! tests {
@@ -90,7 +89,7 @@ macro_rules! tests {
 }
 
 tests! {
-    arq: Software { refusal: None, ..worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "") };
+    arq: worker("arq", "arq.service", ARQ, "shutdown on SIGTERM", "systemd kills it 2s after the stop (TimeoutStopSec)");
     bullmq: worker("bullmq", "bullmq.service", "node enqueue.js", "closing", "KillSignal=SIGINT, and the preset bullmq needs SIGTERM");
     celery: worker("celery", "celery.service", PYTHON, "Warm shutdown", "KillMode=control-group, and the preset celery needs mixed");
     dask_worker: Software {

@@ -44,11 +44,9 @@ pub async fn drains(software: &Software) {
 /// The same software with a setting that loses work.
 pub async fn killer(software: &Software) {
     let story = Story::begin(software, Setting::Killer).await;
-    if let Some(words) = software.refusal {
-        let told = story.site.machine.sh("! drainhook check").await;
-        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(told.contains(words), "{words:?} is not in {told}");
-    }
+    let told = story.site.machine.sh("! drainhook check").await;
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains(software.refusal), "{:?} is not in {told}", software.refusal);
     story.site.stage.scale_in();
     story.until_inactive().await;
     story.release();
