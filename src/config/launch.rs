@@ -9,6 +9,9 @@ use super::{AgentKind, Problem};
 /// The section of the launching hook.
 pub(super) const SECTION: &str = "launch";
 
+/// The time that one answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// `[launch]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
@@ -66,6 +69,11 @@ pub(super) fn check(layers: &Layers, agent: usize, ready: &Ready) -> Vec<Problem
     let origin = hook.origin.clone();
     if *ready == Ready::Unknown {
         problems.push(Problem::NotSeenReady { origin: origin.clone() });
+    }
+    let Launch { times, timeout, .. } = launch(layers);
+    let least = Duration::from_secs(u64::from(times)) + ANSWER;
+    if agent == 0 && timeout < least {
+        problems.push(Problem::LaunchTooShort { origin: origin.clone(), timeout, times, least });
     }
     let terminating = layers.given.get(&(0, "lifecycle", "hook"));
     if agent == 0 && terminating.is_some_and(|other| other.text == hook.text) {

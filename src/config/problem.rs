@@ -172,6 +172,21 @@ pub enum Problem {
         /// Where the hook was set.
         origin: Origin,
     },
+    /// A launch in which no agent could be ready in time.
+    #[error(
+        "{origin}: `launch.timeout` ({timeout:?}) is too short for `launch.times` ({times}), with a second between two answers; \
+         set it to {least:?} or more"
+    )]
+    LaunchTooShort {
+        /// Where the hook was set.
+        origin: Origin,
+        /// The time that a launch has.
+        timeout: Duration,
+        /// How many times in a row the agents must be ready.
+        times: u8,
+        /// The least time.
+        least: Duration,
+    },
     /// One hook for launching and terminating.
     #[error("{origin}: `launch.hook` and `lifecycle.hook` are both {hook}; a hook is for one of the two")]
     OneHook {

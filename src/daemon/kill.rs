@@ -182,7 +182,7 @@ fn report_name(report: &Report) -> String {
 fn stage(journal: &Journal) -> String {
     let Some(drain) = &journal.drain else {
         let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving);
-        let launches = journal.launch != LaunchStage::Over;
+        let launches = matches!(journal.launch, LaunchStage::UnderWay { .. });
         return if launches {
             "launching"
         } else if serve {

@@ -12,9 +12,6 @@ Type=notify
 NotifyAccess=all
 TimeoutStartSec=infinity
 ExecStart=/bin/sh -euc 'until test -e /srv/loaded; do sleep 0.05; done; systemd-notify --ready; exec sleep infinity'
-
-[Install]
-WantedBy=multi-user.target
 ";
 
 const CONFIGURATION: &str = "[agent]
@@ -24,16 +21,15 @@ unit = \"worker.service\"
 hook = \"warm-up\"
 ";
 
+/// The worker is being started.
 async fn launched() -> Site {
-    Site::launched(|root: &Path| {
+    let site = Site::launched(|root: &Path| {
         write(root, "/etc/drainhook/drainhook.toml", CONFIGURATION);
         write(root, "/etc/systemd/system/worker.service", WORKER);
-        crate::machine::outside(
-            "systemctl",
-            &["--quiet", &format!("--root={}", root.display()), "enable", "worker.service"],
-        );
     })
-    .await
+    .await;
+    site.machine.sh("systemctl start --no-block worker.service").await;
+    site
 }
 
 fn state(site: &Site) -> LifecycleState {
@@ -44,7 +40,7 @@ async fn until_in_service(site: &mut Site) {
     site.stage.until("service", |one| matches!(one, Happening::InstanceInService { .. })).await;
 }
 
-/// The worker is being started, so the instance waits. Once it is active, one call completes the launch. A restart of the daemon
+/// The instance waits while the worker is being started. Once it is active, one call completes the launch. A restart of the daemon
 /// makes no further call.
 #[tokio::test]
 #[ignore = "needs a Debian root: tests/boot/run"]

@@ -46,6 +46,8 @@ async fn wrong_hook() {
     let stage = Stage::new(1, with_a_launching_hook()).await;
     let hook = [("DRAINHOOK_LAUNCH__HOOK", "worm-up")];
     expect(&stage, &hook, "launch hook", "failed", "its launching hooks: warm-up; correct launch.hook").await;
+    let other = [("DRAINHOOK_LAUNCH__HOOK", "drain")];
+    expect(&stage, &other, "launch hook", "failed", "a hook for autoscaling:EC2_INSTANCE_LAUNCHING").await;
     let long = [HOOK, ("DRAINHOOK_LAUNCH__TIMEOUT", "24h")];
     expect(&stage, &long, "launch hook", "failed", "cannot be kept alive for longer than 8h20m").await;
 }

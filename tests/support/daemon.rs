@@ -447,7 +447,8 @@ pub fn journal_of_an_image() -> Journal {
         agents: Vec::new(),
         notices: [Notice::new(Source::Operator, Reason::Operator, "", Time::default())].into_iter().collect(),
         drain: None,
-        launch: LaunchStage::Over,
+        launch: LaunchStage::None,
+        pooled: false,
         finished: Vec::new(),
     }
 }

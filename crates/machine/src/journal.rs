@@ -46,6 +46,9 @@ pub struct Journal {
     pub booted_at: Option<Time>,
     /// Whether the instance has been in service. If so, `Warmed:*` is a notice.
     pub served: bool,
+    /// Whether IMDS last said that the instance goes to a warm pool or stays there. Only with a launching hook.
+    #[serde(default)]
+    pub pooled: bool,
     /// The agents.
     pub agents: Vec<AgentRecord>,
     /// The notices.
@@ -71,7 +74,7 @@ impl Journal {
             }
         }
         self.notices.correct(by);
-        if let LaunchStage::UnderWay { since } = &mut self.launch {
+        if let LaunchStage::UnderWay { since, .. } = &mut self.launch {
             *since = by.apply(*since);
         }
         if let Some(drain) = &mut self.drain {

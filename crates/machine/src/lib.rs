@@ -374,7 +374,8 @@ impl Machine {
             agents: agents.iter().map(AgentTrack::record).collect(),
             notices: notices.clone(),
             drain: drain.as_ref().map(Drain::record),
-            launch: launch.stage(),
+            launch: launch.stage(settings),
+            pooled: settings.launch.is_some() && launch.pooled,
             finished: finished.clone(),
         });
     }

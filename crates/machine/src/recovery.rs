@@ -3,13 +3,14 @@
 use super::agent::AgentTrack;
 use super::drain::{Drain, LastRun};
 use super::journal::{Journal, Outcome, Revision};
+use super::launch::LaunchStage;
 use super::report::Report;
 use super::time::Correction;
 use super::{Machine, course};
 
 pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     let Some(mut journal) = journal else {
-        return machine.begin_launch(None);
+        return machine.begin_launch(LaunchStage::None);
     };
     let boots = journal.boot_id.as_ref().zip(machine.settings.boot_id.as_ref());
     let rebooted = boots.is_some_and(|(before, now)| before != now);
@@ -19,8 +20,9 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     {
         journal.correct(Correction::between(before, after));
     }
-    let Journal { served, agents, notices, drain, launch, finished, .. } = *journal;
-    machine.begin_launch(Some(launch).filter(|_| !rebooted));
+    let Journal { served, pooled, agents, notices, drain, launch, finished, .. } = *journal;
+    machine.launch.pooled = pooled && !rebooted;
+    machine.begin_launch(if rebooted { LaunchStage::None } else { launch });
     let now = machine.turn.now;
     machine.served = served;
     machine.notices = notices.recovered(now);

@@ -10,7 +10,7 @@ pub use super::agent::ForceNews;
 use super::effect::CompletionResult;
 use super::event::{CallError, CallErrorKind};
 use super::journal::{HookFacts, Outcome};
-pub use super::launch::LaunchNews;
+pub use super::launch::{LaunchEnd, LaunchNews};
 use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};

@@ -4,6 +4,7 @@ use super::part::Part;
 use crate::cli::output::whole;
 use crate::config::Config;
 use crate::daemon::settings;
+use machine::effect::CompletionResult;
 use machine::event::Hook;
 
 /// The heartbeat timeout in the command that creates a hook.
@@ -25,7 +26,7 @@ pub async fn readiness(config: &Config, instance_id: &str) -> Vec<Part> {
         parts.push(match ready {
             Ok(()) => Part::ok("ready", agent.name.clone()),
             Err(why) => Part::ok("ready", format!("{}: {why}", agent.name)).failed(format!(
-                "a launch would be abandoned after {}; start the agent, or set agent.ready",
+                "a launch would be abandoned after {}; start the agent, or set agent.ready.path or agent.ready.command",
                 whole(config.launch.timeout)
             )),
         });
@@ -37,6 +38,12 @@ pub async fn readiness(config: &Config, instance_id: &str) -> Vec<Part> {
 pub fn judge(config: &Config, group: &str, hooks: &[Hook]) -> Option<Part> {
     let name = config.launch.hook.as_ref()?;
     let launching: Vec<&Hook> = hooks.iter().filter(|hook| !hook.terminating).collect();
+    if hooks.iter().any(|hook| hook.terminating && hook.name == *name) {
+        return Some(
+            Part::ok("launch hook", format!("{name}: it is a terminating hook"))
+                .failed("set launch.hook to a hook for autoscaling:EC2_INSTANCE_LAUNCHING"),
+        );
+    }
     let Some(hook) = launching.iter().find(|hook| hook.name == *name) else {
         let names: Vec<&str> = launching.iter().map(|hook| hook.name.as_str()).collect();
         let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -49,6 +56,12 @@ pub fn judge(config: &Config, group: &str, hooks: &[Hook]) -> Option<Part> {
     let (heartbeat, default) = (whole(hook.heartbeat_timeout), hook.default_result);
     let part =
         Part::ok("launch hook", format!("{name}: heartbeat timeout {heartbeat}, default result {default}"));
+    let part = match default {
+        CompletionResult::Abandon => part,
+        CompletionResult::Continue => part.warning(
+            "if the action expires, its default result CONTINUE puts the instance into service, whether or not the agents are ready",
+        ),
+    };
     Some(if config.launch.timeout > hook.global_timeout {
         part.failed(format!(
             "launch.timeout is {}, but the hook cannot be kept alive for longer than {}; lower launch.timeout",

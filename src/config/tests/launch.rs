@@ -28,6 +28,17 @@ fn agents_of_which_nothing_shows_that_they_are_ready() {
 }
 
 #[test]
+fn time_is_too_short() {
+    let text = |timeout: &str| format!("[launch]\nhook = \"warm-up\"\ntimes = 60\ntimeout = \"{timeout}\"");
+    assert_eq!(
+        problems(&text("69s"), &[]),
+        "test.toml:2: `launch.timeout` (69s) is too short for `launch.times` (60), with a second between two answers; set it to 70s \
+         or more"
+    );
+    assert_eq!(config(&text("70s"), &[]).launch.times, 60);
+}
+
+#[test]
 fn one_hook_for_both() {
     let problems = problems("[lifecycle]\nhook = \"drain\"\n[launch]\nhook = \"drain\"", &[]);
     assert_eq!(

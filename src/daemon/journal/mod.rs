@@ -202,7 +202,8 @@ mod tests {
             agents: Vec::new(),
             notices: Notices::default(),
             drain: None,
-            launch: LaunchStage::Over,
+            launch: LaunchStage::None,
+            pooled: false,
             finished: vec!["token".to_owned()],
         }
     }

@@ -146,7 +146,8 @@ impl From<Journal> for super::Journal {
             agents: journal.agents.into_iter().map(|agent| agent.record(ordered)).collect(),
             notices: journal.notices.rows(journal.drain.as_ref().map(|drain| drain.started)),
             drain: journal.drain.map(DrainRecord::from),
-            launch: crate::launch::LaunchStage::Over,
+            launch: crate::launch::LaunchStage::None,
+            pooled: false,
             finished: journal.finished,
         }
     }

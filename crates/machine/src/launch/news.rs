@@ -30,18 +30,24 @@ pub enum LaunchNews {
     },
     /// The launch is over.
     Ended {
-        /// The result that drainhook completed the action with; `None` if there is no action to complete.
-        result: Option<CompletionResult>,
+        /// How it ended.
+        how: LaunchEnd,
         /// Time since the launch began.
         took: Duration,
         /// Heartbeats that succeeded.
         heartbeats: u32,
     },
-    /// The group has no launching hook of the configured name.
-    HookMissing {
-        /// The name.
-        hook: String,
-    },
+}
+
+/// How a launch ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchEnd {
+    /// drainhook completed the action with this result.
+    Completed(CompletionResult),
+    /// There is no action to complete: the instance is not launching, or another program completed it.
+    NoAction,
+    /// The group has no launching hook of this name.
+    HookMissing(String),
 }
 
 impl LaunchNews {
@@ -51,14 +57,14 @@ impl LaunchNews {
             LaunchNews::NotReady { .. } => "agent_not_ready",
             LaunchNews::Decided { result: CompletionResult::Continue, .. } => "launch_ready",
             LaunchNews::Decided { result: CompletionResult::Abandon, .. } => "launch_abandoned",
+            LaunchNews::Ended { how: LaunchEnd::HookMissing(_), .. } => "launch_hook_missing",
             LaunchNews::Ended { .. } => "launch_ended",
-            LaunchNews::HookMissing { .. } => "launch_hook_missing",
         }
     }
 
     pub(crate) fn loudness(&self) -> Loudness {
         match self {
-            LaunchNews::HookMissing { .. } => Loudness::Error,
+            LaunchNews::Ended { how: LaunchEnd::HookMissing(_), .. } => Loudness::Error,
             LaunchNews::Decided { result: CompletionResult::Abandon, .. } => Loudness::Warn,
             LaunchNews::Started { .. }
             | LaunchNews::NotReady { .. }
@@ -88,16 +94,18 @@ impl fmt::Display for LaunchNews {
                  replaces this instance",
                 took.as_secs_f64()
             ),
-            LaunchNews::Ended { result: Some(result), took, heartbeats } => write!(
+            LaunchNews::Ended { how: LaunchEnd::Completed(result), took, heartbeats } => write!(
                 f,
                 "launch completed with {result} after {:.1} s and {heartbeats} heartbeat{}",
                 took.as_secs_f64(),
                 if *heartbeats == 1 { "" } else { "s" }
             ),
-            LaunchNews::Ended { result: None, .. } => f.write_str("this instance has no launch to complete"),
-            LaunchNews::HookMissing { hook } => write!(
+            LaunchNews::Ended { how: LaunchEnd::NoAction, .. } => {
+                f.write_str("this instance has no launch to complete")
+            }
+            LaunchNews::Ended { how: LaunchEnd::HookMissing(hook), .. } => write!(
                 f,
-                "the group has no launching hook {hook}; create it, or remove launch.hook from the configuration"
+                "the group has no launching hook {hook}; create it, or correct launch.hook in the configuration"
             ),
         }
     }

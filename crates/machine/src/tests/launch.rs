@@ -4,7 +4,7 @@ use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::InstanceNews;
 use super::super::operator::Command;
-use super::super::report::{LaunchNews, Report};
+use super::super::report::{LaunchEnd, LaunchNews, Report};
 use super::super::settings::{LaunchSettings, Settings};
 use super::bench::*;
 
@@ -48,10 +48,11 @@ fn run(bench: &mut Bench, seconds: u64, result: Result<(), &str>) {
     }
 }
 
-/// The results that launches ended with.
+/// The results that launches ended with. `None`: there was no action.
 fn ended(bench: &Bench) -> Vec<Option<CompletionResult>> {
     let ends = bench.reports.iter().filter_map(|report| match report {
-        Report::Launch(LaunchNews::Ended { result, .. }) => Some(*result),
+        Report::Launch(LaunchNews::Ended { how: LaunchEnd::Completed(result), .. }) => Some(Some(*result)),
+        Report::Launch(LaunchNews::Ended { .. }) => Some(None),
         _ => None,
     });
     ends.collect()
@@ -198,7 +199,10 @@ fn wrong_hook() {
         run(&mut bench, 11, Err("connection refused"));
         assert_eq!(ended(&bench), [None]);
         assert_eq!(
-            bench.reported(|report| matches!(report, Report::Launch(LaunchNews::HookMissing { .. }))),
+            bench.reported(|report| matches!(
+                report,
+                Report::Launch(LaunchNews::Ended { how: LaunchEnd::HookMissing(_), .. })
+            )),
             1
         );
     }
@@ -250,6 +254,160 @@ fn restarts() {
     assert!(asked(&bench).is_empty());
     bench.settings.boot_id = Some("second".to_owned());
     bench.crash();
+    assert_eq!(asked(&bench).len(), 1);
+}
+
+/// User data configures the hook, or an operator corrects its name, after the daemon has started: the launch begins then.
+#[test]
+fn configured_after_the_boot() {
+    let mut bench = booted(settings());
+    bench.target(TargetState::InService);
+    assert!(bench.journal.is_some(), "it has been in service");
+    bench.settings = launching();
+    bench.settings.launch.as_mut().unwrap().hook = "worm-up".to_owned();
+    bench.crash();
+    run(&mut bench, 11, Err("503"));
+    assert_eq!(ended(&bench), [None]);
+    bench.settings = launching();
+    bench.crash();
+    run(&mut bench, 3, Ok(()));
+    assert_eq!(bench.completing(), Some(CompletionResult::Continue));
+}
+
+/// The daemon was down when the time was over. The agents are asked before anything is abandoned.
+#[test]
+fn time_is_over_while_the_daemon_is_down() {
+    for (answer_now, expected) in
+        [(Ok(()), CompletionResult::Continue), (Err("503"), CompletionResult::Abandon)]
+    {
+        let mut bench = booted(launching());
+        run(&mut bench, 10, Err("503"));
+        bench.now = bench.now + secs(3600);
+        bench.crash();
+        assert_eq!(bench.completing(), None);
+        run(&mut bench, 3, answer_now);
+        assert_eq!(bench.completing(), Some(expected));
+    }
+}
+
+/// Auto Scaling's description lags, or has a state that AWS has added. It does not end the launch.
+#[test]
+fn states_that_say_nothing() {
+    for state in ["RootVolumeReplaced", "ReplacingRootVolume:Proceed", "Warmed:Running", "Pending:Tomorrow"] {
+        let mut bench = booted(launching());
+        bench.state = Some(state);
+        run(&mut bench, 3, Ok(()));
+        bench.complete(Err(CallErrorKind::NoActiveAction));
+        assert!(ended(&bench).is_empty(), "{state}");
+        while bench.completing().is_none() {
+            bench.wake();
+        }
+        bench.complete(Ok(()));
+        assert_eq!(ended(&bench), [Some(CompletionResult::Continue)], "{state}");
+    }
+}
+
+/// Calls find no action for long, and the instance stays in a state that says nothing. The daemon gives up, and does not hurry.
+#[test]
+fn no_action_for_long() {
+    let mut bench = booted(launching());
+    bench.state = Some("Pending:Wait");
+    run(&mut bench, 3, Ok(()));
+    while ended(&bench).is_empty() {
+        if bench.completing().is_some() {
+            bench.complete(Err(CallErrorKind::NoActiveAction));
+        }
+        if bench.is_beating() {
+            bench.beat(Err(CallErrorKind::NoActiveAction));
+        }
+        bench.wake();
+    }
+    assert_eq!(ended(&bench), [None]);
+    assert!(bench.now.since(START) <= secs(610), "{:?}", bench.now);
+    let calls = bench.count(is_complete) + bench.count(is_describe) + bench.count(is_heartbeat);
+    assert!(calls < 150, "{calls} calls");
+}
+
+/// The hook's name is wrong, and the agent is ready. The first refusal leads to the hooks, and they to an error.
+#[test]
+fn wrong_hook_of_a_ready_agent() {
+    let mut settings = launching();
+    settings.launch.as_mut().unwrap().hook = "worm-up".to_owned();
+    let mut bench = booted(settings);
+    run(&mut bench, 3, Ok(()));
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    let missing = |report: &Report| {
+        matches!(report, Report::Launch(LaunchNews::Ended { how: LaunchEnd::HookMissing(_), .. }))
+    };
+    assert_eq!(bench.reported(missing), 1);
+}
+
+/// The completion took effect, but its answer was lost. The next one finds no action.
+#[test]
+fn answer_lost() {
+    let mut bench = booted(launching());
+    run(&mut bench, 3, Ok(()));
+    bench.complete(Err(CallErrorKind::Unanswered));
+    bench.state = Some("InService");
+    while bench.completing().is_none() {
+        bench.wake();
+    }
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    assert_eq!(ended(&bench), [Some(CompletionResult::Continue)]);
+}
+
+/// The first completion is throttled, as when a thousand instances launch at once. Heartbeats keep the action alive.
+#[test]
+fn throttled_completion() {
+    let mut bench = booted(launching());
+    run(&mut bench, 3, Ok(()));
+    for _ in 0..120 {
+        if bench.completing().is_some() {
+            bench.complete(Err(CallErrorKind::Throttled));
+        }
+        if bench.is_beating() {
+            bench.beat(Ok(()));
+        }
+        bench.run(1);
+    }
+    assert!(bench.count(is_heartbeat) >= 3);
+}
+
+/// The role may not describe instances, and may not send heartbeats. The daemon does not hurry.
+#[test]
+fn denied() {
+    let mut bench = booted(Settings { group: None, ..launching() });
+    (bench.journal, bench.state) = (None, None);
+    bench.crash();
+    for _ in 0..600 {
+        let place = bench.open.iter().position(is_describe);
+        if let Some(Effect::DescribeInstance { id }) = place.map(|place| bench.open.remove(place)) {
+            bench.event(Event::InstanceDescribed { id, result: Err(error(CallErrorKind::AccessDenied)) });
+        }
+        bench.run(1);
+    }
+    assert!(bench.count(is_describe) <= 14, "{}", bench.count(is_describe));
+
+    let mut bench = booted(launching());
+    for _ in 0..300 {
+        answer(&mut bench, Err("503"));
+        if bench.is_beating() {
+            bench.beat(Err(CallErrorKind::AccessDenied));
+        }
+        bench.run(1);
+    }
+    assert!(bench.count(is_heartbeat) <= 17, "{}", bench.count(is_heartbeat));
+}
+
+/// The daemon restarts while the instance is in the warm pool.
+#[test]
+fn restarted_in_the_warm_pool() {
+    let mut bench = booted(launching());
+    bench.target(TargetState::Warmed("Warmed:Running".to_owned()));
+    run(&mut bench, 3, Ok(()));
+    bench.complete(Ok(()));
+    bench.crash();
+    bench.target(TargetState::InService);
     assert_eq!(asked(&bench).len(), 1);
 }
 

@@ -61,11 +61,12 @@ impl Reference {
         let journal = journal.filter(same_boot);
         // By a clock that was set, the launch may have begun at any time.
         let set = journal.is_some_and(|journal| journal.booted_at != self.settings.booted_at);
-        self.launches.begins = match journal.map(|journal| journal.launch) {
-            None => Some(now),
+        self.launches.pooled = journal.is_some_and(|journal| journal.pooled);
+        self.launches.begins = match journal.map(|journal| &journal.launch) {
+            None | Some(LaunchStage::None) => Some(now),
             Some(LaunchStage::UnderWay { .. }) if set => Some(Time::default()),
-            Some(LaunchStage::UnderWay { since }) => Some(since.min(now)),
-            Some(LaunchStage::Over) => None,
+            Some(LaunchStage::UnderWay { since, .. }) => Some((*since).min(now)),
+            Some(LaunchStage::Over { .. }) => None,
         };
     }
 
@@ -106,7 +107,7 @@ impl Reference {
         match news {
             LaunchNews::Started { .. } => self.launch_started(now),
             LaunchNews::Ended { .. } => self.launches.under_way = None,
-            LaunchNews::NotReady { .. } | LaunchNews::Decided { .. } | LaunchNews::HookMissing { .. } => {}
+            LaunchNews::NotReady { .. } | LaunchNews::Decided { .. } => {}
         }
     }
 
@@ -179,8 +180,8 @@ impl Reference {
             }
             Effect::Heartbeat { id, .. } => {
                 launch.beat_at = now;
-                let late = launch.beat.replace(*id).is_some() || launch.result.is_some();
-                wrong = late.then_some("sent a heartbeat for a launch that is decided, or two at once");
+                let twice = launch.beat.replace(*id).is_some();
+                wrong = twice.then_some("sent two heartbeats for a launch at once");
             }
             Effect::Complete { id, result, .. } => {
                 let early = match result {
