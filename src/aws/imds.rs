@@ -14,7 +14,7 @@ use crate::http::{self, ReadError};
 use formats::imds::{self as answer, Unexpected};
 use formats::text;
 use machine::Time;
-use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
+use machine::event::{LifeCycle, MaintenanceNotice, SpotNotice, TargetState};
 
 /// The longest response that is read, in bytes.
 pub const ANSWER_MAX: usize = 64 * 1024;
@@ -231,6 +231,11 @@ impl Imds {
     /// `autoscaling/target-lifecycle-state`; `None` if the category does not exist.
     pub async fn target_state(&mut self) -> Result<Option<TargetState>, ImdsError> {
         self.read("/latest/meta-data/autoscaling/target-lifecycle-state", answer::target_state).await
+    }
+
+    /// `instance-life-cycle`; `None` if it does not exist.
+    pub async fn life_cycle(&mut self) -> Result<Option<LifeCycle>, ImdsError> {
+        self.read("/latest/meta-data/instance-life-cycle", answer::life_cycle).await
     }
 
     /// `spot/instance-action`, if it exists.

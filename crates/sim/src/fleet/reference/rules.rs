@@ -153,6 +153,10 @@ impl Reference {
                 self.complain(format!("journaled an older message's time for {}", row.id));
             }
         }
+        let of_spot = |reason| matches!(reason, Reason::SpotInterruption | Reason::RebalanceRecommendation);
+        if self.on_demand && journal.notices.rows().iter().any(|row| of_spot(row.reason)) {
+            self.complain("journaled a spot notice for an on-demand instance");
+        }
         self.keeps_processes(journal);
         if journal.instance_id != self.settings.instance_id {
             self.complain("wrote a journal that names another instance");
