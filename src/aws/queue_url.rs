@@ -150,7 +150,7 @@ mod tests {
             ("http://[::1]:4566/1/q", own("http://[::1]:4566"), None),
             ("https://queues.example.com/1/q", own("https://queues.example.com"), None),
             ("https://sqs.example.com/1/q", own("https://sqs.example.com"), None),
-            // Look-alikes keep their hosts.
+            // A similar name keeps its host.
             (
                 "https://sqs.eu-west-1.api.aws.example.com/1/q",
                 own("https://sqs.eu-west-1.api.aws.example.com"),
