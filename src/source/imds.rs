@@ -65,8 +65,14 @@ pub async fn poll(
         life_cycle: Asked::No { due: start },
         silences: 0,
     };
-    while let Ok(pause) = poller.round().await {
-        clock.sleep(pause).await;
+    loop {
+        // The pause begins with the round. A timer that is set after the answer would wake the thread once more.
+        let (answered, ()) = tokio::join!(poller.round(), clock.pause(polls.target));
+        match answered {
+            Ok(None) => {}
+            Ok(Some(pause)) => clock.sleep(pause.saturating_sub(polls.target)).await,
+            Err(Closed) => return,
+        }
     }
 }
 
@@ -95,8 +101,9 @@ struct Poller {
 }
 
 impl Poller {
-    /// Polls the target state, and the other categories that are due. Returns the pause until the next round.
-    async fn round(&mut self) -> Result<Duration, Closed> {
+    /// Polls the target state, and the other categories that are due. Returns the pause until the next round
+    /// if that is not the usual one.
+    async fn round(&mut self) -> Result<Option<Duration>, Closed> {
         let start = self.clock.now();
         self.identify().await;
         let target = self.imds.target_state().await;
@@ -115,10 +122,7 @@ impl Poller {
         if !silent {
             self.less_often(start).await?;
         }
-        Ok(match self.silences {
-            0 => self.polls.target.saturating_sub(self.clock.now().since(start)),
-            silences => jittered(pause_after(silences)),
-        })
+        Ok((self.silences > 0).then(|| jittered(pause_after(self.silences))))
     }
 
     /// Sends the instance's identity, once.
