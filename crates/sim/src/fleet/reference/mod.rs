@@ -24,7 +24,7 @@ use machine::effect::EffectId;
 use machine::event::{CallErrorKind, ImdsReading, LifeCycle, TargetState};
 use machine::journal::{Journal, Outcome};
 use machine::message::{Body, InstanceNews, Message};
-use machine::notice::{Due, Notice, NoticeState};
+use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -228,6 +228,21 @@ impl Reference {
                 result.iter().flatten().for_each(|message| self.receives(now, message));
             }
             _ => {}
+        }
+    }
+
+    /// Checks the notices in a journal.
+    fn lists(&mut self, now: Time, journal: &Journal) {
+        let told = journal.notices.rows().iter().filter(|row| row.reason == Reason::ScheduledMaintenance);
+        for row in told {
+            let newest = self.maintenance.get(&row.id).map(|(_, newest)| to_come(*newest, now));
+            if newest.is_some_and(|newest| newest != to_come(due(row), now)) {
+                self.complain(format!("journaled an older message's time for {}", row.id));
+            }
+        }
+        let of_spot = |reason| matches!(reason, Reason::SpotInterruption | Reason::RebalanceRecommendation);
+        if self.on_demand && journal.notices.rows().iter().any(|row| of_spot(row.reason)) {
+            self.complain("journaled a spot notice for an on-demand instance");
         }
     }
 
