@@ -5,7 +5,8 @@
 //! the wall clock was set, and the daemon then restarts with a new one. Under the simulator, time can run faster than real
 //! time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,21 @@ pub enum WallClockSet {
     Ahead(Duration),
     /// It was fast, and was set back by this much.
     Back(Duration),
+}
+
+/// When the runtime was made. Its timers count milliseconds from then.
+static RUNTIME_START: OnceLock<Instant> = OnceLock::new();
+
+/// The width of a slot in the second level of the runtime's timers. A timer of a second waits there. When its slot begins, the
+/// thread wakes up and moves it to the first level, unless the timer ends at that moment.
+const SLOT: Duration = Duration::from_millis(64);
+
+/// [`Clock::pause`] ends up to half a slot early or late. For shorter pauses that would be too much.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+
+/// Notes when the runtime starts. Call it right before the runtime is made.
+pub fn runtime_starts() {
+    RUNTIME_START.get_or_init(Instant::now);
 }
 
 /// Reads the time, and sleeps by it.
@@ -118,10 +134,29 @@ impl Clock {
         tokio::time::sleep(self.real(duration)).await;
     }
 
+    /// Sleeps for about as long. Ends where a slot of the runtime's timers begins, so that an idle process wakes up once for it
+    /// and not twice.
+    pub async fn pause(&self, duration: Duration) {
+        let real = self.real(duration);
+        match RUNTIME_START.get() {
+            Some(start) if real >= PAUSE_MIN => {
+                tokio::time::sleep_until((*start + slot_near(start.elapsed() + real)).into()).await;
+            }
+            Some(_) | None => tokio::time::sleep(real).await,
+        }
+    }
+
     /// Sleeps until this clock shows `time`.
     pub async fn sleep_until(&self, time: Time) {
         self.sleep(time.since(self.now())).await;
     }
+}
+
+/// When a slot of the runtime's timers begins near `end`, both from the runtime's start. The runtime counts the millisecond that
+/// has begun, and started a moment later than we noted: half a millisecond less is surely in the right one.
+fn slot_near(end: Duration) -> Duration {
+    let slots = (end + SLOT / 2).as_millis() / SLOT.as_millis();
+    SLOT.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX)).saturating_sub(Duration::from_micros(500))
 }
 
 /// The system's wall clock.
@@ -153,6 +188,18 @@ pub fn boottime() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Every pause ends in the first millisecond of a slot, and close to its time.
+    #[test]
+    fn pauses_end_at_slots() {
+        for end_ms in [1000, 1024, 1055, 1056, 86_400_000, 90 * 86_400_000_u64] {
+            let end = Duration::from_millis(end_ms);
+            let found = slot_near(end);
+            let counted = found.as_micros().div_ceil(1000);
+            assert_eq!(counted % SLOT.as_millis(), 0, "{end_ms}: {found:?}");
+            assert!(found.abs_diff(end) <= SLOT / 2 + Duration::from_millis(1), "{end_ms}: {found:?}");
+        }
+    }
 
     #[test]
     fn scale_round_trip() {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use drainhook::aws::imds::{Imds, ImdsError, Settings};
 use drainhook::clock::{Clock, Scale};
 use drainhook::source::imds::{Polls, poll};
-use machine::event::{ImdsReading, TargetState};
+use machine::event::{ImdsReading, LifeCycle, TargetState};
 use support::{Reply, Request, Server, answer, closed_port, ok};
 use tokio::sync::mpsc;
 
 const TOKEN_LINE: &str = "PUT /latest/api/token";
 const STATE_LINE: &str = "GET /latest/meta-data/autoscaling/target-lifecycle-state";
+const LIFE_CYCLE_LINE: &str = "GET /latest/meta-data/instance-life-cycle";
+const SPOT_LINE: &str = "GET /latest/meta-data/spot/instance-action";
 
 fn imds_with(url: &str, total_limit: Duration) -> Imds {
     let settings = Settings { endpoint: url.to_owned(), total_limit, ..Settings::default() };
@@ -57,6 +59,7 @@ async fn missing_categories() {
     assert_eq!(imds.spot().await.expect("an answer"), None);
     assert_eq!(imds.rebalance().await.expect("an answer"), None);
     assert_eq!(imds.maintenance().await.expect("an answer"), Vec::new());
+    assert_eq!(imds.life_cycle().await.expect("an answer"), None);
     assert!(server.requests().iter().all(|request| request.connection == 0), "one connection is kept");
 }
 
@@ -227,8 +230,12 @@ async fn endpoint_with_a_path() {
 
 /// Starts a source on a fast clock. Returns the readings that it sends.
 fn source(url: &str, polls: Polls) -> mpsc::Receiver<ImdsReading> {
+    source_with(url, Settings::default().total_limit, polls)
+}
+
+fn source_with(url: &str, total_limit: Duration, polls: Polls) -> mpsc::Receiver<ImdsReading> {
     let clock = Clock::start(Some(Scale { epoch: Clock::start(None).now(), speed: 1000 }));
-    let settings = Settings { endpoint: url.to_owned(), ..Settings::default() };
+    let settings = Settings { endpoint: url.to_owned(), total_limit, ..Settings::default() };
     let (sender, receiver) = mpsc::channel(1);
     let imds = Imds::new(settings, clock);
     tokio::spawn(poll(imds, clock, polls, sender, None));
@@ -259,6 +266,79 @@ async fn source_polls_everything_at_once_and_then_in_turn() {
     }
 }
 
+/// A server of an instance in service, which answers `reply` when it is asked for the life cycle.
+async fn in_service(reply: Reply) -> Server {
+    server(move |request| match request.line() {
+        STATE_LINE => ok("InService"),
+        LIFE_CYCLE_LINE => reply.clone(),
+        _ => answer(404, &[], ""),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn source_does_not_ask_an_on_demand_instance_about_spot() {
+    let server = in_service(ok("on-demand")).await;
+    let mut readings = source(&server.url, Polls { maintenance: RARELY, ..Polls::default() });
+    while readings.recv().await.expect("a reading") != ImdsReading::LifeCycle(LifeCycle::OnDemand) {}
+    for _ in 0..20 {
+        assert_eq!(readings.recv().await, Some(ImdsReading::TargetState(Some(TargetState::InService))));
+    }
+    assert_eq!(server.lines().iter().filter(|asked| *asked == LIFE_CYCLE_LINE).count(), 1);
+}
+
+/// Only the documented word stops the polls for spot notices.
+#[tokio::test]
+async fn source_asks_all_other_instances_about_spot() {
+    for reply in [ok("spot"), ok("scheduled"), ok("<html>"), answer(404, &[], ""), answer(500, &[], "")] {
+        let server = in_service(reply.clone()).await;
+        let mut readings = source(&server.url, Polls { maintenance: RARELY, ..Polls::default() });
+        let count = |line: &str| server.lines().iter().filter(|asked| *asked == line).count();
+        while count(LIFE_CYCLE_LINE) == 0 {
+            readings.recv().await.expect("a reading");
+        }
+        let before = count(SPOT_LINE);
+        while count(SPOT_LINE) < before + 4 {
+            readings.recv().await.expect("a reading");
+        }
+    }
+}
+
+/// IMDS never answers the request for the life cycle. The polls do not wait for it.
+#[tokio::test]
+async fn source_does_not_wait_for_the_life_cycle() {
+    let server = in_service(Reply::Silence).await;
+    let limit = Duration::from_secs(24 * 3600);
+    let mut readings = source_with(&server.url, limit, Polls { spot: RARELY, ..Polls::default() });
+    while !server.lines().iter().any(|asked| asked == LIFE_CYCLE_LINE) {
+        readings.recv().await.expect("a reading");
+    }
+    for _ in 0..20 {
+        readings.recv().await.expect("a reading");
+    }
+}
+
+/// IMDS fails at first when it is asked for the life cycle, and answers a minute later. It is then asked no more.
+#[tokio::test]
+async fn source_asks_for_the_life_cycle_until_it_is_answered() {
+    let asked = AtomicUsize::new(0);
+    let server = server(move |request| match request.line() {
+        STATE_LINE => ok("InService"),
+        LIFE_CYCLE_LINE => match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => answer(500, &[], ""),
+            _ => ok("on-demand"),
+        },
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let mut readings = source(&server.url, Polls { maintenance: RARELY, ..Polls::default() });
+    while readings.recv().await.expect("a reading") != ImdsReading::LifeCycle(LifeCycle::OnDemand) {}
+    for _ in 0..200 {
+        assert_eq!(readings.recv().await, Some(ImdsReading::TargetState(Some(TargetState::InService))));
+    }
+    assert_eq!(server.lines().iter().filter(|asked| *asked == LIFE_CYCLE_LINE).count(), 2);
+}
+
 #[tokio::test]
 async fn source_survives_silence_and_comes_back() {
     let asked = AtomicUsize::new(0);
@@ -283,7 +363,7 @@ async fn source_survives_silence_and_comes_back() {
 async fn source_survives_a_malformed_response() {
     let server = server(|request| match request.line() {
         STATE_LINE => ok("<html>"),
-        "GET /latest/meta-data/spot/instance-action" => ok("soon"),
+        SPOT_LINE => ok("soon"),
         _ => answer(404, &[], ""),
     })
     .await;

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 pub use super::connector::RESPONSE_MAX;
 use super::connector::{self, Ways};
 use super::error::unsent;
+use super::queue_url::{Endpoint, Kind};
 use super::{queue_url, roots};
 use crate::http::causes;
 use machine::event::{CallError, CallErrorKind};
@@ -128,18 +129,9 @@ impl Clients {
     /// A missing Region is an error, because no call can be sent without one. The next call tries again.
     pub async fn connect(settings: &Settings) -> Result<Self, CallError> {
         let ways = Ways::from_env(&settings.allow_http);
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(connector::http_client(Arc::clone(&ways)))
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).build())
-            // `daemon::perform` limits whole calls, stalls included.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Ok(name) = AppName::new("drainhook") {
-            loader = loader.app_name(name);
-        }
-        let config = loader.load().await;
+        let config = sdk_config(connector::http_client(Arc::clone(&ways))).await;
         // The SDK itself does not read these settings.
-        ways.trust(roots::bundle(setting(&config, "AWS_CA_BUNDLE", "ca_bundle")));
+        ways.trust(roots::bundle(setting(&config, "SQS", "AWS_CA_BUNDLE", "ca_bundle")));
         match config.region().map(AsRef::as_ref) {
             Some(region) if is_region(region) => Ok(Clients::from_config(config, settings)),
             Some(region) => Err(unsent(format!(
@@ -153,7 +145,7 @@ impl Clients {
 
     /// Clients for an existing configuration. Its HTTP client should be [`http_client`].
     pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
-        let autoscaling = aws_sdk_autoscaling::Client::new(&config);
+        let autoscaling = aws_sdk_autoscaling::Client::from_conf(autoscaling_config(&config));
         let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
         Clients { config, autoscaling, sqs }
     }
@@ -171,6 +163,30 @@ impl Clients {
     }
 }
 
+/// The SDK's configuration from the environment, the profile and IMDS. Every request goes through this HTTP client.
+pub async fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT).build())
+        // `daemon::perform` limits whole calls, stalls included.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Ok(name) = AppName::new("drainhook") {
+        loader = loader.app_name(name);
+    }
+    loader.load().await
+}
+
+/// The SDK for Rust reads the profile's endpoint for Auto Scaling under `auto-scaling`. AWS documents `auto_scaling`, which the
+/// other SDKs read (SDKs and tools reference guide, "Service-specific endpoints").
+fn autoscaling_config(config: &SdkConfig) -> aws_sdk_autoscaling::Config {
+    let mut builder = aws_sdk_autoscaling::config::Builder::from(config);
+    if let Some(endpoint) = setting(config, "auto_scaling", "AWS_ENDPOINT_URL", "endpoint_url") {
+        builder.set_endpoint_url(Some(endpoint));
+    }
+    builder.build()
+}
+
 /// Takes the Region and, unless an endpoint is configured for SQS, the host from the queue's URL, as the SDK for JavaScript
 /// does.
 fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Config {
@@ -179,19 +195,29 @@ fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Confi
     if let Some(region) = place.region {
         builder.set_region(Some(Region::new(region)));
     }
-    let configured = setting(config, "AWS_ENDPOINT_URL", "endpoint_url")
+    let configured = setting(config, "SQS", "AWS_ENDPOINT_URL", "endpoint_url")
         .or_else(|| config.endpoint_url().map(str::to_owned));
-    if let Some(endpoint) = place.endpoint.filter(|_| configured.is_none()) {
-        builder.set_endpoint_url(Some(endpoint));
-        // The host already implies both, and the SDK rejects them together with an endpoint.
-        builder.set_use_fips(Some(false)).set_use_dual_stack(Some(false));
+    match place.endpoint {
+        _ if configured.is_some() => {}
+        Endpoint::Public(Kind { fips, dual_stack }) => {
+            let (fips, dual_stack) = (
+                fips || config.use_fips() == Some(true),
+                dual_stack || config.use_dual_stack() == Some(true),
+            );
+            builder.set_use_fips(Some(fips)).set_use_dual_stack(Some(dual_stack));
+        }
+        Endpoint::Own(endpoint) => {
+            builder.set_endpoint_url(Some(endpoint));
+            // The SDK rejects both together with an endpoint.
+            builder.set_use_fips(Some(false)).set_use_dual_stack(Some(false));
+        }
     }
     builder.build()
 }
 
-/// A setting for SQS or for every service, from a variable or the profile, as the SDK finds it.
-fn setting(config: &SdkConfig, variable: &str, key: &str) -> Option<String> {
-    let key = ServiceConfigKey::builder().service_id("SQS").env(variable).profile(key).build().ok()?;
+/// A setting for this service or for every service, from a variable or the profile, as the SDK finds it.
+fn setting(config: &SdkConfig, service: &str, variable: &str, key: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(service).env(variable).profile(key).build().ok()?;
     config.service_config()?.load_config(key)
 }
 

@@ -14,7 +14,7 @@ use crate::http::{self, ReadError};
 use formats::imds::{self as answer, Unexpected};
 use formats::text;
 use machine::Time;
-use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
+use machine::event::{LifeCycle, MaintenanceNotice, SpotNotice, TargetState};
 
 /// The longest response that is read, in bytes.
 pub const ANSWER_MAX: usize = 64 * 1024;
@@ -48,7 +48,11 @@ pub struct Settings {
 impl Settings {
     /// Reads the variables that the AWS SDKs read.
     pub fn from_env() -> Self {
-        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        Settings::from_variables(|name| env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
         let ipv6 = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
             .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
         let usual = if ipv6 { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
@@ -233,6 +237,11 @@ impl Imds {
         self.read("/latest/meta-data/autoscaling/target-lifecycle-state", answer::target_state).await
     }
 
+    /// `instance-life-cycle`; `None` if it does not exist.
+    pub async fn life_cycle(&mut self) -> Result<Option<LifeCycle>, ImdsError> {
+        self.read("/latest/meta-data/instance-life-cycle", answer::life_cycle).await
+    }
+
     /// `spot/instance-action`, if it exists.
     pub async fn spot(&mut self) -> Result<Option<SpotNotice>, ImdsError> {
         self.read("/latest/meta-data/spot/instance-action", answer::spot).await
@@ -376,5 +385,33 @@ fn failure(tried: String, error: SendError) -> ImdsError {
         SendError::Connect(ConnectError::Refused { .. }) => ImdsError::Refused { tried },
         SendError::Connect(ConnectError::TimedOut { .. }) => ImdsError::TimedOut { tried },
         SendError::Connect(_) | SendError::Broken(_) => ImdsError::Broken { tried, why: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the client connects to, and the `Host` header.
+    #[test]
+    fn networks() {
+        const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+        const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+        for (variables, at, host) in [
+            (&[][..], "169.254.169.254:80", "169.254.169.254"),
+            (&[(MODE, "IPv4")], "169.254.169.254:80", "169.254.169.254"),
+            (&[(MODE, "")], "169.254.169.254:80", "169.254.169.254"),
+            (&[(MODE, "IPv6")], "[fd00:ec2::254]:80", "[fd00:ec2::254]"),
+            (&[(MODE, "ipv6")], "[fd00:ec2::254]:80", "[fd00:ec2::254]"),
+            (&[(MODE, "IPv6"), (ENDPOINT, "http://127.0.0.1:1338")], "127.0.0.1:1338", "127.0.0.1:1338"),
+            (&[(ENDPOINT, "http://[fd00:ec2::254]/")], "[fd00:ec2::254]:80", "[fd00:ec2::254]"),
+        ] {
+            let settings = Settings::from_variables(|name| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            });
+            let endpoint = Endpoint::new(&settings).expect("usable");
+            let found = (endpoint.connection.target().to_string(), endpoint.host);
+            assert_eq!(found, (at.to_owned(), host.to_owned()), "{variables:?}");
+        }
     }
 }

@@ -80,6 +80,7 @@ struct Source {
 
 /// Runs the command, and returns one of the exit codes above.
 pub fn main(cli: Cli) -> ExitCode {
+    crate::clock::runtime_starts();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
+use tokio::task::JoinHandle;
 
 use crate::aws::imds::{Identity, Imds, ImdsError};
 use crate::clock::Clock;
 use machine::Time;
-use machine::event::ImdsReading;
+use machine::event::{ImdsReading, LifeCycle};
 
 /// The longest pause between tries while IMDS is silent. Well below the minute after which the machine reports the silence.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -15,12 +16,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The first pause while IMDS is silent.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
+/// The pause between tries for the life cycle. Until it is known, spot notices are polled.
+const LIFE_CYCLE_PAUSE: Duration = Duration::from_secs(60);
+
 /// How often each category is polled, in machine time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Polls {
     /// The target lifecycle state.
     pub target: Duration,
-    /// Spot interruptions and rebalance recommendations. AWS recommends 5 s.
+    /// Spot interruptions and rebalance recommendations, unless IMDS says that this is an on-demand instance. AWS recommends
+    /// 5 s.
     pub spot: Duration,
     /// Scheduled maintenance.
     pub maintenance: Duration,
@@ -57,11 +62,28 @@ pub async fn poll(
         identities,
         spot_due: start,
         maintenance_due: start,
+        life_cycle: Asked::No { due: start },
         silences: 0,
     };
-    while let Ok(pause) = poller.round().await {
-        clock.sleep(pause).await;
+    loop {
+        // The pause begins with the round. A timer that is set after the answer would wake the thread once more.
+        let (answered, ()) = tokio::join!(poller.round(), clock.pause(polls.target));
+        match answered {
+            Ok(None) => {}
+            Ok(Some(pause)) => clock.sleep(pause.saturating_sub(polls.target)).await,
+            Err(Closed) => return,
+        }
     }
+}
+
+/// What is known of the instance's life cycle, which never changes.
+enum Asked {
+    /// It is to be asked for.
+    No { due: Time },
+    /// The request is under way. Its task ends with IMDS's time limit.
+    UnderWay(JoinHandle<Result<Option<LifeCycle>, ImdsError>>),
+    /// IMDS has answered. `None` if it has no such category.
+    Known(Option<LifeCycle>),
 }
 
 struct Poller {
@@ -73,13 +95,15 @@ struct Poller {
     identities: Option<Sender<Identity>>,
     spot_due: Time,
     maintenance_due: Time,
+    life_cycle: Asked,
     /// Consecutive rounds without a target state.
     silences: u32,
 }
 
 impl Poller {
-    /// Polls the target state, and the other categories that are due. Returns the pause until the next round.
-    async fn round(&mut self) -> Result<Duration, Closed> {
+    /// Polls the target state, and the other categories that are due. Returns the pause until the next round
+    /// if that is not the usual one.
+    async fn round(&mut self) -> Result<Option<Duration>, Closed> {
         let start = self.clock.now();
         self.identify().await;
         let target = self.imds.target_state().await;
@@ -98,10 +122,7 @@ impl Poller {
         if !silent {
             self.less_often(start).await?;
         }
-        Ok(match self.silences {
-            0 => self.polls.target.saturating_sub(self.clock.now().since(start)),
-            silences => jittered(pause_after(silences)),
-        })
+        Ok((self.silences > 0).then(|| jittered(pause_after(self.silences))))
     }
 
     /// Sends the instance's identity, once.
@@ -117,7 +138,9 @@ impl Poller {
     /// Polls the categories that are polled less often. An error is reported and changes nothing else: only the target state
     /// decides whether IMDS is silent.
     async fn less_often(&mut self, now: Time) -> Result<(), Closed> {
-        if now >= self.spot_due {
+        self.hear_life_cycle(now).await?;
+        let on_demand = matches!(self.life_cycle, Asked::Known(Some(LifeCycle::OnDemand)));
+        if now >= self.spot_due && !on_demand {
             self.spot_due = now + self.polls.spot;
             let spot = self.imds.spot().await;
             self.tell(spot, ImdsReading::Spot).await?;
@@ -129,7 +152,37 @@ impl Poller {
             let maintenance = self.imds.maintenance().await;
             self.tell(maintenance, ImdsReading::Maintenance).await?;
         }
+        self.ask_life_cycle(now);
         Ok(())
+    }
+
+    /// Asks for the life cycle in a task of its own, so that no poll waits for the answer. The poller is about to pause, so the
+    /// request can use its connection and its token.
+    fn ask_life_cycle(&mut self, now: Time) {
+        if matches!(self.life_cycle, Asked::No { due } if now >= due) {
+            let mut imds = self.imds.clone();
+            self.life_cycle = Asked::UnderWay(tokio::spawn(async move { imds.life_cycle().await }));
+        }
+    }
+
+    /// Takes the answer about the life cycle, if there is one by now.
+    async fn hear_life_cycle(&mut self, now: Time) -> Result<(), Closed> {
+        let Asked::UnderWay(task) = &mut self.life_cycle else { return Ok(()) };
+        if !task.is_finished() {
+            return Ok(());
+        }
+        let answer = task.await;
+        self.life_cycle = match &answer {
+            Ok(Ok(known)) => Asked::Known(known.clone()),
+            Ok(Err(_)) | Err(_) => Asked::No { due: now + LIFE_CYCLE_PAUSE },
+        };
+        match answer {
+            Ok(Ok(Some(life_cycle))) => self.send(ImdsReading::LifeCycle(life_cycle)).await,
+            Ok(Err(error)) if !error.concerns_all_paths() => {
+                self.send(ImdsReading::Malformed { why: error.to_string() }).await
+            }
+            Ok(Ok(None) | Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     async fn tell<T>(

@@ -14,6 +14,7 @@ const TARGET: &str = "GET /latest/meta-data/autoscaling/target-lifecycle-state";
 const SPOT: &str = "GET /latest/meta-data/spot/instance-action";
 const REBALANCE: &str = "GET /latest/meta-data/events/recommendations/rebalance";
 const MAINTENANCE: &str = "GET /latest/meta-data/events/maintenance/scheduled";
+const LIFE_CYCLE: &str = "GET /latest/meta-data/instance-life-cycle";
 
 /// The paths that are polled.
 const PATHS: [&str; 4] = [TARGET, SPOT, REBALANCE, MAINTENANCE];
@@ -119,6 +120,7 @@ fn of_every_path(kind: &str) -> Vec<Reply> {
             .collect(),
         REBALANCE => vec![ok("{}"), ok(r#"{"noticeTime":"soon"}"#), ok(r#"{"noticeTime":-1}"#)],
         MAINTENANCE => vec![ok("{}"), ok(r#"[{"Code":"system-reboot"}]"#)],
+        LIFE_CYCLE => vec![ok("<html>on-demand</html>"), answer(500, &[], "on-demand"), Reply::Close],
         _ => Vec::new(),
     }
 }
@@ -133,11 +135,17 @@ async fn nonsense_in_service() {
     let mut daemon = Daemon::start(&variables).await;
     let before = daemon.peak_memory();
     bad.used_up(&PATHS).await;
+    bad.used_up(&[LIFE_CYCLE]).await;
     let all: Vec<_> = bad_answers().into_iter().map(|(_, words)| words).collect();
     assert_told(&daemon, &all).await;
     assert_told(&daemon, &[&["imds_malformed", "instance-action", "unknown variant `dance`"]]).await;
     assert_told(&daemon, &[&["imds_malformed", "rebalance", "the time is not RFC 3339"]]).await;
     assert_told(&daemon, &[&["imds_malformed", "scheduled", "missing field `EventId`"]]).await;
+    assert_told(
+        &daemon,
+        &[&["imds_malformed", "expected a life cycle in one word", "<html>on-demand</html>"]],
+    )
+    .await;
     let grown = daemon.peak_memory() - before;
     assert!(grown < 32 << 20, "{grown} bytes more than before 64 MiB of an answer");
     assert_eq!(daemon.status().await.state, State::Serving);

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sim::world::{HookSpec, Work, WorldConfig};
+use sim::world::{HookSpec, LifeCycle, Work, WorldConfig};
 use support::Reply;
 use support::daemon::{Daemon, eventually};
 
@@ -31,6 +31,8 @@ fn world(items: u32, secs: u64) -> WorldConfig {
     WorldConfig {
         hooks: vec![HookSpec::terminating("drain", Duration::from_secs(7200))],
         work: Work { items, duration: Duration::from_secs(secs), ..Work::default() },
+        // Its daemon polls all categories of IMDS.
+        life_cycle: LifeCycle::Spot,
         ..WorldConfig::default()
     }
 }

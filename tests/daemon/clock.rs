@@ -12,7 +12,7 @@ use drainhook::clock::Clock;
 use machine::Time;
 use machine::journal::Outcome;
 use machine::status::State;
-use sim::world::{Happening, HookSpec, Work, WorldConfig};
+use sim::world::{Happening, HookSpec, LifeCycle, Work, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage, Variables, told, worked};
 use crate::support::{Server, ok};
@@ -33,7 +33,9 @@ struct Play {
 impl Play {
     async fn new(work: Work, offset_ms: i64) -> Self {
         let hooks = vec![HookSpec::terminating("drain", Duration::from_secs(600))];
-        let stage = Stage::new(1, WorldConfig { hooks, work, ..WorldConfig::default() }).await;
+        let stage =
+            Stage::new(1, WorldConfig { hooks, work, life_cycle: LifeCycle::Spot, ..WorldConfig::default() })
+                .await;
         let mut variables = stage.variables(&stage.instance());
         let offset = stage.folder.path().join("offset");
         variables.insert("DRAINHOOK_CLOCK_OFFSET", offset.display().to_string());

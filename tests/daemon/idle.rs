@@ -11,12 +11,14 @@ use crate::world;
 
 const TARGET: &str = "GET /latest/meta-data/autoscaling/target-lifecycle-state";
 const SPOT: &str = "GET /latest/meta-data/spot/instance-action";
+const LIFE_CYCLE: &str = "GET /latest/meta-data/instance-life-cycle";
 
 fn imds(request: &Request) -> Reply {
     match request.line() {
         "PUT /latest/api/token" => ok("token"),
         "GET /latest/meta-data/instance-id" => ok("i-0123456789abcdef0"),
         TARGET => ok("InService"),
+        LIFE_CYCLE => ok("on-demand"),
         _ => answer(404, &[], ""),
     }
 }
@@ -38,7 +40,9 @@ async fn idle_instance() {
         .daemon_with(&[("AWS_ENDPOINT_URL", &aws_url), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &imds.url)])
         .await;
     let asked = |line: &str| imds.lines().iter().filter(|asked| *asked == line).count();
-    eventually("a minute of polls", || asked(TARGET) >= 60 && asked(SPOT) >= 10).await;
+    eventually("a minute of polls", || asked(TARGET) >= 60).await;
+    assert_eq!(asked(LIFE_CYCLE), 1);
+    assert!(asked(SPOT) < 6, "an on-demand instance has no spot notices: {}", asked(SPOT));
     assert_eq!(connections.load(Ordering::Relaxed), 0, "AWS was called");
     assert!(imds.requests().iter().all(|request| request.connection == 0), "more than one connection");
     assert_eq!(asked("PUT /latest/api/token"), 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use machine::notice::Reason;
 use machine::status::{ImdsAnswers, State};
-use sim::world::{Happening, ImdsMode, WorldConfig};
+use sim::world::{Happening, ImdsMode, LifeCycle, WorldConfig};
 use tokio::process::Command;
 
 use crate::support::daemon::{Daemon, Stage, eventually, told, worked};
@@ -133,7 +133,7 @@ fn set(stage: &Stage, mode: ImdsMode) {
 async fn rebalance_recommendation() {
     const PATH: &str = "GET /latest/meta-data/events/recommendations/rebalance";
     for (settings, drains) in [(None, false), (Some("drain"), true)] {
-        let stage = Stage::new(20, world(3, 30)).await;
+        let stage = Stage::new(20, WorldConfig { life_cycle: LifeCycle::Spot, ..world(3, 30) }).await;
         let mut variables = stage.variables(&stage.instance());
         let behind = variables.remove("AWS_EC2_METADATA_SERVICE_ENDPOINT").expect("set");
         let imds = Server::before(&behind, |request| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use machine::Time;
 use machine::status::ImdsAnswers;
-use sim::world::{Happening, ImdsMode, Timing, WorldConfig};
+use sim::world::{Happening, ImdsMode, LifeCycle, Timing, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage, completed, drained, told};
 use crate::support::{Server, ok};
@@ -42,22 +42,35 @@ async fn queue_is_the_only_source_of_terminations() {
 /// flight.
 #[tokio::test]
 async fn years_old_spot_warning() {
-    let mut config = world(3, 60);
+    let sent = Time::from_rfc3339("2017-09-18T08:20:00Z").expect("well-formed");
+    spot_warning(LifeCycle::Spot, Some(sent), "that time has passed").await;
+}
+
+/// The same with a warning of this minute, and the instance is an on-demand instance.
+#[tokio::test]
+async fn spot_warning_for_an_on_demand_instance() {
+    spot_warning(LifeCycle::OnDemand, None, "this is an on-demand instance").await;
+}
+
+/// The queue holds a spot interruption warning of this time, or of now, for an instance that is then terminated. Expects that the
+/// warning is ignored for this reason.
+async fn spot_warning(life_cycle: LifeCycle, sent: Option<Time>, why: &str) {
+    let mut config = WorldConfig { life_cycle, ..world(3, 60) };
     // Until Wait, the daemon asks the queue and receives the warning.
     config.timing = Timing { wait: Duration::from_secs(20), ..config.timing };
     let mut stage = Stage::new(10, config).await;
-    let instance = stage.instance();
+    let daemon = stage.daemon().await;
+    let sent = sent.unwrap_or_else(|| stage.service.clock().now());
     let warning = include_str!("../fixtures/messages/spot-terminate.json")
-        .replace("i-0123456789abcdef0", &instance)
-        .replace("2026-03-01T12:00:00Z", "2017-09-18T08:20:00Z");
+        .replace("i-0123456789abcdef0", &stage.instance())
+        .replace("2026-03-01T12:00:00Z", &sent.to_string());
     let queue = stage.service.world(|world, _| world.config().queue.clone()).expect("a queue");
     stage
         .service
         .world(|world, now| world.send_message(now, &queue, warning, Duration::ZERO))
         .expect("SQS takes it");
-    let daemon = stage.daemon().await;
     stage.scale_in();
-    daemon.logged(&["notice_ignored", "spot_interruption", "that time has passed"]).await;
+    daemon.logged(&["notice_ignored", "spot_interruption", why]).await;
     stage.until("an end at which no work is lost", ended_without_loss).await;
     assert_eq!((stage.count(drained), stage.count(completed)), (1, 1));
     assert_eq!(stage.deadlines().len(), 1, "the deadline has not moved");

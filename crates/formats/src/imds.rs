@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use crate::text::{cause, is_text, quote};
 use machine::Time;
-use machine::event::{MaintenanceNotice, SpotNotice, TargetState};
+use machine::event::{LifeCycle, MaintenanceNotice, SpotNotice, TargetState};
 use machine::message::SpotAction;
 
-/// The longest target lifecycle state, in bytes.
+/// The longest target lifecycle state or life cycle, in bytes.
 pub const STATE_MAX: usize = 64;
 
 /// The most scheduled events in one response. A longer list is an error.
@@ -52,6 +52,19 @@ pub fn target_state(body: &str) -> Result<TargetState, Unexpected> {
 fn is_state(word: &str) -> bool {
     let of_a_state = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_' | b'.');
     (1..=STATE_MAX).contains(&word.len()) && word.bytes().all(of_a_state)
+}
+
+/// Reads `instance-life-cycle`.
+pub fn life_cycle(body: &str) -> Result<LifeCycle, Unexpected> {
+    match body.trim() {
+        "on-demand" => Ok(LifeCycle::OnDemand),
+        "spot" => Ok(LifeCycle::Spot),
+        word if is_state(word) => Ok(LifeCycle::Other(word.to_owned())),
+        _ => {
+            let expected = "a life cycle in one word, such as on-demand";
+            Err(Unexpected { expected, got: quote(body.as_bytes()) })
+        }
+    }
 }
 
 /// Reads `spot/instance-action`: `{"action":"terminate","time":"2017-09-18T08:22:00Z"}`.
@@ -200,6 +213,20 @@ mod tests {
         }
         assert!(target_state(&"x".repeat(STATE_MAX)).is_ok());
         assert!(target_state(&"x".repeat(STATE_MAX + 1)).is_err());
+    }
+
+    /// Only the exact word stops the polls for spot notices.
+    #[test]
+    fn life_cycles() {
+        assert_eq!(life_cycle("on-demand"), Ok(LifeCycle::OnDemand));
+        assert_eq!(life_cycle("spot\n"), Ok(LifeCycle::Spot));
+        for word in ["scheduled", "capacity-block", "On-Demand", "on-demand-2", "ondemand"] {
+            assert_eq!(life_cycle(word), Ok(LifeCycle::Other(word.to_owned())), "{word}");
+        }
+        for body in ["", "\n", "<!DOCTYPE html><html></html>", "on demand", "on-demand\nspot", "\0\u{1}"] {
+            assert!(life_cycle(body).is_err(), "{body:?}");
+        }
+        assert!(life_cycle(&"x".repeat(STATE_MAX + 1)).is_err());
     }
 
     #[test]

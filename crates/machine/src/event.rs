@@ -129,6 +129,8 @@ pub enum ImdsReading {
     Rebalance(Option<Time>),
     /// `events/maintenance/scheduled`, without completed and canceled events.
     Maintenance(Vec<MaintenanceNotice>),
+    /// `instance-life-cycle`. It never changes.
+    LifeCycle(LifeCycle),
     /// The target state could not be read: connection refused, timeout, metadata endpoint disabled, or a malformed response.
     Silent {
         /// What was tried and what came back.
@@ -139,6 +141,17 @@ pub enum ImdsReading {
         /// What was tried, what was expected and what came back.
         why: String,
     },
+}
+
+/// `instance-life-cycle`: how the instance was bought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LifeCycle {
+    /// `on-demand`: EC2 sends no spot interruptions and no rebalance recommendations.
+    OnDemand,
+    /// `spot`
+    Spot,
+    /// A value that AWS does not document for IMDS.
+    Other(String),
 }
 
 /// `spot/instance-action`.

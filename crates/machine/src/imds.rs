@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{ImdsReading, MaintenanceNotice, SpotNotice, TargetState};
+use super::event::{ImdsReading, LifeCycle, MaintenanceNotice, SpotNotice, TargetState};
 use super::message::SpotAction;
 use super::notice::{Category, Due, Notice, NoticeState, Notices, Reason, Source};
 use super::report::Report;
@@ -23,7 +23,8 @@ const WITHDRAWAL: Duration = Duration::from_secs(3);
 const LAG: Duration = Duration::from_secs(60);
 
 /// How long IMDS has to deny news from a message: three polls of the categories that are polled every 5 s. If its last
-/// answer is older than this, the message counts at once.
+/// answer is older than this, the message counts at once. An on-demand instance is not polled for them: there, the life cycle
+/// is the denial.
 pub(super) const DENIAL: Duration = Duration::from_secs(15);
 
 /// Whether IMDS can be heard, judged by its answers for the target state.
@@ -52,6 +53,8 @@ pub(super) struct ImdsTrack {
     answered_at: Option<Time>,
     /// When it last answered for spot interruptions or rebalance recommendations.
     spot_answered_at: Option<Time>,
+    /// How the instance was bought, once IMDS has said so.
+    life_cycle: Option<LifeCycle>,
     reported: Told,
 }
 
@@ -63,6 +66,7 @@ impl ImdsTrack {
             in_service_at: None,
             answered_at: None,
             spot_answered_at: None,
+            life_cycle: None,
             reported: Told::default(),
         }
     }
@@ -100,7 +104,8 @@ impl ImdsTrack {
             ImdsReading::TargetState(_)
             | ImdsReading::Spot(_)
             | ImdsReading::Rebalance(_)
-            | ImdsReading::Maintenance(_) => self.answered_at = Some(now),
+            | ImdsReading::Maintenance(_)
+            | ImdsReading::LifeCycle(_) => self.answered_at = Some(now),
             ImdsReading::Silent { .. } | ImdsReading::Malformed { .. } => {}
         }
         match reading {
@@ -111,24 +116,41 @@ impl ImdsTrack {
             ImdsReading::TargetState(None) => self.denies_target(turn, queue),
             ImdsReading::Spot(spot) => {
                 self.spot_answered_at = Some(now);
-                let listed = spot.map(|spot| spot_notice(spot, now));
+                let listed = spot.filter(|_| !self.is_on_demand()).map(|spot| spot_notice(spot, now));
                 notices.list(turn, Category::Spot, listed.into_iter().collect());
             }
             ImdsReading::Rebalance(at) => {
                 self.spot_answered_at = Some(now);
-                let listed = at.map(|_| Notice::new(Source::Imds, Reason::RebalanceRecommendation, "", now));
+                let told = |_| Notice::new(Source::Imds, Reason::RebalanceRecommendation, "", now);
+                let listed = at.filter(|_| !self.is_on_demand()).map(told);
                 notices.list(turn, Category::Rebalance, listed.into_iter().collect());
             }
             ImdsReading::Maintenance(listed) => {
                 let listed = listed.into_iter().map(|event| maintenance_notice(event, now)).collect();
                 notices.list(turn, Category::Maintenance, listed);
             }
+            ImdsReading::LifeCycle(life_cycle) => self.on_life_cycle(turn, notices, life_cycle),
             ImdsReading::Silent { why } => self.silence(now, why),
             ImdsReading::Malformed { why } if self.reported.is_news(&why) => {
                 turn.report(Report::ImdsMalformed { why });
             }
             ImdsReading::Malformed { .. } => {}
         }
+    }
+
+    /// EC2 does not interrupt an on-demand instance, so what a message said before IMDS was heard is void.
+    fn on_life_cycle(&mut self, turn: &mut Turn, notices: &mut Notices, life_cycle: LifeCycle) {
+        self.life_cycle = Some(life_cycle);
+        if self.is_on_demand() {
+            notices.list(turn, Category::Spot, Vec::new());
+            notices.list(turn, Category::Rebalance, Vec::new());
+        }
+    }
+
+    /// Whether IMDS has said that this is an on-demand instance, which has no spot interruptions and no rebalance
+    /// recommendations.
+    pub fn is_on_demand(&self) -> bool {
+        self.life_cycle == Some(LifeCycle::OnDemand)
     }
 
     fn answers(&mut self, turn: &mut Turn) {

@@ -1,14 +1,15 @@
 //! Decides which messages about this instance, other than lifecycle messages, become notices.
 //!
 //! Messages may be days old, repeated or forged. The daemon does not believe a time that has passed or that is farther ahead
-//! than EC2 ever warns. While IMDS answers, it outranks messages. See [`Notices`](super::notice::Notices).
+//! than EC2 ever warns. While IMDS answers, it outranks messages. An on-demand instance has no spot notices at all. See
+//! [`Notices`](super::notice::Notices).
 
 use std::time::Duration;
 
 use super::Machine;
 use super::imds::spot_due;
 use super::message::InstanceNews;
-use super::notice::{Due, Notice, NoticeState, Reason};
+use super::notice::{Category, Due, Notice, NoticeState, Reason};
 use super::report::{Disbelief, Report};
 use super::time::Time;
 
@@ -104,10 +105,14 @@ impl Machine {
         }
     }
 
-    /// Adds a notice to the table, unless `at` is more than `past_max` ago or more than `ahead_max` ahead.
+    /// Adds a notice to the table, unless `at` is more than `past_max` ago or more than `ahead_max` ahead, or the notice is
+    /// for spot instances and this is none.
     fn tell_news(&mut self, at: Time, past_max: Duration, ahead_max: Duration, told: Notice) {
         let now = self.turn.now;
-        let why = if at + past_max < now {
+        let of_spot = Category::Spot.covers(told.reason) || Category::Rebalance.covers(told.reason);
+        let why = if of_spot && self.imds.is_on_demand() {
+            Disbelief::OnDemand
+        } else if at + past_max < now {
             Disbelief::Passed
         } else if at > now + ahead_max {
             Disbelief::TooFarAhead

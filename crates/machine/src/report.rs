@@ -226,6 +226,8 @@ pub enum Disbelief {
     Passed,
     /// It names a time farther ahead than EC2 ever warns.
     TooFarAhead,
+    /// It is for spot instances, and IMDS says that this is an on-demand instance.
+    OnDemand,
 }
 
 /// A call to AWS.

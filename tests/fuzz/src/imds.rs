@@ -2,7 +2,7 @@
 
 use formats::imds::{self as answer, EVENTS_MAX, NAME_MAX, STATE_MAX, Unexpected};
 use machine::Event;
-use machine::event::{ImdsReading, MaintenanceNotice, TargetState};
+use machine::event::{ImdsReading, LifeCycle, MaintenanceNotice, TargetState};
 use machine::message::SpotAction;
 use serde_json::json;
 
@@ -12,7 +12,8 @@ use super::text::{assert_line, assert_name};
 
 const COST: Cost = Cost { per_byte: 64, base: 8192 };
 
-pub const KINDS: &[&str] = &["group", "instance id", "maintenance", "rebalance", "role", "spot", "state"];
+pub const KINDS: &[&str] =
+    &["group", "instance id", "life cycle", "maintenance", "rebalance", "role", "spot", "state"];
 
 pub fn run(data: &[u8]) -> Vec<&'static str> {
     let mut kinds = Vec::new();
@@ -46,6 +47,13 @@ pub fn run(data: &[u8]) -> Vec<&'static str> {
         maintenance(&events);
         host.hear(Event::Imds(ImdsReading::Maintenance(events)));
         kinds.push("maintenance");
+    }
+    if let Some(life_cycle) = read(text, answer::life_cycle) {
+        if let LifeCycle::Other(word) = &life_cycle {
+            assert_name(word, STATE_MAX);
+        }
+        host.hear(Event::Imds(ImdsReading::LifeCycle(life_cycle)));
+        kinds.push("life cycle");
     }
     // Reading a name again returns the same name.
     let readers =

@@ -5,7 +5,7 @@
 //!
 //! 1. IMDS hands in its current list, one [`Category`] at a time. A row that IMDS no longer lists is removed.
 //! 2. IMDS outranks messages. A row that IMDS also lists becomes an IMDS row. A spot interruption or rebalance
-//!    recommendation that IMDS does not list is removed, even if it came from a message.
+//!    recommendation that IMDS does not list is removed, even if it came from a message. So is one for an on-demand instance.
 //! 3. Messages can arrive out of order. Of two about the same notice, the one sent later counts. A notice that a message
 //!    ends stays in the table as closed, so that an older message does not bring it back.
 //! 4. A row known only from a message expires, because AWS may send no further message. The row of a lifecycle action does

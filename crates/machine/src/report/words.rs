@@ -31,6 +31,7 @@ impl fmt::Display for Report {
                 let why = match why {
                     Disbelief::Passed => "that time has passed",
                     Disbelief::TooFarAhead => "EC2 does not warn that far ahead",
+                    Disbelief::OnDemand => "this is an on-demand instance",
                 };
                 write!(f, "ignored a message about {reason} at {at}: {why}")
             }

@@ -5,7 +5,7 @@ use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{InstanceNews, SpotAction};
 use super::super::notice::Reason;
-use super::super::report::{Loudness, NoticeChange, Report};
+use super::super::report::{Disbelief, Loudness, NoticeChange, Report};
 use super::bench::*;
 
 fn spot(bench: &mut Bench, action: SpotAction, seconds: u64) {
@@ -252,6 +252,59 @@ fn spot_message_denied_by_imds() {
     bench.run_spot(60, None);
     assert_eq!(bench.orders(0).len(), 1, "the deadline has not moved");
     assert!(bench.completing().is_none());
+}
+
+/// The instance is an on-demand instance, so the daemon does not ask IMDS about spot notices. IMDS then falls silent, and forged
+/// warnings for it come. They are deleted and reported, and start nothing. A capacity interruption still counts.
+#[test]
+fn spot_messages_for_an_on_demand_instance() {
+    let at = START + secs(180);
+    for forged in [spot_news(at), InstanceNews::Rebalance { at: None }] {
+        let mut bench = Bench::new(settings());
+        bench.event(Event::Imds(ImdsReading::LifeCycle(LifeCycle::OnDemand)));
+        bench.event(Event::Imds(ImdsReading::TargetState(None)));
+        bench.run(60);
+        bench.receive(vec![news("r1", forged)]);
+        bench.run(60);
+        assert_eq!(bench.drains_started(), 0);
+        assert_eq!(bench.deleted(), ["r1"]);
+        let ignored =
+            |report: &Report| matches!(report, Report::NoticeIgnored { why: Disbelief::OnDemand, .. });
+        assert_eq!(bench.reported(ignored), 1);
+        bench.receive(vec![news("r2", InstanceNews::CapacityInterruption { at: Some(at) })]);
+        assert_eq!(bench.orders(0)[0].reason, Reason::CapacityInterruption);
+    }
+}
+
+/// IMDS is silent when a forged warning comes, so the daemon drains. Then IMDS answers, and says how the instance was bought.
+/// Only for an on-demand instance is the warning void.
+#[test]
+fn believed_spot_message_and_the_life_cycle() {
+    for (life_cycle, outcome) in [
+        (LifeCycle::OnDemand, Some(Outcome::Withdrawn)),
+        (LifeCycle::Spot, None),
+        (LifeCycle::Other("scheduled".to_owned()), None),
+    ] {
+        let mut bench = Bench::new(settings());
+        bench.event(Event::Imds(ImdsReading::TargetState(None)));
+        bench.receive(vec![news("r1", spot_news(bench.now + secs(120)))]);
+        assert_eq!(bench.drains_started(), 1);
+        bench.event(Event::Imds(ImdsReading::LifeCycle(life_cycle.clone())));
+        bench.run(5);
+        assert_eq!(bench.ended(), outcome, "{life_cycle:?}");
+    }
+}
+
+/// IMDS is wrong about one of two things: it says that this is an on-demand instance, and lists an interruption and a
+/// recommendation. The life cycle decides, because the daemon does not ask about the others again.
+#[test]
+fn spot_notices_of_an_on_demand_instance() {
+    let mut bench = Bench::new(settings());
+    bench.event(Event::Imds(ImdsReading::LifeCycle(LifeCycle::OnDemand)));
+    spot(&mut bench, SpotAction::Terminate, 120);
+    bench.event(Event::Imds(ImdsReading::Rebalance(Some(START))));
+    bench.run(5);
+    assert_eq!(bench.drains_started(), 0);
 }
 
 /// IMDS has just fallen silent when the warning comes, so it cannot deny it.

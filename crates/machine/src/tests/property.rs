@@ -380,6 +380,8 @@ fn agent_answer(request: &AgentRequest, said: Said) -> AgentAnswer {
 fn reading(choice: u8, now: Time) -> ImdsReading {
     let spot = SpotNotice { action: SpotAction::Terminate, at: now + secs(120) };
     match choice % 12 {
+        // Rare, because it rules out spot notices for the rest of the run.
+        _ if choice > 250 => ImdsReading::LifeCycle(LifeCycle::OnDemand),
         0..=3 => ImdsReading::TargetState(Some(TargetState::Terminated)),
         4 | 5 => ImdsReading::TargetState(Some(TargetState::InService)),
         6 => ImdsReading::TargetState(Some(TargetState::Warmed("Warmed:Stopped".into()))),

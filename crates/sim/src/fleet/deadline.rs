@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::world::LifeCycle;
 use machine::journal::{Journal, Outcome};
 use machine::notice::Reason;
 use machine::report::Report;
@@ -124,8 +125,10 @@ impl Fleet {
         let this = &self.hosts[host];
         // A frozen instance has not heard IMDS either.
         let silent = now < this.imds_silent_until.max(this.frozen_until) + SILENCE;
+        // The daemon of an on-demand instance believes no warning.
+        let unsure = silent && this.life_cycle != Some(LifeCycle::OnDemand);
         let interrupted =
-            this.spot.is_some() || this.capacity.is_some() || (silent && this.false_alarm >= Some(now));
+            this.spot.is_some() || this.capacity.is_some() || (unsure && this.false_alarm >= Some(now));
         // A frozen instance, or one with an old journal, has not heard that the maintenance was canceled.
         let unheard = this.frozen_until + SILENCE > now || !this.may_complain();
         let believed = this.before_move.map(|(_, until)| until).max(this.believes_until);

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fault::Fault;
+use crate::world::LifeCycle;
 use machine::Time;
 use machine::event::MaintenanceNotice;
 
+use super::host::Host;
 use super::{Fleet, Step};
 
 /// From the warning to the interruption (EC2 user guide: interruptible reservations, and Capacity Blocks).
@@ -40,6 +42,14 @@ impl Maintenance {
 }
 
 impl Fleet {
+    /// EC2 interrupts only spot instances. Half of the instances that it never interrupts are spot instances, too.
+    pub(super) fn buy(&mut self, host: usize, interrupted: bool) {
+        let Host { id, phase, .. } = &self.hosts[host];
+        if interrupted || phase.as_millis().is_multiple_of(2) {
+            self.world.set_life_cycle(id, LifeCycle::Spot);
+        }
+    }
+
     /// EC2 schedules maintenance. It may move or cancel it later.
     pub(super) fn schedule_maintenance(&mut self, host: usize) {
         if self.hosts[host].maintenance.is_some() {

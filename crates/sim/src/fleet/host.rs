@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::schedule::Due;
+use crate::world::LifeCycle;
 use machine::effect::EffectId;
 use machine::event::{ImdsReading, SpotNotice, TargetState};
 use machine::journal::Journal;
@@ -54,6 +55,8 @@ pub(super) struct Host {
     pub heard: Option<TargetState>,
     /// IMDS denied that there is a target state, and has said nothing since. To a daemon that had heard none, this is news.
     pub denied: bool,
+    /// How the instance was bought, once IMDS has told this life of the daemon.
+    pub life_cycle: Option<LifeCycle>,
     /// Requests to agents, after steps and force steps that this life of the daemon has canceled. Their results are dropped.
     pub canceled: Vec<EffectId>,
     /// Requests that agents hold.
@@ -145,6 +148,7 @@ impl Host {
             phase,
             heard: None,
             denied: false,
+            life_cycle: None,
             canceled: Vec::new(),
             held: Vec::new(),
             others: Vec::new(),
@@ -218,6 +222,7 @@ impl Host {
         (self.steady, self.skipped) = (false, None);
         self.heard = None;
         self.denied = false;
+        self.life_cycle = None;
         self.canceled.clear();
         self.launch_calls.clear();
         self.held.clear();

@@ -168,9 +168,8 @@ impl Fleet {
         if let Some(at) = leaves_at.filter(|_| self.now < self.plan.faults_end()) {
             self.at(at, Step::ScaleIn { host });
         }
-        for fault in strike::BY_INSTANCE {
-            self.plan_strike(host, fault);
-        }
+        let planned = strike::BY_INSTANCE.map(|fault| self.plan_strike(host, fault).then_some(fault));
+        self.buy(host, planned.contains(&Some(Fault::SpotInterruption)));
     }
 
     /// Plans a step. Returns what is needed to cancel it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
+use crate::world::LifeCycle;
 use formats::imds;
 use machine::Event;
 use machine::event::{ImdsReading, TargetState};
@@ -53,11 +54,25 @@ impl Fleet {
         }
         self.hosts[host].steady = true;
         self.feed(host, Event::Imds(reading));
+        if !silent {
+            self.tell_life_cycle(host);
+        }
         if let Some(spot) = self.hosts[host].spot.filter(|_| !silent) {
             self.feed(host, Event::Imds(ImdsReading::Spot(Some(spot))));
         }
         if !silent {
             self.tell_news(host);
+        }
+    }
+
+    /// Tells the daemon once in its life how the instance was bought.
+    fn tell_life_cycle(&mut self, host: usize) {
+        if self.hosts[host].life_cycle.is_none()
+            && let Some(life_cycle) = self.world.life_cycle(&self.hosts[host].id)
+            && let Ok(told) = imds::life_cycle(life_cycle.as_str())
+        {
+            self.hosts[host].life_cycle = Some(life_cycle);
+            self.feed(host, Event::Imds(ImdsReading::LifeCycle(told)));
         }
     }
 
@@ -79,11 +94,13 @@ impl Fleet {
         self.poll_at(host, next);
     }
 
-    /// What IMDS says of interruptions and maintenance, in runs where that could contradict a message.
+    /// What IMDS says of interruptions and maintenance, in runs where that could contradict a message. The daemon of an
+    /// on-demand instance does not ask about interruptions.
     pub(super) fn tell_news(&mut self, host: usize) {
         let on = |fault| self.plan.faults.is_on(fault);
         let (alarms, maintenance) = (on(Fault::FalseMessage), on(Fault::Maintenance));
-        if alarms && self.hosts[host].spot.is_none() {
+        let asks = self.hosts[host].life_cycle != Some(LifeCycle::OnDemand);
+        if alarms && asks && self.hosts[host].spot.is_none() {
             self.feed(host, Event::Imds(ImdsReading::Spot(None)));
         }
         let listed = self.listed_maintenance(host);

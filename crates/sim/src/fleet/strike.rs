@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
+use crate::world::LifeCycle;
 use machine::event::SpotNotice;
 use machine::message::SpotAction;
 
@@ -36,16 +37,19 @@ const MUTE_CRASHES: f64 = 0.5;
 const CLOCK_JUMP_MS: i64 = 300_000;
 
 impl Fleet {
-    /// Plans the next time that a fault strikes, by its rate per hour.
-    pub(super) fn plan_strike(&mut self, host: usize, fault: Fault) {
+    /// Plans the next time that a fault strikes, by its rate per hour. Returns whether it will.
+    pub(super) fn plan_strike(&mut self, host: usize, fault: Fault) -> bool {
         let rate = self.plan.faults.rate(fault, self.now);
-        if rate > 0.0 {
-            let hours = -(1.0 - self.rng.f64()).ln() / rate;
-            let at = self.now + Duration::from_secs_f64(hours * 3600.0);
-            if at < self.plan.faults_end() {
-                self.at(at, Step::Strike { host, fault });
-            }
+        if rate <= 0.0 {
+            return false;
         }
+        let hours = -(1.0 - self.rng.f64()).ln() / rate;
+        let at = self.now + Duration::from_secs_f64(hours * 3600.0);
+        let strikes = at < self.plan.faults_end();
+        if strikes {
+            self.at(at, Step::Strike { host, fault });
+        }
+        strikes
     }
 
     pub(super) fn strike(&mut self, host: usize, fault: Fault) {
@@ -89,6 +93,7 @@ impl Fleet {
             // EC2 interrupts an instance only once.
             Fault::SpotInterruption | Fault::CapacityReservation if self.is_taken_back(host) => {}
             Fault::SpotInterruption => {
+                debug_assert_eq!(self.world.life_cycle(&self.hosts[host].id), Some(LifeCycle::Spot));
                 let at = self.now + SPOT_WARNING;
                 self.judge.many_drains(host);
                 self.hosts[host].spot = Some(SpotNotice { action: SpotAction::Terminate, at });

@@ -132,6 +132,7 @@ impl World {
             group: group.to_owned(),
             zone: zone.clone(),
             launched_at: self.now,
+            life_cycle: self.config.life_cycle,
             state: LifecycleState::Pending,
             leaving: false,
             to_pool: false,

@@ -36,6 +36,8 @@ pub struct WorldConfig {
     pub timing: Timing,
     /// How events reach a queue.
     pub delivery: Delivery,
+    /// How the instances are bought.
+    pub life_cycle: LifeCycle,
     /// How the metadata service of the instances behaves.
     pub imds: ImdsConfig,
     /// The work of every agent.
@@ -70,6 +72,7 @@ impl Default for WorldConfig {
             global_timeout_max: GLOBAL_TIMEOUT_MAX,
             timing: Timing::default(),
             delivery: Delivery::default(),
+            life_cycle: LifeCycle::OnDemand,
             imds: ImdsConfig::default(),
             work: Work::default(),
             agent_mode: AgentMode::Answers,
@@ -144,6 +147,25 @@ impl Default for Delivery {
             reordering: 0.0,
             redelivery: 0.0,
             outside: false,
+        }
+    }
+}
+
+/// How an instance was bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifeCycle {
+    /// EC2 does not interrupt it.
+    OnDemand,
+    /// EC2 may interrupt it.
+    Spot,
+}
+
+impl LifeCycle {
+    /// As `instance-life-cycle` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LifeCycle::OnDemand => "on-demand",
+            LifeCycle::Spot => "spot",
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use machine::Time;
 
-use super::config::ImdsMode;
+use super::config::{ImdsMode, LifeCycle};
 use super::delivery::whole_seconds;
 use super::instance::{Instance, LifecycleState};
 use super::role::ROLE;
@@ -124,7 +124,7 @@ impl World {
             "ami-id" => AMI.to_owned(),
             "instance-id" => instance.id.clone(),
             "instance-type" => INSTANCE_TYPE.to_owned(),
-            "instance-life-cycle" => "on-demand".to_owned(),
+            "instance-life-cycle" => instance.life_cycle.as_str().to_owned(),
             "local-ipv4" => PRIVATE_IP.to_owned(),
             "placement" => "availability-zone\nregion".to_owned(),
             "placement/region" => self.config.region.clone(),
@@ -205,6 +205,18 @@ impl World {
             .get(instance)
             .filter(|instance| shows_target(instance))
             .map(|instance| instance.imds_target)
+    }
+
+    /// `instance-life-cycle` as an instance reads it.
+    pub fn life_cycle(&self, instance: &str) -> Option<LifeCycle> {
+        self.instances.get(instance).map(|instance| instance.life_cycle)
+    }
+
+    /// Makes an instance one that was bought in this way. AWS decides that at the launch.
+    pub fn set_life_cycle(&mut self, instance: &str, life_cycle: LifeCycle) {
+        if let Some(instance) = self.instances.get_mut(instance) {
+            instance.life_cycle = life_cycle;
+        }
     }
 
     /// Sets `target-lifecycle-state` to any value.

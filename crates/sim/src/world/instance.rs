@@ -5,7 +5,7 @@ use machine::Time;
 use super::World;
 use super::action::{Action, ActionView};
 use super::agent::{Agent, AgentView};
-use super::config::ImdsMode;
+use super::config::{ImdsMode, LifeCycle};
 
 /// `LifecycleState` as DescribeAutoScalingInstances shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub(super) struct Instance {
     pub(super) group: String,
     pub(super) zone: String,
     pub(super) launched_at: Time,
+    pub(super) life_cycle: LifeCycle,
     pub(super) state: LifecycleState,
     /// Auto Scaling has decided to terminate it, and it no longer counts toward the desired capacity.
     pub(super) leaving: bool,

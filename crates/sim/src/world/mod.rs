@@ -47,7 +47,9 @@ use machine::Time;
 pub use action::{ActionRef, ActionView};
 pub use activity::{Activity, ActivityStatus};
 pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Work};
-pub use config::{Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, Throttle, Timing, WorldConfig};
+pub use config::{
+    Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, LifeCycle, Throttle, Timing, WorldConfig,
+};
 pub use delivery::Outgoing;
 pub use error::ApiError;
 pub use group::{ActionResult, GroupSpec, GroupView, HookSpec, Transition};

@@ -286,6 +286,11 @@ fn imds_token_life() {
     );
     let group = "/latest/meta-data/tags/instance/aws:autoscaling:groupName";
     assert_eq!(world.imds_get(START + secs(60), &id, Some(&token), group).body, "workers");
+    for life_cycle in [LifeCycle::OnDemand, LifeCycle::Spot] {
+        world.set_life_cycle(&id, life_cycle);
+        let path = "/latest/meta-data/instance-life-cycle";
+        assert_eq!(world.imds_get(START + secs(60), &id, Some(&token), path).body, life_cycle.as_str());
+    }
 }
 
 #[test]

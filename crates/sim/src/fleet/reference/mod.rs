@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use machine::action::Completion;
 use machine::effect::EffectId;
-use machine::event::{CallErrorKind, ImdsReading, TargetState};
+use machine::event::{CallErrorKind, ImdsReading, LifeCycle, TargetState};
 use machine::journal::{Journal, Outcome};
 use machine::message::{Body, InstanceNews, Message};
-use machine::notice::{Due, Notice, NoticeState};
+use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::settings::Settings;
 use machine::{Event, Time};
 
@@ -53,6 +53,8 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 interrupts the instance.
     spot: Option<Time>,
+    /// IMDS has said that EC2 never interrupts the instance.
+    on_demand: bool,
     /// For each maintenance event, when its newest message was sent, and when EC2 acts by that message. `None` if it is
     /// over.
     maintenance: BTreeMap<String, (Time, Option<Due>)>,
@@ -120,6 +122,7 @@ impl Reference {
             agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
+            on_demand: false,
             maintenance: BTreeMap::new(),
             refused: false,
             hook: None,
@@ -169,6 +172,9 @@ impl Reference {
             Event::Imds(ImdsReading::Spot(spot)) => {
                 let at = spot.map(|spot| spot.at);
                 self.spot = at.filter(|at| *at > now || self.spot == Some(*at));
+            }
+            Event::Imds(ImdsReading::LifeCycle(life_cycle)) => {
+                self.on_demand = *life_cycle == LifeCycle::OnDemand;
             }
             Event::JournalWritten { id } | Event::JournalFailed { id, .. } => {
                 self.refused = matches!(event, Event::JournalFailed { .. });
@@ -222,6 +228,21 @@ impl Reference {
                 result.iter().flatten().for_each(|message| self.receives(now, message));
             }
             _ => {}
+        }
+    }
+
+    /// Checks the notices in a journal.
+    fn lists(&mut self, now: Time, journal: &Journal) {
+        let told = journal.notices.rows().iter().filter(|row| row.reason == Reason::ScheduledMaintenance);
+        for row in told {
+            let newest = self.maintenance.get(&row.id).map(|(_, newest)| to_come(*newest, now));
+            if newest.is_some_and(|newest| newest != to_come(due(row), now)) {
+                self.complain(format!("journaled an older message's time for {}", row.id));
+            }
+        }
+        let of_spot = |reason| matches!(reason, Reason::SpotInterruption | Reason::RebalanceRecommendation);
+        if self.on_demand && journal.notices.rows().iter().any(|row| of_spot(row.reason)) {
+            self.complain("journaled a spot notice for an on-demand instance");
         }
     }
 

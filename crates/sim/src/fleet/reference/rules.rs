@@ -5,13 +5,12 @@ use std::time::Duration;
 use machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
 use machine::event::{AgentState, TargetState};
 use machine::journal::{Journal, Outcome};
-use machine::notice::Reason;
 use machine::report::{NoticeChange, Report};
 use machine::settings::Protocol;
 use machine::{Output, Time};
 
+use super::Reference;
 use super::known::{Agent, Call, Completed, Kept, Phase};
-use super::{Reference, due, to_come};
 
 /// After this long without an answer from IMDS the queue may be asked, with or without a drain.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -146,13 +145,7 @@ impl Reference {
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("moved the deadline in the journal later, but nothing that sets it had changed");
         }
-        let told = journal.notices.rows().iter().filter(|row| row.reason == Reason::ScheduledMaintenance);
-        for row in told {
-            let newest = self.maintenance.get(&row.id).map(|(_, newest)| to_come(*newest, now));
-            if newest.is_some_and(|newest| newest != to_come(due(row), now)) {
-                self.complain(format!("journaled an older message's time for {}", row.id));
-            }
-        }
+        self.lists(now, journal);
         self.keeps_processes(journal);
         if journal.instance_id != self.settings.instance_id {
             self.complain("wrote a journal that names another instance");
