@@ -13,6 +13,7 @@ mod hooks;
 mod hours;
 mod invariant;
 mod launch;
+mod launch_calls;
 mod messages;
 mod notices;
 mod once;

@@ -116,14 +116,17 @@ impl Reference {
         if since.is_none() {
             self.complain("began a launch for no reason");
         }
+        // Calls of the last launch may still be under way.
+        let before = self.launches.under_way.take();
+        let (beat, completion) = before.map_or((None, None), |launch| (launch.beat, launch.completion));
         self.launches.under_way = Some(Launch {
             since: since.unwrap_or(now),
             asked: Vec::new(),
             ready: 0,
-            beat: None,
+            beat,
             beat_at: now,
             timeout: None,
-            completion: None,
+            completion,
             result: None,
             described: Vec::new(),
         });
