@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::world::{ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig};
+use machine::settings::Settings;
 use machine::{Event, Time};
 
 use super::agents::Manner;
@@ -71,7 +72,9 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
         trace: false,
     };
     let rng = fastrand::Rng::with_seed(scale_in.seed);
-    let setup = Setup { world: world(scale_in), settings: plan::settings(true), manner: Manner::default() };
+    // As the Terraform module configures it.
+    let settings = Settings { hook: Some(plan::HOOK.to_owned()), ..plan::settings(true) };
+    let setup = Setup { world: world(scale_in), settings, manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, rng);
     fleet.ledger = Some(Ledger::default());
     fleet.run_until(plan::START + STARTING);
