@@ -73,7 +73,8 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
     };
     let rng = fastrand::Rng::with_seed(scale_in.seed);
     // As the Terraform module configures it.
-    let settings = Settings { hook: Some(plan::HOOK.to_owned()), ..plan::settings(true) };
+    let (hook, heartbeat_timeout) = (Some(plan::HOOK.to_owned()), Some(HEARTBEAT_TIMEOUT));
+    let settings = Settings { hook, heartbeat_timeout, ..plan::settings(true) };
     let setup = Setup { world: world(scale_in), settings, manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, rng);
     fleet.ledger = Some(Ledger::default());
