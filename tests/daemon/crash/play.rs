@@ -195,6 +195,9 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
     variables.insert("DRAINHOOK_KILL_POINTS", points.0.display().to_string());
     variables.extend(drain.settings().map(|(name, value)| (name, value.to_owned())));
+    if drain == Drain::Withdrawn {
+        variables.insert("DRAINHOOK_LIFECYCLE__ON_STANDBY", "drain".to_owned());
+    }
     let runs = stage.folder.path().join("runs");
     if let Some((body, timeout)) = drain.step() {
         let command = format!("echo >>{}; {body}", runs.display());
