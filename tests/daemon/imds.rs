@@ -129,11 +129,11 @@ async fn ignored_standby() {
     let daemon = stage.daemon().await;
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_target_state(now, &instance, "Standby"));
-    daemon.logged(&["notice_appeared", "reason=standby"]).await;
+    daemon.logged(&["notice_appeared", "going into standby"]).await;
     assert_eq!(daemon.status().await.state, State::Serving);
     stage.scale_in();
     stage.until_ended_well(&[]).await;
-    let reasons = stage.history.iter().filter_map(|one| match one {
+    let reasons = stage.history.iter().filter_map(|(_, one)| match one {
         Happening::AgentDrainRequested { reason, .. } => Some(reason.as_str()),
         _ => None,
     });
