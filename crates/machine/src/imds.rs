@@ -16,8 +16,8 @@ use super::turn::Turn;
 /// After this long without an answer, the queue becomes the first source.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long `InService` or an ignored state must be read before it withdraws a notice. A single stale answer must not send work to an instance
-/// that is about to go.
+/// How long `InService` or an ignored state must be read before it withdraws a notice. A single stale answer must not send work
+/// to an instance that is about to go.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
 
 /// How far the message of a lifecycle action may be ahead of the target state.

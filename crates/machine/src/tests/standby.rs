@@ -83,7 +83,9 @@ fn ignored() {
         assert_eq!((bench.drains_started(), bench.asks(0)), (0, None));
         let status = bench.machine.status();
         assert_eq!((status.state, status.reason), (State::Serving, None));
-        says(&mut bench, &TargetState::InService, 4);
+        says(&mut bench, &TargetState::InService, 2);
+        assert!(!bench.machine.is_idle());
+        says(&mut bench, &TargetState::InService, 2);
         assert_eq!(journaled(&bench), []);
         assert!(bench.machine.is_idle());
         bench.target(other);
@@ -91,8 +93,7 @@ fn ignored() {
     }
 }
 
-/// A termination follows an ignored standby, with or without a moment in service. It is drained like any other, and the time
-/// in standby does not count against its action: heartbeats are refused, so the action lasts one timeout from its begin.
+/// A termination follows an ignored standby, with or without a moment in service. It is drained like any other.
 #[test]
 fn termination_after_an_ignored_standby() {
     for (crashes, between) in [(false, 0), (true, 0), (false, 2), (false, 60)] {
@@ -109,12 +110,7 @@ fn termination_after_an_ignored_standby() {
         bench.state = Some("Terminating:Wait");
         bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", told)))]);
         bench.reports(0, AgentState::Draining, 1);
-        while !bench.is_beating() {
-            bench.wake();
-        }
-        bench.beat(Err(CallErrorKind::AccessDenied));
-        bench.run(10);
-        assert_eq!(bench.ended(), None, "the action does not expire for 300 s");
+        bench.run(1);
         bench.drained();
         bench.run(1);
         assert_eq!(bench.completing(), Some(CompletionResult::Continue), "crashes: {crashes}, {between} s");
@@ -122,6 +118,37 @@ fn termination_after_an_ignored_standby() {
         assert_eq!(bench.ended(), Some(Outcome::Drained));
         assert_eq!(bench.drains_started(), 1);
     }
+}
+
+/// A heartbeat finds the action in Wait. It cannot have begun while the instance was in standby, so these hours do not count
+/// against the hook's global timeout.
+#[test]
+fn standby_is_no_part_of_the_wait() {
+    let mut bench = in_standby(ignoring());
+    says(&mut bench, &TargetState::Standby, 7200);
+    let last = bench.now - secs(1);
+    bench.target(TargetState::Terminated);
+    bench.reports(0, AgentState::Draining, 1);
+    while !bench.is_beating() {
+        bench.wake();
+    }
+    bench.beat(Ok(()));
+    assert_eq!(bench.machine.status().wait_since, Some(last));
+}
+
+/// Only a message announces the termination, because IMDS was silent after it said `Standby`. IMDS answers again, and its
+/// `InService` is older than the message. The agents of an instance that goes get no new work.
+#[test]
+fn lag_after_an_ignored_standby() {
+    let mut bench = in_standby(ignoring());
+    bench.event(Event::Imds(ImdsReading::Silent { why: "no answer".to_owned() }));
+    bench.run(61);
+    bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("token-1", bench.now)))]);
+    bench.drained();
+    bench.complete(Ok(()));
+    assert_eq!(bench.ended(), Some(Outcome::Drained));
+    says(&mut bench, &TargetState::InService, 30);
+    assert!(!is_returning(&bench));
 }
 
 /// An operator drains an instance in standby and cancels, across restarts of the daemon. The standby neither keeps the drain nor

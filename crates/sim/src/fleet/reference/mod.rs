@@ -4,9 +4,8 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for others,
-//! and `stays` for notices after which the instance may stay.
-//! `known` has the types for all of them.
+//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for
+//! others, and `stays` for notices after which the instance may stay. `known` has the types for all of them.
 
 mod force;
 mod known;
