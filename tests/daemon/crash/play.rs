@@ -335,7 +335,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             points.performed(1, "Heartbeat").await;
             set_agent(stage, AgentMode::Answers);
             stage.until("the completion", completed).await;
-            disk.says("the end of the launch", |journal| is_launched(journal)).await;
+            disk.says("the end of the launch", is_launched).await;
             return;
         }
         Drain::Withdrawn => {
