@@ -7,7 +7,7 @@ use super::super::message::Body;
 use super::super::notice::Reason;
 use super::super::operator::Refusal;
 use super::super::report::NoticeChange;
-use super::super::settings::{OnNotice, Settings};
+use super::super::settings::{LaunchSettings, OnNotice, Settings};
 use super::super::status::State;
 use super::bench::*;
 
@@ -284,6 +284,19 @@ fn restarted_with_another_setting() {
         says(&mut bench, &TargetState::Standby, 1);
         assert_eq!(bench.drains_started(), 2, "ends: {ends}");
     }
+}
+
+/// The instance is detached while the daemon still asks Auto Scaling about its launch. Until it is attached to a group, there is
+/// nothing to ask. Regression: the daemon described the instance again after every answer.
+#[test]
+fn detached_during_a_launch() {
+    let launch = LaunchSettings { hook: "warm-up".to_owned(), times: 3, timeout: secs(600) };
+    let mut bench = Bench::new(Settings { launch: Some(launch), ..ignoring() });
+    bench.state = None;
+    says(&mut bench, &TargetState::Detached, 60);
+    assert_eq!(bench.count(is_describe), 0);
+    says(&mut bench, &TargetState::InService, 10);
+    assert_eq!(bench.count(is_describe), 1, "it may be in another group");
 }
 
 /// A detached instance may be attached to another group, so the group is forgotten even if the detachment is ignored.

@@ -110,6 +110,8 @@ pub(super) struct Reference {
     /// Whether our completion took effect.
     completed: Completed,
     launches: launch::Launches,
+    /// The instance is in standby or in no group.
+    away: bool,
     complaints: Vec<String>,
 }
 
@@ -150,6 +152,7 @@ impl Reference {
             unseen: false,
             completed: Completed::No,
             launches: launch::Launches::default(),
+            away: false,
             complaints: Vec::new(),
             settings,
         }
@@ -261,6 +264,7 @@ impl Reference {
         self.launches_at_start(now, journal);
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        self.away = journal.notices.rows().iter().any(|row| stays::is_away(row.reason));
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();

@@ -283,7 +283,10 @@ impl Reference {
             Report::AfterStep { number, news, .. } => self.hears_of_step(*number, news),
             Report::AgentsTold { order, .. } => self.tells_order(now, *order),
             // The instance stays, or the notice was wrong.
-            Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
+            Report::Notice { change, reason, .. } => {
+                self.unseen &= *change != NoticeChange::Withdrawn;
+                self.moves(now, *change, *reason);
+            }
             Report::DrainEnded { outcome, result, .. } => {
                 self.may_withdraw(*outcome);
                 self.drain = Phase::Ended;

@@ -1,8 +1,10 @@
 //! Which target states start a drain, and which notices keep one.
 
+use machine::Time;
 use machine::event::TargetState;
 use machine::journal::Outcome;
 use machine::notice::Reason;
+use machine::report::NoticeChange;
 use machine::settings::OnNotice;
 
 use super::Reference;
@@ -18,6 +20,14 @@ impl Reference {
         };
         if on_notice == OnNotice::Ignore {
             self.complain(format!("drained for {reason}, which the settings ignore"));
+        }
+    }
+
+    /// An instance in standby or in no group has no launch, whether or not it is drained.
+    pub(super) fn moves(&mut self, now: Time, change: NoticeChange, reason: Reason) {
+        if is_away(reason) {
+            self.away = change != NoticeChange::Withdrawn;
+            self.launch_paused(now);
         }
     }
 
@@ -42,4 +52,9 @@ impl Reference {
             self.complain("withdrew the drain of an instance that EC2 interrupts");
         }
     }
+}
+
+/// Whether an instance is in standby or in no group.
+pub(super) fn is_away(reason: Reason) -> bool {
+    matches!(reason, Reason::Standby | Reason::Detachment)
 }
