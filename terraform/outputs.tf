@@ -43,8 +43,10 @@ locals {
       "drain_at = ${jsonencode(var.drain_at)}",
       "heartbeat_timeout = \"${var.heartbeat_timeout}s\"",
     ],
-    # Without this, the daemon ignores the recommendations that the rule sends.
+    # Without these, the daemon ignores the recommendations that the rule sends, standby and detachments.
     [for drain in [var.rebalance_events] : "on_rebalance = \"drain\"" if drain],
+    [for value in [var.on_standby] : "on_standby = \"drain\"" if value == "drain"],
+    [for value in [var.on_detachment] : "on_detachment = \"drain\"" if value == "drain"],
     local.launch_lines,
     [""],
   ))

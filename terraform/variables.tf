@@ -429,6 +429,30 @@ variable "rebalance_events" {
   nullable    = false
 }
 
+variable "on_standby" {
+  type        = string
+  description = "What the daemons do while their instance is in standby: `drain`, or `ignore`."
+  default     = "ignore"
+  nullable    = false
+
+  validation {
+    condition     = contains(["drain", "ignore"], var.on_standby)
+    error_message = "The on_standby must be drain or ignore."
+  }
+}
+
+variable "on_detachment" {
+  type        = string
+  description = "What the daemons do while their instance is detached from its group: `drain`, or `ignore`."
+  default     = "ignore"
+  nullable    = false
+
+  validation {
+    condition     = contains(["drain", "ignore"], var.on_detachment)
+    error_message = "The on_detachment must be drain or ignore."
+  }
+}
+
 variable "kms_key_arn" {
   type        = string
   description = "The ARN of the KMS key that encrypts the queue. Null uses SQS's own keys. The key's policy must let `events.amazonaws.com` (or `sns.amazonaws.com`) call `kms:GenerateDataKey` and `kms:Decrypt`, or no messages arrive."

@@ -19,7 +19,7 @@ use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
     Address, Agent, AgentKind, Aws, Body, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent,
-    Imds, Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnRebalance, Origin, Problem,
+    Imds, Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnNotice, Origin, Problem,
     Queue, Request, Setting, Simulation, Template, UnitAgent, UnitDrain,
 };
 use crate::clock::Scale;
@@ -71,10 +71,9 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             on_drained: completion_result(&lifecycle.word("on_drained")),
             on_deadline: completion_result(&lifecycle.word("on_deadline")),
             on_failed: completion_result(&lifecycle.word("on_failed")),
-            on_rebalance: match lifecycle.word("on_rebalance").as_str() {
-                "drain" => OnRebalance::Drain,
-                _ => OnRebalance::Ignore,
-            },
+            on_rebalance: on_notice(&lifecycle.word("on_rebalance")),
+            on_standby: on_notice(&lifecycle.word("on_standby")),
+            on_detachment: on_notice(&lifecycle.word("on_detachment")),
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
         launch: launch::launch(layers),
@@ -166,6 +165,10 @@ pub(super) fn text(body: Option<String>) -> Template {
 
 fn drain_at(word: &str) -> DrainAt {
     if word == "wait" { DrainAt::Wait } else { DrainAt::Notice }
+}
+
+fn on_notice(word: &str) -> OnNotice {
+    if word == "drain" { OnNotice::Drain } else { OnNotice::Ignore }
 }
 
 fn completion_result(word: &str) -> CompletionResult {

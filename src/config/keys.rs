@@ -255,6 +255,8 @@ pub const KEYS: &[Key] = {
         key("lifecycle", "on_deadline", RESULT, Is("CONTINUE"), "The result reported when the time is up."),
         key("lifecycle", "on_failed", RESULT, Is("CONTINUE"), "The result reported when the agent could not be drained."),
         key("lifecycle", "on_rebalance", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What to do at a rebalance recommendation. Set `drain` if Capacity Rebalancing is on: only then does Auto Scaling replace the instance."),
+        key("lifecycle", "on_standby", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What to do while the instance is in standby. With `drain`, the agents return to service when the instance does."),
+        key("lifecycle", "on_detachment", Kind::Choice(&["drain", "ignore"]), Is("ignore"), "What to do while the instance is detached from its group. With `drain`, the agents return to service once the instance is attached to a group."),
         key("lifecycle", "heartbeat_timeout", Kind::Duration { min: secs(30), max: secs(7200) }, Then("`30s`"), "The hook's heartbeat timeout, used only if the hook cannot be read."),
         key("launch", "hook", Kind::HookName, Then("no launch is completed"), "The launching hook that the daemon completes once all agents are ready. See [launches](agents.md#launches)."),
         key("launch", "times", Kind::Number(60), Is("3"), "How many times in a row, a second apart, all agents must be ready."),

@@ -71,7 +71,7 @@ pub use self::user::User;
 pub use self::variable::environment;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
-pub use machine::settings::{DrainAt, OnExit, OnRebalance};
+pub use machine::settings::{DrainAt, OnExit, OnNotice};
 
 /// The file that is read if `--config` names none. It need not exist.
 pub const DEFAULT_PATH: &str = "/etc/drainhook/drainhook.toml";
@@ -131,7 +131,11 @@ pub struct Lifecycle {
     /// The result reported when an agent could not be drained.
     pub on_failed: CompletionResult,
     /// What to do at a rebalance recommendation.
-    pub on_rebalance: OnRebalance,
+    pub on_rebalance: OnNotice,
+    /// What to do while the instance is in standby.
+    pub on_standby: OnNotice,
+    /// What to do while the instance is detached from its group.
+    pub on_detachment: OnNotice,
     /// The hook's heartbeat timeout, used if the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
 }

@@ -52,12 +52,9 @@ fn defaults() {
     assert_eq!((http.drain.method, http.drain_blocks), (Method::Post, false));
     assert_eq!(config.queue.url, None);
     assert_eq!(config.lifecycle.on_failed, CompletionResult::Continue);
-    assert_eq!(
-        config.lifecycle.on_rebalance,
-        OnRebalance::Ignore,
-        "without Capacity Rebalancing, Auto Scaling does not replace the instance"
-    );
-    assert_eq!(config.lifecycle.heartbeat_timeout, None);
+    let Lifecycle { on_rebalance, on_standby, on_detachment, heartbeat_timeout, .. } = config.lifecycle;
+    assert_eq!([on_rebalance, on_standby, on_detachment], [OnNotice::Ignore; 3], "the instance may stay");
+    assert_eq!(heartbeat_timeout, None);
     assert_eq!(config.control.socket, Path::new("/run/drainhook/drainhook.sock"));
     assert_eq!(config.log, Log { format: LogFormat::Auto, level: tracing::Level::INFO });
     assert_eq!(config.simulation.clock, None);
@@ -108,6 +105,8 @@ fn every_key_reaches_the_configuration() {
         on_deadline = "ABANDON"
         on_failed = "ABANDON"
         on_rebalance = "drain"
+        on_standby = "drain"
+        on_detachment = "drain"
         heartbeat_timeout = "5m"
         [launch]
         hook = "warm-up"
@@ -235,7 +234,9 @@ fn every_key_reaches_the_configuration() {
             on_drained: CompletionResult::Abandon,
             on_deadline: CompletionResult::Abandon,
             on_failed: CompletionResult::Abandon,
-            on_rebalance: OnRebalance::Drain,
+            on_rebalance: OnNotice::Drain,
+            on_standby: OnNotice::Drain,
+            on_detachment: OnNotice::Drain,
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         launch: Launch { hook: Some("warm-up".into()), times: 5, timeout: Duration::from_secs(900) },

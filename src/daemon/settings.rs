@@ -41,6 +41,8 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_deadline: config.lifecycle.on_deadline,
         on_failed: config.lifecycle.on_failed,
         on_rebalance: config.lifecycle.on_rebalance,
+        on_standby: config.lifecycle.on_standby,
+        on_detachment: config.lifecycle.on_detachment,
         launch: launch(&config.launch),
     }
 }

@@ -61,6 +61,8 @@ run "not_one_of_the_permitted_values" {
     launch_hook               = { default_result = "RETRY" }
     drain_timeout             = 90.5
     drain_at                  = "later"
+    on_standby                = "wait"
+    on_detachment             = "wait"
     wiring                    = "lambda"
     terminating_alarm_minutes = 1.5
     agent                     = { order = 17 }
@@ -68,8 +70,8 @@ run "not_one_of_the_permitted_values" {
   }
 
   expect_failures = [
-    var.heartbeat_timeout, var.default_result, var.launch_hook, var.drain_timeout, var.drain_at, var.wiring,
-    var.terminating_alarm_minutes, var.agent, var.after,
+    var.heartbeat_timeout, var.default_result, var.launch_hook, var.drain_timeout, var.drain_at, var.on_standby,
+    var.on_detachment, var.wiring, var.terminating_alarm_minutes, var.agent, var.after,
   ]
 }
 

@@ -334,6 +334,18 @@ run "configuration_with_rebalance_events" {
   }
 }
 
+run "configuration_with_standby_and_detachment" {
+  variables {
+    on_standby    = "drain"
+    on_detachment = "drain"
+  }
+
+  assert {
+    condition     = endswith(output.configuration, "on_standby = \"drain\"\non_detachment = \"drain\"\n")
+    error_message = output.configuration
+  }
+}
+
 run "launch_hook" {
   command = plan
 

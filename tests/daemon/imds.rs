@@ -101,11 +101,11 @@ async fn flapping_during_a_drain() {
     assert_eq!(stage.count(told), 1, "{:#?}", stage.history);
 }
 
-/// The target state in IMDS moves the instance to standby, and back into service.
+/// The target state in IMDS moves the instance to standby, and back into service. The configuration says to drain then.
 #[tokio::test]
 async fn standby_and_back() {
     let mut stage = Stage::new(20, world(3, 30)).await;
-    let _daemon = stage.daemon().await;
+    let _daemon = stage.daemon_with(&[("DRAINHOOK_LIFECYCLE__ON_STANDBY", "drain")]).await;
     let instance = stage.instance();
     let target = |stage: &Stage, state| {
         stage.service.world(|world, now| world.set_target_state(now, &instance, state));
@@ -120,6 +120,24 @@ async fn standby_and_back() {
     stage.until("a DELETE", |one| matches!(one, Happening::AgentReturned { .. })).await;
     stage.scale_in();
     stage.until_ended_well(&[]).await;
+}
+
+/// The instance goes into standby, and is terminated from there. By default its agent is drained only for the termination.
+#[tokio::test]
+async fn ignored_standby() {
+    let mut stage = Stage::new(20, world(3, 30)).await;
+    let daemon = stage.daemon().await;
+    let instance = stage.instance();
+    stage.service.world(|world, now| world.set_target_state(now, &instance, "Standby"));
+    daemon.logged(&["notice_appeared", "going into standby"]).await;
+    assert_eq!(daemon.status().await.state, State::Serving);
+    stage.scale_in();
+    stage.until_ended_well(&[]).await;
+    let reasons = stage.history.iter().filter_map(|(_, one)| match one {
+        Happening::AgentDrainRequested { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    });
+    assert!(reasons.eq(["autoscaling_termination"]), "{:#?}", stage.history);
 }
 
 fn set(stage: &Stage, mode: ImdsMode) {

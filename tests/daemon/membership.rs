@@ -10,12 +10,18 @@ use crate::support::daemon::{Stage, completed};
 use crate::world;
 
 /// After the daemon has read the group's name at the start, the instance is detached and attached to another group, which
-/// terminates it. The daemon completes the new group's action. Regression: heartbeats named the old group, the drain ended
-/// as overtaken, and the action expired.
+/// terminates it. The daemon completes the new group's action, whether or not it drained while the instance was in no group.
+/// Regression: heartbeats named the old group, the drain ended as overtaken, and the action expired.
 #[tokio::test]
 async fn moved_to_another_group() {
+    move_to_another_group("drain", ["drain_started", "agents_returned"]).await;
+    move_to_another_group("ignore", ["notice_appeared", "notice_withdrawn"]).await;
+}
+
+/// Moves it with this setting. The daemon logs one event when it is detached, and one when it is back in service.
+async fn move_to_another_group(on_detachment: &str, [detached, back]: [&str; 2]) {
     let mut stage = Stage::new(20, world(3, 30)).await;
-    let daemon = stage.daemon().await;
+    let daemon = stage.daemon_with(&[("DRAINHOOK_LIFECYCLE__ON_DETACHMENT", on_detachment)]).await;
     let instance = stage.instance();
     stage.service.world(|world, now| {
         let hook = HookSpec::terminating("checkpoint", Duration::from_secs(300));
@@ -31,11 +37,11 @@ async fn moved_to_another_group() {
         world.create_group(now, others).expect("a new group");
         world.detach_instance(now, &instance).expect("it is in service");
     });
-    daemon.logged(&["drain_started", "detached"]).await;
+    daemon.logged(&[detached, "detach"]).await;
     stage
         .service
         .world(|world, now| world.attach_instance(now, &instance, "others").expect("it is in no group"));
-    daemon.logged(&["agents_returned"]).await;
+    daemon.logged(&[back]).await;
     stage.until("the return to service", |one| matches!(one, Happening::InstanceInService { .. })).await;
     stage.service.world(|world, now| world.terminate_instance(now, &instance, true).expect("it serves"));
     stage.until("the completion", completed).await;

@@ -31,7 +31,7 @@ pub(super) fn begin_or_leave(machine: &mut Machine, in_force: &[Reason]) {
 fn begin(machine: &mut Machine, reason: Reason) {
     machine.turn.forget_denials();
     let probed_since = machine.drain.as_ref().and_then(Drain::probed_since);
-    let wait = Wait::before(machine.imds.in_service_at, probed_since);
+    let wait = Wait::before(machine.imds.stays_at, probed_since);
     machine.drain = Some(Drain::new(machine.turn.now, machine.group.clone(), wait, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
 }
@@ -72,8 +72,8 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     }
 }
 
-/// Withdraws the target state's notice once IMDS has said `InService` for long enough. Not while an action is in Wait: then
-/// the action counts.
+/// Withdraws the target state's notice once IMDS has said for long enough that the instance stays. Not while an action is in
+/// Wait: then the action counts.
 pub(super) fn withdraw_target(machine: &mut Machine) {
     let waits = machine.drain.as_ref().is_some_and(Drain::awaits_completion);
     if waits || !machine.imds.is_back(&machine.notices) {
@@ -82,13 +82,17 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     // The current drain's action keeps its notice until Auto Scaling also says that the instance is in service. An action
     // that an earlier drain dealt with does not.
     let open = machine.notices.action().is_some_and(|action| action.state != NoticeState::Settled);
-    let since = machine.imds.in_service_since();
+    let since = machine.imds.stays_since();
     let drain = machine.drain.as_ref().filter(|drain| drain.is_under_way());
     let stands = open && drain.is_some_and(|drain| since.is_none_or(|at| !drain.action.was_in_service(at)));
-    if !stands || machine.notices.has_target() {
+    let replaces = machine.imds.replaces_target(&machine.notices);
+    if !stands || replaces {
         machine.imds.settle();
     }
-    machine.notices.list(&mut machine.turn, Category::TargetState, Vec::new());
+    if replaces {
+        machine.notices.list(&mut machine.turn, Category::TargetState, machine.imds.listed());
+        machine.journal.touch();
+    }
     if machine.drain.is_some() && !stands {
         machine.notices.withdraw_action(&mut machine.turn);
     }

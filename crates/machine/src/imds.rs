@@ -6,6 +6,7 @@ use super::event::{ImdsReading, LifeCycle, MaintenanceNotice, SpotNotice, Target
 use super::message::SpotAction;
 use super::notice::{Category, Due, Notice, NoticeState, Notices, Reason, Source};
 use super::report::Report;
+use super::settings::Settings;
 use super::status::ImdsAnswers;
 use super::time::Time;
 use super::timer::Timer;
@@ -15,8 +16,8 @@ use super::turn::Turn;
 /// After this long without an answer, the queue becomes the first source.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long `InService` must be read before it withdraws a notice. A single stale answer must not send work to an instance
-/// that is about to go.
+/// How long `InService` or an ignored state must be read before it withdraws a notice. A single stale answer must not send work
+/// to an instance that is about to go.
 const WITHDRAWAL: Duration = Duration::from_secs(3);
 
 /// How far the message of a lifecycle action may be ahead of the target state.
@@ -45,10 +46,13 @@ enum Hearing {
 #[derive(Debug)]
 pub(super) struct ImdsTrack {
     hearing: Hearing,
-    /// Since when `InService` has been read without interruption, while there is a notice that it may withdraw.
-    in_service_since: Option<Time>,
-    /// When the instance was last in service. No terminating action was in Wait then.
-    pub in_service_at: Option<Time>,
+    /// Since when the target state has said without interruption that the instance stays, while there is a notice that this
+    /// may withdraw.
+    stays_since: Option<Time>,
+    /// When the target state last said so. No terminating action was in Wait then.
+    pub stays_at: Option<Time>,
+    /// The ignored notice that is the target state now. `None` for `InService`.
+    ignored: Option<Notice>,
     /// When it last answered for anything.
     answered_at: Option<Time>,
     /// When it last answered for spot interruptions or rebalance recommendations.
@@ -62,8 +66,9 @@ impl ImdsTrack {
     pub fn new(now: Time) -> Self {
         ImdsTrack {
             hearing: Hearing::Unheard { since: now, why: "no answer since the daemon started".to_owned() },
-            in_service_since: None,
-            in_service_at: None,
+            stays_since: None,
+            stays_at: None,
+            ignored: None,
             answered_at: None,
             spot_answered_at: None,
             life_cycle: None,
@@ -96,7 +101,7 @@ impl ImdsTrack {
         turn: &mut Turn,
         notices: &mut Notices,
         served: &mut bool,
-        queue: bool,
+        settings: &Settings,
         reading: ImdsReading,
     ) {
         let now = turn.now;
@@ -111,9 +116,9 @@ impl ImdsTrack {
         match reading {
             ImdsReading::TargetState(Some(state)) => {
                 self.answers(turn);
-                self.on_target(turn, notices, served, state);
+                self.on_target(turn, notices, served, settings, state);
             }
-            ImdsReading::TargetState(None) => self.denies_target(turn, queue),
+            ImdsReading::TargetState(None) => self.denies_target(turn, settings.queue),
             ImdsReading::Spot(spot) => {
                 self.spot_answered_at = Some(now);
                 let listed = spot.filter(|_| !self.is_on_demand()).map(|spot| spot_notice(spot, now));
@@ -177,7 +182,7 @@ impl ImdsTrack {
     }
 
     fn silence(&mut self, now: Time, reason: String) {
-        self.in_service_since = None;
+        self.stays_since = None;
         match &mut self.hearing {
             Hearing::Unheard { why, .. } | Hearing::Failing { why, .. } => *why = reason,
             Hearing::Answering => self.hearing = Hearing::Failing { since: now, why: reason },
@@ -185,23 +190,26 @@ impl ImdsTrack {
         }
     }
 
-    fn on_target(&mut self, turn: &mut Turn, notices: &mut Notices, served: &mut bool, state: TargetState) {
-        if state == TargetState::InService {
-            *served = true;
-            self.in_service_at = Some(turn.now);
-            if notices.has_target() || notices.action().is_some() {
-                self.in_service_since.get_or_insert(turn.now);
-            }
-            return;
-        }
+    fn on_target(
+        &mut self,
+        turn: &mut Turn,
+        notices: &mut Notices,
+        served: &mut bool,
+        settings: &Settings,
+        state: TargetState,
+    ) {
+        *served |= state == TargetState::InService;
         let reason = Reason::of_target(&state);
         // An instance that has never served is on its way into service, so `Warmed:*` is no notice.
         if reason == Some(Reason::WarmPool) && !*served {
             return;
         }
-        self.in_service_since = None;
-        if let Some(reason) = reason {
-            let told = Notice::new(Source::Imds, reason, "", turn.now);
+        let told = reason.map(|reason| Notice::new(Source::Imds, reason, "", turn.now));
+        if state == TargetState::InService || reason.is_some_and(|reason| reason.is_ignored(settings)) {
+            return self.stays(turn, notices, told);
+        }
+        self.stays_since = None;
+        if let Some(told) = told {
             notices.list(turn, Category::TargetState, vec![told]);
         } else if let TargetState::Other(state) = state
             && self.reported.is_news(&state)
@@ -210,28 +218,52 @@ impl ImdsTrack {
         }
     }
 
+    /// The target state starts no drain: it is `InService`, or `ignored` is its notice.
+    fn stays(&mut self, turn: &mut Turn, notices: &mut Notices, ignored: Option<Notice>) {
+        self.stays_at = Some(turn.now);
+        self.ignored = ignored;
+        let replaces = self.replaces_target(notices);
+        if replaces || notices.action().is_some() {
+            self.stays_since.get_or_insert(turn.now);
+        }
+        // A notice in the table may have a drain, so it is replaced only if this lasts.
+        if !replaces && let Some(told) = self.ignored.clone() {
+            notices.list(turn, Category::TargetState, vec![told]);
+        }
+    }
+
+    /// Whether the table has another target state than IMDS said last, while it says that the instance stays.
+    pub fn replaces_target(&self, notices: &Notices) -> bool {
+        notices.has_past_target(self.ignored.as_ref().map(|told| told.reason))
+    }
+
+    /// What the target state lists while it says that the instance stays.
+    pub fn listed(&self) -> Vec<Notice> {
+        self.ignored.clone().into_iter().collect()
+    }
+
     /// The state of a notice from a message: held while IMDS answers, so that it can deny it.
     pub fn state_of_news(&self, now: Time) -> NoticeState {
         let answers = self.spot_answered_at.is_some_and(|at| now.since(at) < DENIAL);
         if answers { NoticeState::Held { until: now + DENIAL } } else { NoticeState::Open }
     }
 
-    /// Whether `InService` has been read for long enough to withdraw IMDS's earlier notice or, without one, a message's. IMDS
-    /// may lag behind a message by up to [`LAG`].
+    /// Whether the target state has said for long enough that the instance stays, to withdraw IMDS's earlier notice or, without
+    /// one, a message's. IMDS may lag behind a message by up to [`LAG`].
     pub fn is_back(&self, notices: &Notices) -> bool {
-        let (Some(since), Some(last)) = (self.in_service_since, self.in_service_at) else { return false };
-        let told = notices.action().filter(|_| !notices.has_target()).map(|action| action.since);
+        let (Some(since), Some(last)) = (self.stays_since, self.stays_at) else { return false };
+        let told = notices.action().filter(|_| !notices.has_target_of_action()).map(|action| action.since);
         last.since(since) >= WITHDRAWAL && told.is_none_or(|told| last.since(told) >= LAG)
     }
 
-    /// Since when `InService` has been read without interruption.
-    pub fn in_service_since(&self) -> Option<Time> {
-        self.in_service_since
+    /// Since when the target state has said without interruption that the instance stays.
+    pub fn stays_since(&self) -> Option<Time> {
+        self.stays_since
     }
 
-    /// Restarts the time for which `InService` must be read.
+    /// Restarts the time for which that must be read.
     pub fn settle(&mut self) {
-        self.in_service_since = None;
+        self.stays_since = None;
     }
 
     /// Declares IMDS silent after [`SILENCE`].

@@ -90,7 +90,7 @@ struct Surroundings<'a> {
     settings: &'a Settings,
     /// The group, if known.
     group: Option<&'a str>,
-    /// Whether the agents drain or have drained.
+    /// Whether the agents drain or have drained, or the instance is out of service.
     draining: bool,
     /// An agent that has not acknowledged its return to service, so that it may still be draining.
     returning: Option<&'a str>,
@@ -136,7 +136,8 @@ impl Machine {
         let around = Surroundings {
             settings: &self.settings,
             group: self.group.as_deref(),
-            draining: self.drain.is_some(),
+            // An instance in standby or in no group has no launch, even if the settings ignore that.
+            draining: self.drain.is_some() || self.notices.has_target(),
             returning: self.agents.iter().find(|agent| agent.may_be_draining()).map(AgentTrack::name),
         };
         if self.launch.decide(&mut self.turn, &around) {

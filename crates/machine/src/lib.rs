@@ -173,9 +173,9 @@ impl Machine {
         self.drain.as_ref().is_some_and(Drain::is_under_way)
     }
 
-    /// Whether there is no drain and no timer, so that only an event can make the machine act.
+    /// Whether there is no drain, no timer and no target state to withdraw, so that only news can make the machine act.
     pub fn is_idle(&self) -> bool {
-        self.drain.is_none() && self.turn.wake().is_none()
+        self.drain.is_none() && self.turn.wake().is_none() && !self.notices.has_target()
     }
 
     /// Whether a write of the journal is under way.
@@ -198,8 +198,8 @@ impl Machine {
                     self.journal.touch();
                 }
                 let before = (self.served, self.notices.clone());
-                let queue = self.settings.queue;
-                self.imds.on_reading(&mut self.turn, &mut self.notices, &mut self.served, queue, reading);
+                let Machine { settings, turn, imds, notices, served, .. } = self;
+                imds.on_reading(turn, notices, served, settings, reading);
                 if (before.0, &before.1) != (self.served, &self.notices) {
                     self.journal.touch();
                 }

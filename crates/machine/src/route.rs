@@ -132,7 +132,7 @@ pub(super) fn disown_messages(machine: &mut Machine) {
     }
     let (receipts, _) = drain.forget_messages();
     drain.action.forget_message(machine.turn.now);
-    if machine.notices.has_target() {
+    if machine.notices.has_target_of_action() {
         // Only if the target state also announces the termination. Otherwise this message is its only notice.
         machine.notices.withdraw_action(&mut machine.turn);
     }

@@ -42,7 +42,11 @@ pub struct Settings {
     /// The result to report for `failed`.
     pub on_failed: CompletionResult,
     /// What to do about a rebalance recommendation.
-    pub on_rebalance: OnRebalance,
+    pub on_rebalance: OnNotice,
+    /// What to do while the instance is in standby.
+    pub on_standby: OnNotice,
+    /// What to do while the instance is detached from its group.
+    pub on_detachment: OnNotice,
     /// The launching hook, if there is one to complete.
     pub launch: Option<LaunchSettings>,
 }
@@ -161,11 +165,11 @@ pub enum DrainAt {
     Wait,
 }
 
-/// What to do about a rebalance recommendation.
+/// What to do about a notice after which the instance may keep running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OnRebalance {
-    /// Nothing. Without Capacity Rebalancing, the group does not replace the instance.
+pub enum OnNotice {
+    /// Nothing. The agents keep their work.
     #[default]
     Ignore,
     /// Drain.

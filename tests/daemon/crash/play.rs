@@ -195,6 +195,9 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     std::fs::write(&points.0, orders.join("\n") + "\n").expect("written");
     variables.insert("DRAINHOOK_KILL_POINTS", points.0.display().to_string());
     variables.extend(drain.settings().map(|(name, value)| (name, value.to_owned())));
+    if drain == Drain::Withdrawn {
+        variables.insert("DRAINHOOK_LIFECYCLE__ON_STANDBY", "drain".to_owned());
+    }
     let runs = stage.folder.path().join("runs");
     if let Some((body, timeout)) = drain.step() {
         let command = format!("echo >>{}; {body}", runs.display());
@@ -332,7 +335,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             points.performed(1, "Heartbeat").await;
             set_agent(stage, AgentMode::Answers);
             stage.until("the completion", completed).await;
-            disk.says("the end of the launch", |journal| is_launched(journal)).await;
+            disk.says("the end of the launch", is_launched).await;
             return;
         }
         Drain::Withdrawn => {

@@ -112,7 +112,9 @@ fn settings() -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        on_rebalance: machine::settings::OnRebalance::Drain,
+        on_rebalance: machine::settings::OnNotice::Drain,
+        on_standby: machine::settings::OnNotice::Drain,
+        on_detachment: machine::settings::OnNotice::Drain,
         launch: None,
     }
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{OnRebalance, Settings};
+use super::settings::Settings;
 use super::time::Time;
 
 /// Draining for maintenance starts at NotBefore less the drain timeout and this margin.
@@ -126,7 +126,7 @@ impl Notice {
             NoticeState::Closed => return None,
         };
         match (self.reason, self.due) {
-            (Reason::RebalanceRecommendation, _) if settings.on_rebalance == OnRebalance::Ignore => None,
+            (reason, _) if reason.is_ignored(settings) => None,
             (Reason::ScheduledMaintenance, Due::At(at)) => {
                 Some(held.max(at - (settings.drain_timeout() + MAINTENANCE_MARGIN)))
             }

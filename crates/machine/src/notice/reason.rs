@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::TargetState;
 use crate::message::LifecycleMessage;
+use crate::settings::{OnNotice, Settings};
 
 /// Why the instance is going. Agents get it with the drain request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -142,6 +143,23 @@ impl Reason {
             | Reason::Detachment
             | Reason::Operator => false,
         }
+    }
+
+    /// Whether the settings say that a notice for this reason starts no drain.
+    pub fn is_ignored(self, settings: &Settings) -> bool {
+        let on_notice = match self {
+            Reason::RebalanceRecommendation => settings.on_rebalance,
+            Reason::Standby => settings.on_standby,
+            Reason::Detachment => settings.on_detachment,
+            Reason::AutoscalingTermination
+            | Reason::WarmPool
+            | Reason::RootVolumeReplacement
+            | Reason::SpotInterruption
+            | Reason::CapacityInterruption
+            | Reason::ScheduledMaintenance
+            | Reason::Operator => OnNotice::Drain,
+        };
+        on_notice == OnNotice::Ignore
     }
 
     /// Its urgency, most urgent first. Agents are told the reason with the lowest rank.

@@ -211,7 +211,21 @@ impl Notices {
 
     /// Whether IMDS's target state takes the instance out of service.
     pub(crate) fn has_target(&self) -> bool {
-        self.0.iter().any(|row| row.source == Source::Imds && Category::TargetState.covers(row.reason))
+        self.targets().next().is_some()
+    }
+
+    /// Whether the table has a target state that IMDS no longer says, if it now says the one for `said`.
+    pub(crate) fn has_past_target(&self, said: Option<Reason>) -> bool {
+        self.targets().any(|row| Some(row.reason) != said)
+    }
+
+    /// Whether IMDS's target state says that the group runs or will run a lifecycle action.
+    pub(crate) fn has_target_of_action(&self) -> bool {
+        self.targets().any(|row| row.reason.has_action())
+    }
+
+    fn targets(&self) -> impl Iterator<Item = &Notice> {
+        self.0.iter().filter(|row| row.source == Source::Imds && Category::TargetState.covers(row.reason))
     }
 
     /// Whether the instance is detached from its group.

@@ -54,7 +54,9 @@ pub fn settings() -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        on_rebalance: OnRebalance::Drain,
+        on_rebalance: OnNotice::Drain,
+        on_standby: OnNotice::Drain,
+        on_detachment: OnNotice::Drain,
         launch: None,
     }
 }

@@ -22,5 +22,6 @@ mod order;
 mod probes;
 mod property;
 mod recovery;
+mod standby;
 mod wait;
 mod withdrawal;

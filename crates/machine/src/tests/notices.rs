@@ -127,22 +127,6 @@ fn second_warm_pool_return_under_a_standing_recommendation() {
 }
 
 #[test]
-fn standby_and_detachment() {
-    for (state, reason) in
-        [(TargetState::Standby, Reason::Standby), (TargetState::Detached, Reason::Detachment)]
-    {
-        let mut bench = Bench::new(settings());
-        bench.target(TargetState::InService);
-        bench.target(state);
-        assert_eq!(bench.orders(0)[0].reason, reason);
-        bench.drained();
-        assert_eq!(bench.ended(), Some(Outcome::Drained));
-        bench.run(60);
-        assert_eq!(bench.count(|effect| is_heartbeat(effect) || is_complete(effect)), 0);
-    }
-}
-
-#[test]
 fn drain_for_maintenance_starts_in_time() {
     let mut bench = Bench::new(settings());
     let not_before = bench.now + secs(10_000);
@@ -172,7 +156,7 @@ fn maintenance_window_already_open() {
 #[test]
 fn rebalance_ignored() {
     let ignoring = super::super::settings::Settings {
-        on_rebalance: super::super::settings::OnRebalance::Ignore,
+        on_rebalance: super::super::settings::OnNotice::Ignore,
         ..settings()
     };
     let mut bench = Bench::new(ignoring);

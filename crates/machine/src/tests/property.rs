@@ -10,7 +10,7 @@ use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
 use super::super::process::{Process, Sight};
-use super::super::settings::{AgentSettings, LaunchSettings, Protocol, Settings};
+use super::super::settings::{AgentSettings, LaunchSettings, OnNotice, Protocol, Settings};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
@@ -113,7 +113,8 @@ impl Run {
         let after = steps.into_iter().take(steps_count).collect();
         let launch = LaunchSettings { hook: LAUNCH_HOOK.to_owned(), times: 2, timeout: secs(600) };
         let launch = launches.then_some(launch);
-        let settings = Settings { hook: Some("drain".to_owned()), agents, after, launch, ..settings() };
+        let settings = Settings { on_standby: OnNotice::Ignore, launch, ..settings() };
+        let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
         checker.blocking.insert(1);
@@ -379,7 +380,7 @@ fn agent_answer(request: &AgentRequest, said: Said) -> AgentAnswer {
 
 fn reading(choice: u8, now: Time) -> ImdsReading {
     let spot = SpotNotice { action: SpotAction::Terminate, at: now + secs(120) };
-    match choice % 12 {
+    match choice % 14 {
         // Rare, because it rules out spot notices for the rest of the run.
         _ if choice > 250 => ImdsReading::LifeCycle(LifeCycle::OnDemand),
         0..=3 => ImdsReading::TargetState(Some(TargetState::Terminated)),
@@ -389,6 +390,8 @@ fn reading(choice: u8, now: Time) -> ImdsReading {
         8 => ImdsReading::Spot((choice > 128).then_some(spot)),
         9 => ImdsReading::Rebalance((choice > 128).then_some(now)),
         10 => ImdsReading::Silent { why: "timed out".into() },
+        11 => ImdsReading::TargetState(Some(TargetState::Standby)),
+        12 => ImdsReading::TargetState(Some(TargetState::Detached)),
         _ => {
             let not_before = Some(now + secs(u64::from(choice) * 60));
             let event = MaintenanceNotice { event_id: "e".into(), code: "instance-stop".into(), not_before };

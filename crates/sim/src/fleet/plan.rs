@@ -8,7 +8,7 @@ use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
 use machine::effect::CompletionResult;
-use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings};
+use machine::settings::{AgentSettings, DrainAt, OnExit, OnNotice, Protocol, Settings};
 
 /// 2026-01-01T00:00:00Z
 pub(super) const START: Time = Time::from_unix_ms(1_767_225_600_000);
@@ -29,6 +29,9 @@ pub(super) const GROUP: &str = "fleet";
 
 /// Heartbeat timeouts of hooks, in seconds.
 pub(super) const TIMEOUTS: [u64; 4] = [30, 60, 300, 900];
+
+/// Draws of what daemons do about standby and detachment come from a generator of their own, so that they change no other draw.
+const STAY_SALT: u64 = 0x7374_6179;
 
 /// Time for the rest of the run once faults have ended. It allows for two drains, because an instance that is retained
 /// after the first is released and drained again, and for a heartbeat timeout each.
@@ -138,7 +141,16 @@ impl Plan {
             world.global_timeout_max = Duration::from_secs(rng.u64(200..800));
         }
         launch::draw(self, &mut world, &mut settings);
+        self.draw_stays(&mut settings);
         Setup { world, settings, manner }
+    }
+
+    /// Draws whether the daemons drain instances in standby and detached instances.
+    fn draw_stays(&self, settings: &mut Settings) {
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ STAY_SALT);
+        let mut draw = || if rng.bool() { OnNotice::Drain } else { OnNotice::Ignore };
+        settings.on_detachment = draw();
+        settings.on_standby = draw();
     }
 
     /// How the agents of this run answer requests.
@@ -204,7 +216,9 @@ pub(super) fn settings(queue: bool) -> Settings {
         on_drained: CompletionResult::Continue,
         on_deadline: CompletionResult::Continue,
         on_failed: CompletionResult::Continue,
-        on_rebalance: machine::settings::OnRebalance::Drain,
+        on_rebalance: OnNotice::Drain,
+        on_standby: OnNotice::Drain,
+        on_detachment: OnNotice::Drain,
         launch: None,
     }
 }

@@ -150,7 +150,8 @@ impl Each {
                 // Without its journal, a daemon does not know that the instance has served. It assumes that the instance
                 // came from the pool.
                 let tells = match state {
-                    None => false,
+                    // These announce no termination.
+                    None | Some(TargetState::Standby | TargetState::Detached) => false,
                     Some(TargetState::Warmed(_)) => !self.forgetful,
                     Some(_) => true,
                 };

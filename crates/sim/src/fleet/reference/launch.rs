@@ -225,7 +225,7 @@ impl Reference {
         if self.launches.begins.take().is_some() {
             self.complain("did not begin a launch");
         }
-        let Some(launch) = &self.launches.under_way else { return };
+        let Some(launch) = self.launches.under_way.as_ref().filter(|_| !self.away) else { return };
         let launch_is_idle = launch.beat.is_none() && launch.described.is_empty();
         let slack = launch.timeout.unwrap_or(TIMEOUT_LEAST).mul_f64(BEAT) + BEAT_SLACK;
         let late = now.since(launch.beat_at) > slack && launch.result.is_none();

@@ -4,14 +4,15 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, and `turns` for agents that wait for others.
-//! `known` has the types for all of them.
+//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for
+//! others, and `stays` for notices after which the instance may stay. `known` has the types for all of them.
 
 mod force;
 mod known;
 mod launch;
 mod once;
 mod rules;
+mod stays;
 mod steps;
 mod turns;
 
@@ -109,6 +110,8 @@ pub(super) struct Reference {
     /// Whether our completion took effect.
     completed: Completed,
     launches: launch::Launches,
+    /// The instance is in standby or in no group.
+    away: bool,
     complaints: Vec<String>,
 }
 
@@ -149,6 +152,7 @@ impl Reference {
             unseen: false,
             completed: Completed::No,
             launches: launch::Launches::default(),
+            away: false,
             complaints: Vec::new(),
             settings,
         }
@@ -260,6 +264,7 @@ impl Reference {
         self.launches_at_start(now, journal);
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        self.away = journal.notices.rows().iter().any(|row| stays::is_away(row.reason));
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
         self.maintenance = rows.filter_map(|row| Some((row.id.clone(), (row.sent?, due(row))))).collect();

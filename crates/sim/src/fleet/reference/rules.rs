@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use machine::effect::{ActionName, AgentRequest, CompletionResult, Effect, EffectId};
-use machine::event::{AgentState, TargetState};
+use machine::event::AgentState;
 use machine::journal::{Journal, Outcome};
 use machine::report::{NoticeChange, Report};
 use machine::settings::Protocol;
@@ -119,9 +119,8 @@ impl Reference {
                 self.describes(*id);
             }
             Effect::DescribeInstance { .. } => self.unseen = false,
-            // `launch` has taken it.
-            Effect::AskReady { .. } => {}
-            Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
+            // `launch` has taken the first.
+            Effect::AskReady { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
         }
     }
 
@@ -168,6 +167,7 @@ impl Reference {
             AgentRequest::Watch(process) => return self.watches(agent, *process),
             AgentRequest::Status => return,
         };
+        self.may_drain_for(order.reason);
         self.agents[agent].ordered = Some(order.deadline);
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         // With a wrong clock it may be too late for that.
@@ -271,8 +271,9 @@ impl Reference {
     fn reports(&mut self, now: Time, report: &Report) {
         match report {
             Report::Launch(news) => self.hears_launch_news(now, news),
-            Report::DrainStarted { .. } => {
+            Report::DrainStarted { reason } => {
                 self.launch_paused(now);
+                self.may_drain_for(*reason);
                 self.drain = Phase::UnderWay;
                 self.began = now;
                 (self.hook, self.beat, self.completed) = (None, None, Completed::No);
@@ -282,8 +283,12 @@ impl Reference {
             Report::AfterStep { number, news, .. } => self.hears_of_step(*number, news),
             Report::AgentsTold { order, .. } => self.tells_order(now, *order),
             // The instance stays, or the notice was wrong.
-            Report::Notice { change: NoticeChange::Withdrawn, .. } => self.unseen = false,
+            Report::Notice { change, reason, .. } => {
+                self.unseen &= *change != NoticeChange::Withdrawn;
+                self.moves(now, *change, *reason);
+            }
             Report::DrainEnded { outcome, result, .. } => {
+                self.may_withdraw(*outcome);
                 self.drain = Phase::Ended;
                 self.ending = self.receipts.keys().cloned().collect();
                 self.ending_began = self.began;
@@ -330,9 +335,7 @@ impl Reference {
 
     /// Checks what must be under way or come soon.
     fn must(&mut self, now: Time, wake: Option<Time>) {
-        if matches!(self.heard, Some((_, TargetState::Terminated))) && self.drain == Phase::None {
-            self.complain("IMDS said Terminated, but no drain started");
-        }
+        self.must_drain();
         let soon = |limit: Duration| wake.is_some_and(|wake| wake <= now + limit);
         if self.refused && self.writes.is_empty() && !soon(RETRY) {
             self.complain("did not plan to write again what the disk had refused");
