@@ -8,7 +8,7 @@ use crate::world::LifeCycle;
 use machine::effect::EffectId;
 use machine::event::{ImdsReading, SpotNotice, TargetState};
 use machine::journal::Journal;
-use machine::notice::Category;
+use machine::notice::{Category, Reason};
 use machine::settings::Settings;
 use machine::{Event, Machine, Time};
 
@@ -262,11 +262,12 @@ impl Host {
         // After a freeze, a poll may come before an overdue wake-up.
         let due = self.wake.is_some_and(|(at, _)| at <= now);
         let same = self.steady && !due && self.heard.as_ref() == Some(state);
-        let withdraws = *state == TargetState::InService && self.may_withdraw();
+        let ignored = Reason::of_target(state).is_some_and(|reason| reason.is_ignored(&self.settings));
+        let withdraws = (*state == TargetState::InService || ignored) && self.may_withdraw();
         same && !withdraws && !self.forgetful && self.spot.is_none()
     }
 
-    /// Whether hearing `InService` for long enough may withdraw a notice.
+    /// Whether hearing for long enough that the instance stays may withdraw a notice.
     fn may_withdraw(&self) -> bool {
         let writes = self.machine.as_ref().is_some_and(Machine::is_writing);
         let Some(journal) = self.unwritten.as_ref().or(self.disk.as_ref()).filter(|_| !writes) else {
