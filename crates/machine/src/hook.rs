@@ -8,12 +8,12 @@ use super::journal::HookFacts;
 use super::settings::Settings;
 
 /// The heartbeat timeout to assume if the hook cannot be read and the configuration sets none: the shortest AWS allows.
-const HEARTBEAT_TIMEOUT_ASSUMED: Duration = Duration::from_secs(30);
+pub const HEARTBEAT_TIMEOUT_ASSUMED: Duration = Duration::from_secs(30);
 
 /// The longest `GlobalTimeout` (PutLifecycleHook's documentation).
 const GLOBAL_TIMEOUT_MAX: Duration = Duration::from_secs(172_800);
 
-/// The shortest timeout that is used. A timeout of zero would mean heartbeats without a pause.
+/// The shortest timeout that is used.
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// A pattern of another controller's hook names.
@@ -129,7 +129,7 @@ pub fn choose(settings: &Settings, group: &str, hooks: &[Hook]) -> Result<HookFa
     };
     Ok(HookFacts {
         name: chosen.name.clone(),
-        heartbeat_timeout: chosen.heartbeat_timeout.max(TIMEOUT_MIN),
+        heartbeat_timeout: heartbeat_timeout(chosen),
         global_timeout: chosen.global_timeout.max(TIMEOUT_MIN),
         read: true,
         has_others: terminating.len() > 1,
@@ -164,6 +164,11 @@ fn choose_unnamed<'a>(settings: &Settings, group: &str, hooks: &[&'a Hook]) -> R
 
 fn names(hooks: &[&Hook]) -> String {
     hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The hook's heartbeat timeout, but not so short that it would mean heartbeats without a pause.
+pub fn heartbeat_timeout(hook: &Hook) -> Duration {
+    hook.heartbeat_timeout.max(TIMEOUT_MIN)
 }
 
 /// `GlobalTimeout` of a hook with this heartbeat timeout: 100 times the heartbeat timeout, at most 48 hours.

@@ -4,8 +4,9 @@
 //! its lifecycle action, so the daemon learns from the calls themselves whether there is one. A launch ends when a call
 //! completes the action, or when Auto Scaling says that the instance is not launching.
 
-mod course;
+mod calls;
 mod news;
+mod stage;
 
 pub use news::{LaunchEnd, LaunchNews};
 
@@ -15,36 +16,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Machine;
 use super::agent::AgentTrack;
-use super::backoff::Backoff;
-use super::effect::{ActionName, CompletionResult, EffectId};
-use super::event::{CallError, CallErrorKind, DescribedInstance, Event, Hook, TargetState};
-use super::heartbeat;
-use super::hook;
-use super::report::{Call, Report};
+use super::effect::ActionName;
+use super::event::{Event, TargetState};
+use super::report::Report;
 use super::settings::{LaunchSettings, Settings};
 use super::status::LaunchLine;
 use super::time::Time;
 use super::timer::Timer;
+use super::told::Told;
 use super::turn::Turn;
-use course::{Launch, QUICK, Round, Stage};
+use calls::{Calls, Heard};
+use stage::Stage;
 
-/// The pause between two rounds of questions to the agents.
-const ROUND: Duration = Duration::from_secs(1);
-
-/// Pause after a failed call.
-const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
-
-/// Pause after a call that found no action, because it is too early or too late.
-const REFUSED_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
-
-/// Pause after a call was denied. An operator may add the permission.
-const DENIED_RETRY: Duration = Duration::from_secs(60);
-
-/// Once calls have found no action for this long, there is none.
-const REFUSED_MAX: Duration = Duration::from_secs(600);
-
-/// The longest that an action lasts (EC2 Auto Scaling user guide, "Prepare to add a lifecycle hook"). After it, there is none to
-/// complete.
+/// The longest that an action lasts (EC2 Auto Scaling user guide, "Prepare to add a lifecycle hook").
 const ACTION_MAX: Duration = Duration::from_secs(48 * 3600);
 
 /// The launch, as far as a restarted daemon needs to know.
@@ -85,13 +69,24 @@ enum State {
     Over,
 }
 
+/// A launch under way.
+#[derive(Debug)]
+struct Launch {
+    /// When it began, or when the last drain ended.
+    since: Time,
+    stage: Stage,
+    calls: Calls,
+    /// What was reported about agents that are not ready.
+    told: Told,
+}
+
 /// What a launch needs to know about the rest of the machine.
 struct Surroundings<'a> {
     settings: &'a Settings,
     /// The group, if known.
     group: Option<&'a str>,
     /// Whether the agents drain or have drained, or the instance is out of service.
-    draining: bool,
+    paused: bool,
     /// An agent that has not acknowledged its return to service, so that it may still be draining.
     returning: Option<&'a str>,
 }
@@ -107,28 +102,17 @@ impl Machine {
 
     /// Records an event that is the launch's alone. Returns whether it is one.
     pub(super) fn launch_absorbs(&mut self, event: &Event) -> bool {
-        let Machine { launch, turn, settings, .. } = self;
-        let ended = match event {
-            Event::ReadyAnswered { id, result } => {
-                launch.answered(turn, settings, *id, result);
-                Some(false)
-            }
-            Event::HeartbeatAnswered { id, result } => launch.on_heartbeat(turn, *id, result),
-            Event::CompletionAnswered { id, result } => launch.on_completion(turn, *id, result),
-            Event::HooksDescribed { id, result } => launch.on_hooks(turn, settings, *id, result),
-            Event::InstanceDescribed { id, result } => {
-                let ended = launch.on_instance(turn, *id, result);
-                if let (Some(_), Ok(Some(instance))) = (ended, result) {
-                    self.group = Some(instance.group.clone());
-                }
-                ended
-            }
-            _ => None,
-        };
-        if ended == Some(true) {
-            self.journal.touch();
+        let heard = self.launch.hear(&mut self.turn, &self.settings, event);
+        if heard == Heard::NotOurs {
+            return false;
         }
-        ended.is_some()
+        if let Event::InstanceDescribed { result: Ok(Some(instance)), .. } = event {
+            self.group = Some(instance.group.clone());
+        }
+        if let Heard::Ended(how) = heard {
+            self.end_launch(how);
+        }
+        true
     }
 
     /// Does what is due for the launch. It waits until there is no drain.
@@ -137,12 +121,17 @@ impl Machine {
             settings: &self.settings,
             group: self.group.as_deref(),
             // An instance in standby or in no group has no launch, even if the settings ignore that.
-            draining: self.drain.is_some() || self.notices.has_target(),
+            paused: self.drain.is_some() || self.notices.has_target(),
             returning: self.agents.iter().find(|agent| agent.may_be_draining()).map(AgentTrack::name),
         };
-        if self.launch.decide(&mut self.turn, &around) {
-            self.journal.touch();
+        if let Some(how) = self.launch.decide(&mut self.turn, &around) {
+            self.end_launch(how);
         }
+    }
+
+    fn end_launch(&mut self, how: LaunchEnd) {
+        self.launch.end(&mut self.turn, how);
+        self.journal.touch();
     }
 }
 
@@ -160,7 +149,9 @@ impl LaunchTrack {
             // The hook was configured or corrected after the boot.
             LaunchStage::None | LaunchStage::UnderWay { .. } | LaunchStage::Over { .. } => turn.now,
         };
-        self.state = State::UnderWay(Box::new(Launch::new(since, turn.now)));
+        let stage = Stage::asking(turn.now);
+        let launch = Launch { since, stage, calls: Calls::default(), told: Told::default() };
+        self.state = State::UnderWay(Box::new(launch));
         turn.report(Report::Launch(LaunchNews::Started { hook: configured.hook.clone() }));
     }
 
@@ -171,7 +162,7 @@ impl LaunchTrack {
     /// There is a drain.
     pub fn pause(&mut self) {
         if let Some(launch) = self.launch() {
-            launch.pause();
+            launch.stage.pause();
         }
     }
 
@@ -198,217 +189,68 @@ impl LaunchTrack {
         was_pooled != pooled && settings.launch.is_some()
     }
 
-    /// Does what is due. Returns whether the launch has ended.
-    fn decide(&mut self, turn: &mut Turn, around: &Surroundings) -> bool {
-        let (State::UnderWay(launch), Some(settings)) = (&mut self.state, &around.settings.launch) else {
-            return false;
-        };
-        if around.draining {
-            launch.pause();
-            return false;
-        }
-        launch.resume(turn.now);
-        let refused = launch.refused_since.is_some_and(|since| turn.due(since + REFUSED_MAX, Timer::Launch));
-        if refused || turn.due(launch.since + ACTION_MAX, Timer::Launch) {
-            return self.end(turn, LaunchEnd::NoAction);
-        }
-        launch.ask(turn, settings, around.settings.agents.len(), around.returning);
-        let Some(group) = around.group else {
-            launch.describe(turn);
-            return false;
-        };
-        let action = ActionName { hook: settings.hook.clone(), group: group.to_owned() };
-        launch.act(turn, action);
-        if launch.doubted {
-            launch.describe(turn);
-        }
-        false
-    }
-
-    /// An agent answered whether it is ready. `Err` says why it is not.
-    pub fn answered(
-        &mut self,
-        turn: &mut Turn,
-        settings: &Settings,
-        id: EffectId,
-        result: &Result<(), String>,
-    ) {
-        let (State::UnderWay(launch), Some(wanted)) = (&mut self.state, &settings.launch) else { return };
-        let Stage::Asking { times, round, failed } = &mut launch.stage else { return };
-        let Round::Open { asked, all_ready, .. } = round else { return };
-        let Some(place) = asked.iter().position(|(open, _)| *open == id) else { return };
-        let (_, agent) = asked.swap_remove(place);
-        if let Err(why) = result {
-            (*all_ready, *failed) = (false, true);
-            let agent = settings.agents[agent].name.clone();
-            let text = format!("{agent}: {why}");
-            if launch.told.is_news(&text) {
-                turn.report(Report::Launch(LaunchNews::NotReady { agent, why: why.clone() }));
-            }
-            launch.not_ready = Some(text);
-        }
-        if !asked.is_empty() {
-            return;
-        }
-        if *all_ready {
-            *times += 1;
-            launch.not_ready = None;
-        } else {
-            *times = 0;
-        }
-        *round = Round::Next(turn.now + ROUND);
-        if *times >= wanted.times {
-            launch.settle(turn, CompletionResult::Continue);
-        }
-    }
-
-    /// Takes the result of a heartbeat. `None` if it was not ours. It never ends the launch.
-    fn on_heartbeat(
-        &mut self,
-        turn: &mut Turn,
-        id: EffectId,
-        result: &Result<(), CallError>,
-    ) -> Option<bool> {
-        let launch = self.launch()?;
-        let sent = launch.beat.take(id)?;
-        turn.answered(id);
-        let timeout = launch.heartbeat_timeout.unwrap_or(QUICK);
-        let Err(error) = result else {
-            launch.heartbeats += 1;
-            launch.found();
-            let pause = heartbeat::interval(timeout, turn);
-            launch.beat.succeeded(sent + pause);
-            return Some(false);
-        };
-        let quick = match error.kind {
-            CallErrorKind::Throttled => heartbeat::throttled_retry(timeout),
-            _ => heartbeat::retry(timeout),
-        };
-        heartbeat::failed(&mut launch.beat, turn, sent, timeout, quick);
-        let pause = match error.kind {
-            CallErrorKind::AccessDenied => heartbeat::denied_retry(timeout),
-            CallErrorKind::NoActiveAction | CallErrorKind::Rejected => heartbeat::probe_interval(timeout),
-            CallErrorKind::Throttled
-            | CallErrorKind::Credentials
-            | CallErrorKind::Unsent
-            | CallErrorKind::Unanswered => Duration::ZERO,
-        };
-        launch.beat.next_at = launch.beat.next_at.max(sent + pause);
-        launch.failed(turn, Call::Heartbeat, error);
-        Some(false)
-    }
-
-    /// Takes the result of a completion. `None` if it was not ours, else whether the launch has ended.
-    fn on_completion(
-        &mut self,
-        turn: &mut Turn,
-        id: EffectId,
-        result: &Result<(), CallError>,
-    ) -> Option<bool> {
-        let launch = self.launch()?;
-        launch.completion.take(id)?;
-        turn.answered(id);
-        let sent = launch.sent.take();
-        let Err(error) = result else {
-            return Some(self.end(turn, sent.map_or(LaunchEnd::NoAction, LaunchEnd::Completed)));
-        };
-        let pause = match error.kind {
-            CallErrorKind::NoActiveAction | CallErrorKind::Rejected => REFUSED_RETRY,
-            _ => RETRY,
-        };
-        launch.completion.failed(turn, pause);
-        match error.kind {
-            CallErrorKind::AccessDenied => launch.completion.next_at = turn.now + DENIED_RETRY,
-            CallErrorKind::Unanswered => launch.unanswered = sent,
-            CallErrorKind::NoActiveAction
-            | CallErrorKind::Throttled
-            | CallErrorKind::Credentials
-            | CallErrorKind::Unsent
-            | CallErrorKind::Rejected => {}
-        }
-        launch.failed(turn, Call::Complete, error);
-        Some(false)
-    }
-
-    /// Takes the group's hooks. `None` if this launch did not ask for them, else whether it has ended.
-    fn on_hooks(
-        &mut self,
-        turn: &mut Turn,
-        settings: &Settings,
-        id: EffectId,
-        result: &Result<Vec<Hook>, CallError>,
-    ) -> Option<bool> {
-        let (launch, wanted) = (self.launch()?, settings.launch.as_ref()?);
-        launch.describe_hooks.take(id)?;
-        match result {
-            Err(error) => {
-                launch.heartbeat_timeout = Some(hook::assume(settings, &wanted.hook).heartbeat_timeout);
-                turn.call_failed(Call::DescribeHooks, error.clone(), false);
-                Some(false)
-            }
-            Ok(hooks) => {
-                let ours = hooks.iter().find(|hook| hook.name == wanted.hook && !hook.terminating);
-                launch.heartbeat_timeout = ours.map(|hook| hook.heartbeat_timeout);
-                Some(ours.is_none() && self.end(turn, LaunchEnd::HookMissing(wanted.hook.clone())))
-            }
-        }
-    }
-
-    /// Takes the description of the instance. `None` if this launch did not ask for it, else whether it has ended.
-    fn on_instance(
-        &mut self,
-        turn: &mut Turn,
-        id: EffectId,
-        result: &Result<Option<DescribedInstance>, CallError>,
-    ) -> Option<bool> {
-        let launch = self.launch()?;
-        launch.describe_instance.take(id)?;
-        let instance = match result {
-            Err(error) => {
-                launch.describe_instance.failed(turn, RETRY);
-                if error.kind == CallErrorKind::AccessDenied {
-                    launch.describe_instance.next_at = turn.now + DENIED_RETRY;
+    /// Takes an answer to the launch.
+    fn hear(&mut self, turn: &mut Turn, settings: &Settings, event: &Event) -> Heard {
+        let (Some(launch), Some(wanted)) = (self.launch(), &settings.launch) else { return Heard::NotOurs };
+        match event {
+            Event::ReadyAnswered { id, result } => {
+                if let Some(not_ready) = launch.stage.answered(turn.now, &settings.agents, *id, result)
+                    && launch.told.is_news(&not_ready.to_string())
+                {
+                    let (agent, why) = (not_ready.agent.clone(), not_ready.why.clone());
+                    turn.report(Report::Launch(LaunchNews::NotReady { agent, why }));
                 }
-                turn.call_failed(Call::DescribeInstance, error.clone(), false);
-                return Some(false);
+                Heard::GoesOn
             }
-            Ok(instance) => instance,
-        };
-        let was_doubted = std::mem::take(&mut launch.doubted);
-        launch.describe_instance.succeeded(turn.now);
-        // A completion under way may be why the instance goes on.
-        let state = instance.as_ref().map_or("", |instance| instance.lifecycle_state.as_str());
-        let over = is_past_launch(state) && !launch.completion.is_pending();
-        // Without a refusal, only the group was asked for. The action may still be open, and a call will say so.
-        let over = over && (was_doubted || state == "InService");
-        let end = launch.unanswered.map_or(LaunchEnd::NoAction, LaunchEnd::Completed);
-        Some(over && self.end(turn, end))
+            Event::HeartbeatAnswered { id, result } => launch.calls.on_heartbeat(turn, *id, result),
+            Event::CompletionAnswered { id, result } => launch.calls.on_completion(turn, *id, result),
+            Event::HooksDescribed { id, result } => launch.calls.on_hooks(turn, &wanted.hook, *id, result),
+            Event::InstanceDescribed { id, result } => launch.calls.on_instance(turn, *id, result),
+            _ => Heard::NotOurs,
+        }
+    }
+
+    /// Does what is due. Returns how the launch has ended, if it has.
+    fn decide(&mut self, turn: &mut Turn, around: &Surroundings) -> Option<LaunchEnd> {
+        let (launch, settings) = (self.launch()?, around.settings.launch.as_ref()?);
+        if around.paused {
+            launch.stage.pause();
+            return None;
+        }
+        if launch.stage.resume(turn.now) {
+            launch.since = turn.now;
+            launch.calls.start_anew();
+        }
+        if launch.calls.give_up(turn) || turn.due(launch.since + ACTION_MAX, Timer::Launch) {
+            return Some(LaunchEnd::NoAction);
+        }
+        let (since, agents) = (launch.since, around.settings.agents.len());
+        if let Some(result) = launch.stage.decide(turn, settings, since, agents, around.returning) {
+            turn.report(Report::Launch(LaunchNews::Decided { result, took: turn.now.since(since) }));
+        }
+        let name = |group: &str| ActionName { hook: settings.hook.clone(), group: group.to_owned() };
+        launch.calls.make(turn, &launch.stage, since, around.group.map(name));
+        None
     }
 
     /// For the status.
     pub fn line(&self, settings: &LaunchSettings) -> Option<LaunchLine> {
         let State::UnderWay(launch) = &self.state else { return None };
         let (result, not_ready) = match &launch.stage {
-            Stage::Paused => (None, Some("a drain is under way".to_owned())),
-            Stage::Asking { .. } => (None, launch.not_ready.clone()),
+            Stage::Paused => {
+                (None, Some("a drain is under way, or the instance is out of service".to_owned()))
+            }
+            Stage::Asking(questions) => (None, questions.not_ready().map(ToString::to_string)),
             Stage::Completing(result) => (Some(*result), None),
         };
         let (since, until) = (launch.since, launch.since + settings.timeout);
         Some(LaunchLine { hook: settings.hook.clone(), since, until, result, not_ready })
     }
 
-    fn end(&mut self, turn: &mut Turn, how: LaunchEnd) -> bool {
-        let State::UnderWay(launch) = std::mem::replace(&mut self.state, State::Over) else { return false };
-        let (took, heartbeats) = (turn.now.since(launch.since), launch.heartbeats);
-        turn.report(Report::Launch(LaunchNews::Ended { how, took, heartbeats }));
-        true
+    fn end(&mut self, turn: &mut Turn, how: LaunchEnd) {
+        if let State::UnderWay(launch) = std::mem::replace(&mut self.state, State::Over) {
+            let (took, heartbeats) = (turn.now.since(launch.since), launch.calls.heartbeats());
+            turn.report(Report::Launch(LaunchNews::Ended { how, took, heartbeats }));
+        }
     }
-}
-
-/// Whether an instance in this state has no open action of a launching hook. Any other state may be out of date, or one that AWS
-/// has added: `ReplacingRootVolume:Proceed` and `RootVolumeReplaced` come before the launching hook.
-fn is_past_launch(state: &str) -> bool {
-    let past = ["InService", "EnteringStandby", "Standby", "Detach", "Terminat", "Warmed:Terminat"];
-    past.iter().any(|start| state.starts_with(start))
-        || matches!(state, "Pending:Proceed" | "Warmed:Pending:Proceed")
 }

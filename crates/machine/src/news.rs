@@ -106,7 +106,7 @@ impl Machine {
     }
 
     /// Adds a notice to the table, unless `at` is more than `past_max` ago or more than `ahead_max` ahead, or the notice is
-    /// for spot instances and this is none.
+    /// for spot instances and this one is on-demand.
     fn tell_news(&mut self, at: Time, past_max: Duration, ahead_max: Duration, told: Notice) {
         let now = self.turn.now;
         let of_spot = Category::Spot.covers(told.reason) || Category::Rebalance.covers(told.reason);

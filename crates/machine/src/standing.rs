@@ -1,4 +1,4 @@
-//! What an instance's lifecycle state says about its terminating action.
+//! What an instance's lifecycle state says about its actions.
 
 use crate::event::DescribedInstance;
 
@@ -34,4 +34,13 @@ impl Standing {
             _ => Standing::Over,
         }
     }
+}
+
+/// Whether the instance has no open action of a launching hook. Any other state may be out of date, or one that AWS has added:
+/// `ReplacingRootVolume:Proceed` and `RootVolumeReplaced` come before the launching hook.
+pub(super) fn is_past_launch(instance: &DescribedInstance) -> bool {
+    let state = instance.lifecycle_state.as_str();
+    let past = ["InService", "EnteringStandby", "Standby", "Detach", "Terminat", "Warmed:Terminat"];
+    past.iter().any(|start| state.starts_with(start))
+        || matches!(state, "Pending:Proceed" | "Warmed:Pending:Proceed")
 }

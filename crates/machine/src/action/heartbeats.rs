@@ -12,7 +12,7 @@ use crate::turn::{Attempts, Once, Turn};
 
 /// The heartbeats of one action.
 #[derive(Debug, Default)]
-pub(super) struct Heartbeats {
+pub(crate) struct Heartbeats {
     first: FirstBeat,
     permission: Permission,
     /// How many succeeded.

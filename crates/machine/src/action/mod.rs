@@ -12,6 +12,7 @@ mod names;
 mod wait;
 
 pub use completion::Completion;
+pub(super) use heartbeats::Heartbeats;
 pub use names::{Group, GroupSource};
 pub use wait::{Wait, WaitSource};
 
@@ -29,7 +30,6 @@ use crate::standing::Standing;
 use crate::time::Time;
 use crate::turn::Turn;
 use completion::Completions;
-use heartbeats::Heartbeats;
 use inquiry::{Inquiry, Known, Verdict};
 use names::{GroupNews, HookNews, Names};
 

@@ -70,19 +70,38 @@ fn wrong_hook() {
     }
 }
 
-/// The role may not read the hooks: the shortest timeout is assumed.
+/// The role may not read the hooks: the shortest timeout is assumed, because the configured one is the terminating hook's.
 #[test]
 fn hooks_denied() {
+    for heartbeat_timeout in [None, Some(secs(3600))] {
+        let mut bench = booted(Settings { heartbeat_timeout, ..launching() });
+        bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
+        warm_up(&mut bench, 60);
+        assert_eq!(bench.count(is_heartbeat), 3, "the first after 10 s, then one per 0.52 to 0.6 of 30 s");
+        assert_eq!(bench.count(is_describe), 1, "an operator may add the permission");
+    }
+}
+
+/// Reading the hooks failed once. They are read again, and the heartbeats take the hook's pace.
+#[test]
+fn hooks_read_later() {
     let mut bench = booted(launching());
-    bench.hooks = Some(Err(error(CallErrorKind::AccessDenied)));
-    for _ in 0..60 {
-        answer(&mut bench, Err("503"));
+    bench.hooks = Some(Err(error(CallErrorKind::Throttled)));
+    warm_up(&mut bench, 10);
+    bench.hooks = Some(Ok(vec![Hook { terminating: false, ..hook(HOOK, 3600) }]));
+    warm_up(&mut bench, 590);
+    assert_eq!((bench.count(is_heartbeat), bench.count(is_describe)), (2, 2));
+}
+
+/// The instance warms up, and its heartbeats find the action.
+fn warm_up(bench: &mut Bench, seconds: u64) {
+    for _ in 0..seconds {
+        answer(bench, Err("503"));
         if bench.is_beating() {
             bench.beat(Ok(()));
         }
         bench.run(1);
     }
-    assert_eq!(bench.count(is_heartbeat), 3, "the first after 10 s, then one per 0.52 to 0.6 of 30 s");
 }
 
 /// Neither the configuration nor the instance's tags name the group.
@@ -95,6 +114,25 @@ fn group_unknown() {
     let named =
         |effect: &Effect| matches!(effect, Effect::Complete { action, .. } if action.group == "workers");
     assert_eq!(bench.count(named), 1);
+}
+
+/// Neither the configuration nor the instance's tags name the group, and Auto Scaling does not know the instance: it was
+/// started by hand. The daemon gives up, and does not hurry.
+#[test]
+fn in_no_group() {
+    let mut bench = booted(Settings { group: None, ..launching() });
+    (bench.journal, bench.state) = (None, None);
+    bench.crash();
+    while ended(&bench).is_empty() {
+        let place = bench.open.iter().position(is_describe);
+        if let Some(Effect::DescribeInstance { id }) = place.map(|place| bench.open.remove(place)) {
+            bench.event(Event::InstanceDescribed { id, result: Ok(None) });
+        }
+        run(&mut bench, 1, Ok(()));
+        assert!(bench.now.since(START) <= secs(610), "{:?}", bench.now);
+    }
+    assert_eq!(ended(&bench), [None]);
+    assert!(bench.count(is_describe) < 50, "{}", bench.count(is_describe));
 }
 
 /// Auto Scaling's description lags, or has a state that AWS has added. It does not end the launch.
@@ -219,6 +257,24 @@ fn calls_fail() {
     }
     let sent = bench.times(is_complete);
     assert!(sent[3].since(sent[2]) >= secs(60), "an operator may add the permission");
+    bench.complete(Ok(()));
+    assert_eq!(ended(&bench), [Some(CompletionResult::Continue)]);
+}
+
+/// A call found no action, and then an operator drained the instance for long. After it, the launch has all of its time.
+#[test]
+fn refused_before_a_drain() {
+    let mut bench = booted(launching());
+    bench.state = Some("Pending");
+    run(&mut bench, 3, Ok(()));
+    bench.complete(Err(CallErrorKind::NoActiveAction));
+    bench.operator(Command::Drain);
+    bench.reports(0, AgentState::Drained, 0);
+    bench.run(3000);
+    bench.operator(Command::Cancel);
+    bench.says(0, AgentAnswer::Returned);
+    bench.state = Some("Pending:Wait");
+    run(&mut bench, 33, Ok(()));
     bench.complete(Ok(()));
     assert_eq!(ended(&bench), [Some(CompletionResult::Continue)]);
 }
