@@ -40,13 +40,13 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         let problems = check_kind(&layers, index).into_iter().chain(check_http(&layers, index, &agent.kind));
         let problems = problems.chain(check_requests(&layers, index));
         let problems = problems.chain(force::check(&layers, index, agent.drain_timeout, &agent.kind));
-        let problems = problems.chain(launch::check(&layers, index, &agent.ready));
+        let problems = problems.chain(launch::check_agent(&layers, index, &agent.ready));
         for problem in problems.chain(probe::check(&layers, index, &agent.kind)) {
             layers.tell(|| problem);
         }
         agents.push(agent);
     }
-    for problem in after::check(&layers) {
+    for problem in after::check(&layers).into_iter().chain(launch::check(&layers)) {
         layers.tell(|| problem);
     }
     if !layers.problems.is_empty() {

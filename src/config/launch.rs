@@ -56,8 +56,8 @@ pub(super) fn ready(table: &Table<'_>, kind: &AgentKind) -> Ready {
     }
 }
 
-/// Refuses two ways to see that an agent is ready, an agent of which that cannot be seen, and the terminating hook.
-pub(super) fn check(layers: &Layers, agent: usize, ready: &Ready) -> Vec<Problem> {
+/// Refuses two ways to see that an agent is ready, and an agent of which that cannot be seen.
+pub(super) fn check_agent(layers: &Layers, agent: usize, ready: &Ready) -> Vec<Problem> {
     let given = |name: &'static str| {
         layers.given.get(&(agent, "agent", name)).map(|given| (name, given.origin.clone()))
     };
@@ -65,18 +65,26 @@ pub(super) fn check(layers: &Layers, agent: usize, ready: &Ready) -> Vec<Problem
     if let (Some(one), Some(other)) = (given("ready.path"), given("ready.command")) {
         problems.push(Problem::Both { one, other, what: "how the agent shows that it is ready" });
     }
+    if let Some(hook) = layers.given.get(&(0, SECTION, "hook"))
+        && *ready == Ready::Unknown
+    {
+        problems.push(Problem::NotSeenReady { origin: hook.origin.clone() });
+    }
+    problems
+}
+
+/// Refuses a launch that is too short, and the terminating hook.
+pub(super) fn check(layers: &Layers) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let Some(hook) = layers.given.get(&(0, SECTION, "hook")) else { return problems };
     let origin = hook.origin.clone();
-    if *ready == Ready::Unknown {
-        problems.push(Problem::NotSeenReady { origin: origin.clone() });
-    }
     let Launch { times, timeout, .. } = launch(layers);
     let least = Duration::from_secs(u64::from(times)) + ANSWER;
-    if agent == 0 && timeout < least {
+    if timeout < least {
         problems.push(Problem::LaunchTooShort { origin: origin.clone(), timeout, times, least });
     }
     let terminating = layers.given.get(&(0, "lifecycle", "hook"));
-    if agent == 0 && terminating.is_some_and(|other| other.text == hook.text) {
+    if terminating.is_some_and(|other| other.text == hook.text) {
         problems.push(Problem::OneHook { origin, hook: hook.text.clone() });
     }
     problems

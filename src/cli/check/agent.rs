@@ -33,15 +33,27 @@ pub enum Given {
 /// A row for each agent, in the order of the configuration. The daemon's status, if known, decides whether an agent that takes
 /// no work is a problem.
 pub async fn ask(config: &Config, limit: Duration, daemon: Option<&Status>, given: Given) -> Vec<Part> {
-    let mut asking = tokio::task::JoinSet::new();
-    for (place, agent) in config.agents.iter().cloned().enumerate() {
+    each(config, |agent, instance_id| {
         let beside = daemon.map(|status| Beside::of(status, &agent.name));
-        let instance_id = config.instance.id.clone().unwrap_or_default();
-        asking.spawn(async move { (place, row((&agent, &instance_id), limit, beside, given).await) });
+        async move { row((&agent, &instance_id), limit, beside, given).await }
+    })
+    .await
+}
+
+/// What `look` finds for each agent and the configured instance id, in the order of the configuration. All agents are looked at
+/// at the same time.
+pub async fn each<F>(config: &Config, look: impl Fn(config::Agent, String) -> F) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let mut looking = tokio::task::JoinSet::new();
+    for (place, agent) in config.agents.iter().cloned().enumerate() {
+        let found = look(agent, config.instance.id.clone().unwrap_or_default());
+        looking.spawn(async move { (place, found.await) });
     }
-    let mut parts = asking.join_all().await;
-    parts.sort_by_key(|(place, _)| *place);
-    parts.into_iter().map(|(_, part)| part).collect()
+    let mut found = looking.join_all().await;
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, found)| found).collect()
 }
 
 /// What the daemon says about an agent.

@@ -1,8 +1,11 @@
 //! Looks whether the launching hook could be completed: whether the group has it, and whether each agent is ready now.
 
+use std::time::Duration;
+
+use super::agent;
 use super::part::Part;
 use crate::cli::output::whole;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::daemon::settings;
 use machine::effect::CompletionResult;
 use machine::event::Hook;
@@ -11,27 +14,29 @@ use machine::event::Hook;
 const HEARTBEAT_TIMEOUT_S: u64 = 300;
 
 /// A row for each agent. Empty if no launching hook is configured.
-pub async fn readiness(config: &Config, instance_id: &str) -> Vec<Part> {
-    let mut parts = Vec::new();
+pub async fn readiness(config: &Config) -> Vec<Part> {
     if config.launch.hook.is_none() {
-        return parts;
+        return Vec::new();
     }
-    for agent in &config.agents {
-        let ready = match settings::readiness(agent) {
-            Ok(Some(ready)) => ready.look(instance_id).await,
-            // The configuration refuses an agent of which nothing shows that it is ready.
-            Ok(None) => continue,
-            Err(error) => Err(error.to_string()),
-        };
-        parts.push(match ready {
-            Ok(()) => Part::ok("ready", agent.name.clone()),
-            Err(why) => Part::ok("ready", format!("{}: {why}", agent.name)).failed(format!(
-                "a launch would be abandoned after {}; start the agent, or set agent.ready.path or agent.ready.command",
-                whole(config.launch.timeout)
-            )),
-        });
-    }
-    parts
+    let timeout = config.launch.timeout;
+    let rows =
+        agent::each(config, |agent, instance_id| async move { row(&agent, &instance_id, timeout).await });
+    rows.await.into_iter().flatten().collect()
+}
+
+/// `None` if nothing shows whether the agent is ready. The configuration refuses that for a launching hook.
+async fn row(agent: &config::Agent, instance_id: &str, timeout: Duration) -> Option<Part> {
+    let ready = match settings::readiness(agent) {
+        Ok(ready) => ready?.look(instance_id).await,
+        Err(error) => Err(error.to_string()),
+    };
+    Some(match ready {
+        Ok(()) => Part::ok("ready", agent.name.clone()),
+        Err(why) => Part::ok("ready", format!("{}: {why}", agent.name)).failed(format!(
+            "a launch would be abandoned after {}; start the agent, or set agent.ready.path or agent.ready.command",
+            whole(timeout)
+        )),
+    })
 }
 
 /// A row for the launching hook, by the result of DescribeLifecycleHooks. `None` if no launching hook is configured. Pure.

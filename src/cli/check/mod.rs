@@ -107,7 +107,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
         let (daemon, status) = local::daemon(config).await;
         let mut agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
         agents.extend(unit::polkit(config));
-        agents.extend(launch::readiness(config, config.instance.id.as_deref().unwrap_or_default()).await);
+        agents.extend(launch::readiness(config).await);
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);
