@@ -1,10 +1,10 @@
 //! Adapters that reach an agent. Each turns the answer, or the failure, into an `AgentAnswer`. It never fails.
 //!
-//! - [`ready`]: whether it is ready to serve.
 //! - [`http`]: the agent protocol, over TCP or a Unix socket.
 //! - [`command`]: a program that drains.
 //! - [`force`]: what ends its work.
 //! - [`probe`]: where the status of an agent is read if the agent does not return it itself; `processes` counts processes.
+//! - [`ready`]: whether it is ready to serve.
 //! - `request`: builds the requests of [`http`].
 //! - `secret`: reads the bearer token, and secret values of headers.
 //! - [`step`]: the after steps, which are commands too.

@@ -76,8 +76,8 @@ fn region(host: &str) -> Option<String> {
     is_region(named).then(|| named.to_owned())
 }
 
-/// The kind of a public endpoint; `None` if a host is none. The SDK picks its name, so that the FIPS and dual-stack settings apply,
-/// and because the legacy names do not work through a VPC endpoint.
+/// The kind of a public endpoint; `None` for any other host. The SDK picks its name, so that the FIPS and dual-stack settings
+/// apply, and because the legacy names do not work through a VPC endpoint.
 fn public(host: &str) -> Option<Kind> {
     let region = region(host)?;
     SUFFIXES.into_iter().find_map(|(suffix, dual)| {

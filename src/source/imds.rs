@@ -101,8 +101,8 @@ struct Poller {
 }
 
 impl Poller {
-    /// Polls the target state, and the other categories that are due. Returns the pause until the next round
-    /// if that is not the usual one.
+    /// Polls the target state, and the other categories that are due. Returns the pause until the next round, if it is not the
+    /// usual one.
     async fn round(&mut self) -> Result<Option<Duration>, Closed> {
         let start = self.clock.now();
         self.identify().await;
