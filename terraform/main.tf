@@ -18,6 +18,10 @@ locals {
   # exist yet.
   group_arn = "${local.aws}:autoscaling:${local.region}:${local.account}:autoScalingGroup:*:autoScalingGroupName/${var.group_name}"
 
+  # The presets that set the command. tests/tidy.rs compares this list with the presets.
+  command_presets = ["ecs-instance", "kubernetes-node", "nomad-client"]
+  has_command     = var.agent.command != null || try(contains(local.command_presets, var.agent.preset), false)
+
   queued = var.wiring != "none"
 
   # The longest that Auto Scaling keeps an action, as the documentation of PutLifecycleHook says.
@@ -86,7 +90,7 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
 
     # The daemon would refuse the configuration.
     precondition {
-      condition     = var.agent.command == null || var.agent.ready.command != null
+      condition     = !local.has_command || var.agent.ready.command != null
       error_message = "With launch_hook, an agent with command needs ready.command, which exits with 0 once the agent is ready."
     }
   }

@@ -253,6 +253,9 @@ fn terraform_knows_the_kind_of_each_preset() {
         let line = format!("{wanted} = {:?}", names.collect::<Vec<_>>());
         assert!(text.contains(&line), "terraform/variables.tf must have this line:\n{line}");
     }
+    let names = Preset::all().filter(|preset| preset.agent.contains_key("command")).map(|preset| preset.name);
+    let line = format!("command_presets = {:?}\n", names.collect::<Vec<_>>());
+    assert!(read("terraform/main.tf").contains(&line), "terraform/main.tf must have this line:\n{line}");
 }
 
 /// Users build alerts on these ids.

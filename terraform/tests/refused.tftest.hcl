@@ -399,6 +399,18 @@ run "launch_of_an_agent_that_nothing_shows_ready" {
   expect_failures = [aws_autoscaling_lifecycle_hook.launch]
 }
 
+# The preset sets the command.
+run "launch_of_a_preset_that_nothing_shows_ready" {
+  command = plan
+
+  variables {
+    agent       = { preset = "nomad-client" }
+    launch_hook = {}
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.launch]
+}
+
 run "one_name_for_both_hooks" {
   command = plan
 
