@@ -65,8 +65,13 @@ resource "aws_autoscaling_lifecycle_hook" "this" {
     }
 
     precondition {
-      condition     = local.queued || !(var.spot_events || var.rebalance_events)
-      error_message = "spot_events and rebalance_events need a queue. Set wiring to something other than none."
+      condition     = local.queued || !(var.spot_events || var.rebalance_events || var.capacity_events)
+      error_message = "spot_events, rebalance_events and capacity_events need a queue. Set wiring to something other than none."
+    }
+
+    precondition {
+      condition     = var.capacity_events || var.capacity_reservation_id == null
+      error_message = "Without capacity_events, no daemon hears that the capacity_reservation_id ends. Set capacity_events to true."
     }
   }
 }

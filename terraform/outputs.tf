@@ -35,6 +35,7 @@ locals {
     local.agent_lines,
     local.after_lines,
     [for queue in aws_sqs_queue.this : "\n[queue]\nurl = ${jsonencode(queue.url)}"],
+    [for listens in [var.capacity_events] : "listen = \"always\"" if listens],
     [
       "",
       "[lifecycle]",
@@ -47,6 +48,7 @@ locals {
     [for drain in [var.rebalance_events] : "on_rebalance = \"drain\"" if drain],
     [for value in [var.on_standby] : "on_standby = \"drain\"" if value == "drain"],
     [for value in [var.on_detachment] : "on_detachment = \"drain\"" if value == "drain"],
+    [for id in [var.capacity_reservation_id] : "capacity_reservation = ${jsonencode(id)}" if id != null],
     local.launch_lines,
     [""],
   ))

@@ -429,6 +429,24 @@ variable "rebalance_events" {
   nullable    = false
 }
 
+variable "capacity_events" {
+  type        = bool
+  description = "Whether the queue also gets the warnings before reserved capacity is reclaimed, and the daemons listen to it all the time (`queue.listen = \"always\"`). Use it for groups in an interruptible capacity reservation or in a Capacity Block. The warnings name no group, so the queue gets every warning of the account in this Region."
+  default     = false
+  nullable    = false
+}
+
+variable "capacity_reservation_id" {
+  type        = string
+  description = "The id of the Capacity Block that the group's launch template names. The queue then gets the warning before the block ends. Needs `capacity_events`."
+  default     = null
+
+  validation {
+    condition     = var.capacity_reservation_id == null || can(regex("^cr-[0-9a-f]{8,17}$", var.capacity_reservation_id))
+    error_message = "The capacity_reservation_id must be the id of a capacity reservation, such as cr-0123456789abcdef0."
+  }
+}
+
 variable "on_standby" {
   type        = string
   description = "What the daemons do while their instance is in standby: `drain`, or `ignore`."

@@ -1,7 +1,7 @@
 # How messages reach the queue: by rules, by the hook itself or by a topic.
 
 locals {
-  # Spot and rebalance events name an instance but no group, so a pattern cannot select a group's own.
+  # Events about spot instances and reserved capacity name an instance but no group, so a pattern cannot select a group's own.
   patterns = { for key, pattern in {
     termination = {
       source      = ["aws.autoscaling"]
@@ -13,12 +13,29 @@ locals {
     }
     spot      = { source = ["aws.ec2"], detail-type = ["EC2 Spot Instance Interruption Warning"] }
     rebalance = { source = ["aws.ec2"], detail-type = ["EC2 Instance Rebalance Recommendation"] }
+    # The user guide has had two names for each of these events.
+    # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitor-interruptible-cr.html
+    capacity = {
+      source = ["aws.ec2"]
+      detail-type = [
+        "EC2 Capacity Reservation Instance Interruption Warning",
+        "EC2 Interruptible Capacity Reservation Instance Interruption Warning",
+      ]
+    }
+    # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-blocks-monitor.html
+    block-end = {
+      source      = ["aws.ec2"]
+      detail-type = ["Capacity Block Expiration Warning", "Capacity Block Reservation Expiration Warning"]
+      detail      = { capacity-reservation-id = [var.capacity_reservation_id] }
+    }
   } : key => jsonencode(pattern) if local.wanted[key] }
 
   wanted = {
     termination = var.wiring == "eventbridge"
     spot        = local.queued && var.spot_events
     rebalance   = local.queued && var.rebalance_events
+    capacity    = local.queued && var.capacity_events
+    block-end   = local.queued && var.capacity_events && var.capacity_reservation_id != null
   }
 
   rule_arns  = [for rule in aws_cloudwatch_event_rule.this : rule.arn]

@@ -165,7 +165,7 @@ async fn denials_by_the_queues_key() {
                   arn:aws:kms:eu-west-1:1:key/k because no identity-based policy allows the kms:Decrypt action";
     for code in ["KMS.AccessDeniedException", "com.amazonaws.sqs#KmsAccessDenied"] {
         let server = Server::replies([json_error(400, code, denied)]).await;
-        let receive = clients(&server.url).receive(QUEUE, Duration::ZERO, 1).await;
+        let receive = clients(&server.url).receive(QUEUE, Duration::ZERO, 1, false).await;
         let error = receive.expect_err("denied");
         assert_eq!(error.kind, CallErrorKind::AccessDenied, "{error}");
         assert!(error.message.contains("; allow kms:Decrypt on the queue's key"), "{error}");
@@ -282,15 +282,17 @@ async fn received_messages() {
     ]});
     let server = Server::replies([json(messages), json(serde_json::json!({}))]).await;
     let clients = clients(&server.url);
-    let messages = clients.receive(QUEUE, Duration::from_secs(60), 10).await.expect("messages");
+    let messages = clients.receive(QUEUE, Duration::from_secs(60), 10, false).await.expect("messages");
     assert_eq!(messages[0].receipt, "a");
     assert_eq!(messages[0].sent, Some(Time::from_unix_ms(1_772_366_400_000)));
     assert_eq!(*messages[0].body, Body::Test);
     assert_eq!((messages[1].receipt.as_str(), messages[1].sent), ("b", None));
     assert!(messages[1..].iter().all(|message| matches!(*message.body, Body::Unreadable(_))));
     assert_eq!(messages.len(), 3);
-    assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1).await, Ok(Vec::new()));
-    assert_eq!(request_json(&server.requests()[1].body)["MaxNumberOfMessages"], 1);
+    // The messages of this receive stay visible to others.
+    assert_eq!(clients.receive(QUEUE, Duration::ZERO, 1, true).await, Ok(Vec::new()));
+    let second = request_json(&server.requests()[1].body);
+    assert_eq!([&second["MaxNumberOfMessages"], &second["VisibilityTimeout"]], [1, 0]);
 
     let expected = serde_json::json!({
         "QueueUrl": QUEUE, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20, "VisibilityTimeout": 20,

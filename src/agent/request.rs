@@ -173,6 +173,7 @@ mod tests {
             RootVolumeReplacement,
             SpotInterruption,
             CapacityInterruption,
+            CapacityBlockEnd,
             RebalanceRecommendation,
             ScheduledMaintenance,
             Standby,

@@ -35,19 +35,21 @@ pub const RECEIPT_MAX: usize = 2048;
 const REASON_MAX: usize = 100;
 
 impl Clients {
-    /// ReceiveMessage, for at most `most` messages. Do not drop the future once the request is sent: SQS hides the messages even
+    /// ReceiveMessage, for at most `most` messages. With `peek`, they stay visible to others. Do not drop the future once the request is sent: SQS hides the messages even
     /// if the response is not read.
     pub async fn receive(
         &self,
         queue_url: &str,
         wait: Duration,
         most: usize,
+        peek: bool,
     ) -> Result<Vec<Message>, CallError> {
         let call = "sqs:ReceiveMessage";
         let request = self.sqs.receive_message().queue_url(queue_url);
         let request = request.max_number_of_messages(most.min(BATCH_MAX) as i32);
         let request = request.wait_time_seconds(whole_seconds(wait, WAIT_MAX));
-        let request = request.visibility_timeout(whole_seconds(VISIBILITY_RECEIVED, VISIBILITY_MAX));
+        let hidden = if peek { Duration::ZERO } else { VISIBILITY_RECEIVED };
+        let request = request.visibility_timeout(whole_seconds(hidden, VISIBILITY_MAX));
         let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let answer = request.send().await.map_err(|error| classify(call, &error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())

@@ -15,12 +15,13 @@ use super::keys::{self, KEYS, WhenUnset};
 use super::launch;
 use super::layers::{Layers, SHOWN_MAX};
 use super::probe;
+use super::queue;
 use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
     Address, Agent, AgentKind, Aws, Body, CommandAgent, Config, ConfigError, Control, DrainAt, HttpAgent,
     Imds, Instance, Journal, Lifecycle, Loaded, Log, LogFormat, Method, OnExit, OnNotice, Origin, Problem,
-    Queue, Request, Setting, Simulation, Template, UnitAgent, UnitDrain,
+    Request, Setting, Simulation, Template, UnitAgent, UnitDrain,
 };
 use crate::clock::Scale;
 use formats::text::printable;
@@ -46,7 +47,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         }
         agents.push(agent);
     }
-    for problem in after::check(&layers).into_iter().chain(launch::check(&layers)) {
+    let problems = after::check(&layers).into_iter().chain(launch::check(&layers));
+    for problem in problems.chain(queue::check(&layers)) {
         layers.tell(|| problem);
     }
     if !layers.problems.is_empty() {
@@ -63,7 +65,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
     Config {
         agents,
         after: after::steps(layers),
-        queue: Queue { url: table("queue").optional("url") },
+        queue: queue::queue(layers),
         lifecycle: Lifecycle {
             hook: lifecycle.optional("hook"),
             group: lifecycle.optional("group"),
@@ -74,6 +76,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             on_rebalance: on_notice(&lifecycle.word("on_rebalance")),
             on_standby: on_notice(&lifecycle.word("on_standby")),
             on_detachment: on_notice(&lifecycle.word("on_detachment")),
+            capacity_reservation: lifecycle.optional("capacity_reservation"),
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
         launch: launch::launch(layers),

@@ -9,7 +9,7 @@
 //! * `variable`: which environment variables set a key, and which set none
 //! * `build`: builds [`Config`] from the settings
 //! * [`agent`]: an agent of each kind
-//! * `after`: the after steps
+//! * `after`: the after steps; `queue`: the termination queue
 //! * `address`: where an agent with an HTTP interface listens
 //! * `command` and `labels`: how a command and the labels of a metric are written
 //! * [`duration`]: how a duration is written
@@ -40,6 +40,7 @@ mod preset;
 mod printed;
 pub mod probe;
 pub mod problem;
+mod queue;
 pub mod request;
 pub mod template;
 #[cfg(test)]
@@ -71,7 +72,7 @@ pub use self::user::User;
 pub use self::variable::environment;
 use crate::clock::Scale;
 use machine::effect::CompletionResult;
-pub use machine::settings::{DrainAt, OnExit, OnNotice};
+pub use machine::settings::{DrainAt, Listen, OnExit, OnNotice};
 
 /// The file that is read if `--config` names none. It need not exist.
 pub const DEFAULT_PATH: &str = "/etc/drainhook/drainhook.toml";
@@ -113,6 +114,8 @@ pub struct Config {
 pub struct Queue {
     /// Its URL.
     pub url: Option<String>,
+    /// When it is asked.
+    pub listen: Listen,
 }
 
 /// The lifecycle action, and how it is completed.
@@ -136,6 +139,8 @@ pub struct Lifecycle {
     pub on_standby: OnNotice,
     /// What to do while the instance is detached from its group.
     pub on_detachment: OnNotice,
+    /// The Capacity Block that the instance runs in.
+    pub capacity_reservation: Option<String>,
     /// The hook's heartbeat timeout, used if the hook cannot be read.
     pub heartbeat_timeout: Option<Duration>,
 }

@@ -153,6 +153,16 @@ pub enum Problem {
         /// The keys that it goes with.
         kinds: &'static [&'static str],
     },
+    /// A key that has no effect without another one.
+    #[error("{origin}: `{key}` has no effect without {needs}; set that, or remove it")]
+    Alone {
+        /// Where the key was set.
+        origin: Origin,
+        /// The key, with its section.
+        key: &'static str,
+        /// What it needs, in backquotes.
+        needs: &'static str,
+    },
     /// A force step that would run as soon as the agent is told to drain.
     #[error(
         "{origin}: `agent.force.before` ({before:?}) must be less than `agent.drain_timeout` ({drain_timeout:?}), or the agent \

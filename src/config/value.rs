@@ -10,7 +10,7 @@ use super::user::User;
 use super::{command, labels};
 use crate::clock::Scale;
 use crate::preset;
-use formats::imds::is_instance_id;
+use formats::imds::{is_instance_id, is_reservation_id};
 
 /// What a key accepts.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,8 @@ pub enum Kind {
     GroupName,
     /// An EC2 instance id.
     InstanceId,
+    /// The id of a capacity reservation.
+    ReservationId,
     /// Host names or addresses without ports.
     Hosts,
     /// A program and its arguments.
@@ -167,6 +169,7 @@ impl Kind {
             Kind::HookName => words(text.len() <= NAME_LENGTH_MAX && text.chars().all(is_hook_char)),
             Kind::GroupName => words(text.chars().count() <= NAME_LENGTH_MAX && !text.contains(':')),
             Kind::InstanceId => words(is_instance_id(text)),
+            Kind::ReservationId => words(is_reservation_id(text)),
             Kind::Command => command::parse(text).map(Value::Command).map_err(Some),
             Kind::Unit => words(is_unit(text)),
             Kind::Pointer => words(is_pointer(text)),
@@ -200,6 +203,9 @@ impl Kind {
             Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
             Kind::GroupName => "the name of an Auto Scaling group".to_owned(),
             Kind::InstanceId => "an instance id (`i-` and 8 to 17 hexadecimal digits)".to_owned(),
+            Kind::ReservationId => {
+                "the id of a capacity reservation (`cr-` and 8 to 17 hexadecimal digits)".to_owned()
+            }
             Kind::Hosts => "host names or addresses, separated by commas".to_owned(),
             Kind::Command => "a program with an absolute path, and its arguments".to_owned(),
             Kind::Unit => "the name of a unit that ends in `.service`".to_owned(),
@@ -239,6 +245,7 @@ impl Kind {
             | Kind::HookName
             | Kind::GroupName
             | Kind::InstanceId
+            | Kind::ReservationId
             | Kind::Hosts
             | Kind::Scale => None,
         }

@@ -94,8 +94,9 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DescribeLifecycleHooks", call).await;
                 Event::HooksDescribed { id, result }
             }
-            Effect::ReceiveMessages { id, wait, most } => {
-                let call = self.aws.call(|aws| async move { aws.receive(self.queue()?, wait, most).await });
+            Effect::ReceiveMessages { id, wait, most, peek } => {
+                let call =
+                    self.aws.call(|aws| async move { aws.receive(self.queue()?, wait, most, peek).await });
                 let result = within(wait + RECEIVE_GRACE, "ReceiveMessage", call).await;
                 Event::MessagesReceived { id, result }
             }

@@ -34,6 +34,8 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         after: config.after.iter().map(step_settings).collect(),
         queue: config.queue.url.is_some(),
         queue_name: config.queue.url.as_deref().and_then(queue_name),
+        listen: config.queue.listen,
+        capacity_reservation: config.lifecycle.capacity_reservation.clone(),
         hook: config.lifecycle.hook.clone(),
         heartbeat_timeout: config.lifecycle.heartbeat_timeout,
         drain_at: config.lifecycle.drain_at,

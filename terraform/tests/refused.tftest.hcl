@@ -218,6 +218,38 @@ run "events_without_a_queue" {
   expect_failures = [aws_autoscaling_lifecycle_hook.this]
 }
 
+run "capacity_events_without_a_queue" {
+  command = plan
+
+  variables {
+    wiring          = "none"
+    capacity_events = true
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.this]
+}
+
+run "capacity_reservation_without_its_events" {
+  command = plan
+
+  variables {
+    capacity_reservation_id = "cr-0123456789abcdef0"
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.this]
+}
+
+run "capacity_reservation_of_another_kind" {
+  command = plan
+
+  variables {
+    capacity_events         = true
+    capacity_reservation_id = "i-0123456789abcdef0"
+  }
+
+  expect_failures = [var.capacity_reservation_id]
+}
+
 run "agent_of_two_kinds" {
   command = plan
 

@@ -334,6 +334,39 @@ run "configuration_with_rebalance_events" {
   }
 }
 
+run "capacity_events" {
+  variables {
+    capacity_events = true
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "\nlisten = \"always\"\n") && !strcontains(output.configuration, "capacity_reservation")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = toset(keys(aws_cloudwatch_event_rule.this)) == toset(["termination", "capacity"])
+    error_message = join(", ", keys(aws_cloudwatch_event_rule.this))
+  }
+}
+
+run "capacity_block" {
+  variables {
+    capacity_events         = true
+    capacity_reservation_id = "cr-0123456789abcdef0"
+  }
+
+  assert {
+    condition     = endswith(output.configuration, "capacity_reservation = \"cr-0123456789abcdef0\"\n")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["block-end"].event_pattern).detail == { "capacity-reservation-id" = ["cr-0123456789abcdef0"] }
+    error_message = aws_cloudwatch_event_rule.this["block-end"].event_pattern
+  }
+}
+
 run "configuration_with_standby_and_detachment" {
   variables {
     on_standby    = "drain"

@@ -1,5 +1,6 @@
-//! Measures what a scale-in costs, by the size of the fleet. Writes the table in docs/performance.md and docs/fleet-cost.svg.
-//! Run it with `cargo run --release --example fleet_cost`. It takes a few minutes.
+//! Measures what a scale-in costs, by the size of the fleet, and how soon a fleet that listens hears of warnings. Writes the
+//! tables in docs/performance.md and docs/fleet-cost.svg. Run it with `cargo run --release --example fleet_cost`. It takes a few
+//! minutes.
 
 mod plot;
 
@@ -9,7 +10,8 @@ use std::path::Path;
 use std::thread;
 
 use plot::{Panel, Series};
-use sim::fleet::cost::{Cost, ScaleIn, measure};
+use sim::fleet::cost::{Cost, Queue, ScaleIn, measure};
+use sim::fleet::warned::{self, Heard, Warning};
 
 const SEEDS: u64 = 3;
 
@@ -18,8 +20,8 @@ const SIZES: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 /// How much of a fleet is terminated at once, in percent.
 const PARTS: [u32; 3] = [1, 10, 100];
 
-const START: &str = "<!-- cost:start -->\n";
-const END: &str = "<!-- cost:end -->";
+/// The sizes of fleets that listen. They share one queue.
+const LISTENERS: [u32; 3] = [10, 100, 1_000];
 
 /// A fleet and its costs: behind the gate, and without it.
 struct Row {
@@ -40,28 +42,66 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    let page = docs.join("performance.md");
-    let text = fs::read_to_string(&page)?;
-    let parts = text.split_once(START).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = parts.ok_or("docs/performance.md lacks the markers of the table")?;
-    fs::write(&page, format!("{head}{START}{}{END}{tail}", table(&rows)))?;
+    write_table(&docs, "cost", &table(&rows))?;
+    write_table(&docs, "warned", &warned_table())?;
     fs::write(docs.join("fleet-cost.svg"), plot::draw(&panels(&rows)))?;
     Ok(())
+}
+
+/// Writes a table between its markers in docs/performance.md.
+fn write_table(docs: &Path, name: &str, table: &str) -> Result<(), Box<dyn Error>> {
+    let page = docs.join("performance.md");
+    let text = fs::read_to_string(&page)?;
+    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
+    let parts = text.split_once(&start).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
+    let (head, tail) =
+        parts.ok_or_else(|| format!("docs/performance.md lacks the markers of the table {name}"))?;
+    Ok(fs::write(&page, format!("{head}{start}{table}{end}{tail}"))?)
+}
+
+/// How soon agents are told of a warning, and how soon a scale-in of a tenth of the fleet is completed.
+fn warned_table() -> String {
+    let mut lines = vec![
+        "| instances | warned at once | agents told, s: median | most | told within 110 s |".to_owned(),
+        "|---:|---:|---:|---:|---:|".to_owned(),
+    ];
+    for instances in LISTENERS {
+        eprintln!("{instances} that listen");
+        let mut warnings: Vec<Warning> =
+            PARTS.iter().map(|part| Warning::Interruptions((instances * part / 100).max(1))).collect();
+        warnings.dedup();
+        for warning in warnings.into_iter().chain([Warning::BlockEnd]) {
+            let runs: Vec<Heard> =
+                (1..=SEEDS).map(|seed| warned::measure(instances, warning, seed)).collect();
+            let delays = |figure: fn(&Heard) -> Option<f64>| middle(runs.iter().filter_map(figure));
+            let warned = match warning {
+                Warning::Interruptions(warned) => warned.to_string(),
+                Warning::BlockEnd => "all, by one message".to_owned(),
+            };
+            lines.push(format!(
+                "| {instances} | {warned} | {:.1} | {:.1} | {:.0} % |",
+                delays(|heard| heard.delay_s),
+                delays(|heard| heard.delay_most_s),
+                middle(runs.iter().map(|heard| heard.in_time)) * 100.0
+            ));
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Measures both ways to poll at the same time, on one core each.
 fn measured(instances: u32, leaving: u32) -> Row {
     let costs = thread::scope(|scope| {
-        let ungated = scope.spawn(|| median_of_seeds(instances, leaving, false));
-        [median_of_seeds(instances, leaving, true), ungated.join().expect("the run has not panicked")]
+        let ungated = scope.spawn(|| median_of_seeds(instances, leaving, Queue::Ungated));
+        [median_of_seeds(instances, leaving, Queue::Gated), ungated.join().expect("the run has not panicked")]
     });
     Row { instances, leaving, costs }
 }
 
 /// The median of each figure over the seeds.
-fn median_of_seeds(instances: u32, leaving: u32, gated: bool) -> Cost {
+fn median_of_seeds(instances: u32, leaving: u32, queue: Queue) -> Cost {
     let runs: Vec<Cost> =
-        (1..=SEEDS).map(|seed| measure(&ScaleIn { instances, leaving, gated, seed })).collect();
+        (1..=SEEDS).map(|seed| measure(&ScaleIn { instances, leaving, queue, seed })).collect();
     let median = |figure: fn(&Cost) -> f64| middle(runs.iter().map(figure));
     let known = |figure: fn(&Cost) -> Option<f64>| {
         let known: Vec<f64> = runs.iter().filter_map(figure).collect();

@@ -105,6 +105,11 @@ impl Cloud {
             "detail-type": ["EC2 Instance-terminate Lifecycle Action"],
             "detail": {"AutoScalingGroupName": [self.group]},
         });
+        self.rule_for(queue, &pattern).await;
+    }
+
+    /// Creates a rule that sends the events of this pattern to the queue.
+    pub async fn rule_for(&self, queue: &Queue, pattern: &Value) {
         let put = self.events.put_rule().name(&self.group).event_pattern(pattern.to_string());
         put.send().await.expect("PutRule");
         self.made(Made::Rule(self.group.clone()));
@@ -176,8 +181,9 @@ impl Cloud {
         }
     }
 
-    async fn put_event(&self, body: &str) {
-        eprintln!("Auto Scaling to EventBridge: {body}");
+    /// Puts an event into EventBridge, as AWS's services do.
+    pub async fn put_event(&self, body: &str) {
+        eprintln!("to EventBridge: {body}");
         let event: Value = serde_json::from_str(body).expect("JSON");
         let word = |field: &str| event[field].as_str().expect("a text").to_owned();
         let entry = PutEventsRequestEntry::builder()

@@ -18,7 +18,7 @@ use crate::support::{Request, Server};
 use crate::{held_world, is};
 
 /// What the daemon does with a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
     /// Drains for this reason, and keeps the message hidden until its lifecycle action is over.
     DrainAndHold(Reason),
@@ -34,8 +34,8 @@ enum Does {
 
 use Does::{Delete, DrainAndDelete, DrainAndGiveBack, DrainAndHold, GiveBack};
 use Reason::{
-    AutoscalingTermination, CapacityInterruption, RebalanceRecommendation, RootVolumeReplacement,
-    ScheduledMaintenance, SpotInterruption, WarmPool,
+    AutoscalingTermination, CapacityBlockEnd, CapacityInterruption, RebalanceRecommendation,
+    RootVolumeReplacement, ScheduledMaintenance, SpotInterruption, WarmPool,
 };
 
 macro_rules! bodies {
@@ -62,6 +62,9 @@ const BODIES: &[(&str, &str, Does)] = bodies! {
     "spot-hibernate": DrainAndDelete(SpotInterruption),
     "capacity-reservation": DrainAndDelete(CapacityInterruption),
     "capacity-block": DrainAndDelete(CapacityInterruption),
+    "capacity-interruptible": DrainAndDelete(CapacityInterruption),
+    "block-expiration": DrainAndGiveBack(CapacityBlockEnd),
+    "block-reservation-expiration": DrainAndGiveBack(CapacityBlockEnd),
     "rebalance": DrainAndDelete(RebalanceRecommendation),
     "state-change": Delete,
     "health": DrainAndGiveBack(ScheduledMaintenance),
@@ -100,6 +103,10 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
     let mut variables = cloud.variables(&stage, &stage.instance(), &queue);
     variables.insert("AWS_ENDPOINT_URL_SQS", proxy.url.clone());
     variables.insert("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain".to_owned());
+    if does == DrainAndGiveBack(CapacityBlockEnd) {
+        variables.insert("DRAINHOOK_QUEUE__LISTEN", "always".to_owned());
+        variables.insert("DRAINHOOK_LIFECYCLE__CAPACITY_RESERVATION", "cr-0123456789abcdef0".to_owned());
+    }
     let daemon = Daemon::start(&variables).await;
     daemon.logged(&["imds_missing"]).await;
     // IMDS would contradict the messages.
@@ -140,9 +147,10 @@ async fn take(cloud: Arc<Cloud>, name: &'static str, body: &'static str, does: D
 }
 
 /// The body with its times moved: sent now, about an event in two minutes. The daemon ignores events long past.
-fn as_of_now(body: &str, now: Time) -> String {
+pub fn as_of_now(body: &str, now: Time) -> String {
     let soon = (now + Duration::from_secs(120)).to_string();
     let body = body.replace("2026-03-01T12:00:00Z", &now.to_string());
+    let body = body.replace("2026-03-01T12:40:00Z", &(now + Duration::from_secs(2400)).to_string());
     let body = body.replace("2026-03-01T12:02:00Z", &soon).replace("2026-03-01T12:10:00Z", &soon);
     body.replace("Thu, 27 Jan 2022 13:00:00 GMT", &soon)
 }

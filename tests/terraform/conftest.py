@@ -143,6 +143,8 @@ INPUTS: dict[str, dict[str, Any]] = {
         "drain_at": "wait",
         "agent": {"unix": "/run/worker.sock", "unreachable_grace": "2m"},
         "spot_events": True,
+        "capacity_events": True,
+        "capacity_reservation_id": "cr-0123456789abcdef0",
         "kms_key_arn": KEY,
         "instance_tags": True,
         "daemon_metrics": True,

@@ -137,6 +137,7 @@ def test_rule_ignores_other_events(applied: Applied) -> None:
         message("rebalance"),
         message("state-change"),
         message("health"),
+        message("capacity-block"),
     ]
     assert delivered(applied, "workers", *others) == []
 
@@ -146,11 +147,22 @@ def test_spot_events(applied: Applied) -> None:
     assert got["detail"] == {"instance-id": "i-0123456789abcdef0", "instance-action": "terminate"}
 
 
+def test_capacity_events(applied: Applied) -> None:
+    """Warnings about every instance of the account, and the end of the group's own Capacity Block, by both of its names."""
+    block = message("block-expiration")
+    renamed = block | {"detail-type": "Capacity Block Reservation Expiration Warning"}
+    others = block | {"detail": block["detail"] | {"capacity-reservation-id": "cr-0fedcba9876543210"}}
+    sent = [message("capacity-reservation"), message("capacity-interruptible"), block, renamed, others]
+    got = [event["detail-type"] for event in delivered(applied, "full", *sent)]
+    assert sorted(got) == sorted(event["detail-type"] for event in sent[:4])
+    assert delivered(applied, "workers", *sent) == []
+
+
 def test_targets_have_a_dead_letter_queue(applied: Applied) -> None:
     """Undeliverable events are kept. The dead-letter queue belongs to the target: if it belonged to the termination
     queue, daemons' receives would move good messages there."""
     events = applied.aws.client("events")
-    for call, keys in {"workers": ["termination"], "full": ["termination", "spot"]}.items():
+    for call, keys in {"workers": ["termination"], "full": ["termination", "spot", "capacity", "block-end"]}.items():
         dead_letters = applied.queue(applied.outputs[call]["dead_letter_queue_url"])["QueueArn"]
         for key in keys:
             (target,) = events.list_targets_by_rule(Rule=f"{call}-{key}")["Targets"]

@@ -81,8 +81,8 @@ CASES = {
     "alarms": Case({}, {"alarm_actions": [TOPIC], "runbook_url": "https://wiki.example/drain"}, update(*ALARMS)),
     "events": Case(
         {},
-        {"spot_events": True, "rebalance_events": True},
-        create(*rule("spot"), *rule("rebalance")) | update(QUEUE_POLICY, DEAD_LETTER_POLICY),
+        {"spot_events": True, "rebalance_events": True, "capacity_events": True},
+        create(*rule("spot"), *rule("rebalance"), *rule("capacity")) | update(QUEUE_POLICY, DEAD_LETTER_POLICY),
     ),
     "role_name": Case({}, {"role_name": ROLE_NAME}, create(POLICY, ATTACHMENT)),
     "policy": Case(

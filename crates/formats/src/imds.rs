@@ -137,8 +137,17 @@ pub fn instance_id(body: &str) -> Result<String, Unexpected> {
 
 /// Whether a text is an instance id: `i-` and 17 hexadecimal digits, or 8 as before 2016.
 pub fn is_instance_id(text: &str) -> bool {
+    text.strip_prefix("i-").is_some_and(is_resource_number)
+}
+
+/// Whether a text is the id of a capacity reservation: `cr-` and hexadecimal digits.
+pub fn is_reservation_id(text: &str) -> bool {
+    text.strip_prefix("cr-").is_some_and(is_resource_number)
+}
+
+fn is_resource_number(text: &str) -> bool {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(is_hex))
+    (8..=17).contains(&text.len()) && text.bytes().all(is_hex)
 }
 
 /// Reads `tags/instance/aws:autoscaling:groupName`. Group names may contain spaces and almost anything else.

@@ -11,7 +11,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::imds::{NAME_MAX, is_instance_id, time_from};
 use crate::text::{cause, is_text, quote, shorten};
 use machine::Time;
-use machine::message::{Body, InstanceMessage, InstanceNews, LifecycleMessage, SpotAction, Transition};
+use machine::message::{
+    Body, InstanceMessage, InstanceNews, LifecycleMessage, ReservationMessage, SpotAction, Transition,
+};
 
 /// The largest message that is read, in bytes. It is the largest that SQS accepts.
 pub const MESSAGE_MAX: usize = 1024 * 1024;
@@ -27,6 +29,17 @@ const WORD_MAX: usize = 64;
 
 /// The time from an interruption warning to the interruption. Hibernation begins at once.
 const WARNING: Duration = Duration::from_secs(120);
+
+/// Detail-types of the warning before the capacity of an instance is reclaimed (EC2 user guide, "Monitor Capacity Blocks using
+/// EventBridge" and "Monitor interruptible Capacity Reservations").
+const CAPACITY_INTERRUPTIONS: [&str; 2] = [
+    "EC2 Capacity Reservation Instance Interruption Warning",
+    "EC2 Interruptible Capacity Reservation Instance Interruption Warning",
+];
+
+/// Detail-types of the warning before a Capacity Block ends. The EC2 user guide has had both.
+const BLOCK_ENDS: [&str; 2] =
+    ["Capacity Block Expiration Warning", "Capacity Block Reservation Expiration Warning"];
 
 /// Reads a message. Never fails: a message that cannot be read is [`Body::Unreadable`], with the cause.
 pub fn read(body: &str) -> Body {
@@ -142,7 +155,8 @@ impl Action {
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
 struct Event<D> {
-    #[serde(rename = "detail-type")]
+    /// AWS's examples of events about Capacity Blocks spell it with an underscore.
+    #[serde(rename = "detail-type", alias = "detail_type")]
     detail_type: Option<String>,
     source: Option<String>,
     time: Option<String>,
@@ -181,6 +195,8 @@ struct DetailOutline {
     instance_action: Option<String>,
     instance_termination_time: Option<String>,
     state: Option<String>,
+    capacity_reservation_id: Option<String>,
+    end_date: Option<String>,
 }
 
 fn read_event(body: &str) -> Result<Body, String> {
@@ -194,12 +210,18 @@ fn read_event(body: &str) -> Result<Body, String> {
         return read_health(parse(body)?, sent).map(Body::Instance);
     }
     let detail_type = event.detail_type.unwrap_or_default();
-    let DetailOutline { instance_id, instance_action, instance_termination_time, state, .. } = event.detail;
+    let detail = event.detail;
+    if BLOCK_ENDS.contains(&detail_type.as_str()) {
+        let reservation = required(detail.capacity_reservation_id, "detail.capacity-reservation-id")?;
+        let ends = detail.end_date.as_deref().and_then(time_from);
+        return Ok(Body::Reservation(ReservationMessage { reservation, ends, sent }));
+    }
+    let DetailOutline { instance_id, instance_action, instance_termination_time, state, .. } = detail;
     let news = match detail_type.as_str() {
         "EC2 Spot Instance Interruption Warning" => {
             spot_news(&required(instance_action, "detail.instance-action")?, sent)?
         }
-        "EC2 Capacity Reservation Instance Interruption Warning" => InstanceNews::CapacityInterruption {
+        interrupted if CAPACITY_INTERRUPTIONS.contains(&interrupted) => InstanceNews::CapacityInterruption {
             at: instance_termination_time.as_deref().and_then(time_from).or(sent.map(|sent| sent + WARNING)),
         },
         "EC2 Instance Rebalance Recommendation" => InstanceNews::Rebalance { at: sent },

@@ -109,6 +109,8 @@ pub enum Effect {
         wait: Duration,
         /// `MaxNumberOfMessages`, 1 to 10.
         most: usize,
+        /// Whether to leave the messages visible to others, with a `VisibilityTimeout` of 0.
+        peek: bool,
     },
     /// ChangeMessageVisibilityBatch, to return others' messages or to hide our own. Answered by `VisibilitySet`.
     SetVisibility {

@@ -70,7 +70,7 @@ use std::time::Duration;
 
 use action::Over;
 use agent::{AgentTrack, Want};
-use drain::{Drain, latest_deadline};
+use drain::Drain;
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
 use launch::LaunchTrack;
@@ -356,9 +356,9 @@ impl Machine {
         // The launch after the agents, because it waits until none of them is draining.
         self.direct_launch();
         // The queue after the action, because the action may have learned what a receive would tell.
-        let wanted = self.wants_queue();
+        let need = self.queue_need();
         let deadline = self.message_deadline();
-        self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
+        self.queue.decide(&mut self.turn, &self.journal, need, deadline);
         // The journal last, so that it has all of these decisions.
         self.write_journal();
     }
@@ -394,24 +394,6 @@ impl Machine {
             let order = drain.order(agent, reason).filter(|_| recorded);
             agent.decide(turn, journal, order.map_or(Want::Nothing, Want::Drain));
         }
-    }
-
-    /// Whether to poll the queue: hook and Wait are unknown, or IMDS cannot be heard.
-    fn wants_queue(&self) -> bool {
-        let located = self.drain.as_ref().filter(|drain| drain.is_under_way());
-        let located = located.map(|drain| drain.action.is_located());
-        let expects = self.notices.expects_action() && located == Some(false);
-        self.settings.queue && ((self.imds.is_deaf() && located != Some(true)) || expects)
-    }
-
-    /// Until when our own message may stay hidden.
-    fn message_deadline(&self) -> Option<Time> {
-        let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
-        let deadline = latest_deadline(&self.agents, bound);
-        // An agent that waits for its turn gets its time after that.
-        let waits = self.agents.iter().any(AgentTrack::is_waiting);
-        let longest = self.turn.now + self.settings.drain_timeout();
-        if waits { [bound, Some(longest)].into_iter().flatten().min() } else { deadline.or(Some(longest)) }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Body {
     Lifecycle(LifecycleMessage),
     /// Another event about one or more instances.
     Instance(InstanceMessage),
+    /// The end of a capacity reservation, for all instances that run in it.
+    Reservation(ReservationMessage),
     /// `autoscaling:TEST_NOTIFICATION`, sent when a hook is created.
     Test,
     /// Not a message that AWS sends here. Holds the cause. Never deleted, because another reader may need it.
@@ -76,6 +78,18 @@ pub struct InstanceMessage {
     pub instance_ids: Vec<String>,
     /// What will happen to them.
     pub news: InstanceNews,
+    /// When it was sent, according to the message (`time`).
+    pub sent: Option<Time>,
+}
+
+/// `Capacity Block Expiration Warning`. It names no instance, so each instance of the reservation needs it and none may delete
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservationMessage {
+    /// `capacity-reservation-id`
+    pub reservation: String,
+    /// `end-date`, if it could be read. EC2 begins to terminate the instances earlier.
+    pub ends: Option<Time>,
     /// When it was sent, according to the message (`time`).
     pub sent: Option<Time>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Machine;
 use super::imds::spot_due;
-use super::message::InstanceNews;
+use super::message::{InstanceNews, ReservationMessage};
 use super::notice::{Category, Due, Notice, NoticeState, Reason};
 use super::report::{Disbelief, Report};
 use super::time::Time;
@@ -25,6 +25,13 @@ const SPOT_AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How far ahead the end of capacity may be. EC2 warns about ten minutes ahead for a Capacity Block.
 const CAPACITY_AHEAD_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// A Capacity Block's instances are terminated this long before its end (EC2 user guide, "How Capacity Blocks work"). Those of
+/// UltraServers are terminated an hour before it, before the warning comes.
+const BLOCK_TERMINATION: Duration = Duration::from_secs(30 * 60);
+
+/// The time from the warning to the end of a Capacity Block (EC2 user guide, "Monitor Capacity Blocks using EventBridge").
+const BLOCK_WARNING: Duration = Duration::from_secs(40 * 60);
 
 /// How far ahead a rebalance recommendation may be. It is about now.
 const REBALANCE_AHEAD_MAX: Duration = CLOCK_TOLERANCE;
@@ -105,6 +112,28 @@ impl Machine {
         }
     }
 
+    /// Processes the end of a capacity reservation, sent at `sent`.
+    pub(super) fn on_reservation(&mut self, told: &ReservationMessage, sent: Option<Time>) {
+        let now = self.turn.now;
+        let at = told.ends.unwrap_or(sent.unwrap_or(now) + BLOCK_WARNING) - BLOCK_TERMINATION;
+        let reason = Reason::CapacityBlockEnd;
+        match &self.settings.capacity_reservation {
+            Some(ours) if *ours == told.reservation => {}
+            Some(_) => return,
+            None => return self.ignore(reason, at, Disbelief::Reservation(told.reservation.clone())),
+        }
+        let before = self.notices.clone();
+        let told = Notice {
+            due: Due::At(at),
+            expires: Some(at + INTERRUPTION_EXPIRY),
+            ..Notice::of_message(reason, &told.reservation, sent, now)
+        };
+        self.tell_news(at, CLOCK_TOLERANCE, CAPACITY_AHEAD_MAX, told);
+        if self.notices != before {
+            self.journal.touch();
+        }
+    }
+
     /// Adds a notice to the table, unless `at` is more than `past_max` ago or more than `ahead_max` ahead, or the notice is
     /// for spot instances and this one is on-demand.
     fn tell_news(&mut self, at: Time, past_max: Duration, ahead_max: Duration, told: Notice) {
@@ -119,7 +148,11 @@ impl Machine {
         } else {
             return self.notices.tell(&mut self.turn, told);
         };
-        let report = Report::NoticeIgnored { reason: told.reason, at, why };
+        self.ignore(told.reason, at, why);
+    }
+
+    fn ignore(&mut self, reason: Reason, at: Time, why: Disbelief) {
+        let report = Report::NoticeIgnored { reason, at, why };
         if self.queue.strange.is_news(&report.to_string()) {
             self.turn.report(report);
         }

@@ -166,6 +166,7 @@ fn starter(reason: Reason) -> &'static str {
         Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => "Auto Scaling",
         Reason::SpotInterruption => "EC2's spot interruption",
         Reason::CapacityInterruption => "EC2's capacity interruption",
+        Reason::CapacityBlockEnd => "the end of the Capacity Block",
         Reason::RebalanceRecommendation => "EC2's rebalance recommendation",
         Reason::ScheduledMaintenance => "EC2's scheduled maintenance",
         Reason::Standby => "the instance's move into standby",

@@ -3,12 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Machine;
+use super::agent::AgentTrack;
 use super::backoff::Backoff;
+use super::drain::latest_deadline;
 use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
 use super::journal::{JournalTrack, Revision};
 use super::message::Message;
 use super::report::Call;
+use super::settings::Listen;
 use super::time::Time;
 use super::timer::Timer;
 use super::told::Told;
@@ -35,8 +39,15 @@ const GIVEN_BACK_MORE_MAX: u64 = 4;
 /// reaches its owner quickly.
 const PASSED_ON_MINUTES: u64 = 1;
 
+/// The same for warnings. EC2 warns two minutes ahead.
+const WARNING_PASSED_ON_MINUTES: u64 = 3;
+
 /// Pause after a receive with only others' messages.
 const MISS: Backoff = Backoff::between_ms(250, 4_000);
+
+/// Pause after a receive with only others' messages while the daemon listens for warnings. It is longer, because an account has
+/// warnings for many groups, and every instance sees them all.
+const MISSED_WARNING: Backoff = Backoff::between_ms(250, 15_000);
 
 /// This many of others' messages are received in full batches without a pause. Ours may be behind them, and during a pause
 /// the first ones would become visible again.
@@ -71,7 +82,9 @@ pub(super) enum Need {
     Notice,
     /// The lifecycle action of the drain under way.
     Action,
-    /// Nothing: heartbeats or completions find the action.
+    /// A warning that IMDS does not list.
+    Warning,
+    /// Nothing urgent: heartbeats or completions find the action, or the messages come after they were needed.
     Nothing,
 }
 
@@ -85,6 +98,10 @@ pub(super) struct QueueTrack {
     seen: usize,
     /// Receipts of our messages to hide, each with the journal revision that must be released first.
     hides: Vec<(String, Revision)>,
+    /// Whether the last receive left its messages visible.
+    peeked: bool,
+    /// Whether the last receive returned a full batch, so that ours may be behind it.
+    deep: bool,
     /// How many messages the next receive asks for, if fewer than a batch.
     fewer: Option<usize>,
     /// What was reported about messages that do not belong in this queue.
@@ -94,17 +111,57 @@ pub(super) struct QueueTrack {
     deletes: VecDeque<(String, Revision)>,
 }
 
+impl Machine {
+    /// What the daemon needs from the queue. `None`: nothing, so it does not ask.
+    pub(super) fn queue_need(&self) -> Option<Need> {
+        let under_way = self.drain.as_ref().filter(|drain| drain.is_under_way());
+        let located = under_way.map(|drain| drain.action.is_located());
+        let expects = self.notices.expects_action() && located == Some(false);
+        // The end of a Capacity Block stays in the queue for the others, so an instance that knows it leaves it to them.
+        let listens = self.settings.listen == Listen::Always && !self.notices.has_block_end();
+        match under_way {
+            _ if !self.settings.queue => None,
+            None if self.imds.is_deaf() => Some(Need::Notice),
+            Some(drain) if expects || (self.imds.is_deaf() && located == Some(false)) => {
+                Some(if drain.probes(&self.notices) { Need::Nothing } else { Need::Action })
+            }
+            None | Some(_) => listens.then_some(Need::Warning),
+        }
+    }
+
+    /// Until when our own message may stay hidden.
+    pub(super) fn message_deadline(&self) -> Option<Time> {
+        let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
+        let deadline = latest_deadline(&self.agents, bound);
+        // An agent that waits for its turn gets its time after that.
+        let waits = self.agents.iter().any(AgentTrack::is_waiting);
+        let longest = self.turn.now + self.settings.drain_timeout();
+        if waits { [bound, Some(longest)].into_iter().flatten().min() } else { deadline.or(Some(longest)) }
+    }
+}
+
 impl QueueTrack {
     /// When a receive last succeeded.
     pub fn answered_at(&self) -> Option<Time> {
         self.answered_at
     }
 
-    /// Starts a receive if `wanted`, hides our own messages until the deadline, and starts the next deletion.
-    pub fn decide(&mut self, turn: &mut Turn, journal: &JournalTrack, wanted: bool, deadline: Option<Time>) {
-        if wanted && self.receive.ready(turn, Timer::Queue) {
+    /// Starts a receive if there is a need, hides our own messages until the deadline, and starts the next deletion.
+    pub fn decide(
+        &mut self,
+        turn: &mut Turn,
+        journal: &JournalTrack,
+        need: Option<Need>,
+        deadline: Option<Time>,
+    ) {
+        if let Some(need) = need
+            && self.receive.ready(turn, Timer::Queue)
+        {
             let most = self.fewer.unwrap_or(BATCH_MAX);
-            self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL, most });
+            // A peeked message reaches every instance that listens at once. Hidden messages let those behind them come first.
+            let peek = need == Need::Warning && !self.deep;
+            self.peeked = peek;
+            self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL, most, peek });
         }
         let due: Vec<_> = self.hides.extract_if(.., |(_, revision)| journal.is_released(*revision)).collect();
         let hidden = deadline.map_or(HIDDEN_MAX, |deadline| deadline.since(turn.now)).min(HIDDEN_MAX);
@@ -129,6 +186,7 @@ impl QueueTrack {
         match result {
             Ok(messages) => {
                 self.answered_at = Some(turn.now);
+                self.deep = messages.len() >= BATCH_MAX;
                 if let Some(sent) = sent {
                     self.receive.succeeded((sent + RECEIVE_SPACING).max(turn.now));
                 }
@@ -157,18 +215,9 @@ impl QueueTrack {
             (self.misses, self.seen) = (0, 0);
             return;
         }
-        let entries = others
-            .iter()
-            .map(|message| {
-                let minutes = message.sent.map_or(u64::MAX, |sent| turn.now.since(sent).as_secs() / 60);
-                let least = u64::from(need != Need::Notice || minutes >= PASSED_ON_MINUTES);
-                let most = least + minutes.min(GIVEN_BACK_MORE_MAX);
-                let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
-                let seconds = turn.between(least, most).as_secs_f64();
-                (message.receipt.clone(), Duration::from_secs(seconds.round() as u64))
-            })
-            .collect();
-        turn.emit(|id| Effect::SetVisibility { id, entries });
+        if !self.peeked {
+            self.show(turn, others, need);
+        }
         if own > 0 {
             (self.misses, self.seen) = (0, 0);
             return;
@@ -177,12 +226,36 @@ impl QueueTrack {
         let crowded = self.seen >= SEEN_MAX;
         if crowded || others.len() < BATCH_MAX {
             self.misses = self.misses.saturating_add(1);
-            let pause = if crowded && need == Need::Nothing { CROWD } else { MISS };
+            let pause = match need {
+                Need::Nothing if crowded => CROWD,
+                Need::Warning => MISSED_WARNING,
+                Need::Notice | Need::Action | Need::Nothing => MISS,
+            };
             self.receive.next_at = turn.after(pause, self.misses);
         }
         if crowded {
             self.seen = 0;
         }
+    }
+
+    fn show(&self, turn: &mut Turn, others: &[Message], need: Need) {
+        let entries = others
+            .iter()
+            .map(|message| {
+                let minutes = message.sent.map_or(u64::MAX, |sent| turn.now.since(sent).as_secs() / 60);
+                let (least, most) = match need {
+                    Need::Warning if minutes < WARNING_PASSED_ON_MINUTES => (0, 0),
+                    Need::Notice if minutes < PASSED_ON_MINUTES => (0, 0),
+                    Need::Notice | Need::Warning | Need::Action | Need::Nothing => {
+                        (1, 1 + minutes.min(GIVEN_BACK_MORE_MAX))
+                    }
+                };
+                let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
+                let seconds = turn.between(least, most).as_secs_f64();
+                (message.receipt.clone(), Duration::from_secs(seconds.round() as u64))
+            })
+            .collect();
+        turn.emit(|id| Effect::SetVisibility { id, entries });
     }
 
     /// Returns messages that turned out not to be ours.

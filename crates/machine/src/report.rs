@@ -1,5 +1,7 @@
-//! Reports for people: log lines, and the fields behind metrics and the simulator's timeline.
+//! Reports for people: log lines, and the fields behind metrics and the simulator's timeline. `disbelief`: messages that the
+//! daemon does not act on.
 
+mod disbelief;
 mod words;
 
 use std::time::Duration;
@@ -15,6 +17,7 @@ use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
 use super::time::Time;
+pub use disbelief::Disbelief;
 
 /// One thing worth reporting. Its text is a log line; its fields are for metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,13 +35,13 @@ pub enum Report {
         /// The deadline that the notice sets, if it sets one.
         deadline: Option<Time>,
     },
-    /// A message carried a notice that the daemon does not believe. The message was deleted. Reported once per text.
+    /// A message carried a notice that the daemon does not act on. Reported once per text.
     NoticeIgnored {
         /// Why the instance would be going.
         reason: Reason,
         /// When EC2 would act, by the message.
         at: Time,
-        /// Why the daemon does not believe it.
+        /// Why the daemon does not act on it.
         why: Disbelief,
     },
     /// A drain started.
@@ -217,17 +220,6 @@ pub enum NoticeChange {
     Withdrawn,
     /// It was known only from a message, and its time has passed.
     Expired,
-}
-
-/// Why the daemon does not believe a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disbelief {
-    /// It names a time that has passed.
-    Passed,
-    /// It names a time farther ahead than EC2 ever warns.
-    TooFarAhead,
-    /// It is for spot instances, and IMDS says that this is an on-demand instance.
-    OnDemand,
 }
 
 /// A call to AWS.

@@ -36,11 +36,7 @@ pub(super) fn route(machine: &mut Machine, messages: Vec<Message>) {
             Owner::Other => others.push(message),
         }
     }
-    let need = match machine.drain.as_ref().filter(|drain| drain.is_under_way()) {
-        None => Need::Notice,
-        Some(drain) if drain.probes(&machine.notices) => Need::Nothing,
-        Some(_) => Need::Action,
-    };
+    let need = machine.queue_need().unwrap_or(Need::Nothing);
     machine.queue.give_back(&mut machine.turn, &others, own, need);
 }
 
@@ -58,6 +54,10 @@ fn owner(machine: &mut Machine, message: &Message) -> Owner {
             }
             // A message about several instances is not ours alone to delete.
             if news.instance_ids.len() == 1 { Owner::Spent } else { Owner::Other }
+        }
+        Body::Reservation(told) => {
+            machine.on_reservation(told, message.told_at(told.sent));
+            Owner::Other
         }
         Body::Lifecycle(_) | Body::Instance(_) | Body::Test => Owner::Other,
         Body::Unreadable(why) => {
@@ -82,8 +82,9 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     if message.token.as_ref().is_some_and(|token| machine.finished.contains(token)) {
         return Owner::Spent;
     }
+    // Only our clock says that it is about an action that is over, so it may be about a new one. It is not deleted.
     if machine.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
-        return Owner::Spent;
+        return Owner::Other;
     }
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);

@@ -29,6 +29,10 @@ pub struct Settings {
     pub queue: bool,
     /// `ACCOUNT/NAME` of that queue. A hook that notifies it is ours.
     pub queue_name: Option<String>,
+    /// When to ask that queue. Without a queue it means nothing.
+    pub listen: Listen,
+    /// The capacity reservation that the instance runs in, if known: `cr-…`.
+    pub capacity_reservation: Option<String>,
     /// The hook to complete. `None`: see [`hook::choose`](super::hook::choose).
     pub hook: Option<String>,
     /// The heartbeat timeout to assume if the hook cannot be read.
@@ -163,6 +167,17 @@ pub enum DrainAt {
     Notice,
     /// When the lifecycle action is in Wait. Suits agents behind a load balancer, because it routes to them until then.
     Wait,
+}
+
+/// When the daemon asks the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listen {
+    /// Once IMDS has announced a lifecycle action, and while IMDS is silent. An idle instance costs nothing.
+    #[default]
+    AtNotice,
+    /// All the time, for warnings that IMDS does not list.
+    Always,
 }
 
 /// What to do about a notice after which the instance may keep running.

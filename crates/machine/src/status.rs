@@ -233,10 +233,10 @@ impl Machine {
             imds_answered: self.imds.answered_at(),
             last_error: self.turn.last_error.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            queue: self
-                .settings
-                .queue
-                .then(|| QueueLine { polled: self.wants_queue(), answered: self.queue.answered_at() }),
+            queue: self.settings.queue.then(|| QueueLine {
+                polled: self.queue_need().is_some(),
+                answered: self.queue.answered_at(),
+            }),
             launch: self.settings.launch.as_ref().and_then(|settings| self.launch.line(settings)),
             last_drain: self.last_drain.clone(),
         }

@@ -161,6 +161,8 @@ mod tests {
             after: Vec::new(),
             queue: false,
             queue_name: None,
+            listen: machine::settings::Listen::AtNotice,
+            capacity_reservation: None,
             hook: None,
             heartbeat_timeout: None,
             drain_at: DrainAt::Notice,

@@ -203,3 +203,22 @@ fn one_agent_in_an_array_takes_variables() {
     let config = config("[[agent]]\npoll = \"2s\"", &[("DRAINHOOK_AGENT__POLL", "3s")]);
     assert_eq!(http(&config.agents[0]).poll, Duration::from_secs(3));
 }
+
+#[test]
+fn every_choice_has_an_effect() {
+    for key in keys::KEYS {
+        let value::Kind::Choice(choices) = key.kind else { continue };
+        // An agent of a kind that the key means something for.
+        let unit = key.section == "agent" && !keys::applies(key.name, "url");
+        let text = match key.name {
+            _ if unit => "[agent]\nunit = \"a.service\"",
+            "force.method" => "[agent]\nforce.path = \"/abort\"",
+            "listen" => "[queue]\nurl = \"https://sqs.eu-west-1.amazonaws.com/123456789012/q\"",
+            _ => "",
+        };
+        let configs: Vec<_> = choices.iter().map(|word| config(text, &[(&key.variable(), word)])).collect();
+        for (index, config) in configs.iter().enumerate() {
+            assert!(!configs[..index].contains(config), "{} = {}", key.path(), choices[index]);
+        }
+    }
+}

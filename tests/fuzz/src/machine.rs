@@ -106,6 +106,8 @@ fn settings() -> Settings {
         after: vec![StepSettings { name: "flush".to_owned(), timeout: Duration::from_secs(30) }],
         queue: true,
         queue_name: None,
+        listen: machine::settings::Listen::Always,
+        capacity_reservation: Some("cr-0123456789abcdef0".to_owned()),
         hook: Some("drain".to_owned()),
         heartbeat_timeout: None,
         drain_at: DrainAt::Notice,

@@ -12,7 +12,7 @@ use super::text::{assert_line, assert_name};
 
 const COST: Cost = Cost { per_byte: 32, base: 8192 };
 
-pub const KINDS: &[&str] = &["instance", "lifecycle", "test", "unreadable"];
+pub const KINDS: &[&str] = &["instance", "lifecycle", "reservation", "test", "unreadable"];
 
 pub fn run(data: &[u8]) -> Vec<&'static str> {
     // SQS carries only text.
@@ -46,6 +46,10 @@ fn well_formed(body: &Body) -> &'static str {
                 assert_name(code, NAME_MAX);
             }
             "instance"
+        }
+        Body::Reservation(message) => {
+            assert_name(&message.reservation, NAME_MAX);
+            "reservation"
         }
         Body::Unreadable(why) => {
             assert_line(why);

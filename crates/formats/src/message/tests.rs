@@ -73,6 +73,7 @@ fn instance_shapes() {
         (fixture!("spot-hibernate"), &one, spot(SpotAction::Hibernate, noon)),
         (fixture!("rebalance"), &one, InstanceNews::Rebalance { at: Some(noon) }),
         (fixture!("capacity-reservation"), &one, capacity("2026-03-01T12:02:00Z")),
+        (fixture!("capacity-interruptible"), &one, capacity("2026-03-01T12:02:00Z")),
         (fixture!("capacity-block"), &one, capacity("2026-03-01T12:10:00Z")),
         (fixture!("state-change"), &one, InstanceNews::StateChange("shutting-down".to_owned())),
         (fixture!("health"), &two, retirement(false)),
@@ -82,6 +83,25 @@ fn instance_shapes() {
         let expected = InstanceMessage { instance_ids: instance_ids.clone(), news, sent: Some(noon) };
         assert_eq!(read(body), Body::Instance(expected), "{body}");
     }
+}
+
+/// Both names that the EC2 user guide has had for the event, and both spellings of the field that has it.
+#[test]
+fn end_of_a_capacity_block() {
+    let noon = Time::from_unix_ms(NOON_MS);
+    let expected = |ends| {
+        let reservation = "cr-0123456789abcdef0".to_owned();
+        Body::Reservation(ReservationMessage { reservation, ends, sent: Some(noon) })
+    };
+    let ends = Time::from_rfc3339("2026-03-01T12:40:00Z");
+    for body in [fixture!("block-expiration"), fixture!("block-reservation-expiration")] {
+        assert_eq!(read(body), expected(ends), "{body}");
+    }
+    // The format of the end date is not documented.
+    let other = fixture!("block-expiration").replace("2026-03-01T12:40:00Z", "Sun, 01 Mar 2026 12:40:00 GMT");
+    assert_eq!(read(&other), expected(ends));
+    let unreadable = fixture!("block-expiration").replace("2026-03-01T12:40:00Z", "soon");
+    assert_eq!(read(&unreadable), expected(None));
 }
 
 /// A lifecycle message with one name almost as long as a message may be.
@@ -115,6 +135,10 @@ fn unreadable_messages_say_why() {
         (fixture!("sns-subscription-confirmation"), "SubscriptionConfirmation"),
         (fixture!("eventbridge-launch-successful"), "EC2 Instance Launch Successful"),
         (fixture!("health-volume"), "names no instance"),
+        (
+            "{\"detail-type\":\"Capacity Block Expiration Warning\",\"detail\":{}}",
+            "capacity-reservation-id is missing",
+        ),
     ];
     for (body, expected) in cases {
         match read(body) {

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 use super::settings::Settings;
 use super::time::Time;
 
-/// Draining for maintenance starts at NotBefore less the drain timeout and this margin.
-const MAINTENANCE_MARGIN: Duration = Duration::from_secs(60);
+/// Draining for something that EC2 has planned starts at its due time less the drain timeout and this margin.
+const PLANNED_MARGIN: Duration = Duration::from_secs(60);
 
 /// How long before an interruption the agents must be done.
 const INTERRUPTION_MARGIN: Duration = Duration::from_secs(10);
@@ -127,8 +127,8 @@ impl Notice {
         };
         match (self.reason, self.due) {
             (reason, _) if reason.is_ignored(settings) => None,
-            (Reason::ScheduledMaintenance, Due::At(at)) => {
-                Some(held.max(at - (settings.drain_timeout() + MAINTENANCE_MARGIN)))
+            (Reason::ScheduledMaintenance | Reason::CapacityBlockEnd, Due::At(at)) => {
+                Some(held.max(at - (settings.drain_timeout() + PLANNED_MARGIN)))
             }
             (_, Due::Unknown | Due::Begun | Due::At(_)) => Some(held),
         }
@@ -165,7 +165,9 @@ impl Notice {
 /// How long before the due time a drain must have ended.
 fn margin(reason: Reason) -> Duration {
     match reason {
-        Reason::SpotInterruption | Reason::CapacityInterruption => INTERRUPTION_MARGIN,
+        Reason::SpotInterruption | Reason::CapacityInterruption | Reason::CapacityBlockEnd => {
+            INTERRUPTION_MARGIN
+        }
         Reason::AutoscalingTermination
         | Reason::WarmPool
         | Reason::RootVolumeReplacement

@@ -22,6 +22,8 @@ pub enum Reason {
     SpotInterruption,
     /// EC2 is reclaiming the capacity of an interruptible reservation or of a Capacity Block.
     CapacityInterruption,
+    /// The Capacity Block that the instance runs in is about to end.
+    CapacityBlockEnd,
     /// EC2 says that a spot interruption is likely.
     RebalanceRecommendation,
     /// EC2 will stop, reboot or retire the instance.
@@ -59,7 +61,7 @@ impl Category {
             Reason::SpotInterruption => Some(Category::Spot),
             Reason::RebalanceRecommendation => Some(Category::Rebalance),
             Reason::ScheduledMaintenance => Some(Category::Maintenance),
-            Reason::CapacityInterruption | Reason::Operator => None,
+            Reason::CapacityInterruption | Reason::CapacityBlockEnd | Reason::Operator => None,
         };
         category == Some(self)
     }
@@ -84,6 +86,7 @@ impl Reason {
             Reason::RootVolumeReplacement => "root_volume_replacement",
             Reason::SpotInterruption => "spot_interruption",
             Reason::CapacityInterruption => "capacity_interruption",
+            Reason::CapacityBlockEnd => "capacity_block_end",
             Reason::RebalanceRecommendation => "rebalance_recommendation",
             Reason::ScheduledMaintenance => "scheduled_maintenance",
             Reason::Standby => "standby",
@@ -100,6 +103,7 @@ impl Reason {
             Reason::RootVolumeReplacement => "Auto Scaling is replacing the root volume of this instance",
             Reason::SpotInterruption => "EC2 is interrupting this spot instance",
             Reason::CapacityInterruption => "EC2 is reclaiming this instance's reserved capacity",
+            Reason::CapacityBlockEnd => "the Capacity Block of this instance is about to end",
             Reason::RebalanceRecommendation => "EC2 recommends moving work off this spot instance",
             Reason::ScheduledMaintenance => "EC2 has scheduled maintenance for this instance",
             Reason::Standby => "this instance is going into standby",
@@ -137,6 +141,7 @@ impl Reason {
             Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => true,
             Reason::SpotInterruption
             | Reason::CapacityInterruption
+            | Reason::CapacityBlockEnd
             | Reason::RebalanceRecommendation
             | Reason::ScheduledMaintenance
             | Reason::Standby
@@ -156,6 +161,7 @@ impl Reason {
             | Reason::RootVolumeReplacement
             | Reason::SpotInterruption
             | Reason::CapacityInterruption
+            | Reason::CapacityBlockEnd
             | Reason::ScheduledMaintenance
             | Reason::Operator => OnNotice::Drain,
         };
@@ -169,7 +175,7 @@ impl Reason {
             Reason::CapacityInterruption => 1,
             Reason::AutoscalingTermination | Reason::WarmPool | Reason::RootVolumeReplacement => 2,
             Reason::Standby | Reason::Detachment => 3,
-            Reason::ScheduledMaintenance => 4,
+            Reason::CapacityBlockEnd | Reason::ScheduledMaintenance => 4,
             Reason::RebalanceRecommendation => 5,
             Reason::Operator => 6,
         }

@@ -228,6 +228,11 @@ impl Notices {
         self.0.iter().filter(|row| row.source == Source::Imds && Category::TargetState.covers(row.reason))
     }
 
+    /// Whether the end of the Capacity Block is known.
+    pub(crate) fn has_block_end(&self) -> bool {
+        self.0.iter().any(|row| row.reason == Reason::CapacityBlockEnd)
+    }
+
     /// Whether the instance is detached from its group.
     pub(crate) fn has_detachment(&self) -> bool {
         self.0.iter().any(|row| row.reason == Reason::Detachment)

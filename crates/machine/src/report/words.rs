@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Disbelief, ForceNews, NoticeChange, Report, StepNews};
+use super::{ForceNews, NoticeChange, Report, StepNews};
 use crate::journal::Outcome;
 
 impl fmt::Display for Report {
@@ -28,11 +28,6 @@ impl fmt::Display for Report {
                 }
             }
             Report::NoticeIgnored { reason, at, why } => {
-                let why = match why {
-                    Disbelief::Passed => "that time has passed",
-                    Disbelief::TooFarAhead => "EC2 does not warn that far ahead",
-                    Disbelief::OnDemand => "this is an on-demand instance",
-                };
                 write!(f, "ignored a message about {reason} at {at}: {why}")
             }
             Report::DrainStarted { reason } => write!(f, "drain started: {}", reason.sentence()),

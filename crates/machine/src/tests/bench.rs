@@ -48,6 +48,8 @@ pub fn settings() -> Settings {
         after: Vec::new(),
         queue: true,
         queue_name: None,
+        listen: Listen::AtNotice,
+        capacity_reservation: None,
         hook: None,
         heartbeat_timeout: None,
         drain_at: DrainAt::Notice,
@@ -476,7 +478,6 @@ impl Bench {
         self.reports.iter().rev().find_map(Report::outcome)
     }
 
-    /// How many reports match.
     pub fn reported(&self, what: impl Fn(&Report) -> bool) -> usize {
         self.reports.iter().filter(|report| what(report)).count()
     }

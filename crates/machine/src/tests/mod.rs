@@ -14,6 +14,7 @@ mod hours;
 mod invariant;
 mod launch;
 mod launch_calls;
+mod listening;
 mod messages;
 mod notices;
 mod once;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::world::{ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig};
-use machine::settings::Settings;
+use machine::settings::{Listen, Settings};
 use machine::{Event, Time};
 
 use super::agents::Manner;
@@ -34,11 +34,21 @@ pub struct ScaleIn {
     pub instances: u32,
     /// How many instances are terminated at once.
     pub leaving: u32,
-    /// Whether IMDS has a target state, so that daemons poll the queue only after the notice. Otherwise all of them poll it
-    /// all the time.
-    pub gated: bool,
+    /// When the daemons poll the queue.
+    pub queue: Queue,
     /// The seed of the run.
     pub seed: u64,
+}
+
+/// When daemons poll the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// After a notice from IMDS.
+    Gated,
+    /// All the time, with `queue.listen = "always"`. IMDS gives notice as well.
+    Listening,
+    /// All the time, because IMDS has no target state.
+    Ungated,
 }
 
 /// The cost of a scale-in. Counts are per termination.
@@ -74,7 +84,9 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
     let rng = fastrand::Rng::with_seed(scale_in.seed);
     // As the Terraform module configures it.
     let (hook, heartbeat_timeout) = (Some(plan::HOOK.to_owned()), Some(HEARTBEAT_TIMEOUT));
-    let settings = Settings { hook, heartbeat_timeout, ..plan::settings(true) };
+    let listens = scale_in.queue == Queue::Listening;
+    let listen = if listens { Listen::Always } else { Listen::AtNotice };
+    let settings = Settings { hook, heartbeat_timeout, listen, ..plan::settings(true) };
     let setup = Setup { world: world(scale_in), settings, manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, rng);
     fleet.ledger = Some(Ledger::default());
@@ -101,8 +113,12 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
     }
 }
 
-fn world(scale_in: &ScaleIn) -> WorldConfig {
-    let mode = if scale_in.gated { ImdsMode::Answers } else { ImdsMode::WithoutTargetState };
+/// The world of a run that measures.
+pub(super) fn world(scale_in: &ScaleIn) -> WorldConfig {
+    let mode = match scale_in.queue {
+        Queue::Gated | Queue::Listening => ImdsMode::Answers,
+        Queue::Ungated => ImdsMode::WithoutTargetState,
+    };
     WorldConfig {
         seed: scale_in.seed,
         group: "fleet".to_owned(),
@@ -117,7 +133,7 @@ fn world(scale_in: &ScaleIn) -> WorldConfig {
 }
 
 impl Fleet {
-    fn run_until(&mut self, time: Time) {
+    pub(super) fn run_until(&mut self, time: Time) {
         while self.next().is_some_and(|next| next < time) && self.step() {}
         self.now = time;
         self.world.advance(time);
@@ -186,15 +202,15 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn cost(instances: u32, leaving: u32, gated: bool) -> Cost {
-        measure(&ScaleIn { instances, leaving, gated, seed: 1 })
+    fn cost(instances: u32, leaving: u32, queue: Queue) -> Cost {
+        measure(&ScaleIn { instances, leaving, queue, seed: 1 })
     }
 
     #[test]
     fn idle_fleet_with_imds_does_not_poll_the_queue() {
-        assert_eq!(cost(20, 2, true).idle_receives, 0.0);
+        assert_eq!(cost(20, 2, Queue::Gated).idle_receives, 0.0);
         // The instance long-polls for twenty seconds at a time, without a pause.
-        let ungated = cost(20, 2, false).idle_receives;
+        let ungated = cost(20, 2, Queue::Ungated).idle_receives;
         assert!((150.0..=180.0).contains(&ungated), "{ungated}");
     }
 }

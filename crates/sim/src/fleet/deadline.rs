@@ -108,8 +108,8 @@ impl Fleet {
         }
         let told = this.told_at?;
         let own = self.settings.agents.iter().map(|agent| told + agent.drain_timeout).min()?;
-        let taken =
-            [this.spot.map(|spot| spot.at), this.capacity].into_iter().flatten().map(|at| at - EC2_MARGIN);
+        let taken = [this.spot.map(|spot| spot.at), this.capacity, self.block];
+        let taken = taken.into_iter().flatten().map(|at| at - EC2_MARGIN);
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
         let now = self.now;
         let moved = this.before_move.filter(|(_, until)| *until > now).map(|(at, _)| at - GLOBAL_MARGIN);
@@ -136,6 +136,7 @@ impl Fleet {
         let wrong = match reason {
             Reason::SpotInterruption => !interrupted,
             Reason::CapacityInterruption => this.capacity.is_none(),
+            Reason::CapacityBlockEnd => self.block.is_none(),
             Reason::ScheduledMaintenance => !planned,
             _ => false,
         };

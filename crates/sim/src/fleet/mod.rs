@@ -3,23 +3,22 @@
 //!
 //! # Layout
 //!
-//! - `plan`: what a run starts with, drawn from the seed
-//! - `host`: an instance's machine and what it waits for
+//! - `plan`: what a run starts with, drawn from the seed; `host`: an instance's machine and what it waits for
 //! - `network`: the calls of a daemon, as the world answers them
 //! - `poll`: what IMDS tells a daemon; `news`: what follows from what happens in the world
-//! - `step`: what a run plans
-//! - `perform`: effects; `calls`: faults of calls to AWS; `agents`: what agents answer, and how; `units`: agents that are told
-//!   by a signal; `counts`: agents that say only how much is in flight; `steps`: after steps; `force`: force steps
-//! - `launch`: launches, and when agents are ready
+//! - `step`: what a run plans; `perform`: effects; `calls`: faults of calls to AWS
+//! - `agents`: what agents answer, and how; `units`: agents that are told by a signal; `counts`: agents that say only how much is
+//!   in flight; `steps`: after steps; `force`: force steps
+//! - `launch`: launches, and when agents are ready; `block`: Capacity Blocks, and daemons that listen all the time
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
-//! - `deadline`: which deadlines are in force
-//! - `judge`: what must hold for each instance and for the run; `figures`: the counts of a run
-//! - `reference`: what one daemon may and must do, at every step
-//! - `cost`: what a scale-in of a large fleet costs
+//! - `deadline`: which deadlines are in force; `figures`: the counts of a run
+//! - `judge`: what must hold for each instance and for the run; `reference`: what one daemon may and must do, at every step
+//! - `cost`: what a large fleet costs; `warned`: how soon it hears of warnings
 //! - `run`: a whole run; `shrink`: finds a smaller run that still violates something
 
 mod agents;
+mod block;
 mod calls;
 pub mod cost;
 mod counts;
@@ -44,6 +43,7 @@ mod steps;
 mod strangers;
 mod strike;
 mod units;
+pub mod warned;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -87,6 +87,8 @@ pub struct Fleet {
     /// How much the next SetDesiredCapacity changes the group.
     resize: i32,
     places: ByInstance<usize>,
+    /// When EC2 begins to terminate the instances of the Capacity Block, once it has warned of that.
+    block: Option<Time>,
     /// Receives that the queue holds, and until when.
     receives: VecDeque<perform::Receive>,
     bodies: network::Bodies,
@@ -123,6 +125,7 @@ impl Fleet {
             hosts: Vec::new(),
             resize: 0,
             places: ByInstance::default(),
+            block: None,
             receives: VecDeque::new(),
             bodies: network::Bodies::default(),
             ledger: None,
@@ -140,6 +143,7 @@ impl Fleet {
             fleet.plan_strike(0, fault);
         }
         fleet.plan_launches();
+        fleet.plan_block();
         fleet.at(fleet.plan.faults_end(), Step::Calm);
         fleet.digest(None);
         fleet
@@ -256,6 +260,7 @@ impl Fleet {
             Step::Resize => self.resize(),
             Step::Release { host } => self.release(host),
             Step::TakeBack { host } => self.take_back(host),
+            Step::BlockWarning { block } => self.warn_of_block(block),
             Step::OtherHook { host } => self.complete_other_hook(host),
             Step::HookAgain => self.put_hook(),
             Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),

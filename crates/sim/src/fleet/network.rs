@@ -1,6 +1,7 @@
 //! A daemon's calls, as the adapters and AWS answer them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -14,6 +15,8 @@ use machine::event::{
     AgentAnswer, AgentState, AgentStatus, CallError, CallErrorKind, DescribedInstance, Hook,
 };
 use machine::message::{Body, Message};
+
+use super::perform::Take;
 
 /// RecordLifecycleActionHeartbeat.
 pub(super) fn heartbeat(
@@ -73,9 +76,10 @@ pub(super) fn receive(
     now: Time,
     by: &str,
     queue: &str,
-    most: usize,
+    take: Take,
 ) -> Result<Vec<ReceivedMessage>, CallError> {
-    world.receive(now, queue, most, None, Some(by)).map_err(|error| call_error(&error))
+    let visibility = take.peek.then_some(Duration::ZERO);
+    world.receive(now, queue, take.most, visibility, Some(by)).map_err(|error| call_error(&error))
 }
 
 /// The bodies of the queue's messages by their numbers. Each is parsed once, however many daemons receive it.

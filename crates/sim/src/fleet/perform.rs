@@ -14,13 +14,22 @@ use super::{Fleet, Step, network};
 /// The time limit of calls, as in `src/daemon/perform.rs`.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A ReceiveMessage that waits.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Receive {
     host: usize,
     life: u32,
     id: EffectId,
-    most: usize,
+    take: Take,
     pub until: Time,
+}
+
+/// What a ReceiveMessage asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Take {
+    /// `MaxNumberOfMessages`
+    pub most: usize,
+    /// Whether the messages stay visible.
+    pub peek: bool,
 }
 
 impl Fleet {
@@ -115,7 +124,9 @@ impl Fleet {
                 let (delay, result) = self.call(host, Kind::Other, CALL_LIMIT, call);
                 (delay, Event::HooksDescribed { id, result })
             }
-            Effect::ReceiveMessages { id, wait, most } => return self.receive(host, id, wait, most),
+            Effect::ReceiveMessages { id, wait, most, peek } => {
+                return self.receive(host, id, wait, Take { most, peek });
+            }
             Effect::SetVisibility { id, entries } => {
                 let queue = self.queue.clone();
                 let call = |world: &mut World, now, _: &str| {
@@ -146,15 +157,15 @@ impl Fleet {
         host: usize,
         id: EffectId,
         wait: Duration,
-        most: usize,
+        take: Take,
     ) -> Option<(Duration, Event)> {
         let queue = self.queue.clone();
-        let call = |world: &mut World, now, by: &str| network::receive(world, now, by, &queue, most);
+        let call = |world: &mut World, now, by: &str| network::receive(world, now, by, &queue, take);
         let (delay, result) = self.call(host, Kind::Other, CALL_LIMIT, call);
         let empty = result.as_ref().is_ok_and(Vec::is_empty);
         if empty && !wait.is_zero() {
             let (life, until) = (self.hosts[host].life, self.now + wait);
-            self.receives.push_back(Receive { host, life, id, most, until });
+            self.receives.push_back(Receive { host, life, id, take, until });
             return None;
         }
         Some((delay, self.received(id, result)))
@@ -168,13 +179,13 @@ impl Fleet {
     /// Answers the receives that wait. The one that has waited longest gets the messages. Each has a time limit.
     pub(super) fn serve_receives(&mut self) {
         while let Some(first) = self.receives.front() {
-            let (host, life, id, most, until) = (first.host, first.life, first.id, first.most, first.until);
+            let Receive { host, life, id, take, until } = *first;
             if self.hosts[host].life != life {
                 self.receives.pop_front();
                 continue;
             }
             let queue = self.queue.clone();
-            let result = network::receive(&mut self.world, self.now, &self.hosts[host].id, &queue, most);
+            let result = network::receive(&mut self.world, self.now, &self.hosts[host].id, &queue, take);
             if result.as_ref().is_ok_and(Vec::is_empty) && until > self.now {
                 return;
             }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
-use super::{force, launch, steps};
+use super::{block, force, launch, steps};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
 use machine::effect::CompletionResult;
-use machine::settings::{AgentSettings, DrainAt, OnExit, OnNotice, Protocol, Settings};
+use machine::settings::{AgentSettings, DrainAt, Listen, OnExit, OnNotice, Protocol, Settings};
 
 /// 2026-01-01T00:00:00Z
 pub(super) const START: Time = Time::from_unix_ms(1_767_225_600_000);
@@ -142,6 +142,7 @@ impl Plan {
         }
         launch::draw(self, &mut world, &mut settings);
         self.draw_stays(&mut settings);
+        block::draw(self, &mut settings);
         Setup { world, settings, manner }
     }
 
@@ -210,6 +211,8 @@ pub(super) fn settings(queue: bool) -> Settings {
         after: Vec::new(),
         queue,
         queue_name: None,
+        listen: Listen::AtNotice,
+        capacity_reservation: None,
         hook: None,
         heartbeat_timeout: None,
         drain_at: DrainAt::Notice,

@@ -3,6 +3,7 @@
 use machine::Event;
 use machine::effect::{Effect, EffectId};
 
+use super::block::Block;
 use crate::fault::Fault;
 
 /// A planned step.
@@ -34,6 +35,8 @@ pub(super) enum Step {
     Release { host: usize },
     /// EC2 interrupts a spot instance or reclaims its capacity.
     TakeBack { host: usize },
+    /// EC2 warns that a Capacity Block ends.
+    BlockWarning { block: Block },
     /// Another program completes another hook's action.
     OtherHook { host: usize },
     /// The deleted hook is created again.
@@ -74,6 +77,7 @@ impl Step {
             | Step::Resize
             | Step::Release { .. }
             | Step::TakeBack { .. }
+            | Step::BlockWarning { .. }
             | Step::OtherHook { .. }
             | Step::HookAgain
             | Step::AgentCrash { .. }

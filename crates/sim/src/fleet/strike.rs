@@ -117,6 +117,7 @@ impl Fleet {
             Fault::CallUnsent
             | Fault::CallUnanswered
             | Fault::LaunchHook
+            | Fault::CapacityBlock
             | Fault::Throttling
             | Fault::EventLost
             | Fault::EventDisorder
@@ -184,7 +185,11 @@ impl Fleet {
     pub(super) fn take_back(&mut self, host: usize) {
         let Host { id, spot, capacity, .. } = &self.hosts[host];
         let now = self.now;
-        let ours = [(spot.map(|notice| notice.at), Loss::Spot), (*capacity, Loss::Capacity)];
+        let ours = [
+            (spot.map(|notice| notice.at), Loss::Spot),
+            (*capacity, Loss::Capacity),
+            (self.block, Loss::Capacity),
+        ];
         if let Some((_, cause)) = ours.into_iter().find(|(at, _)| at.is_some_and(|at| at <= now)) {
             self.judge.taken_back(host, cause);
         }

@@ -8,12 +8,13 @@ use machine::Time;
 
 use super::{Happening, Wake, World};
 
-const REASONS: [&str; 10] = [
+const REASONS: [&str; 11] = [
     "autoscaling_termination",
     "warm_pool",
     "root_volume_replacement",
     "spot_interruption",
     "capacity_interruption",
+    "capacity_block_end",
     "rebalance_recommendation",
     "scheduled_maintenance",
     "standby",

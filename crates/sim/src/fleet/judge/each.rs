@@ -168,7 +168,7 @@ impl Each {
                             && lifecycle.transition == Transition::Terminating
                             && lifecycle.hook == HOOK
                     }
-                    Body::Instance(_) | Body::Test | Body::Unreadable(_) => false,
+                    Body::Instance(_) | Body::Reservation(_) | Body::Test | Body::Unreadable(_) => false,
                 });
                 if tells && !self.informed {
                     (self.informed, self.lag, self.told) = (true, LAG, now);

@@ -286,9 +286,15 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Agent(usize),
-    Step { step: usize, until: Time },
+    Step {
+        step: usize,
+        until: Time,
+    },
     Force(usize),
     Heartbeat(Time),
     Complete,
-    Receive,
+    Receive {
+        /// The messages stay visible, so that nothing must be given back.
+        peek: bool,
+    },
 }

@@ -5,11 +5,13 @@
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
 //! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for
-//! others, and `stays` for notices after which the instance may stay. `known` has the types for all of them.
+//! others, `stays` for notices after which the instance may stay, and `listening` for daemons that ask the queue all the time.
+//! `known` has the types for all of them.
 
 mod force;
 mod known;
 mod launch;
+mod listening;
 mod once;
 mod rules;
 mod stays;
@@ -54,6 +56,8 @@ pub(super) struct Reference {
     heard: Option<(Time, TargetState)>,
     /// When EC2 interrupts the instance.
     spot: Option<Time>,
+    /// When EC2 begins to terminate the instances of the Capacity Block.
+    block: Option<Time>,
     /// IMDS has said that EC2 never interrupts the instance.
     on_demand: bool,
     /// For each maintenance event, when its newest message was sent, and when EC2 acts by that message. `None` if it is
@@ -125,6 +129,7 @@ impl Reference {
             agents: settings.agents.iter().map(|_| Agent::default()).collect(),
             heard: None,
             spot: None,
+            block: None,
             on_demand: false,
             maintenance: BTreeMap::new(),
             refused: false,
@@ -228,8 +233,11 @@ impl Reference {
                 }
             }
             Event::MessagesReceived { id, result } => {
-                take(&mut self.calls, *id);
+                let peeked = take(&mut self.calls, *id) == Some(Call::Receive { peek: true });
                 result.iter().flatten().for_each(|message| self.receives(now, message));
+                if peeked {
+                    self.others.clear();
+                }
             }
             _ => {}
         }
@@ -264,6 +272,7 @@ impl Reference {
         self.launches_at_start(now, journal);
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
+        self.knows_block(journal);
         self.away = journal.notices.rows().iter().any(|row| stays::is_away(row.reason));
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
@@ -353,6 +362,10 @@ impl Reference {
                 self.hears_of_maintenance(&news.news, sent);
                 self.spent.insert(receipt.clone());
                 self.receipts.insert(receipt, None);
+            }
+            Body::Reservation(told) => {
+                self.hears_of_block(now, told);
+                self.others.push(receipt);
             }
             Body::Lifecycle(_) | Body::Instance(_) | Body::Test | Body::Unreadable(_) => {
                 self.others.push(receipt)

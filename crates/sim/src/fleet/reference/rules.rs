@@ -103,9 +103,9 @@ impl Reference {
                 }
                 self.completes(now, *result);
             }
-            Effect::ReceiveMessages { id, .. } => {
-                let busy = self.calls.iter().any(|(_, call)| *call == Call::Receive);
-                self.calls.push((*id, Call::Receive));
+            Effect::ReceiveMessages { id, peek, .. } => {
+                let busy = self.receives_messages();
+                self.calls.push((*id, Call::Receive { peek: *peek }));
                 if busy {
                     self.complain("two receives were under way");
                 }
@@ -172,7 +172,9 @@ impl Reference {
         let deadline = self.kept.deadlines.get(agent).copied().flatten();
         // With a wrong clock it may be too late for that.
         let over = self.drain == Phase::Ended;
-        if !over && self.spot.is_some_and(|at| at > now + SPOT_MARGIN && order.deadline + SPOT_MARGIN > at) {
+        let ec2 = [self.spot, self.block_ends(now)].into_iter().flatten();
+        let ends = ec2.filter(|at| *at > now + SPOT_MARGIN).min();
+        if !over && ends.is_some_and(|at| order.deadline + SPOT_MARGIN > at) {
             self.complain("gave an agent more time than EC2 gives");
         }
         if !self.kept.told || !self.was_told(agent) {
@@ -251,7 +253,7 @@ impl Reference {
     fn asks_the_queue(&mut self, now: Time) {
         let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
         let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
-        if !self.settings.queue || !(silent || searches) {
+        if !self.settings.queue || !(silent || searches || self.listens(now)) {
             self.complain("asked the queue, which had nothing to add");
         }
     }
@@ -345,6 +347,7 @@ impl Reference {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
         self.must_launch(now, wake);
+        self.must_listen(now, wake);
         self.must_stop_steps(now);
         self.must_force(now);
         self.may_tell(now);
