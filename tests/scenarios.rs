@@ -98,6 +98,9 @@ played! {
     default_result: "default-result",
     retained: "retained",
     warm_pool: "warm-pool",
+    capacity_reservation: "capacity-reservation",
+    capacity_block: "capacity-block",
+    launch: "launch",
 }
 
 /// Faster than the scenario's own speed, which suits people who watch.

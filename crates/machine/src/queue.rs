@@ -60,6 +60,9 @@ const CROWD: Backoff = Backoff::between_ms(240_000, 240_000);
 /// The shortest time between receives, in case the queue does not long-poll.
 const RECEIVE_SPACING: Duration = Duration::from_millis(250);
 
+/// Pause after our own message was left visible.
+const OWN_PAUSE: Duration = Duration::from_secs(1);
+
 /// Pause after a failed receive.
 const RECEIVE_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
 
@@ -211,15 +214,15 @@ impl QueueTrack {
     /// longer if they are old, because their owners are likely gone. Their receive counts mean nothing, because in a mass
     /// scale-in every instance receives everyone's messages.
     pub fn give_back(&mut self, turn: &mut Turn, others: &[Message], own: usize, need: Need) {
-        if others.is_empty() {
-            (self.misses, self.seen) = (0, 0);
-            return;
-        }
-        if !self.peeked {
+        if !self.peeked && !others.is_empty() {
             self.show(turn, others, need);
         }
-        if own > 0 {
+        if own > 0 || others.is_empty() {
             (self.misses, self.seen) = (0, 0);
+            if own > 0 && self.peeked {
+                // Our message is still visible, until it is deleted.
+                self.receive.next_at = turn.now + OWN_PAUSE;
+            }
             return;
         }
         self.seen += others.len();

@@ -13,6 +13,8 @@ pub struct Story {
     pub instance: String,
     /// The hook that its daemon completes.
     pub hook: String,
+    /// When the scenario began, after the daemons had started.
+    pub began: Option<Time>,
     /// When Auto Scaling decided to terminate it.
     pub requested: Option<Time>,
     /// When IMDS announced that.
@@ -53,6 +55,8 @@ pub struct Story {
     pub receives: u32,
     /// How many messages about the instance were deleted.
     pub deletes: u32,
+    /// When the instance entered service.
+    pub in_service: Option<Time>,
     /// When the retention policy retained the instance.
     pub retained: Option<Time>,
     /// When the instance entered the warm pool.
@@ -91,6 +95,10 @@ pub enum Moment {
     Drained,
     /// The agent's process ends.
     AgentExited,
+    /// The daemons have started, and the scenario begins.
+    Start,
+    /// The instance enters service after its launch.
+    InService,
     /// The retention policy retains the instance.
     Retained,
     /// The instance enters the warm pool.
@@ -109,6 +117,8 @@ impl fmt::Display for Moment {
             Moment::FirstWorkFinished => "the first work item finished",
             Moment::Drained => "the agent drained",
             Moment::AgentExited => "the agent exited",
+            Moment::Start => "the scenario began",
+            Moment::InService => "the instance entered service",
             Moment::Retained => "the instance was retained",
             Moment::Pooled => "the instance entered the warm pool",
             Moment::Returned => "the agent was returned to service",
@@ -131,6 +141,8 @@ impl Story {
             Moment::FirstWorkFinished => self.finished.first().copied(),
             Moment::Drained => self.drained,
             Moment::AgentExited => self.agent_exited.map(|(at, _)| at),
+            Moment::Start => self.began,
+            Moment::InService => self.in_service,
             Moment::Retained => self.retained,
             Moment::Pooled => self.pooled,
             Moment::Returned => self.returned,
@@ -179,6 +191,7 @@ impl Story {
             Happening::MessageSent { about: Some(instance), .. } if ours(instance) => self.sent += 1,
             Happening::MessageReceived { about: Some(instance), .. } if ours(instance) => self.receives += 1,
             Happening::MessageDeleted { about: Some(instance), .. } if ours(instance) => self.deletes += 1,
+            Happening::InstanceInService { instance } if ours(instance) => first(&mut self.in_service),
             Happening::InstanceRetained { instance } if ours(instance) => first(&mut self.retained),
             Happening::InstancePooled { instance } if ours(instance) => first(&mut self.pooled),
             Happening::InstanceTerminated { instance, work_lost } if ours(instance) => {

@@ -1,6 +1,6 @@
 //! `drainhook simulate`: plays a scale-in on this machine, from start to end.
 //!
-//! - `play` plays one scenario. Each instance has its own process of the real daemon.
+//! - `play` plays one scenario. Each instance (`player`) has its own process of the real daemon.
 //! - `serve` keeps a simulated AWS up, for any client and any daemon.
 //! - `daemon` starts daemons. `environment` has the variables that point them at the simulation.
 //! - `fleet` runs many instances in virtual time, with faults.
@@ -15,6 +15,7 @@ mod fleet;
 mod junit;
 mod own_agent;
 mod play;
+mod player;
 mod serve;
 mod summary;
 mod timeline;

@@ -1,24 +1,23 @@
 //! Plays one scenario: a simulated AWS, a real daemon for every instance, a scale-in, and the verdict.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::Scale;
 use crate::serve::{Addresses, Service};
 use machine::Time;
 use sim::invariant::Invariants;
-use sim::scenario::{Act, Deed, Expectation, Scenario};
+use sim::scenario::{Deed, Expectation, Scenario};
 use sim::story::Story;
 use sim::world::{ImdsMode, InstanceView};
 
 use super::SimulateError;
-use super::daemon::{Daemon, Said};
-use super::environment;
+use super::daemon::Said;
 use super::junit;
 use super::own_agent::OwnAgents;
+use super::player::{Player, players};
 use super::summary::{self, Verdict};
 use super::timeline::{Style, Timeline};
 use crate::cli::output::put_line;
@@ -91,70 +90,6 @@ pub async fn run(
     result.and_then(|passed| stopped.map(|()| passed))
 }
 
-/// An instance in the scenario.
-struct Player {
-    story: Story,
-    daemon: Daemon,
-    /// The acts that are still to come.
-    acts: Vec<Act>,
-}
-
-impl Player {
-    /// Removes and returns the next act that is due.
-    fn take_due(&mut self, now: Time) -> Option<Deed> {
-        let due = |act: &Act| act.due(&self.story).filter(|due| *due <= now);
-        let (_, index) =
-            self.acts.iter().enumerate().filter_map(|(index, act)| Some((due(act)?, index))).min()?;
-        Some(self.acts.remove(index).deed)
-    }
-
-    /// When the next act is due, if that is known.
-    fn next_due(&self) -> Option<Time> {
-        self.acts.iter().filter_map(|act| act.due(&self.story)).min()
-    }
-}
-
-fn players(
-    scenario: &'static Scenario,
-    own_agents: Option<&OwnAgents>,
-    service: &Service,
-    scale: Option<Scale>,
-    folder: &Path,
-    said: &mpsc::Sender<Said>,
-) -> Result<Vec<Player>, SimulateError> {
-    let hook = service.world(|world, _| world.config().hooks.first().map(|hook| hook.name.clone()));
-    let hook = hook.unwrap_or_default();
-    let with_imds = service.world(|world, _| world.config().imds.mode) == ImdsMode::Answers;
-    let player = |(place, view): (usize, InstanceView)| {
-        let endpoints = service.endpoints(&view.id).ok_or(SimulateError::NoEndpoints)?;
-        let folder = folder.join(&view.id);
-        std::fs::create_dir(&folder).map_err(SimulateError::Folder)?;
-        let mut variables = environment::common(service, scale);
-        variables.extend(environment::instance(&endpoints, &folder));
-        variables.extend(scenario.settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        if !with_imds {
-            // Without IMDS the daemon has no role and no instance id.
-            variables.extend(environment::credentials());
-            variables.push(("DRAINHOOK_INSTANCE__ID", view.id.clone()));
-        }
-        let mut variables: Vec<_> =
-            variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        if let Some(own_agents) = own_agents {
-            variables.retain(|(name, _)| name != "DRAINHOOK_AGENT__URL");
-            variables.extend(own_agents.variables.iter().cloned());
-        }
-        let mut daemon =
-            Daemon::new(place, variables, &folder, said.clone()).map_err(SimulateError::Daemon)?;
-        if let Some(own_agents) = own_agents {
-            let file = folder.join("drainhook.toml");
-            std::fs::write(&file, &own_agents.file).map_err(SimulateError::Folder)?;
-            daemon = daemon.with_config(file);
-        }
-        Ok(Player { story: Story::of(&view.id, &hook), daemon, acts: scenario.acts.to_vec() })
-    };
-    service.instances().into_iter().enumerate().map(player).collect()
-}
-
 struct Play {
     scenario: &'static Scenario,
     own_agents: Option<OwnAgents>,
@@ -182,22 +117,16 @@ impl Play {
             player.daemon.is_up().await.map_err(SimulateError::Daemon)?;
             player.story.daemon_starts += 1;
         }
-        // The launch is not part of the story.
-        self.service.world(|world, _| world.take_happenings());
+        // What happened until now is not part of the story.
+        for (at, happening) in self.service.world(|world, _| world.take_happenings()) {
+            self.invariants.observe(at, &happening);
+        }
         let limit = self.service.clock().real(self.scenario.limit);
         let Ok(watched) = tokio::time::timeout(limit, self.until(Self::is_watched)).await else {
             return self.judge(false);
         };
         watched?;
-        let (started, ordered) = self.service.world(|world, now| {
-            let group = world.config().group.clone();
-            (now, world.set_desired_capacity(now, &group, 0))
-        });
-        debug_assert!(ordered.is_ok(), "the group may shrink to nothing: {ordered:?}");
-        self.timeline.restart(started);
-        if self.players.len() > 1 {
-            self.timeline.note(started, &format!("scale-in of {} instances", self.players.len()));
-        }
+        self.begin();
         let Ok(ended) = tokio::time::timeout(limit, self.until(Self::has_ended)).await else {
             return self.judge(false);
         };
@@ -205,6 +134,27 @@ impl Play {
         // Calls and log lines may still be under way.
         let _ = tokio::time::timeout(AFTERMATH, self.until(Self::has_settled)).await;
         self.judge(true)
+    }
+
+    /// Does what begins the scenario.
+    fn begin(&mut self) {
+        let started = self.service.clock().now();
+        self.timeline.restart(started);
+        let start = self.scenario.start;
+        if self.players.len() > 1 || start != Deed::ScaleIn {
+            let of = if self.players.len() > 1 {
+                format!(" ({} instances)", self.players.len())
+            } else {
+                String::new()
+            };
+            self.timeline.note(started, &format!("{start}{of}"));
+        }
+        let affected = if start.is_for_the_group() { 1 } else { self.players.len() };
+        for player in &self.players[..affected] {
+            let done = self.service.world(|world, now| start.change(world, now, &player.story.instance));
+            self.failed_deeds.extend(done.err().map(|error| format!("{start}: {error}")));
+        }
+        self.players.iter_mut().for_each(|player| player.story.began = Some(started));
     }
 
     /// Whether each daemon has read from IMDS that its instance is in service, if IMDS answers.
@@ -294,7 +244,13 @@ impl Play {
                 daemon.is_up().await.map_err(SimulateError::Daemon)?;
                 story.daemon_starts += 1;
             }
-            Deed::CrashAgent
+            Deed::ScaleIn
+            | Deed::Launch
+            | Deed::ReclaimCapacity
+            | Deed::EndCapacityBlock
+            | Deed::TakeBack
+            | Deed::AgentReady
+            | Deed::CrashAgent
             | Deed::StartAgent
             | Deed::FreeStuckWork
             | Deed::Imds(_)

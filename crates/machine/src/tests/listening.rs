@@ -102,6 +102,7 @@ fn capacity_interruption_in_service() {
     bench.receive(vec![news("r1", InstanceNews::CapacityInterruption { at: Some(at) })]);
     let order = bench.orders(0)[0];
     assert_eq!((order.reason, order.deadline), (Reason::CapacityInterruption, at - secs(10)));
+    assert!(!bench.is_receiving(), "the message is visible until it is deleted");
     bench.run(1);
     assert_eq!(bench.count(|effect| matches!(effect, Effect::DeleteMessage { .. })), 1);
     assert!(bench.is_receiving(), "an earlier end may be announced during the drain");

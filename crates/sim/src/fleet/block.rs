@@ -1,31 +1,18 @@
 //! Runs that listen to the queue all the time, and the end of the Capacity Block that their instances run in.
 
-use std::time::Duration;
-
-use serde_json::json;
-
 use crate::fault::Fault;
-use machine::Time;
+use crate::world::warning::{BLOCK_TERMINATION, BLOCK_WARNING, BLOCK_WARNINGS};
 use machine::settings::{Listen, Settings};
 
 use super::{Fleet, Plan, Step, plan};
 
 /// Draws of a run's Capacity Block come from a generator of their own, so that they change no other draw.
-const SALT: u64 = 0x626c_6f63_6b;
+const SALT: u64 = 0x62_6c6f_636b;
 
 pub(super) const RESERVATION: &str = "cr-0123456789abcdef0";
 
 /// The Capacity Block of another group in the same account.
 const ANOTHERS: &str = "cr-0fedcba9876543210";
-
-/// From the warning to the end of the block, and from the first termination to it (EC2 user guide, "Monitor Capacity Blocks
-/// using EventBridge").
-const WARNING: Duration = Duration::from_secs(40 * 60);
-const TERMINATION: Duration = Duration::from_secs(30 * 60);
-
-/// The detail-types that AWS has documented for the warning.
-const WARNINGS: [&str; 2] =
-    ["Capacity Block Expiration Warning", "Capacity Block Reservation Expiration Warning"];
 
 /// The share of blocks that are extended after the warning, so that EC2 terminates nothing.
 const EXTENDED: f64 = 0.3;
@@ -62,7 +49,7 @@ impl Fleet {
     pub(super) fn plan_block(&mut self) {
         let rng = &mut generator(&self.plan);
         // The first draws are those of `draw`.
-        (rng.bool(), rng.bool());
+        let _ = (rng.bool(), rng.bool());
         if self.settings.listen == Listen::AtNotice {
             return;
         }
@@ -81,19 +68,16 @@ impl Fleet {
 
     /// EC2 warns that the block ends. No instance is named, so every instance needs the message.
     pub(super) fn warn_of_block(&mut self, block: Block) {
-        let Some(queue) = self.world.config().queue.clone() else { return };
-        let at = self.now + (WARNING - TERMINATION);
+        let at = self.now + (BLOCK_WARNING - BLOCK_TERMINATION);
         let (detail_type, reservation) = match block {
-            Block::Ends => (WARNINGS[0], RESERVATION),
-            Block::Extended => (WARNINGS[1], RESERVATION),
-            Block::Anothers => (WARNINGS[0], ANOTHERS),
+            Block::Ends => (BLOCK_WARNINGS[0], RESERVATION),
+            Block::Extended => (BLOCK_WARNINGS[1], RESERVATION),
+            Block::Anothers => (BLOCK_WARNINGS[0], ANOTHERS),
         };
-        let body = warning(detail_type, reservation, self.now, self.now + WARNING);
         if self.strikes(Fault::EventLost) {
             return;
         }
-        let sent = self.world.send_message(self.now, &queue, body, Duration::ZERO);
-        debug_assert!(sent.is_ok(), "{sent:?}");
+        self.world.warn_of_block_end(self.now, detail_type, reservation);
         self.digest(None);
         if block == Block::Anothers {
             return;
@@ -106,16 +90,4 @@ impl Fleet {
             }
         }
     }
-}
-
-/// The warning of the end of a Capacity Block.
-fn warning(detail_type: &str, reservation: &str, sent: Time, ends: Time) -> String {
-    json!({
-        "detail-type": detail_type,
-        "source": "aws.ec2",
-        "time": sent.to_string(),
-        "resources": [format!("arn:aws:ec2:eu-west-1:123456789012:capacity-reservation/{reservation}")],
-        "detail": { "capacity-reservation-id": reservation, "end-date": ends.to_string() },
-    })
-    .to_string()
 }

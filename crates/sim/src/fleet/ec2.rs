@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fault::Fault;
-use crate::world::LifeCycle;
+use crate::world::{LifeCycle, warning};
 use machine::Time;
 use machine::event::MaintenanceNotice;
 
@@ -164,7 +164,7 @@ impl Fleet {
         let at = self.now + warning;
         self.judge.many_drains(host);
         self.hosts[host].capacity = Some(at);
-        let body = capacity(&self.hosts[host].id, self.now, at);
+        let body = warning::interruption(&self.hosts[host].id, self.now, at);
         self.send_about(host, body);
         self.at(at, Step::TakeBack { host });
     }
@@ -184,23 +184,6 @@ pub(super) fn health(instance: &str, event: &str, not_before: Time, closed: bool
             "statusCode": if closed { "closed" } else { "upcoming" },
             "startTime": not_before.to_string(),
             "affectedEntities": [{ "entityValue": instance }],
-        },
-    })
-    .to_string()
-}
-
-/// The interruption warning of a capacity reservation.
-pub(super) fn capacity(instance: &str, sent: Time, at: Time) -> String {
-    json!({
-        "detail-type": "EC2 Capacity Reservation Instance Interruption Warning",
-        "source": "aws.ec2",
-        "time": sent.to_string(),
-        "resources": [format!("arn:aws:ec2:eu-west-1:123456789012:instance/{instance}")],
-        "detail": {
-            "instance-id": instance,
-            "instance-action": "terminate",
-            "instance-termination-time": at.to_string(),
-            "availability-zone-id": "euw1-az1",
         },
     })
     .to_string()

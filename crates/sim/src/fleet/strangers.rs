@@ -8,6 +8,7 @@ use serde_json::json;
 use machine::Time;
 
 use super::{Fleet, ec2, plan};
+use crate::world::warning;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -49,7 +50,7 @@ impl Fleet {
             0 => ec2::spot(&id, now - years),
             1 => ec2::spot(&id, now - a_while),
             2 => self.false_alarm(host, now + a_while),
-            3 => ec2::capacity(&id, now - a_while, now - a_while / 2),
+            3 => warning::interruption(&id, now - a_while, now - a_while / 2),
             4 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", plan::GROUP, &self.token_of_another(host)),
             5 => lifecycle(&id, "EC2_INSTANCE_TERMINATING", "elsewhere", NO_TOKEN),
             6 => {

@@ -7,8 +7,9 @@ use machine::settings::{Listen, Settings};
 use super::agents::Manner;
 use super::block::{self, Block};
 use super::cost::{self, Queue, ScaleIn};
-use super::{Fleet, Plan, Setup, ec2, plan};
+use super::{Fleet, Plan, Setup, plan};
 use crate::fault::Faults;
+use crate::world::warning;
 
 /// From the start of the run to the warning. By then every daemon long-polls.
 const BEFORE: Duration = Duration::from_secs(120);
@@ -56,7 +57,7 @@ pub fn measure(instances: u32, warning: Warning, seed: u64) -> Heard {
     let warned = match warning {
         Warning::Interruptions(warned) => {
             for host in 0..warned as usize {
-                let body = ec2::capacity(&fleet.hosts[host].id, sent, sent + WARNING);
+                let body = warning::interruption(&fleet.hosts[host].id, sent, sent + WARNING);
                 fleet.hosts[host].capacity = Some(sent + WARNING);
                 fleet.send_about(host, body);
             }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::story::{Moment, Story};
-use crate::world::{ActionRef, ActionResult, ApiError, ImdsMode, Throttle, World};
+use crate::world::warning::BLOCK_WARNINGS;
+use crate::world::{ActionRef, ActionResult, AgentMode, ApiError, ImdsMode, Throttle, World};
 use machine::Time;
 
 /// Something that a scenario does once.
@@ -28,6 +29,18 @@ impl Act {
 /// Everything that a scenario can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
+    /// SetDesiredCapacity of the group to 0.
+    ScaleIn,
+    /// Nothing. The instance is launching.
+    Launch,
+    /// EC2 warns that it reclaims the instance's capacity in two minutes.
+    ReclaimCapacity,
+    /// EC2 warns that the Capacity Block of all instances ends.
+    EndCapacityBlock,
+    /// EC2 terminates the instance, without a hook.
+    TakeBack,
+    /// The agent becomes ready.
+    AgentReady,
     /// SIGKILL to the daemon.
     KillDaemon,
     /// SIGTERM to the daemon. Waits until it has exited.
@@ -56,12 +69,29 @@ pub enum Deed {
     Release,
 }
 
+/// EC2 warns two minutes before it reclaims interruptible capacity (EC2 user guide, "Monitor interruptible Capacity
+/// Reservations").
+const CAPACITY_WARNING: Duration = Duration::from_secs(120);
+
+/// The Capacity Block of all instances.
+pub(super) const RESERVATION: &str = "cr-0123456789abcdef0";
+
 impl Deed {
+    /// Whether it happens once for the group, and not to each instance.
+    pub fn is_for_the_group(self) -> bool {
+        matches!(self, Deed::ScaleIn | Deed::EndCapacityBlock)
+    }
+
     /// Changes the world. Does nothing for what is done to the daemon: the player does that.
     pub fn change(self, world: &mut World, now: Time, instance: &str) -> Result<(), ApiError> {
         let group = world.config().group.clone();
         match self {
-            Deed::KillDaemon | Deed::StopDaemon | Deed::StartDaemon => {}
+            Deed::KillDaemon | Deed::StopDaemon | Deed::StartDaemon | Deed::Launch => {}
+            Deed::ScaleIn => world.set_desired_capacity(now, &group, 0)?,
+            Deed::ReclaimCapacity => world.warn_of_interruption(now, instance, now + CAPACITY_WARNING),
+            Deed::EndCapacityBlock => world.warn_of_block_end(now, BLOCK_WARNINGS[0], RESERVATION),
+            Deed::TakeBack => world.take_back(now, instance),
+            Deed::AgentReady => world.set_agent_mode(now, instance, AgentMode::Answers),
             Deed::CrashAgent => world.exit_agent(now, instance),
             Deed::StartAgent => world.start_agent(now, instance),
             Deed::FreeStuckWork => world.free_stuck_work(now, instance),
@@ -90,6 +120,12 @@ impl Deed {
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Deed::ScaleIn => f.write_str("scale-in"),
+            Deed::Launch => f.write_str("launch"),
+            Deed::ReclaimCapacity => f.write_str("EC2 warns that it reclaims the instance's capacity"),
+            Deed::EndCapacityBlock => f.write_str("EC2 warns that the Capacity Block ends"),
+            Deed::TakeBack => f.write_str("EC2 terminates the instance"),
+            Deed::AgentReady => f.write_str("the agent becomes ready"),
             Deed::KillDaemon => f.write_str("the daemon is killed (SIGKILL)"),
             Deed::StopDaemon => f.write_str("the daemon is stopped (SIGTERM)"),
             Deed::StartDaemon => f.write_str("the daemon is restarted"),

@@ -124,6 +124,7 @@ fn warnings_of(story: &Story, text: &str) -> usize {
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Expectation::Completed([]) => f.write_str("no lifecycle action is completed"),
             Expectation::Completed(results) => {
                 let results: Vec<_> = results.iter().map(|result| result.as_str()).collect();
                 write!(f, "the lifecycle action is completed with {}", results.join(", then with "))

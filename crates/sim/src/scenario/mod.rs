@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! - `act`: what a scenario does besides the scale-in, and when
+//! - `act`: what a scenario does, and when
 //! - `expectation`: the expected results
-//! - `basics`, `agents`, `daemons`, `events`, `actions`, `stays`: the scenarios, by subject
+//! - `basics`, `agents`, `daemons`, `events`, `actions`, `stays`, `notices`: the scenarios, by subject
 
 mod act;
 mod actions;
@@ -13,6 +13,7 @@ mod basics;
 mod daemons;
 mod events;
 mod expectation;
+mod notices;
 mod stays;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ use machine::journal::Outcome;
 pub use act::{Act, Deed};
 pub use expectation::Expectation;
 
-/// A scale-in, and the result that is expected for every instance.
+/// A story, most often a scale-in, and the result that is expected for every instance.
 #[derive(Debug)]
 pub struct Scenario {
     /// The name that users type.
@@ -39,7 +40,9 @@ pub struct Scenario {
     pub limit: Duration,
     /// The daemons' settings, as environment variables.
     pub settings: &'static [(&'static str, &'static str)],
-    /// What happens besides the scale-in. Each act is applied to every instance.
+    /// What begins the story, once the daemons have started.
+    pub start: Deed,
+    /// What happens after that. Each act is applied to every instance.
     pub acts: &'static [Act],
     /// The moment at which the scenario is over.
     pub end: Moment,
@@ -55,6 +58,7 @@ const PLAIN: Scenario = Scenario {
     speed: 20,
     limit: secs(600),
     settings: &[],
+    start: Deed::ScaleIn,
     acts: &[],
     end: Moment::Terminated,
     expectations: &[],
@@ -105,6 +109,9 @@ pub static SCENARIOS: &[&Scenario] = &[
     &actions::DEFAULT_RESULT,
     &stays::RETAINED,
     &stays::WARM_POOL,
+    &notices::CAPACITY_RESERVATION,
+    &notices::CAPACITY_BLOCK,
+    &notices::LAUNCH,
 ];
 
 impl Scenario {

@@ -81,7 +81,11 @@ impl World {
         });
         for _ in 0..config.instances {
             let id = self.insert_instance(&config.group);
-            self.in_service(&id);
+            if config.launching {
+                self.launched(&id);
+            } else {
+                self.in_service(&id);
+            }
         }
     }
 

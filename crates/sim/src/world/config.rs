@@ -18,6 +18,8 @@ pub struct WorldConfig {
     pub group: String,
     /// How many instances it has, all in service at the start.
     pub instances: u32,
+    /// At the start they are not in service yet, but run the launching hooks.
+    pub launching: bool,
     /// Its hooks.
     pub hooks: Vec<HookSpec>,
     /// The queue that an EventBridge rule feeds with its lifecycle events.
@@ -63,6 +65,7 @@ impl Default for WorldConfig {
             account: "123456789012".to_owned(),
             group: "workers".to_owned(),
             instances: 1,
+            launching: false,
             hooks: vec![HookSpec::terminating("drain", Duration::from_secs(300))],
             queue: Some("workers-termination".to_owned()),
             retain_on_abandon: false,

@@ -10,6 +10,7 @@
 //! - `membership`: moves an instance from one group to another
 //! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
+//! - [`warning`]: EC2's warnings about reserved capacity
 //! - `imds`: the metadata service; `role`: its credentials; `agent`: the agent; `process`: how its process ends and starts
 //! - `roster`: instances by their ids; `hex`: the numbers in ids
 //! - `happening`: what a world tells its observers; `activity`: a group's scaling activities
@@ -37,6 +38,7 @@ mod receipt;
 mod role;
 mod roster;
 mod throttle;
+pub mod warning;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

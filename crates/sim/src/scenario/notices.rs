@@ -1,0 +1,75 @@
+//! Stories that do not begin with a scale-in: reserved capacity that ends, and a launch.
+
+use crate::story::Moment::{InService, Start};
+use crate::world::ActionResult::{Abandon, Continue};
+use crate::world::{AgentMode, HookSpec, Transition};
+use machine::journal::Outcome::Drained;
+
+use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
+
+const LISTENING: (&str, &str) = ("DRAINHOOK_QUEUE__LISTEN", "always");
+
+pub(super) static CAPACITY_RESERVATION: Scenario = Scenario {
+    name: "capacity-reservation",
+    about: "EC2 reclaims an interruptible capacity reservation: only a message says so, two minutes ahead, and no hook runs",
+    speed: 20,
+    settings: &[LISTENING],
+    start: Deed::ReclaimCapacity,
+    acts: &[Act { after: secs(120), moment: Start, deed: Deed::TakeBack }],
+    expectations: &[
+        E::Reason("capacity_interruption"),
+        E::Completed(&[]),
+        E::Lost(0),
+        E::Messages { sent: 1, deleted: 1 },
+        E::Outcomes(&[Drained]),
+    ],
+    change: |world| {
+        hook(world, 300);
+        world.work = work(6, 80);
+    },
+    ..PLAIN
+};
+
+pub(super) static CAPACITY_BLOCK: Scenario = Scenario {
+    name: "capacity-block",
+    about: "the Capacity Block of three instances ends: one message tells all of them, ten minutes before EC2 terminates them",
+    speed: 40,
+    limit: secs(900),
+    settings: &[LISTENING, ("DRAINHOOK_LIFECYCLE__CAPACITY_RESERVATION", super::act::RESERVATION)],
+    start: Deed::EndCapacityBlock,
+    acts: &[Act { after: secs(600), moment: Start, deed: Deed::TakeBack }],
+    expectations: &[E::Reason("capacity_block_end"), E::Completed(&[]), E::Lost(0), E::Outcomes(&[Drained])],
+    change: |world| {
+        hook(world, 300);
+        world.instances = 3;
+        world.work = work(6, 480);
+    },
+    ..PLAIN
+};
+
+pub(super) static LAUNCH: Scenario = Scenario {
+    name: "launch",
+    about: "an instance is launched: heartbeats keep it out of service until its agent is ready, 90 s after the start",
+    speed: 20,
+    settings: &[("DRAINHOOK_LAUNCH__HOOK", "warm-up")],
+    start: Deed::Launch,
+    acts: &[Act { after: secs(90), moment: Start, deed: Deed::AgentReady }],
+    end: InService,
+    expectations: &[
+        E::Completed(&[Continue]),
+        E::CompletedAfter(Start, secs(90)),
+        E::Heartbeats { least: 2, most: 5 },
+        E::NoReceive,
+    ],
+    change: |world| {
+        let transition = Transition::Launching;
+        world.hooks = vec![HookSpec {
+            transition,
+            default_result: Abandon,
+            ..HookSpec::terminating("warm-up", secs(60))
+        }];
+        world.launching = true;
+        world.agent_mode = AgentMode::Fails(503);
+    },
+    ..PLAIN
+};
