@@ -27,14 +27,9 @@ struct Block {
     members: Vec<(String, Daemon)>,
 }
 
-async fn block(cloud: &Arc<Cloud>) -> Block {
+/// Events of these names go to the group's queue. Each test has its own, because all tests share one bus.
+async fn block(cloud: &Arc<Cloud>, warnings: [&str; 2]) -> Block {
     let queue = cloud.queue("capacity").await;
-    let warnings = [
-        "EC2 Capacity Reservation Instance Interruption Warning",
-        "EC2 Interruptible Capacity Reservation Instance Interruption Warning",
-        "Capacity Block Expiration Warning",
-        "Capacity Block Reservation Expiration Warning",
-    ];
     cloud.rule_for(&queue, &json!({ "detail-type": warnings })).await;
     let config = WorldConfig { instances: MEMBERS, ..cloud.world(held_world()) };
     let stage = Stage::new(1, config).await;
@@ -61,7 +56,11 @@ impl Block {
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn interruption_of_one() {
     in_cloud(|cloud| async move {
-        let block = block(&cloud).await;
+        let names = [
+            "EC2 Capacity Reservation Instance Interruption Warning",
+            "EC2 Interruptible Capacity Reservation Instance Interruption Warning",
+        ];
+        let block = block(&cloud, names).await;
         cloud.put_event(&block.body(INTERRUPTION)).await;
         let [(_, interrupted), others @ ..] = &block.members[..] else { unreachable!() };
         drains_for(interrupted, Reason::CapacityInterruption).await;
@@ -78,7 +77,8 @@ async fn interruption_of_one() {
 #[ignore = "needs LocalStack: tests/localstack/run"]
 async fn end_for_all() {
     in_cloud(|cloud| async move {
-        let block = block(&cloud).await;
+        let names = ["Capacity Block Expiration Warning", "Capacity Block Reservation Expiration Warning"];
+        let block = block(&cloud, names).await;
         cloud.put_event(&block.body(BLOCK_END)).await;
         for (_, member) in &block.members {
             drains_for(member, Reason::CapacityBlockEnd).await;
