@@ -101,6 +101,7 @@ played! {
     capacity_reservation: "capacity-reservation",
     capacity_block: "capacity-block",
     launch: "launch",
+    root_volume: "root-volume",
 }
 
 /// Faster than the scenario's own speed, which suits people who watch.

@@ -144,7 +144,8 @@ impl Watch {
         };
         self.describe.succeeded(turn.now + LOOK);
         let state = instance.lifecycle_state.as_str();
-        if state == "InService" {
+        // A pending instance is on its way back into service: from the warm pool, or after a reboot.
+        if state == "InService" || state.starts_with("Pending") {
             return Some(Seen::InService);
         }
         self.stage = match Standing::of(Some(instance)) {

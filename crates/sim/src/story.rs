@@ -55,6 +55,8 @@ pub struct Story {
     pub receives: u32,
     /// How many messages about the instance were deleted.
     pub deletes: u32,
+    /// When the instance rebooted with a new root volume.
+    pub rebooted: Option<Time>,
     /// When the instance entered service.
     pub in_service: Option<Time>,
     /// When the retention policy retained the instance.
@@ -97,6 +99,8 @@ pub enum Moment {
     AgentExited,
     /// The daemons have started, and the scenario begins.
     Start,
+    /// The instance has rebooted with a new root volume.
+    Rebooted,
     /// The instance enters service after its launch.
     InService,
     /// The retention policy retains the instance.
@@ -118,6 +122,7 @@ impl fmt::Display for Moment {
             Moment::Drained => "the agent drained",
             Moment::AgentExited => "the agent exited",
             Moment::Start => "the scenario began",
+            Moment::Rebooted => "the instance rebooted",
             Moment::InService => "the instance entered service",
             Moment::Retained => "the instance was retained",
             Moment::Pooled => "the instance entered the warm pool",
@@ -142,6 +147,7 @@ impl Story {
             Moment::Drained => self.drained,
             Moment::AgentExited => self.agent_exited.map(|(at, _)| at),
             Moment::Start => self.began,
+            Moment::Rebooted => self.rebooted,
             Moment::InService => self.in_service,
             Moment::Retained => self.retained,
             Moment::Pooled => self.pooled,
@@ -191,6 +197,7 @@ impl Story {
             Happening::MessageSent { about: Some(instance), .. } if ours(instance) => self.sent += 1,
             Happening::MessageReceived { about: Some(instance), .. } if ours(instance) => self.receives += 1,
             Happening::MessageDeleted { about: Some(instance), .. } if ours(instance) => self.deletes += 1,
+            Happening::RootVolumeReplaced { instance } if ours(instance) => first(&mut self.rebooted),
             Happening::InstanceInService { instance } if ours(instance) => first(&mut self.in_service),
             Happening::InstanceRetained { instance } if ours(instance) => first(&mut self.retained),
             Happening::InstancePooled { instance } if ours(instance) => first(&mut self.pooled),

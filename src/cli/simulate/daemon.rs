@@ -13,6 +13,9 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::environment;
+use crate::daemon::journal;
+
 /// Time limit for the daemon to start or to stop, in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -176,6 +179,12 @@ impl Daemon {
         }
         self.forget_notifications();
         Ok(())
+    }
+
+    /// Removes the journal of a daemon that does not run.
+    pub fn lose_journal(&self) -> io::Result<()> {
+        let folder = self.variables.iter().find(|(name, _)| name == environment::JOURNAL_FOLDER);
+        folder.map_or(Ok(()), |(_, folder)| std::fs::remove_file(Path::new(folder).join(journal::NAME)))
     }
 
     /// Sends SIGTERM, and waits until the daemon has exited.

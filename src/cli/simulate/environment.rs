@@ -6,6 +6,9 @@ use crate::cli::output::quoted;
 use crate::clock::Scale;
 use crate::serve::{Endpoints, Service};
 
+/// The variable for the folder of the journal.
+pub const JOURNAL_FOLDER: &str = "DRAINHOOK_JOURNAL__DIR";
+
 /// Variables, in the order in which they are printed.
 pub type Variables = Vec<(&'static str, String)>;
 
@@ -47,7 +50,7 @@ pub fn instance(endpoints: &Endpoints, folder: &Path) -> Variables {
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoints.imds.clone()),
         ("DRAINHOOK_AGENT__URL", endpoints.agent.clone()),
         ("DRAINHOOK_CONTROL__SOCKET", folder.join("drainhook.sock").display().to_string()),
-        ("DRAINHOOK_JOURNAL__DIR", folder.display().to_string()),
+        (JOURNAL_FOLDER, folder.display().to_string()),
     ]
 }
 

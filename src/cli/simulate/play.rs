@@ -244,7 +244,9 @@ impl Play {
                 daemon.is_up().await.map_err(SimulateError::Daemon)?;
                 story.daemon_starts += 1;
             }
+            Deed::LoseJournal => daemon.lose_journal().map_err(SimulateError::Daemon)?,
             Deed::ScaleIn
+            | Deed::ReplaceRootVolume
             | Deed::Launch
             | Deed::ReclaimCapacity
             | Deed::EndCapacityBlock

@@ -54,6 +54,8 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::InstanceProceeding { .. } => ("Terminating:Proceed", String::new()),
         Happening::InstanceRetained { .. } => ("Terminating:Retained", String::new()),
         Happening::InstancePooled { .. } => ("Warmed:Running", "in the warm pool".to_owned()),
+        Happening::ReplacingRootVolume { .. } => ("ReplacingRootVolume", String::new()),
+        Happening::RootVolumeReplaced { .. } => ("reboot", "with a new root volume".to_owned()),
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }

@@ -19,7 +19,7 @@ use folder::{Eyes, Folder, Unread};
 pub use writer::{LoadError, WriteError, Writer};
 
 /// The journal's file name.
-const NAME: &str = "journal.json";
+pub const NAME: &str = "journal.json";
 
 /// The new journal, before it replaces the old one.
 const NEW: &str = "journal.new";

@@ -153,6 +153,11 @@ impl Notice {
         by_imds || self.sent.zip(row.sent).is_some_and(|(own, newer)| own < newer)
     }
 
+    /// Whether the instance reboots once its action is over.
+    pub(crate) fn ends_with_a_reboot(&self) -> bool {
+        self.reason == Reason::RootVolumeReplacement
+    }
+
     /// Whether it is about an existing lifecycle action, not only about what the group intends.
     fn is_action(&self) -> bool {
         match self.source {

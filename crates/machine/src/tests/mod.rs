@@ -24,5 +24,6 @@ mod probes;
 mod property;
 mod recovery;
 mod standby;
+mod volume;
 mod wait;
 mod withdrawal;

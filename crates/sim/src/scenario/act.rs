@@ -39,6 +39,10 @@ pub enum Deed {
     EndCapacityBlock,
     /// EC2 terminates the instance, without a hook.
     TakeBack,
+    /// Auto Scaling replaces the root volume of the instance.
+    ReplaceRootVolume,
+    /// The daemon's journal is on the old root volume.
+    LoseJournal,
     /// The agent becomes ready.
     AgentReady,
     /// SIGKILL to the daemon.
@@ -86,7 +90,8 @@ impl Deed {
     pub fn change(self, world: &mut World, now: Time, instance: &str) -> Result<(), ApiError> {
         let group = world.config().group.clone();
         match self {
-            Deed::KillDaemon | Deed::StopDaemon | Deed::StartDaemon | Deed::Launch => {}
+            Deed::KillDaemon | Deed::StopDaemon | Deed::StartDaemon | Deed::LoseJournal | Deed::Launch => {}
+            Deed::ReplaceRootVolume => world.replace_root_volume(now, instance),
             Deed::ScaleIn => world.set_desired_capacity(now, &group, 0)?,
             Deed::ReclaimCapacity => world.warn_of_interruption(now, instance, now + CAPACITY_WARNING),
             Deed::EndCapacityBlock => world.warn_of_block_end(now, BLOCK_WARNINGS[0], RESERVATION),
@@ -125,6 +130,8 @@ impl fmt::Display for Deed {
             Deed::ReclaimCapacity => f.write_str("EC2 warns that it reclaims the instance's capacity"),
             Deed::EndCapacityBlock => f.write_str("EC2 warns that the Capacity Block ends"),
             Deed::TakeBack => f.write_str("EC2 terminates the instance"),
+            Deed::ReplaceRootVolume => f.write_str("Auto Scaling replaces the root volume"),
+            Deed::LoseJournal => f.write_str("the journal is gone"),
             Deed::AgentReady => f.write_str("the agent becomes ready"),
             Deed::KillDaemon => f.write_str("the daemon is killed (SIGKILL)"),
             Deed::StopDaemon => f.write_str("the daemon is stopped (SIGTERM)"),

@@ -27,6 +27,8 @@ pub enum Expectation {
     Outcomes(&'static [Outcome]),
     /// This many work items were lost with the instance.
     Lost(u32),
+    /// The agent's process ended with this many work items.
+    Exited(u32),
     /// The number of heartbeats that took effect.
     Heartbeats {
         /// The least.
@@ -95,6 +97,7 @@ impl Expectation {
                 story.outcomes.iter().eq(outcomes.iter().map(|outcome| outcome.as_str()))
             }
             Expectation::Lost(count) => story.terminated.is_some_and(|(_, lost)| lost == count),
+            Expectation::Exited(count) => story.agent_exited.is_some_and(|(_, lost)| lost == count),
             Expectation::Heartbeats { least, most } => (least..=most).contains(&story.heartbeats.len()),
             Expectation::DrainedAhead(lead) => {
                 let led =
@@ -160,6 +163,8 @@ impl fmt::Display for Expectation {
             Expectation::Lost(count) => {
                 write!(f, "{count} work items are lost: they could not finish")
             }
+            Expectation::Exited(0) => f.write_str("the agent has no work when its process ends"),
+            Expectation::Exited(count) => write!(f, "the agent has {count} work items when its process ends"),
             Expectation::Heartbeats { least, most } => write!(f, "{least} to {most} heartbeats"),
             Expectation::DrainedAhead(lead) => {
                 write!(

@@ -112,6 +112,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &notices::CAPACITY_RESERVATION,
     &notices::CAPACITY_BLOCK,
     &notices::LAUNCH,
+    &notices::ROOT_VOLUME,
 ];
 
 impl Scenario {

@@ -1,6 +1,6 @@
-//! Stories that do not begin with a scale-in: reserved capacity that ends, and a launch.
+//! Stories that do not begin with a scale-in: reserved capacity that ends, a launch, and a new root volume.
 
-use crate::story::Moment::{InService, Start};
+use crate::story::Moment::{InService, Rebooted, Start};
 use crate::world::ActionResult::{Abandon, Continue};
 use crate::world::{AgentMode, HookSpec, Transition};
 use machine::journal::Outcome::Drained;
@@ -62,14 +62,47 @@ pub(super) static LAUNCH: Scenario = Scenario {
         E::NoReceive,
     ],
     change: |world| {
-        let transition = Transition::Launching;
-        world.hooks = vec![HookSpec {
-            transition,
-            default_result: Abandon,
-            ..HookSpec::terminating("warm-up", secs(60))
-        }];
+        world.hooks = vec![warm_up(60)];
         world.launching = true;
         world.agent_mode = AgentMode::Fails(503);
     },
     ..PLAIN
 };
+
+pub(super) static ROOT_VOLUME: Scenario = Scenario {
+    name: "root-volume",
+    about: "the root volume is replaced: the agent drains, the instance reboots without the journal, and is launched again",
+    speed: 20,
+    settings: &[LISTENING, ("DRAINHOOK_LAUNCH__HOOK", "warm-up")],
+    start: Deed::ReplaceRootVolume,
+    acts: &[
+        Act { after: secs(0), moment: Rebooted, deed: Deed::KillDaemon },
+        Act { after: secs(0), moment: Rebooted, deed: Deed::LoseJournal },
+        Act { after: secs(10), moment: Rebooted, deed: Deed::StartDaemon },
+        Act { after: secs(20), moment: Rebooted, deed: Deed::StartAgent },
+    ],
+    end: InService,
+    expectations: &[
+        E::Reason("root_volume_replacement"),
+        E::Completed(&[Continue]),
+        E::CompletedDrained,
+        E::Exited(0),
+        E::Outcomes(&[Drained]),
+        E::DaemonStarts(2),
+    ],
+    change: |world| {
+        hook(world, 120);
+        world.hooks.push(warm_up(60));
+        world.work = work(6, 60);
+    },
+    ..PLAIN
+};
+
+/// A launching hook whose action is abandoned if nothing completes it.
+fn warm_up(heartbeat_timeout_s: u64) -> HookSpec {
+    HookSpec {
+        transition: Transition::Launching,
+        default_result: Abandon,
+        ..HookSpec::terminating("warm-up", secs(heartbeat_timeout_s))
+    }
+}

@@ -9,7 +9,7 @@ use super::agent::Agent;
 use super::config::ImdsMode;
 use super::error::ApiError;
 use super::group::{Group, GroupSpec};
-use super::instance::{Instance, LifecycleState};
+use super::instance::{Bound, Instance, LifecycleState};
 use super::{Happening, Wake, World, roster};
 
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -139,7 +139,7 @@ impl World {
             life_cycle: self.config.life_cycle,
             state: LifecycleState::Pending,
             leaving: false,
-            to_pool: false,
+            bound: Bound::Out,
             actions: Vec::new(),
             hooks_to_run: Vec::new(),
             activity: None,

@@ -9,6 +9,7 @@ use machine::Time;
 use super::config::Delivery;
 use super::error::ApiError;
 use super::group::{HookSpec, Transition};
+use super::instance::Bound;
 use super::message::About;
 use super::{Happening, Wake, World};
 
@@ -144,8 +145,11 @@ impl World {
     fn way(&self, id: &str, transition: Transition) -> (&'static str, &'static str) {
         match transition {
             Transition::Launching => ("EC2", "AutoScalingGroup"),
-            Transition::Terminating if self.is_to_pool(id) => ("AutoScalingGroup", "WarmPool"),
-            Transition::Terminating => ("AutoScalingGroup", "EC2"),
+            Transition::Terminating => match self.bound(id) {
+                Bound::Out => ("AutoScalingGroup", "EC2"),
+                Bound::Pool => ("AutoScalingGroup", "WarmPool"),
+                Bound::NewRootVolume => ("AutoScalingGroup", "AutoScalingGroup"),
+            },
         }
     }
 
@@ -165,9 +169,7 @@ impl World {
             "Origin": origin,
             "Destination": destination,
         });
-        if let Some(metadata) = &hook.metadata {
-            detail["NotificationMetadata"] = json!(metadata);
-        }
+        self.add_rest(&mut detail, id, hook);
         json!({
             "version": "0",
             "id": self.uuid(),
@@ -197,10 +199,18 @@ impl World {
             "EC2InstanceId": id,
             "LifecycleActionToken": token,
         });
-        if let Some(metadata) = &hook.metadata {
-            body["NotificationMetadata"] = json!(metadata);
-        }
+        self.add_rest(&mut body, id, hook);
         body
+    }
+
+    /// The fields that not every message has.
+    fn add_rest(&self, fields: &mut Value, id: &str, hook: &HookSpec) {
+        if let Some(metadata) = &hook.metadata {
+            fields["NotificationMetadata"] = json!(metadata);
+        }
+        if self.bound(id) == Bound::NewRootVolume {
+            fields["Action"] = json!("ReplaceRootVolume");
+        }
     }
 }
 

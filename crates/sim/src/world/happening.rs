@@ -226,6 +226,16 @@ pub enum Happening {
         /// The instance.
         instance: String,
     },
+    /// Auto Scaling begins to replace the instance's root volume.
+    ReplacingRootVolume {
+        /// The instance.
+        instance: String,
+    },
+    /// The instance has rebooted with a new root volume.
+    RootVolumeReplaced {
+        /// The instance.
+        instance: String,
+    },
     /// The instance is gone.
     InstanceTerminated {
         /// The instance.
@@ -260,6 +270,8 @@ impl Happening {
             | Happening::InstanceProceeding { instance }
             | Happening::InstanceRetained { instance }
             | Happening::InstancePooled { instance }
+            | Happening::ReplacingRootVolume { instance }
+            | Happening::RootVolumeReplaced { instance }
             | Happening::InstanceTerminated { instance, .. } => Some(instance),
             Happening::HeartbeatRejected { instance, .. }
             | Happening::CompletionRejected { instance, .. } => instance.as_deref(),

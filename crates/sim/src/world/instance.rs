@@ -36,8 +36,25 @@ pub enum LifecycleState {
     WarmedPendingProceed,
     /// `Warmed:Running`: in the warm pool.
     WarmedRunning,
+    /// `ReplacingRootVolume`
+    ReplacingRootVolume,
+    /// `ReplacingRootVolume:Wait`: a lifecycle action is open.
+    ReplacingRootVolumeWait,
+    /// `ReplacingRootVolume:Proceed`: the instance reboots with its new root volume.
+    ReplacingRootVolumeProceed,
     /// `Detached`: it runs outside any group.
     Detached,
+}
+
+/// Where an instance goes that leaves service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// It is terminated.
+    Out,
+    /// Into the warm pool.
+    Pool,
+    /// Back into service, with a new root volume.
+    NewRootVolume,
 }
 
 impl LifecycleState {
@@ -57,6 +74,9 @@ impl LifecycleState {
             LifecycleState::WarmedPendingWait => "Warmed:Pending:Wait",
             LifecycleState::WarmedPendingProceed => "Warmed:Pending:Proceed",
             LifecycleState::WarmedRunning => "Warmed:Running",
+            LifecycleState::ReplacingRootVolume => "ReplacingRootVolume",
+            LifecycleState::ReplacingRootVolumeWait => "ReplacingRootVolume:Wait",
+            LifecycleState::ReplacingRootVolumeProceed => "ReplacingRootVolume:Proceed",
             LifecycleState::Detached => "Detached",
         }
     }
@@ -73,8 +93,8 @@ pub(super) struct Instance {
     pub(super) state: LifecycleState,
     /// Auto Scaling has decided to terminate it, and it no longer counts toward the desired capacity.
     pub(super) leaving: bool,
-    /// It is on its way to the warm pool, or in it.
-    pub(super) to_pool: bool,
+    /// Where it goes, or is, if it has left service.
+    pub(super) bound: Bound,
     /// Open lifecycle actions.
     pub(super) actions: Vec<Action>,
     /// Hooks that wait for their turn in a chain.

@@ -7,7 +7,7 @@ use machine::Time;
 use super::activity::ActivityStatus;
 use super::config::ImdsFlip;
 use super::group::{ActionResult, Transition};
-use super::instance::{Instance, LifecycleState};
+use super::instance::{Bound, Instance, LifecycleState};
 use super::pool::TARGET_POOLED;
 use super::{Happening, Wake, World};
 
@@ -24,7 +24,7 @@ impl World {
         if instance.leaving && !retained {
             return;
         }
-        instance.to_pool = to_pool;
+        instance.bound = if to_pool { Bound::Pool } else { Bound::Out };
         self.set_leaving(id, true);
         self.begin_activity(id, "Terminating EC2 instance", cause);
         self.log(Happening::TerminationRequested { instance: id.to_owned(), cause: cause.to_owned() });
@@ -66,15 +66,17 @@ impl World {
         if self.is_gone(id) {
             return;
         }
-        if let ImdsFlip::AfterWait(lag) = self.config.imds.flip {
+        if let ImdsFlip::AfterWait(lag) = self.config.imds.flip
+            && self.bound(id) != Bound::NewRootVolume
+        {
             let (_, target) = self.destination(id);
             self.schedule_flip(id, lag, target);
         }
         if self.has_hooks(id, Transition::Terminating) {
-            let waiting = if self.is_to_pool(id) {
-                LifecycleState::WarmedPendingWait
-            } else {
-                LifecycleState::TerminatingWait
+            let waiting = match self.bound(id) {
+                Bound::Out => LifecycleState::TerminatingWait,
+                Bound::Pool => LifecycleState::WarmedPendingWait,
+                Bound::NewRootVolume => LifecycleState::ReplacingRootVolumeWait,
             };
             self.enter(id, waiting);
             self.set_activity(id, ActivityStatus::MidTerminatingAction);
@@ -98,14 +100,6 @@ impl World {
         }
     }
 
-    /// The instance has a new root volume and has booted, so its launching hooks run again (EC2 Auto Scaling user guide, "Replace
-    /// root volume").
-    pub fn launch_again(&mut self, now: Time, id: &str) {
-        self.advance(now);
-        self.enter(id, LifecycleState::Pending);
-        self.launched(id);
-    }
-
     pub(super) fn in_service(&mut self, id: &str) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         // It may have been terminated before it was ever in service.
@@ -113,6 +107,7 @@ impl World {
             return;
         }
         instance.state = LifecycleState::InService;
+        instance.bound = Bound::Out;
         self.set_activity(id, ActivityStatus::Successful);
         self.log(Happening::InstanceInService { instance: id.to_owned() });
     }
@@ -129,6 +124,7 @@ impl World {
                 );
             }
             Transition::Terminating if self.is_to_pool(id) => self.proceed_to_pool(id),
+            Transition::Terminating if self.bound(id) == Bound::NewRootVolume => self.proceed_to_reboot(id),
             Transition::Terminating => {
                 self.enter(id, LifecycleState::TerminatingProceed);
                 self.set_activity(id, ActivityStatus::InProgress);
@@ -157,7 +153,7 @@ impl World {
             Transition::Terminating => {
                 let retain = self.groups.get(&group).is_some_and(|group| group.spec.retain_on_abandon);
                 // An abandoned return to the warm pool still returns. This was recorded.
-                if retain && !self.is_to_pool(id) {
+                if retain && self.bound(id) == Bound::Out {
                     self.enter(id, LifecycleState::TerminatingRetained);
                     self.set_activity(id, ActivityStatus::Cancelled);
                     self.log(Happening::InstanceRetained { instance: id.to_owned() });
@@ -274,7 +270,10 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         | LifecycleState::WarmedPending
         | LifecycleState::WarmedPendingWait
         | LifecycleState::WarmedPendingProceed
-        // Terminating a pooled instance is not modeled.
+        // Terminating a pooled instance, or one that gets a new root volume, is not modeled.
+        | LifecycleState::ReplacingRootVolume
+        | LifecycleState::ReplacingRootVolumeWait
+        | LifecycleState::ReplacingRootVolumeProceed
         | LifecycleState::WarmedRunning
         | LifecycleState::Detached => false,
     }

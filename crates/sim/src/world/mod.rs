@@ -6,7 +6,7 @@
 //!
 //! - `config`: the configuration of a world
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
-//! - `lifecycle`: an instance's path from Pending to Terminated; `pool`: into a warm pool and back
+//! - `lifecycle`: an instance's path from Pending to Terminated; `pool`: into a warm pool and back; `volume`: a new root volume
 //! - `membership`: moves an instance from one group to another
 //! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
@@ -38,6 +38,7 @@ mod receipt;
 mod role;
 mod roster;
 mod throttle;
+mod volume;
 pub mod warning;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -105,6 +106,7 @@ enum Wake {
     ActionDue { instance: String, token: String },
     InService { instance: String },
     Pooled { instance: String },
+    Reboot { instance: String },
     Terminated { instance: String },
     ImdsFlip { instance: String, target: &'static str },
     Deliver(Box<OnItsWay>),
@@ -191,6 +193,7 @@ impl World {
             Wake::ActionDue { instance, token } => self.action_due(&instance, &token),
             Wake::InService { instance } => self.in_service(&instance),
             Wake::Pooled { instance } => self.pooled(&instance),
+            Wake::Reboot { instance } => self.reboot(&instance),
             Wake::Terminated { instance } => self.terminated(&instance),
             Wake::ImdsFlip { instance, target } => self.imds_flip(&instance, target),
             Wake::Deliver(message) => self.arrive(*message),

@@ -3,7 +3,7 @@
 //! Source: EC2 Auto Scaling user guide, "Warm pools" and "Lifecycle hooks and warm pools". A return to the pool runs the
 //! terminating hooks, with the destination `WarmPool` in their events, and pauses at `Warmed:Pending:Wait`.
 
-use super::instance::LifecycleState;
+use super::instance::{Bound, LifecycleState};
 use super::{Happening, Wake, World};
 
 /// What IMDS says once the instance starts to return. Inferred: AWS does not document when it changes.
@@ -14,7 +14,7 @@ const TARGET_IN_SERVICE: &str = "InService";
 impl World {
     /// Whether an instance is on its way to the warm pool, or in it.
     pub(super) fn is_to_pool(&self, id: &str) -> bool {
-        self.instances.get(id).is_some_and(|instance| instance.to_pool)
+        self.instances.get(id).is_some_and(|instance| instance.bound == Bound::Pool)
     }
 
     /// All hooks are done.
@@ -46,7 +46,7 @@ impl World {
         self.begin_activity(&id, "Launching a new EC2 instance from warm pool", cause);
         self.set_leaving(&id, false);
         if let Some(instance) = self.instances.get_mut(&id) {
-            instance.to_pool = false;
+            instance.bound = Bound::Out;
         }
         self.enter(&id, LifecycleState::Pending);
         self.imds_flip(&id, TARGET_IN_SERVICE);
