@@ -86,7 +86,8 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     let drain = machine.drain.as_ref().filter(|drain| drain.is_under_way());
     let stands = open && drain.is_some_and(|drain| since.is_none_or(|at| !drain.action.was_in_service(at)));
     // The agents have drained for a reboot. IMDS says nothing of it, so only Auto Scaling or the reboot itself ends this notice.
-    let reboots = !open && machine.notices.action().is_some_and(Notice::ends_with_a_reboot);
+    let reboots = machine.notices.action().is_some_and(Notice::ends_with_a_reboot)
+        && machine.drain.as_ref().is_some_and(Drain::is_watched_to_the_end);
     let stands = stands || reboots;
     let replaces = machine.imds.replaces_target(&machine.notices);
     if !stands || replaces {

@@ -241,6 +241,7 @@ impl QueueTrack {
         }
     }
 
+    /// Makes others' messages visible again.
     fn show(&self, turn: &mut Turn, others: &[Message], need: Need) {
         let entries = others
             .iter()

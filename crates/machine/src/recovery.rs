@@ -26,9 +26,6 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     let now = machine.turn.now;
     machine.served = served;
     machine.notices = notices.recovered(now);
-    if rebooted {
-        machine.notices.rebooted(&mut machine.turn);
-    }
     machine.finished = finished;
     for record in agents {
         if let Some(agent) = machine.agents.iter_mut().find(|agent| agent.name() == record.name) {

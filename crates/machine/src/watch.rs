@@ -105,6 +105,11 @@ impl Watch {
         self.stage == Stage::Retained
     }
 
+    /// Whether the instance is still described now and then.
+    pub fn goes_on(&self) -> bool {
+        self.stage != Stage::Over
+    }
+
     /// Since when heartbeats may have kept a new action alive; `None` if none was sent.
     pub fn probed_since(&self) -> Option<Time> {
         self.probed.then_some(self.none_before)

@@ -110,11 +110,13 @@ pub enum Fault {
     LaunchHook,
     /// The Capacity Block that all instances run in ends. Only a message says so, and it names no instance.
     CapacityBlock,
+    /// Auto Scaling replaces the root volumes of instances. IMDS does not say so, and the journal is often gone.
+    RootVolume,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 49] = [
+    pub const ROUGH: [(Fault, f64); 50] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -164,6 +166,7 @@ impl Fault {
         (Fault::CapacityReservation, 0.03),
         (Fault::LaunchHook, 0.2),
         (Fault::CapacityBlock, 0.4),
+        (Fault::RootVolume, 0.2),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -222,6 +225,7 @@ impl Fault {
             Fault::CapacityReservation => "capacity-reservation",
             Fault::LaunchHook => "launch-hook",
             Fault::CapacityBlock => "capacity-block",
+            Fault::RootVolume => "root-volume",
         }
     }
 

@@ -116,13 +116,6 @@ impl Notices {
         self.remove(turn, NoticeChange::Withdrawn, Notice::is_action);
     }
 
-    /// The instance has rebooted. Drops a notice whose action was over, if that reboot was its end.
-    pub(crate) fn rebooted(&mut self, turn: &mut Turn) {
-        self.remove(turn, NoticeChange::Withdrawn, |row| {
-            row.state == NoticeState::Settled && row.ends_with_a_reboot()
-        });
-    }
-
     /// Removes the operator's notice. Returns whether there was one.
     pub(crate) fn withdraw_operator(&mut self, turn: &mut Turn) -> bool {
         self.remove(turn, NoticeChange::Withdrawn, |row| row.reason == Reason::Operator)

@@ -44,30 +44,19 @@ fn drained_until_the_reboot() {
     assert_eq!(bench.asks(0), Some(&AgentRequest::Status));
 }
 
-/// The journal is on another volume, so it has survived the reboot. The replacement is over, and the launch begins.
+/// The journal is on another volume, so it has survived the reboot. Auto Scaling says that the instance is being launched again.
 #[test]
 fn reboot_with_the_journal() {
     let mut bench = completed(replaced());
     bench.settings.boot_id = Some("second".to_owned());
     bench.state = Some("Pending:Wait");
     bench.crash();
-    serves(&mut bench, 2);
-    assert!(!bench.machine.is_draining());
+    bench.drained();
+    serves(&mut bench, 15);
     assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
     bench.says(0, AgentAnswer::Returned);
     serves(&mut bench, 5);
     assert!(bench.count(|effect| matches!(effect, super::super::Effect::AskReady { .. })) > 0);
-}
-
-/// The id of the boot is unknown. Auto Scaling says that the instance is being launched again.
-#[test]
-fn auto_scaling_launches_it_again() {
-    let mut bench = completed(Settings { boot_id: None, launch: None, ..replaced() });
-    bench.crash();
-    bench.drained();
-    bench.state = Some("Pending:Wait");
-    serves(&mut bench, 15);
-    assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
 }
 
 /// The replacement fails, and Auto Scaling returns the instance to service without a reboot.

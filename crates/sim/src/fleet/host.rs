@@ -18,6 +18,7 @@ use super::ec2::Maintenance;
 use super::poll::POLL;
 use super::reference::Reference;
 use super::units::Unit;
+use super::volume::Replacement;
 
 /// An instance.
 #[derive(Debug)]
@@ -119,6 +120,8 @@ pub(super) struct Host {
     pub frozen_until: Time,
     /// The spot interruption that EC2 has announced.
     pub spot: Option<SpotNotice>,
+    /// How its root volume is replaced, if it is.
+    pub new_volume: Option<Replacement>,
     /// It was retained, and then released.
     pub released: bool,
     /// The instance is gone.
@@ -180,6 +183,7 @@ impl Host {
             agent_hangs_until: never,
             frozen_until: never,
             spot: None,
+            new_volume: None,
             released: false,
             gone: false,
         }

@@ -9,7 +9,8 @@
 //! - `step`: what a run plans; `perform`: effects; `calls`: faults of calls to AWS
 //! - `agents`: what agents answer, and how; `units`: agents that are told by a signal; `counts`: agents that say only how much is
 //!   in flight; `steps`: after steps; `force`: force steps
-//! - `launch`: launches, and when agents are ready; `block`: Capacity Blocks, and daemons that listen all the time
+//! - `launch`: launches, and when agents are ready; `volume`: new root volumes; `block`: Capacity Blocks, and daemons
+//!   that listen all the time
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force; `figures`: the counts of a run
@@ -43,6 +44,7 @@ mod steps;
 mod strangers;
 mod strike;
 mod units;
+mod volume;
 pub mod warned;
 
 use std::collections::VecDeque;
@@ -144,6 +146,7 @@ impl Fleet {
         }
         fleet.plan_launches();
         fleet.plan_block();
+        fleet.plan_replacements();
         fleet.at(fleet.plan.faults_end(), Step::Calm);
         fleet.digest(None);
         fleet
@@ -232,51 +235,6 @@ impl Fleet {
     fn reported(&mut self, host: usize, now: Time, report: &Report) {
         self.judge.reports(host, now, report);
         self.check_report(host, now, report);
-    }
-
-    fn perform_step(&mut self, step: Step) {
-        let frozen_until = step.on().map(|host| self.hosts[host].frozen_until);
-        if let Some(until) = frozen_until.filter(|until| *until > self.now) {
-            self.at(until, step);
-            return;
-        }
-        match step {
-            Step::Start { host } => self.start(host),
-            Step::Poll { host, poll } if self.hosts[host].poll == poll => self.poll(host),
-            Step::Wake { host, life } if self.hosts[host].life == life => self.wake(host),
-            Step::Request { host, life, effect } if self.hosts[host].life == life => {
-                self.request(host, *effect);
-            }
-            Step::Answer { host, life, event } if self.hosts[host].life == life => {
-                if !self.hosts[host].has_canceled(&event) {
-                    self.feed(host, *event);
-                }
-            }
-            Step::HeldOver { host, life, id } => self.held_over(host, life, id),
-            Step::AgentStart { host } => self.start_agent(host),
-            Step::Thaw { host } => self.thaw(host),
-            Step::ScaleIn { host } => self.scale_in(host),
-            Step::ScaleOut => self.scale_out(),
-            Step::Resize => self.resize(),
-            Step::Release { host } => self.release(host),
-            Step::TakeBack { host } => self.take_back(host),
-            Step::BlockWarning { block } => self.warn_of_block(block),
-            Step::OtherHook { host } => self.complete_other_hook(host),
-            Step::HookAgain => self.put_hook(),
-            Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),
-            Step::ClockSet { host } => self.set_clock(host),
-            Step::Attach { host } => self.attach(host),
-            Step::MaintenanceChange { host, number } => self.change_maintenance(host, number),
-            Step::MaintenanceDue { host, number } => self.maintenance_due(host, number),
-            Step::FalseMessage { host } => self.send_false(host),
-            Step::Strike { host, fault } => {
-                self.plan_strike(host, fault);
-                self.strike(host, fault);
-            }
-            Step::Calm => self.calm(),
-            // Planned by an earlier life, or replaced.
-            Step::Poll { .. } | Step::Wake { .. } | Step::Request { .. } | Step::Answer { .. } => {}
-        }
     }
 
     fn start(&mut self, host: usize) {

@@ -73,6 +73,7 @@ impl Fleet {
                 {
                     self.hosts[host].tokens.push(token.clone());
                 }
+                (Happening::RootVolumeReplaced { .. }, Some(host)) => self.volume_replaced(host),
                 (Happening::InstanceRetained { .. }, Some(host)) => {
                     let wait = self.delay(60_000, 600_000);
                     let released = std::mem::replace(&mut self.hosts[host].released, true);

@@ -1,8 +1,9 @@
-//! The steps that a run plans.
+//! The steps that a run plans, and what each does.
 
 use machine::Event;
 use machine::effect::{Effect, EffectId};
 
+use super::Fleet;
 use super::block::Block;
 use crate::fault::Fault;
 
@@ -35,6 +36,8 @@ pub(super) enum Step {
     Release { host: usize },
     /// EC2 interrupts a spot instance or reclaims its capacity.
     TakeBack { host: usize },
+    /// Auto Scaling replaces the root volume of an instance.
+    ReplaceVolume { host: usize },
     /// EC2 warns that a Capacity Block ends.
     BlockWarning { block: Block },
     /// Another program completes another hook's action.
@@ -78,6 +81,7 @@ impl Step {
             | Step::Release { .. }
             | Step::TakeBack { .. }
             | Step::BlockWarning { .. }
+            | Step::ReplaceVolume { .. }
             | Step::OtherHook { .. }
             | Step::HookAgain
             | Step::AgentCrash { .. }
@@ -87,6 +91,55 @@ impl Step {
             | Step::FalseMessage { .. }
             | Step::Strike { .. }
             | Step::Calm => None,
+        }
+    }
+}
+
+impl Fleet {
+    /// Performs a step that is due. On a frozen instance it is put off.
+    pub(super) fn perform_step(&mut self, step: Step) {
+        let frozen_until = step.on().map(|host| self.hosts[host].frozen_until);
+        if let Some(until) = frozen_until.filter(|until| *until > self.now) {
+            self.at(until, step);
+            return;
+        }
+        match step {
+            Step::Start { host } => self.start(host),
+            Step::Poll { host, poll } if self.hosts[host].poll == poll => self.poll(host),
+            Step::Wake { host, life } if self.hosts[host].life == life => self.wake(host),
+            Step::Request { host, life, effect } if self.hosts[host].life == life => {
+                self.request(host, *effect);
+            }
+            Step::Answer { host, life, event } if self.hosts[host].life == life => {
+                if !self.hosts[host].has_canceled(&event) {
+                    self.feed(host, *event);
+                }
+            }
+            Step::HeldOver { host, life, id } => self.held_over(host, life, id),
+            Step::AgentStart { host } => self.start_agent(host),
+            Step::Thaw { host } => self.thaw(host),
+            Step::ScaleIn { host } => self.scale_in(host),
+            Step::ScaleOut => self.scale_out(),
+            Step::Resize => self.resize(),
+            Step::Release { host } => self.release(host),
+            Step::TakeBack { host } => self.take_back(host),
+            Step::BlockWarning { block } => self.warn_of_block(block),
+            Step::ReplaceVolume { host } => self.replace_volume(host),
+            Step::OtherHook { host } => self.complete_other_hook(host),
+            Step::HookAgain => self.put_hook(),
+            Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),
+            Step::ClockSet { host } => self.set_clock(host),
+            Step::Attach { host } => self.attach(host),
+            Step::MaintenanceChange { host, number } => self.change_maintenance(host, number),
+            Step::MaintenanceDue { host, number } => self.maintenance_due(host, number),
+            Step::FalseMessage { host } => self.send_false(host),
+            Step::Strike { host, fault } => {
+                self.plan_strike(host, fault);
+                self.strike(host, fault);
+            }
+            Step::Calm => self.calm(),
+            // Planned by an earlier life, or replaced.
+            Step::Poll { .. } | Step::Wake { .. } | Step::Request { .. } | Step::Answer { .. } => {}
         }
     }
 }

@@ -72,16 +72,8 @@ impl Fleet {
             Fault::Reboot => {
                 self.exit_agent(host);
                 self.kill(host);
-                let now = self.now;
-                self.hosts[host].boot(now);
-                // The times from the last boot may come from a different clock.
-                self.hosts[host].is_astray = true;
                 let pause = self.delay(20_000, 90_000);
-                self.hosts[host].frozen_until = self.now + pause;
-                self.crash_others(host, pause);
-                self.boot_units(host);
-                self.warm_up(host);
-                self.after(pause, Step::AgentStart { host });
+                self.reboots(host, pause);
             }
             Fault::Hibernation => {
                 let pause = self.delay(30_000, 900_000);
@@ -118,6 +110,7 @@ impl Fleet {
             | Fault::CallUnanswered
             | Fault::LaunchHook
             | Fault::CapacityBlock
+            | Fault::RootVolume
             | Fault::Throttling
             | Fault::EventLost
             | Fault::EventDisorder
@@ -150,6 +143,19 @@ impl Fleet {
             | Fault::CallsFail
             | Fault::FalseMessage => {}
         }
+    }
+
+    /// The instance boots again, which takes this long. Its daemon and its agent have ended.
+    pub(super) fn reboots(&mut self, host: usize, pause: Duration) {
+        let now = self.now;
+        self.hosts[host].boot(now);
+        // The times from the last boot may come from a different clock.
+        self.hosts[host].is_astray = true;
+        self.hosts[host].frozen_until = now + pause;
+        self.crash_others(host, pause);
+        self.boot_units(host);
+        self.warm_up(host);
+        self.after(pause, Step::AgentStart { host });
     }
 
     pub(super) fn exit_agent(&mut self, host: usize) {
@@ -221,7 +227,7 @@ impl Fleet {
     }
 
     /// A life of the daemon starts without the last journal of the previous one.
-    fn forget(&mut self, host: usize) {
+    pub(super) fn forget(&mut self, host: usize) {
         let this = &mut self.hosts[host];
         (this.forgetful, this.has_forgotten, this.is_astray) = (true, true, true);
         self.judge.forgot(host);

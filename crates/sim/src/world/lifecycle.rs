@@ -245,7 +245,7 @@ impl World {
         Some(instance.group.clone())
     }
 
-    fn state_of(&self, id: &str) -> Option<LifecycleState> {
+    pub(super) fn state_of(&self, id: &str) -> Option<LifecycleState> {
         self.instances.get(id).map(|instance| instance.state)
     }
 
@@ -262,6 +262,9 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         | LifecycleState::PendingWait
         | LifecycleState::PendingProceed
         | LifecycleState::InService
+        | LifecycleState::ReplacingRootVolume
+        | LifecycleState::ReplacingRootVolumeWait
+        | LifecycleState::ReplacingRootVolumeProceed
         | LifecycleState::TerminatingRetained => true,
         LifecycleState::Terminating
         | LifecycleState::TerminatingWait
@@ -270,10 +273,7 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         | LifecycleState::WarmedPending
         | LifecycleState::WarmedPendingWait
         | LifecycleState::WarmedPendingProceed
-        // Terminating a pooled instance, or one that gets a new root volume, is not modeled.
-        | LifecycleState::ReplacingRootVolume
-        | LifecycleState::ReplacingRootVolumeWait
-        | LifecycleState::ReplacingRootVolumeProceed
+        // Terminating a pooled instance is not modeled.
         | LifecycleState::WarmedRunning
         | LifecycleState::Detached => false,
     }

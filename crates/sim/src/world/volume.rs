@@ -21,7 +21,7 @@ impl World {
         self.begin_activity(id, "Replacing root volume", "an instance refresh");
         self.enter(id, LifecycleState::ReplacingRootVolume);
         self.log(Happening::ReplacingRootVolume { instance: id.to_owned() });
-        self.schedule(self.now + self.config.timing.wait, Wake::Wait { instance: id.to_owned() });
+        self.schedule(self.now + self.config.timing.wait, Wake::VolumeWait { instance: id.to_owned() });
     }
 
     pub(super) fn bound(&self, id: &str) -> Bound {
@@ -34,8 +34,19 @@ impl World {
         self.schedule(self.now + self.config.timing.terminated, Wake::Reboot { instance: id.to_owned() });
     }
 
+    /// Its hooks run, unless it has been terminated meanwhile.
+    pub(super) fn volume_wait(&mut self, id: &str) {
+        let replaces = self.state_of(id) == Some(LifecycleState::ReplacingRootVolume);
+        if replaces && self.bound(id) == Bound::NewRootVolume {
+            self.terminating_wait(id);
+        }
+    }
+
     /// The instance reboots, and its launching hooks run. Its work is lost, and its agent does not run until it is started.
     pub(super) fn reboot(&mut self, id: &str) {
+        if self.state_of(id) != Some(LifecycleState::ReplacingRootVolumeProceed) {
+            return;
+        }
         self.exit_agent(self.now, id);
         self.log(Happening::RootVolumeReplaced { instance: id.to_owned() });
         self.launch_again(self.now, id);

@@ -16,6 +16,7 @@ use super::calls::CallsMade;
 use super::losses::Loss;
 use super::said::Said;
 use super::signals::Signals;
+use super::volume::Volume;
 
 /// Auto Scaling calls that a drain without faults may make, besides those that depend on its length.
 const CALLS_MAX: u32 = 16;
@@ -112,6 +113,8 @@ pub(super) struct Each {
     pub informed: bool,
     /// When a message was the first to announce it.
     pub told: Time,
+    /// Whether its root volume is replaced.
+    pub volume: Volume,
     /// A heartbeat got no answer, and no later one did. It may have kept the action alive.
     pub doubts: bool,
     /// Its daemon considers the open action expired, because it counts only answered heartbeats. When it finds that the
@@ -255,7 +258,7 @@ impl Each {
 
     /// Whether nothing that its daemon could have heard announced the action.
     pub fn knows_nothing(&self) -> bool {
-        self.flickered || self.misled || self.hookless
+        self.flickered || self.misled || self.hookless || self.volume == Volume::Unheard
     }
 
     /// Its clock is so far behind that the action seems much younger than it is, and a heartbeat may come too late.

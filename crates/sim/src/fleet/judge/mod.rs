@@ -6,13 +6,15 @@
 
 mod calls;
 mod each;
+mod end;
 mod losses;
 mod said;
 mod signals;
+mod volume;
 
 use std::time::Duration;
 
-use crate::world::{AgentState as AgentIs, Happening, LifecycleState, World};
+use crate::world::Happening;
 use machine::effect::Effect;
 use machine::journal::{Journal, Outcome};
 use machine::notice::Source;
@@ -22,7 +24,7 @@ use machine::{Event, Time};
 
 use super::figures::Figures;
 use super::plan::{DRAIN_TIMEOUT, GRACE};
-use each::{Each, is_anothers, is_late_to_launch};
+use each::{Each, is_anothers};
 pub(super) use losses::Loss;
 
 /// A hook's global timeout, in heartbeat timeouts (PutLifecycleHook, `HeartbeatTimeout`).
@@ -74,6 +76,7 @@ impl Judge {
         self.each[host].outcome = intention.map(|intention| intention.outcome);
         self.each[host].said.forget();
         self.each[host].signals.starts(disk);
+        self.each[host].volume.starts(disk);
         self.each[host].calls_made.forget();
         self.each[host].heard_since = None;
         self.each[host].invariants.restarted(now);
@@ -205,6 +208,9 @@ impl Judge {
     /// Processes a machine's report.
     pub fn reports(&mut self, host: usize, now: Time, report: &Report) {
         let each = &mut self.each[host];
+        if each.volume.reports(report) {
+            each.invariants.refused(now);
+        }
         match report {
             // Until the hook is read, the daemon assumes the shortest timeout.
             Report::DrainStarted { .. } => {
@@ -347,6 +353,7 @@ impl Judge {
             self.figures.checked(happening);
         }
         each.ends(happening);
+        each.volume.observes(happening);
         match happening {
             Happening::ImdsFlipped { target, .. } if target == "InService" => {
                 each.served = at;
@@ -365,7 +372,11 @@ impl Judge {
                 each.idle = None;
                 each.troubles += 1;
             }
-            Happening::AgentReturned { .. } => each.idle = None,
+            Happening::AgentReturned { .. } => {
+                each.idle = None;
+                let what = || format!("{at}: {} was returned to service before its reboot", each.id);
+                self.violations.extend(each.volume.awaits_reboot().then(what));
+            }
             Happening::Heartbeat { .. } => self.figures.heartbeats += 1,
             Happening::Throttled => {
                 self.figures.throttled += 1;
@@ -388,30 +399,6 @@ impl Judge {
             Happening::InstancePooled { .. } => self.violations.extend(each.too_many_calls(at)),
             _ => {}
         }
-    }
-
-    /// Checks the end of a run. Terminated instances must be gone or in the pool, and agents of instances in service must
-    /// serve.
-    pub fn end(&mut self, world: &World, now: Time) {
-        // A process that was told by a signal and holds work that never ends cannot be returned to service.
-        let endless = self.once && world.config().work.stuck > 0;
-        for each in &mut self.each {
-            self.violations.append(&mut each.invariants.violations);
-            let Some(instance) = world.instance(&each.id) else { continue };
-            self.figures.end_states += 1;
-            let wrong = match instance.state {
-                LifecycleState::Terminated | LifecycleState::WarmedRunning => continue,
-                LifecycleState::InService => {
-                    instance.agent.state != AgentIs::Serving && !each.forgetful && !endless
-                }
-                LifecycleState::PendingWait => is_late_to_launch(&instance, now),
-                _ => !each.knows_nothing(),
-            };
-            let (state, agent) = (instance.state, instance.agent.state);
-            let what = || format!("{now}: {} ended in {state:?} with its agent {agent:?}", each.id);
-            self.violations.extend(wrong.then(what));
-        }
-        self.violations.sort();
     }
 
     pub fn verdict(self) -> (Vec<String>, Figures) {
