@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::Machine;
+use super::agent::AgentTrack;
 use super::backoff::Backoff;
+use super::drain::{Drain, latest_deadline};
 use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
 use super::journal::{JournalTrack, Revision};
@@ -92,6 +95,32 @@ pub(super) struct QueueTrack {
     delete: Attempts,
     /// Receipts to delete, each with the journal revision that must be released first.
     deletes: VecDeque<(String, Revision)>,
+}
+
+impl Machine {
+    /// Receives, hides, gives back and deletes messages.
+    pub(super) fn direct_queue(&mut self) {
+        let (wanted, deadline) = (self.wants_queue(), self.message_deadline());
+        self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
+    }
+
+    /// Whether to poll the queue: hook and Wait are unknown, or IMDS cannot be heard.
+    pub(super) fn wants_queue(&self) -> bool {
+        let located = self.drain.as_ref().filter(|drain| drain.is_under_way());
+        let located = located.map(|drain| drain.action.is_located());
+        let expects = self.notices.expects_action() && located == Some(false);
+        self.settings.queue && ((self.imds.is_deaf() && located != Some(true)) || expects)
+    }
+
+    /// Until when our own message may stay hidden.
+    fn message_deadline(&self) -> Option<Time> {
+        let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
+        let deadline = latest_deadline(&self.agents, bound);
+        // An agent that waits for its turn gets its time after that.
+        let waits = self.agents.iter().any(AgentTrack::is_waiting);
+        let longest = self.turn.now + self.settings.drain_timeout();
+        if waits { [bound, Some(longest)].into_iter().flatten().min() } else { deadline.or(Some(longest)) }
+    }
 }
 
 impl QueueTrack {

@@ -1,5 +1,6 @@
 //! Reports for people: log lines, and the fields behind metrics and the simulator's timeline.
 
+mod call;
 mod words;
 
 use std::time::Duration;
@@ -14,7 +15,9 @@ pub use super::launch::{LaunchEnd, LaunchNews};
 use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
+pub use super::protection::ProtectionNews;
 use super::time::Time;
+pub use call::Call;
 
 /// One thing worth reporting. Its text is a log line; its fields are for metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +100,8 @@ pub enum Report {
     },
     /// A launch began, or what became of it.
     Launch(LaunchNews),
+    /// The protection from scale-in changed.
+    Protection(ProtectionNews),
     /// The hook to complete is known.
     HookChosen {
         /// The hook and its timeouts.
@@ -230,25 +235,6 @@ pub enum Disbelief {
     OnDemand,
 }
 
-/// A call to AWS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Call {
-    /// RecordLifecycleActionHeartbeat
-    Heartbeat,
-    /// CompleteLifecycleAction
-    Complete,
-    /// DescribeAutoScalingInstances
-    DescribeInstance,
-    /// DescribeLifecycleHooks
-    DescribeHooks,
-    /// ReceiveMessage
-    Receive,
-    /// ChangeMessageVisibilityBatch
-    SetVisibility,
-    /// DeleteMessage
-    Delete,
-}
-
 /// The log level of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
@@ -291,6 +277,7 @@ impl Report {
                 StepNews::Canceled => "step_canceled",
             },
             Report::Launch(news) => news.name(),
+            Report::Protection(news) => news.name(),
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -336,6 +323,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::Protection(_)
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
@@ -404,6 +392,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::Protection(_)
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }

@@ -21,6 +21,7 @@ mod operator;
 mod order;
 mod probes;
 mod property;
+mod protection;
 mod recovery;
 mod standby;
 mod wait;
