@@ -280,6 +280,11 @@ impl JournalTrack {
         revision <= self.released
     }
 
+    /// Whether the revision is on disk.
+    pub fn is_on_disk(&self, revision: Revision) -> bool {
+        revision <= self.on_disk
+    }
+
     pub fn is_writing(&self) -> bool {
         self.writing.is_some()
     }

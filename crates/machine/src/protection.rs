@@ -137,7 +137,7 @@ impl ProtectionTrack {
 
     /// For the journal.
     pub fn standing(&self) -> Protection {
-        self.standing
+        self.calls.ahead().unwrap_or(self.standing)
     }
 
     /// IMDS says where the instance goes.
@@ -170,19 +170,20 @@ impl ProtectionTrack {
             }
         }
         match situation {
-            Situation::Waits => self.calls.hold(journal, &mut self.standing),
+            Situation::Waits => self.calls.hold(journal, self.standing),
             Situation::Chosen => {
-                self.calls.forget();
-                if std::mem::take(&mut self.standing) != Protection::Unknown {
+                if self.standing() != Protection::Unknown {
                     journal.touch();
                 }
+                self.standing = Protection::Unknown;
+                self.calls.forget();
             }
             Situation::Serves | Situation::Leaves => {
                 if self.work.is_idle(turn) && self.standing.rests_enough() {
                     journal.touch();
                 }
                 let change = self.change(turn, settings.protection.as_ref(), situation);
-                self.calls.make(turn, journal, &mut self.standing, change, group);
+                self.calls.make(turn, journal, self.standing, change, group);
             }
         }
     }
@@ -228,6 +229,6 @@ impl ProtectionTrack {
     /// For the status.
     pub fn line(&self) -> ProtectionLine {
         let (busy, since) = self.work.since().unzip();
-        ProtectionLine { standing: self.standing, busy, since }
+        ProtectionLine { standing: self.standing(), busy, since }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Machine;
 use super::agent::AgentTrack;
 use super::backoff::Backoff;
-use super::drain::{Drain, latest_deadline};
+use super::drain::latest_deadline;
 use super::effect::{Effect, EffectId};
 use super::event::{CallError, CallErrorKind};
 use super::journal::{JournalTrack, Revision};

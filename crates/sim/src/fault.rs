@@ -108,11 +108,13 @@ pub enum Fault {
     /// The group has a launching hook, which the daemons complete once their agents are ready. Some never are. Instances are
     /// launched during the run.
     LaunchHook,
+    /// The agents of the run have work at times, and the daemons protect busy instances from scale-in.
+    BusyProtection,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 48] = [
+    pub const ROUGH: [(Fault, f64); 49] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -161,6 +163,7 @@ impl Fault {
         (Fault::Maintenance, 0.3),
         (Fault::CapacityReservation, 0.03),
         (Fault::LaunchHook, 0.2),
+        (Fault::BusyProtection, 0.2),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -218,6 +221,7 @@ impl Fault {
             Fault::Maintenance => "maintenance",
             Fault::CapacityReservation => "capacity-reservation",
             Fault::LaunchHook => "launch-hook",
+            Fault::BusyProtection => "busy-protection",
         }
     }
 

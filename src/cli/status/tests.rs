@@ -36,6 +36,7 @@ fn serving() -> Status {
         imds_answered: Some(NOW - Duration::from_secs(1)),
         queue: Some(QueueLine { polled: false, answered: None }),
         launch: None,
+        protection: None,
         last_drain: None,
     }
 }

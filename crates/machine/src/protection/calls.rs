@@ -41,8 +41,8 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct Planned {
     change: Change,
-    /// What AWS has if the call has no effect.
-    before: Protection,
+    /// What AWS may have once it is sent.
+    ahead: Protection,
     revision: Revision,
 }
 
@@ -52,7 +52,7 @@ impl Calls {
         &mut self,
         turn: &mut Turn,
         journal: &mut JournalTrack,
-        standing: &mut Protection,
+        standing: Protection,
         change: Option<Change>,
         group: Option<&str>,
     ) {
@@ -77,8 +77,10 @@ impl Calls {
             self.planned = self.plan(turn, journal, standing, change);
         }
         let Some(planned) = &self.planned else { return };
-        if journal.is_released(planned.revision) {
-            let (group, protect) = (group.to_owned(), change == Change::Protect);
+        let protect = change == Change::Protect;
+        // A restarted daemon must know of a protection, or it would never lift it. So without a disk, none is set.
+        if journal.is_on_disk(planned.revision) || (!protect && journal.is_released(planned.revision)) {
+            let group = group.to_owned();
             self.attempts.start(turn, |id| Effect::Protect { id, group, protect });
         }
     }
@@ -88,32 +90,35 @@ impl Calls {
         &mut self,
         turn: &mut Turn,
         journal: &mut JournalTrack,
-        standing: &mut Protection,
+        standing: Protection,
         change: Change,
     ) -> Option<Planned> {
-        let (before, ahead) = (*standing, standing.ahead_of(change, turn.now));
+        let ahead = standing.ahead_of(change, turn.now);
         let is_free = match change {
             Change::Lift(LiftCause::Notice | LiftCause::Removed) => true,
             // A retry, or the rest of a change that has begun.
             Change::Protect | Change::Lift(LiftCause::Idle | LiftCause::Longest) => {
-                self.failed == Some(change) || ahead == before
+                self.failed == Some(change) || ahead == standing
             }
         };
         if !self.attempts.ready(turn, Timer::Protection) || !(is_free || self.budget.take(turn)) {
             return None;
         }
-        *standing = ahead;
-        let revision = if ahead == before { Revision::default() } else { journal.touch() };
-        Some(Planned { change, before, revision })
+        let revision = if ahead == standing { Revision::default() } else { journal.touch() };
+        Some(Planned { change, ahead, revision })
     }
 
     /// Drops a change that was not sent. One that was sent goes on.
-    pub fn hold(&mut self, journal: &mut JournalTrack, standing: &mut Protection) {
-        if !self.attempts.is_pending()
-            && let Some(planned) = self.planned.take()
+    pub fn hold(&mut self, journal: &mut JournalTrack, standing: Protection) {
+        if !self.attempts.is_pending() && self.planned.take().is_some_and(|planned| planned.ahead != standing)
         {
-            go_back(journal, standing, planned.before);
+            journal.touch();
         }
+    }
+
+    /// What AWS may have, for the journal.
+    pub fn ahead(&self) -> Option<Protection> {
+        self.planned.as_ref().map(|planned| planned.ahead)
     }
 
     /// Drops every change. The answer to one that was sent counts for nothing.
@@ -134,9 +139,9 @@ impl Calls {
         if self.attempts.take(id).is_none() {
             return;
         }
-        let Some(Planned { change, before, .. }) = self.planned.take() else { return };
+        let Some(Planned { change, ahead, .. }) = self.planned.take() else { return };
         let Err(error) = result else {
-            *standing = standing.made(change, turn.now);
+            *standing = ahead.made(change, turn.now);
             journal.touch();
             self.failed = None;
             self.attempts.succeeded(turn.now);
@@ -155,10 +160,11 @@ impl Calls {
             | CallErrorKind::NoActiveAction => SLOW_RETRY,
         };
         self.attempts.failed(turn, pause);
-        match error.kind {
+        if error.kind == CallErrorKind::Unanswered {
             // It may have taken effect.
-            CallErrorKind::Unanswered => {}
-            _ => go_back(journal, standing, before),
+            *standing = ahead;
+        } else if *standing != ahead {
+            journal.touch();
         }
         if error.kind == CallErrorKind::AccessDenied {
             self.attempts.next_at = turn.now + DENIED_RETRY;
@@ -191,12 +197,5 @@ impl Calls {
         if let Err(error) = result {
             turn.call_failed(Call::DescribeInstance, error.clone(), false);
         }
-    }
-}
-
-/// A change had no effect.
-fn go_back(journal: &mut JournalTrack, standing: &mut Protection, before: Protection) {
-    if std::mem::replace(standing, before) != before {
-        journal.touch();
     }
 }

@@ -36,6 +36,7 @@ mod news;
 mod perform;
 mod plan;
 mod poll;
+mod protection;
 mod reference;
 mod run;
 mod shrink;
@@ -218,6 +219,7 @@ impl Fleet {
                 self.judge.believes_message(host);
             } else {
                 self.check_others(host);
+                self.check_protection(host);
                 self.check_units(host);
             }
         }

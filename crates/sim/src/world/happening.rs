@@ -233,6 +233,13 @@ pub enum Happening {
         /// The work items that its agent held.
         work_lost: u32,
     },
+    /// An instance's protection from scale-in was set or lifted.
+    ProtectionSet {
+        /// The instance.
+        instance: String,
+        /// Whether scale-in must not pick it.
+        protected: bool,
+    },
     /// A call was throttled.
     Throttled,
 }
@@ -260,6 +267,7 @@ impl Happening {
             | Happening::InstanceProceeding { instance }
             | Happening::InstanceRetained { instance }
             | Happening::InstancePooled { instance }
+            | Happening::ProtectionSet { instance, .. }
             | Happening::InstanceTerminated { instance, .. } => Some(instance),
             Happening::HeartbeatRejected { instance, .. }
             | Happening::CompletionRejected { instance, .. } => instance.as_deref(),
