@@ -30,6 +30,11 @@ locals {
     [for key in ["times", "timeout"] : "${key} = ${jsonencode(var.launch_hook[key])}" if var.launch_hook[key] != null],
   )
 
+  protection_lines = var.protection == null ? [] : concat(
+    ["\n[protection]", "when_busy = true"],
+    [for key, value in var.protection : "${key} = ${jsonencode(value)}" if value != null],
+  )
+
   configuration = join("\n", concat(
     ["[agent]"],
     local.agent_lines,
@@ -48,6 +53,7 @@ locals {
     [for value in [var.on_standby] : "on_standby = \"drain\"" if value == "drain"],
     [for value in [var.on_detachment] : "on_detachment = \"drain\"" if value == "drain"],
     local.launch_lines,
+    local.protection_lines,
     [""],
   ))
 }

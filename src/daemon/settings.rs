@@ -127,7 +127,8 @@ pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
     config.agents.iter().map(|one| agent(one, launches)).collect()
 }
 
-fn agent(agent: &config::Agent, launches: bool) -> Result<Agent, EndpointError> {
+/// One agent. With a launching hook, it also shows whether it is ready.
+pub fn agent(agent: &config::Agent, launches: bool) -> Result<Agent, EndpointError> {
     let kind = match &agent.kind {
         AgentKind::Http(http) => {
             let force = agent.force.as_ref().and_then(config::Force::request);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use machine::journal::Journal;
+use machine::protection::Protection;
 use sim::world::{Happening, Rhythm, WorldConfig};
 
-use crate::support::daemon::{Daemon, Stage, completed};
+use crate::support::daemon::{Daemon, Stage, completed, eventually, written};
 use crate::world;
 
 /// Protected after ten seconds of work, and lifted after a minute without.
@@ -54,7 +56,7 @@ async fn scale_in_picks_another() {
         .await;
     let status = daemon.status().await.protection.expect("it is configured");
     assert_eq!(status.busy, Some(true));
-    daemon.order("drain").await;
+    daemon.order(r#"{"command":"drain"}"#).await;
     stage.until("the end of the protection", lifted).await;
     daemon.logged(&["protection_lifted", "a drain has begun"]).await;
     let drains = |one: &Happening| matches!(one, Happening::TerminationRequested { .. });
@@ -78,14 +80,16 @@ async fn follows_the_work() {
 async fn restart_and_termination() {
     let mut stage = Stage::new(20, world(3, 30)).await;
     let daemon = daemon(&stage).await;
-    daemon.logged(&["protected", "the agents are busy"]).await;
+    let (variables, instance) = (stage.variables(&stage.instance()), stage.instance());
+    let is_protected = |journal: &Journal| matches!(journal.protection, Protection::Protected { .. });
+    eventually("the journal", || written(&variables, &instance).as_ref().is_some_and(is_protected)).await;
     daemon.kill().await;
     let daemon = self::daemon(&stage).await;
     let status = daemon.until_status("busy agents", |status| {
         status.protection.as_ref().is_some_and(|protection| protection.busy == Some(true))
     });
     let standing = status.await.protection.expect("it is configured").standing;
-    assert!(matches!(standing, machine::protection::Protection::Protected { .. }), "{standing:?}");
+    assert!(matches!(standing, Protection::Protected { .. }), "{standing:?}");
     stage.scale_in();
     stage.until("the end", completed).await;
     assert_eq!(stage.count(protected) + stage.count(lifted), 1);

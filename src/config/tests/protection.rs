@@ -24,7 +24,7 @@ fn agents_that_do_not_tell_their_work() {
         assert!(!config(&agent, &[]).protection.when_busy, "without a protection nothing needs it");
         let problems = problems(&format!("{ON}{agent}"), &[]);
         assert!(problems.starts_with("test.toml:2: `protection.when_busy` needs to know"), "{problems}");
-        let probe = "status.processes = \"worker\"\nstatus.zero_for = \"10s\"";
+        let probe = "status.processes = \"worker\"";
         assert!(config(&format!("{ON}{agent}\n{probe}"), &[]).protection.when_busy);
     }
 }

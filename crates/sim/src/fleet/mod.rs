@@ -16,7 +16,7 @@
 //! - `deadline`: which deadlines are in force
 //! - `judge`: what must hold for each instance and for the run; `figures`: the counts of a run
 //! - `reference`: what one daemon may and must do, at every step
-//! - `cost`: what a scale-in of a large fleet costs
+//! - `cost`: what a scale-in of a large fleet costs; `picks`: which instances it picks, and what busy protection costs
 //! - `run`: a whole run; `shrink`: finds a smaller run that still violates something
 
 mod agents;
@@ -34,6 +34,7 @@ mod moves;
 mod network;
 mod news;
 mod perform;
+pub mod picks;
 mod plan;
 mod poll;
 mod protection;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fault::Fault;
 use crate::world::{AgentMode, AgentView, Rhythm, World, WorldConfig};
 use machine::effect::EffectId;
-use machine::event::CallError;
+use machine::event::{CallError, CallErrorKind};
 use machine::settings::{ProtectionSettings, Settings};
 use machine::{Event, Time};
 
@@ -71,6 +71,10 @@ impl Fleet {
             set.map_err(|error| network::call_error(&error))
         };
         let (delay, result) = self.call(host, Kind::Other, CALL_LIMIT, call);
+        if let Some(ledger) = &mut self.ledger {
+            let throttled = |error: &CallError| error.kind == CallErrorKind::Throttled;
+            ledger.protections.count(result.as_ref().is_err_and(throttled));
+        }
         (delay, Event::ProtectionAnswered { id, result })
     }
 
