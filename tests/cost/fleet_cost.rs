@@ -1,7 +1,9 @@
-//! Measures what a scale-in costs, by the size of the fleet. Writes the table in docs/performance.md and docs/fleet-cost.svg.
-//! Run it with `cargo run --release --example fleet_cost`. It takes a few minutes.
+//! Measures what a scale-in costs and which instances it picks, by the size of the fleet. Writes the tables in
+//! docs/performance.md and docs/fleet-cost.svg. Run it with `cargo run --release --example fleet_cost`. It takes some minutes.
+//! With the argument `protection`, it writes only the table about busy protection.
 
 mod plot;
+mod protection;
 
 use std::error::Error;
 use std::fs;
@@ -18,9 +20,6 @@ const SIZES: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 /// How much of a fleet is terminated at once, in percent.
 const PARTS: [u32; 3] = [1, 10, 100];
 
-const START: &str = "<!-- cost:start -->\n";
-const END: &str = "<!-- cost:end -->";
-
 /// A fleet and its costs: behind the gate, and without it.
 struct Row {
     instances: u32,
@@ -30,6 +29,11 @@ struct Row {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let page = docs.join("performance.md");
+    write(&page, "protection", &protection::table())?;
+    if std::env::args().nth(1).is_some_and(|part| part == "protection") {
+        return Ok(());
+    }
     let mut rows: Vec<Row> = Vec::new();
     for instances in SIZES {
         for part in PARTS {
@@ -40,13 +44,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    let page = docs.join("performance.md");
-    let text = fs::read_to_string(&page)?;
-    let parts = text.split_once(START).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = parts.ok_or("docs/performance.md lacks the markers of the table")?;
-    fs::write(&page, format!("{head}{START}{}{END}{tail}", table(&rows)))?;
+    write(&page, "cost", &table(&rows))?;
     fs::write(docs.join("fleet-cost.svg"), plot::draw(&panels(&rows)))?;
     Ok(())
+}
+
+/// Writes a table between its markers.
+fn write(page: &Path, name: &str, table: &str) -> Result<(), Box<dyn Error>> {
+    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
+    let text = fs::read_to_string(page)?;
+    let parts = text.split_once(&start).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
+    let (head, tail) = parts.ok_or("docs/performance.md lacks the markers of a table")?;
+    Ok(fs::write(page, format!("{head}{start}{table}{end}{tail}"))?)
 }
 
 /// Measures both ways to poll at the same time, on one core each.

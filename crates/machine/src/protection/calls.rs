@@ -121,10 +121,10 @@ impl Calls {
         self.planned.as_ref().map(|planned| planned.ahead)
     }
 
-    /// Drops every change. The answer to one that was sent counts for nothing.
+    /// Drops every change. The answer to one that was sent counts for nothing. A description on its way is still its own.
     pub fn forget(&mut self) {
-        let budget = std::mem::take(&mut self.budget);
-        *self = Calls { budget, ..Calls::default() };
+        let Calls { budget, describe, .. } = std::mem::take(self);
+        *self = Calls { budget, describe, ..Calls::default() };
     }
 
     /// Takes the answer to a call.

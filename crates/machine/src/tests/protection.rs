@@ -311,6 +311,21 @@ fn lost_answer() {
     assert_eq!(calls(&bench)[before..], [false]);
 }
 
+/// The disk refuses writes. A protection that no journal has would never be lifted, so none is set.
+#[test]
+fn broken_disk() {
+    let mut bench = serving();
+    bench.disk = Disk::Refuses;
+    run(&mut bench, 600, Ok(1));
+    assert!(calls(&bench).is_empty());
+    bench.disk = Disk::Writes;
+    run(&mut bench, 60, Ok(1));
+    assert_eq!(calls(&bench), [true]);
+    bench.disk = Disk::Refuses;
+    run(&mut bench, 460, Ok(0));
+    assert_eq!(calls(&bench), [true, false], "an idle instance is lifted all the same");
+}
+
 /// A spot interruption: the group may replace the instance at once.
 #[test]
 fn notice_of_ec2() {
