@@ -197,14 +197,15 @@ pub enum Problem {
     },
     /// An agent of which nothing shows how busy it is.
     #[error(
-        "{origin}: `protection.when_busy` needs to know how much {agent} has in flight while it serves; set one of \
-         `agent.status.url`, `agent.status.pointer`, `agent.status.metric`, `agent.status.processes` and `agent.status.command`"
+        "{origin}: `protection.when_busy` needs to know how much {agent} has in flight while it serves; {advice}"
     )]
     NotSeenBusy {
         /// Where the protection was switched on.
         origin: Origin,
         /// The agent.
         agent: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// A protection that is lifted before it is set.
     #[error(

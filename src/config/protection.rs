@@ -42,18 +42,29 @@ pub(super) fn check(layers: &Layers, agents: &[Agent]) -> Vec<Problem> {
         return problems;
     }
     let origin = &switch.origin;
-    let silent = agents.iter().filter(|agent| !tells_work(agent));
-    problems.extend(
-        silent.map(|agent| Problem::NotSeenBusy { origin: origin.clone(), agent: agent.name.clone() }),
-    );
+    for agent in agents {
+        if let Some(advice) = is_silent(agent) {
+            let (origin, agent) = (origin.clone(), agent.name.clone());
+            problems.push(Problem::NotSeenBusy { origin, agent, advice });
+        }
+    }
     if longest <= busy_for {
         problems.push(Problem::ProtectionTooShort { origin: origin.clone(), busy_for, longest });
     }
     problems
 }
 
-/// Whether the number in flight of an agent can be read while it serves: by a probe, or in the document of the agent protocol.
-fn tells_work(agent: &Agent) -> bool {
-    let has_document = matches!(&agent.kind, AgentKind::Http(http) if !http.drain_blocks);
-    agent.probe.is_some() || has_document
+/// What to do if the number in flight of an agent cannot be read while it serves: neither by a probe, nor in the document of the
+/// agent protocol.
+fn is_silent(agent: &Agent) -> Option<&'static str> {
+    match &agent.kind {
+        _ if agent.probe.is_some() => None,
+        AgentKind::Http(http) if !http.drain_blocks => None,
+        AgentKind::Http(_) => {
+            Some("set `agent.drain.blocks` to false, if the agent implements the agent protocol")
+        }
+        AgentKind::Unit(_) | AgentKind::Command(_) => Some(
+            "set `agent.status.zero_for`, and one of `agent.status.url`, `agent.status.processes` and `agent.status.command`",
+        ),
+    }
 }

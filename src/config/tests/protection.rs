@@ -17,15 +17,15 @@ fn defaults_of_a_protection() {
 /// Nothing shows how much work these agents have before they drain.
 #[test]
 fn agents_that_do_not_tell_their_work() {
-    for agent in
-        ["unit = \"worker.service\"", "command = \"/opt/drain\"", "name = \"worker\"\ndrain.blocks = true"]
-    {
-        let agent = format!("[agent]\n{agent}");
+    let agents = ["unit = \"worker.service\"", "command = \"/opt/drain\"", "drain.blocks = true"];
+    for agent in agents.map(|agent| format!("[agent]\n{agent}")) {
         assert!(!config(&agent, &[]).protection.when_busy, "without a protection nothing needs it");
         let problems = problems(&format!("{ON}{agent}"), &[]);
         assert!(problems.starts_with("test.toml:2: `protection.when_busy` needs to know"), "{problems}");
-        let probe = "status.processes = \"worker\"";
-        assert!(config(&format!("{ON}{agent}\n{probe}"), &[]).protection.when_busy);
+        if !agent.contains("blocks") {
+            let probe = "status.processes = \"worker\"\nstatus.zero_for = \"10s\"";
+            assert!(config(&format!("{ON}{agent}\n{probe}"), &[]).protection.when_busy);
+        }
     }
 }
 

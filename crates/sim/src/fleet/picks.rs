@@ -72,6 +72,8 @@ pub fn pick(picking: &Picking) -> Picks {
     fleet.ledger = Some(Ledger::default());
     fleet.run_until(plan::START + STARTING + HOUR);
     let hour = fleet.ledger.replace(Ledger::default()).unwrap_or_default().protections;
+    // Each seed scales in at another point of the rhythm.
+    fleet.run_until(plan::START + STARTING + HOUR + Duration::from_secs(seed * 437 % 1800));
     let is_busy = |fleet: &Fleet, id: &str| fleet.world.agent(id).is_some_and(|agent| agent.in_flight > 0);
     let working: Vec<String> =
         fleet.hosts.iter().map(|host| host.id.clone()).filter(|id| is_busy(&fleet, id)).collect();
