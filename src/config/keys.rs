@@ -264,7 +264,7 @@ pub const KEYS: &[Key] = {
         key("protection", "when_busy", Kind::Flag, Is("false"), "Whether the instance is protected from scale-in while its agents have work in flight. See [busy protection](agents.md#busy-protection)."),
         key("protection", "busy_for", Kind::Duration { min: secs(3), max: secs(3600) }, Is("30s"), "How long there must have been work in flight before the instance is protected."),
         key("protection", "idle_for", Kind::Duration { min: secs(1), max: secs(24 * 3600) }, Is("5m"), "How long there must have been none before the protection is lifted."),
-        key("protection", "longest", Kind::Duration { min: secs(60), max: secs(48 * 3600) }, Is("2h"), "After this time the protection is lifted in any case, so that an instance refresh or a scale-in gets its turn."),
+        key("protection", "longest", Kind::Duration { min: secs(60), max: secs(48 * 3600) }, Is("50m"), "After this time the protection is lifted in any case, so that an instance refresh or a scale-in gets its turn."),
         key("imds", "poll", POLL, Is("1s"), "How often the instance metadata service is polled."),
         key("aws", "allow_http", Kind::Hosts, Then("loopback and link-local only"), "Hosts that may stand in for AWS over plain HTTP, such as LocalStack in another container."),
         key("instance", "id", Kind::InstanceId, Then("detected"), "This instance's id, used only while the metadata service does not answer."),

@@ -9,7 +9,7 @@ fn defaults_of_a_protection() {
     let Protection { when_busy, busy_for, idle_for, longest } = config("", &[]).protection;
     assert!(!when_busy);
     let secs = Duration::from_secs;
-    assert_eq!((busy_for, idle_for, longest), (secs(30), secs(300), secs(7200)));
+    assert_eq!((busy_for, idle_for, longest), (secs(30), secs(300), secs(3000)));
     assert!(config(ON, &[]).protection.when_busy);
     assert!(config("", &[("DRAINHOOK_PROTECTION__WHEN_BUSY", "true")]).protection.when_busy);
 }

@@ -18,7 +18,7 @@ const RHYTHM: Rhythm = Rhythm { busy: Duration::from_secs(900), idle: Duration::
 const PROTECTION: ProtectionSettings = ProtectionSettings {
     busy_for: Duration::from_secs(30),
     idle_for: Duration::from_secs(300),
-    longest: Duration::from_secs(7200),
+    longest: Duration::from_secs(3000),
 };
 
 /// Until the first protections are set. After that, the calls of an hour are counted, and then the group is scaled in.
