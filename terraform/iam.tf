@@ -23,6 +23,13 @@ locals {
         Resource = "*"
       },
     ],
+    var.protection == null ? [] : [{
+      # As with lifecycle actions, IAM cannot bind this to one instance.
+      Sid      = "ProtectFromScaleIn"
+      Effect   = "Allow"
+      Action   = ["autoscaling:SetInstanceProtection"]
+      Resource = local.group_arn
+    }],
     [for queue in aws_sqs_queue.this : {
       Sid      = "Messages"
       Effect   = "Allow"

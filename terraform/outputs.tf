@@ -30,6 +30,11 @@ locals {
     [for key in ["times", "timeout"] : "${key} = ${jsonencode(var.launch_hook[key])}" if var.launch_hook[key] != null],
   )
 
+  protection_lines = var.protection == null ? [] : concat(
+    ["\n[protection]", "when_busy = true"],
+    [for key, value in var.protection : "${key} = ${jsonencode(value)}" if value != null],
+  )
+
   configuration = join("\n", concat(
     ["[agent]"],
     local.agent_lines,
@@ -50,6 +55,7 @@ locals {
     [for value in [var.on_detachment] : "on_detachment = \"drain\"" if value == "drain"],
     [for id in [var.capacity_reservation_id] : "capacity_reservation = ${jsonencode(id)}" if id != null],
     local.launch_lines,
+    local.protection_lines,
     [""],
   ))
 }

@@ -105,6 +105,21 @@ variable "launch_hook" {
   }
 }
 
+variable "protection" {
+  type = object({
+    busy_for = optional(string)
+    idle_for = optional(string)
+    longest  = optional(string)
+  })
+  description = "Busy protection: the daemon protects an instance from scale-in while its agents have work (`protection.when_busy` in its configuration), and may call autoscaling:SetInstanceProtection for the group's instances. The keys are those of the section `protection`, such as `{ longest = \"4h\" }`. Null is off."
+  default     = null
+
+  validation {
+    condition     = alltrue([for value in values(coalesce(var.protection, {})) : value == null ? true : can(regex("^([0-9]+(s|m|h))+$", value))])
+    error_message = "Each value of protection must be a duration, such as 5m."
+  }
+}
+
 variable "drain_timeout" {
   type        = number
   description = "How many seconds a drain may take (`agent.drain_timeout` in the daemon's configuration). It must be shorter than heartbeats can keep the action alive."

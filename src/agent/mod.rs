@@ -27,7 +27,7 @@ use std::time::Duration;
 use command::CommandAgent;
 use force::Force;
 use machine::effect::{AgentRequest, DrainOrder};
-use machine::event::AgentAnswer;
+use machine::event::{AgentAnswer, AgentStatus};
 use machine::process::Sight;
 use probe::Probe;
 use ready::Readiness;
@@ -93,6 +93,20 @@ impl Agent {
         match &self.ready {
             Some(ready) => ready.look(instance_id).await,
             None => Err("nothing shows whether it is ready".to_owned()),
+        }
+    }
+
+    /// How much it has in flight while it serves. The error says why that is not known.
+    pub async fn in_flight(&self, instance_id: &str) -> Result<u64, String> {
+        let answer = match (&self.probe, &self.kind) {
+            (Some(probe), _) => probe.look(instance_id, LIMIT).await,
+            (None, Kind::Http(agent)) => agent.look(instance_id, LIMIT).await,
+            (None, Kind::Command(_) | Kind::Unit(_)) => return Err("it has no status".to_owned()),
+        };
+        match answer {
+            AgentAnswer::Status { status: AgentStatus { in_flight: Some(count), .. }, .. } => Ok(count),
+            AgentAnswer::Status { .. } => Err("its status has no in_flight".to_owned()),
+            answer => Err(answer.why().unwrap_or("it has no status").to_owned()),
         }
     }
 

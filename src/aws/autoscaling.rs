@@ -65,6 +65,14 @@ impl Clients {
         let answer = answer.map_err(|error| classify(call, &error))?;
         answer.lifecycle_hooks().iter().map(|hook| read_hook(call, hook)).collect()
     }
+
+    /// SetInstanceProtection for one instance. While it is protected, scale-in does not pick it.
+    pub async fn protect(&self, group: &str, instance_id: &str, protect: bool) -> Result<(), CallError> {
+        let request = self.autoscaling.set_instance_protection().auto_scaling_group_name(group);
+        let request = request.instance_ids(instance_id).protected_from_scale_in(protect);
+        let answer = request.send().await;
+        answer.map(drop).map_err(|error| classify("autoscaling:SetInstanceProtection", &error))
+    }
 }
 
 /// How a call names the action: by instance or by token. AWS does not document what happens with both, or with neither.

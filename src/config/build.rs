@@ -15,6 +15,7 @@ use super::keys::{self, KEYS, WhenUnset};
 use super::launch;
 use super::layers::{Layers, SHOWN_MAX};
 use super::probe;
+use super::protection;
 use super::queue;
 use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
@@ -48,7 +49,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         agents.push(agent);
     }
     let problems = after::check(&layers).into_iter().chain(launch::check(&layers));
-    for problem in problems.chain(queue::check(&layers)) {
+    let problems = problems.chain(queue::check(&layers)).chain(protection::check(&layers, &agents));
+    for problem in problems.collect::<Vec<_>>() {
         layers.tell(|| problem);
     }
     if !layers.problems.is_empty() {
@@ -80,6 +82,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
             heartbeat_timeout: lifecycle.optional("heartbeat_timeout"),
         },
         launch: launch::launch(layers),
+        protection: protection::protection(layers),
         imds: Imds { poll: table("imds").required("poll") },
         aws: Aws { allow_http: table("aws").optional("allow_http").unwrap_or_default() },
         instance: Instance { id: table("instance").optional("id") },

@@ -17,6 +17,7 @@
 //! * [`header`], [`request`] and [`template`]: the requests to an agent with an HTTP interface
 //! * `launch`: the launching hook, and how the daemon sees that an agent is ready
 //! * [`probe`]: where an agent's status is read if it does not return our document
+//! * `protection`: the protection from scale-in
 //! * `polkit`: the polkit rule for the configured units
 //! * `printed`: the effective configuration as TOML
 //! * [`problem`]: the errors and their messages
@@ -40,6 +41,7 @@ mod preset;
 mod printed;
 pub mod probe;
 pub mod problem;
+mod protection;
 mod queue;
 pub mod request;
 pub mod template;
@@ -66,6 +68,7 @@ pub use self::layers::Flag;
 pub use self::polkit::{POLKIT_PATH, polkit_rule};
 pub use self::probe::{Probe, Reading};
 pub use self::problem::{ConfigError, Problem};
+pub use self::protection::Protection;
 pub use self::request::{Body, Method, Request};
 pub use self::template::Template;
 pub use self::user::User;
@@ -93,6 +96,8 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     /// `[launch]`
     pub launch: Launch,
+    /// `[protection]`
+    pub protection: Protection,
     /// `[imds]`
     pub imds: Imds,
     /// `[aws]`

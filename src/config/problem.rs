@@ -205,6 +205,30 @@ pub enum Problem {
         /// Its name.
         hook: String,
     },
+    /// An agent of which nothing shows how busy it is.
+    #[error(
+        "{origin}: `protection.when_busy` needs to know how much {agent} has in flight while it serves; {advice}"
+    )]
+    NotSeenBusy {
+        /// Where the protection was switched on.
+        origin: Origin,
+        /// The agent.
+        agent: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A protection that is lifted before it is set.
+    #[error(
+        "{origin}: `protection.longest` ({longest:?}) must be more than `protection.busy_for` ({busy_for:?})"
+    )]
+    ProtectionTooShort {
+        /// Where the protection was switched on.
+        origin: Origin,
+        /// How long there must have been work.
+        busy_for: Duration,
+        /// After this time the protection is lifted.
+        longest: Duration,
+    },
     /// A header that cannot be sent.
     #[error("{origin}: the header `{name}` in `agent.headers` {why}")]
     Header {

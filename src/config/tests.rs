@@ -1,12 +1,14 @@
 use super::*;
 
 mod after;
+mod flags;
 mod force;
 mod ignored;
 mod kinds;
 mod launch;
 mod presets;
 mod probes;
+mod protection;
 mod queue;
 mod requests;
 
@@ -115,6 +117,11 @@ fn every_key_reaches_the_configuration() {
         hook = "warm-up"
         times = 5
         timeout = "15m"
+        [protection]
+        when_busy = false
+        busy_for = "1m"
+        idle_for = "10m"
+        longest = "3h"
         [imds]
         poll = "2s"
         [aws]
@@ -244,6 +251,12 @@ fn every_key_reaches_the_configuration() {
             heartbeat_timeout: Some(Duration::from_secs(300)),
         },
         launch: Launch { hook: Some("warm-up".into()), times: 5, timeout: Duration::from_secs(900) },
+        protection: Protection {
+            when_busy: false,
+            busy_for: Duration::from_secs(60),
+            idle_for: Duration::from_secs(600),
+            longest: Duration::from_secs(10_800),
+        },
         imds: Imds { poll: Duration::from_secs(2) },
         aws: Aws { allow_http: vec!["localstack".into(), "10.0.0.1".into()] },
         instance: Instance { id: Some("i-0123456789abcdef0".into()) },
@@ -428,26 +441,6 @@ fn printed_configuration_round_trip() {
     assert!(printed.contains("# test.toml:2"), "{printed}");
     assert!(printed.contains("# hook "), "{printed}");
     assert!(!printed.contains("simulation"), "{printed}");
-}
-
-#[test]
-fn flags_override_everything() {
-    let env = [("DRAINHOOK_AGENT__DRAIN_TIMEOUT".to_owned(), "2h".to_owned())];
-    let flag = |name, flag, text: &str| Flag { section: "agent", name, flag, text: text.to_owned() };
-    let load = |text, flags: &[Flag]| {
-        Config::from_layers(Path::new("test.toml"), Some(text), env.clone().into_iter(), flags)
-    };
-    let flags = [flag("url", "--agent", "http://localhost:9"), flag("drain_timeout", "--timeout", "30s")];
-    let loaded = load("[agent]\nunix = \"/run/worker.sock\"", &flags).expect("the flag replaces the socket");
-    assert_eq!(http(&loaded.config.agents[0]).address, Address::Url("http://localhost:9".into()));
-    assert_eq!(loaded.config.agents[0].drain_timeout, Duration::from_secs(30));
-    assert!(loaded.to_toml().contains("# --timeout"), "{}", loaded.to_toml());
-
-    let wrong = load("", &[flag("url", "--agent", "http://10.0.0.1")]).expect_err("not loopback").to_string();
-    assert!(wrong.starts_with("--agent: ") && wrong.contains("allow_host"), "{wrong}");
-    let two = "[[agent]]\nname = \"a\"\n[[agent]]\nname = \"b\"\nurl = \"http://localhost:1\"";
-    let wrong = load(two, &flags[..1]).expect_err("two agents").to_string();
-    assert!(wrong.contains("--agent") && wrong.contains("several"), "{wrong}");
 }
 
 #[test]

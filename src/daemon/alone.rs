@@ -62,6 +62,8 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::ReceiveMessages { .. }
                     | Effect::SetVisibility { .. }
                     | Effect::AskReady { .. }
+                    | Effect::AskBusy { .. }
+                    | Effect::Protect { .. }
                     | Effect::DeleteMessage { .. } => {}
                     Effect::AskAgent { .. }
                     | Effect::CancelRequest { .. }

@@ -25,6 +25,7 @@ use machine::drain::Phase;
 use machine::effect::AgentRequest;
 use machine::journal::{AgentStage, Journal};
 use machine::launch::LaunchStage;
+use machine::protection::Protection;
 use machine::report::Report;
 
 /// The variable that names the file.
@@ -160,6 +161,7 @@ fn name(effect: &Effect) -> String {
         }
         Effect::AskAgent { request: AgentRequest::Return, .. } => "AskAgent return".to_owned(),
         Effect::AskReady { .. } => "AskReady".to_owned(),
+        Effect::AskBusy { .. } => "AskBusy".to_owned(),
         Effect::CancelRequest { .. } => "CancelRequest".to_owned(),
         Effect::ForceAgent { .. } => "ForceAgent".to_owned(),
         Effect::RunStep { .. } => "RunStep".to_owned(),
@@ -168,6 +170,8 @@ fn name(effect: &Effect) -> String {
         Effect::Complete { .. } => "Complete".to_owned(),
         Effect::DescribeInstance { .. } => "DescribeInstance".to_owned(),
         Effect::DescribeHooks { .. } => "DescribeHooks".to_owned(),
+        Effect::Protect { protect: true, .. } => "Protect set".to_owned(),
+        Effect::Protect { protect: false, .. } => "Protect lift".to_owned(),
         Effect::ReceiveMessages { .. } => "ReceiveMessages".to_owned(),
         Effect::SetVisibility { .. } => "SetVisibility".to_owned(),
         Effect::DeleteMessage { .. } => "DeleteMessage".to_owned(),
@@ -183,12 +187,13 @@ fn stage(journal: &Journal) -> String {
     let Some(drain) = &journal.drain else {
         let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving);
         let launches = matches!(journal.launch, LaunchStage::UnderWay { .. });
-        return if launches {
-            "launching"
-        } else if serve {
-            "serving"
-        } else {
-            "returning"
+        return match journal.protection {
+            _ if launches => "launching",
+            _ if !serve => "returning",
+            Protection::Setting { .. } => "to protect",
+            Protection::Protected { .. } => "protected",
+            Protection::Lifted { .. } => "lifted",
+            Protection::Unknown | Protection::Yielding => "serving",
         }
         .to_owned();
     };

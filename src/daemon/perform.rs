@@ -62,6 +62,9 @@ impl Performer {
             Effect::AskReady { id, agent } => {
                 Event::ReadyAnswered { id, result: self.agents[agent].is_ready(instance_id).await }
             }
+            Effect::AskBusy { id, agent } => {
+                Event::BusyAnswered { id, result: self.agents[agent].in_flight(instance_id).await }
+            }
             Effect::ForceAgent { id, agent, order } => {
                 Event::StepEnded { id, result: self.agents[agent].force(&order, instance_id).await }
             }
@@ -93,6 +96,12 @@ impl Performer {
                 let call = self.aws.call(|aws| async move { aws.describe_hooks(&group).await });
                 let result = within(CALL_LIMIT, "DescribeLifecycleHooks", call).await;
                 Event::HooksDescribed { id, result }
+            }
+            Effect::Protect { id, group, protect } => {
+                let call =
+                    self.aws.call(|aws| async move { aws.protect(&group, instance_id, protect).await });
+                let result = within(CALL_LIMIT, "SetInstanceProtection", call).await;
+                Event::ProtectionAnswered { id, result }
             }
             Effect::ReceiveMessages { id, wait, most, peek } => {
                 let call =

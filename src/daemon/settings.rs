@@ -15,7 +15,9 @@ use crate::config::{
     self, Address, AgentKind, CommandAgent, Config, ForceKind, HttpAgent, Reading, Ready, UnitAgent,
     UnitDrain,
 };
-use machine::settings::{AgentSettings, LaunchSettings, OnExit, Protocol, Settings, StepSettings};
+use machine::settings::{
+    AgentSettings, LaunchSettings, OnExit, ProtectionSettings, Protocol, Settings, StepSettings,
+};
 
 /// The pause between readings of the probe of an agent that a command drains.
 const COMMAND_POLL: Duration = Duration::from_secs(1);
@@ -46,12 +48,18 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         on_standby: config.lifecycle.on_standby,
         on_detachment: config.lifecycle.on_detachment,
         launch: launch(&config.launch),
+        protection: protection(&config.protection),
     }
 }
 
 fn launch(launch: &config::Launch) -> Option<LaunchSettings> {
     let config::Launch { hook, times, timeout } = launch.clone();
     Some(LaunchSettings { hook: hook?, times, timeout })
+}
+
+fn protection(protection: &config::Protection) -> Option<ProtectionSettings> {
+    let config::Protection { when_busy, busy_for, idle_for, longest } = *protection;
+    when_busy.then_some(ProtectionSettings { busy_for, idle_for, longest })
 }
 
 /// The account and the name at the end of a queue's URL, for any endpoint.
@@ -121,7 +129,8 @@ pub fn agents(config: &Config) -> Result<Arc<[Agent]>, EndpointError> {
     config.agents.iter().map(|one| agent(one, launches)).collect()
 }
 
-fn agent(agent: &config::Agent, launches: bool) -> Result<Agent, EndpointError> {
+/// One agent. With a launching hook, it also shows whether it is ready.
+pub fn agent(agent: &config::Agent, launches: bool) -> Result<Agent, EndpointError> {
     let kind = match &agent.kind {
         AgentKind::Http(http) => {
             let force = agent.force.as_ref().and_then(config::Force::request);

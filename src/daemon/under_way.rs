@@ -78,6 +78,7 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
             (id, |id, why| Event::AgentAnswered { id, answer: AgentAnswer::Busy(why) })
         }
         Effect::AskReady { id, .. } => (id, |id, why| Event::ReadyAnswered { id, result: Err(why) }),
+        Effect::AskBusy { id, .. } => (id, |id, why| Event::BusyAnswered { id, result: Err(why) }),
         Effect::ForceAgent { id, .. } | Effect::RunStep { id, .. } | Effect::StopStep { id } => {
             (id, |id, why| Event::StepEnded { id, result: Err(why) })
         }
@@ -92,6 +93,9 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
         }
         Effect::DescribeHooks { id, .. } => {
             (id, |id, why| Event::HooksDescribed { id, result: unanswered(why) })
+        }
+        Effect::Protect { id, .. } => {
+            (id, |id, why| Event::ProtectionAnswered { id, result: unanswered(why) })
         }
         Effect::ReceiveMessages { id, .. } => {
             (id, |id, why| Event::MessagesReceived { id, result: unanswered(why) })

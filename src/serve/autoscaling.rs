@@ -37,6 +37,7 @@ pub(super) const CALLS: &[(&str, Call)] = &[
     ("PutLifecycleHook", put_hook),
     ("RecordLifecycleActionHeartbeat", heartbeat),
     ("SetDesiredCapacity", set_desired_capacity),
+    ("SetInstanceProtection", set_protection),
     ("TerminateInstanceInAutoScalingGroup", terminate_instance),
 ];
 
@@ -85,6 +86,16 @@ fn set_desired_capacity(world: &mut World, now: Time, params: &Params) -> Result
     let desired = params.number("DesiredCapacity")?;
     let group = params.required("AutoScalingGroupName")?;
     world.set_desired_capacity(now, group, desired).map(|()| None)
+}
+
+fn set_protection(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
+    let group = params.required("AutoScalingGroupName")?;
+    let ids = params.list("InstanceIds");
+    if ids.is_empty() {
+        params.required("InstanceIds")?;
+    }
+    let protected = params.number("ProtectedFromScaleIn")?;
+    world.set_protection(now, group, &ids, protected).map(|()| Some(String::new()))
 }
 
 fn put_hook(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {
@@ -248,7 +259,7 @@ fn write_instance(instance: &InstanceView, health: &str) -> String {
         leaf("AvailabilityZone", &instance.zone),
         leaf("LifecycleState", instance.state.as_str()),
         leaf("HealthStatus", health),
-        leaf("ProtectedFromScaleIn", false),
+        leaf("ProtectedFromScaleIn", instance.protected),
     ]
     .concat()
 }

@@ -453,6 +453,16 @@ run "one_name_for_both_hooks" {
   expect_failures = [aws_autoscaling_lifecycle_hook.launch]
 }
 
+run "times_of_a_protection" {
+  command = plan
+
+  variables {
+    protection = { busy_for = "soon" }
+  }
+
+  expect_failures = [var.protection]
+}
+
 run "times_and_timeout_of_a_launch" {
   command = plan
 

@@ -405,6 +405,25 @@ run "configuration_of_a_launch" {
   }
 }
 
+run "configuration_of_a_protection" {
+  variables {
+    wiring     = "none"
+    protection = { longest = "4h" }
+  }
+
+  assert {
+    condition     = endswith(output.configuration, "\n[protection]\nwhen_busy = true\nlongest = \"4h\"\n") && strcontains(output.policy_json, "autoscaling:SetInstanceProtection")
+    error_message = output.configuration
+  }
+}
+
+run "no_protection" {
+  assert {
+    condition     = !strcontains(output.configuration, "[protection]") && !strcontains(output.policy_json, "SetInstanceProtection")
+    error_message = "the module permits a protection that is off by default"
+  }
+}
+
 run "hook_waits_for_the_group_id" {
   command = plan
 

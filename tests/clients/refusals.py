@@ -177,6 +177,13 @@ AUTOSCALING = [
     _unknown_group("PutLifecycleHook", LifecycleHookName="drain", **TERMINATING),
     _unknown_group("DeleteLifecycleHook", LifecycleHookName="drain"),
     _unknown_group("SetDesiredCapacity", DesiredCapacity=1),
+    _unknown_group("SetInstanceProtection", InstanceIds=[INSTANCE], ProtectedFromScaleIn=True),
+    _autoscaling(
+        "unknown instance",
+        "SetInstanceProtection",
+        {"AutoScalingGroupName": "{group}", "InstanceIds": [INSTANCE], "ProtectedFromScaleIn": True},
+        f"The instance {INSTANCE} is not part of Auto Scaling group {{group}}.",
+    ),
     _autoscaling(
         "unknown hook",
         "DeleteLifecycleHook",

@@ -73,6 +73,8 @@ OTHER_RESULT = {
     "SendMessage-no-body": ACCEPTED,
     "SetDesiredCapacity-above-the-maximum": ACCEPTED,
     "SetDesiredCapacity-unknown-group": BROKEN,
+    "SetInstanceProtection-unknown-group": BROKEN,
+    "SetInstanceProtection-unknown-instance": ACCEPTED,
     "SetQueueAttributes-43201-seconds": ACCEPTED,
     "TerminateInstanceInAutoScalingGroup-below-the-minimum": ACCEPTED,
     "TerminateInstanceInAutoScalingGroup-unknown-instance": BROKEN,

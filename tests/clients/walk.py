@@ -65,7 +65,11 @@ def walk_autoscaling(client):
     (described,) = call("DescribeAutoScalingGroups", AutoScalingGroupNames=[name])["AutoScalingGroups"]
     instance, other = (one["InstanceId"] for one in described["Instances"])
     client.wait_for(instance, "InService")
-    call("DescribeAutoScalingInstances", InstanceIds=[instance, other])
+    call("SetInstanceProtection", **group, InstanceIds=[other], ProtectedFromScaleIn=True)
+    described = call("DescribeAutoScalingInstances", InstanceIds=[instance, other])["AutoScalingInstances"]
+    protected = {one["InstanceId"]: one["ProtectedFromScaleIn"] for one in described}
+    assert protected == {instance: False, other: True}
+    call("SetInstanceProtection", **group, InstanceIds=[other], ProtectedFromScaleIn=False)
     call("TerminateInstanceInAutoScalingGroup", InstanceId=instance, ShouldDecrementDesiredCapacity=True)
     client.wait_for(instance, "Terminating:Wait")
     call("DescribeScalingActivities", **group)

@@ -1,8 +1,10 @@
-//! Measures what a scale-in costs, by the size of the fleet, and how soon a fleet that listens hears of warnings. Writes the
-//! tables in docs/performance.md and docs/fleet-cost.svg. Run it with `cargo run --release --example fleet_cost`. It takes a few
-//! minutes.
+//! Measures what a scale-in costs and which instances it picks, by the size of the fleet, and how soon a fleet that listens hears of
+//! warnings. Writes the tables in docs/performance.md and docs/fleet-cost.svg. Run it with
+//! `cargo run --release --example fleet_cost`. It takes some minutes. With the argument `protection` or `warned`, it writes only that
+//! table.
 
 mod plot;
+mod protection;
 
 use std::error::Error;
 use std::fs;
@@ -32,6 +34,17 @@ struct Row {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let page = docs.join("performance.md");
+    let only = std::env::args().nth(1);
+    if only.as_deref() != Some("warned") {
+        write(&page, "protection", &protection::table())?;
+    }
+    if only.as_deref() != Some("protection") {
+        write(&page, "warned", &warned_table())?;
+    }
+    if only.is_some() {
+        return Ok(());
+    }
     let mut rows: Vec<Row> = Vec::new();
     for instances in SIZES {
         for part in PARTS {
@@ -42,21 +55,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    write_table(&docs, "cost", &table(&rows))?;
-    write_table(&docs, "warned", &warned_table())?;
+    write(&page, "cost", &table(&rows))?;
     fs::write(docs.join("fleet-cost.svg"), plot::draw(&panels(&rows)))?;
     Ok(())
-}
-
-/// Writes a table between its markers in docs/performance.md.
-fn write_table(docs: &Path, name: &str, table: &str) -> Result<(), Box<dyn Error>> {
-    let page = docs.join("performance.md");
-    let text = fs::read_to_string(&page)?;
-    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
-    let parts = text.split_once(&start).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
-    let (head, tail) =
-        parts.ok_or_else(|| format!("docs/performance.md lacks the markers of the table {name}"))?;
-    Ok(fs::write(&page, format!("{head}{start}{table}{end}{tail}"))?)
 }
 
 /// How soon agents are told of a warning, and how soon a scale-in of a tenth of the fleet is completed.
@@ -87,6 +88,15 @@ fn warned_table() -> String {
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// Writes a table between its markers.
+fn write(page: &Path, name: &str, table: &str) -> Result<(), Box<dyn Error>> {
+    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->"));
+    let text = fs::read_to_string(page)?;
+    let parts = text.split_once(&start).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
+    let (head, tail) = parts.ok_or("docs/performance.md lacks the markers of a table")?;
+    Ok(fs::write(page, format!("{head}{start}{table}{end}{tail}"))?)
 }
 
 /// Measures both ways to poll at the same time, on one core each.

@@ -6,6 +6,7 @@ mod support;
 mod check;
 mod check_launch;
 mod check_probe;
+mod check_protection;
 mod check_queue;
 mod config;
 mod conformance;

@@ -449,6 +449,7 @@ pub fn journal_of_an_image() -> Journal {
         drain: None,
         launch: LaunchStage::None,
         pooled: false,
+        protection: machine::protection::Protection::Unknown,
         finished: Vec::new(),
     }
 }

@@ -139,6 +139,7 @@ INPUTS: dict[str, dict[str, Any]] = {
         "default_result": "ABANDON",
         "notification_metadata": "blue",
         "launch_hook": {"heartbeat_timeout": 120},
+        "protection": {"busy_for": "1m"},
         "drain_timeout": 7200,
         "drain_at": "wait",
         "agent": {"unix": "/run/worker.sock", "unreachable_grace": "2m"},

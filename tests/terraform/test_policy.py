@@ -69,6 +69,7 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
         "delete the hook": asks("autoscaling:DeleteLifecycleHook", group),
         "scale": asks("autoscaling:SetDesiredCapacity", group),
         "protect": asks("autoscaling:SetInstanceProtection", group),
+        "protect in another group": asks("autoscaling:SetInstanceProtection", group_arn("other")),
         "terminate through the group": asks("autoscaling:TerminateInstanceInAutoScalingGroup", group),
         "terminate itself": asks("ec2:TerminateInstances", INSTANCE),
         "terminate another": asks("ec2:TerminateInstances", OTHER_INSTANCE),
@@ -113,7 +114,8 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
 
 NEEDED = {"complete", "heartbeat", "read hooks", "read states"}
 NEEDED_OF_QUEUE = {"receive", "give back", "delete"}
-NEEDED_OF_OPTIONS = {"publish metrics", "tag itself", "untag itself", "decrypt messages"}
+NEEDED_OF_PROTECTION = {"protect"}
+NEEDED_OF_OPTIONS = NEEDED_OF_PROTECTION | {"publish metrics", "tag itself", "untag itself", "decrypt messages"}
 
 
 def allowed(scene: Scene) -> set[str]:
@@ -127,7 +129,7 @@ def test_needed_lists_every_call_of_the_daemon(applied: Applied) -> None:
     files = [file for folder in ("aws", "cli/check") for file in (SOURCE / folder).rglob("*.rs")]
     called = {action for file in files if file.stem != "tests" for action in named.findall(file.read_text())}
     requests = daemon_scene(applied, "workers").requests
-    assert called - DISPENSABLE == {requests[name].action for name in NEEDED | NEEDED_OF_QUEUE}
+    assert called - DISPENSABLE == {requests[name].action for name in NEEDED | NEEDED_OF_QUEUE | NEEDED_OF_PROTECTION}
 
 
 def test_daemon_permissions(applied: Applied) -> None:

@@ -45,6 +45,13 @@ pub enum Effect {
         /// The agent's index in the configuration, from 0.
         agent: usize,
     },
+    /// Ask an agent, or look, how much it has in flight while it serves. Answered by `BusyAnswered`.
+    AskBusy {
+        /// Identifies the question.
+        id: EffectId,
+        /// The agent's index in the configuration, from 0.
+        agent: usize,
+    },
     /// Run the force step of an agent, which ends its work. Answered by `StepEnded`, unless stopped.
     ForceAgent {
         /// Identifies the run.
@@ -99,6 +106,15 @@ pub enum Effect {
         id: EffectId,
         /// The group whose hooks to describe.
         group: String,
+    },
+    /// SetInstanceProtection for this instance, once. Answered by `ProtectionAnswered`.
+    Protect {
+        /// Identifies the attempt.
+        id: EffectId,
+        /// The instance's group.
+        group: String,
+        /// Whether scale-in must not pick the instance.
+        protect: bool,
     },
     /// ReceiveMessage, once. Answered by `MessagesReceived`. Never abandon it: its messages would stay hidden until their
     /// visibility timeout ends.

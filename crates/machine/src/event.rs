@@ -60,6 +60,13 @@ pub enum Event {
         /// Why the agent is not ready, if it is not.
         result: Result<(), String>,
     },
+    /// The result of `AskBusy`.
+    BusyAnswered {
+        /// The question.
+        id: EffectId,
+        /// How much the agent has in flight, or why that is not known.
+        result: Result<u64, String>,
+    },
     /// The result of `RunStep` or `ForceAgent`.
     StepEnded {
         /// The run.
@@ -94,6 +101,13 @@ pub enum Event {
         id: EffectId,
         /// All hooks of the group, including launch hooks.
         result: Result<Vec<Hook>, CallError>,
+    },
+    /// The result of `Protect`.
+    ProtectionAnswered {
+        /// The attempt.
+        id: EffectId,
+        /// `Ok`: the protection is as it was wanted.
+        result: Result<(), CallError>,
     },
     /// The result of `ReceiveMessages`.
     MessagesReceived {

@@ -14,6 +14,7 @@ use super::effect::{CompletionResult, Effect, EffectId};
 use super::launch::LaunchStage;
 use super::notice::Notices;
 use super::process::Process;
+use super::protection::Protection;
 use super::time::{Correction, Time};
 use super::timer::Timer;
 use super::turn::Turn;
@@ -58,6 +59,9 @@ pub struct Journal {
     /// The launch.
     #[serde(default)]
     pub launch: LaunchStage,
+    /// What AWS has of the protection from scale-in.
+    #[serde(default)]
+    pub protection: Protection,
     /// Tokens of actions that are over, oldest first.
     pub finished: Vec<String>,
 }
@@ -77,6 +81,7 @@ impl Journal {
         if let LaunchStage::UnderWay { since, .. } = &mut self.launch {
             *since = by.apply(*since);
         }
+        self.protection.correct(by);
         if let Some(drain) = &mut self.drain {
             drain.started = by.apply(drain.started);
             drain.phase.correct(by);
@@ -273,6 +278,11 @@ impl JournalTrack {
     /// Whether the revision is on disk, or writing it failed. Without a working disk the drain must still go on.
     pub fn is_released(&self, revision: Revision) -> bool {
         revision <= self.released
+    }
+
+    /// Whether the revision is on disk.
+    pub fn is_on_disk(&self, revision: Revision) -> bool {
+        revision <= self.on_disk
     }
 
     pub fn is_writing(&self) -> bool {

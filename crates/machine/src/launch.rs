@@ -166,6 +166,11 @@ impl LaunchTrack {
         }
     }
 
+    /// Whether a launch is under way.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.state, State::UnderWay(_))
+    }
+
     /// For the journal.
     pub fn stage(&self, settings: &Settings) -> LaunchStage {
         let Some(hook) = settings.launch.as_ref().map(|launch| launch.hook.clone()) else {

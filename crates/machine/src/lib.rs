@@ -21,6 +21,7 @@
 //!   `agent/answers` (what its answers mean) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's
 //!   progress, for people; [`process`]: one process of an agent.
 //! - [`launch`]: completes the launching hook once the agents are ready.
+//! - [`protection`]: protects the instance from scale-in while its agents are busy.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
@@ -48,6 +49,7 @@ pub mod notice;
 pub mod operator;
 pub mod process;
 mod progress;
+pub mod protection;
 mod queue;
 mod recovery;
 pub mod report;
@@ -75,6 +77,7 @@ use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
 use launch::LaunchTrack;
 use notice::{Notices, Reason};
+use protection::ProtectionTrack;
 use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
@@ -111,6 +114,7 @@ pub struct Machine {
     agents: Vec<AgentTrack>,
     drain: Option<Drain>,
     launch: LaunchTrack,
+    protection: ProtectionTrack,
     /// The most pressing reason that was in force last.
     reason: Option<Reason>,
     /// The last drain that ended.
@@ -137,6 +141,7 @@ impl Machine {
             agents: agents.map(|(place, agent)| AgentTrack::new(place, agent)).collect(),
             drain: None,
             launch: LaunchTrack::default(),
+            protection: ProtectionTrack::default(),
             reason: None,
             last_drain: None,
             queue: QueueTrack::default(),
@@ -153,6 +158,7 @@ impl Machine {
         let now = now.max(self.turn.now);
         if now.since(self.turn.now) > STANDSTILL {
             self.notices.hold_anew(now);
+            self.protection.forget_work();
         }
         if self.notices.believe(now) {
             self.journal.touch();
@@ -185,17 +191,21 @@ impl Machine {
 
     /// Records what an event says. Decides nothing.
     fn absorb(&mut self, event: Event) {
-        if self.launch_absorbs(&event) {
+        if self.launch_absorbs(&event) || self.protection_absorbs(&event) {
             return;
         }
         match event {
             Event::Started { journal } => recovery::recover(self, journal),
-            Event::Timer(_) | Event::ReadyAnswered { .. } => {}
+            Event::Timer(_)
+            | Event::ReadyAnswered { .. }
+            | Event::BusyAnswered { .. }
+            | Event::ProtectionAnswered { .. } => {}
             Event::Imds(reading) => {
-                if let event::ImdsReading::TargetState(Some(state)) = &reading
-                    && self.launch.on_target(&mut self.turn, &self.settings, state)
-                {
-                    self.journal.touch();
+                if let event::ImdsReading::TargetState(Some(state)) = &reading {
+                    self.protection.on_target(state);
+                    if self.launch.on_target(&mut self.turn, &self.settings, state) {
+                        self.journal.touch();
+                    }
                 }
                 let before = (self.served, self.notices.clone());
                 let Machine { settings, turn, imds, notices, served, .. } = self;
@@ -355,16 +365,17 @@ impl Machine {
         self.direct_agents(in_force.first().copied());
         // The launch after the agents, because it waits until none of them is draining.
         self.direct_launch();
+        // The protection after both, because it is lifted or left alone while there is a drain or a launch.
+        self.direct_protection(&in_force);
         // The queue after the action, because the action may have learned what a receive would tell.
-        let need = self.queue_need();
-        let deadline = self.message_deadline();
-        self.queue.decide(&mut self.turn, &self.journal, need, deadline);
+        self.direct_queue();
         // The journal last, so that it has all of these decisions.
         self.write_journal();
     }
 
     fn write_journal(&mut self) {
-        let Machine { settings, notices, served, agents, drain, launch, journal, finished, turn, .. } = self;
+        let Machine { settings, notices, served, agents, drain, launch, protection, .. } = self;
+        let Machine { journal, finished, turn, .. } = self;
         journal.decide(turn, || Journal {
             version: journal::VERSION,
             instance_id: settings.instance_id.clone(),
@@ -376,6 +387,7 @@ impl Machine {
             drain: drain.as_ref().map(Drain::record),
             launch: launch.stage(settings),
             pooled: settings.launch.is_some() && launch.pooled,
+            protection: protection.standing(),
             finished: finished.clone(),
         });
     }

@@ -132,8 +132,14 @@ impl Machine {
         }
     }
 
+    /// Receives, hides, gives back and deletes messages.
+    pub(super) fn direct_queue(&mut self) {
+        let (need, deadline) = (self.queue_need(), self.message_deadline());
+        self.queue.decide(&mut self.turn, &self.journal, need, deadline);
+    }
+
     /// Until when our own message may stay hidden.
-    pub(super) fn message_deadline(&self) -> Option<Time> {
+    fn message_deadline(&self) -> Option<Time> {
         let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
         let deadline = latest_deadline(&self.agents, bound);
         // An agent that waits for its turn gets its time after that.

@@ -20,7 +20,8 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     {
         journal.correct(Correction::between(before, after));
     }
-    let Journal { served, pooled, agents, notices, drain, launch, finished, .. } = *journal;
+    let Journal { served, pooled, agents, notices, drain, launch, protection, finished, .. } = *journal;
+    machine.protection.recover(machine.turn.now, &machine.settings, protection);
     machine.launch.pooled = pooled && !rebooted;
     machine.begin_launch(if rebooted { LaunchStage::None } else { launch });
     let now = machine.turn.now;

@@ -1,6 +1,7 @@
 //! Reports for people: log lines, and the fields behind metrics and the simulator's timeline. `disbelief`: messages that the
 //! daemon does not act on.
 
+mod call;
 mod disbelief;
 mod words;
 
@@ -16,7 +17,9 @@ pub use super::launch::{LaunchEnd, LaunchNews};
 use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
+pub use super::protection::ProtectionNews;
 use super::time::Time;
+pub use call::Call;
 pub use disbelief::Disbelief;
 
 /// One thing worth reporting. Its text is a log line; its fields are for metrics.
@@ -100,6 +103,8 @@ pub enum Report {
     },
     /// A launch began, or what became of it.
     Launch(LaunchNews),
+    /// The protection from scale-in changed.
+    Protection(ProtectionNews),
     /// The hook to complete is known.
     HookChosen {
         /// The hook and its timeouts.
@@ -222,25 +227,6 @@ pub enum NoticeChange {
     Expired,
 }
 
-/// A call to AWS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Call {
-    /// RecordLifecycleActionHeartbeat
-    Heartbeat,
-    /// CompleteLifecycleAction
-    Complete,
-    /// DescribeAutoScalingInstances
-    DescribeInstance,
-    /// DescribeLifecycleHooks
-    DescribeHooks,
-    /// ReceiveMessage
-    Receive,
-    /// ChangeMessageVisibilityBatch
-    SetVisibility,
-    /// DeleteMessage
-    Delete,
-}
-
 /// The log level of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
@@ -283,6 +269,7 @@ impl Report {
                 StepNews::Canceled => "step_canceled",
             },
             Report::Launch(news) => news.name(),
+            Report::Protection(news) => news.name(),
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -328,6 +315,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::Protection(_)
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }
@@ -396,6 +384,7 @@ impl Report {
             | Report::AgentsTold { .. }
             | Report::DeadlineMoved { .. }
             | Report::AgentProgress { .. }
+            | Report::Protection(_)
             | Report::HookChosen { .. }
             | Report::GroupChanged { .. }
             | Report::WaitBegan { .. }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub on_detachment: OnNotice,
     /// The launching hook, if there is one to complete.
     pub launch: Option<LaunchSettings>,
+    /// How the instance is protected from scale-in while its agents are busy. `None`: it is not.
+    pub protection: Option<ProtectionSettings>,
 }
 
 /// How a launching hook is completed.
@@ -64,6 +66,17 @@ pub struct LaunchSettings {
     pub times: u8,
     /// After this time the action is abandoned, and Auto Scaling replaces the instance.
     pub timeout: Duration,
+}
+
+/// When the instance is protected from scale-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProtectionSettings {
+    /// It is protected once there has been work in flight for this long.
+    pub busy_for: Duration,
+    /// The protection is lifted once there has been none for this long.
+    pub idle_for: Duration,
+    /// The protection is lifted after this time in any case.
+    pub longest: Duration,
 }
 
 impl Settings {

@@ -10,6 +10,7 @@ use super::drain::Phase;
 use super::effect::CompletionResult;
 use super::journal::{Ended, Outcome};
 use super::notice::Reason;
+use super::protection::Protection;
 use super::time::Time;
 
 /// A snapshot of the machine's state.
@@ -64,6 +65,9 @@ pub struct Status {
     /// The launch under way.
     #[serde(default)]
     pub launch: Option<LaunchLine>,
+    /// The protection from scale-in, if it is configured.
+    #[serde(default)]
+    pub protection: Option<ProtectionLine>,
     /// The last drain that ended since the daemon last read its journal, or the ended drain in that journal.
     pub last_drain: Option<LastDrain>,
 }
@@ -181,6 +185,17 @@ pub struct LaunchLine {
     pub not_ready: Option<String>,
 }
 
+/// The protection from scale-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectionLine {
+    /// What AWS has.
+    pub standing: Protection,
+    /// Whether the agents have work in flight; `None` while they are not asked, or cannot all be read.
+    pub busy: Option<bool>,
+    /// Since when they have had work, or none.
+    pub since: Option<Time>,
+}
+
 impl Machine {
     /// The id of the drain under way, or of the last one while its notices are in force. A restart does not change it.
     pub fn drain_id(&self) -> Option<String> {
@@ -238,6 +253,7 @@ impl Machine {
                 answered: self.queue.answered_at(),
             }),
             launch: self.settings.launch.as_ref().and_then(|settings| self.launch.line(settings)),
+            protection: self.settings.protection.as_ref().map(|_| self.protection.line()),
             last_drain: self.last_drain.clone(),
         }
     }

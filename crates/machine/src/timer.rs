@@ -22,6 +22,10 @@ pub enum Timer {
     Force,
     /// The agents are asked whether they are ready, or the time of a launch is over.
     Launch,
+    /// The agents are asked how much they have in flight, or an answer is overdue.
+    Busy,
+    /// A change of the protection from scale-in is due.
+    Protection,
     /// The time of an after step is over.
     Step,
     /// A heartbeat is due.

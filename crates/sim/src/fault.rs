@@ -112,11 +112,13 @@ pub enum Fault {
     CapacityBlock,
     /// Auto Scaling replaces the root volumes of instances. IMDS does not say so, and the journal is often gone.
     RootVolume,
+    /// The agents of the run have work at times, and the daemons protect busy instances from scale-in.
+    BusyProtection,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 50] = [
+    pub const ROUGH: [(Fault, f64); 51] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -167,6 +169,7 @@ impl Fault {
         (Fault::LaunchHook, 0.2),
         (Fault::CapacityBlock, 0.4),
         (Fault::RootVolume, 0.2),
+        (Fault::BusyProtection, 0.2),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -226,6 +229,7 @@ impl Fault {
             Fault::LaunchHook => "launch-hook",
             Fault::CapacityBlock => "capacity-block",
             Fault::RootVolume => "root-volume",
+            Fault::BusyProtection => "busy-protection",
         }
     }
 

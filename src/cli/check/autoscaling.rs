@@ -1,7 +1,7 @@
 //! Checks credentials, the group, the hook, and the permissions for lifecycle calls.
 
 use super::part::{Part, State};
-use super::{CALL_LIMIT, hook, launch, within};
+use super::{CALL_LIMIT, hook, launch, protection, within};
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::{Clients, Settings};
 use crate::aws::imds::Identity;
@@ -64,6 +64,7 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
             None
         }
     };
+    parts.extend(protection::permission(config, clients, &group).await);
     let of_group = hooks.iter().flatten().find(|hook| hook.terminating);
     let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|hook| hook.name.clone()));
     parts.push(match name {

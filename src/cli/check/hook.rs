@@ -173,6 +173,7 @@ mod tests {
             on_standby: machine::settings::OnNotice::Drain,
             on_detachment: machine::settings::OnNotice::Drain,
             launch: None,
+            protection: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! - `agent` checks the agents, `command` the programs that drain them and the after steps, `unit` the units. `requirement`
 //!   judges a unit by its agent's preset and is pure. `curl` writes the request that returns an agent.
 //! - `launch` checks the launching hook, and whether the agents are ready.
+//! - `protection` checks whether a busy instance could be protected from scale-in.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
@@ -20,6 +21,7 @@ mod local;
 mod part;
 mod policy;
 mod probe;
+mod protection;
 mod queue;
 mod requirement;
 mod unit;
@@ -108,6 +110,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
         let mut agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
         agents.extend(unit::polkit(config));
         agents.extend(launch::readiness(config).await);
+        agents.extend(protection::work(config).await);
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);

@@ -59,6 +59,8 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }
+        Happening::ProtectionSet { protected: true, .. } => ("protected", "from scale-in".to_owned()),
+        Happening::ProtectionSet { protected: false, .. } => ("protection lifted", String::new()),
         // The daemon logs its throttled calls itself.
         Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
             return None;

@@ -4,7 +4,10 @@ use crate::cli::output::whole;
 use crate::cli::terminal::{indented, wrap_to};
 use machine::Time;
 use machine::notice::Reason;
-use machine::status::{AgentLine, ImdsAnswers, LastDrain, LaunchLine, State, Status, StepLine};
+use machine::protection::Protection;
+use machine::status::{
+    AgentLine, ImdsAnswers, LastDrain, LaunchLine, ProtectionLine, State, Status, StepLine,
+};
 use unicode_width::UnicodeWidthStr;
 
 /// A headline, and a row for each known fact. Wrapped to `columns` columns if there is a window.
@@ -27,6 +30,8 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
     }
     row("after step", status.step.as_ref().map(|step| step_line(step, now)));
     row("launch", status.launch.as_ref().map(|launch| launch_line(launch, now)));
+    let protection = status.protection.as_ref().map(|protection| protection_line(protection, now));
+    row("protection", protection);
     row("hook", hook(status, now));
     row("heartbeats", heartbeats(status, now));
     row("IMDS", imds(status, now));
@@ -155,6 +160,27 @@ fn launch_line(launch: &LaunchLine, now: Time) -> String {
             format!("hook {hook} until {}, asking whether the agents are ready", when(*until, now))
         }
     }
+}
+
+fn protection_line(protection: &ProtectionLine, now: Time) -> String {
+    let ProtectionLine { standing, busy, since } = protection;
+    let standing = match standing {
+        Protection::Protected { since } => format!("from scale-in since {}", when(*since, now)),
+        Protection::Setting { .. } => "from scale-in, not confirmed yet".to_owned(),
+        Protection::Yielding => "being lifted, because of protection.longest".to_owned(),
+        Protection::Lifted { rests_until: Some(until) } => {
+            format!("none until {}, because of protection.longest", when(*until, now))
+        }
+        Protection::Lifted { rests_until: None } => "none".to_owned(),
+        Protection::Unknown => "not known yet".to_owned(),
+    };
+    let agents = match busy {
+        Some(true) => "; the agents are busy",
+        Some(false) => "; the agents are idle",
+        None => "",
+    };
+    let since = since.map_or_else(String::new, |since| format!(" since {}", when(since, now)));
+    format!("{standing}{agents}{since}")
 }
 
 fn step_line(step: &StepLine, now: Time) -> String {

@@ -5,7 +5,10 @@ use machine::Time;
 use machine::effect::CompletionResult;
 use machine::journal::Outcome;
 use machine::notice::Reason;
-use machine::status::{AgentLine, ImdsAnswers, LastDrain, LastError, QueueLine, State, Status, StepLine};
+use machine::protection::Protection;
+use machine::status::{
+    AgentLine, ImdsAnswers, LastDrain, LastError, ProtectionLine, QueueLine, State, Status, StepLine,
+};
 use unicode_width::UnicodeWidthStr;
 
 const NOW: Time = Time::from_unix_ms(1_772_366_400_000);
@@ -36,6 +39,7 @@ fn serving() -> Status {
         imds_answered: Some(NOW - Duration::from_secs(1)),
         queue: Some(QueueLine { polled: false, answered: None }),
         launch: None,
+        protection: None,
         last_drain: None,
     }
 }
@@ -214,4 +218,24 @@ fn a_drain_that_has_ended() {
     assert!(!text.contains("last drain"), "the last drain is this one: {text}");
     assert!(text.contains("drain ended: drained, completed with CONTINUE\n"), "{text}");
     assert!(!text.contains("expires") && text.contains("1 sent\n"), "{text}");
+}
+
+/// One row, if busy protection is configured.
+#[test]
+fn protection() {
+    assert!(!shown(&serving()).contains("protection"));
+    let since = NOW - Duration::from_secs(120);
+    let of = |standing, busy: Option<bool>| {
+        let line = ProtectionLine { standing, busy, since: busy.map(|_| since) };
+        shown(&Status { protection: Some(line), ..serving() })
+    };
+    let busy = of(Protection::Protected { since }, Some(true));
+    assert!(
+        busy.contains("\n  protection  from scale-in since ")
+            && busy.contains("; the agents are busy since "),
+        "{busy}"
+    );
+    let idle = of(Protection::Lifted { rests_until: None }, Some(false));
+    assert!(idle.contains("\n  protection  none; the agents are idle since "), "{idle}");
+    assert!(of(Protection::Unknown, None).contains("\n  protection  not known yet\n"));
 }

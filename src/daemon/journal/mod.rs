@@ -191,6 +191,7 @@ mod tests {
     };
     use machine::launch::LaunchStage;
     use machine::notice::Notices;
+    use machine::protection::Protection;
 
     fn journal(instance_id: &str) -> Journal {
         Journal {
@@ -204,6 +205,7 @@ mod tests {
             drain: None,
             launch: LaunchStage::None,
             pooled: false,
+            protection: Protection::Unknown,
             finished: vec!["token".to_owned()],
         }
     }

@@ -122,6 +122,11 @@ async fn launch() {
 }
 
 #[tokio::test]
+async fn protection() {
+    kill_at_every_point(Drain::Protection).await;
+}
+
+#[tokio::test]
 async fn step_that_hangs() {
     kill_at_every_point(Drain::StepHangs).await;
 }
@@ -162,7 +167,7 @@ macro_rules! effects {
 
 effects! {
     WriteJournal, AskAgent, Heartbeat, Complete, DescribeInstance, DescribeHooks, ReceiveMessages, SetVisibility,
-    AskReady, DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep,
+    AskReady, AskBusy, Protect, DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep,
 }
 
 /// Every kind of effect has a kill point in at least one of the drains.

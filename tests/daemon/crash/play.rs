@@ -8,6 +8,7 @@ use drainhook::clock::Clock;
 use machine::Time;
 use machine::journal::{ActionRecord, AgentRecord, AgentStage, Journal, Outcome};
 use machine::launch::LaunchStage;
+use machine::protection::Protection;
 use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, LifecycleState, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
@@ -43,10 +44,12 @@ pub enum Drain {
     StepHangs,
     /// No drain: the instance is launched, and its agent is not ready before the first heartbeat.
     Launch,
+    /// No drain: the agent works, so the instance is protected from scale-in, and then it has nothing more to do.
+    Protection,
 }
 
 impl Drain {
-    pub const ALL: [Drain; 8] = [
+    pub const ALL: [Drain; 9] = [
         Drain::Queue,
         Drain::AnswersLost,
         Drain::Deadline,
@@ -55,6 +58,7 @@ impl Drain {
         Drain::Step,
         Drain::StepHangs,
         Drain::Launch,
+        Drain::Protection,
     ];
 
     /// The effects that happen more than once in every run. The second time is a kill point of its own.
@@ -65,7 +69,8 @@ impl Drain {
             | Drain::Force
             | Drain::Step
             | Drain::StepHangs
-            | Drain::Launch => &[],
+            | Drain::Launch
+            | Drain::Protection => &[],
             Drain::AnswersLost => &["DescribeInstance", "DescribeHooks", "Heartbeat", "Complete"],
             Drain::Withdrawn => &["WriteJournal serving"],
         }
@@ -76,6 +81,7 @@ impl Drain {
         match self {
             Drain::Withdrawn => (2, "WriteJournal serving"),
             Drain::Launch => (1, "WriteJournal serving"),
+            Drain::Protection => (1, "WriteJournal lifted"),
             Drain::Queue
             | Drain::AnswersLost
             | Drain::Deadline
@@ -88,7 +94,7 @@ impl Drain {
     /// The first point at which the drain differs from the others; `None` if it differs from the start.
     pub fn from(self) -> Option<&'static str> {
         match self {
-            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn | Drain::Launch => None,
+            Drain::Queue | Drain::AnswersLost | Drain::Withdrawn | Drain::Launch | Drain::Protection => None,
             Drain::Deadline => Some("before Report completing"),
             Drain::Force => Some("before WriteJournal forced"),
             Drain::Step | Drain::StepHangs => Some("before WriteJournal step 0"),
@@ -102,7 +108,7 @@ impl Drain {
             Drain::Queue => 4,
             Drain::AnswersLost => 50,
             // The agent is forced a minute before its deadline, which is 3 s of real time.
-            Drain::Force => 20,
+            Drain::Force | Drain::Protection => 20,
             // The first heartbeat comes after 2 s of real time.
             Drain::Launch => 5,
             Drain::Deadline | Drain::Withdrawn | Drain::Step | Drain::StepHangs => 100,
@@ -127,7 +133,7 @@ impl Drain {
                 world.queue = None;
                 world.imds.tags = false;
             }
-            Drain::Step | Drain::StepHangs => world.queue = None,
+            Drain::Step | Drain::StepHangs | Drain::Protection => world.queue = None,
             Drain::Deadline | Drain::Force => {
                 world.queue = None;
                 world.work.stuck = 1;
@@ -150,20 +156,24 @@ impl Drain {
             | Drain::Deadline
             | Drain::Force
             | Drain::Withdrawn
-            | Drain::Launch => None,
+            | Drain::Launch
+            | Drain::Protection => None,
         }
     }
 
     fn settings(self) -> [(&'static str, &'static str); 3] {
         let (timeout, at) = match self {
-            Drain::Queue | Drain::Withdrawn | Drain::Step | Drain::StepHangs | Drain::Launch => {
-                ("24h", "notice")
-            }
             Drain::AnswersLost => ("24h", "wait"),
             Drain::Deadline | Drain::Force => ("2m", "notice"),
+            Drain::Queue
+            | Drain::Withdrawn
+            | Drain::Step
+            | Drain::StepHangs
+            | Drain::Launch
+            | Drain::Protection => ("24h", "notice"),
         };
         let poll = match self {
-            Drain::Queue | Drain::Launch => "1s",
+            Drain::Queue | Drain::Launch | Drain::Protection => "1s",
             // The agent still holds the first status request when it must serve again.
             Drain::Withdrawn => "2s",
             Drain::AnswersLost | Drain::Deadline | Drain::Force | Drain::Step | Drain::StepHangs => "10s",
@@ -218,6 +228,11 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
         variables.insert("DRAINHOOK_LAUNCH__TIMEOUT", "24h".to_owned());
         set_agent(&stage, AgentMode::Fails(503));
     }
+    if drain == Drain::Protection {
+        variables.insert("DRAINHOOK_PROTECTION__WHEN_BUSY", "true".to_owned());
+        variables.insert("DRAINHOOK_PROTECTION__BUSY_FOR", "10s".to_owned());
+        variables.insert("DRAINHOOK_PROTECTION__IDLE_FOR", "20s".to_owned());
+    }
     if drain == Drain::AnswersLost {
         variables.insert("AWS_ENDPOINT_URL", lossy::way_to(stage.service.aws_url()).await);
     }
@@ -236,7 +251,7 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
         } => {}
         () = keeper.keep(&variables, &disk) => {}
     }
-    if !matches!(drain, Drain::Withdrawn | Drain::Launch) {
+    if !matches!(drain, Drain::Withdrawn | Drain::Launch | Drain::Protection) {
         stage.service.world(|world, now| world.advance(now + TERMINATED));
     }
     check(drain, &mut stage, &keeper.restarts, &disk.journal().expect("one is written"));
@@ -338,6 +353,12 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             disk.says("the end of the launch", is_launched).await;
             return;
         }
+        Drain::Protection => {
+            disk.says("protected", |one| matches!(one.protection, Protection::Protected { .. })).await;
+            stage.service.world(|world, now| world.rest_agents(now));
+            disk.says("lifted", is_lifted).await;
+            return;
+        }
         Drain::Withdrawn => {
             set_agent(stage, AgentMode::Fails(503));
             set_target(stage, "Standby");
@@ -364,6 +385,11 @@ fn is_draining(agent: &AgentRecord) -> bool {
 /// Whether the launch is over.
 fn is_launched(journal: &Journal) -> bool {
     matches!(journal.launch, LaunchStage::Over { .. })
+}
+
+/// Whether the protection was lifted.
+fn is_lifted(journal: &Journal) -> bool {
+    matches!(journal.protection, Protection::Lifted { .. })
 }
 
 /// Whether every agent serves.
@@ -412,6 +438,10 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
         let state = stage.service.instances()[0].state;
         assert!(!matches!(state, LifecycleState::PendingWait), "{:#?}", stage.history);
         assert!(completions == 1 && is_launched(journal), "{:#?}", stage.history);
+        return;
+    }
+    if drain == Drain::Protection {
+        assert!(!stage.service.instances()[0].protected && is_lifted(journal), "{:#?}", stage.history);
         return;
     }
     stage.violates_nothing(&repeats(drain, stage, restarts));

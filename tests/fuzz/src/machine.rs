@@ -61,6 +61,10 @@ impl Host {
                         events.push(Event::StepEnded { id, result: Ok(()) })
                     }
                     Effect::AskReady { id, .. } => events.push(Event::ReadyAnswered { id, result: Ok(()) }),
+                    Effect::AskBusy { id, .. } => events.push(Event::BusyAnswered { id, result: Ok(1) }),
+                    Effect::Protect { id, .. } => {
+                        events.push(Event::ProtectionAnswered { id, result: Ok(()) })
+                    }
                     Effect::CancelRequest { .. }
                     | Effect::StopStep { .. }
                     | Effect::Heartbeat { .. }
@@ -118,5 +122,6 @@ fn settings() -> Settings {
         on_standby: machine::settings::OnNotice::Drain,
         on_detachment: machine::settings::OnNotice::Drain,
         launch: None,
+        protection: None,
     }
 }

@@ -147,6 +147,7 @@ impl From<Journal> for super::Journal {
             notices: journal.notices.rows(journal.drain.as_ref().map(|drain| drain.started)),
             drain: journal.drain.map(DrainRecord::from),
             launch: crate::launch::LaunchStage::None,
+            protection: crate::protection::Protection::Unknown,
             pooled: false,
             finished: journal.finished,
         }

@@ -68,6 +68,7 @@ impl fmt::Display for Report {
                 }
             }
             Report::Launch(news) => news.fmt(f),
+            Report::Protection(news) => news.fmt(f),
             Report::HookChosen { hook } => write!(
                 f,
                 "using lifecycle hook {}: heartbeat timeout {:?}, global timeout {:?}{}",

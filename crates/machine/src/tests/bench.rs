@@ -60,6 +60,7 @@ pub fn settings() -> Settings {
         on_standby: OnNotice::Drain,
         on_detachment: OnNotice::Drain,
         launch: None,
+        protection: None,
     }
 }
 

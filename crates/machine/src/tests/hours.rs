@@ -19,6 +19,9 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         Effect::AskReady { id, .. } => {
             return Some(Event::ReadyAnswered { id: *id, result: Err("503".to_owned()) });
         }
+        Effect::AskBusy { id, .. } => {
+            return Some(Event::BusyAnswered { id: *id, result: Err("503".to_owned()) });
+        }
         Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. } => {
             return Some(Event::StepEnded { id: *id, result: Err("exited with status 1".to_owned()) });
         }
@@ -27,6 +30,7 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         | Effect::Complete { id, .. }
         | Effect::DescribeInstance { id }
         | Effect::DescribeHooks { id, .. }
+        | Effect::Protect { id, .. }
         | Effect::ReceiveMessages { id, .. }
         | Effect::SetVisibility { id, .. }
         | Effect::DeleteMessage { id, .. } => (*id, error(kind)),
@@ -36,6 +40,7 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         Effect::Complete { .. } => Event::CompletionAnswered { id, result: Err(error) },
         Effect::DescribeInstance { .. } => Event::InstanceDescribed { id, result: Err(error) },
         Effect::DescribeHooks { .. } => Event::HooksDescribed { id, result: Err(error) },
+        Effect::Protect { .. } => Event::ProtectionAnswered { id, result: Err(error) },
         Effect::ReceiveMessages { .. } => Event::MessagesReceived { id, result: Err(error) },
         Effect::SetVisibility { .. } => Event::VisibilitySet { id, result: Err(error) },
         _ => Event::MessageDeleted { id, result: Err(error) },

@@ -13,6 +13,7 @@ use super::super::message::Body;
 use super::super::notice::{Due, Notice, NoticeState, Notices, Reason};
 use super::super::operator::Command;
 use super::super::process::{Process, Sight};
+use super::super::protection::Protection;
 use super::super::report::Report;
 use super::super::{Machine, Time};
 use super::bench::is_of;
@@ -100,6 +101,17 @@ impl Checker {
         let running = running.filter(|drain| drain.phase.ended().is_none());
         let intention = running.and_then(|drain| drain.action.completion.intention());
         match effect {
+            Effect::AskBusy { .. } => assert!(!self.draining, "asks whether a draining agent is busy"),
+            Effect::Protect { protect, .. } => {
+                assert!(!protect || !self.draining, "protects an instance that drains");
+                let calls = |open: &Effect| matches!(open, Effect::Protect { .. });
+                assert!(!open.iter().any(calls), "two calls at once");
+                // A restarted daemon must not believe that AWS has less, or more.
+                let known = self.answered.as_ref().map(|journal| journal.protection).unwrap_or_default();
+                let certain = matches!(known, Protection::Protected { .. } | Protection::Lifted { .. });
+                assert!(!certain, "changes the protection while the journal has {known:?}");
+                assert!(!protect || matches!(known, Protection::Setting { .. }), "protects unsaid");
+            }
             Effect::AskReady { .. } => assert!(!self.draining, "asks whether a draining agent is ready"),
             Effect::Heartbeat { action, .. } | Effect::Complete { action, .. }
                 if action.hook == LAUNCH_HOOK =>

@@ -22,6 +22,7 @@ mod operator;
 mod order;
 mod probes;
 mod property;
+mod protection;
 mod recovery;
 mod standby;
 mod volume;

@@ -10,7 +10,9 @@ use super::super::effect::{AgentRequest, CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::message::*;
 use super::super::process::{Process, Sight};
-use super::super::settings::{AgentSettings, LaunchSettings, OnNotice, Protocol, Settings};
+use super::super::settings::{
+    AgentSettings, LaunchSettings, OnNotice, ProtectionSettings, Protocol, Settings,
+};
 use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
@@ -102,7 +104,7 @@ struct Run {
 const FORCES: [Option<Duration>; 3] = [None, Some(Duration::from_secs(30)), Some(Duration::from_secs(600))];
 
 impl Run {
-    /// A daemon with or without a launching hook, with this many after steps, at most two, and three agents, two of which have these orders.
+    /// A daemon with or without a launching hook and a protection, with this many after steps, at most two, and three agents, two of which have these orders.
     fn new(steps_count: usize, orders: (u8, u8), launches: bool) -> Self {
         let blocking = AgentSettings { protocol: Protocol::Blocking, order: orders.1, ..agent("b") };
         let first = AgentSettings { order: orders.0, ..agent("a") };
@@ -113,7 +115,9 @@ impl Run {
         let after = steps.into_iter().take(steps_count).collect();
         let launch = LaunchSettings { hook: LAUNCH_HOOK.to_owned(), times: 2, timeout: secs(600) };
         let launch = launches.then_some(launch);
-        let settings = Settings { on_standby: OnNotice::Ignore, launch, ..settings() };
+        let protection = ProtectionSettings { busy_for: secs(10), idle_for: secs(60), longest: secs(1800) };
+        let protection = (orders.0 == orders.1).then_some(protection);
+        let settings = Settings { on_standby: OnNotice::Ignore, launch, protection, ..settings() };
         let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
@@ -195,7 +199,9 @@ impl Run {
                 let id = EffectId(1_000_000 + id);
                 let result = outcome(choice);
                 self.hand_in(Event::HeartbeatAnswered { id, result: result.clone() }, None);
-                self.hand_in(Event::CompletionAnswered { id, result }, None);
+                self.hand_in(Event::CompletionAnswered { id, result: result.clone() }, None);
+                self.hand_in(Event::ProtectionAnswered { id, result }, None);
+                self.hand_in(Event::BusyAnswered { id, result: Ok(1) }, None);
                 self.hand_in(Event::JournalWritten { id }, None);
                 // The answer to a canceled request may already be on its way.
                 for id in [Some(id), self.canceled.last().copied()].into_iter().flatten() {
@@ -283,6 +289,8 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         Effect::ReceiveMessages { id, .. } => Event::MessagesReceived { id: *id, result: Ok(Vec::new()) },
         Effect::AskAgent { .. }
         | Effect::AskReady { .. }
+        | Effect::AskBusy { .. }
+        | Effect::Protect { .. }
         | Effect::WriteJournal { .. }
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
@@ -319,6 +327,11 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
         Effect::AskReady { id, .. } => {
             Event::ReadyAnswered { id: *id, result: result.map_err(|error| error.message) }
         }
+        Effect::AskBusy { id, .. } => {
+            let in_flight = u64::from(choice / 8 % 3);
+            Event::BusyAnswered { id: *id, result: result.map(|()| in_flight).map_err(|error| error.message) }
+        }
+        Effect::Protect { id, .. } => Event::ProtectionAnswered { id: *id, result },
         Effect::CancelRequest { id } | Effect::StopStep { id } => unreachable!("{id:?} has no result"),
         Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. } => {
             let result = result.map_err(|error| error.message);

@@ -9,12 +9,13 @@ use machine::settings::{Listen, Settings};
 use machine::{Event, Time};
 
 use super::agents::Manner;
+use super::picks::Protections;
 use super::{Fleet, Plan, Setup, plan};
 
 /// The work of every agent. A drain takes as long as one item.
 const WORK: Work = Work { items: 3, duration: Duration::from_secs(60), stuck: 0 };
 
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// AWS does not document the bucket of Auto Scaling. This is EC2's for read-only calls (EC2 API reference, "Request
 /// throttling").
@@ -139,7 +140,7 @@ impl Fleet {
         self.world.advance(time);
     }
 
-    fn scale_to(&mut self, desired: u32) {
+    pub(super) fn scale_to(&mut self, desired: u32) {
         let group = self.world.config().group.clone();
         // Cannot fail: the bucket is full, and the size is within the group's limits.
         let _ = self.world.set_desired_capacity(self.now, &group, desired);
@@ -153,8 +154,11 @@ pub(super) struct Ledger {
     leaving: ByInstance<Leaving>,
     receives: u64,
     idle_receives: u64,
-    delays: Vec<Duration>,
-    gone: u32,
+    pub delays: Vec<Duration>,
+    /// The instances that Auto Scaling picked.
+    pub requested: Vec<String>,
+    pub protections: Protections,
+    pub gone: u32,
 }
 
 #[derive(Debug)]
@@ -178,6 +182,7 @@ impl Ledger {
     /// Records what happened.
     pub fn observe(&mut self, at: Time, happening: &Happening) {
         match happening {
+            Happening::TerminationRequested { instance, .. } => self.requested.push(instance.clone()),
             Happening::InstanceTerminating { instance, .. } => {
                 let leaving = Leaving { drained: at + WORK.duration, wait: at };
                 self.leaving.insert(instance, leaving);

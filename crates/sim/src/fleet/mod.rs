@@ -15,7 +15,8 @@
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force; `figures`: the counts of a run
 //! - `judge`: what must hold for each instance and for the run; `reference`: what one daemon may and must do, at every step
-//! - `cost`: what a large fleet costs; `warned`: how soon it hears of warnings
+//! - `cost`: what a large fleet costs; `warned`: how soon it hears of warnings; `picks`: which instances a scale-in picks, and what
+//!   busy protection costs
 //! - `run`: a whole run; `shrink`: finds a smaller run that still violates something
 
 mod agents;
@@ -34,8 +35,10 @@ mod moves;
 mod network;
 mod news;
 mod perform;
+pub mod picks;
 mod plan;
 mod poll;
+mod protection;
 mod reference;
 mod run;
 mod shrink;
@@ -225,6 +228,7 @@ impl Fleet {
                 self.judge.believes_message(host);
             } else {
                 self.check_others(host);
+                self.check_protection(host);
                 self.check_units(host);
             }
         }

@@ -195,6 +195,7 @@ impl Fleet {
             self.hosts[host].credentials = Credentials::Good;
             self.set_maintenance(host, None);
         }
+        self.rest_protected();
         self.world.set_throttle(now, None::<Throttle>);
         self.world.set_delivery(now, self.plan.faults.delivery(now));
     }

@@ -38,12 +38,13 @@ impl Fleet {
         match effect {
             Effect::WriteJournal { .. } if self.strikes(Fault::JournalSlow) => self.delay(200, 5_000),
             Effect::WriteJournal { .. } => self.delay(2, 30),
-            Effect::AskReady { .. } => self.launch_delay(),
+            Effect::AskReady { .. } | Effect::AskBusy { .. } => self.launch_delay(),
             Effect::AskAgent { .. } | Effect::ForceAgent { .. } | Effect::RunStep { .. } => self.delay(1, 5),
             Effect::Heartbeat { .. }
             | Effect::Complete { .. }
             | Effect::DescribeInstance { .. }
             | Effect::DescribeHooks { .. }
+            | Effect::Protect { .. }
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. } => self.delay(20, 120),
@@ -90,6 +91,8 @@ impl Fleet {
                 return None;
             }
             Effect::AskReady { id, .. } => self.ask_ready(host, id),
+            Effect::AskBusy { id, agent } => self.ask_busy(host, id, agent),
+            Effect::Protect { id, group, protect } => self.protect(host, id, &group, protect),
             Effect::AskAgent { id, agent, request } => return self.ask_agent(host, id, agent, &request),
             Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. }
                 if self.hosts[host].canceled.contains(&id) =>

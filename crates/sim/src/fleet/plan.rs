@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
-use super::{block, force, launch, steps};
+use super::{block, force, launch, protection, steps};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -141,6 +141,7 @@ impl Plan {
             world.global_timeout_max = Duration::from_secs(rng.u64(200..800));
         }
         launch::draw(self, &mut world, &mut settings);
+        protection::draw(self, &mut world, &mut settings);
         self.draw_stays(&mut settings);
         block::draw(self, &mut settings);
         Setup { world, settings, manner }
@@ -223,6 +224,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         on_standby: OnNotice::Drain,
         on_detachment: OnNotice::Drain,
         launch: None,
+        protection: None,
     }
 }
 

@@ -111,6 +111,7 @@ impl Fleet {
             | Fault::LaunchHook
             | Fault::CapacityBlock
             | Fault::RootVolume
+            | Fault::BusyProtection
             | Fault::Throttling
             | Fault::EventLost
             | Fault::EventDisorder

@@ -46,6 +46,45 @@ impl Work {
     }
 }
 
+/// Agents in service that have work at times: all their items for `busy`, then none for `idle`, and so on. Each instance is at
+/// another point of this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rhythm {
+    /// How long there is work.
+    pub busy: Duration,
+    /// How long there is none.
+    pub idle: Duration,
+}
+
+impl Rhythm {
+    /// There is never any work.
+    const IDLE: Rhythm = Rhythm { busy: Duration::ZERO, idle: Duration::from_secs(1) };
+
+    fn period_ms(self) -> u64 {
+        ((self.busy + self.idle).as_millis() as u64).max(1)
+    }
+
+    /// Where in a period an instance is.
+    fn place_ms(self, ordinal: u64, now: Time) -> u64 {
+        // Fibonacci hashing spreads the instances evenly.
+        let fraction = ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let phase = (fraction * self.period_ms()) >> 32;
+        now.unix_ms().wrapping_add(phase) % self.period_ms()
+    }
+
+    fn is_busy(self, ordinal: u64, now: Time) -> bool {
+        u128::from(self.place_ms(ordinal, now)) < self.busy.as_millis()
+    }
+
+    /// For how many milliseconds there was work between two times.
+    fn worked_ms(self, ordinal: u64, from: Time, to: Time) -> u64 {
+        let busy_ms = self.busy.as_millis() as u64;
+        let start = self.place_ms(ordinal, from);
+        let until = |place: u64| place / self.period_ms() * busy_ms + (place % self.period_ms()).min(busy_ms);
+        until(start + to.since(from).as_millis() as u64) - until(start)
+    }
+}
+
 /// `state` in the agent's status document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentState {
@@ -84,6 +123,8 @@ pub enum AgentMode {
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) work: Work,
+    /// When it has work while it serves, and the place of its instance in the order of launch. `None`: always.
+    pub(super) rhythm: Option<(Rhythm, u64)>,
     /// The number of its process, or of its last one.
     pub(super) process: u32,
     pub(super) mode: AgentMode,
@@ -141,16 +182,18 @@ impl Agent {
             drain: 0,
             deadline: None,
             reason: None,
+            rhythm: None,
             work,
         }
     }
 
     /// The instance is gone, and the agent's items with it.
     pub(super) fn killed(&mut self, now: Time) -> u32 {
+        let lost = self.items(now);
         self.finished = self.finished_by(now);
         self.serving_since = now;
         self.mode = AgentMode::Refuses;
-        let lost = std::mem::take(&mut self.in_flight);
+        self.in_flight = 0;
         self.lost += lost;
         lost
     }
@@ -160,12 +203,18 @@ impl Agent {
             process: self.process,
             state: self.state,
             mode: self.mode,
-            in_flight: self.in_flight,
+            in_flight: self.items(now),
             finished: self.finished_by(now),
             lost: self.lost,
             reason: self.reason.clone(),
             deadline: self.deadline,
         }
+    }
+
+    /// The items that it holds.
+    pub(super) fn items(&self, now: Time) -> u32 {
+        let rests = self.rhythm.is_some_and(|(rhythm, ordinal)| !rhythm.is_busy(ordinal, now));
+        if self.state == AgentState::Serving && rests { 0 } else { self.in_flight }
     }
 
     /// While the agent serves, its work follows from the time alone. An idle world therefore has nothing to do.
@@ -174,14 +223,18 @@ impl Agent {
         if self.state != AgentState::Serving || self.work.duration.is_zero() || self.in_flight == 0 {
             return self.finished;
         }
-        let served_ms = now.since(self.serving_since).as_millis() as u64;
+        let since = self.serving_since;
+        let served_ms = match self.rhythm {
+            Some((rhythm, ordinal)) => rhythm.worked_ms(ordinal, since, now),
+            None => now.since(since).as_millis() as u64,
+        };
         self.finished + served_ms * u64::from(moving) / (self.work.duration.as_millis() as u64).max(1)
     }
 
     fn status(&self, now: Time) -> Value {
         json!({
             "state": self.state.as_str(),
-            "in_flight": self.in_flight,
+            "in_flight": self.items(now),
             "gauges": { "items_finished": self.finished_by(now) },
         })
     }
@@ -204,6 +257,7 @@ impl World {
         agent.reason = Some(reason.clone());
         agent.deadline = deadline;
         if begins {
+            agent.in_flight = agent.items(now);
             agent.drain += 1;
             agent.state = AgentState::Draining;
         }
@@ -255,6 +309,18 @@ impl World {
         }
         self.version += 1;
         self.roster_version += 1;
+    }
+
+    /// From now on, agents in service have no work.
+    pub fn rest_agents(&mut self, now: Time) {
+        self.advance(now);
+        self.config.rhythm = Some(Rhythm::IDLE);
+        for instance in self.instances.values_mut() {
+            let agent = &mut instance.agent;
+            (agent.finished, agent.serving_since) = (agent.finished_by(now), now);
+            agent.rhythm = Some((Rhythm::IDLE, instance.ordinal));
+        }
+        self.version += 1;
     }
 
     /// An item of the drain with that number is done.

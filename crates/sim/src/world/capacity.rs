@@ -97,6 +97,7 @@ impl World {
         instance.leaving = leaving;
         let Some(group) = self.groups.get_mut(&instance.group) else { return };
         if leaving {
+            instance.protected = false;
             group.no_longer_stays(&instance.zone, instance.ordinal);
         } else {
             group.stays(&instance.zone, instance.ordinal, id);
@@ -147,7 +148,12 @@ impl World {
             imds_target: TARGET_IN_SERVICE,
             target_read_at: None,
             access_keys: vec![self.issue_access_key(&id)],
-            agent: Agent { mode: self.config.agent_mode, ..Agent::serving(self.config.work, self.now) },
+            protected: false,
+            agent: Agent {
+                mode: self.config.agent_mode,
+                rhythm: self.config.rhythm.map(|rhythm| (rhythm, ordinal)),
+                ..Agent::serving(self.config.work, self.now)
+            },
         };
         self.instances.insert(&id, instance);
         if let Some(group) = self.groups.get_mut(group) {
@@ -166,6 +172,7 @@ impl Group {
     }
 
     fn no_longer_stays(&mut self, zone: &str, ordinal: u64) {
+        self.protected.remove(&ordinal);
         if let Some(staying) = self.staying.get_mut(zone) {
             staying.remove(&ordinal);
         }
@@ -176,12 +183,19 @@ impl Group {
         self.staying.values().map(BTreeMap::len).sum()
     }
 
-    /// The instance that the default termination policy picks if all instances are alike: the oldest one in the zone with
-    /// the most instances.
+    /// The instance that the default termination policy picks if all instances are alike: of the zones with an instance that is
+    /// not protected, it takes the one with the most instances, and there the oldest that is not protected. `None` if all are
+    /// protected.
     fn victim(&self) -> Option<String> {
-        let longest = self.staying.values().map(BTreeMap::len).max()?;
-        let zone = self.staying.values().find(|zone| zone.len() == longest)?;
-        zone.values().next().cloned()
+        let mut picked: Option<(usize, &String)> = None;
+        for zone in self.staying.values() {
+            let longer = picked.is_none_or(|(longest, _)| zone.len() > longest);
+            let mut free = zone.iter().filter(|(ordinal, _)| !self.protected.contains(ordinal));
+            if longer && let Some((_, id)) = free.next() {
+                picked = Some((zone.len(), id));
+            }
+        }
+        picked.map(|(_, id)| id.clone())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::agent::{AgentMode, Work};
+use super::agent::{AgentMode, Rhythm, Work};
 use super::group::{GLOBAL_TIMEOUT_MAX, HookSpec};
 
 /// Everything that a scenario can choose. `Default` is a world without faults.
@@ -44,6 +44,8 @@ pub struct WorldConfig {
     pub imds: ImdsConfig,
     /// The work of every agent.
     pub work: Work,
+    /// When the agents have work while they serve. `None`: always.
+    pub rhythm: Option<Rhythm>,
     /// Whether the agents answer at first.
     pub agent_mode: AgentMode,
     /// Every agent exits once it has drained, without saying that it has.
@@ -78,6 +80,7 @@ impl Default for WorldConfig {
             life_cycle: LifeCycle::OnDemand,
             imds: ImdsConfig::default(),
             work: Work::default(),
+            rhythm: None,
             agent_mode: AgentMode::Answers,
             agent_exits: false,
             throttle: None,

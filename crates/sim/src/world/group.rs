@@ -1,6 +1,6 @@
 //! Auto Scaling groups and their hooks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use machine::Time;
@@ -151,6 +151,8 @@ pub(super) struct Group {
     pub(super) instances: BTreeMap<u64, String>,
     /// Those that are not leaving, by zone and in order of launch.
     pub(super) staying: BTreeMap<String, BTreeMap<u64, String>>,
+    /// Those that are protected from scale-in.
+    pub(super) protected: BTreeSet<u64>,
     /// Those in the warm pool, in order of launch.
     pub(super) pooled: BTreeMap<u64, String>,
 }
@@ -303,6 +305,7 @@ impl World {
             hooks,
             instances: BTreeMap::new(),
             staying: BTreeMap::new(),
+            protected: BTreeSet::new(),
             pooled: BTreeMap::new(),
             spec,
         };

@@ -243,6 +243,13 @@ pub enum Happening {
         /// The work items that its agent held.
         work_lost: u32,
     },
+    /// An instance's protection from scale-in was set or lifted.
+    ProtectionSet {
+        /// The instance.
+        instance: String,
+        /// Whether scale-in must not pick it.
+        protected: bool,
+    },
     /// A call was throttled.
     Throttled,
 }
@@ -272,6 +279,7 @@ impl Happening {
             | Happening::InstancePooled { instance }
             | Happening::ReplacingRootVolume { instance }
             | Happening::RootVolumeReplaced { instance }
+            | Happening::ProtectionSet { instance, .. }
             | Happening::InstanceTerminated { instance, .. } => Some(instance),
             Happening::HeartbeatRejected { instance, .. }
             | Happening::CompletionRejected { instance, .. } => instance.as_deref(),

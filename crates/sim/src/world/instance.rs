@@ -107,6 +107,8 @@ pub(super) struct Instance {
     pub(super) target_read_at: Option<Time>,
     /// The access keys of its role's credentials; the last one is current.
     pub(super) access_keys: Vec<String>,
+    /// `ProtectedFromScaleIn`
+    pub(super) protected: bool,
     pub(super) agent: Agent,
 }
 
@@ -131,6 +133,8 @@ pub struct InstanceView {
     pub imds_mode: ImdsMode,
     /// Its open lifecycle actions.
     pub actions: Vec<ActionView>,
+    /// `ProtectedFromScaleIn`
+    pub protected: bool,
     /// Its agent.
     pub agent: AgentView,
 }
@@ -181,6 +185,7 @@ impl World {
             target_read_at: instance.target_read_at,
             imds_mode: instance.imds_mode,
             actions: instance.actions.iter().map(Action::view).collect(),
+            protected: instance.protected,
             agent: instance.agent.view(self.now),
         }
     }

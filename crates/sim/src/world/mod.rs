@@ -7,6 +7,7 @@
 //! - `config`: the configuration of a world
 //! - `group`: groups and hooks; `capacity`: launching and scaling in
 //! - `lifecycle`: an instance's path from Pending to Terminated; `pool`: into a warm pool and back; `volume`: a new root volume
+//! - `protection`: protects instances from scale-in
 //! - `membership`: moves an instance from one group to another
 //! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
@@ -33,6 +34,7 @@ mod membership;
 mod message;
 mod pool;
 mod process;
+mod protection;
 mod queue;
 mod receipt;
 mod role;
@@ -49,7 +51,7 @@ use machine::Time;
 
 pub use action::{ActionRef, ActionView};
 pub use activity::{Activity, ActivityStatus};
-pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Work};
+pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Rhythm, Work};
 pub use config::{
     Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, LifeCycle, Throttle, Timing, WorldConfig,
 };

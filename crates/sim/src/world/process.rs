@@ -25,6 +25,7 @@ impl World {
             lost: agent.lost,
             drain,
             process: agent.process,
+            rhythm: agent.rhythm,
             ..Agent::serving(agent.work, now)
         };
         self.roster_version += 1;
@@ -38,9 +39,10 @@ impl World {
         let Some(agent) = self.instances.get_mut(instance).map(|instance| &mut instance.agent) else {
             return;
         };
-        let Agent { work, lost, drain, finished, process, .. } = *agent;
-        *agent = Agent { lost, drain, finished, process: process + 1, ..Agent::serving(work, now) };
-        let in_flight = agent.in_flight;
+        let Agent { work, rhythm, lost, drain, finished, process, .. } = *agent;
+        let process = process + 1;
+        *agent = Agent { rhythm, lost, drain, finished, process, ..Agent::serving(work, now) };
+        let in_flight = agent.items(now);
         self.roster_version += 1;
         self.log(Happening::AgentStarted { instance: instance.to_owned(), in_flight });
     }

@@ -65,6 +65,11 @@ impl<T> ByInstance<T> {
         self.0.len() as u32
     }
 
+    /// All values, in order of launch, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().flatten().map(|(_, value)| value)
+    }
+
     /// All values, in order of launch.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flatten().map(|(_, value)| value)

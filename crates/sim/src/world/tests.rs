@@ -363,6 +363,23 @@ fn drain_finishes_work_one_by_one() {
     assert_eq!(world.agent_delete(START + secs(100), &id).body["state"], "serving");
 }
 
+/// The agent works for a minute and rests for a minute, in turns.
+#[test]
+fn agent_with_a_rhythm() {
+    let rhythm = Some(Rhythm { busy: secs(60), idle: secs(60) });
+    let work = Work { items: 3, duration: secs(30), stuck: 0 };
+    let (mut world, id) = world(WorldConfig { work, rhythm, ..WorldConfig::default() });
+    let mut in_flight = |second| world.agent_get(START + secs(second), &id).body["in_flight"].as_u64();
+    let busy: Vec<bool> = (0..240).map(|second| in_flight(second) == Some(3)).collect();
+    let changes: Vec<usize> = (1..240).filter(|second| busy[*second] != busy[second - 1]).collect();
+    assert_eq!(changes, [60, 120, 180], "{busy:?}");
+    assert_eq!(world.instance(&id).expect("known").agent.finished, 12, "two minutes of work");
+    world.rest_agents(START + secs(240));
+    assert_eq!(world.agent_get(START + secs(241), &id).body["in_flight"], 0);
+    let order = br#"{"reason":"operator","deadline":null}"#;
+    assert_eq!(world.agent_post(START + secs(242), &id, order).body["state"], "drained");
+}
+
 #[test]
 fn returned_agent_forgets_its_old_drain() {
     let (mut world, id) = world(WorldConfig::default());

@@ -301,11 +301,13 @@ impl Judge {
                     self.violations.push(what);
                 }
             }
-            Effect::ReceiveMessages { .. } => self.figures.receives += 1,
+            Effect::ReceiveMessages { .. } => return self.figures.receives += 1,
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
             Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
             | Effect::AskReady { .. }
+            | Effect::AskBusy { .. }
+            | Effect::Protect { .. }
             | Effect::CancelRequest { .. }
             | Effect::ForceAgent { .. }
             | Effect::RunStep { .. }
@@ -313,16 +315,8 @@ impl Judge {
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. } => return,
         }
-        if matches!(
-            effect,
-            Effect::Heartbeat { .. }
-                | Effect::Complete { .. }
-                | Effect::DescribeInstance { .. }
-                | Effect::DescribeHooks { .. }
-        ) {
-            each.calls += 1;
-            self.figures.calls += 1;
-        }
+        each.calls += 1;
+        self.figures.calls += 1;
     }
 
     /// Records what happened to an instance, or what its call caused.

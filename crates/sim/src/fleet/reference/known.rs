@@ -9,6 +9,7 @@ use machine::event::{AgentAnswer, AgentState, AgentStatus};
 use machine::journal::{HookFacts, Intention, Journal};
 use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::process::{Process, Sight};
+use machine::protection::Protection;
 use machine::settings::{AgentSettings, OnExit, Protocol};
 
 /// What the journal says, as far as effects depend on it.
@@ -36,6 +37,8 @@ pub(super) struct Kept {
     pub action: Option<(Option<Group>, Option<HookFacts>, Wait)>,
     /// Whether heartbeats are denied, so that the action's expiry sets a deadline. The journal does not record that.
     pub denied: bool,
+    /// What AWS has of the protection.
+    pub protection: Protection,
 }
 
 impl Kept {
@@ -82,6 +85,7 @@ impl Kept {
             dues: timed.map(|row| (row.reason, row.id.clone(), row.due)).collect(),
             action: action.map(|action| (action.group.clone(), action.hook.clone(), action.wait)),
             denied: action.is_some_and(|action| action.wait.is_waiting()),
+            protection: journal.protection,
         }
     }
 }

@@ -51,6 +51,12 @@ struct Launch {
     described: Vec<EffectId>,
 }
 
+impl Launches {
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+}
+
 impl Reference {
     /// The daemon starts. A launch begins with each boot, and goes on if an earlier life has not ended it.
     pub(super) fn launches_at_start(&mut self, now: Time, journal: Option<&Journal>) {
@@ -143,9 +149,10 @@ impl Reference {
 
     /// A launch may ask Auto Scaling for its instance and its hooks, without a drain.
     pub(super) fn describes(&mut self, id: EffectId) {
-        match &mut self.launches.under_way {
-            Some(launch) => launch.described.push(id),
-            None => self.complain("called Auto Scaling, but no drain was under way"),
+        if let Some(launch) = &mut self.launches.under_way {
+            launch.described.push(id);
+        } else if !self.describes_to_protect(id) {
+            self.complain("called Auto Scaling, but no drain was under way");
         }
     }
 

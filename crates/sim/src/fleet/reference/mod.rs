@@ -4,15 +4,17 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for
-//! others, `stays` for notices after which the instance may stay, and `listening` for daemons that ask the queue all the time.
-//! `known` has the types for all of them.
+//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `messages` for the queue,
+//! `protection` for busy protection, `turns` for agents that wait for others, `stays` for notices after which the instance may
+//! stay, and `listening` for daemons that ask the queue all the time. `known` has the types for all of them.
 
 mod force;
 mod known;
 mod launch;
 mod listening;
+mod messages;
 mod once;
+mod protection;
 mod rules;
 mod stays;
 mod steps;
@@ -114,6 +116,7 @@ pub(super) struct Reference {
     /// Whether our completion took effect.
     completed: Completed,
     launches: launch::Launches,
+    protections: protection::Protections,
     /// The instance is in standby or in no group.
     away: bool,
     complaints: Vec<String>,
@@ -157,6 +160,7 @@ impl Reference {
             unseen: false,
             completed: Completed::No,
             launches: launch::Launches::default(),
+            protections: protection::Protections::default(),
             away: false,
             complaints: Vec::new(),
             settings,
@@ -165,6 +169,7 @@ impl Reference {
 
     /// Records an event before the machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
+        self.hears_of_protection(now, event);
         if self.hears_of_launch(now, event) {
             return;
         }
@@ -273,6 +278,7 @@ impl Reference {
         let Some(journal) = journal else { return };
         self.kept = Kept::of(journal);
         self.knows_block(journal);
+        self.protections_at_start(journal);
         self.away = journal.notices.rows().iter().any(|row| stays::is_away(row.reason));
         // The daemon drops notices that have expired by its clock, even if its clock is wrong.
         let rows = journal.notices.rows().iter().filter(|row| row.expires.is_none_or(|at| at > now));
@@ -284,6 +290,7 @@ impl Reference {
             agent.processes.told = *told;
         }
         self.corrects(journal);
+        self.protections.clamp(now);
         let rebooted = journal.boot_id != self.settings.boot_id;
         self.unsettled = self.clock_set || rebooted;
         // The processes that had drained are gone.
@@ -331,6 +338,7 @@ impl Reference {
         if before.unix_ms().abs_diff(after.unix_ms()) >= CLOCK_DRIFT_MS {
             self.kept.deadlines = Kept::own_deadlines(journal).into_iter().map(|at| at.map(set)).collect();
             self.kept.started = self.kept.started.map(set);
+            self.protections.move_times(set);
             self.clock_set = true;
         }
     }

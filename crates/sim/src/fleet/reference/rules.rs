@@ -12,12 +12,6 @@ use machine::{Output, Time};
 use super::Reference;
 use super::known::{Agent, Call, Completed, Kept, Phase};
 
-/// After this long without an answer from IMDS the queue may be asked, with or without a drain.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Others' messages may be hidden from them for at most this long.
-const GIVEN_BACK: Duration = Duration::from_secs(5);
-
 /// The longest time between tries of anything.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -56,7 +50,7 @@ impl Reference {
 
     /// Checks what may be done.
     fn takes_in(&mut self, now: Time, effect: &Effect) {
-        if self.takes_in_launch(now, effect) {
+        if self.takes_in_launch(now, effect) || self.takes_in_protection(now, effect) {
             return;
         }
         match effect {
@@ -118,9 +112,16 @@ impl Reference {
             {
                 self.describes(*id);
             }
-            Effect::DescribeInstance { .. } => self.unseen = false,
-            // `launch` has taken the first.
-            Effect::AskReady { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
+            Effect::DescribeInstance { id } => {
+                self.unseen = false;
+                self.describes_to_protect(*id);
+            }
+            // `launch` and `protection` have taken the first three.
+            Effect::AskReady { .. }
+            | Effect::AskBusy { .. }
+            | Effect::Protect { .. }
+            | Effect::DescribeHooks { .. }
+            | Effect::SetVisibility { .. } => {}
         }
     }
 
@@ -249,32 +250,12 @@ impl Reference {
         }
     }
 
-    /// The queue is shared. It may be asked only for what no other source says.
-    fn asks_the_queue(&mut self, now: Time) {
-        let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
-        let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
-        if !self.settings.queue || !(silent || searches || self.listens(now)) {
-            self.complain("asked the queue, which had nothing to add");
-        }
-    }
-
-    /// A message may be deleted once its action is over and the journal says so.
-    fn deletes(&mut self, receipt: &str) {
-        let Some(token) = self.receipts.get(receipt) else {
-            return self.complain("deleted a message that is not ours");
-        };
-        let finished = token.as_ref().is_some_and(|token| self.kept.tokens.contains(token));
-        let over = finished || self.spent.contains(receipt);
-        if !over && !self.kept.ended && self.kept.started.is_some() {
-            self.complain("deleted a message before the journal said that its action is over");
-        }
-    }
-
     fn reports(&mut self, now: Time, report: &Report) {
         match report {
             Report::Launch(news) => self.hears_launch_news(now, news),
             Report::DrainStarted { reason } => {
                 self.launch_paused(now);
+                self.protection_hears_of(*reason);
                 self.may_drain_for(*reason);
                 self.drain = Phase::UnderWay;
                 self.began = now;
@@ -286,6 +267,9 @@ impl Reference {
             Report::AgentsTold { order, .. } => self.tells_order(now, *order),
             // The instance stays, or the notice was wrong.
             Report::Notice { change, reason, .. } => {
+                if *change == NoticeChange::Appeared && reason.has_action() {
+                    self.protection_hears_of(*reason);
+                }
                 self.unseen &= *change != NoticeChange::Withdrawn;
                 self.moves(now, *change, *reason);
             }
@@ -312,26 +296,13 @@ impl Reference {
             }
             Report::AgentsReturned => {
                 self.launch_paused(now);
+                self.protection_starts_anew();
                 self.drain = Phase::None;
                 self.agents.iter_mut().for_each(|agent| agent.forced = false);
             }
             // No action waits, so all messages so far were about an action that is over.
             Report::StaleMessage => self.spent.extend(self.receipts.keys().cloned()),
             _ => {}
-        }
-    }
-
-    /// Others' messages must be given back in the turn in which they arrived.
-    fn gives_back(&mut self, effects: &[Effect]) {
-        let entries = effects.iter().flat_map(|effect| match effect {
-            Effect::SetVisibility { entries, .. } => entries.as_slice(),
-            _ => &[],
-        });
-        let mut back = entries.filter(|(_, hidden)| *hidden <= GIVEN_BACK).map(|(receipt, _)| receipt);
-        let others = std::mem::take(&mut self.others);
-        // In the order in which they arrived.
-        if !others.iter().all(|receipt| back.any(|given| given == receipt)) {
-            self.complain("did not give back others' messages");
         }
     }
 
@@ -348,6 +319,7 @@ impl Reference {
         }
         self.must_launch(now, wake);
         self.must_listen(now, wake);
+        self.must_protect(now);
         self.must_stop_steps(now);
         self.must_force(now);
         self.may_tell(now);
