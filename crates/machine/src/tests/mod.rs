@@ -24,6 +24,7 @@ mod probes;
 mod property;
 mod protection;
 mod recovery;
+mod sent;
 mod standby;
 mod volume;
 mod wait;
