@@ -21,6 +21,7 @@
 //!   `agent/answers` (what its answers mean) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's
 //!   progress, for people; [`process`]: one process of an agent.
 //! - [`launch`]: completes the launching hook once the agents are ready.
+//! - [`targets`]: deregisters the instance from target groups, and registers it again.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
@@ -55,6 +56,7 @@ mod route;
 pub mod settings;
 mod standing;
 pub mod status;
+pub mod targets;
 mod time;
 pub mod timer;
 mod told;
@@ -70,7 +72,7 @@ use std::time::Duration;
 
 use action::Over;
 use agent::{AgentTrack, Want};
-use drain::{Drain, latest_deadline};
+use drain::Drain;
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
 use launch::LaunchTrack;
@@ -79,6 +81,7 @@ use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
 use status::LastDrain;
+use targets::TargetTrack;
 use timer::Timer;
 use turn::Turn;
 use watch::Seen;
@@ -109,6 +112,7 @@ pub struct Machine {
     /// The instance's group, as last known. `None` after a detachment, because the instance may be attached to another group.
     group: Option<String>,
     agents: Vec<AgentTrack>,
+    targets: Vec<TargetTrack>,
     drain: Option<Drain>,
     launch: LaunchTrack,
     /// The most pressing reason that was in force last.
@@ -128,6 +132,7 @@ impl Machine {
     pub fn new(settings: impl Into<Arc<Settings>>, now: Time) -> Self {
         let settings = settings.into();
         let agents = settings.agents.iter().cloned().enumerate();
+        let targets = settings.targets.iter().cloned().enumerate();
         Machine {
             turn: Turn::new(&settings.instance_id),
             imds: ImdsTrack::new(now),
@@ -135,6 +140,7 @@ impl Machine {
             served: false,
             group: settings.group.clone(),
             agents: agents.map(|(place, agent)| AgentTrack::new(place, agent)).collect(),
+            targets: targets.map(|(place, target)| TargetTrack::new(place, target)).collect(),
             drain: None,
             launch: LaunchTrack::default(),
             reason: None,
@@ -185,12 +191,16 @@ impl Machine {
 
     /// Records what an event says. Decides nothing.
     fn absorb(&mut self, event: Event) {
-        if self.launch_absorbs(&event) {
+        if self.launch_absorbs(&event) || self.targets_absorb(&event) {
             return;
         }
         match event {
             Event::Started { journal } => recovery::recover(self, journal),
-            Event::Timer(_) | Event::ReadyAnswered { .. } => {}
+            Event::Timer(_)
+            | Event::ReadyAnswered { .. }
+            | Event::TargetDescribed { .. }
+            | Event::TargetDeregistered { .. }
+            | Event::TargetRegistered { .. } => {}
             Event::Imds(reading) => {
                 if let event::ImdsReading::TargetState(Some(state)) = &reading
                     && self.launch.on_target(&mut self.turn, &self.settings, state)
@@ -353,30 +363,31 @@ impl Machine {
         // The drain before the agents, because its decisions are what they are told.
         course::drive(self, &in_force);
         self.direct_agents(in_force.first().copied());
+        self.direct_targets();
         // The launch after the agents, because it waits until none of them is draining.
         self.direct_launch();
         // The queue after the action, because the action may have learned what a receive would tell.
         let wanted = self.wants_queue();
-        let deadline = self.message_deadline();
+        let deadline = course::message_deadline(self);
         self.queue.decide(&mut self.turn, &self.journal, wanted, deadline);
         // The journal last, so that it has all of these decisions.
         self.write_journal();
     }
 
     fn write_journal(&mut self) {
-        let Machine { settings, notices, served, agents, drain, launch, journal, finished, turn, .. } = self;
-        journal.decide(turn, || Journal {
+        self.journal.decide(&mut self.turn, || Journal {
             version: journal::VERSION,
-            instance_id: settings.instance_id.clone(),
-            boot_id: settings.boot_id.clone(),
-            booted_at: settings.booted_at,
-            served: *served,
-            agents: agents.iter().map(AgentTrack::record).collect(),
-            notices: notices.clone(),
-            drain: drain.as_ref().map(Drain::record),
-            launch: launch.stage(settings),
-            pooled: settings.launch.is_some() && launch.pooled,
-            finished: finished.clone(),
+            instance_id: self.settings.instance_id.clone(),
+            boot_id: self.settings.boot_id.clone(),
+            booted_at: self.settings.booted_at,
+            served: self.served,
+            agents: self.agents.iter().map(AgentTrack::record).collect(),
+            targets: self.targets.iter().map(TargetTrack::record).collect(),
+            notices: self.notices.clone(),
+            drain: self.drain.as_ref().map(Drain::record),
+            launch: self.launch.stage(&self.settings),
+            pooled: self.settings.launch.is_some() && self.launch.pooled,
+            finished: self.finished.clone(),
         });
     }
 
@@ -402,16 +413,6 @@ impl Machine {
         let located = located.map(|drain| drain.action.is_located());
         let expects = self.notices.expects_action() && located == Some(false);
         self.settings.queue && ((self.imds.is_deaf() && located != Some(true)) || expects)
-    }
-
-    /// Until when our own message may stay hidden.
-    fn message_deadline(&self) -> Option<Time> {
-        let bound = self.drain.as_ref().and_then(|drain| drain.bound(&self.notices, self.turn.now));
-        let deadline = latest_deadline(&self.agents, bound);
-        // An agent that waits for its turn gets its time after that.
-        let waits = self.agents.iter().any(AgentTrack::is_waiting);
-        let longest = self.turn.now + self.settings.drain_timeout();
-        if waits { [bound, Some(longest)].into_iter().flatten().min() } else { deadline.or(Some(longest)) }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     {
         journal.correct(Correction::between(before, after));
     }
-    let Journal { served, pooled, agents, notices, drain, launch, finished, .. } = *journal;
+    let Journal { served, pooled, agents, targets, notices, drain, launch, finished, .. } = *journal;
     machine.launch.pooled = pooled && !rebooted;
     machine.begin_launch(if rebooted { LaunchStage::None } else { launch });
     let now = machine.turn.now;
@@ -32,6 +32,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
             agent.resume(&record, now, rebooted);
         }
     }
+    machine.targets.iter_mut().for_each(|target| target.resume(&targets, now));
     let Some(record) = drain else { return };
     // Its time starts anew after the drain, even if that is over before the machine decides anything.
     machine.launch.pause();

@@ -1,5 +1,6 @@
 //! Reports for people: log lines, and the fields behind metrics and the simulator's timeline.
 
+mod call;
 mod words;
 
 use std::time::Duration;
@@ -14,7 +15,9 @@ pub use super::launch::{LaunchEnd, LaunchNews};
 use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
+pub use super::targets::TargetNews;
 use super::time::Time;
+pub use call::Call;
 
 /// One thing worth reporting. Its text is a log line; its fields are for metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +100,13 @@ pub enum Report {
     },
     /// A launch began, or what became of it.
     Launch(LaunchNews),
+    /// The instance left a target group, or came back.
+    Target {
+        /// The target group's name.
+        group: String,
+        /// What happened.
+        news: TargetNews,
+    },
     /// The hook to complete is known.
     HookChosen {
         /// The hook and its timeouts.
@@ -230,25 +240,6 @@ pub enum Disbelief {
     OnDemand,
 }
 
-/// A call to AWS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Call {
-    /// RecordLifecycleActionHeartbeat
-    Heartbeat,
-    /// CompleteLifecycleAction
-    Complete,
-    /// DescribeAutoScalingInstances
-    DescribeInstance,
-    /// DescribeLifecycleHooks
-    DescribeHooks,
-    /// ReceiveMessage
-    Receive,
-    /// ChangeMessageVisibilityBatch
-    SetVisibility,
-    /// DeleteMessage
-    Delete,
-}
-
 /// The log level of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loudness {
@@ -291,6 +282,7 @@ impl Report {
                 StepNews::Canceled => "step_canceled",
             },
             Report::Launch(news) => news.name(),
+            Report::Target { news, .. } => news.name(),
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -318,6 +310,7 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } => news.is_failure(),
             Report::Launch(news) => news.loudness() == Loudness::Error,
+            Report::Target { news, .. } => news.loudness() == Loudness::Warn,
             Report::AgentForced { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
             | Report::HookImpossible { .. }
@@ -374,6 +367,7 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
             Report::Launch(news) => news.loudness(),
+            Report::Target { news, .. } => news.loudness(),
             Report::AfterStep { .. } | Report::AgentForced { news: ForceNews::Done, .. } => Loudness::Info,
             Report::AgentForced { .. } => Loudness::Warn,
             Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {

@@ -24,6 +24,8 @@ pub enum Timer {
     Launch,
     /// The time of an after step is over.
     Step,
+    /// A call about a target group is due, or the time of a target is over.
+    Target,
     /// A heartbeat is due.
     Heartbeat,
     /// A completion is due.

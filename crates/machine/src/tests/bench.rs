@@ -11,6 +11,7 @@ pub use super::super::operator::Command;
 use super::super::operator::{Answer, Operator};
 pub use super::super::report::Report;
 use super::super::settings::*;
+use super::super::targets::TargetName;
 use super::super::{Machine, Time};
 
 pub const INSTANCE: &str = "i-0123456789abcdef0";
@@ -38,6 +39,14 @@ pub fn after_step(name: &str, timeout_s: u64) -> StepSettings {
     StepSettings { name: name.to_owned(), timeout: secs(timeout_s) }
 }
 
+/// A target group's target, for which a drain waits this long.
+pub fn target_group(name: &str, timeout_s: u64) -> TargetSettings {
+    let group =
+        format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef");
+    let target = TargetName { group, id: INSTANCE.to_owned(), port: None };
+    TargetSettings { name: name.to_owned(), target, timeout: secs(timeout_s) }
+}
+
 pub fn settings() -> Settings {
     Settings {
         instance_id: INSTANCE.to_owned(),
@@ -46,6 +55,7 @@ pub fn settings() -> Settings {
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
         after: Vec::new(),
+        targets: Vec::new(),
         queue: true,
         queue_name: None,
         hook: None,

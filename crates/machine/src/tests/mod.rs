@@ -23,5 +23,6 @@ mod probes;
 mod property;
 mod recovery;
 mod standby;
+mod targets;
 mod wait;
 mod withdrawal;

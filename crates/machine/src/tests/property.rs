@@ -113,7 +113,8 @@ impl Run {
         let after = steps.into_iter().take(steps_count).collect();
         let launch = LaunchSettings { hook: LAUNCH_HOOK.to_owned(), times: 2, timeout: secs(600) };
         let launch = launches.then_some(launch);
-        let settings = Settings { on_standby: OnNotice::Ignore, launch, ..settings() };
+        let targets = vec![target_group("web", 300), target_group("admin", 30)];
+        let settings = Settings { on_standby: OnNotice::Ignore, launch, targets, ..settings() };
         let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
@@ -287,6 +288,9 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
         | Effect::DeleteMessage { .. }
+        | Effect::DescribeTarget { .. }
+        | Effect::DeregisterTarget { .. }
+        | Effect::RegisterTarget { .. }
         | Effect::CancelRequest { .. }
         | Effect::ForceAgent { .. }
         | Effect::RunStep { .. }
@@ -348,6 +352,13 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
         }
         Effect::SetVisibility { id, .. } => Event::VisibilitySet { id: *id, result },
         Effect::DeleteMessage { id, .. } => Event::MessageDeleted { id: *id, result },
+        Effect::DescribeTarget { id, .. } => {
+            use TargetHealth::{Draining, NotRegistered, Registered, Unused};
+            let health = [NotRegistered, Draining, Registered, Unused][usize::from(choice / 8) % 4];
+            Event::TargetDescribed { id: *id, result: result.map(|()| health) }
+        }
+        Effect::DeregisterTarget { id, .. } => Event::TargetDeregistered { id: *id, result },
+        Effect::RegisterTarget { id, .. } => Event::TargetRegistered { id: *id, result },
     }
 }
 
