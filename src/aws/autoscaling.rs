@@ -1,5 +1,6 @@
 //! Calls to Auto Scaling, without retries.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_autoscaling::types::LifecycleHook;
@@ -64,6 +65,20 @@ impl Clients {
         let answer = self.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(group).send().await;
         let answer = answer.map_err(|error| classify(call, &error))?;
         answer.lifecycle_hooks().iter().map(|hook| read_hook(call, hook)).collect()
+    }
+
+    /// DescribeAutoScalingGroups: the ARNs of the target groups that a group manages. The daemon does not make this call.
+    pub async fn target_groups_of(&self, group: &str) -> Result<Vec<String>, CallError> {
+        let call = "autoscaling:DescribeAutoScalingGroups";
+        let answer = self.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send();
+        let answer = answer.await.map_err(|error| classify(call, &error))?;
+        let groups = answer.auto_scaling_groups().iter();
+        let arns = groups.flat_map(|group| {
+            let sources = group.traffic_sources().iter().filter_map(|source| source.identifier());
+            group.target_group_arns().iter().map(String::as_str).chain(sources)
+        });
+        let arns: BTreeSet<&str> = arns.filter(|arn| arn.contains(":targetgroup/")).collect();
+        Ok(arns.into_iter().map(str::to_owned).collect())
     }
 }
 

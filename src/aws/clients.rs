@@ -34,6 +34,8 @@ pub struct Settings {
     pub allow_http: Vec<String>,
     /// The termination queue's URL. It gives the endpoint and the Region for SQS.
     pub queue_url: Option<String>,
+    /// Whether Elastic Load Balancing is called.
+    pub target_groups: bool,
 }
 
 /// How long new clients may take to find credentials before the old clients are used instead.
@@ -120,6 +122,7 @@ fn is_region(text: &str) -> bool {
 pub struct Clients {
     config: SdkConfig,
     pub(super) autoscaling: aws_sdk_autoscaling::Client,
+    pub(super) elb: Option<aws_sdk_elasticloadbalancingv2::Client>,
     pub(super) sqs: aws_sdk_sqs::Client,
 }
 
@@ -147,7 +150,9 @@ impl Clients {
     pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         let autoscaling = aws_sdk_autoscaling::Client::from_conf(autoscaling_config(&config));
         let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
-        Clients { config, autoscaling, sqs }
+        let elb = || aws_sdk_elasticloadbalancingv2::Client::from_conf(elb_config(&config));
+        let elb = settings.target_groups.then(elb);
+        Clients { config, autoscaling, elb, sqs }
     }
 
     /// The id of the access key that calls are signed with, or why it is missing. Never returns the secret.
@@ -182,6 +187,15 @@ pub async fn sdk_config(http_client: SharedHttpClient) -> SdkConfig {
 fn autoscaling_config(config: &SdkConfig) -> aws_sdk_autoscaling::Config {
     let mut builder = aws_sdk_autoscaling::config::Builder::from(config);
     if let Some(endpoint) = setting(config, "auto_scaling", "AWS_ENDPOINT_URL", "endpoint_url") {
+        builder.set_endpoint_url(Some(endpoint));
+    }
+    builder.build()
+}
+
+/// The same for `elastic_load_balancing_v2`.
+fn elb_config(config: &SdkConfig) -> aws_sdk_elasticloadbalancingv2::Config {
+    let mut builder = aws_sdk_elasticloadbalancingv2::config::Builder::from(config);
+    if let Some(endpoint) = setting(config, "elastic_load_balancing_v2", "AWS_ENDPOINT_URL", "endpoint_url") {
         builder.set_endpoint_url(Some(endpoint));
     }
     builder.build()

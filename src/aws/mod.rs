@@ -1,7 +1,7 @@
-//! Adapters to AWS: the instance metadata service, Auto Scaling and SQS. They do not retry.
+//! Adapters to AWS: the instance metadata service, Auto Scaling, Elastic Load Balancing and SQS. They do not retry.
 //!
 //! - `imds`: the instance metadata service.
-//! - `clients`: the SDK's clients, and how long they are kept. `autoscaling` and `sqs`: the calls.
+//! - `clients`: the SDK's clients, and how long they are kept. `autoscaling`, `elb` and `sqs`: the calls.
 //! - `connector`: sends every request of the SDK. `roots`: the certificates that it trusts. `proxy`: the proxy that it uses.
 //!   `local`: where plain HTTP may go.
 //! - `success` and `error`: classify responses.
@@ -10,6 +10,7 @@
 pub mod autoscaling;
 pub mod clients;
 mod connector;
+pub mod elb;
 mod error;
 pub mod imds;
 pub mod local;

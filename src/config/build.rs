@@ -15,6 +15,7 @@ use super::keys::{self, KEYS, WhenUnset};
 use super::launch;
 use super::layers::{Layers, SHOWN_MAX};
 use super::probe;
+use super::target_group;
 use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
@@ -46,7 +47,8 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         }
         agents.push(agent);
     }
-    for problem in after::check(&layers).into_iter().chain(launch::check(&layers)) {
+    let problems = after::check(&layers).into_iter().chain(target_group::check(&layers));
+    for problem in problems.chain(launch::check(&layers)) {
         layers.tell(|| problem);
     }
     if !layers.problems.is_empty() {
@@ -63,6 +65,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
     Config {
         agents,
         after: after::steps(layers),
+        target_groups: target_group::target_groups(layers),
         queue: Queue { url: table("queue").optional("url") },
         lifecycle: Lifecycle {
             hook: lifecycle.optional("hook"),
@@ -309,7 +312,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
     for section in keys::sections() {
         let count = match section {
             "agent" => layers.agents,
-            after::SECTION => layers.steps.len(),
+            _ if keys::is_list(section) => layers.count(section),
             _ => 1,
         };
         for place in 0..count {
@@ -331,7 +334,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
                     quoted: match key.kind {
-                        Kind::Flag | Kind::Number(_) | Kind::Headers | Kind::Labels => false,
+                        Kind::Flag | Kind::Number(_) | Kind::Port | Kind::Headers | Kind::Labels => false,
                         // A program without arguments need not be a list.
                         Kind::Command => given.is_some_and(|given| !given.text.starts_with('[')),
                         _ => true,
@@ -347,7 +350,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
 /// Reads typed values of one section. A key that is not in the list panics; a test builds every key.
 pub(super) struct Table<'a> {
     pub layers: &'a Layers,
-    /// The agent or the after step. 0 in every other section.
+    /// Which of the section's tables. 0 if it can have only one.
     pub place: usize,
     pub section: &'static str,
 }
@@ -397,6 +400,6 @@ impl FromValue for Vec<String> {
 }
 
 from_value!(
-    Text => String, Path => PathBuf, Flag => bool, Number => u8, Duration => Duration, Scale => Scale, Headers => Vec<Given>,
+    Text => String, Path => PathBuf, Flag => bool, Number => u8, Port => u16, Duration => Duration, Scale => Scale, Headers => Vec<Given>,
     Codes => Vec<u16>, Labels => BTreeMap<String, String>
 );

@@ -20,6 +20,7 @@
 //! * `polkit`: the polkit rule for the configured units
 //! * `printed`: the effective configuration as TOML
 //! * [`problem`]: the errors and their messages
+//! * `target_group`: target groups that the Auto Scaling group does not manage
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
@@ -41,6 +42,7 @@ mod printed;
 pub mod probe;
 pub mod problem;
 pub mod request;
+mod target_group;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -66,6 +68,7 @@ pub use self::polkit::{POLKIT_PATH, polkit_rule};
 pub use self::probe::{Probe, Reading};
 pub use self::problem::{ConfigError, Problem};
 pub use self::request::{Body, Method, Request};
+pub use self::target_group::{TARGET_GROUPS_MAX, TargetGroup};
 pub use self::template::Template;
 pub use self::user::User;
 pub use self::variable::environment;
@@ -86,6 +89,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Each `[[after]]`: up to [`STEPS_MAX`].
     pub after: Vec<Step>,
+    /// Each `[[target_group]]`: up to [`TARGET_GROUPS_MAX`].
+    pub target_groups: Vec<TargetGroup>,
     /// `[queue]`
     pub queue: Queue,
     /// `[lifecycle]`
@@ -207,8 +212,8 @@ pub struct Simulation {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent, and those of section
-    /// `after` for each step.
+    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent, and those of sections
+    /// `after` and `target_group` for each table.
     pub origins: Vec<Setting>,
     /// The environment variables with drainhook's prefix that set no key.
     ignored: Vec<String>,
@@ -219,7 +224,7 @@ pub struct Loaded {
 pub struct Setting {
     /// Its section.
     pub section: &'static str,
-    /// The agent or the after step that it belongs to, from 0. Always 0 in other sections.
+    /// The table of the section that it belongs to, from 0. Always 0 in a section with only one.
     pub place: usize,
     /// Its name.
     pub key: &'static str,

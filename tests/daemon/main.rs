@@ -26,5 +26,6 @@ mod membership;
 mod notices;
 mod panics;
 mod probes;
+mod targets;
 
 use support::world::{stuck_world, world};

@@ -108,11 +108,14 @@ pub enum Fault {
     /// The group has a launching hook, which the daemons complete once their agents are ready. Some never are. Instances are
     /// launched during the run.
     LaunchHook,
+    /// The instances are targets of one or two target groups that the group does not manage. Calls to ELB fail, or one of them is
+    /// denied.
+    TargetGroups,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 48] = [
+    pub const ROUGH: [(Fault, f64); 49] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -161,6 +164,7 @@ impl Fault {
         (Fault::Maintenance, 0.3),
         (Fault::CapacityReservation, 0.03),
         (Fault::LaunchHook, 0.2),
+        (Fault::TargetGroups, 0.2),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -218,6 +222,7 @@ impl Fault {
             Fault::Maintenance => "maintenance",
             Fault::CapacityReservation => "capacity-reservation",
             Fault::LaunchHook => "launch-hook",
+            Fault::TargetGroups => "target-groups",
         }
     }
 

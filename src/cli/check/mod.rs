@@ -6,6 +6,7 @@
 //!   judges a unit by its agent's preset and is pure. `curl` writes the request that returns an agent.
 //! - `launch` checks the launching hook, and whether the agents are ready.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
+//! - `target_group` checks the target groups.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
 mod agent;
@@ -22,6 +23,7 @@ mod policy;
 mod probe;
 mod queue;
 mod requirement;
+mod target_group;
 mod unit;
 
 use std::process::ExitCode;

@@ -55,6 +55,7 @@ fn tell(report: &Report) {
         | Report::DeadlineMoved { .. }
         | Report::AfterStep { .. }
         | Report::Launch(_)
+        | Report::Target { .. }
         | Report::HookChosen { .. }
         | Report::HookImpossible { .. }
         | Report::GroupChanged { .. }

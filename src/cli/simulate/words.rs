@@ -57,6 +57,11 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         Happening::InstanceTerminated { work_lost, .. } => {
             ("Terminated", format!("{work_lost} work items lost"))
         }
+        Happening::TargetRegistered { group, .. } => ("target registered", format!("target group {group}")),
+        Happening::TargetDeregistered { group, until, .. } => {
+            ("target deregistered", format!("target group {group}, draining for {}", in_seconds(until)))
+        }
+        Happening::TargetUnused { group, .. } => ("target unused", format!("target group {group}")),
         // The daemon logs its throttled calls itself.
         Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
             return None;

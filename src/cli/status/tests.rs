@@ -21,6 +21,7 @@ fn serving() -> Status {
         in_flight: None,
         agents: vec![agent("unknown", None)],
         step: None,
+        targets: Vec::new(),
         group: Some("workers".to_owned()),
         hook: None,
         hook_problem: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
-use super::{force, launch, steps};
+use super::{force, launch, steps, targets};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -141,6 +141,7 @@ impl Plan {
             world.global_timeout_max = Duration::from_secs(rng.u64(200..800));
         }
         launch::draw(self, &mut world, &mut settings);
+        targets::draw(self, &mut world, &mut settings);
         self.draw_stays(&mut settings);
         Setup { world, settings, manner }
     }
@@ -208,6 +209,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         group: Some(GROUP.to_owned()),
         agents: vec![agent],
         after: Vec::new(),
+        targets: Vec::new(),
         queue,
         queue_name: None,
         hook: None,

@@ -117,6 +117,7 @@ impl Fleet {
             Fault::CallUnsent
             | Fault::CallUnanswered
             | Fault::LaunchHook
+            | Fault::TargetGroups
             | Fault::Throttling
             | Fault::EventLost
             | Fault::EventDisorder

@@ -10,6 +10,7 @@
 //! - `membership`: moves an instance from one group to another
 //! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
+//! - `balancer`: target groups of a load balancer
 //! - `imds`: the metadata service; `role`: its credentials; `agent`: the agent; `process`: how its process ends and starts
 //! - `roster`: instances by their ids; `hex`: the numbers in ids
 //! - `happening`: what a world tells its observers; `activity`: a group's scaling activities
@@ -18,6 +19,7 @@
 mod action;
 mod activity;
 mod agent;
+mod balancer;
 mod capacity;
 mod config;
 mod delivery;
@@ -47,6 +49,7 @@ use machine::Time;
 pub use action::{ActionRef, ActionView};
 pub use activity::{Activity, ActivityStatus};
 pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Work};
+pub use balancer::{Health, TargetGroupSpec, TargetGroupView, TargetRef, TargetView};
 pub use config::{
     Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, LifeCycle, Throttle, Timing, WorldConfig,
 };
@@ -60,6 +63,7 @@ pub use message::ReceivedMessage;
 pub use queue::{QueueSpec, QueueView};
 pub use roster::ByInstance;
 
+use balancer::TargetGroup;
 use delivery::OnItsWay;
 use group::Group;
 use instance::Instance;
@@ -84,6 +88,8 @@ pub struct World {
     /// The access keys of roles' credentials, including those that expired.
     access_keys: BTreeMap<String, AccessKey>,
     queues: BTreeMap<String, Queue>,
+    /// By `TargetGroupArn`.
+    target_groups: BTreeMap<String, TargetGroup>,
     /// The queue that each group's EventBridge rule feeds.
     rules: BTreeMap<String, String>,
     activities: Vec<Activity>,
@@ -109,6 +115,7 @@ enum Wake {
     Visible { queue: Arc<str>, message: u64 },
     MessageExpired { queue: Arc<str>, message: u64 },
     WorkDone { instance: String, drain: u32 },
+    TargetUnused { arn: String, target: (String, u16) },
 }
 
 impl World {
@@ -124,6 +131,7 @@ impl World {
             tokens: BTreeMap::new(),
             access_keys: BTreeMap::new(),
             queues: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
             rules: BTreeMap::new(),
             activities: Vec::new(),
             outgoing: Vec::new(),
@@ -195,6 +203,7 @@ impl World {
             Wake::Visible { queue, message } => self.message_visible(&queue, message),
             Wake::MessageExpired { queue, message } => self.message_expired(&queue, message),
             Wake::WorkDone { instance, drain } => self.work_done(&instance, drain),
+            Wake::TargetUnused { arn, target } => self.target_unused(&arn, &target),
         }
     }
 

@@ -22,6 +22,7 @@ use machine::{Event, Time};
 
 use super::figures::Figures;
 use super::plan::{DRAIN_TIMEOUT, GRACE};
+use super::targets;
 use each::{Each, is_anothers, is_late_to_launch};
 pub(super) use losses::Loss;
 
@@ -42,7 +43,7 @@ pub(super) struct Judge {
     once: bool,
     /// Whether the calls that follow failures are counted.
     counts_calls: bool,
-    /// How long all after steps may take.
+    /// How long all after steps and target groups may take.
     steps: Duration,
     each: Vec<Each>,
     violations: Vec<String>,
@@ -56,7 +57,8 @@ impl Judge {
             agents: settings.agents.clone(),
             once: settings.agents.iter().all(|agent| agent.protocol == Protocol::Once),
             counts_calls,
-            steps: settings.after.iter().map(|step| step.timeout + STEP_JOURNALED).sum(),
+            steps: settings.after.iter().map(|step| step.timeout + STEP_JOURNALED).sum::<Duration>()
+                + targets::longest(settings),
             each: Vec::new(),
             violations: Vec::new(),
             figures: Figures::default(),
@@ -295,7 +297,10 @@ impl Judge {
                     self.violations.push(what);
                 }
             }
-            Effect::ReceiveMessages { .. } => self.figures.receives += 1,
+            Effect::ReceiveMessages { .. } => {
+                self.figures.receives += 1;
+                return;
+            }
             Effect::DescribeInstance { .. } | Effect::DescribeHooks { .. } => {}
             Effect::AskAgent { id, agent, .. } => return each.said.asks(now, *id, *agent),
             Effect::WriteJournal { .. }
@@ -305,18 +310,13 @@ impl Judge {
             | Effect::RunStep { .. }
             | Effect::StopStep { .. }
             | Effect::SetVisibility { .. }
+            | Effect::DescribeTarget { .. }
+            | Effect::DeregisterTarget { .. }
+            | Effect::RegisterTarget { .. }
             | Effect::DeleteMessage { .. } => return,
         }
-        if matches!(
-            effect,
-            Effect::Heartbeat { .. }
-                | Effect::Complete { .. }
-                | Effect::DescribeInstance { .. }
-                | Effect::DescribeHooks { .. }
-        ) {
-            each.calls += 1;
-            self.figures.calls += 1;
-        }
+        each.calls += 1;
+        self.figures.calls += 1;
     }
 
     /// Records what happened to an instance, or what its call caused.

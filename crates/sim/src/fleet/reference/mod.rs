@@ -4,16 +4,18 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for
+//! once per process, `queue` for the queue, `targets` for target groups, `steps` for after steps, `force` for force steps, `launch` for launches, `turns` for agents that wait for
 //! others, and `stays` for notices after which the instance may stay. `known` has the types for all of them.
 
 mod force;
 mod known;
 mod launch;
 mod once;
+mod queue;
 mod rules;
 mod stays;
 mod steps;
+mod targets;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +112,7 @@ pub(super) struct Reference {
     /// Whether our completion took effect.
     completed: Completed,
     launches: launch::Launches,
+    targets: Vec<targets::Target>,
     /// The instance is in standby or in no group.
     away: bool,
     complaints: Vec<String>,
@@ -152,6 +155,7 @@ impl Reference {
             unseen: false,
             completed: Completed::No,
             launches: launch::Launches::default(),
+            targets: settings.targets.iter().map(|_| targets::Target::default()).collect(),
             away: false,
             complaints: Vec::new(),
             settings,
@@ -163,6 +167,7 @@ impl Reference {
         if self.hears_of_launch(now, event) {
             return;
         }
+        self.hears_of_target(event);
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => {

@@ -12,12 +12,6 @@ use machine::{Output, Time};
 use super::Reference;
 use super::known::{Agent, Call, Completed, Kept, Phase};
 
-/// After this long without an answer from IMDS the queue may be asked, with or without a drain.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Others' messages may be hidden from them for at most this long.
-const GIVEN_BACK: Duration = Duration::from_secs(5);
-
 /// The longest time between tries of anything.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -56,7 +50,7 @@ impl Reference {
 
     /// Checks what may be done.
     fn takes_in(&mut self, now: Time, effect: &Effect) {
-        if self.takes_in_launch(now, effect) {
+        if self.takes_in_launch(now, effect) || self.calls_elb(effect) {
             return;
         }
         match effect {
@@ -119,8 +113,13 @@ impl Reference {
                 self.describes(*id);
             }
             Effect::DescribeInstance { .. } => self.unseen = false,
-            // `launch` has taken the first.
-            Effect::AskReady { .. } | Effect::DescribeHooks { .. } | Effect::SetVisibility { .. } => {}
+            // `launch` has taken the first, and `targets` the next three.
+            Effect::AskReady { .. }
+            | Effect::DescribeTarget { .. }
+            | Effect::DeregisterTarget { .. }
+            | Effect::RegisterTarget { .. }
+            | Effect::DescribeHooks { .. }
+            | Effect::SetVisibility { .. } => {}
         }
     }
 
@@ -140,6 +139,7 @@ impl Reference {
         if older {
             self.complain("wrote that Wait began before the message about it was sent");
         }
+        self.writes_targets(now, &next);
         self.unsettled |= moved;
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("moved the deadline in the journal later, but nothing that sets it had changed");
@@ -207,6 +207,7 @@ impl Reference {
             return self.complain("sent a completion before the journal had the intention");
         };
         self.completes_after_steps(intention.outcome);
+        self.completes_after_targets(now, intention.outcome);
         let configured = match intention.outcome {
             Outcome::Drained => self.settings.on_drained,
             Outcome::Failed => self.settings.on_failed,
@@ -244,27 +245,6 @@ impl Reference {
                 "completed as {}, but its agents are {:?}",
                 intention.outcome, self.agents
             ));
-        }
-    }
-
-    /// The queue is shared. It may be asked only for what no other source says.
-    fn asks_the_queue(&mut self, now: Time) {
-        let silent = self.heard.as_ref().is_none_or(|(at, _)| now.since(*at) >= SILENCE);
-        let searches = self.drain == Phase::UnderWay && (self.hook.is_none() || self.beat.is_none());
-        if !self.settings.queue || !(silent || searches) {
-            self.complain("asked the queue, which had nothing to add");
-        }
-    }
-
-    /// A message may be deleted once its action is over and the journal says so.
-    fn deletes(&mut self, receipt: &str) {
-        let Some(token) = self.receipts.get(receipt) else {
-            return self.complain("deleted a message that is not ours");
-        };
-        let finished = token.as_ref().is_some_and(|token| self.kept.tokens.contains(token));
-        let over = finished || self.spent.contains(receipt);
-        if !over && !self.kept.ended && self.kept.started.is_some() {
-            self.complain("deleted a message before the journal said that its action is over");
         }
     }
 
@@ -319,20 +299,6 @@ impl Reference {
         }
     }
 
-    /// Others' messages must be given back in the turn in which they arrived.
-    fn gives_back(&mut self, effects: &[Effect]) {
-        let entries = effects.iter().flat_map(|effect| match effect {
-            Effect::SetVisibility { entries, .. } => entries.as_slice(),
-            _ => &[],
-        });
-        let mut back = entries.filter(|(_, hidden)| *hidden <= GIVEN_BACK).map(|(receipt, _)| receipt);
-        let others = std::mem::take(&mut self.others);
-        // In the order in which they arrived.
-        if !others.iter().all(|receipt| back.any(|given| given == receipt)) {
-            self.complain("did not give back others' messages");
-        }
-    }
-
     /// Checks what must be under way or come soon.
     fn must(&mut self, now: Time, wake: Option<Time>) {
         self.must_drain();
@@ -345,6 +311,7 @@ impl Reference {
             self.complain("did not plan to ask Auto Scaling whether a new action is open");
         }
         self.must_launch(now, wake);
+        self.must_leave(now, wake);
         self.must_stop_steps(now);
         self.must_force(now);
         self.may_tell(now);
