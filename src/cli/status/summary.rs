@@ -138,7 +138,9 @@ fn waits_for(status: &Status) -> String {
             "drainhook drain --cancel, or the termination of the instance".to_owned()
         }
         State::Ended => "AWS to take the instance, or to withdraw its notice".to_owned(),
-        State::Returning if status.agents.iter().all(|agent| agent.state != "returning") => {
+        State::Returning
+            if !status.targets.is_empty() && busy.iter().all(|agent| agent.state != "returning") =>
+        {
             "ELB, to register the instance again".to_owned()
         }
         State::Returning => format!("{} to acknowledge the return to service", names()),

@@ -5,7 +5,9 @@ use machine::Time;
 use machine::effect::CompletionResult;
 use machine::journal::Outcome;
 use machine::notice::Reason;
-use machine::status::{AgentLine, ImdsAnswers, LastDrain, LastError, QueueLine, State, Status, StepLine};
+use machine::status::{
+    AgentLine, ImdsAnswers, LastDrain, LastError, QueueLine, State, Status, StepLine, TargetLine,
+};
 use unicode_width::UnicodeWidthStr;
 
 const NOW: Time = Time::from_unix_ms(1_772_366_400_000);
@@ -56,6 +58,11 @@ fn last_drain() -> LastDrain {
         outcome: Outcome::Withdrawn,
         result: None,
     }
+}
+
+fn target(state: &str, until_s: Option<u64>) -> TargetLine {
+    let until = until_s.map(|seconds| NOW + Duration::from_secs(seconds));
+    TargetLine { name: "web".to_owned(), state: state.to_owned(), until }
 }
 
 fn agent(state: &str, in_flight: Option<u64>) -> AgentLine {
@@ -187,6 +194,22 @@ fn what_the_daemon_waits_for() {
         (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
         (Status { state: State::Completing, agents: drained(), ..draining() }, "to accept the completion"),
         (Status { state: State::Returning, ..serving() }, "worker to acknowledge the return to service"),
+        (
+            Status {
+                state: State::Returning,
+                targets: vec![target("being registered again", None)],
+                ..serving()
+            },
+            "ELB, to register the instance again",
+        ),
+        (
+            Status { agents: drained(), targets: vec![target("draining", Some(300))], ..draining() },
+            "the load balancer of web, to send no more requests",
+        ),
+        (
+            Status { targets: vec![target("draining", Some(300))], ..draining() },
+            "target      web: draining, until 2026-03-01T12:05:00.000Z (in 5m) at most",
+        ),
         (
             Status { state: State::Ended, reason: Some(Reason::Operator), ..draining() },
             "drainhook drain --cancel",

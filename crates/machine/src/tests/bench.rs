@@ -11,7 +11,6 @@ pub use super::super::operator::Command;
 use super::super::operator::{Answer, Operator};
 pub use super::super::report::Report;
 use super::super::settings::*;
-use super::super::targets::TargetName;
 use super::super::{Machine, Time};
 
 pub const INSTANCE: &str = "i-0123456789abcdef0";
@@ -37,14 +36,6 @@ pub fn agent(name: &str) -> AgentSettings {
 
 pub fn after_step(name: &str, timeout_s: u64) -> StepSettings {
     StepSettings { name: name.to_owned(), timeout: secs(timeout_s) }
-}
-
-/// A target group's target, for which a drain waits this long.
-pub fn target_group(name: &str, timeout_s: u64) -> TargetSettings {
-    let group =
-        format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef");
-    let target = TargetName { group, id: INSTANCE.to_owned(), port: None };
-    TargetSettings { name: name.to_owned(), target, timeout: secs(timeout_s) }
 }
 
 pub fn settings() -> Settings {

@@ -4,6 +4,7 @@ use super::super::effect::Effect;
 use super::super::event::*;
 use super::super::settings::Settings;
 use super::bench::*;
+use super::targets::target_group;
 
 /// The most effects in an hour of failing calls. With a heartbeat timeout of 300 s, there are about 4,000: a request to an
 /// agent every 5 s, heartbeats every 6 s, receives and descriptions every 30 s, the journal every 10 s, and a report for each.

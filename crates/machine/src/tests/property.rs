@@ -15,6 +15,7 @@ use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
 use super::invariant::{Checker, LAUNCH_HOOK};
+use super::targets::target_group;
 
 /// One step of a run. The numbers choose among what is possible at that point.
 #[derive(Debug, Clone)]

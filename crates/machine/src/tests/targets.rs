@@ -4,9 +4,17 @@ use super::super::effect::{CompletionResult, Effect, EffectId};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::SpotAction;
-use super::super::settings::{DrainAt, Settings};
-use super::super::targets::TargetNews;
+use super::super::settings::{DrainAt, Settings, TargetSettings};
+use super::super::targets::{TargetName, TargetNews};
 use super::bench::*;
+
+/// A target group's target, for which a drain waits this long.
+pub fn target_group(name: &str, timeout_s: u64) -> TargetSettings {
+    let group =
+        format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef");
+    let target = TargetName { group, id: INSTANCE.to_owned(), port: None };
+    TargetSettings { name: name.to_owned(), target, timeout: secs(timeout_s) }
+}
 
 /// One target group, for which a drain waits 300 seconds.
 fn web() -> Settings {
