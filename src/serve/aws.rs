@@ -45,7 +45,10 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
     };
     let answer = match result {
         Ok(body) => Answer::new(200, XML, body),
-        Err(error) => query_error(&error, &id),
+        Err(error) if params.optional("Version") == Some(elb::VERSION) => {
+            query_error(&error, elb::NAMESPACE, &id)
+        }
+        Err(error) => query_error(&error, autoscaling::NAMESPACE, &id),
     };
     answer.header("x-amzn-requestid", id)
 }
@@ -94,14 +97,13 @@ pub(super) fn caller_arn(shared: &Shared, instance: Option<&str>) -> String {
 }
 
 /// An error in the shape of the Query protocol.
-fn query_error(error: &ApiError, id: &str) -> Answer {
+fn query_error(error: &ApiError, namespace: &str, id: &str) -> Answer {
     let fault = if error.status < 500 { "Sender" } else { "Receiver" };
     let inner = xml::node(
         "Error",
         [xml::leaf("Type", fault), xml::leaf("Code", error.code), xml::leaf("Message", &error.message)],
     );
     let id = xml::leaf("RequestId", id);
-    let namespace = autoscaling::NAMESPACE;
     Answer::new(
         error.status,
         XML,

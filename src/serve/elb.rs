@@ -68,7 +68,6 @@ fn write_group(group: &TargetGroupView) -> String {
         leaf("TargetGroupName", &group.spec.name),
         leaf("Protocol", "HTTP"),
         leaf("Port", group.spec.port),
-        leaf("TargetType", "instance"),
     ]
     .concat()
 }

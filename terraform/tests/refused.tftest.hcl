@@ -421,6 +421,16 @@ run "one_name_for_both_hooks" {
   expect_failures = [aws_autoscaling_lifecycle_hook.launch]
 }
 
+run "target_groups" {
+  command = plan
+
+  variables {
+    target_groups = [{ arn = "web", port = 0, timeout = "soon" }]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
 run "times_and_timeout_of_a_launch" {
   command = plan
 
