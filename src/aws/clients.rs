@@ -17,7 +17,7 @@ pub use super::connector::RESPONSE_MAX;
 use super::connector::{self, Ways};
 use super::error::unsent;
 use super::queue_url::{Endpoint, Kind};
-use super::{queue_url, roots};
+use super::{elb, queue_url, roots};
 use crate::http::causes;
 use machine::event::{CallError, CallErrorKind};
 
@@ -122,7 +122,8 @@ fn is_region(text: &str) -> bool {
 pub struct Clients {
     config: SdkConfig,
     pub(super) autoscaling: aws_sdk_autoscaling::Client,
-    pub(super) elb: Option<aws_sdk_elasticloadbalancingv2::Client>,
+    /// Only if target groups are configured.
+    pub(super) elb: Option<elb::Client>,
     pub(super) sqs: aws_sdk_sqs::Client,
 }
 
@@ -150,8 +151,7 @@ impl Clients {
     pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         let autoscaling = aws_sdk_autoscaling::Client::from_conf(autoscaling_config(&config));
         let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
-        let elb = || aws_sdk_elasticloadbalancingv2::Client::from_conf(elb_config(&config));
-        let elb = settings.target_groups.then(elb);
+        let elb = settings.target_groups.then(|| elb::client(&config)).flatten();
         Clients { config, autoscaling, elb, sqs }
     }
 
@@ -192,15 +192,6 @@ fn autoscaling_config(config: &SdkConfig) -> aws_sdk_autoscaling::Config {
     builder.build()
 }
 
-/// The same for `elastic_load_balancing_v2`.
-fn elb_config(config: &SdkConfig) -> aws_sdk_elasticloadbalancingv2::Config {
-    let mut builder = aws_sdk_elasticloadbalancingv2::config::Builder::from(config);
-    if let Some(endpoint) = setting(config, "elastic_load_balancing_v2", "AWS_ENDPOINT_URL", "endpoint_url") {
-        builder.set_endpoint_url(Some(endpoint));
-    }
-    builder.build()
-}
-
 /// Takes the Region and, unless an endpoint is configured for SQS, the host from the queue's URL, as the SDK for JavaScript
 /// does.
 fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Config {
@@ -230,7 +221,7 @@ fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Confi
 }
 
 /// A setting for this service or for every service, from a variable or the profile, as the SDK finds it.
-fn setting(config: &SdkConfig, service: &str, variable: &str, key: &str) -> Option<String> {
+pub(super) fn setting(config: &SdkConfig, service: &str, variable: &str, key: &str) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id(service).env(variable).profile(key).build().ok()?;
     config.service_config()?.load_config(key)
 }

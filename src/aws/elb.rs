@@ -2,16 +2,27 @@
 
 use std::time::Duration;
 
-use aws_sdk_elasticloadbalancingv2::Client;
+use aws_config::SdkConfig;
+pub(super) use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::config::Builder;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealth as Described};
 
-use super::clients::Clients;
+use super::clients::{Clients, setting};
 use super::error::{classify, unsent};
 use machine::event::{CallError, TargetHealth};
 use machine::targets::TargetName;
 
 /// The attribute of a target group that says how long its load balancer drains a target.
 const DELAY: &str = "deregistration_delay.timeout_seconds";
+
+/// The client. The SDK for Rust reads the profile's endpoint under another name than AWS documents, as for Auto Scaling.
+pub(super) fn client(config: &SdkConfig) -> Option<Client> {
+    let mut builder = Builder::from(config);
+    if let Some(endpoint) = setting(config, "elastic_load_balancing_v2", "AWS_ENDPOINT_URL", "endpoint_url") {
+        builder.set_endpoint_url(Some(endpoint));
+    }
+    Some(Client::from_conf(builder.build()))
+}
 
 impl Clients {
     /// DescribeTargetHealth, for one target.

@@ -287,6 +287,14 @@ pub enum Problem {
         /// Where it was set.
         origin: Origin,
     },
+    /// A target group, and a build that cannot leave one.
+    #[error(
+        "{origin}: this drainhook was built without target groups; install the package, or build it with the feature target-groups"
+    )]
+    NoTargetGroups {
+        /// Where it was set.
+        origin: Origin,
+    },
     /// A target that is listed twice.
     #[error(
         "{origin}: the target group {arn} is listed twice with one target and port; remove one of the tables"

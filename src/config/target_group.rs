@@ -74,6 +74,9 @@ pub(super) fn target_groups(layers: &Layers) -> Vec<TargetGroup> {
 pub(super) fn check(layers: &Layers) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut targets = BTreeSet::new();
+    if let Some(origin) = layers.places(SECTION).first().filter(|_| !cfg!(feature = "target-groups")) {
+        problems.push(Problem::NoTargetGroups { origin: origin.clone() });
+    }
     for (place, origin) in layers.places(SECTION).iter().enumerate() {
         let text = |key| layers.given.get(&(place, SECTION, key)).map(|given| given.text.clone());
         let origin = origin.clone();
