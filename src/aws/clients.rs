@@ -17,7 +17,7 @@ pub use super::connector::RESPONSE_MAX;
 use super::connector::{self, Ways};
 use super::error::unsent;
 use super::queue_url::{Endpoint, Kind};
-use super::{elb, queue_url, roots};
+use super::{queue_url, roots};
 use crate::http::causes;
 use machine::event::{CallError, CallErrorKind};
 
@@ -123,7 +123,8 @@ pub struct Clients {
     config: SdkConfig,
     pub(super) autoscaling: aws_sdk_autoscaling::Client,
     /// Only if target groups are configured.
-    pub(super) elb: Option<elb::Client>,
+    #[cfg(feature = "target-groups")]
+    pub(super) elb: Option<super::elb::Client>,
     pub(super) sqs: aws_sdk_sqs::Client,
 }
 
@@ -151,8 +152,15 @@ impl Clients {
     pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         let autoscaling = aws_sdk_autoscaling::Client::from_conf(autoscaling_config(&config));
         let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
-        let elb = settings.target_groups.then(|| elb::client(&config)).flatten();
-        Clients { config, autoscaling, elb, sqs }
+        #[cfg(feature = "target-groups")]
+        let elb = settings.target_groups.then(|| super::elb::client(&config));
+        Clients {
+            config,
+            autoscaling,
+            #[cfg(feature = "target-groups")]
+            elb,
+            sqs,
+        }
     }
 
     /// The id of the access key that calls are signed with, or why it is missing. Never returns the secret.

@@ -16,12 +16,12 @@ use machine::targets::TargetName;
 const DELAY: &str = "deregistration_delay.timeout_seconds";
 
 /// The client. The SDK for Rust reads the profile's endpoint under another name than AWS documents, as for Auto Scaling.
-pub(super) fn client(config: &SdkConfig) -> Option<Client> {
+pub(super) fn client(config: &SdkConfig) -> Client {
     let mut builder = Builder::from(config);
     if let Some(endpoint) = setting(config, "elastic_load_balancing_v2", "AWS_ENDPOINT_URL", "endpoint_url") {
         builder.set_endpoint_url(Some(endpoint));
     }
-    Some(Client::from_conf(builder.build()))
+    Client::from_conf(builder.build())
 }
 
 impl Clients {

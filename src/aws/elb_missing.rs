@@ -3,20 +3,10 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-
 use super::clients::Clients;
 use super::error::unsent;
 use machine::event::{CallError, TargetHealth};
 use machine::targets::TargetName;
-
-/// There is no client.
-#[derive(Debug, Clone)]
-pub(super) enum Client {}
-
-pub(super) fn client(_: &SdkConfig) -> Option<Client> {
-    None
-}
 
 fn missing<T>() -> Result<T, CallError> {
     Err(unsent("this drainhook was built without target groups"))
