@@ -7,6 +7,7 @@ mod check;
 mod check_launch;
 mod check_probe;
 mod check_queue;
+mod check_targets;
 mod config;
 mod conformance;
 mod drain;

@@ -57,6 +57,8 @@ pub struct Story {
     pub retained: Option<Time>,
     /// When the instance entered the warm pool.
     pub pooled: Option<Time>,
+    /// When the load balancer had drained the instance.
+    pub target_unused: Option<Time>,
     /// When the instance was gone, and how many work items were lost with it.
     pub terminated: Option<(Time, u32)>,
     /// Throttled calls of the whole account.
@@ -95,6 +97,8 @@ pub enum Moment {
     Retained,
     /// The instance enters the warm pool.
     Pooled,
+    /// The load balancer has drained the instance.
+    TargetUnused,
     /// The agent is returned to service.
     Returned,
     /// The instance is gone.
@@ -111,6 +115,7 @@ impl fmt::Display for Moment {
             Moment::AgentExited => "the agent exited",
             Moment::Retained => "the instance was retained",
             Moment::Pooled => "the instance entered the warm pool",
+            Moment::TargetUnused => "the load balancer was done",
             Moment::Returned => "the agent was returned to service",
             Moment::Terminated => "the instance was gone",
         })
@@ -133,6 +138,7 @@ impl Story {
             Moment::AgentExited => self.agent_exited.map(|(at, _)| at),
             Moment::Retained => self.retained,
             Moment::Pooled => self.pooled,
+            Moment::TargetUnused => self.target_unused,
             Moment::Returned => self.returned,
             Moment::Terminated => self.terminated.map(|(at, _)| at),
         }
@@ -181,6 +187,7 @@ impl Story {
             Happening::MessageDeleted { about: Some(instance), .. } if ours(instance) => self.deletes += 1,
             Happening::InstanceRetained { instance } if ours(instance) => first(&mut self.retained),
             Happening::InstancePooled { instance } if ours(instance) => first(&mut self.pooled),
+            Happening::TargetUnused { instance, .. } if ours(instance) => first(&mut self.target_unused),
             Happening::InstanceTerminated { instance, work_lost } if ours(instance) => {
                 self.terminated = Some((at, *work_lost));
             }

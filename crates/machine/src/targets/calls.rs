@@ -12,7 +12,7 @@ use crate::turn::{Attempts, Turn};
 
 /// Pause between two looks at a target that drains. The first pause is short, because a load balancer without a deregistration
 /// delay is done at once.
-const POLL: Backoff = Backoff::between_ms(2_000, 10_000);
+const POLL: Backoff = Backoff::between_ms(2_000, 7_000);
 
 /// Pause after a failed call.
 const RETRY: Backoff = Backoff::between_ms(1_000, 15_000);
