@@ -82,7 +82,8 @@ def walk_target_groups(client):
     def call(operation, **arguments):
         return client.call("elbv2", operation, **arguments)
 
-    (created,) = call("CreateTargetGroup", Name=name, Protocol="HTTP", Port=80, TargetType="ip")["TargetGroups"]
+    settings = {"Protocol": "HTTP", "Port": 80, "TargetType": "ip", "VpcId": client.vpc}
+    (created,) = call("CreateTargetGroup", Name=name, **settings)["TargetGroups"]
     group = {"TargetGroupArn": created["TargetGroupArn"]}
     assert call("DescribeTargetGroups", Names=[name])["TargetGroups"][0]["TargetGroupArn"] == created["TargetGroupArn"]
     delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "60"}
@@ -128,6 +129,8 @@ def walk_sqs(client):
 
 class Boto:
     """boto3. Checks every answer against the service model, and records it."""
+
+    vpc = "vpc-0123456789abcdef0"
 
     def __init__(self, client):
         """`client` is a function that returns a service's client."""
