@@ -43,6 +43,9 @@ async fn row(
     clients: &Clients,
 ) -> Part {
     let TargetSettings { name, target, timeout } = target;
+    if target.id.is_empty() {
+        return Part::skipped("target group", format!("{name}: not asked: the instance id is unknown"));
+    }
     let region = clients.region().unwrap_or_default();
     if configured.region() != region {
         return Part::ok("target group", format!("{name}: in Region {}", configured.region())).failed(
