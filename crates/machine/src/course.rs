@@ -10,7 +10,7 @@ use super::journal::{Ended, FINISHED_MAX, Outcome};
 use super::notice::{Category, Notice, NoticeState, Reason, Source};
 use super::report::Report;
 use super::route::NO_TOKEN;
-use super::targets::{self, TargetTrack};
+use super::targets;
 use super::time::Time;
 use super::watch::Seen;
 
@@ -185,7 +185,7 @@ pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<Comple
     let Some(drain) = &mut machine.drain else { return };
     let by = drain.finish().map(|finish| finish.by.clone());
     drain.after.give_up(&mut machine.turn, &machine.settings.after, outcome);
-    machine.targets.iter_mut().for_each(TargetTrack::end);
+    machine.targets.iter_mut().for_each(|target| target.end(&mut machine.turn, outcome));
     let revision = drain.end(Ended { at: now, outcome, result }, &machine.notices, &mut machine.journal);
     for receipt in &drain.receipts {
         machine.queue.delete(receipt.clone(), revision);

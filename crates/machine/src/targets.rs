@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Machine;
 use super::drain::Drain;
 use super::event::Event;
-use super::journal::JournalTrack;
+use super::journal::{JournalTrack, Outcome};
 use super::settings::TargetSettings;
 use super::status::TargetLine;
 use super::time::{Correction, Time};
@@ -83,9 +83,10 @@ impl TargetTrack {
         TargetRecord { target: self.settings.target.clone(), taken_out, stage }
     }
 
-    /// The drain is over.
-    pub fn end(&mut self) {
-        self.life.end();
+    /// The drain is over. If nothing withdrew it, a load balancer that still drains is news.
+    pub fn end(&mut self, turn: &mut Turn, outcome: Outcome) {
+        let by_itself = matches!(outcome, Outcome::Drained | Outcome::Deadline | Outcome::Failed);
+        self.life.end(turn, by_itself.then_some(&self.settings.name));
     }
 
     /// The instance stays.
@@ -144,8 +145,8 @@ pub(super) fn begin(targets: &mut [TargetTrack], turn: &Turn, journal: &mut Jour
     }
 }
 
-/// Whether a load balancer may still send requests to the instance. Gives up waiting once a target's time is over, or the
-/// drain's `bound` has come.
+/// Whether a load balancer may still send requests to the instance, and the drain's `bound` has not come. Gives up waiting for a
+/// target whose time is over.
 pub(super) fn hold(
     targets: &mut [TargetTrack],
     turn: &mut Turn,
@@ -156,13 +157,14 @@ pub(super) fn hold(
     // Every target, even if one holds already: each sets its timer.
     for TargetTrack { settings, life, .. } in targets {
         let Some(until) = life.waits_until() else { continue };
-        if turn.due(bound.map_or(until, |bound| bound.min(until)), Timer::Target) {
+        if turn.due(until, Timer::Target) {
             life.give_up(turn, journal, &settings.name);
         } else {
             holds = true;
         }
     }
-    holds
+    // The bound may still move later, so that there is time again.
+    holds && bound.is_none_or(|bound| !turn.due(bound, Timer::Target))
 }
 
 impl Machine {

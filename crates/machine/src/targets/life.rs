@@ -178,17 +178,24 @@ impl Life {
         }
     }
 
-    /// Its time is over, or the drain's.
+    /// Its time is over.
     pub fn give_up(&mut self, turn: &mut Turn, journal: &mut JournalTrack, name: &str) {
-        let deregistered = matches!(self.stage, TargetStage::Draining { .. });
+        self.tell_given_up(turn, name);
         self.stage = TargetStage::Over { unused: false };
         journal.touch();
-        tell(turn, name, TargetNews::GaveUp { deregistered });
     }
 
-    /// The drain is over.
-    pub fn end(&mut self) {
+    /// The drain is over. `tell` has the name of its target group, if it is news that there was no time left.
+    pub fn end(&mut self, turn: &mut Turn, tell: Option<&str>) {
+        if let Some(name) = tell.filter(|_| self.waits_until().is_some()) {
+            self.tell_given_up(turn, name);
+        }
         self.stage = TargetStage::Idle;
+    }
+
+    fn tell_given_up(&self, turn: &mut Turn, name: &str) {
+        let deregistered = matches!(self.stage, TargetStage::Draining { .. });
+        tell(turn, name, TargetNews::GaveUp { deregistered });
     }
 
     /// The instance stays.

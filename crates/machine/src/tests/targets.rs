@@ -177,6 +177,7 @@ fn waits_no_longer_than_the_drain() {
     assert_eq!(bench.ended(), None);
     bench.run(1);
     assert_eq!(bench.ended(), Some(Outcome::Drained), "the outcome is the agents' alone");
+    assert_eq!(told(&bench, |news| *news == TargetNews::GaveUp { deregistered: true }), 1);
 }
 
 /// A missing permission, throttling and an unknown target group are retried, and hold up the drain for no longer than

@@ -207,7 +207,6 @@ impl Reference {
             return self.complain("sent a completion before the journal had the intention");
         };
         self.completes_after_steps(intention.outcome);
-        self.completes_after_targets(now, intention.outcome);
         let configured = match intention.outcome {
             Outcome::Drained => self.settings.on_drained,
             Outcome::Failed => self.settings.on_failed,

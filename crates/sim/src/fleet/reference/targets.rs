@@ -87,14 +87,17 @@ impl Reference {
 
     /// What the journal says of a target must follow from what ELB said, and from the time.
     pub(super) fn writes_targets(&mut self, now: Time, next: &Kept) {
-        let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept).targets.clone();
+        if self.targets.is_empty() {
+            return;
+        }
+        let before = self.writes.last().map_or(&self.kept, |(_, kept)| kept).clone();
+        self.intends_after_targets(now, &before, next);
         for place in 0..self.targets.len() {
             let Some(record) = next.targets.get(place) else { continue };
-            let before_it = before.get(place);
+            let before_it = before.targets.get(place);
             let was_out = before_it.is_some_and(|before| before.taken_out);
             let was = before_it.map(|before| before.stage).unwrap_or_default();
             let timeout = self.settings.targets[place].timeout;
-            let bound_over = next.bound.is_some_and(|bound| bound <= now);
             let time_over = until(was).is_some_and(|until| until <= now);
             let Target { seen, deregistered, registered, .. } = &mut self.targets[place];
             let (seen, deregistered, registered) =
@@ -111,9 +114,7 @@ impl Reference {
             } else {
                 match record.stage {
                     TargetStage::Over { unused: true } if !is_unused => Some("called a target unused"),
-                    TargetStage::Over { unused: false } if !time_over && !bound_over => {
-                        Some("gave up a target too early")
-                    }
+                    TargetStage::Over { unused: false } if !time_over => Some("gave up a target too early"),
                     TargetStage::Draining { .. } if !deregistered && seen != Some(TargetHealth::Draining) => {
                         Some("called a target draining")
                     }
@@ -129,14 +130,17 @@ impl Reference {
         }
     }
 
-    /// No load balancer may still send requests, unless its time or the drain's is over.
-    pub(super) fn completes_after_targets(&mut self, now: Time, outcome: Outcome) {
+    /// When the intention to complete is written, no load balancer may still send requests, unless its time or the drain's is
+    /// over. The intention stands, even if there is more time later.
+    fn intends_after_targets(&mut self, now: Time, before: &Kept, next: &Kept) {
         let over = |at: Time| at <= now || self.clock_set;
-        let mut records = self.kept.targets.iter();
-        let holds = records.any(|record| until(record.stage).is_some_and(|at| !over(at)));
-        if holds && outcome != Outcome::Finished && !self.kept.bound.is_some_and(over) {
-            let records: Vec<_> = self.kept.targets.iter().map(|record| record.stage).collect();
-            self.complain(format!("completed while a load balancer may send requests: {records:?}"));
+        let bound_over = [before.bound, next.bound].into_iter().flatten().any(over);
+        let holds = next.targets.iter().any(|record| until(record.stage).is_some_and(|at| !over(at)));
+        let outcome =
+            next.intention.filter(|_| before.intention.is_none()).map(|intention| intention.outcome);
+        if holds && !bound_over && outcome.is_some_and(|outcome| outcome != Outcome::Finished) {
+            let stages: Vec<_> = next.targets.iter().map(|record| record.stage).collect();
+            self.complain(format!("means to complete while a load balancer may send requests: {stages:?}"));
         }
     }
 
