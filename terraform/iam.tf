@@ -36,6 +36,23 @@ locals {
       Action   = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"]
       Resource = queue.arn
     }],
+    length(var.target_groups) > 0 ? [{
+      Sid      = "LeaveTargetGroups"
+      Effect   = "Allow"
+      Action   = ["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"]
+      Resource = distinct(var.target_groups[*].arn)
+    }] : [],
+    length(var.target_groups) > 0 ? [{
+      # These actions have no resource-level permissions. Only `drainhook check` needs the last two.
+      Sid    = "ReadTargetGroups"
+      Effect = "Allow"
+      Action = [
+        "elasticloadbalancing:DescribeTargetHealth",
+        "elasticloadbalancing:DescribeTargetGroupAttributes",
+        "autoscaling:DescribeAutoScalingGroups",
+      ]
+      Resource = "*"
+    }] : [],
     local.queued && var.kms_key_arn != null ? [{
       Sid       = "ReadEncryptedMessages"
       Effect    = "Allow"

@@ -25,6 +25,13 @@ locals {
     ))
   ]
 
+  target_group_lines = [
+    for group in var.target_groups : join("\n", concat(
+      ["\n[[target_group]]"],
+      [for key, value in group : "${key} = ${jsonencode(value)}" if value != null],
+    ))
+  ]
+
   launch_lines = var.launch_hook == null ? [] : concat(
     ["\n[launch]", "hook = ${jsonencode(var.launch_hook.name)}"],
     [for key in ["times", "timeout"] : "${key} = ${jsonencode(var.launch_hook[key])}" if var.launch_hook[key] != null],
@@ -39,6 +46,7 @@ locals {
     ["[agent]"],
     local.agent_lines,
     local.after_lines,
+    local.target_group_lines,
     [for queue in aws_sqs_queue.this : "\n[queue]\nurl = ${jsonencode(queue.url)}"],
     [for listens in [var.capacity_events] : "listen = \"always\"" if listens],
     [

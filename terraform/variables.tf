@@ -120,6 +120,33 @@ variable "protection" {
   }
 }
 
+variable "target_groups" {
+  type = list(object({
+    arn     = string
+    target  = optional(string)
+    port    = optional(number)
+    timeout = optional(string)
+  }))
+  description = "Target groups that the group does not manage (`target_group` in the daemon's configuration). The instance leaves them when its agent is told to drain. Do not name target groups that are attached to the group: Auto Scaling drains those."
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.target_groups) <= 16 && alltrue([for group in var.target_groups : can(regex("^arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]+/[a-z0-9]+$", group.arn))])
+    error_message = "The target_groups must be at most 16, each with the arn of a target group."
+  }
+
+  validation {
+    condition     = alltrue([for group in var.target_groups : group.port == null ? true : group.port >= 1 && group.port <= 65535 && floor(group.port) == group.port])
+    error_message = "The port of each of target_groups must be a whole number from 1 to 65535."
+  }
+
+  validation {
+    condition     = alltrue([for group in var.target_groups : group.timeout == null ? true : can(regex("^([0-9]+(s|m|h))+$", group.timeout))])
+    error_message = "The timeout of each of target_groups must be a duration, such as 10m."
+  }
+}
+
 variable "drain_timeout" {
   type        = number
   description = "How many seconds a drain may take (`agent.drain_timeout` in the daemon's configuration). It must be shorter than heartbeats can keep the action alive."

@@ -1,4 +1,4 @@
-//! Tests the calls to Auto Scaling and SQS, with the real SDK, against a scripted server on loopback.
+//! Tests the calls to Auto Scaling, Elastic Load Balancing and SQS, with the real SDK, against a scripted server on loopback.
 
 mod support;
 
@@ -11,8 +11,9 @@ use drainhook::aws::autoscaling::Whose;
 use drainhook::aws::clients::{Clients, Settings, http_client};
 use machine::Time;
 use machine::effect::{ActionName, CompletionResult};
-use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook};
+use machine::event::{CallError, CallErrorKind, DescribedInstance, Hook, TargetHealth};
 use machine::message::Body;
+use machine::targets::TargetName;
 use support::{Reply, Server, answer, closed_port, ok};
 
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -30,7 +31,72 @@ fn clients(url: &str) -> Clients {
         .http_client(http_client())
         .retry_config(RetryConfig::disabled())
         .credentials_provider(SharedCredentialsProvider::new(credentials));
-    Clients::from_config(config.build(), &Settings::default())
+    Clients::from_config(config.build(), &Settings { target_groups: true, ..Settings::default() })
+}
+
+fn target() -> TargetName {
+    let group = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef";
+    TargetName { group: group.to_owned(), id: INSTANCE.to_owned(), port: Some(8080) }
+}
+
+/// Each call names the target group, the target and its port.
+#[tokio::test]
+async fn targets_are_named_by_id_and_port() {
+    let described = format!(
+        "<TargetHealthDescriptions><member><Target><Id>{INSTANCE}</Id><Port>8080</Port></Target><TargetHealth>\
+         <State>draining</State><Reason>Target.DeregistrationInProgress</Reason></TargetHealth></member>\
+         </TargetHealthDescriptions>"
+    );
+    let attributes = "<Attributes><member><Key>deregistration_delay.timeout_seconds</Key><Value>60</Value></member></Attributes>";
+    let replies = [
+        xml("DeregisterTargets", ""),
+        xml("RegisterTargets", ""),
+        xml("DescribeTargetHealth", &described),
+        xml("DescribeTargetHealth", "<TargetHealthDescriptions></TargetHealthDescriptions>"),
+        xml("DescribeTargetGroupAttributes", attributes),
+    ];
+    let server = Server::replies(replies).await;
+    let (clients, target) = (clients(&server.url), target());
+    clients.deregister_target(&target).await.expect("done");
+    clients.register_target(&target).await.expect("done");
+    assert_eq!(clients.describe_target(&target).await, Ok(TargetHealth::Draining));
+    assert_eq!(clients.describe_target(&target).await, Ok(TargetHealth::NotRegistered));
+    assert_eq!(clients.deregistration_delay(&target.group).await, Ok(Some(Duration::from_secs(60))));
+    for (at, request) in server.requests().iter().enumerate() {
+        let body = &request.body;
+        assert!(
+            body.contains("TargetGroupArn=arn%3Aaws%3A") && body.contains("Version=2015-12-01"),
+            "{body}"
+        );
+        let names = body.contains(&format!("Targets.member.1.Id={INSTANCE}"))
+            && body.contains("Targets.member.1.Port=8080");
+        assert!(names || at == 4, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn elb_errors() {
+    let denied =
+        "User: x is not authorized to perform: elasticloadbalancing:DeregisterTargets on resource: y";
+    for (code, message, kind, told) in [
+        (
+            "TargetGroupNotFound",
+            "One or more target groups not found",
+            CallErrorKind::Rejected,
+            "TargetGroupNotFound",
+        ),
+        (
+            "AccessDenied",
+            denied,
+            CallErrorKind::AccessDenied,
+            "allow elasticloadbalancing:DeregisterTargets in the role",
+        ),
+        ("Throttling", "Rate exceeded", CallErrorKind::Throttled, "Rate exceeded"),
+    ] {
+        let server = Server::replies([xml_error(400, code, message)]).await;
+        let error = clients(&server.url).deregister_target(&target()).await.expect_err("an error");
+        assert!(error.kind == kind && error.message.contains(told), "{code}: {error:?}");
+    }
 }
 
 const OURS: Whose<'_> = Whose::Instance(INSTANCE);

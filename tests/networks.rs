@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use drainhook::aws::autoscaling::Whose;
 use drainhook::aws::clients::{Clients, Settings, sdk_config};
 use machine::effect::ActionName;
+use machine::targets::TargetName;
 
 /// Set in the child process: the queue's URL.
 const CHILD: &str = "CHILD_OF_NETWORKS";
@@ -56,6 +57,9 @@ fn recorder() -> SharedHttpClient {
     http_client_fn(|_, _| SharedHttpConnector::new(Recorder))
 }
 
+/// In place of a queue's URL: the child calls Elastic Load Balancing.
+const OF_TARGETS: &str = "target groups";
+
 /// Does nothing unless it runs in a child process.
 #[tokio::test]
 async fn requests_of_a_child() {
@@ -64,8 +68,13 @@ async fn requests_of_a_child() {
     if config.region().is_none() {
         return;
     }
-    let settings = Settings { queue_url: Some(queue.clone()), ..Settings::default() };
+    let settings = Settings { queue_url: Some(queue.clone()), target_groups: true, ..Settings::default() };
     let clients = Clients::from_config(config, &settings);
+    if queue == OF_TARGETS {
+        let target = TargetName { group: "arn".to_owned(), id: "i-0123456789abcdef0".to_owned(), port: None };
+        let error = clients.describe_target(&target).await.expect_err("not sent");
+        return record(&format!("error {error}"));
+    }
     let action = ActionName { hook: "drain".to_owned(), group: "workers".to_owned() };
     let heartbeat = clients.heartbeat(&action, Whose::Instance("i-0123456789abcdef0")).await;
     let delete = clients.delete(&queue, "receipt").await;
@@ -320,5 +329,25 @@ fn configured_endpoints_with_fips_and_dual_stack() {
             line.starts_with("error ") && line.contains(word) && line.contains("custom endpoint")
         };
         assert!(found.len() == 2 && found.iter().all(told), "{found:#?}");
+    }
+}
+
+/// Elastic Load Balancing has the same settings, with its own names.
+#[test]
+fn target_groups() {
+    const NAME: &str = "services = own\n[services own]\nelastic_load_balancing_v2 =\n  endpoint_url = https://elb.example.com";
+    let url = "https://elb.example.com";
+    for (region, variables, profile, expected) in [
+        ("eu-west-1", None, "", "elasticloadbalancing.eu-west-1.amazonaws.com"),
+        ("cn-north-1", None, "", "elasticloadbalancing.cn-north-1.amazonaws.com.cn"),
+        ("us-east-1", Some(FIPS), "", "elasticloadbalancing-fips.us-east-1.amazonaws.com"),
+        ("us-east-1", Some(DUAL_STACK), "", "elasticloadbalancing.us-east-1.api.aws"),
+        ("us-east-1", Some(("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", url)), "", "elb.example.com"),
+        ("us-east-1", None, NAME, "elb.example.com"),
+    ] {
+        let variables: Vec<_> = variables.into_iter().chain([("AWS_REGION", region)]).collect();
+        let found = recorded(&variables, profile, OF_TARGETS);
+        let expected = format!("elasticloadbalancing {region} https://{expected}");
+        assert_eq!(found.first(), Some(&expected), "{variables:?} {profile:?}: {found:#?}");
     }
 }

@@ -78,6 +78,7 @@ macro_rules! played {
 
 played! {
     load_balancer: "load-balancer",
+    target_group: "target-group",
     no_queue: "no-queue",
     queue_only: "queue-only",
     agent_hangs: "agent-hangs",

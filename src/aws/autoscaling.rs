@@ -1,5 +1,6 @@
 //! Calls to Auto Scaling, without retries.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_autoscaling::types::LifecycleHook;
@@ -72,6 +73,20 @@ impl Clients {
         let request = request.instance_ids(instance_id).protected_from_scale_in(protect);
         let answer = request.send().await;
         answer.map(drop).map_err(|error| classify("autoscaling:SetInstanceProtection", &error))
+    }
+
+    /// DescribeAutoScalingGroups: the ARNs of the target groups that a group manages. The daemon does not make this call.
+    pub async fn target_groups_of(&self, group: &str) -> Result<Vec<String>, CallError> {
+        let call = "autoscaling:DescribeAutoScalingGroups";
+        let answer = self.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send();
+        let answer = answer.await.map_err(|error| classify(call, &error))?;
+        let groups = answer.auto_scaling_groups().iter();
+        let arns = groups.flat_map(|group| {
+            let sources = group.traffic_sources().iter().filter_map(|source| source.identifier());
+            group.target_group_arns().iter().map(String::as_str).chain(sources)
+        });
+        let arns: BTreeSet<&str> = arns.filter(|arn| arn.contains(":targetgroup/")).collect();
+        Ok(arns.into_iter().map(str::to_owned).collect())
     }
 }
 

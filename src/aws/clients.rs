@@ -34,6 +34,8 @@ pub struct Settings {
     pub allow_http: Vec<String>,
     /// The termination queue's URL. It gives the endpoint and the Region for SQS.
     pub queue_url: Option<String>,
+    /// Whether Elastic Load Balancing is called.
+    pub target_groups: bool,
 }
 
 /// How long new clients may take to find credentials before the old clients are used instead.
@@ -120,6 +122,9 @@ fn is_region(text: &str) -> bool {
 pub struct Clients {
     config: SdkConfig,
     pub(super) autoscaling: aws_sdk_autoscaling::Client,
+    /// Only if target groups are configured.
+    #[cfg(feature = "target-groups")]
+    pub(super) elb: Option<super::elb::Client>,
     pub(super) sqs: aws_sdk_sqs::Client,
 }
 
@@ -147,7 +152,15 @@ impl Clients {
     pub fn from_config(config: SdkConfig, settings: &Settings) -> Self {
         let autoscaling = aws_sdk_autoscaling::Client::from_conf(autoscaling_config(&config));
         let sqs = aws_sdk_sqs::Client::from_conf(sqs_config(&config, settings.queue_url.as_deref()));
-        Clients { config, autoscaling, sqs }
+        #[cfg(feature = "target-groups")]
+        let elb = settings.target_groups.then(|| super::elb::client(&config));
+        Clients {
+            config,
+            autoscaling,
+            #[cfg(feature = "target-groups")]
+            elb,
+            sqs,
+        }
     }
 
     /// The id of the access key that calls are signed with, or why it is missing. Never returns the secret.
@@ -216,7 +229,7 @@ fn sqs_config(config: &SdkConfig, queue_url: Option<&str>) -> aws_sdk_sqs::Confi
 }
 
 /// A setting for this service or for every service, from a variable or the profile, as the SDK finds it.
-fn setting(config: &SdkConfig, service: &str, variable: &str, key: &str) -> Option<String> {
+pub(super) fn setting(config: &SdkConfig, service: &str, variable: &str, key: &str) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id(service).env(variable).profile(key).build().ok()?;
     config.service_config()?.load_config(key)
 }

@@ -23,7 +23,7 @@ pub struct Step {
 
 /// The after steps, in order.
 pub(super) fn steps(layers: &Layers) -> Vec<Step> {
-    let tables = (0..layers.steps.len()).map(|step| Table { layers, place: step, section: SECTION });
+    let tables = (0..layers.count(SECTION)).map(|step| Table { layers, place: step, section: SECTION });
     tables
         .filter_map(|table| {
             Some(Step { command: table.optional("command")?, timeout: table.required("timeout") })
@@ -33,7 +33,7 @@ pub(super) fn steps(layers: &Layers) -> Vec<Step> {
 
 /// A problem for each after step that says nothing about what it runs.
 pub(super) fn check(layers: &Layers) -> Vec<Problem> {
-    let idle = layers.steps.iter().enumerate().filter(|(step, _)| {
+    let idle = layers.places(SECTION).iter().enumerate().filter(|(step, _)| {
         let key = (*step, SECTION, "command");
         // A command that is wrong is a problem already.
         !layers.given.contains_key(&key) && !layers.wrong.contains(&key)

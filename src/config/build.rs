@@ -17,6 +17,7 @@ use super::layers::{Layers, SHOWN_MAX};
 use super::probe;
 use super::protection;
 use super::queue;
+use super::target_group;
 use super::template::{OF_DRAIN, OF_EVERY_REQUEST};
 use super::value::{Kind, Value};
 use super::{
@@ -48,8 +49,9 @@ pub(super) fn build(mut layers: Layers) -> Result<Loaded, ConfigError> {
         }
         agents.push(agent);
     }
-    let problems = after::check(&layers).into_iter().chain(launch::check(&layers));
-    let problems = problems.chain(queue::check(&layers)).chain(protection::check(&layers, &agents));
+    let problems = after::check(&layers).into_iter().chain(target_group::check(&layers));
+    let problems = problems.chain(launch::check(&layers)).chain(queue::check(&layers));
+    let problems = problems.chain(protection::check(&layers, &agents));
     for problem in problems.collect::<Vec<_>>() {
         layers.tell(|| problem);
     }
@@ -67,6 +69,7 @@ fn config(layers: &Layers, agents: Vec<Agent>) -> Config {
     Config {
         agents,
         after: after::steps(layers),
+        target_groups: target_group::target_groups(layers),
         queue: queue::queue(layers),
         lifecycle: Lifecycle {
             hook: lifecycle.optional("hook"),
@@ -315,7 +318,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
     for section in keys::sections() {
         let count = match section {
             "agent" => layers.agents,
-            after::SECTION => layers.steps.len(),
+            _ if keys::is_list(section) => layers.count(section),
             _ => 1,
         };
         for place in 0..count {
@@ -337,7 +340,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
                     value: given.map(|given| given.text.clone()).or(default),
                     origin: given.map_or(Origin::Default, |given| given.origin.clone()),
                     quoted: match key.kind {
-                        Kind::Flag | Kind::Number(_) | Kind::Headers | Kind::Labels => false,
+                        Kind::Flag | Kind::Number(_) | Kind::Port | Kind::Headers | Kind::Labels => false,
                         // A program without arguments need not be a list.
                         Kind::Command => given.is_some_and(|given| !given.text.starts_with('[')),
                         _ => true,
@@ -353,7 +356,7 @@ fn origins(layers: &Layers) -> Vec<Setting> {
 /// Reads typed values of one section. A key that is not in the list panics; a test builds every key.
 pub(super) struct Table<'a> {
     pub layers: &'a Layers,
-    /// The agent or the after step. 0 in every other section.
+    /// Which of the section's tables. 0 if it can have only one.
     pub place: usize,
     pub section: &'static str,
 }
@@ -403,6 +406,6 @@ impl FromValue for Vec<String> {
 }
 
 from_value!(
-    Text => String, Path => PathBuf, Flag => bool, Number => u8, Duration => Duration, Scale => Scale, Headers => Vec<Given>,
+    Text => String, Path => PathBuf, Flag => bool, Number => u8, Port => u16, Duration => Duration, Scale => Scale, Headers => Vec<Given>,
     Codes => Vec<u16>, Labels => BTreeMap<String, String>
 );

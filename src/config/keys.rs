@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::request::Method;
 use super::value::Kind;
+use super::{STEPS_MAX, TARGET_GROUPS_MAX, after, target_group};
 
 /// One configuration key.
 #[derive(Debug)]
@@ -94,6 +95,15 @@ pub(super) fn replaced_by(kind: &str) -> &'static str {
         "unit" => "`unit` is set",
         _ => "`unix` is set",
     }
+}
+
+/// The sections besides `agent` that may have several tables, what these are, and how many there may be.
+pub(super) const LISTS: [(&str, &str, usize); 2] =
+    [(after::SECTION, "after steps", STEPS_MAX), (target_group::SECTION, "target groups", TARGET_GROUPS_MAX)];
+
+/// Whether a section besides `agent` may have several tables, or none.
+pub(super) fn is_list(section: &str) -> bool {
+    LISTS.iter().any(|(name, _, _)| *name == section)
 }
 
 /// Finds a key by its section and name.
@@ -247,6 +257,10 @@ pub const KEYS: &[Key] = {
         key("agent", "allow_host", Kind::Text, Then("loopback only"), "The one host besides loopback that `url` may name."),
         key("after", "command", Kind::Command, Then("nothing runs"), "In `[[after]]`: a command that runs once all agents are done, before the lifecycle action is completed."),
         key("after", "timeout", Kind::Duration { min: secs(1), max: secs(600) }, Is("30s"), "How long that command may run."),
+        key("target_group", "arn", Kind::TargetGroupArn, Then("no target group is left"), "In `[[target_group]]`: a target group that the Auto Scaling group does not manage. The instance is deregistered when the agents are told to drain. See [target groups](agents.md#target-groups)."),
+        key("target_group", "target", Kind::IpAddress, Then("this instance's id"), "The target, if it is not the instance: an IP address."),
+        key("target_group", "port", Kind::Port, Then("the target group's"), "The port of the target, if it was registered with another port than the target group's."),
+        key("target_group", "timeout", Kind::Duration { min: secs(1), max: secs(2 * 3600) }, Is("5m"), "How long the completion waits for the load balancer. Set it to more than the deregistration delay."),
         key("queue", "url", Kind::QueueUrl, Then("no queue is used"), "The termination queue of the group."),
         key("queue", "listen", Kind::Choice(&["at_notice", "always"]), Is("at_notice"), "When the daemon asks the queue. Set `always` in a group that runs in a capacity reservation or a Capacity Block. See [reserved capacity](install.md#reserved-capacity)."),
         key("lifecycle", "hook", Kind::HookName, Then("the group's only terminating hook that no other controller owns"), "The termination hook to complete."),

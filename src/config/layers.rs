@@ -11,11 +11,11 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::force;
 use super::header;
-use super::keys::{self, KEYS, Key};
+use super::keys::{self, KEYS, Key, LISTS, is_list};
 use super::labels;
 use super::value::{Kind, Value};
 use super::variable::{self, Meaning};
-use super::{AGENTS_MAX, ConfigError, Origin, Problem, STEPS_MAX, after};
+use super::{AGENTS_MAX, ConfigError, Origin, Problem};
 use crate::preset;
 use formats::text::{printable, shorten};
 
@@ -90,20 +90,30 @@ pub(super) struct Given {
 /// The settings of all layers so far, and their problems.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
-    /// By agent or after step (0 in every other section), section and name.
+    /// By table (0 in a section with only one), section and name.
     pub given: BTreeMap<(usize, &'static str, &'static str), Given>,
     /// The keys that were set to something that they do not accept.
     pub wrong: BTreeSet<(usize, &'static str, &'static str)>,
     /// How many `[[agent]]` tables there are. `build` counts none as one.
     pub agents: usize,
-    /// Where each after step was set.
-    pub steps: Vec<Origin>,
+    /// Where each table of the sections in [`LISTS`] was set.
+    lists: BTreeMap<&'static str, Vec<Origin>>,
     pub problems: Vec<Problem>,
     /// The environment variables with drainhook's prefix that set no key.
     pub ignored: Vec<String>,
 }
 
 impl Layers {
+    /// Where each table of a section in [`LISTS`] was set.
+    pub fn places(&self, section: &str) -> &[Origin] {
+        self.lists.get(section).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// How many tables a section in [`LISTS`] has.
+    pub fn count(&self, section: &str) -> usize {
+        self.places(section).len()
+    }
+
     /// Adds the layer of the file.
     pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let file = SourceFile::new(path, text);
@@ -137,8 +147,8 @@ impl Layers {
         }
         match value.get_ref() {
             DeValue::Table(table) => {
-                if name == after::SECTION {
-                    self.steps = vec![origin];
+                if let Some((section, _, _)) = LISTS.iter().find(|(section, _, _)| *section == name) {
+                    self.lists.insert(section, vec![origin]);
                 }
                 self.add_table(file, (name, 0), "", table);
             }
@@ -150,12 +160,13 @@ impl Layers {
                 self.agents = tables.len();
                 self.add_tables(file, name, tables);
             }
-            DeValue::Array(tables) if name == after::SECTION => {
-                if tables.len() > STEPS_MAX {
-                    self.tell(|| Problem::StepCount { origin, count: tables.len() });
-                    return;
+            DeValue::Array(tables) if is_list(name) => {
+                for (section, what, max) in LISTS.into_iter().filter(|(section, _, _)| *section == name) {
+                    if tables.len() > max {
+                        return self.tell(|| Problem::TableCount { origin, count: tables.len(), what, max });
+                    }
+                    self.lists.insert(section, tables.iter().map(|table| file.origin(table)).collect());
                 }
-                self.steps = tables.iter().map(|table| file.origin(table)).collect();
                 self.add_tables(file, name, tables);
             }
             other => self.tell(|| not_a_table(origin, name, other)),
@@ -199,10 +210,10 @@ impl Layers {
             };
             match (value.get_ref(), key.kind) {
                 (DeValue::Boolean(flag), Kind::Flag) => self.add(place, key, &flag.to_string(), origin),
-                (DeValue::Integer(number), Kind::Number(_)) if number.radix() == 10 => {
+                (DeValue::Integer(number), Kind::Number(_) | Kind::Port) if number.radix() == 10 => {
                     self.add(place, key, number.as_str(), origin);
                 }
-                (DeValue::String(_), Kind::Flag | Kind::Number(_)) => {
+                (DeValue::String(_), Kind::Flag | Kind::Number(_) | Kind::Port) => {
                     self.wrong(place, key, file.given(value), None, origin)
                 }
                 (DeValue::String(text), _) => self.add(place, key, text, origin),
@@ -256,12 +267,12 @@ impl Layers {
                 Meaning::Key(key) if key.section == "agent" && self.agents > 1 => {
                     self.tell(|| Problem::WhichAgent { origin });
                 }
-                Meaning::Key(key) if key.section == after::SECTION && self.steps.len() > 1 => {
-                    self.tell(|| Problem::WhichStep { origin });
+                Meaning::Key(key) if self.count(key.section) > 1 => {
+                    self.tell(|| Problem::WhichTable { origin, section: key.section });
                 }
                 Meaning::Key(key) => {
-                    if key.section == after::SECTION && self.steps.is_empty() {
-                        self.steps.push(origin.clone());
+                    if is_list(key.section) {
+                        self.lists.entry(key.section).or_insert_with(|| vec![origin.clone()]);
                     }
                     self.add(0, key, text, origin);
                 }

@@ -21,6 +21,7 @@
 //! * `polkit`: the polkit rule for the configured units
 //! * `printed`: the effective configuration as TOML
 //! * [`problem`]: the errors and their messages
+//! * `target_group`: target groups that the Auto Scaling group does not manage
 //! * [`user`]: a user of this machine, by name or by id
 //! * `warning`: valid settings that are probably a mistake
 
@@ -44,6 +45,7 @@ pub mod problem;
 mod protection;
 mod queue;
 pub mod request;
+mod target_group;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -70,6 +72,7 @@ pub use self::probe::{Probe, Reading};
 pub use self::problem::{ConfigError, Problem};
 pub use self::protection::Protection;
 pub use self::request::{Body, Method, Request};
+pub use self::target_group::{TARGET_GROUPS_MAX, TargetGroup};
 pub use self::template::Template;
 pub use self::user::User;
 pub use self::variable::environment;
@@ -90,6 +93,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Each `[[after]]`: up to [`STEPS_MAX`].
     pub after: Vec<Step>,
+    /// Each `[[target_group]]`: up to [`TARGET_GROUPS_MAX`].
+    pub target_groups: Vec<TargetGroup>,
     /// `[queue]`
     pub queue: Queue,
     /// `[lifecycle]`
@@ -217,8 +222,8 @@ pub struct Simulation {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent, and those of section
-    /// `after` for each step.
+    /// Every key in the order of the list. The keys of section `agent` are repeated for each agent, and those of sections
+    /// `after` and `target_group` for each table.
     pub origins: Vec<Setting>,
     /// The environment variables with drainhook's prefix that set no key.
     ignored: Vec<String>,
@@ -229,7 +234,7 @@ pub struct Loaded {
 pub struct Setting {
     /// Its section.
     pub section: &'static str,
-    /// The agent or the after step that it belongs to, from 0. Always 0 in other sections.
+    /// The table of the section that it belongs to, from 0. Always 0 in a section with only one.
     pub place: usize,
     /// Its name.
     pub key: &'static str,

@@ -24,7 +24,7 @@ impl Loaded {
             }
             if table != Some((setting.section, setting.place)) {
                 let agents = setting.section == "agent" && self.config.agents.len() > 1;
-                let several = agents || setting.section == after::SECTION;
+                let several = agents || keys::is_list(setting.section);
                 let (open, close) = if several { ("[[", "]]") } else { ("[", "]") };
                 let gap = if table.is_some() { "\n" } else { "" };
                 text.push_str(&format!("{gap}{open}{}{close}\n", setting.section));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layers::PROBLEMS_MAX;
 use super::value::{either, either_quoted};
-use super::{AGENTS_MAX, Origin, STEPS_MAX};
+use super::{AGENTS_MAX, Origin};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -303,13 +303,41 @@ pub enum Problem {
         /// How many there are.
         count: usize,
     },
-    /// Too many after steps.
-    #[error("{origin}: {count} after steps are configured; expected at most {STEPS_MAX}")]
-    StepCount {
+    /// Too many after steps or target groups.
+    #[error("{origin}: {count} {what} are configured; expected at most {max}")]
+    TableCount {
         /// Where they start.
         origin: Origin,
         /// How many there are.
         count: usize,
+        /// What they are.
+        what: &'static str,
+        /// The most.
+        max: usize,
+    },
+    /// A target group without an ARN.
+    #[error("{origin}: this target group has no `arn`; set it, or remove the table")]
+    NoArn {
+        /// Where it was set.
+        origin: Origin,
+    },
+    /// A target group, and a build that cannot leave one.
+    #[error(
+        "{origin}: this drainhook was built without target groups; install the package, or build it with the feature target-groups"
+    )]
+    NoTargetGroups {
+        /// Where it was set.
+        origin: Origin,
+    },
+    /// A target that is listed twice.
+    #[error(
+        "{origin}: the target group {arn} is listed twice with one target and port; remove one of the tables"
+    )]
+    SameTarget {
+        /// Where it was set the second time.
+        origin: Origin,
+        /// The target group.
+        arn: String,
     },
     /// An after step without a command.
     #[error("{origin}: this after step has no `command`; set the program that it runs, or remove the step")]
@@ -317,13 +345,15 @@ pub enum Problem {
         /// Where it was set.
         origin: Origin,
     },
-    /// An environment variable that could mean any of several after steps.
+    /// An environment variable that could mean any of several tables.
     #[error(
-        "{origin} is set, but the file has several [[after]] tables; remove it, or write it into one of them"
+        "{origin} is set, but the file has several [[{section}]] tables; remove it, or write it into one of them"
     )]
-    WhichStep {
+    WhichTable {
         /// The variable.
         origin: Origin,
+        /// Their section.
+        section: &'static str,
     },
     /// An environment variable or a flag that could mean any of several agents.
     #[error(

@@ -11,6 +11,7 @@ mod probes;
 mod protection;
 mod queue;
 mod requests;
+mod target_groups;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -133,6 +134,11 @@ fn every_key_reaches_the_configuration() {
         [[after]]
         command = "/opt/deregister"
         timeout = "2m"
+        [[target_group]]
+        arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+        target = "10.0.0.1"
+        port = 8080
+        timeout = "10m"
         [control]
         socket = "/tmp/d.sock"
         [journal]
@@ -236,6 +242,13 @@ fn every_key_reaches_the_configuration() {
             },
             Step { command: vec!["/opt/deregister".into()], timeout: Duration::from_secs(120) },
         ],
+        target_groups: vec![TargetGroup {
+            arn: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+                .into(),
+            target: Some("10.0.0.1".into()),
+            port: Some(8080),
+            timeout: Duration::from_secs(600),
+        }],
         queue: Queue { url: Some(queue.into()), listen: Listen::Always },
         lifecycle: Lifecycle {
             hook: Some("drain".into()),
@@ -311,25 +324,6 @@ fn unknown_keys_name_the_nearest() {
         "test.toml:1: unknown section `[agents]`; did you mean `[agent]`?"
     );
     assert_eq!(problems("[agent]\nzzzzz = 1", &[]), "test.toml:2: unknown key `agent.zzzzz`");
-}
-
-#[test]
-fn one_underscore_too_few() {
-    for variable in ["DRAINHOOK_AGENT_URL", "DRAINHOOK_agent_url"] {
-        let text = problems("", &[(variable, "http://localhost")]);
-        assert_eq!(
-            text,
-            format!("{variable}: unknown key `agent.url`; did you mean `DRAINHOOK_AGENT__URL`?")
-        );
-    }
-    // Kubernetes sets such variables for a service named drainhook or drainhook-agent.
-    config("", &[("DRAINHOOK_PORT", "tcp://10.0.0.1:80"), ("DRAINHOOK_AGENT_SERVICE_HOST", "10.0.0.1")]);
-}
-
-#[test]
-fn variables_are_upper_case() {
-    let text = problems("", &[("DRAINHOOK_agent__url", "http://localhost")]);
-    assert!(text.contains("did you mean `DRAINHOOK_AGENT__URL`?"), "{text}");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What a key accepts: parses one value, or says what was expected.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration::{Written, parse_duration};
 use super::header::{self, Given};
 use super::user::User;
-use super::{command, labels};
+use super::{command, labels, target_group};
 use crate::clock::Scale;
 use crate::preset;
 use formats::imds::{is_instance_id, is_reservation_id};
@@ -58,6 +59,12 @@ pub enum Kind {
     InstanceId,
     /// The id of a capacity reservation.
     ReservationId,
+    /// The ARN of a target group.
+    TargetGroupArn,
+    /// An IP address.
+    IpAddress,
+    /// A TCP port, without quotes in TOML.
+    Port,
     /// Host names or addresses without ports.
     Hosts,
     /// A program and its arguments.
@@ -89,6 +96,8 @@ pub enum Value {
     Flag(bool),
     /// Of kind `Number`.
     Number(u8),
+    /// Of kind `Port`.
+    Port(u16),
     /// Of kind `Duration`.
     Duration(Duration),
     /// Of kind `Headers`.
@@ -170,6 +179,12 @@ impl Kind {
             Kind::GroupName => words(text.chars().count() <= NAME_LENGTH_MAX && !text.contains(':')),
             Kind::InstanceId => words(is_instance_id(text)),
             Kind::ReservationId => words(is_reservation_id(text)),
+            Kind::TargetGroupArn => words(target_group::is_arn(text)),
+            Kind::IpAddress => words(text.parse::<IpAddr>().is_ok()),
+            Kind::Port => match text.parse() {
+                Ok(0) | Err(_) => Err(None),
+                Ok(port) => Ok(Value::Port(port)),
+            },
             Kind::Command => command::parse(text).map(Value::Command).map_err(Some),
             Kind::Unit => words(is_unit(text)),
             Kind::Pointer => words(is_pointer(text)),
@@ -199,6 +214,9 @@ impl Kind {
             Kind::Flag => "`true` or `false`".to_owned(),
             Kind::Number(max) => format!("a whole number from 1 to {max}"),
             Kind::Choice(choices) => either_quoted(choices),
+            Kind::TargetGroupArn => "the ARN of a target group".to_owned(),
+            Kind::IpAddress => "an IP address".to_owned(),
+            Kind::Port => "a port from 1 to 65535".to_owned(),
             Kind::Duration { min, max } => format!("a duration from {} to {}", Written(min), Written(max)),
             Kind::HookName => "a hook name (letters, digits, `-`, `_`, `/`)".to_owned(),
             Kind::GroupName => "the name of an Auto Scaling group".to_owned(),
@@ -222,7 +240,10 @@ impl Kind {
     pub fn example(self) -> Option<&'static str> {
         match self {
             Kind::Duration { .. } => Some("like \"500ms\", \"90s\" or \"1h30m\""),
-            Kind::Flag | Kind::Number(_) => Some("without quotes"),
+            Kind::Flag | Kind::Number(_) | Kind::Port => Some("without quotes"),
+            Kind::TargetGroupArn => Some(
+                "like \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef\"",
+            ),
             Kind::Unit => Some("like \"worker.service\""),
             Kind::Preset => Some("like \"celery\""),
             Kind::Headers => Some("like { X-Team = \"blue\", X-Key = { file = \"/etc/worker/key\" } }"),
@@ -246,6 +267,7 @@ impl Kind {
             | Kind::GroupName
             | Kind::InstanceId
             | Kind::ReservationId
+            | Kind::IpAddress
             | Kind::Hosts
             | Kind::Scale => None,
         }

@@ -30,12 +30,14 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
         agents: settings::agents(config)?,
         // It drains the agents and nothing else.
         steps: Arc::new(Steps::new([])),
+        targets: Arc::new([]),
         queue_url: None,
         journal: None,
         aws: KeptClients::new(settings::aws(config)),
     });
     let configured = settings::machine(config, &identity);
-    let settings = Settings { group: None, hook: None, queue: false, after: Vec::new(), ..configured };
+    let (after, targets) = (Vec::new(), Vec::new());
+    let settings = Settings { group: None, hook: None, queue: false, after, targets, ..configured };
     let mut machine = Machine::new(settings, clock.now());
     let mut under_way = UnderWay::default();
     let by = Operator { uid: rustix::process::getuid().as_raw(), name: None };
@@ -64,6 +66,9 @@ pub async fn drain(config: &Config, mut tell: impl FnMut(&Report)) -> Result<Out
                     | Effect::AskReady { .. }
                     | Effect::AskBusy { .. }
                     | Effect::Protect { .. }
+                    | Effect::DescribeTarget { .. }
+                    | Effect::DeregisterTarget { .. }
+                    | Effect::RegisterTarget { .. }
                     | Effect::DeleteMessage { .. } => {}
                     Effect::AskAgent { .. }
                     | Effect::CancelRequest { .. }

@@ -175,6 +175,9 @@ fn name(effect: &Effect) -> String {
         Effect::ReceiveMessages { .. } => "ReceiveMessages".to_owned(),
         Effect::SetVisibility { .. } => "SetVisibility".to_owned(),
         Effect::DeleteMessage { .. } => "DeleteMessage".to_owned(),
+        Effect::DescribeTarget { .. } => "DescribeTarget".to_owned(),
+        Effect::DeregisterTarget { .. } => "DeregisterTarget".to_owned(),
+        Effect::RegisterTarget { .. } => "RegisterTarget".to_owned(),
     }
 }
 
@@ -185,7 +188,8 @@ fn report_name(report: &Report) -> String {
 /// The stage of the drain in this journal. Writes are named by stage because their number depends on timing.
 fn stage(journal: &Journal) -> String {
     let Some(drain) = &journal.drain else {
-        let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving);
+        let serve = journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving)
+            && journal.targets.iter().all(|target| !target.taken_out);
         let launches = matches!(journal.launch, LaunchStage::UnderWay { .. });
         return match journal.protection {
             _ if launches => "launching",

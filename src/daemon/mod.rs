@@ -141,6 +141,7 @@ async fn live(
             clock,
             agents: Arc::clone(agents),
             steps: Arc::clone(&steps),
+            targets: settings::targets(config, instance_id).into(),
             queue_url: config.queue.url.clone(),
             journal: Some(writer.clone()),
             aws: KeptClients::new(settings::aws(config)),

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use machine::effect::{AgentRequest, DrainOrder, EffectId};
 use machine::event::{AgentAnswer, CallError};
 use machine::journal::Journal;
+use machine::settings::TargetSettings;
 use machine::{Effect, Event};
 
 /// Limit for a call to AWS, including clients and credentials, in real time.
@@ -35,6 +36,8 @@ pub struct Performer {
     pub agents: Arc<[Agent]>,
     /// The after steps.
     pub steps: Arc<Steps>,
+    /// The targets of target groups, in the order of the configuration.
+    pub targets: Arc<[TargetSettings]>,
     /// The termination queue's URL, if one is configured.
     pub queue_url: Option<String>,
     /// Writes the journal, if one is kept.
@@ -120,6 +123,24 @@ impl Performer {
                 let result = within(CALL_LIMIT, "DeleteMessage", call).await;
                 Event::MessageDeleted { id, result }
             }
+            Effect::DescribeTarget { id, target } => {
+                let of = &self.targets[target];
+                let call = self.aws.call(|aws| async move { aws.describe_target(&of.target).await });
+                let result = within(CALL_LIMIT, "DescribeTargetHealth", call).await;
+                Event::TargetDescribed { id, result: about(of, result) }
+            }
+            Effect::DeregisterTarget { id, target } => {
+                let of = &self.targets[target];
+                let call = self.aws.call(|aws| async move { aws.deregister_target(&of.target).await });
+                let result = within(CALL_LIMIT, "DeregisterTargets", call).await;
+                Event::TargetDeregistered { id, result: about(of, result) }
+            }
+            Effect::RegisterTarget { id, target } => {
+                let of = &self.targets[target];
+                let call = self.aws.call(|aws| async move { aws.register_target(&of.target).await });
+                let result = within(CALL_LIMIT, "RegisterTargets", call).await;
+                Event::TargetRegistered { id, result: about(of, result) }
+            }
             // `UnderWay` handles cancellations itself, so this result is never used.
             Effect::CancelRequest { id } => {
                 Event::AgentAnswered { id, answer: AgentAnswer::Busy("canceled".to_owned()) }
@@ -151,4 +172,12 @@ impl Performer {
         };
         Event::AgentAnswered { id, answer: self.agents[agent].ask(&request, &self.instance_id, left).await }
     }
+}
+
+/// Names the target group in the error of a call.
+fn about<T>(of: &TargetSettings, result: Result<T, CallError>) -> Result<T, CallError> {
+    result.map_err(|error| CallError {
+        message: format!("target group {}: {}", of.name, error.message),
+        ..error
+    })
 }

@@ -17,7 +17,9 @@ use crate::config::{
 };
 use machine::settings::{
     AgentSettings, LaunchSettings, OnExit, ProtectionSettings, Protocol, Settings, StepSettings,
+    TargetSettings,
 };
+use machine::targets::TargetName;
 
 /// The pause between readings of the probe of an agent that a command drains.
 const COMMAND_POLL: Duration = Duration::from_secs(1);
@@ -34,6 +36,7 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         group: config.lifecycle.group.clone().or_else(|| identity.group.clone()),
         agents: config.agents.iter().map(agent_settings).collect(),
         after: config.after.iter().map(step_settings).collect(),
+        targets: targets(config, &identity.instance_id),
         queue: config.queue.url.is_some(),
         queue_name: config.queue.url.as_deref().and_then(queue_name),
         listen: config.queue.listen,
@@ -50,6 +53,20 @@ pub fn machine(config: &Config, identity: &Identity) -> Settings {
         launch: launch(&config.launch),
         protection: protection(&config.protection),
     }
+}
+
+/// The targets of the target groups. Without a target of its own, each is this instance.
+pub fn targets(config: &Config, instance_id: &str) -> Vec<TargetSettings> {
+    let settings = |group: &config::TargetGroup| TargetSettings {
+        name: group.name().to_owned(),
+        target: TargetName {
+            group: group.arn.clone(),
+            id: group.target.clone().unwrap_or_else(|| instance_id.to_owned()),
+            port: group.port,
+        },
+        timeout: group.timeout,
+    };
+    config.target_groups.iter().map(settings).collect()
 }
 
 fn launch(launch: &config::Launch) -> Option<LaunchSettings> {
@@ -71,7 +88,11 @@ fn queue_name(url: &str) -> Option<String> {
 
 /// The settings of the AWS clients.
 pub fn aws(config: &Config) -> clients::Settings {
-    clients::Settings { allow_http: config.aws.allow_http.clone(), queue_url: config.queue.url.clone() }
+    clients::Settings {
+        allow_http: config.aws.allow_http.clone(),
+        queue_url: config.queue.url.clone(),
+        target_groups: !config.target_groups.is_empty(),
+    }
 }
 
 /// The id of this boot, from systemd/drainhook.service or from Linux (random(4)).

@@ -106,6 +106,15 @@ fn failure(effect: &Effect) -> (EffectId, fn(EffectId, String) -> Event) {
         Effect::DeleteMessage { id, .. } => {
             (id, |id, why| Event::MessageDeleted { id, result: unanswered(why) })
         }
+        Effect::DescribeTarget { id, .. } => {
+            (id, |id, why| Event::TargetDescribed { id, result: unanswered(why) })
+        }
+        Effect::DeregisterTarget { id, .. } => {
+            (id, |id, why| Event::TargetDeregistered { id, result: unanswered(why) })
+        }
+        Effect::RegisterTarget { id, .. } => {
+            (id, |id, why| Event::TargetRegistered { id, result: unanswered(why) })
+        }
     }
 }
 

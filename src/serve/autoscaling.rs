@@ -12,7 +12,7 @@ use sim::world::{
 
 use super::query::{Params, unknown_action};
 use super::service::Shared;
-use super::xml::{leaf, list, node, optional};
+use super::xml::{escape, leaf, list, node, optional};
 
 pub(super) const NAMESPACE: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
 const HEARTBEAT_TIMEOUT_SECS: u64 = 3600;
@@ -52,12 +52,12 @@ pub(super) fn call(shared: &Shared, params: &Params) -> Result<Output, ApiError>
 }
 
 /// Wraps an output into the whole response.
-pub(super) fn envelope(params: &Params, output: &Output, id: &str) -> String {
+pub(super) fn envelope(namespace: &str, params: &Params, output: &Option<String>, id: &str) -> String {
     let action = params.optional("Action").unwrap_or_default();
     let result = output.as_ref().map(|inner| format!("<{action}Result>{inner}</{action}Result>"));
     let metadata = node("ResponseMetadata", [leaf("RequestId", id)]);
     format!(
-        "<{action}Response xmlns=\"{NAMESPACE}\">{}{metadata}</{action}Response>\n",
+        "<{action}Response xmlns=\"{namespace}\">{}{metadata}</{action}Response>\n",
         result.unwrap_or_default()
     )
 }
@@ -76,6 +76,7 @@ fn create_group(world: &mut World, now: Time, params: &Params) -> Result<Output,
         max,
         desired: params.parsed("DesiredCapacity")?.unwrap_or(min),
         load_balanced: load_balancers.iter().any(|prefix| params.any(prefix)),
+        target_groups: params.list("TargetGroupARNs"),
         retain_on_abandon: params.optional(retention) == Some("retain"),
         hooks,
     };
@@ -222,7 +223,7 @@ fn write_group(group: &GroupView, region: &str, account: &str) -> String {
         leaf("DefaultCooldown", 300),
         list("AvailabilityZones", zones),
         none("LoadBalancerNames"),
-        none("TargetGroupARNs"),
+        list("TargetGroupARNs", group.spec.target_groups.iter().map(|arn| escape(arn))),
         leaf("HealthCheckType", "EC2"),
         leaf("HealthCheckGracePeriod", 0),
         list("Instances", group.instances.iter().map(|instance| write_instance(instance, "Healthy"))),
@@ -233,13 +234,17 @@ fn write_group(group: &GroupView, region: &str, account: &str) -> String {
         list("TerminationPolicies", ["Default".to_owned()]),
         leaf("NewInstancesProtectedFromScaleIn", false),
         leaf("ServiceLinkedRoleARN", format!("arn:aws:iam::{account}:{role}")),
-        none("TrafficSources"),
+        list("TrafficSources", group.spec.target_groups.iter().map(traffic_source)),
         node(
             "InstanceLifecyclePolicy",
             [node("RetentionTriggers", [leaf("TerminateHookAbandon", retention)])],
         ),
     ]
     .concat()
+}
+
+fn traffic_source(arn: &String) -> String {
+    leaf("Identifier", arn) + &leaf("Type", "elbv2")
 }
 
 fn describe_instances(world: &mut World, now: Time, params: &Params) -> Result<Output, ApiError> {

@@ -10,7 +10,7 @@ use sim::world::ApiError;
 use super::http::{Answer, Request};
 use super::query::{Params, unknown_action};
 use super::service::Shared;
-use super::{autoscaling, sqs, xml};
+use super::{autoscaling, elb, sqs, xml};
 
 const STS_VERSION: &str = "2011-06-15";
 const STS_CALLS: &[&str] = &["GetCallerIdentity"];
@@ -34,31 +34,40 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request) -> Answer {
         caller_identity(&shared, &request, &params, &id)
     } else if params.optional("Version") == Some(sqs::VERSION) {
         Err(sqs::query_protocol())
+    } else if params.optional("Version") == Some(elb::VERSION) {
+        permit(&shared, &request, &params, "elasticloadbalancing")
+            .and_then(|()| elb::call(&shared, &params))
+            .map(|result| autoscaling::envelope(elb::NAMESPACE, &params, &Some(result), &id))
     } else {
-        permit(&shared, &request, &params)
+        permit(&shared, &request, &params, "autoscaling")
             .and_then(|()| autoscaling::call(&shared, &params))
-            .map(|result| autoscaling::envelope(&params, &result, &id))
+            .map(|result| autoscaling::envelope(autoscaling::NAMESPACE, &params, &result, &id))
     };
     let answer = match result {
         Ok(body) => Answer::new(200, XML, body),
-        Err(error) => query_error(&error, &id),
+        Err(error) if params.optional("Version") == Some(elb::VERSION) => {
+            query_error(&error, elb::NAMESPACE, &id)
+        }
+        Err(error) => query_error(&error, autoscaling::NAMESPACE, &id),
     };
     answer.header("x-amzn-requestid", id)
 }
 
-/// Refuses an Auto Scaling call whose action is denied. Describe calls have no resource.
-fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), ApiError> {
+/// Refuses a call whose action is denied. Describe calls have no resource.
+fn permit(shared: &Shared, request: &Request, params: &Params, service: &str) -> Result<(), ApiError> {
     let call = params.optional("Action").unwrap_or_default();
-    let action = format!("autoscaling:{call}");
+    let action = format!("{service}:{call}");
     if !denied(shared, &action) {
         return Ok(());
     }
     let group = params.optional("AutoScalingGroupName").filter(|_| !action.contains(":Describe"));
+    let targets = params.owned("TargetGroupArn").filter(|_| !action.contains(":Describe"));
     let arn = group.map(|group| {
         let (region, account) =
             shared.with(|world, _| (world.config().region.clone(), world.config().account.clone()));
         format!("arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{group}")
     });
+    let arn = arn.or(targets);
     let caller = caller_arn(shared, caller(shared, request).as_deref());
     let error = ApiError::access_denied(403, "AccessDenied", &caller, &action, arn.as_deref());
     shared.with(|world, now| world.refused(now, call, params.optional("InstanceId"), &error.message));
@@ -68,8 +77,9 @@ fn permit(shared: &Shared, request: &Request, params: &Params) -> Result<(), Api
 /// The IAM actions that can be denied. A batch call needs the permission of the single call.
 pub fn permissions() -> Vec<String> {
     let autoscaling = autoscaling::CALLS.iter().map(|(call, _)| format!("autoscaling:{call}"));
+    let elb = elb::CALLS.iter().map(|(call, _)| format!("elasticloadbalancing:{call}"));
     let sqs = sqs::CALLS.iter().filter(|(call, _)| !call.ends_with("Batch"));
-    autoscaling.chain(sqs.map(|(call, _)| format!("sqs:{call}"))).collect()
+    autoscaling.chain(elb).chain(sqs.map(|(call, _)| format!("sqs:{call}"))).collect()
 }
 
 /// Whether an IAM action is denied, to all callers.
@@ -87,14 +97,13 @@ pub(super) fn caller_arn(shared: &Shared, instance: Option<&str>) -> String {
 }
 
 /// An error in the shape of the Query protocol.
-fn query_error(error: &ApiError, id: &str) -> Answer {
+fn query_error(error: &ApiError, namespace: &str, id: &str) -> Answer {
     let fault = if error.status < 500 { "Sender" } else { "Receiver" };
     let inner = xml::node(
         "Error",
         [xml::leaf("Type", fault), xml::leaf("Code", error.code), xml::leaf("Message", &error.message)],
     );
     let id = xml::leaf("RequestId", id);
-    let namespace = autoscaling::NAMESPACE;
     Answer::new(
         error.status,
         XML,

@@ -4,12 +4,14 @@
 //!
 //! - `service`: starts, drives and stops everything.
 //! - `http`: the small HTTP server behind all listeners.
-//! - `aws`: one port for Auto Scaling, SQS and STS, with `autoscaling` (`query`, `xml`) and `sqs` (`queues`, `messages`).
+//! - `aws`: one port for Auto Scaling, target groups, SQS and STS, with `autoscaling`, `elb` (`query`, `xml`) and `sqs`
+//!   (`queues`, `messages`).
 //! - `imds`, `agent`: one port each per instance.
 
 mod agent;
 mod autoscaling;
 mod aws;
+mod elb;
 mod http;
 mod imds;
 mod query;

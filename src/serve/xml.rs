@@ -21,7 +21,7 @@ pub(super) fn list(name: &str, items: impl IntoIterator<Item = String>) -> Strin
     node(name, items.into_iter().map(|item| format!("<member>{item}</member>")))
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

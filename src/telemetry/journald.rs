@@ -18,7 +18,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// `MESSAGE_ID` (systemd.journal-fields(7)) for each event that people search for and alert on. The ids never change.
 /// docs/install.md has the same list.
-pub const MESSAGE_IDS: [(&str, &str); 12] = [
+pub const MESSAGE_IDS: [(&str, &str); 13] = [
     ("drain_started", "0c6ecd3e393f491388854505e1456cae"),
     ("drain_recovered", "17a12ad5523c43d291f09f084c0b1070"),
     ("drain_ended", "8f2bb3fcc2334eca8168c6193572a60c"),
@@ -27,6 +27,7 @@ pub const MESSAGE_IDS: [(&str, &str); 12] = [
     ("force_failed", "8904276c50314c27a1e1d91240eb0de1"),
     ("step_failed", "36f1531220e74f9080247436ec7f26a5"),
     ("launch_abandoned", "5f0c1d7be6a24b86a8f3d2c49e7b0a16"),
+    ("target_given_up", "b1a9e62d7c3f4d0e9f5586b04c27e8a3"),
     ("hook_impossible", "99bd4dbe867b4fd1ad8ccc0e6b477b92"),
     ("imds_silent", "8a44c42a23244a3cb7fc1c902e22a7d6"),
     ("journal_failed", "c127242c6d2c45208e62c0efc8456be0"),

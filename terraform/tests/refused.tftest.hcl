@@ -463,6 +463,16 @@ run "times_of_a_protection" {
   expect_failures = [var.protection]
 }
 
+run "target_groups" {
+  command = plan
+
+  variables {
+    target_groups = [{ arn = "web", port = 0, timeout = "soon" }]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
 run "times_and_timeout_of_a_launch" {
   command = plan
 

@@ -424,6 +424,26 @@ run "no_protection" {
   }
 }
 
+run "target_groups" {
+  variables {
+    wiring = "none"
+    target_groups = [
+      { arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", timeout = "10m" },
+      { arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", port = 8081 },
+    ]
+  }
+
+  assert {
+    condition     = strcontains(output.configuration, "\n[[target_group]]\narn = \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef\"\ntimeout = \"10m\"\n\n[[target_group]]\n") && strcontains(output.configuration, "\nport = 8081\n")
+    error_message = output.configuration
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policy_json).Statement : statement.Resource if statement.Sid == "LeaveTargetGroups"]) == [var.target_groups[0].arn]
+    error_message = output.policy_json
+  }
+}
+
 run "hook_waits_for_the_group_id" {
   command = plan
 

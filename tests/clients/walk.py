@@ -33,6 +33,7 @@ def walk(client):
     """Makes all of the calls through a client such as `Boto`."""
     client.call("sts", "GetCallerIdentity")
     walk_autoscaling(client)
+    walk_target_groups(client)
     walk_sqs(client)
 
 
@@ -79,6 +80,26 @@ def walk_autoscaling(client):
     call("SetDesiredCapacity", **group, DesiredCapacity=0)
 
 
+def walk_target_groups(client):
+    name = f"walk-{uuid4().hex[:8]}"
+
+    def call(operation, **arguments):
+        return client.call("elbv2", operation, **arguments)
+
+    settings = {"Protocol": "HTTP", "Port": 80, "TargetType": "ip", "VpcId": client.vpc}
+    (created,) = call("CreateTargetGroup", Name=name, **settings)["TargetGroups"]
+    group = {"TargetGroupArn": created["TargetGroupArn"]}
+    assert call("DescribeTargetGroups", Names=[name])["TargetGroups"][0]["TargetGroupArn"] == created["TargetGroupArn"]
+    delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "60"}
+    call("ModifyTargetGroupAttributes", **group, Attributes=[delay])
+    assert delay in call("DescribeTargetGroupAttributes", **group)["Attributes"]
+    target = {"Id": "10.0.0.1", "Port": 8080}
+    call("RegisterTargets", **group, Targets=[target])
+    call("DeregisterTargets", **group, Targets=[target])
+    (described,) = call("DescribeTargetHealth", **group, Targets=[target])["TargetHealthDescriptions"]
+    assert described["Target"] == target
+
+
 def walk_sqs(client):
     name = f"walk-{uuid4().hex[:8]}"
 
@@ -112,6 +133,8 @@ def walk_sqs(client):
 
 class Boto:
     """boto3. Checks every answer against the service model, and records it."""
+
+    vpc = "vpc-0123456789abcdef0"
 
     def __init__(self, client):
         """`client` is a function that returns a service's client."""

@@ -27,5 +27,6 @@ mod notices;
 mod panics;
 mod probes;
 mod protection;
+mod targets;
 
 use support::world::{stuck_world, world};

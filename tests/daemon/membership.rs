@@ -31,6 +31,7 @@ async fn move_to_another_group(on_detachment: &str, [detached, back]: [&str; 2])
             max: 2,
             desired: 0,
             load_balanced: false,
+            target_groups: Vec::new(),
             retain_on_abandon: false,
             hooks: vec![hook],
         };

@@ -8,6 +8,7 @@ mod check_launch;
 mod check_probe;
 mod check_protection;
 mod check_queue;
+mod check_targets;
 mod config;
 mod conformance;
 mod drain;

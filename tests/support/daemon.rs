@@ -16,7 +16,7 @@ use machine::launch::LaunchStage;
 use machine::notice::{Notice, Reason, Source};
 use machine::status::Status;
 use sim::invariant::Invariants;
-use sim::world::{Happening, WorldConfig};
+use sim::world::{Happening, Health, TargetRef, WorldConfig};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixDatagram, UnixStream};
 use tokio::process::{Child, Command};
@@ -126,6 +126,19 @@ impl Stage {
         let instance = self.instance();
         let ordered = self.service.world(|world, now| world.terminate_instance(now, &instance, true));
         ordered.expect("it is in service");
+    }
+
+    /// The ARN of the first target group.
+    pub fn target_group(&self) -> String {
+        self.service.world(|world, _| world.target_groups().swap_remove(0).arn)
+    }
+
+    /// Whether the first instance is a target of the first target group.
+    pub fn is_target(&self) -> bool {
+        let (group, id) = (self.target_group(), self.instance());
+        let target = TargetRef { id, port: None };
+        let found = self.service.world(|world, now| world.describe_targets(now, &group, &[target]));
+        matches!(found.expect("it exists")[0].health, Health::Initial | Health::Healthy)
     }
 
     /// Waits until something has happened, at any time.
@@ -445,6 +458,7 @@ pub fn journal_of_an_image() -> Journal {
         booted_at: None,
         served: true,
         agents: Vec::new(),
+        targets: Vec::new(),
         notices: [Notice::new(Source::Operator, Reason::Operator, "", Time::default())].into_iter().collect(),
         drain: None,
         launch: LaunchStage::None,

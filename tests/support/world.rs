@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::world::{HookSpec, Transition, Work, WorldConfig};
+use sim::world::{HookSpec, TargetGroupSpec, Transition, Work, WorldConfig};
 
 /// A world with this much work, and a hook with a long timeout, so that tests pass on slow machines.
 pub fn world(items: u32, secs: u64) -> WorldConfig {
@@ -22,4 +22,9 @@ pub fn stuck_world() -> WorldConfig {
 /// A launching hook. If its action expires, the instance is terminated, as by AWS's default.
 pub fn launching(name: &str, timeout: Duration) -> HookSpec {
     HookSpec { transition: Transition::Launching, ..HookSpec::terminating(name, timeout) }
+}
+
+/// A target group with this deregistration delay.
+pub fn target_group(name: &str, delay: Duration) -> TargetGroupSpec {
+    TargetGroupSpec { name: name.to_owned(), port: 80, delay }
 }

@@ -126,6 +126,7 @@ def make_stack(aws: Aws, folders: pytest.TempPathFactory) -> Stack:
 
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:on-call"
+TARGET_GROUP = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/0123456789abcdef"
 
 # Calls of the module, one per wiring, and `full` with almost every option. Each call has a group of the same name.
 INPUTS: dict[str, dict[str, Any]] = {
@@ -140,6 +141,7 @@ INPUTS: dict[str, dict[str, Any]] = {
         "notification_metadata": "blue",
         "launch_hook": {"heartbeat_timeout": 120},
         "protection": {"busy_for": "1m"},
+        "target_groups": [{"arn": TARGET_GROUP, "port": 8080}],
         "drain_timeout": 7200,
         "drain_at": "wait",
         "agent": {"unix": "/run/worker.sock", "unreachable_grace": "2m"},

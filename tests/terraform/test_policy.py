@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import ACCOUNT, INPUTS, KEY, REGION, Applied
+from conftest import ACCOUNT, INPUTS, KEY, REGION, TARGET_GROUP, Applied
 from iam import ALLOWED, Policy, Request, Scene, decide, variants
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -73,6 +73,13 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
         "terminate through the group": asks("autoscaling:TerminateInstanceInAutoScalingGroup", group),
         "terminate itself": asks("ec2:TerminateInstances", INSTANCE),
         "terminate another": asks("ec2:TerminateInstances", OTHER_INSTANCE),
+        "leave a target group": asks("elasticloadbalancing:DeregisterTargets", TARGET_GROUP),
+        "come back to a target group": asks("elasticloadbalancing:RegisterTargets", TARGET_GROUP),
+        "leave another target group": asks("elasticloadbalancing:DeregisterTargets", f"{TARGET_GROUP}-2"),
+        "delete a target group": asks("elasticloadbalancing:DeleteTargetGroup", TARGET_GROUP),
+        "look at targets": asks("elasticloadbalancing:DescribeTargetHealth"),
+        "read the deregistration delay": asks("elasticloadbalancing:DescribeTargetGroupAttributes"),
+        "read the group's target groups": asks("autoscaling:DescribeAutoScalingGroups"),
         "publish metrics": asks("cloudwatch:PutMetricData", cloudwatch__namespace="drainhook"),
         "publish others' metrics": asks("cloudwatch:PutMetricData", cloudwatch__namespace="AWS/AutoScaling"),
         "tag itself": tags("ec2:CreateTags", INSTANCE, "drainhook:state"),
@@ -114,6 +121,13 @@ def daemon_scene(applied: Applied, call: str) -> Scene:
 
 NEEDED = {"complete", "heartbeat", "read hooks", "read states"}
 NEEDED_OF_QUEUE = {"receive", "give back", "delete"}
+NEEDED_OF_TARGETS = {
+    "leave a target group",
+    "come back to a target group",
+    "look at targets",
+    "read the deregistration delay",
+    "read the group's target groups",
+}
 NEEDED_OF_PROTECTION = {"protect"}
 NEEDED_OF_OPTIONS = NEEDED_OF_PROTECTION | {"publish metrics", "tag itself", "untag itself", "decrypt messages"}
 
@@ -129,14 +143,16 @@ def test_needed_lists_every_call_of_the_daemon(applied: Applied) -> None:
     files = [file for folder in ("aws", "cli/check") for file in (SOURCE / folder).rglob("*.rs")]
     called = {action for file in files if file.stem != "tests" for action in named.findall(file.read_text())}
     requests = daemon_scene(applied, "workers").requests
-    assert called - DISPENSABLE == {requests[name].action for name in NEEDED | NEEDED_OF_QUEUE | NEEDED_OF_PROTECTION}
+    needed = NEEDED | NEEDED_OF_QUEUE | NEEDED_OF_TARGETS | NEEDED_OF_PROTECTION
+    assert called - DISPENSABLE == {requests[name].action for name in needed}
 
 
 def test_daemon_permissions(applied: Applied) -> None:
     assert allowed(daemon_scene(applied, "none")) == NEEDED
     for call in ("workers", "direct", "sns"):
         assert allowed(daemon_scene(applied, call)) == NEEDED | NEEDED_OF_QUEUE, call
-    assert allowed(daemon_scene(applied, "full")) == NEEDED | NEEDED_OF_QUEUE | NEEDED_OF_OPTIONS
+    every_option = NEEDED_OF_TARGETS | NEEDED_OF_OPTIONS
+    assert allowed(daemon_scene(applied, "full")) == NEEDED | NEEDED_OF_QUEUE | every_option
 
 
 def test_policy_json_is_the_attached_policy(applied: Applied) -> None:

@@ -10,6 +10,7 @@ use super::journal::{Ended, FINISHED_MAX, Outcome};
 use super::notice::{Category, Notice, NoticeState, Reason, Source};
 use super::report::Report;
 use super::route::NO_TOKEN;
+use super::targets;
 use super::time::Time;
 use super::watch::Seen;
 
@@ -38,7 +39,7 @@ fn begin(machine: &mut Machine, reason: Reason) {
 
 /// Advances the drain: its deadline, when to tell the agents, the action and the end.
 pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
-    let Machine { settings, notices, agents, drain, journal, turn, .. } = machine;
+    let Machine { settings, notices, agents, targets, drain, journal, turn, .. } = machine;
     let Some(drain) = drain else { return };
     if !drain.is_under_way() {
         // After the end, nothing moves the deadline any more.
@@ -57,10 +58,16 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
         agents.iter_mut().for_each(|agent| agent.wait(turn));
     }
     drain.tell_next(agents, bound, turn, journal);
+    if drain.has_time_to_leave() {
+        targets::begin(targets, turn, journal);
+    }
     let outcome = drain.outcome(agents, bound, turn);
     let reason = in_force.first().copied().unwrap_or(Reason::AutoscalingTermination);
     let stands = drain.stands(agents, bound, turn);
-    let now = Circumstances { steps: &settings.after, outcome, stands, reason, bound };
+    // Requests that a load balancer still sends must not be cut off, whatever the agents say.
+    let held = targets::hold(targets, turn, journal, bound) && drain.has_time_to_leave();
+    let now =
+        Circumstances { steps: &settings.after, outcome: outcome.filter(|_| !held), stands, reason, bound };
     let done = drain.after.decide(turn, journal, &now);
     let reason = Some(reason).filter(|_| drain.waits_for_agents(outcome));
     agents.iter_mut().for_each(|agent| agent.force(turn, journal, reason, bound));
@@ -157,6 +164,7 @@ fn leave(machine: &mut Machine) {
     for agent in &mut machine.agents {
         agent.release(&mut machine.turn);
     }
+    machine.targets.iter_mut().for_each(|target| target.release(&machine.turn));
     machine.drain = None;
     machine.returned = machine.journal.touch();
 }
@@ -170,6 +178,7 @@ pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<Comple
     let Some(drain) = &mut machine.drain else { return };
     let by = drain.finish().map(|finish| finish.by.clone());
     drain.after.give_up(&mut machine.turn, &machine.settings.after, outcome);
+    machine.targets.iter_mut().for_each(|target| target.end(&mut machine.turn, outcome));
     let revision = drain.end(Ended { at: now, outcome, result }, &machine.notices, &mut machine.journal);
     for receipt in &drain.receipts {
         machine.queue.delete(receipt.clone(), revision);

@@ -142,6 +142,27 @@ pub enum Effect {
         /// The receipt handle.
         receipt: String,
     },
+    /// DescribeTargetHealth for this instance's target. Answered by `TargetDescribed`.
+    DescribeTarget {
+        /// Identifies the call.
+        id: EffectId,
+        /// The target group's index in the configuration, from 0.
+        target: usize,
+    },
+    /// DeregisterTargets. Answered by `TargetDeregistered`.
+    DeregisterTarget {
+        /// Identifies the call.
+        id: EffectId,
+        /// The target group's index in the configuration, from 0.
+        target: usize,
+    },
+    /// RegisterTargets. Answered by `TargetRegistered`.
+    RegisterTarget {
+        /// Identifies the call.
+        id: EffectId,
+        /// The target group's index in the configuration, from 0.
+        target: usize,
+    },
 }
 
 /// Identifies a lifecycle action of this instance to AWS.

@@ -130,6 +130,27 @@ pub enum Event {
         /// After a few failed tries the message is left to the queue's retention period.
         result: Result<(), CallError>,
     },
+    /// The result of `DescribeTarget`.
+    TargetDescribed {
+        /// The call.
+        id: EffectId,
+        /// What ELB says about the target.
+        result: Result<TargetHealth, CallError>,
+    },
+    /// The result of `DeregisterTarget`.
+    TargetDeregistered {
+        /// The call.
+        id: EffectId,
+        /// `Ok`: the load balancer has begun to drain the target, unless it was not registered.
+        result: Result<(), CallError>,
+    },
+    /// The result of `RegisterTarget`.
+    TargetRegistered {
+        /// The call.
+        id: EffectId,
+        /// `Ok`: the target is registered.
+        result: Result<(), CallError>,
+    },
 }
 
 /// One reading from the instance metadata service, or its failure.
@@ -318,6 +339,19 @@ pub enum CallErrorKind {
     Unanswered,
     /// AWS rejected the call for another reason.
     Rejected,
+}
+
+/// A target's health from DescribeTargetHealth, as far as a drain is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetHealth {
+    /// `unused`, because it is not registered.
+    NotRegistered,
+    /// It is registered, but `unused`: its target group or its zone gets no requests, or it is stopped.
+    Unused,
+    /// `draining`: it is not registered anymore, and open connections may still send requests to it.
+    Draining,
+    /// Any other state: it is registered.
+    Registered,
 }
 
 /// An instance from DescribeAutoScalingInstances.

@@ -15,6 +15,7 @@ use super::launch::LaunchStage;
 use super::notice::Notices;
 use super::process::Process;
 use super::protection::Protection;
+use super::targets::TargetRecord;
 use super::time::{Correction, Time};
 use super::timer::Timer;
 use super::turn::Turn;
@@ -52,6 +53,9 @@ pub struct Journal {
     pub pooled: bool,
     /// The agents.
     pub agents: Vec<AgentRecord>,
+    /// The targets of target groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetRecord>,
     /// The notices.
     pub notices: Notices,
     /// The drain under way, or the last one while its notices are in force.
@@ -77,6 +81,7 @@ impl Journal {
                 allowance.deadline = by.apply(allowance.deadline);
             }
         }
+        self.targets.iter_mut().for_each(|target| target.correct(by));
         self.notices.correct(by);
         if let LaunchStage::UnderWay { since, .. } = &mut self.launch {
             *since = by.apply(*since);

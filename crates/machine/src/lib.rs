@@ -22,6 +22,7 @@
 //!   progress, for people; [`process`]: one process of an agent.
 //! - [`launch`]: completes the launching hook once the agents are ready.
 //! - [`protection`]: protects the instance from scale-in while its agents are busy.
+//! - [`targets`]: deregisters the instance from target groups, and registers it again.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
 //! - `queue`, `route`: when to poll the queue, and what to do with each message; `news`: which messages become notices.
@@ -57,6 +58,7 @@ mod route;
 pub mod settings;
 mod standing;
 pub mod status;
+pub mod targets;
 mod time;
 pub mod timer;
 mod told;
@@ -82,6 +84,7 @@ use queue::QueueTrack;
 use report::{Call, Report};
 use settings::Settings;
 use status::LastDrain;
+use targets::TargetTrack;
 use timer::Timer;
 use turn::Turn;
 use watch::Seen;
@@ -112,6 +115,7 @@ pub struct Machine {
     /// The instance's group, as last known. `None` after a detachment, because the instance may be attached to another group.
     group: Option<String>,
     agents: Vec<AgentTrack>,
+    targets: Vec<TargetTrack>,
     drain: Option<Drain>,
     launch: LaunchTrack,
     protection: ProtectionTrack,
@@ -132,6 +136,7 @@ impl Machine {
     pub fn new(settings: impl Into<Arc<Settings>>, now: Time) -> Self {
         let settings = settings.into();
         let agents = settings.agents.iter().cloned().enumerate();
+        let targets = settings.targets.iter().cloned().enumerate();
         Machine {
             turn: Turn::new(&settings.instance_id),
             imds: ImdsTrack::new(now),
@@ -139,6 +144,7 @@ impl Machine {
             served: false,
             group: settings.group.clone(),
             agents: agents.map(|(place, agent)| AgentTrack::new(place, agent)).collect(),
+            targets: targets.map(|(place, target)| TargetTrack::new(place, target)).collect(),
             drain: None,
             launch: LaunchTrack::default(),
             protection: ProtectionTrack::default(),
@@ -191,7 +197,7 @@ impl Machine {
 
     /// Records what an event says. Decides nothing.
     fn absorb(&mut self, event: Event) {
-        if self.launch_absorbs(&event) || self.protection_absorbs(&event) {
+        if self.launch_absorbs(&event) || self.protection_absorbs(&event) || self.targets_absorb(&event) {
             return;
         }
         match event {
@@ -199,7 +205,10 @@ impl Machine {
             Event::Timer(_)
             | Event::ReadyAnswered { .. }
             | Event::BusyAnswered { .. }
-            | Event::ProtectionAnswered { .. } => {}
+            | Event::ProtectionAnswered { .. }
+            | Event::TargetDescribed { .. }
+            | Event::TargetDeregistered { .. }
+            | Event::TargetRegistered { .. } => {}
             Event::Imds(reading) => {
                 if let event::ImdsReading::TargetState(Some(state)) = &reading {
                     self.protection.on_target(state);
@@ -363,6 +372,7 @@ impl Machine {
         // The drain before the agents, because its decisions are what they are told.
         course::drive(self, &in_force);
         self.direct_agents(in_force.first().copied());
+        self.direct_targets();
         // The launch after the agents, because it waits until none of them is draining.
         self.direct_launch();
         // The protection after both, because it is lifted or left alone while there is a drain or a launch.
@@ -374,21 +384,20 @@ impl Machine {
     }
 
     fn write_journal(&mut self) {
-        let Machine { settings, notices, served, agents, drain, launch, protection, .. } = self;
-        let Machine { journal, finished, turn, .. } = self;
-        journal.decide(turn, || Journal {
+        self.journal.decide(&mut self.turn, || Journal {
             version: journal::VERSION,
-            instance_id: settings.instance_id.clone(),
-            boot_id: settings.boot_id.clone(),
-            booted_at: settings.booted_at,
-            served: *served,
-            agents: agents.iter().map(AgentTrack::record).collect(),
-            notices: notices.clone(),
-            drain: drain.as_ref().map(Drain::record),
-            launch: launch.stage(settings),
-            pooled: settings.launch.is_some() && launch.pooled,
-            protection: protection.standing(),
-            finished: finished.clone(),
+            instance_id: self.settings.instance_id.clone(),
+            boot_id: self.settings.boot_id.clone(),
+            booted_at: self.settings.booted_at,
+            served: self.served,
+            agents: self.agents.iter().map(AgentTrack::record).collect(),
+            targets: self.targets.iter().map(TargetTrack::record).collect(),
+            notices: self.notices.clone(),
+            drain: self.drain.as_ref().map(Drain::record),
+            launch: self.launch.stage(&self.settings),
+            pooled: self.settings.launch.is_some() && self.launch.pooled,
+            protection: self.protection.standing(),
+            finished: self.finished.clone(),
         });
     }
 

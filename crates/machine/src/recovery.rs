@@ -20,7 +20,8 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
     {
         journal.correct(Correction::between(before, after));
     }
-    let Journal { served, pooled, agents, notices, drain, launch, protection, finished, .. } = *journal;
+    let Journal { served, pooled, agents, targets, notices, drain, launch, protection, finished, .. } =
+        *journal;
     machine.protection.recover(machine.turn.now, &machine.settings, protection);
     machine.launch.pooled = pooled && !rebooted;
     machine.begin_launch(if rebooted { LaunchStage::None } else { launch });
@@ -33,6 +34,7 @@ pub(super) fn recover(machine: &mut Machine, journal: Option<Box<Journal>>) {
             agent.resume(&record, now, rebooted);
         }
     }
+    machine.targets.iter_mut().for_each(|target| target.resume(&targets, now));
     let Some(record) = drain else { return };
     // Its time starts anew after the drain, even if that is over before the machine decides anything.
     machine.launch.pause();

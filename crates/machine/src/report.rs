@@ -18,6 +18,7 @@ use super::notice::{Reason, Source};
 use super::operator::Operator;
 pub use super::progress::{AgentPhase, Progress};
 pub use super::protection::ProtectionNews;
+pub use super::targets::TargetNews;
 use super::time::Time;
 pub use call::Call;
 pub use disbelief::Disbelief;
@@ -105,6 +106,13 @@ pub enum Report {
     Launch(LaunchNews),
     /// The protection from scale-in changed.
     Protection(ProtectionNews),
+    /// The instance left a target group, or came back.
+    Target {
+        /// The target group's name.
+        group: String,
+        /// What happened.
+        news: TargetNews,
+    },
     /// The hook to complete is known.
     HookChosen {
         /// The hook and its timeouts.
@@ -270,6 +278,7 @@ impl Report {
             },
             Report::Launch(news) => news.name(),
             Report::Protection(news) => news.name(),
+            Report::Target { news, .. } => news.name(),
             Report::HookChosen { .. } => "hook_chosen",
             Report::HookImpossible { .. } => "hook_impossible",
             Report::GroupChanged { .. } => "group_changed",
@@ -297,6 +306,7 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } => news.is_failure(),
             Report::Launch(news) => news.loudness() == Loudness::Error,
+            Report::Target { news, .. } => news.loudness() == Loudness::Warn,
             Report::AgentForced { news, .. } => news.is_failure(),
             Report::AgentTrouble { .. }
             | Report::HookImpossible { .. }
@@ -354,6 +364,7 @@ impl Report {
         match self {
             Report::AfterStep { news, .. } if news.is_failure() => Loudness::Warn,
             Report::Launch(news) => news.loudness(),
+            Report::Target { news, .. } => news.loudness(),
             Report::AfterStep { .. } | Report::AgentForced { news: ForceNews::Done, .. } => Loudness::Info,
             Report::AgentForced { .. } => Loudness::Warn,
             Report::HookImpossible { .. } | Report::ImdsMissing { queue: false } | Report::Defect { .. } => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::CompletionResult;
 use super::journal::Outcome;
+use super::targets::TargetName;
 use super::time::Time;
 
 /// The settings, from the configuration and this instance.
@@ -25,6 +26,8 @@ pub struct Settings {
     pub agents: Vec<AgentSettings>,
     /// The after steps, in order.
     pub after: Vec<StepSettings>,
+    /// The targets to deregister.
+    pub targets: Vec<TargetSettings>,
     /// Whether there is a termination queue.
     pub queue: bool,
     /// `ACCOUNT/NAME` of that queue. A hook that notifies it is ours.
@@ -141,6 +144,17 @@ pub struct StepSettings {
     /// What logs call it.
     pub name: String,
     /// How long it may run.
+    pub timeout: Duration,
+}
+
+/// A target of a target group that the Auto Scaling group does not manage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSettings {
+    /// What logs call its target group.
+    pub name: String,
+    /// The target.
+    pub target: TargetName,
+    /// How long a drain waits for the load balancer, from the deregistration.
     pub timeout: Duration,
 }
 

@@ -11,6 +11,7 @@ use super::effect::CompletionResult;
 use super::journal::{Ended, Outcome};
 use super::notice::Reason;
 use super::protection::Protection;
+use super::targets::TargetTrack;
 use super::time::Time;
 
 /// A snapshot of the machine's state.
@@ -34,6 +35,9 @@ pub struct Status {
     pub agents: Vec<AgentLine>,
     /// The after step that runs.
     pub step: Option<StepLine>,
+    /// The target groups that the instance leaves or comes back to.
+    #[serde(default)]
+    pub targets: Vec<TargetLine>,
     /// The group.
     pub group: Option<String>,
     /// The hook to complete.
@@ -170,6 +174,17 @@ pub struct StepLine {
     pub deadline: Time,
 }
 
+/// A target group that the instance leaves, or comes back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetLine {
+    /// The target group's name.
+    pub name: String,
+    /// The state of the instance's target, in a few words.
+    pub state: String,
+    /// When the drain no longer waits for the load balancer; `None` if it does not wait.
+    pub until: Option<Time>,
+}
+
 /// A launch under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchLine {
@@ -233,6 +248,7 @@ impl Machine {
                 })
                 .collect(),
             step: drain.and_then(|drain| drain.after.line(&self.settings.after)),
+            targets: self.targets.iter().filter_map(TargetTrack::line).collect(),
             group: action.and_then(|action| action.group().map(str::to_owned)).or_else(|| self.group.clone()),
             hook: action.and_then(|action| action.hook()).map(|hook| hook.name.clone()),
             hook_problem: action.and_then(|action| action.impossible().map(str::to_owned)),
@@ -275,6 +291,7 @@ impl Machine {
     fn state(&self) -> State {
         match &self.drain {
             None if self.agents.iter().any(AgentTrack::may_be_draining) => State::Returning,
+            None if self.targets.iter().any(TargetTrack::is_returning) => State::Returning,
             None => State::Serving,
             Some(drain) if !drain.is_under_way() => State::Ended,
             Some(drain) if drain.action.intention().is_some() => State::Completing,

@@ -28,6 +28,8 @@ pub enum Timer {
     Protection,
     /// The time of an after step is over.
     Step,
+    /// A call about a target group is due, or the time of a target is over.
+    Target,
     /// A heartbeat is due.
     Heartbeat,
     /// A completion is due.

@@ -114,11 +114,14 @@ pub enum Fault {
     RootVolume,
     /// The agents of the run have work at times, and the daemons protect busy instances from scale-in.
     BusyProtection,
+    /// The instances are targets of one or two target groups that the group does not manage. Calls to ELB fail, or one of them is
+    /// denied.
+    TargetGroups,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 51] = [
+    pub const ROUGH: [(Fault, f64); 52] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -170,6 +173,7 @@ impl Fault {
         (Fault::CapacityBlock, 0.4),
         (Fault::RootVolume, 0.2),
         (Fault::BusyProtection, 0.2),
+        (Fault::TargetGroups, 0.2),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -230,6 +234,7 @@ impl Fault {
             Fault::CapacityBlock => "capacity-block",
             Fault::RootVolume => "root-volume",
             Fault::BusyProtection => "busy-protection",
+            Fault::TargetGroups => "target-groups",
         }
     }
 

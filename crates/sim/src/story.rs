@@ -63,6 +63,8 @@ pub struct Story {
     pub retained: Option<Time>,
     /// When the instance entered the warm pool.
     pub pooled: Option<Time>,
+    /// When the load balancer had drained the instance.
+    pub target_unused: Option<Time>,
     /// When the instance was gone, and how many work items were lost with it.
     pub terminated: Option<(Time, u32)>,
     /// Throttled calls of the whole account.
@@ -107,6 +109,8 @@ pub enum Moment {
     Retained,
     /// The instance enters the warm pool.
     Pooled,
+    /// The load balancer has drained the instance.
+    TargetUnused,
     /// The agent is returned to service.
     Returned,
     /// The instance is gone.
@@ -126,6 +130,7 @@ impl fmt::Display for Moment {
             Moment::InService => "the instance entered service",
             Moment::Retained => "the instance was retained",
             Moment::Pooled => "the instance entered the warm pool",
+            Moment::TargetUnused => "the load balancer was done",
             Moment::Returned => "the agent was returned to service",
             Moment::Terminated => "the instance was gone",
         })
@@ -151,6 +156,7 @@ impl Story {
             Moment::InService => self.in_service,
             Moment::Retained => self.retained,
             Moment::Pooled => self.pooled,
+            Moment::TargetUnused => self.target_unused,
             Moment::Returned => self.returned,
             Moment::Terminated => self.terminated.map(|(at, _)| at),
         }
@@ -201,6 +207,7 @@ impl Story {
             Happening::InstanceInService { instance } if ours(instance) => first(&mut self.in_service),
             Happening::InstanceRetained { instance } if ours(instance) => first(&mut self.retained),
             Happening::InstancePooled { instance } if ours(instance) => first(&mut self.pooled),
+            Happening::TargetUnused { instance, .. } if ours(instance) => first(&mut self.target_unused),
             Happening::InstanceTerminated { instance, work_lost } if ours(instance) => {
                 self.terminated = Some((at, *work_lost));
             }

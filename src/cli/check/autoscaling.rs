@@ -1,7 +1,7 @@
 //! Checks credentials, the group, the hook, and the permissions for lifecycle calls.
 
 use super::part::{Part, State};
-use super::{CALL_LIMIT, hook, launch, protection, within};
+use super::{CALL_LIMIT, hook, launch, protection, target_group, within};
 use crate::aws::autoscaling::Whose;
 use crate::aws::clients::{Clients, Settings};
 use crate::aws::imds::Identity;
@@ -46,9 +46,11 @@ async fn signed(clients: &Clients, instance_id: &str) -> Part {
 pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (Vec<Part>, Option<Vec<Hook>>) {
     let (part, group) = group(config, identity, clients).await;
     let mut parts = vec![part];
+    let targets = target_group::look(config, &identity.instance_id, group.as_deref(), clients).await;
     let Some(group) = group else {
         parts.push(Part::skipped("hook", "not read: the group is unknown"));
         parts.push(Part::skipped("permissions", "not tried: the group is unknown"));
+        parts.extend(targets);
         return (parts, None);
     };
     let settings = settings::machine(config, identity);
@@ -71,6 +73,7 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
         Some(hook) => Box::pin(permissions(clients, hook, group)).await,
         None => Part::skipped("permissions", "not tried: the hook is unknown"),
     });
+    parts.extend(targets);
     (parts, hooks)
 }
 

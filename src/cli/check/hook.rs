@@ -159,6 +159,7 @@ mod tests {
                 force: None,
             }],
             after: Vec::new(),
+            targets: Vec::new(),
             queue: false,
             queue_name: None,
             listen: machine::settings::Listen::AtNotice,

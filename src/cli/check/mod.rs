@@ -7,6 +7,7 @@
 //! - `launch` checks the launching hook, and whether the agents are ready.
 //! - `protection` checks whether a busy instance could be protected from scale-in.
 //! - `autoscaling` checks credentials, group and permissions. `hook` judges the hook and is pure.
+//! - `target_group` checks the target groups.
 //! - `queue` checks the termination queue. `attributes` and `policy` judge its settings and are pure.
 
 mod agent;
@@ -24,6 +25,7 @@ mod probe;
 mod protection;
 mod queue;
 mod requirement;
+mod target_group;
 mod unit;
 
 use std::process::ExitCode;

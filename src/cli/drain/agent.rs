@@ -56,6 +56,7 @@ fn tell(report: &Report) {
         | Report::AfterStep { .. }
         | Report::Launch(_)
         | Report::Protection(_)
+        | Report::Target { .. }
         | Report::HookChosen { .. }
         | Report::HookImpossible { .. }
         | Report::GroupChanged { .. }

@@ -61,6 +61,11 @@ pub fn words(happening: &Happening, at: Time) -> Option<(&'static str, String)> 
         }
         Happening::ProtectionSet { protected: true, .. } => ("protected", "from scale-in".to_owned()),
         Happening::ProtectionSet { protected: false, .. } => ("protection lifted", String::new()),
+        Happening::TargetRegistered { group, .. } => ("target registered", format!("target group {group}")),
+        Happening::TargetDeregistered { group, until, .. } => {
+            ("target deregistered", format!("target group {group}, draining for {}", in_seconds(until)))
+        }
+        Happening::TargetUnused { group, .. } => ("target unused", format!("target group {group}")),
         // The daemon logs its throttled calls itself.
         Happening::Throttled | Happening::VisibilityChanged { .. } | Happening::MessageExpired { .. } => {
             return None;

@@ -6,7 +6,7 @@ use machine::Time;
 use machine::notice::Reason;
 use machine::protection::Protection;
 use machine::status::{
-    AgentLine, ImdsAnswers, LastDrain, LaunchLine, ProtectionLine, State, Status, StepLine,
+    AgentLine, ImdsAnswers, LastDrain, LaunchLine, ProtectionLine, State, Status, StepLine, TargetLine,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -29,6 +29,9 @@ pub fn summary(status: &Status, agents: &[String], now: Time, columns: Option<us
         row("agent", Some(agent.clone()));
     }
     row("after step", status.step.as_ref().map(|step| step_line(step, now)));
+    for target in &status.targets {
+        row("target", Some(target_line(target, now)));
+    }
     row("launch", status.launch.as_ref().map(|launch| launch_line(launch, now)));
     let protection = status.protection.as_ref().map(|protection| protection_line(protection, now));
     row("protection", protection);
@@ -120,11 +123,16 @@ pub fn headline(status: &Status) -> String {
 /// What the daemon waits for.
 fn waits_for(status: &Status) -> String {
     let busy: Vec<&AgentLine> = status.agents.iter().filter(|agent| agent.state != "drained").collect();
+    let of_targets = status.targets.iter().filter(|target| target.until.is_some());
+    let draining: Vec<&str> = of_targets.map(|target| target.name.as_str()).collect();
     let names = || busy.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>().join(", ");
     match status.state {
         State::Serving => "a notice".to_owned(),
         State::Noticed => "Terminating:Wait, to tell the agents to drain (lifecycle.drain_at)".to_owned(),
         State::Draining if !busy.is_empty() => format!("{} to be drained, or the deadline", names()),
+        State::Draining if !draining.is_empty() => {
+            format!("the load balancer of {}, to send no more requests", draining.join(", "))
+        }
         State::Draining => "the name of the lifecycle hook, to complete its action".to_owned(),
         State::AfterSteps => "the after steps, to complete the lifecycle action".to_owned(),
         State::Completing if status.wait_since.is_none() => {
@@ -135,6 +143,11 @@ fn waits_for(status: &Status) -> String {
             "drainhook drain --cancel, or the termination of the instance".to_owned()
         }
         State::Ended => "AWS to take the instance, or to withdraw its notice".to_owned(),
+        State::Returning
+            if !status.targets.is_empty() && busy.iter().all(|agent| agent.state != "returning") =>
+        {
+            "ELB, to register the instance again".to_owned()
+        }
         State::Returning => format!("{} to acknowledge the return to service", names()),
     }
 }
@@ -181,6 +194,12 @@ fn protection_line(protection: &ProtectionLine, now: Time) -> String {
     };
     let since = since.map_or_else(String::new, |since| format!(" since {}", when(since, now)));
     format!("{standing}{agents}{since}")
+}
+
+fn target_line(target: &TargetLine, now: Time) -> String {
+    let TargetLine { name, state, until } = target;
+    let until = until.map_or_else(String::new, |at| format!(", until {} at most", when(at, now)));
+    format!("{name}: {state}{until}")
 }
 
 fn step_line(step: &StepLine, now: Time) -> String {

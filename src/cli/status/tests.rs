@@ -8,6 +8,7 @@ use machine::notice::Reason;
 use machine::protection::Protection;
 use machine::status::{
     AgentLine, ImdsAnswers, LastDrain, LastError, ProtectionLine, QueueLine, State, Status, StepLine,
+    TargetLine,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -24,6 +25,7 @@ fn serving() -> Status {
         in_flight: None,
         agents: vec![agent("unknown", None)],
         step: None,
+        targets: Vec::new(),
         group: Some("workers".to_owned()),
         hook: None,
         hook_problem: None,
@@ -59,6 +61,11 @@ fn last_drain() -> LastDrain {
         outcome: Outcome::Withdrawn,
         result: None,
     }
+}
+
+fn target(state: &str, until_s: Option<u64>) -> TargetLine {
+    let until = until_s.map(|seconds| NOW + Duration::from_secs(seconds));
+    TargetLine { name: "web".to_owned(), state: state.to_owned(), until }
 }
 
 fn agent(state: &str, in_flight: Option<u64>) -> AgentLine {
@@ -190,6 +197,22 @@ fn what_the_daemon_waits_for() {
         (Status { state: State::Completing, agents: drained(), ..before_wait() }, "Terminating:Wait"),
         (Status { state: State::Completing, agents: drained(), ..draining() }, "to accept the completion"),
         (Status { state: State::Returning, ..serving() }, "worker to acknowledge the return to service"),
+        (
+            Status {
+                state: State::Returning,
+                targets: vec![target("being registered again", None)],
+                ..serving()
+            },
+            "ELB, to register the instance again",
+        ),
+        (
+            Status { agents: drained(), targets: vec![target("draining", Some(300))], ..draining() },
+            "the load balancer of web, to send no more requests",
+        ),
+        (
+            Status { targets: vec![target("draining", Some(300))], ..draining() },
+            "target      web: draining, until 2026-03-01T12:05:00.000Z (in 5m) at most",
+        ),
         (
             Status { state: State::Ended, reason: Some(Reason::Operator), ..draining() },
             "drainhook drain --cancel",

@@ -133,3 +133,22 @@ fn two_agents_at_one_address() {
     let told = problems(&two("urll = \"http://localhost:1\"", &url("https://localhost:2")), &[]);
     assert_eq!(told.lines().count(), 2, "{told}");
 }
+
+#[test]
+fn one_underscore_too_few() {
+    for variable in ["DRAINHOOK_AGENT_URL", "DRAINHOOK_agent_url"] {
+        let text = problems("", &[(variable, "http://localhost")]);
+        assert_eq!(
+            text,
+            format!("{variable}: unknown key `agent.url`; did you mean `DRAINHOOK_AGENT__URL`?")
+        );
+    }
+    // Kubernetes sets such variables for a service named drainhook or drainhook-agent.
+    config("", &[("DRAINHOOK_PORT", "tcp://10.0.0.1:80"), ("DRAINHOOK_AGENT_SERVICE_HOST", "10.0.0.1")]);
+}
+
+#[test]
+fn variables_are_upper_case() {
+    let text = problems("", &[("DRAINHOOK_agent__url", "http://localhost")]);
+    assert!(text.contains("did you mean `DRAINHOOK_AGENT__URL`?"), "{text}");
+}

@@ -201,6 +201,7 @@ mod tests {
             booted_at: None,
             served: true,
             agents: Vec::new(),
+            targets: Vec::new(),
             notices: Notices::default(),
             drain: None,
             launch: LaunchStage::None,

@@ -167,7 +167,8 @@ macro_rules! effects {
 
 effects! {
     WriteJournal, AskAgent, Heartbeat, Complete, DescribeInstance, DescribeHooks, ReceiveMessages, SetVisibility,
-    AskReady, AskBusy, Protect, DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep,
+    AskReady, AskBusy, Protect, DeleteMessage, CancelRequest, ForceAgent, RunStep, StopStep, DescribeTarget, DeregisterTarget,
+    RegisterTarget,
 }
 
 /// Every kind of effect has a kill point in at least one of the drains.

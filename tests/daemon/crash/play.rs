@@ -9,6 +9,7 @@ use machine::Time;
 use machine::journal::{ActionRecord, AgentRecord, AgentStage, Journal, Outcome};
 use machine::launch::LaunchStage;
 use machine::protection::Protection;
+use machine::targets::{TargetRecord, TargetStage};
 use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, LifecycleState, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::support::daemon::{
     Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted, written,
 };
 use crate::support::lossy;
-use crate::support::world::launching;
+use crate::support::world::{launching, target_group};
 
 const HOOK: Duration = Duration::from_secs(1800);
 
@@ -36,7 +37,7 @@ pub enum Drain {
     /// The same, and the agent has a force step, which does nothing.
     Force,
     /// The instance is moved to standby with work that never finishes, and back. The agent is holding a status request when
-    /// it must serve again, so that request is canceled.
+    /// it must serve again, so that request is canceled. The instance also leaves a target group, and comes back.
     Withdrawn,
     /// A scale-in with an after step.
     Step,
@@ -128,7 +129,10 @@ impl Drain {
                 world.imds.flip = ImdsFlip::AfterWait(Duration::from_secs(1));
                 world.work.duration = Duration::from_secs(2);
             }
-            Drain::Withdrawn => world.work.stuck = 1,
+            Drain::Withdrawn => {
+                world.work.stuck = 1;
+                world.target_groups.push(target_group("web", HOOK));
+            }
             Drain::AnswersLost => {
                 world.queue = None;
                 world.imds.tags = false;
@@ -207,6 +211,8 @@ pub async fn play(drain: Drain, orders: &[String], deaths: usize) -> Played {
     variables.extend(drain.settings().map(|(name, value)| (name, value.to_owned())));
     if drain == Drain::Withdrawn {
         variables.insert("DRAINHOOK_LIFECYCLE__ON_STANDBY", "drain".to_owned());
+        variables.insert("DRAINHOOK_TARGET_GROUP__ARN", stage.target_group());
+        variables.insert("DRAINHOOK_TARGET_GROUP__TIMEOUT", "1h".to_owned());
     }
     let runs = stage.folder.path().join("runs");
     if let Some((body, timeout)) = drain.step() {
@@ -366,6 +372,7 @@ async fn direct(drain: Drain, stage: &mut Stage, disk: &Disk, points: &Points) {
             points.performed(1, "Report agent_trouble").await;
             set_agent(stage, AgentMode::Answers);
             disk.says("draining", |journal| journal.agents.iter().all(is_draining)).await;
+            disk.says("no target", |journal| journal.targets.iter().all(has_left)).await;
             set_target(stage, "InService");
             disk.says("in service again", |journal| journal.drain.is_none() && serves(journal)).await;
             return;
@@ -382,6 +389,10 @@ fn is_draining(agent: &AgentRecord) -> bool {
     matches!(agent.stage, AgentStage::Draining(_))
 }
 
+fn has_left(target: &TargetRecord) -> bool {
+    matches!(target.stage, TargetStage::Draining { .. })
+}
+
 /// Whether the launch is over.
 fn is_launched(journal: &Journal) -> bool {
     matches!(journal.launch, LaunchStage::Over { .. })
@@ -392,9 +403,10 @@ fn is_lifted(journal: &Journal) -> bool {
     matches!(journal.protection, Protection::Lifted { .. })
 }
 
-/// Whether every agent serves.
+/// Whether every agent serves, and the instance is a target again.
 fn serves(journal: &Journal) -> bool {
-    journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving)
+    let are_back = journal.targets.iter().all(|target| !target.taken_out);
+    are_back && journal.agents.iter().all(|agent| agent.stage == AgentStage::Serving)
 }
 
 fn action(journal: &Journal) -> Option<&ActionRecord> {
@@ -449,6 +461,7 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
         assert!(journal.drain.is_none() && serves(journal), "{journal:#?}");
         let returns = stage.count(|one| matches!(one, Happening::AgentReturned { .. }));
         assert_eq!((completions, returns), (0, 1), "{:#?}", stage.history);
+        assert!(stage.is_target(), "{:#?}", stage.history);
         return;
     }
     assert_eq!(completions, 1, "{:#?}", stage.history);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use machine::effect::{CompletionResult, EffectId};
-use machine::event::{ImdsReading, TargetState};
+use machine::event::{ImdsReading, TargetHealth, TargetState};
 use machine::journal::Journal;
-use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings, StepSettings};
+use machine::settings::{AgentSettings, DrainAt, OnExit, Protocol, Settings, StepSettings, TargetSettings};
+use machine::targets::TargetName;
 use machine::{Effect, Event, Machine, Time};
 
 /// The machine's instance.
@@ -65,6 +66,15 @@ impl Host {
                     Effect::Protect { id, .. } => {
                         events.push(Event::ProtectionAnswered { id, result: Ok(()) })
                     }
+                    Effect::DescribeTarget { id, .. } => {
+                        events.push(Event::TargetDescribed { id, result: Ok(TargetHealth::Registered) })
+                    }
+                    Effect::DeregisterTarget { id, .. } => {
+                        events.push(Event::TargetDeregistered { id, result: Ok(()) })
+                    }
+                    Effect::RegisterTarget { id, .. } => {
+                        events.push(Event::TargetRegistered { id, result: Ok(()) })
+                    }
                     Effect::CancelRequest { .. }
                     | Effect::StopStep { .. }
                     | Effect::Heartbeat { .. }
@@ -101,6 +111,7 @@ fn settings() -> Settings {
         zero_for: None,
         force: None,
     };
+    let target = TargetName { group: "web".to_owned(), id: INSTANCE.to_owned(), port: None };
     Settings {
         instance_id: INSTANCE.to_owned(),
         boot_id: Some("boot".to_owned()),
@@ -108,6 +119,7 @@ fn settings() -> Settings {
         group: Some("workers".to_owned()),
         agents: vec![agent],
         after: vec![StepSettings { name: "flush".to_owned(), timeout: Duration::from_secs(30) }],
+        targets: vec![TargetSettings { name: "web".to_owned(), target, timeout: Duration::from_secs(300) }],
         queue: true,
         queue_name: None,
         listen: machine::settings::Listen::Always,

@@ -146,6 +146,7 @@ impl From<Journal> for super::Journal {
             agents: journal.agents.into_iter().map(|agent| agent.record(ordered)).collect(),
             notices: journal.notices.rows(journal.drain.as_ref().map(|drain| drain.started)),
             drain: journal.drain.map(DrainRecord::from),
+            targets: Vec::new(),
             launch: crate::launch::LaunchStage::None,
             protection: crate::protection::Protection::Unknown,
             pooled: false,

@@ -1,4 +1,4 @@
-//! The calls to AWS, as reports name them.
+//! The calls to AWS that a report can be about.
 
 /// A call to AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,4 +19,10 @@ pub enum Call {
     SetVisibility,
     /// DeleteMessage
     Delete,
+    /// DescribeTargetHealth
+    DescribeTarget,
+    /// DeregisterTargets
+    DeregisterTarget,
+    /// RegisterTargets
+    RegisterTarget,
 }

@@ -69,6 +69,7 @@ impl fmt::Display for Report {
             }
             Report::Launch(news) => news.fmt(f),
             Report::Protection(news) => news.fmt(f),
+            Report::Target { group, news } => write!(f, "target group {group}: {news}"),
             Report::HookChosen { hook } => write!(
                 f,
                 "using lifecycle hook {}: heartbeat timeout {:?}, global timeout {:?}{}",

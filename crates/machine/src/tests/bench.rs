@@ -47,6 +47,7 @@ pub fn settings() -> Settings {
         group: Some("workers".to_owned()),
         agents: vec![agent("worker")],
         after: Vec::new(),
+        targets: Vec::new(),
         queue: true,
         queue_name: None,
         listen: Listen::AtNotice,

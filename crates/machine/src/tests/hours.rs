@@ -2,7 +2,9 @@
 
 use super::super::effect::Effect;
 use super::super::event::*;
+use super::super::settings::Settings;
 use super::bench::*;
+use super::targets::target_group;
 
 /// The most effects in an hour of failing calls. With a heartbeat timeout of 300 s, there are about 4,000: a request to an
 /// agent every 5 s, heartbeats every 6 s, receives and descriptions every 30 s, the journal every 10 s, and a report for each.
@@ -33,7 +35,10 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         | Effect::Protect { id, .. }
         | Effect::ReceiveMessages { id, .. }
         | Effect::SetVisibility { id, .. }
-        | Effect::DeleteMessage { id, .. } => (*id, error(kind)),
+        | Effect::DeleteMessage { id, .. }
+        | Effect::DescribeTarget { id, .. }
+        | Effect::DeregisterTarget { id, .. }
+        | Effect::RegisterTarget { id, .. } => (*id, error(kind)),
     };
     Some(match effect {
         Effect::Heartbeat { .. } => Event::HeartbeatAnswered { id, result: Err(error) },
@@ -43,6 +48,9 @@ fn fail(effect: &Effect, kind: CallErrorKind) -> Option<Event> {
         Effect::Protect { .. } => Event::ProtectionAnswered { id, result: Err(error) },
         Effect::ReceiveMessages { .. } => Event::MessagesReceived { id, result: Err(error) },
         Effect::SetVisibility { .. } => Event::VisibilitySet { id, result: Err(error) },
+        Effect::DescribeTarget { .. } => Event::TargetDescribed { id, result: Err(error) },
+        Effect::DeregisterTarget { .. } => Event::TargetDeregistered { id, result: Err(error) },
+        Effect::RegisterTarget { .. } => Event::TargetRegistered { id, result: Err(error) },
         _ => Event::MessageDeleted { id, result: Err(error) },
     })
 }
@@ -58,7 +66,8 @@ fn hour_of_failing_calls() {
         CallErrorKind::Rejected,
     ] {
         for drained in [false, true] {
-            let mut bench = Bench::waiting(settings());
+            let mut bench =
+                Bench::waiting(Settings { targets: vec![target_group("web", 3600)], ..settings() });
             if drained {
                 bench.drained();
             }

@@ -204,6 +204,9 @@ impl Checker {
                 let runs = open.iter().any(|open| is_of(open, *id));
                 assert!(runs, "{id:?} is stopped and does not run");
             }
+            Effect::DescribeTarget { target, .. }
+            | Effect::DeregisterTarget { target, .. }
+            | Effect::RegisterTarget { target, .. } => self.check_target(effect, *target, open),
             Effect::WriteJournal { .. }
             | Effect::DescribeInstance { .. }
             | Effect::DescribeHooks { .. }
@@ -223,6 +226,26 @@ impl Checker {
         let has_time = deadlines.chain(drain.bound).all(|deadline| deadline > now);
         let drained = self.drained.values().all(|drained| *drained);
         assert!(drained || outcome != Outcome::Drained || !has_time, "a step with work in flight");
+    }
+
+    /// One call about a target at a time. The journal says first that it is deregistered, and why it is registered.
+    fn check_target(&mut self, effect: &Effect, target: usize, open: &[Effect]) {
+        let is_about = |open: &Effect| {
+            matches!(open, Effect::DescribeTarget { target: of, .. }
+                | Effect::DeregisterTarget { target: of, .. }
+                | Effect::RegisterTarget { target: of, .. } if *of == target)
+        };
+        assert!(!open.iter().any(is_about), "two calls about target {target}");
+        let journal = self.answered.as_ref();
+        let taken_out = journal.is_some_and(|journal| journal.targets[target].taken_out);
+        match effect {
+            Effect::DeregisterTarget { .. } => {
+                assert!(self.draining, "deregisters without a drain");
+                assert!(taken_out, "deregisters before the journal says so");
+            }
+            Effect::RegisterTarget { .. } => assert!(taken_out, "registers what it did not deregister"),
+            _ => assert!(self.draining, "looks at a target without a drain"),
+        }
     }
 
     fn take_report(&mut self, now: Time, report: &Report) {

@@ -26,6 +26,7 @@ mod protection;
 mod recovery;
 mod sent;
 mod standby;
+mod targets;
 mod volume;
 mod wait;
 mod withdrawal;

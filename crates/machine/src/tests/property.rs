@@ -17,6 +17,7 @@ use super::super::timer::Timer;
 use super::super::{Machine, Time};
 use super::bench::*;
 use super::invariant::{Checker, LAUNCH_HOOK};
+use super::targets::target_group;
 
 /// One step of a run. The numbers choose among what is possible at that point.
 #[derive(Debug, Clone)]
@@ -117,7 +118,8 @@ impl Run {
         let launch = launches.then_some(launch);
         let protection = ProtectionSettings { busy_for: secs(10), idle_for: secs(60), longest: secs(1800) };
         let protection = (orders.0 == orders.1).then_some(protection);
-        let settings = Settings { on_standby: OnNotice::Ignore, launch, protection, ..settings() };
+        let targets = vec![target_group("web", 300), target_group("admin", 30)];
+        let settings = Settings { on_standby: OnNotice::Ignore, launch, protection, targets, ..settings() };
         let settings = Settings { hook: Some("drain".to_owned()), agents, after, ..settings };
         let machine = Machine::new(settings.clone(), START);
         let mut checker = Checker::default();
@@ -295,6 +297,9 @@ fn truth(asked: &Effect, waits: bool, completed: &mut bool) -> Event {
         | Effect::DescribeHooks { .. }
         | Effect::SetVisibility { .. }
         | Effect::DeleteMessage { .. }
+        | Effect::DescribeTarget { .. }
+        | Effect::DeregisterTarget { .. }
+        | Effect::RegisterTarget { .. }
         | Effect::CancelRequest { .. }
         | Effect::ForceAgent { .. }
         | Effect::RunStep { .. }
@@ -361,6 +366,13 @@ fn answer(asked: &Effect, choice: u8, said: Said) -> Event {
         }
         Effect::SetVisibility { id, .. } => Event::VisibilitySet { id: *id, result },
         Effect::DeleteMessage { id, .. } => Event::MessageDeleted { id: *id, result },
+        Effect::DescribeTarget { id, .. } => {
+            use TargetHealth::{Draining, NotRegistered, Registered, Unused};
+            let health = [NotRegistered, Draining, Registered, Unused][usize::from(choice / 8) % 4];
+            Event::TargetDescribed { id: *id, result: result.map(|()| health) }
+        }
+        Effect::DeregisterTarget { id, .. } => Event::TargetDeregistered { id: *id, result },
+        Effect::RegisterTarget { id, .. } => Event::TargetRegistered { id: *id, result },
     }
 }
 

@@ -110,6 +110,8 @@ pub(super) struct Host {
     pub forgetful: bool,
     /// IMDS answers nothing before this time.
     pub imds_silent_until: Time,
+    /// It was a target of the target groups at first.
+    pub is_target: bool,
     /// When its agents are ready to serve; `None`: never. Only with a launching hook.
     pub ready_at: Option<Time>,
     /// Heartbeats and completions for a launch that this life of the daemon has sent.
@@ -178,6 +180,7 @@ impl Host {
             clock_is_off: false,
             forgetful: false,
             imds_silent_until: never,
+            is_target: false,
             ready_at: None,
             launch_calls: Vec::new(),
             agent_hangs_until: never,
@@ -187,6 +190,10 @@ impl Host {
             released: false,
             gone: false,
         }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What its clock shows.

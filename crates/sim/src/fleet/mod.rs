@@ -9,8 +9,8 @@
 //! - `step`: what a run plans; `perform`: effects; `calls`: faults of calls to AWS
 //! - `agents`: what agents answer, and how; `units`: agents that are told by a signal; `counts`: agents that say only how much is
 //!   in flight; `steps`: after steps; `force`: force steps
-//! - `launch`: launches, and when agents are ready; `volume`: new root volumes; `block`: Capacity Blocks, and daemons
-//!   that listen all the time
+//! - `launch`: launches, and when agents are ready; `volume`: new root volumes; `block`: Capacity Blocks, and daemons that listen
+//!   all the time; `targets`: target groups
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force; `figures`: the counts of a run
@@ -46,6 +46,7 @@ mod step;
 mod steps;
 mod strangers;
 mod strike;
+mod targets;
 mod units;
 mod volume;
 pub mod warned;
@@ -86,6 +87,7 @@ pub struct Fleet {
     queue: Arc<str>,
     rng: fastrand::Rng,
     launch_rng: fastrand::Rng,
+    targets: targets::Draws,
     now: Time,
     steps: Schedule<Step>,
     hosts: Vec<Host>,
@@ -125,6 +127,7 @@ impl Fleet {
             manner,
             rng,
             launch_rng: launch::generator(&plan),
+            targets: targets::Draws::new(&plan),
             now: plan::START,
             steps: Schedule::default(),
             hosts: Vec::new(),
@@ -161,10 +164,11 @@ impl Fleet {
         let phase = Duration::from_millis(self.rng.u64(0..1000));
         self.places.insert(&id, host);
         self.judge.add(id.clone());
-        let settings = Settings { instance_id: id, ..self.settings.clone() };
-        let others = settings.agents.len().saturating_sub(1);
-        let mut added = Host::new(settings, phase);
-        added.others = (0..others).map(|_| agents::Other::new(self.delay(0, 400_000))).collect();
+        let mut settings = Settings { instance_id: id, ..self.settings.clone() };
+        let is_target = self.name_targets(&mut settings);
+        let (mut added, others) = (Host::new(settings, phase), 1..self.settings.agents.len());
+        added.is_target = is_target;
+        added.others = others.map(|_| agents::Other::new(self.delay(0, 400_000))).collect();
         added.units = self.settings.agents.iter().map(|_| units::Unit::default()).collect();
         self.hosts.push(added);
         self.warm_up(host);
@@ -230,6 +234,7 @@ impl Fleet {
                 self.check_others(host);
                 self.check_protection(host);
                 self.check_units(host);
+                self.check_targets(host);
             }
         }
         self.judge.end(&self.world, self.now.max(self.plan.end()));

@@ -22,6 +22,7 @@ impl Fleet {
             max: self.plan.instances.max(1),
             desired: 0,
             load_balanced: false,
+            target_groups: Vec::new(),
             retain_on_abandon: false,
             hooks: vec![HookSpec::terminating(plan::HOOK, timeout)],
         };

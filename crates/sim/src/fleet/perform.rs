@@ -48,6 +48,10 @@ impl Fleet {
             | Effect::ReceiveMessages { .. }
             | Effect::SetVisibility { .. }
             | Effect::DeleteMessage { .. } => self.delay(20, 120),
+            // `call_elb` draws the whole delay.
+            Effect::DescribeTarget { .. }
+            | Effect::DeregisterTarget { .. }
+            | Effect::RegisterTarget { .. } => Duration::from_millis(20),
             Effect::CancelRequest { .. } | Effect::StopStep { .. } => Duration::ZERO,
         }
     }
@@ -93,6 +97,11 @@ impl Fleet {
             Effect::AskReady { id, .. } => self.ask_ready(host, id),
             Effect::AskBusy { id, agent } => self.ask_busy(host, id, agent),
             Effect::Protect { id, group, protect } => self.protect(host, id, &group, protect),
+            Effect::DescribeTarget { .. }
+            | Effect::DeregisterTarget { .. }
+            | Effect::RegisterTarget { .. } => {
+                return self.call_elb(host, &effect);
+            }
             Effect::AskAgent { id, agent, request } => return self.ask_agent(host, id, agent, &request),
             Effect::RunStep { id, .. } | Effect::ForceAgent { id, .. }
                 if self.hosts[host].canceled.contains(&id) =>

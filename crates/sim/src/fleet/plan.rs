@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::agents::{self, Manner, Request};
-use super::{block, force, launch, protection, steps};
+use super::{block, force, launch, protection, steps, targets};
 use crate::fault::{Fault, Faults};
 use crate::world::{HookSpec, ImdsConfig, ImdsFlip, Timing, Work, WorldConfig};
 use machine::Time;
@@ -142,6 +142,7 @@ impl Plan {
         }
         launch::draw(self, &mut world, &mut settings);
         protection::draw(self, &mut world, &mut settings);
+        targets::draw(self, &mut world, &mut settings);
         self.draw_stays(&mut settings);
         block::draw(self, &mut settings);
         Setup { world, settings, manner }
@@ -210,6 +211,7 @@ pub(super) fn settings(queue: bool) -> Settings {
         group: Some(GROUP.to_owned()),
         agents: vec![agent],
         after: Vec::new(),
+        targets: Vec::new(),
         queue,
         queue_name: None,
         listen: Listen::AtNotice,

@@ -112,6 +112,7 @@ impl Fleet {
             | Fault::CapacityBlock
             | Fault::RootVolume
             | Fault::BusyProtection
+            | Fault::TargetGroups
             | Fault::Throttling
             | Fault::EventLost
             | Fault::EventDisorder

@@ -1,7 +1,8 @@
 //! Ordinary scale-ins.
 
+use crate::story::Moment;
 use crate::world::ActionResult::Continue;
-use crate::world::ImdsMode;
+use crate::world::{ImdsMode, TargetGroupSpec};
 use machine::journal::Outcome::Drained;
 
 use super::{Expectation as E, PLAIN, Scenario, hook, secs, work};
@@ -62,6 +63,33 @@ pub(super) static LOAD_BALANCER: Scenario = Scenario {
         hook(world, 300);
         world.load_balancer_drain = Some(secs(60));
         world.work = work(6, 15);
+    },
+    ..PLAIN
+};
+
+pub(super) static TARGET_GROUP: Scenario = Scenario {
+    name: "target-group",
+    about: "a web agent behind a target group that the group does not manage: it is deregistered, and the completion waits",
+    speed: 25,
+    settings: &[
+        (
+            "DRAINHOOK_TARGET_GROUP__ARN",
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0000000000000001",
+        ),
+        ("DRAINHOOK_TARGET_GROUP__TIMEOUT", "5m"),
+    ],
+    expectations: &[
+        E::Completed(&[Continue]),
+        E::CompletedDrained,
+        E::CompletedAfter(Moment::TargetUnused, secs(0)),
+        E::Lost(0),
+        E::Messages { sent: 1, deleted: 1 },
+        E::Outcomes(&[Drained]),
+    ],
+    change: |world| {
+        hook(world, 120);
+        world.work = work(6, 20);
+        world.target_groups = vec![TargetGroupSpec { name: "web".to_owned(), port: 80, delay: secs(90) }];
     },
     ..PLAIN
 };

@@ -88,6 +88,7 @@ pub static SCENARIOS: &[&Scenario] = &[
     &basics::SCALE_IN,
     &basics::LONG_DRAIN,
     &basics::LOAD_BALANCER,
+    &basics::TARGET_GROUP,
     &basics::NO_QUEUE,
     &basics::QUEUE_ONLY,
     &basics::MANY,

@@ -6,6 +6,7 @@ use machine::Time;
 
 use super::activity::Activity;
 use super::agent::Agent;
+use super::balancer::TargetRef;
 use super::config::ImdsMode;
 use super::error::ApiError;
 use super::group::{Group, GroupSpec};
@@ -70,12 +71,19 @@ impl World {
             self.insert_termination_queue(queue);
             self.rules.insert(config.group.clone(), queue.clone());
         }
+        let own =
+            config.target_groups.into_iter().map(|spec| (spec.name.clone(), self.insert_target_group(spec)));
+        let own: Vec<(String, String)> = own.collect();
+        let managed =
+            own.iter().filter(|(name, _)| config.managed.contains(name)).map(|(_, arn)| arn.clone());
+        let managed = managed.collect();
         self.insert_group(GroupSpec {
             name: config.group.clone(),
             min: 0,
             max: config.instances.max(1) * 2,
             desired: config.instances,
             load_balanced: config.load_balancer_drain.is_some(),
+            target_groups: managed,
             retain_on_abandon: config.retain_on_abandon,
             hooks: config.hooks,
         });
@@ -85,6 +93,10 @@ impl World {
                 self.launched(&id);
             } else {
                 self.in_service(&id);
+            }
+            for (_, arn) in &own {
+                // The target group exists, and so does the instance.
+                let _ = self.register_target(self.now, arn, &TargetRef { id: id.clone(), port: None });
             }
         }
     }

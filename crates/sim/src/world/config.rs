@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::agent::{AgentMode, Rhythm, Work};
+use super::balancer::TargetGroupSpec;
 use super::group::{GLOBAL_TIMEOUT_MAX, HookSpec};
 
 /// Everything that a scenario can choose. `Default` is a world without faults.
@@ -30,6 +31,10 @@ pub struct WorldConfig {
     pub warm_pool: bool,
     /// It is behind a load balancer that drains for this long.
     pub load_balancer_drain: Option<Duration>,
+    /// Target groups that the group does not manage. Its first instances are their targets.
+    pub target_groups: Vec<TargetGroupSpec>,
+    /// Target groups that the group manages, by name. Only descriptions show them.
+    pub managed: Vec<String>,
     /// How several hooks of one transition run.
     pub hook_order: HookOrder,
     /// The longest that an action lasts, however many heartbeats it gets. In AWS, 48 hours.
@@ -73,6 +78,8 @@ impl Default for WorldConfig {
             retain_on_abandon: false,
             warm_pool: false,
             load_balancer_drain: None,
+            target_groups: Vec::new(),
+            managed: Vec::new(),
             hook_order: HookOrder::Concurrent,
             global_timeout_max: GLOBAL_TIMEOUT_MAX,
             timing: Timing::default(),

@@ -135,6 +135,8 @@ pub struct GroupSpec {
     pub desired: u32,
     /// Whether it is attached to a load balancer or a target group.
     pub load_balanced: bool,
+    /// `TargetGroupARNs`
+    pub target_groups: Vec<String>,
     /// `InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon` is `retain`.
     pub retain_on_abandon: bool,
     /// `LifecycleHookSpecificationList`

@@ -250,6 +250,29 @@ pub enum Happening {
         /// Whether scale-in must not pick it.
         protected: bool,
     },
+    /// An instance is a target of a target group.
+    TargetRegistered {
+        /// The instance.
+        instance: String,
+        /// The target group's name.
+        group: String,
+    },
+    /// An instance is no longer a target, and the load balancer begins to drain it.
+    TargetDeregistered {
+        /// The instance.
+        instance: String,
+        /// The target group's name.
+        group: String,
+        /// When the deregistration delay has passed.
+        until: Time,
+    },
+    /// The deregistration delay has passed.
+    TargetUnused {
+        /// The instance.
+        instance: String,
+        /// The target group's name.
+        group: String,
+    },
     /// A call was throttled.
     Throttled,
 }
@@ -280,7 +303,10 @@ impl Happening {
             | Happening::ReplacingRootVolume { instance }
             | Happening::RootVolumeReplaced { instance }
             | Happening::ProtectionSet { instance, .. }
-            | Happening::InstanceTerminated { instance, .. } => Some(instance),
+            | Happening::InstanceTerminated { instance, .. }
+            | Happening::TargetRegistered { instance, .. }
+            | Happening::TargetDeregistered { instance, .. }
+            | Happening::TargetUnused { instance, .. } => Some(instance),
             Happening::HeartbeatRejected { instance, .. }
             | Happening::CompletionRejected { instance, .. } => instance.as_deref(),
             Happening::MessageSent { about, .. }

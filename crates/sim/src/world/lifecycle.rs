@@ -211,6 +211,7 @@ impl World {
             group.pooled.remove(&instance.ordinal);
         }
         self.forget_access_keys(id);
+        self.forget_targets(id);
         self.set_activity(id, ActivityStatus::Successful);
         self.roster_version += 1;
         self.log(Happening::InstanceTerminated { instance: id.to_owned(), work_lost });

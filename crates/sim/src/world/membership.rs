@@ -85,6 +85,7 @@ mod tests {
             max: 1,
             desired: 0,
             load_balanced: false,
+            target_groups: Vec::new(),
             retain_on_abandon: false,
             hooks: vec![HookSpec::terminating("drain-others", secs(30))],
         };

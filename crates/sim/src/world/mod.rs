@@ -12,6 +12,7 @@
 //! - `action`: heartbeats and completions; `throttle`: throttled calls
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - [`warning`]: EC2's warnings about reserved capacity
+//! - `balancer`: target groups of a load balancer
 //! - `imds`: the metadata service; `role`: its credentials; `agent`: the agent; `process`: how its process ends and starts
 //! - `roster`: instances by their ids; `hex`: the numbers in ids
 //! - `happening`: what a world tells its observers; `activity`: a group's scaling activities
@@ -20,6 +21,7 @@
 mod action;
 mod activity;
 mod agent;
+mod balancer;
 mod capacity;
 mod config;
 mod delivery;
@@ -52,6 +54,7 @@ use machine::Time;
 pub use action::{ActionRef, ActionView};
 pub use activity::{Activity, ActivityStatus};
 pub use agent::{AgentAnswer, AgentMode, AgentState, AgentView, Rhythm, Work};
+pub use balancer::{Health, TargetGroupSpec, TargetGroupView, TargetRef, TargetView};
 pub use config::{
     Delivery, HookOrder, ImdsConfig, ImdsFlip, ImdsMode, LifeCycle, Throttle, Timing, WorldConfig,
 };
@@ -65,6 +68,7 @@ pub use message::ReceivedMessage;
 pub use queue::{QueueSpec, QueueView};
 pub use roster::ByInstance;
 
+use balancer::TargetGroup;
 use delivery::OnItsWay;
 use group::Group;
 use instance::Instance;
@@ -89,6 +93,8 @@ pub struct World {
     /// The access keys of roles' credentials, including those that expired.
     access_keys: BTreeMap<String, AccessKey>,
     queues: BTreeMap<String, Queue>,
+    /// By `TargetGroupArn`.
+    target_groups: BTreeMap<String, TargetGroup>,
     /// The queue that each group's EventBridge rule feeds.
     rules: BTreeMap<String, String>,
     activities: Vec<Activity>,
@@ -116,6 +122,7 @@ enum Wake {
     Visible { queue: Arc<str>, message: u64 },
     MessageExpired { queue: Arc<str>, message: u64 },
     WorkDone { instance: String, drain: u32 },
+    TargetUnused { arn: String, target: (String, u16) },
 }
 
 impl World {
@@ -131,6 +138,7 @@ impl World {
             tokens: BTreeMap::new(),
             access_keys: BTreeMap::new(),
             queues: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
             rules: BTreeMap::new(),
             activities: Vec::new(),
             outgoing: Vec::new(),
@@ -204,6 +212,7 @@ impl World {
             Wake::Visible { queue, message } => self.message_visible(&queue, message),
             Wake::MessageExpired { queue, message } => self.message_expired(&queue, message),
             Wake::WorkDone { instance, drain } => self.work_done(&instance, drain),
+            Wake::TargetUnused { arn, target } => self.target_unused(&arn, &target),
         }
     }
 

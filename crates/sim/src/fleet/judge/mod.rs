@@ -24,6 +24,7 @@ use machine::{Event, Time};
 
 use super::figures::Figures;
 use super::plan::{DRAIN_TIMEOUT, GRACE};
+use super::targets;
 use each::{Each, is_anothers};
 pub(super) use losses::Loss;
 
@@ -44,7 +45,7 @@ pub(super) struct Judge {
     once: bool,
     /// Whether the calls that follow failures are counted.
     counts_calls: bool,
-    /// How long all after steps may take.
+    /// How long all after steps and target groups may take.
     steps: Duration,
     each: Vec<Each>,
     violations: Vec<String>,
@@ -58,7 +59,8 @@ impl Judge {
             agents: settings.agents.clone(),
             once: settings.agents.iter().all(|agent| agent.protocol == Protocol::Once),
             counts_calls,
-            steps: settings.after.iter().map(|step| step.timeout + STEP_JOURNALED).sum(),
+            steps: settings.after.iter().map(|step| step.timeout + STEP_JOURNALED).sum::<Duration>()
+                + targets::longest(settings),
             each: Vec::new(),
             violations: Vec::new(),
             figures: Figures::default(),
@@ -313,6 +315,9 @@ impl Judge {
             | Effect::RunStep { .. }
             | Effect::StopStep { .. }
             | Effect::SetVisibility { .. }
+            | Effect::DescribeTarget { .. }
+            | Effect::DeregisterTarget { .. }
+            | Effect::RegisterTarget { .. }
             | Effect::DeleteMessage { .. } => return,
         }
         each.calls += 1;

@@ -11,6 +11,7 @@ use machine::notice::{Due, Notice, NoticeState, Reason};
 use machine::process::{Process, Sight};
 use machine::protection::Protection;
 use machine::settings::{AgentSettings, OnExit, Protocol};
+use machine::targets::TargetRecord;
 
 /// What the journal says, as far as effects depend on it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,6 +27,7 @@ pub(super) struct Kept {
     pub forced: Vec<bool>,
     pub intention: Option<Intention>,
     pub after: AfterStage,
+    pub targets: Vec<TargetRecord>,
     /// The deadline that notices, the action or an operator set.
     pub bound: Option<Time>,
     pub ended: bool,
@@ -77,6 +79,7 @@ impl Kept {
             deadlines: own.iter().map(|own| own.map(|own| hard.map_or(own, |hard| own.min(hard)))).collect(),
             own,
             after: drain.map(|drain| drain.after).unwrap_or_default(),
+            targets: journal.targets.clone(),
             bound: hard,
             intention: action.and_then(|action| action.completion.intention()),
             ended: drain.is_some_and(|drain| drain.phase.ended().is_some()),

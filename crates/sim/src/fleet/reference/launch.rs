@@ -29,6 +29,9 @@ pub(super) struct Launches {
     begins: Option<Time>,
     /// IMDS last said that the instance is in a warm pool, or on its way into it.
     pooled: bool,
+    /// Auto Scaling has named the group in this life, and the instance was not detached since. What a drain knows of it is not the
+    /// launch's.
+    named: bool,
 }
 
 /// A launch under way.
@@ -79,12 +82,14 @@ impl Reference {
     /// Records an event. Returns whether it is the result of a call for a launch.
     pub(super) fn hears_of_launch(&mut self, now: Time, event: &Event) -> bool {
         if let Event::Imds(machine::event::ImdsReading::TargetState(Some(state))) = event {
+            self.launches.named &= *state != TargetState::Detached;
             let pooled = matches!(state, TargetState::Warmed(_));
             let leaves = std::mem::replace(&mut self.launches.pooled, pooled);
             if leaves && *state == TargetState::InService && self.settings.launch.is_some() {
                 self.launches.begins = Some(now);
             }
         }
+        self.launches.named |= matches!(event, Event::InstanceDescribed { result: Ok(Some(_)), .. });
         let Some(launch) = &mut self.launches.under_way else { return false };
         match event {
             Event::ReadyAnswered { id, result } if launch.asked.contains(id) => {
@@ -236,7 +241,8 @@ impl Reference {
         let launch_is_idle = launch.beat.is_none() && launch.described.is_empty();
         let slack = launch.timeout.unwrap_or(TIMEOUT_LEAST).mul_f64(BEAT) + BEAT_SLACK;
         let late = now.since(launch.beat_at) > slack && launch.result.is_none();
-        let knows = self.groups.len() == 1 && self.writes.is_empty() && !self.clock_set;
+        let named = self.launches.named || self.settings.group.is_some();
+        let knows = named && self.groups.len() == 1 && self.writes.is_empty() && !self.clock_set;
         let waits = !launch.asked.is_empty()
             || !launch.described.is_empty()
             || launch.completion.is_some()

@@ -4,20 +4,21 @@
 //! It covers one life of the daemon. What earlier lives did is in the journal that this life starts with.
 //!
 //! This file records what the daemon was told. `rules` says what follows from that, `once` what follows for agents that are told
-//! once per process, `steps` for after steps, `force` for force steps, `launch` for launches, `messages` for the queue,
-//! `protection` for busy protection, `turns` for agents that wait for others, `stays` for notices after which the instance may
-//! stay, and `listening` for daemons that ask the queue all the time. `known` has the types for all of them.
+//! once per process, `queue` for the queue, `targets` for target groups, `steps` for after steps, `force` for force steps, `launch`
+//! for launches, `protection` for busy protection, `turns` for agents that wait for others, `stays` for notices after which the
+//! instance may stay, and `listening` for daemons that ask the queue all the time. `known` has the types for all of them.
 
 mod force;
 mod known;
 mod launch;
 mod listening;
-mod messages;
 mod once;
 mod protection;
+mod queue;
 mod rules;
 mod stays;
 mod steps;
+mod targets;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +118,7 @@ pub(super) struct Reference {
     completed: Completed,
     launches: launch::Launches,
     protections: protection::Protections,
+    targets: Vec<targets::Target>,
     /// The instance is in standby or in no group.
     away: bool,
     complaints: Vec<String>,
@@ -161,6 +163,7 @@ impl Reference {
             completed: Completed::No,
             launches: launch::Launches::default(),
             protections: protection::Protections::default(),
+            targets: settings.targets.iter().map(|_| targets::Target::default()).collect(),
             away: false,
             complaints: Vec::new(),
             settings,
@@ -173,6 +176,7 @@ impl Reference {
         if self.hears_of_launch(now, event) {
             return;
         }
+        self.hears_of_target(event);
         match event {
             Event::Started { journal } => self.starts(now, journal.as_deref()),
             Event::Imds(ImdsReading::TargetState(Some(state))) => {

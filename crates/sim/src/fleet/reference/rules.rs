@@ -50,7 +50,8 @@ impl Reference {
 
     /// Checks what may be done.
     fn takes_in(&mut self, now: Time, effect: &Effect) {
-        if self.takes_in_launch(now, effect) || self.takes_in_protection(now, effect) {
+        let taken = self.takes_in_launch(now, effect) || self.takes_in_protection(now, effect);
+        if taken || self.calls_elb(effect) {
             return;
         }
         match effect {
@@ -116,10 +117,13 @@ impl Reference {
                 self.unseen = false;
                 self.describes_to_protect(*id);
             }
-            // `launch` and `protection` have taken the first three.
+            // `launch`, `protection` and `targets` have taken the first six.
             Effect::AskReady { .. }
             | Effect::AskBusy { .. }
             | Effect::Protect { .. }
+            | Effect::DescribeTarget { .. }
+            | Effect::DeregisterTarget { .. }
+            | Effect::RegisterTarget { .. }
             | Effect::DescribeHooks { .. }
             | Effect::SetVisibility { .. } => {}
         }
@@ -141,6 +145,7 @@ impl Reference {
         if older {
             self.complain("wrote that Wait began before the message about it was sent");
         }
+        self.writes_targets(now, &next);
         self.unsettled |= moved;
         if same_drain && later && unchanged && !self.clock_set {
             self.complain("moved the deadline in the journal later, but nothing that sets it had changed");
@@ -320,6 +325,7 @@ impl Reference {
         self.must_launch(now, wake);
         self.must_listen(now, wake);
         self.must_protect(now);
+        self.must_leave(now, wake);
         self.must_stop_steps(now);
         self.must_force(now);
         self.may_tell(now);

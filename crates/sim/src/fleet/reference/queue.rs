@@ -1,4 +1,4 @@
-//! What a daemon may do and must do with the queue and its messages.
+//! What a daemon may do with the queue, which is shared.
 
 use std::time::Duration;
 

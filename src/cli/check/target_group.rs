@@ -1,0 +1,106 @@
+//! Looks whether the instance can leave its target groups, and which ones Auto Scaling itself drains.
+
+use super::part::Part;
+use super::within;
+use crate::aws::clients::Clients;
+use crate::cli::output::whole;
+use crate::config::{Config, TargetGroup};
+use crate::daemon::settings;
+use machine::event::CallError;
+use machine::settings::TargetSettings;
+
+/// A row for each target group of the configuration, and one for those that the Auto Scaling group manages.
+pub async fn look(config: &Config, instance_id: &str, group: Option<&str>, clients: &Clients) -> Vec<Part> {
+    let managed = match group {
+        Some(group) => within("autoscaling:DescribeAutoScalingGroups", clients.target_groups_of(group)).await,
+        None => Ok(Vec::new()),
+    };
+    let targets = settings::targets(config, instance_id);
+    let mut parts = Vec::new();
+    for (configured, target) in config.target_groups.iter().zip(&targets) {
+        parts.push(row(configured, target, &managed, clients).await);
+    }
+    parts.extend(of_auto_scaling(config, &managed.unwrap_or_default()));
+    parts
+}
+
+/// The target groups that Auto Scaling drains by itself. The role need not be able to read them.
+fn of_auto_scaling(config: &Config, managed: &[String]) -> Option<Part> {
+    let is_configured = |arn: &&String| config.target_groups.iter().any(|group| group.arn == **arn);
+    let others: Vec<&str> = managed.iter().filter(|arn| !is_configured(arn)).map(|arn| name(arn)).collect();
+    let found = format!(
+        "{}: managed by the Auto Scaling group, which deregisters the instance and waits for the deregistration delay before \
+         Terminating:Wait",
+        others.join(", ")
+    );
+    (!others.is_empty()).then(|| Part::ok("target group", found))
+}
+
+async fn row(
+    configured: &TargetGroup,
+    target: &TargetSettings,
+    managed: &Result<Vec<String>, CallError>,
+    clients: &Clients,
+) -> Part {
+    let TargetSettings { name, target, timeout } = target;
+    if target.id.is_empty() {
+        return Part::skipped("target group", format!("{name}: not asked: the instance id is unknown"));
+    }
+    let region = clients.region().unwrap_or_default();
+    if configured.region() != region {
+        return Part::ok("target group", format!("{name}: in Region {}", configured.region())).failed(
+            format!(
+                "this instance is in Region {region}, and so are its target groups; correct target_group.arn"
+            ),
+        );
+    }
+    let state = within("elasticloadbalancing:DescribeTargetHealth", clients.target_state(target)).await;
+    let state = match state {
+        Ok(state) => state,
+        Err(error) => {
+            return Part::ok("target group", format!("{name}: not read")).failed(format!(
+                "a drain would wait for {} and deregister nothing: {error}",
+                whole(*timeout)
+            ));
+        }
+    };
+    let call = clients.deregistration_delay(&target.group);
+    let delay = within("elasticloadbalancing:DescribeTargetGroupAttributes", call).await;
+    let is_registered = !matches!(state.as_deref(), None | Some("unused"));
+    let known = delay
+        .as_ref()
+        .ok()
+        .copied()
+        .flatten()
+        .map(|delay| format!(", deregistration delay {}", whole(delay)));
+    let found =
+        format!("{name}: {} is {}{}", target.id, state.unwrap_or_default(), known.unwrap_or_default());
+    let mut part = Part::ok("target group", found);
+    if !is_registered {
+        part = part.warning(
+            "the load balancer sends no requests to this target; if it should, register it, or correct target_group.target and \
+             target_group.port",
+        );
+    }
+    part = match delay {
+        Ok(Some(delay)) if delay > *timeout => part.warning(format!(
+            "a drain waits for only {} of the deregistration delay, and then cuts off requests; raise target_group.timeout",
+            whole(*timeout)
+        )),
+        Ok(_) => part,
+        Err(error) => part.warning(format!("the deregistration delay is unknown: {error}")),
+    };
+    match managed {
+        Ok(managed) if managed.contains(&target.group) => part.failed(
+            "the Auto Scaling group manages this target group: it drains it before Terminating:Wait, and registers the instance \
+             again; remove this [[target_group]]",
+        ),
+        Ok(_) => part,
+        Err(error) => part.warning(format!("whether the Auto Scaling group manages it is unknown: {error}")),
+    }
+}
+
+/// The name in the ARN of a target group.
+fn name(arn: &str) -> &str {
+    arn.split('/').nth(1).unwrap_or(arn)
+}
