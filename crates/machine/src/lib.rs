@@ -227,9 +227,7 @@ impl Machine {
                 let answer = command.carry_out(self, by);
                 self.turn.answer(answer);
             }
-            Event::JournalWritten { id } => {
-                self.journal.written(id);
-            }
+            Event::JournalWritten { id } => drop(self.journal.written(id)),
             Event::JournalFailed { id, why } => {
                 if let Some(first) = self.journal.failed(id, self.turn.now) {
                     self.turn.report(Report::JournalFailed { why, first });

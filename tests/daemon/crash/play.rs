@@ -13,13 +13,15 @@ use machine::targets::{TargetRecord, TargetStage};
 use sim::world::{AgentMode, Happening, HookSpec, ImdsFlip, LifecycleState, Timing, Work, WorldConfig};
 use tokio::sync::watch;
 
+use super::excuses::{hidden_for_long, repeats};
 use crate::support::daemon::{
     Daemon, Stage, Variables, completed, drained, eventually, in_time, message_deleted, written,
 };
 use crate::support::lossy;
 use crate::support::world::{launching, target_group};
 
-const HOOK: Duration = Duration::from_secs(1800);
+/// The heartbeat timeout of the hook.
+pub const HOOK: Duration = Duration::from_secs(1800);
 
 /// Long enough that the instance still exists when a daemon restarts after the completion.
 const TERMINATED: Duration = Duration::from_secs(7200);
@@ -480,29 +482,4 @@ fn check(drain: Drain, stage: &mut Stage, restarts: &[Time], journal: &Journal) 
     if drain == Drain::Queue {
         assert!(stage.count(message_deleted) == 1 || !hidden_for_long(stage), "{:#?}", stage.history);
     }
-}
-
-/// Whether our message was hidden until the deadline; then it must be deleted too. A life that detected Wait with a heartbeat
-/// never saw the message, and leaves it to the queue's retention.
-fn hidden_for_long(stage: &Stage) -> bool {
-    let instance = stage.instances();
-    stage.history.iter().any(|(at, one)| match one {
-        Happening::VisibilityChanged { about: Some(about), visible_at, .. } => {
-            instance.iter().any(|id| **id == **about) && visible_at.since(*at) > HOOK
-        }
-        _ => false,
-    })
-}
-
-/// The times from which one more heartbeat is allowed. A daemon was restarted, a dead daemon's call arrived after the restart,
-/// or a response was lost and the daemon could not know that the heartbeat had arrived.
-fn repeats(drain: Drain, stage: &Stage, restarts: &[Time]) -> Vec<Time> {
-    let is_beat = |one: &Happening| matches!(one, Happening::Heartbeat { .. });
-    let beats: Vec<Time> = stage.history.iter().filter(|(_, one)| is_beat(one)).map(|(at, _)| *at).collect();
-    let late = restarts.iter().filter_map(|restart| beats.iter().find(|beat| *beat >= restart));
-    let unanswered = beats.first().filter(|_| drain == Drain::AnswersLost);
-    let after = late.chain(unanswered).map(|beat| *beat + Duration::from_millis(1));
-    let mut repeats: Vec<Time> = restarts.iter().copied().chain(after).collect();
-    repeats.sort();
-    repeats
 }

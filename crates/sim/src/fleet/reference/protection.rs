@@ -275,7 +275,13 @@ impl Reference {
         if self.protections.call.replace((id, protect, before)).is_some() {
             self.complain("sent two calls about the protection at once");
         }
-        if matches!(self.kept.protection, Protection::Protected { .. } | Protection::Lifted { .. }) {
+        // A protection that is lifted twice stays lifted.
+        let unsaid = match self.kept.protection {
+            Protection::Protected { .. } => true,
+            Protection::Lifted { .. } => protect,
+            Protection::Unknown | Protection::Setting { .. } | Protection::Yielding => false,
+        };
+        if unsaid {
             self.complain("changed the protection before the journal said so");
         }
         if protect { self.sets(now, &settings) } else { self.lifts(now, &settings) }
@@ -302,7 +308,8 @@ impl Reference {
         let known = &self.protections;
         let (set, idle) = (known.set, known.idle_since.is_some_and(|since| now >= since + settings.idle_for));
         let over = known.yields || set.is_some_and(|since| now >= since + settings.longest);
-        let (leaves, yields) = (self.drains(), self.kept.protection == Protection::Yielding);
+        // The drain may be so short that the journal does not have it yet.
+        let (leaves, yields) = (self.drain != Phase::None, self.kept.protection == Protection::Yielding);
         let reason = if yields { over } else { idle || leaves };
         let is_new = set.is_some() && !known.yields && !leaves;
         if !self.is_in_service() {
