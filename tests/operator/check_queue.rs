@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::world::{Happening, QueueSpec, WorldConfig};
+use sim::world::{Happening, LifeCycle, QueueSpec, WorldConfig};
 
 use crate::check::{expect, row};
 use crate::support::daemon::Stage;
@@ -109,4 +109,12 @@ async fn messages_are_left_alone() {
     let found = row(&ran, "queue permissions")["found"].to_string();
     assert!(found.contains("against 1 message in the queue"), "{found}");
     assert_eq!(stage.count(|one| matches!(one, Happening::MessageReceived { .. })), 0);
+}
+
+/// IMDS says that the instance runs in a Capacity Block. Only messages announce its end, and the daemon does not listen.
+#[tokio::test]
+async fn reserved_capacity() {
+    let stage = Stage::new(1, WorldConfig { life_cycle: LifeCycle::CapacityBlock, ..world(3, 30) }).await;
+    expect(&stage, &[], "IMDS", "warning", "set queue.listen").await;
+    expect(&stage, &[("DRAINHOOK_QUEUE__LISTEN", "always")], "IMDS", "ok", "").await;
 }

@@ -3,11 +3,14 @@
 use super::part::Part;
 use crate::aws::imds::{Identity, Imds, ImdsError, Settings};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::daemon::identity;
-use machine::event::TargetState;
+use machine::event::{LifeCycle, TargetState};
 
 const NOT_HEARD: &str = "no notice can reach the daemon; make IMDS answer, or set queue.url";
+
+/// Values of `InstanceLifecycle` for reserved capacity (EC2 API reference, Instance). AWS does not document whether IMDS says them.
+const RESERVED: [&str; 2] = ["capacity-block", "interruptible-capacity-reservation"];
 
 /// Requests everything that the daemon needs. The instance id is empty if it is unknown.
 pub async fn look(config: &Config, clock: Clock) -> (Part, Identity) {
@@ -44,7 +47,7 @@ fn silent(config: &Config, error: &ImdsError, known: Option<&str>) -> Part {
 }
 
 async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part {
-    let (target, role) = (imds.target_state().await, imds.role().await);
+    let (target, role, life_cycle) = (imds.target_state().await, imds.role().await, imds.life_cycle().await);
     let mut found = identity.instance_id.clone();
     if let Some(group) = &identity.group {
         found.push_str(&format!(", group {group}"));
@@ -62,6 +65,15 @@ async fn answered(config: &Config, imds: &mut Imds, identity: &Identity) -> Part
         part = part.failed(format!(
             "instance.id is {id}, which is another instance; while IMDS is silent, the daemon would act as that instance; \
              remove instance.id"
+        ));
+    }
+    if let Ok(Some(LifeCycle::Other(kind))) = &life_cycle
+        && RESERVED.contains(&kind.as_str())
+        && config.queue.listen == Listen::AtNotice
+    {
+        part = part.warning(format!(
+            "IMDS says {kind}, and EC2 announces the end of reserved capacity only in messages; set queue.listen = \"always\" \
+             (docs/install.md, \"Reserved capacity\")"
         ));
     }
     let why = match target {

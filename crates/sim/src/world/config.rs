@@ -171,6 +171,8 @@ pub enum LifeCycle {
     OnDemand,
     /// EC2 may interrupt it.
     Spot,
+    /// It runs in a Capacity Block. AWS does not document whether IMDS says so.
+    CapacityBlock,
 }
 
 impl LifeCycle {
@@ -179,6 +181,7 @@ impl LifeCycle {
         match self {
             LifeCycle::OnDemand => "on-demand",
             LifeCycle::Spot => "spot",
+            LifeCycle::CapacityBlock => "capacity-block",
         }
     }
 }
