@@ -99,6 +99,8 @@ played! {
     default_result: "default-result",
     retained: "retained",
     warm_pool: "warm-pool",
+    spot_interruption: "spot-interruption",
+    standby: "standby",
     capacity_reservation: "capacity-reservation",
     capacity_block: "capacity-block",
     launch: "launch",

@@ -103,8 +103,8 @@ pub(super) struct QueueTrack {
     hides: Vec<(String, Revision)>,
     /// Whether the last receive left its messages visible.
     peeked: bool,
-    /// Whether the last receive returned a full batch, so that ours may be behind it.
-    deep: bool,
+    /// Whether the next receive hides its messages: ours is among them, or may be behind a full batch.
+    searches: bool,
     /// How many messages the next receive asks for, if fewer than a batch.
     fewer: Option<usize>,
     /// What was reported about messages that do not belong in this queue.
@@ -150,6 +150,11 @@ impl Machine {
 }
 
 impl QueueTrack {
+    /// Whether the last receive left its messages visible.
+    pub fn peeked(&self) -> bool {
+        self.peeked
+    }
+
     /// When a receive last succeeded.
     pub fn answered_at(&self) -> Option<Time> {
         self.answered_at
@@ -168,7 +173,7 @@ impl QueueTrack {
         {
             let most = self.fewer.unwrap_or(BATCH_MAX);
             // A peeked message reaches every instance that listens at once. Hidden messages let those behind them come first.
-            let peek = need == Need::Warning && !self.deep;
+            let peek = need == Need::Warning && !self.searches;
             self.peeked = peek;
             self.receive.start(turn, |id| Effect::ReceiveMessages { id, wait: LONG_POLL, most, peek });
         }
@@ -195,7 +200,7 @@ impl QueueTrack {
         match result {
             Ok(messages) => {
                 self.answered_at = Some(turn.now);
-                self.deep = messages.len() >= BATCH_MAX;
+                self.searches = messages.len() >= BATCH_MAX;
                 if let Some(sent) = sent {
                     self.receive.succeeded((sent + RECEIVE_SPACING).max(turn.now));
                 }
@@ -226,8 +231,8 @@ impl QueueTrack {
         if own > 0 || others.is_empty() {
             (self.misses, self.seen) = (0, 0);
             if own > 0 && self.peeked {
-                // Our message is still visible, until it is deleted.
-                self.receive.next_at = turn.now + OWN_PAUSE;
+                // Our message is still visible, unless it is deleted by then. It can be hidden once it is not peeked.
+                (self.receive.next_at, self.searches) = (turn.now + OWN_PAUSE, true);
             }
             return;
         }

@@ -82,9 +82,10 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     if message.token.as_ref().is_some_and(|token| machine.finished.contains(token)) {
         return Owner::Spent;
     }
-    // Only our clock says that it is about an action that is over, so it may be about a new one. It is not deleted.
+    // Only our clock says that the action is over. Long after its drain, when the daemon listens again, the message may be about
+    // a new one.
     if machine.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
-        return Owner::Other;
+        return if machine.queue.peeked() { Owner::Other } else { Owner::Spent };
     }
     let before = machine.notices.clone();
     let token = message.token.as_deref().unwrap_or(NO_TOKEN);

@@ -248,6 +248,9 @@ impl Play {
             Deed::ScaleIn
             | Deed::ReplaceRootVolume
             | Deed::Launch
+            | Deed::InterruptSpot
+            | Deed::EnterStandby
+            | Deed::ExitStandby
             | Deed::ReclaimCapacity
             | Deed::EndCapacityBlock
             | Deed::TakeBack

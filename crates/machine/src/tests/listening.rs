@@ -57,6 +57,32 @@ fn others_messages_stay_visible() {
     assert_eq!(peeks(&bench), Some(true));
 }
 
+/// The message of the instance's own action arrives before IMDS announces the termination. A peeked message cannot be hidden, so it
+/// is received again. Then it stays hidden, and is deleted once the action is over.
+#[test]
+fn own_message_is_taken() {
+    let mut bench = in_service(listening());
+    bench.state = Some("Terminating:Wait");
+    let own = |receipt: &str, sent| message(receipt, Body::Lifecycle(lifecycle("token-1", sent)));
+    let sent = bench.now;
+    bench.receive(vec![own("r1", sent)]);
+    bench.run(1);
+    assert_eq!(peeks(&bench), Some(false));
+    bench.receive(vec![own("r2", sent)]);
+    bench.run(5);
+    assert!(
+        bench.hidden().iter().any(|(receipt, seconds)| receipt == "r2" && *seconds > 60),
+        "{:?}",
+        bench.hidden()
+    );
+    assert_eq!(peeks(&bench), Some(true));
+    bench.drained();
+    bench.run(1);
+    bench.complete(Ok(()));
+    bench.run(2);
+    assert!(bench.deleted().contains(&"r2".to_owned()) || bench.deleted().contains(&"r1".to_owned()));
+}
+
 /// With ten messages or more, ours may be behind those that SQS returns first. They are hidden for a moment.
 #[test]
 fn a_full_batch_is_hidden() {

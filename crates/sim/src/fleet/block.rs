@@ -26,6 +26,10 @@ pub(super) enum Block {
     Extended,
     /// The one of another group.
     Anothers,
+    /// The one of all instances, as a message says that is stale or forged.
+    Past,
+    /// The same, days ahead.
+    FarAhead,
 }
 
 /// Draws whether the daemons of a run listen, and whether they know their Capacity Block.
@@ -55,6 +59,12 @@ impl Fleet {
         }
         let at = plan::START + self.plan.span.mul_f64(rng.f64());
         self.at(at, Step::BlockWarning { block: Block::Anothers });
+        for block in [Block::Past, Block::FarAhead] {
+            let at = plan::START + self.plan.span.mul_f64(rng.f64());
+            if self.plan.faults.is_on(Fault::FalseMessage) {
+                self.at(at, Step::BlockWarning { block });
+            }
+        }
         if self.settings.capacity_reservation.is_none()
             || !self.plan.faults.strikes(rng, Fault::CapacityBlock, plan::START)
         {
@@ -73,13 +83,19 @@ impl Fleet {
             Block::Ends => (BLOCK_WARNINGS[0], RESERVATION),
             Block::Extended => (BLOCK_WARNINGS[1], RESERVATION),
             Block::Anothers => (BLOCK_WARNINGS[0], ANOTHERS),
+            Block::Past | Block::FarAhead => (BLOCK_WARNINGS[0], RESERVATION),
+        };
+        let ends = match block {
+            Block::Ends | Block::Extended | Block::Anothers => self.now + BLOCK_WARNING,
+            Block::Past => self.now - BLOCK_WARNING,
+            Block::FarAhead => self.now + BLOCK_WARNING * 100,
         };
         if self.strikes(Fault::EventLost) {
             return;
         }
-        self.world.warn_of_block_end(self.now, detail_type, reservation);
+        self.world.warn_of_block_end(self.now, detail_type, reservation, ends);
         self.digest(None);
-        if block == Block::Anothers {
+        if !matches!(block, Block::Ends | Block::Extended) {
             return;
         }
         self.block = Some(at);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::story::{Moment, Story};
-use crate::world::warning::BLOCK_WARNINGS;
+use crate::world::warning::{BLOCK_WARNING, BLOCK_WARNINGS};
 use crate::world::{ActionRef, ActionResult, AgentMode, ApiError, ImdsMode, Throttle, World};
 use machine::Time;
 
@@ -33,6 +33,12 @@ pub enum Deed {
     ScaleIn,
     /// Nothing. The instance is launching.
     Launch,
+    /// EC2 announces that it interrupts the spot instance in two minutes.
+    InterruptSpot,
+    /// EnterStandby
+    EnterStandby,
+    /// ExitStandby
+    ExitStandby,
     /// EC2 warns that it reclaims the instance's capacity in two minutes.
     ReclaimCapacity,
     /// EC2 warns that the Capacity Block of all instances ends.
@@ -73,9 +79,9 @@ pub enum Deed {
     Release,
 }
 
-/// EC2 warns two minutes before it reclaims interruptible capacity (EC2 user guide, "Monitor interruptible Capacity
-/// Reservations").
-const CAPACITY_WARNING: Duration = Duration::from_secs(120);
+/// EC2 warns two minutes before it interrupts a spot instance or reclaims interruptible capacity (EC2 user guide, "Spot Instance
+/// interruption notices" and "Monitor interruptible Capacity Reservations").
+const WARNING: Duration = Duration::from_secs(120);
 
 /// The Capacity Block of all instances.
 pub(super) const RESERVATION: &str = "cr-0123456789abcdef0";
@@ -93,8 +99,13 @@ impl Deed {
             Deed::KillDaemon | Deed::StopDaemon | Deed::StartDaemon | Deed::LoseJournal | Deed::Launch => {}
             Deed::ReplaceRootVolume => world.replace_root_volume(now, instance),
             Deed::ScaleIn => world.set_desired_capacity(now, &group, 0)?,
-            Deed::ReclaimCapacity => world.warn_of_interruption(now, instance, now + CAPACITY_WARNING),
-            Deed::EndCapacityBlock => world.warn_of_block_end(now, BLOCK_WARNINGS[0], RESERVATION),
+            Deed::InterruptSpot => world.interrupt_spot(now, instance, now + WARNING),
+            Deed::EnterStandby => world.set_target_state(now, instance, "Standby"),
+            Deed::ExitStandby => world.set_target_state(now, instance, "InService"),
+            Deed::ReclaimCapacity => world.warn_of_interruption(now, instance, now + WARNING),
+            Deed::EndCapacityBlock => {
+                world.warn_of_block_end(now, BLOCK_WARNINGS[0], RESERVATION, now + BLOCK_WARNING);
+            }
             Deed::TakeBack => world.take_back(now, instance),
             Deed::AgentReady => world.set_agent_mode(now, instance, AgentMode::Answers),
             Deed::CrashAgent => world.exit_agent(now, instance),
@@ -127,6 +138,9 @@ impl fmt::Display for Deed {
         match self {
             Deed::ScaleIn => f.write_str("scale-in"),
             Deed::Launch => f.write_str("launch"),
+            Deed::InterruptSpot => f.write_str("EC2 announces that it interrupts the spot instance"),
+            Deed::EnterStandby => f.write_str("an operator puts the instance into standby"),
+            Deed::ExitStandby => f.write_str("an operator returns the instance to service"),
             Deed::ReclaimCapacity => f.write_str("EC2 warns that it reclaims the instance's capacity"),
             Deed::EndCapacityBlock => f.write_str("EC2 warns that the Capacity Block ends"),
             Deed::TakeBack => f.write_str("EC2 terminates the instance"),

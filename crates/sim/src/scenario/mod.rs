@@ -110,6 +110,8 @@ pub static SCENARIOS: &[&Scenario] = &[
     &actions::DEFAULT_RESULT,
     &stays::RETAINED,
     &stays::WARM_POOL,
+    &notices::SPOT,
+    &notices::STANDBY,
     &notices::CAPACITY_RESERVATION,
     &notices::CAPACITY_BLOCK,
     &notices::LAUNCH,

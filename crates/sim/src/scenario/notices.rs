@@ -1,13 +1,50 @@
-//! Stories that do not begin with a scale-in: reserved capacity that ends, a launch, and a new root volume.
+//! Stories that do not begin with a scale-in: interruptions, standby, reserved capacity that ends, a launch, a new root volume.
 
-use crate::story::Moment::{InService, Rebooted, Start};
+use crate::story::Moment::{self, InService, Rebooted, Start};
 use crate::world::ActionResult::{Abandon, Continue};
-use crate::world::{AgentMode, HookSpec, Transition};
+use crate::world::{AgentMode, HookSpec, LifeCycle, Transition};
 use machine::journal::Outcome::Drained;
 
 use super::{Act, Deed, Expectation as E, PLAIN, Scenario, hook, secs, work};
 
 const LISTENING: (&str, &str) = ("DRAINHOOK_QUEUE__LISTEN", "always");
+
+pub(super) static SPOT: Scenario = Scenario {
+    name: "spot-interruption",
+    about: "EC2 interrupts a spot instance: IMDS says so two minutes ahead, and no hook runs",
+    speed: 20,
+    start: Deed::InterruptSpot,
+    acts: &[Act { after: secs(120), moment: Start, deed: Deed::TakeBack }],
+    expectations: &[
+        E::Reason("spot_interruption"),
+        E::Completed(&[]),
+        E::Lost(0),
+        E::NoReceive,
+        E::Outcomes(&[Drained]),
+    ],
+    change: |world| {
+        hook(world, 300);
+        world.life_cycle = LifeCycle::Spot;
+        world.work = work(6, 80);
+    },
+    ..PLAIN
+};
+
+pub(super) static STANDBY: Scenario = Scenario {
+    name: "standby",
+    about: "an instance goes into standby, with lifecycle.on_standby = \"drain\", and returns to service",
+    speed: 20,
+    settings: &[("DRAINHOOK_LIFECYCLE__ON_STANDBY", "drain")],
+    start: Deed::EnterStandby,
+    acts: &[Act { after: secs(20), moment: Moment::Drained, deed: Deed::ExitStandby }],
+    end: Moment::Returned,
+    expectations: &[E::Reason("standby"), E::Completed(&[]), E::Returned, E::Outcomes(&[Drained])],
+    change: |world| {
+        hook(world, 300);
+        world.work = work(6, 60);
+    },
+    ..PLAIN
+};
 
 pub(super) static CAPACITY_RESERVATION: Scenario = Scenario {
     name: "capacity-reservation",

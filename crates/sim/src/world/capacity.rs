@@ -158,6 +158,7 @@ impl World {
             activity: None,
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
+            interrupted_at: None,
             target_read_at: None,
             access_keys: vec![self.issue_access_key(&id)],
             protected: false,

@@ -146,6 +146,10 @@ impl World {
             "services" => "domain\npartition".to_owned(),
             "services/domain" => "amazonaws.com".to_owned(),
             "services/partition" => "aws".to_owned(),
+            "spot/instance-action" => {
+                let at = whole_seconds(instance.interrupted_at?);
+                json!({ "action": "terminate", "time": at }).to_string()
+            }
             "tags" if self.config.imds.tags => "instance/".to_owned(),
             "tags/instance" if self.config.imds.tags => "aws:autoscaling:groupName".to_owned(),
             "tags/instance/aws:autoscaling:groupName" if self.config.imds.tags => instance.group.clone(),
@@ -217,6 +221,15 @@ impl World {
         if let Some(instance) = self.instances.get_mut(instance) {
             instance.life_cycle = life_cycle;
         }
+    }
+
+    /// EC2 announces that it terminates a spot instance at that time (EC2 user guide, "Spot Instance interruption notices").
+    pub fn interrupt_spot(&mut self, now: Time, instance: &str, at: Time) {
+        self.advance(now);
+        if let Some(instance) = self.instances.get_mut(instance) {
+            instance.interrupted_at = Some(at);
+        }
+        self.version += 1;
     }
 
     /// Sets `target-lifecycle-state` to any value.

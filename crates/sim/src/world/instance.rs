@@ -103,6 +103,8 @@ pub(super) struct Instance {
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
+    /// When EC2 interrupts it, once EC2 has said so.
+    pub(super) interrupted_at: Option<Time>,
     /// When its target state was last read.
     pub(super) target_read_at: Option<Time>,
     /// The access keys of its role's credentials; the last one is current.

@@ -28,9 +28,9 @@ impl World {
         }
     }
 
-    /// EC2 warns that a Capacity Block ends, as one message for all of its instances.
-    pub fn warn_of_block_end(&mut self, now: Time, detail_type: &str, reservation: &str) {
-        let body = block_end(detail_type, reservation, now);
+    /// EC2 warns that a Capacity Block ends at that time, as one message for all of its instances.
+    pub fn warn_of_block_end(&mut self, now: Time, detail_type: &str, reservation: &str, ends: Time) {
+        let body = block_end(detail_type, reservation, now, ends);
         if let Some(queue) = self.config.queue.clone() {
             let sent = self.send_message(now, &queue, body, Duration::ZERO);
             debug_assert!(sent.is_ok(), "{sent:?}");
@@ -56,7 +56,7 @@ pub fn interruption(instance: &str, sent: Time, at: Time) -> String {
 }
 
 /// The warning before the end of a Capacity Block.
-fn block_end(detail_type: &str, reservation: &str, sent: Time) -> String {
+fn block_end(detail_type: &str, reservation: &str, sent: Time, ends: Time) -> String {
     json!({
         "detail-type": detail_type,
         "source": "aws.ec2",
@@ -64,7 +64,7 @@ fn block_end(detail_type: &str, reservation: &str, sent: Time) -> String {
         "resources": [format!("arn:aws:ec2:eu-west-1:123456789012:capacity-reservation/{reservation}")],
         "detail": {
             "capacity-reservation-id": reservation,
-            "end-date": (sent + BLOCK_WARNING).to_string(),
+            "end-date": ends.to_string(),
         },
     })
     .to_string()
