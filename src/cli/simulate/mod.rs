@@ -253,7 +253,7 @@ fn list(json: bool) {
         if json {
             put_line(&serde_json::json!({ "scenario": scenario.name, "about": scenario.about }).to_string());
         } else {
-            put_line(&wrap(&format!("{:<17} {}", scenario.name, scenario.about), 18));
+            put_line(&wrap(&format!("{:<20} {}", scenario.name, scenario.about), 21));
         }
     }
 }
