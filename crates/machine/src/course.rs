@@ -86,16 +86,18 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     if waits || !machine.imds.is_back(&machine.notices) {
         return;
     }
+    // The agents drain, or have drained, for a reboot. IMDS says nothing of it, so only Auto Scaling or the reboot itself ends
+    // this notice, whatever else drains the instance meanwhile.
+    let action = machine.notices.action();
+    let reboots = action.is_some_and(Notice::ends_with_a_reboot);
     // The current drain's action keeps its notice until Auto Scaling also says that the instance is in service. An action
     // that an earlier drain dealt with does not.
-    let open = machine.notices.action().is_some_and(|action| action.state != NoticeState::Settled);
+    let open = action.is_some_and(|action| action.state != NoticeState::Settled);
     let since = machine.imds.stays_since();
-    let drain = machine.drain.as_ref().filter(|drain| drain.is_under_way());
-    let stands = open && drain.is_some_and(|drain| since.is_none_or(|at| !drain.action.was_in_service(at)));
-    // The agents have drained for a reboot. IMDS says nothing of it, so only Auto Scaling or the reboot itself ends this notice.
-    let reboots = machine.notices.action().is_some_and(Notice::ends_with_a_reboot)
-        && machine.drain.as_ref().is_some_and(Drain::is_watched_to_the_end);
-    let stands = stands || reboots;
+    let stands = machine.drain.as_ref().is_some_and(|drain| match drain.is_under_way() {
+        true => (open || reboots) && since.is_none_or(|at| !drain.action.was_in_service(at)),
+        false => reboots && drain.is_watched(),
+    });
     let replaces = machine.imds.replaces_target(&machine.notices);
     if !stands || replaces {
         machine.imds.settle();
@@ -125,7 +127,10 @@ pub(super) fn on_seen(machine: &mut Machine, seen: Option<Seen>) {
 /// A retained instance was released: Auto Scaling runs a new action, for which a heartbeat has just succeeded.
 fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     let known = machine.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
-    let reason = tell_of_termination(machine);
+    // An action that only seemed to be over still ends with a reboot.
+    let reboots = machine.notices.action().is_some_and(Notice::ends_with_a_reboot);
+    let reason = if reboots { Reason::RootVolumeReplacement } else { Reason::AutoscalingTermination };
+    tell_of_action(machine, reason);
     machine.turn.forget_denials();
     machine.drain = Some(Drain::released(known, since, beat, &mut machine.turn, &mut machine.journal));
     machine.turn.report(Report::DrainStarted { reason });
@@ -134,19 +139,18 @@ fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
 /// Auto Scaling says that another group is taking the instance away. The ended drain was for an action of the first group,
 /// or of a group that only a message named.
 fn begin_in_other_group(machine: &mut Machine) {
-    let reason = tell_of_termination(machine);
+    let reason = Reason::AutoscalingTermination;
+    tell_of_action(machine, reason);
     begin(machine, reason);
     if let (Some(drain), Some(group)) = (&mut machine.drain, &machine.group) {
         drain.action.learn_group(&mut machine.turn, group, GroupSource::AutoScaling);
     }
 }
 
-/// Adds the notice of a termination that Auto Scaling itself revealed.
-fn tell_of_termination(machine: &mut Machine) -> Reason {
-    let reason = Reason::AutoscalingTermination;
+/// Adds the notice of an action that Auto Scaling itself revealed.
+fn tell_of_action(machine: &mut Machine, reason: Reason) {
     let told = Notice::new(Source::AutoScaling, reason, NO_TOKEN, machine.turn.now);
     machine.notices.tell_action(&mut machine.turn, told);
-    reason
 }
 
 /// No notice is in force anymore, so the instance stays. Returns the agents to service, once no completion can take effect.
@@ -194,16 +198,17 @@ pub(super) fn end(machine: &mut Machine, outcome: Outcome, result: Option<Comple
         heartbeats: drain.action.heartbeats(),
     });
     machine.notices.settle(&machine.settings, now);
-    finish_token(machine, token);
+    remember(&mut machine.finished, token);
     machine.last_drain = machine.ended_drain();
 }
 
-fn finish_token(machine: &mut Machine, token: Option<String>) {
-    let Some(token) = token.filter(|token| !machine.finished.contains(token)) else { return };
-    if machine.finished.len() == FINISHED_MAX {
-        machine.finished.remove(0);
+/// Adds a token, and forgets the oldest one if there are too many.
+pub(super) fn remember(tokens: &mut Vec<String>, token: Option<String>) {
+    let Some(token) = token.filter(|token| !tokens.contains(token)) else { return };
+    if tokens.len() == FINISHED_MAX {
+        tokens.remove(0);
     }
-    machine.finished.push(token);
+    tokens.push(token);
 }
 
 /// The message was about an action that was already over: undoes what followed from it.
@@ -217,5 +222,5 @@ pub(super) fn forget_stale_action(machine: &mut Machine) {
     }
     drain.action.renew(machine.turn.now, revision);
     machine.notices.withdraw_action(&mut machine.turn);
-    finish_token(machine, token);
+    remember(&mut machine.finished, token);
 }

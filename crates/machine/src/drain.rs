@@ -332,10 +332,9 @@ impl Drain {
         Some(DrainOrder { reason, deadline: agent.deadline(self.told_bound)? })
     }
 
-    /// Whether its action is over, and Auto Scaling is asked until it says what becomes of the instance.
-    pub fn is_watched_to_the_end(&self) -> bool {
-        let over = self.ended().is_some_and(|ended| ended.ended_an_action());
-        over && self.watch.as_ref().is_some_and(Watch::goes_on)
+    /// Whether it has ended, and Auto Scaling is asked until it says what becomes of the instance.
+    pub fn is_watched(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::goes_on)
     }
 
     /// Whether the instance may stay after its action is over. If the group's hooks were not read, another hook may keep it.

@@ -129,6 +129,8 @@ pub struct Machine {
     returned: Revision,
     /// Tokens of actions that are over, oldest first.
     finished: Vec<String>,
+    /// Tokens of messages whose hook the group does not have, oldest first. They start no further drain.
+    disowned: Vec<String>,
 }
 
 impl Machine {
@@ -154,6 +156,7 @@ impl Machine {
             journal: JournalTrack::default(),
             returned: Revision::default(),
             finished: Vec::new(),
+            disowned: Vec::new(),
             settings,
         }
     }
@@ -408,6 +411,9 @@ impl Machine {
             }
             return;
         };
+        if drain.told().is_none() {
+            agents.iter_mut().for_each(AgentTrack::not_yet);
+        }
         let recorded = drain.is_recorded(journal);
         for agent in agents {
             let order = drain.order(agent, reason).filter(|_| recorded);

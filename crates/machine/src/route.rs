@@ -82,6 +82,9 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     if message.token.as_ref().is_some_and(|token| machine.finished.contains(token)) {
         return Owner::Spent;
     }
+    if message.token.as_ref().is_some_and(|token| machine.disowned.contains(token)) {
+        return Owner::Other;
+    }
     // Only our clock says that the action is over. Long after its drain, when the daemon listens again, the message may be about
     // a new one.
     if machine.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
@@ -132,7 +135,8 @@ pub(super) fn disown_messages(machine: &mut Machine) {
     if chosen.is_some_and(|hook| hook.name == named) && drain.action.is_possible() {
         return;
     }
-    let (receipts, _) = drain.forget_messages();
+    let (receipts, token) = drain.forget_messages();
+    course::remember(&mut machine.disowned, token);
     drain.action.forget_message(machine.turn.now);
     if machine.notices.has_target_of_action() {
         // Only if the target state also announces the termination. Otherwise this message is its only notice.

@@ -173,6 +173,11 @@ impl AgentTrack {
         self.telling.journaled(revision);
     }
 
+    /// It is not time to tell it. The journal must not name a process that is told later, if at all.
+    pub fn not_yet(&mut self) {
+        self.telling.look_again();
+    }
+
     /// Whether it may have been told to drain, so that it must be told when to serve again.
     pub fn may_be_draining(&self) -> bool {
         self.life.may_be_draining()

@@ -1,7 +1,7 @@
 //! A daemon that asks the queue all the time, for warnings that IMDS does not list.
 
 use super::super::Time;
-use super::super::effect::Effect;
+use super::super::effect::{AgentRequest, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::*;
@@ -254,4 +254,25 @@ fn message_of_an_unknown_action_after_a_drain() {
     bench.receive(vec![message("r1", Body::Lifecycle(lifecycle("another", sent)))]);
     bench.run(5);
     assert_eq!(bench.count(|effect| matches!(effect, Effect::DeleteMessage { .. })), 0);
+}
+
+/// The group has lost its hook, and the message of its last action is still in the queue.
+#[test]
+fn a_message_without_a_hook_does_not_drain_again_and_again() {
+    let mut bench = in_service(listening());
+    bench.hooks = Some(Ok(Vec::new()));
+    for count in 0..5 {
+        bench.receive(vec![message(&format!("r{count}"), Body::Lifecycle(lifecycle("token-1", START)))]);
+        for _ in 0..16 {
+            match bench.asks(0) {
+                Some(AgentRequest::Return) => bench.says(0, AgentAnswer::Returned),
+                Some(AgentRequest::Drain(_)) => bench.drained(),
+                _ => {}
+            }
+            bench.target(TargetState::InService);
+            bench.run(1);
+        }
+    }
+    assert_eq!(bench.drains_started(), 1);
+    assert!(bench.deleted().is_empty(), "the hook may be another controller's");
 }

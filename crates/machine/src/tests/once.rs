@@ -3,9 +3,10 @@
 use super::super::effect::{AgentRequest, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
+use super::super::message::{Body, LifecycleMessage};
 use super::super::operator::Command;
 use super::super::process::{Process, Sight};
-use super::super::settings::{AgentSettings, Protocol, Settings};
+use super::super::settings::{AgentSettings, DrainAt, Listen, Protocol, Settings};
 use super::bench::*;
 
 const FIRST: Process = Process(1);
@@ -221,4 +222,30 @@ fn returned_by_another_configuration() {
     bench.settings.agents[0].protocol = Protocol::Polled;
     bench.crash();
     assert_eq!(bench.asks(0), Some(&AgentRequest::Return));
+}
+
+/// After a reboot, a new drain waits for Wait while the process of the new boot serves. The journal names no process before it
+/// is told, so another restart does not keep the daemon from telling it.
+#[test]
+fn a_process_is_named_only_when_its_drain_tells() {
+    let mut bench = Bench::new(Settings { drain_at: DrainAt::Wait, listen: Listen::Always, ..once() });
+    bench.target(TargetState::InService);
+    let replaced = LifecycleMessage { replaces_root_volume: true, ..lifecycle("token-1", bench.now) };
+    bench.receive(vec![message("r1", Body::Lifecycle(replaced))]);
+    bench.says(0, seen(Sight::Runs(FIRST)));
+    bench.says(0, AgentAnswer::Accepted(None));
+    bench.says(0, seen(Sight::Gone));
+    bench.complete(Ok(()));
+    bench.settings.boot_id = Some("second".to_owned());
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    assert_eq!(bench.drains_started(), 2);
+    bench.says(0, seen(Sight::Runs(SECOND)));
+    bench.run(5);
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    bench.receive(vec![message("r2", Body::Lifecycle(lifecycle("token-2", bench.now)))]);
+    bench.says(0, seen(Sight::Runs(SECOND)));
+    bench.run(5);
+    assert_eq!(told(&bench), [FIRST, SECOND]);
 }

@@ -44,6 +44,60 @@ fn drained_until_the_reboot() {
     assert_eq!(bench.asks(0), Some(&AgentRequest::Status));
 }
 
+/// Another reason to drain comes and goes while the instance is about to reboot.
+#[test]
+fn drained_until_the_reboot_whatever_else_happens() {
+    let mut bench = completed(Settings { launch: None, ..replaced() });
+    serves(&mut bench, 15);
+    bench.maintenance(Some(bench.now + secs(300)));
+    assert_eq!(bench.drains_started(), 2);
+    serves(&mut bench, 60);
+    bench.drained();
+    bench.maintenance(None);
+    serves(&mut bench, 300);
+    assert!(matches!(bench.asks(0), Some(AgentRequest::Drain(_))));
+}
+
+/// The daemon was down for so long that the action must have expired, but Auto Scaling still waits.
+fn only_seems_over() -> Bench {
+    let mut bench = Bench::new(Settings { launch: None, ..replaced() });
+    serves(&mut bench, 5);
+    bench.state = Some("ReplacingRootVolume:Wait");
+    let told = LifecycleMessage { replaces_root_volume: true, ..lifecycle("token-1", bench.now) };
+    bench.receive(vec![message("r1", Body::Lifecycle(told))]);
+    bench.now = bench.now + secs(1200);
+    bench.crash();
+    serves(&mut bench, 1);
+    assert_eq!(bench.ended(), Some(Outcome::Overtaken));
+    serves(&mut bench, 15);
+    bench
+}
+
+/// A heartbeat shows that the action is open. It is still one that ends with a reboot.
+#[test]
+fn action_that_only_seemed_over() {
+    let mut bench = only_seems_over();
+    bench.beat(Ok(()));
+    bench.drained();
+    serves(&mut bench, 1);
+    bench.complete(Ok(()));
+    bench.state = Some("ReplacingRootVolume:Proceed");
+    serves(&mut bench, 300);
+    assert_ne!(bench.asks(0), Some(&AgentRequest::Return));
+}
+
+/// Another reason starts a drain before a heartbeat has shown that the action is open.
+#[test]
+fn maintenance_while_an_action_only_seems_over() {
+    let mut bench = only_seems_over();
+    bench.maintenance(Some(bench.now + secs(300)));
+    serves(&mut bench, 5);
+    bench.beat(Ok(()));
+    bench.drained();
+    serves(&mut bench, 1);
+    assert!(bench.completing().is_some(), "Auto Scaling waits for it");
+}
+
 /// The journal is on another volume, so it has survived the reboot. Auto Scaling says that the instance is being launched again.
 #[test]
 fn reboot_with_the_journal() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
-use crate::world::AgentMode;
+use crate::world::{AgentMode, LifecycleState};
 use formats::agent;
 use machine::effect::{AgentRequest, DrainOrder, EffectId};
 use machine::event::{AgentAnswer, AgentState, AgentStatus};
@@ -347,12 +347,15 @@ impl Fleet {
         }
     }
 
-    /// Checks that at the end either all agents of an instance serve or none does.
+    /// Checks that at the end either all agents of an instance serve or none does. In the warm pool, one that crashed after the
+    /// drain serves again.
     pub(super) fn check_others(&mut self, host: usize) {
-        let agent = self.world.agent(&self.hosts[host].id);
-        let serves = agent.is_some_and(|agent| {
-            agent.state == crate::world::AgentState::Serving && agent.mode == AgentMode::Answers
-        });
+        let Some(view) = self.world.instance(&self.hosts[host].id) else { return };
+        if view.state == LifecycleState::WarmedRunning {
+            return;
+        }
+        let agent = view.agent;
+        let serves = agent.state == crate::world::AgentState::Serving && agent.mode == AgentMode::Answers;
         let drains = self.hosts[host].others.iter().any(|other| other.drained.is_some());
         if serves && drains && !self.hosts[host].gone && self.hosts[host].may_complain() {
             let now = self.now;

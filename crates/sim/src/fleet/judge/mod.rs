@@ -18,7 +18,7 @@ use crate::world::Happening;
 use machine::effect::Effect;
 use machine::journal::{Journal, Outcome};
 use machine::notice::Source;
-use machine::report::{NoticeChange, Report};
+use machine::report::{LaunchNews, NoticeChange, Report};
 use machine::settings::{AgentSettings, Protocol, Settings};
 use machine::{Event, Time};
 
@@ -240,6 +240,8 @@ impl Judge {
                 let whole = each.open.map(|(_, timeout)| timeout * GLOBAL_TIMEOUTS);
                 each.lost_track |= whole.is_some_and(|whole| *since + whole <= now);
             }
+            // A launch is not slowed by what failed before it.
+            Report::Launch(LaunchNews::Started { .. }) => each.calls_made.forget(),
             Report::GroupChanged { .. } => {
                 each.calls_made.moves();
                 each.invariants.counts_anew();

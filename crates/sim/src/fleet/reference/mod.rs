@@ -240,6 +240,10 @@ impl Reference {
                 if !instance.lifecycle_state.ends_with(":Wait") {
                     self.beat = None;
                 }
+                // It has come back to a group while IMDS was silent.
+                if instance.lifecycle_state == "InService" {
+                    self.heard.take_if(|(_, state)| *state == TargetState::Detached);
+                }
             }
             Event::MessagesReceived { id, result } => {
                 let peeked = take(&mut self.calls, *id) == Some(Call::Receive { peek: true });

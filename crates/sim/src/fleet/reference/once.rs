@@ -66,7 +66,7 @@ impl Reference {
             }
             let serves = self.agents[agent].state == Some(AgentState::Serving);
             let asks = self.calls.iter().any(|(_, call)| *call == Call::Agent(agent));
-            if serves && !asks && self.drain == Phase::UnderWay && self.was_told(agent) {
+            if serves && !asks && self.drain == Phase::UnderWay && self.kept.told && self.was_told(agent) {
                 self.complain("did not tell a process that serves");
             }
         }
