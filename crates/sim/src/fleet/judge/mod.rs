@@ -354,7 +354,9 @@ impl Judge {
             self.figures.checked(happening);
         }
         each.ends(happening);
-        each.volume.observes(happening);
+        if each.volume.observes(happening) {
+            each.invariants.refused(at);
+        }
         match happening {
             Happening::ImdsFlipped { target, .. } if target == "InService" => {
                 each.served = at;

@@ -21,7 +21,9 @@ pub(super) enum Volume {
 }
 
 impl Volume {
-    pub fn observes(&mut self, happening: &Happening) {
+    /// Returns whether a termination has begun that its daemon learns of before it has heard of the replacement.
+    pub fn observes(&mut self, happening: &Happening) -> bool {
+        let before = *self;
         match happening {
             Happening::ReplacingRootVolume { .. } => *self = Volume::Unheard,
             Happening::RootVolumeReplaced { .. } | Happening::TerminationRequested { .. } => {
@@ -32,6 +34,7 @@ impl Volume {
             }
             _ => {}
         }
+        before == Volume::Unheard && matches!(happening, Happening::TerminationRequested { .. })
     }
 
     /// Whether work that the agents take now is lost, as their daemon knows.
