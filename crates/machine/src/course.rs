@@ -3,7 +3,7 @@
 use super::Machine;
 use super::action::{GroupSource, Situation, Wait};
 use super::after::Circumstances;
-use super::agent::AgentTrack;
+use super::agent::{AgentTrack, Want};
 use super::drain::Drain;
 use super::effect::CompletionResult;
 use super::journal::{Ended, FINISHED_MAX, Outcome};
@@ -76,6 +76,25 @@ pub(super) fn drive(machine: &mut Machine, in_force: &[Reason]) {
     drain.action.decide(turn, &mut Situation { settings, journal, expected, done, finish });
     if let Some(outcome) = done.filter(|_| !expected || !drain.action.is_possible()) {
         end(machine, outcome, None);
+    }
+}
+
+/// Tells each agent to drain, to serve again, or nothing.
+pub(super) fn direct_agents(machine: &mut Machine, reason: Option<Reason>) {
+    let Machine { agents, drain, journal, returned, turn, .. } = machine;
+    let Some(drain) = drain else {
+        if journal.is_released(*returned) {
+            agents.iter_mut().for_each(|agent| agent.decide(turn, journal, Want::Return));
+        }
+        return;
+    };
+    if drain.told().is_none() {
+        agents.iter_mut().for_each(AgentTrack::not_yet);
+    }
+    let recorded = drain.is_recorded(journal);
+    for agent in agents {
+        let order = drain.order(agent, reason).filter(|_| recorded);
+        agent.decide(turn, journal, order.map_or(Want::Nothing, Want::Drain));
     }
 }
 

@@ -73,7 +73,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action::Over;
-use agent::{AgentTrack, Want};
+use agent::AgentTrack;
 use drain::Drain;
 use imds::ImdsTrack;
 use journal::{Journal, JournalTrack, Outcome, Revision};
@@ -372,7 +372,7 @@ impl Machine {
         course::begin_or_leave(self, &in_force);
         // The drain before the agents, because its decisions are what they are told.
         course::drive(self, &in_force);
-        self.direct_agents(in_force.first().copied());
+        course::direct_agents(self, in_force.first().copied());
         self.direct_targets();
         // The launch after the agents, because it waits until none of them is draining.
         self.direct_launch();
@@ -400,25 +400,6 @@ impl Machine {
             protection: self.protection.standing(),
             finished: self.finished.clone(),
         });
-    }
-
-    /// Tells each agent to drain, to serve again, or nothing.
-    fn direct_agents(&mut self, reason: Option<Reason>) {
-        let Machine { agents, drain, journal, returned, turn, .. } = self;
-        let Some(drain) = drain else {
-            if journal.is_released(*returned) {
-                agents.iter_mut().for_each(|agent| agent.decide(turn, journal, Want::Return));
-            }
-            return;
-        };
-        if drain.told().is_none() {
-            agents.iter_mut().for_each(AgentTrack::not_yet);
-        }
-        let recorded = drain.is_recorded(journal);
-        for agent in agents {
-            let order = drain.order(agent, reason).filter(|_| recorded);
-            agent.decide(turn, journal, order.map_or(Want::Nothing, Want::Drain));
-        }
     }
 }
 
