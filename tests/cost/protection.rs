@@ -1,22 +1,33 @@
 //! Which instances a scale-in picks, with and without busy protection.
 
+use std::time::Duration;
+
 use sim::fleet::picks::{Picking, Picks, pick};
 
 use super::seconds;
 
-/// The sizes, and how many seeds of each are measured. One run of the largest takes four minutes.
-const SIZES: [(u32, u64); 4] = [(10, 100), (100, 30), (1_000, 3), (10_000, 1)];
+/// The sizes, the minutes of work, and how many seeds of each are measured. One run of the largest takes four minutes.
+const RUNS: [(u32, u64, u64); 7] = [
+    (10, 15, 100),
+    (100, 15, 30),
+    (1_000, 15, 3),
+    (10_000, 15, 1),
+    (10, 2, 100),
+    (1_000, 2, 3),
+    (10_000, 2, 1),
+];
 
 /// The table. Each cell has two figures: without protection, and with it.
 pub fn table() -> String {
     let mut lines = vec![
-        "| instances | picked | busy | protection calls per instance and hour | of these throttled | completion delay, s: most | expired |".to_owned(),
-        "|---:|---:|---:|---:|---:|---:|---:|".to_owned(),
+        "| instances | work, min | picked | busy | protection calls per instance and hour | of these throttled | completion delay, s: most | expired |".to_owned(),
+        "|---:|---:|---:|---:|---:|---:|---:|---:|".to_owned(),
     ];
-    for (instances, seeds) in SIZES {
-        eprintln!("a tenth of {instances}, protected");
+    for (instances, minutes, seeds) in RUNS {
+        eprintln!("a tenth of {instances} with {minutes} minutes of work, protected");
+        let work = Duration::from_secs(60 * minutes);
         let sides = [false, true].map(|protects| {
-            (1..=seeds).map(|seed| pick(&Picking { instances, protects, seed })).collect::<Vec<_>>()
+            (1..=seeds).map(|seed| pick(&Picking { instances, work, protects, seed })).collect::<Vec<_>>()
         });
         let pair =
             |figure: &dyn Fn(&[Picks]) -> String| sides.each_ref().map(|runs| figure(runs)).join(" / ");
@@ -32,7 +43,7 @@ pub fn table() -> String {
             pair(&|runs| seconds(most(runs))),
             pair(&|runs| format!("{:.0} %", 100.0 * mean(runs, |run| run.expired))),
         ];
-        lines.push(format!("| {instances} | {} |", cells.join(" | ")));
+        lines.push(format!("| {instances} | {minutes} | {} |", cells.join(" | ")));
     }
     lines.join("\n") + "\n"
 }

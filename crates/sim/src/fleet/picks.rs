@@ -11,9 +11,6 @@ use super::agents::Manner;
 use super::cost::{HEARTBEAT_TIMEOUT, Ledger, Queue, ScaleIn, world};
 use super::{Fleet, Plan, Setup, plan};
 
-/// At any time, half of the instances are busy.
-const RHYTHM: Rhythm = Rhythm { busy: Duration::from_secs(900), idle: Duration::from_secs(900) };
-
 /// The defaults of the section `protection`.
 const PROTECTION: ProtectionSettings = ProtectionSettings {
     busy_for: Duration::from_secs(30),
@@ -33,6 +30,8 @@ const LONGEST: Duration = Duration::from_secs(4 * 3600);
 pub struct Picking {
     /// The size of the fleet. A tenth of it is terminated at once.
     pub instances: u32,
+    /// How long an instance has work, and how long it then has none. At any time, half of the instances are busy.
+    pub work: Duration,
     /// Whether busy instances are protected.
     pub protects: bool,
     /// The seed of the run.
@@ -58,14 +57,14 @@ pub struct Picks {
 
 /// Runs a scale-in and measures it.
 pub fn pick(picking: &Picking) -> Picks {
-    let Picking { instances, protects, seed } = *picking;
+    let Picking { instances, work, protects, seed } = *picking;
     let leaving = (instances / 10).max(1);
     let plan = Plan { seed, instances, span: LONGEST, leaving: 0.0, faults: Faults::none(), trace: false };
     let (hook, heartbeat_timeout) = (Some(plan::HOOK.to_owned()), Some(HEARTBEAT_TIMEOUT));
     let protection = protects.then_some(PROTECTION);
     let settings = Settings { hook, heartbeat_timeout, protection, ..plan::settings(true) };
     let mut world = world(&ScaleIn { instances, leaving, queue: Queue::Gated, seed });
-    world.rhythm = Some(RHYTHM);
+    world.rhythm = Some(Rhythm { busy: work, idle: work });
     let setup = Setup { world, settings, manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, fastrand::Rng::with_seed(seed));
     fleet.run_until(plan::START + STARTING);
@@ -114,7 +113,8 @@ mod tests {
 
     #[test]
     fn protected_instances_are_not_picked() {
-        let picks = |protects| pick(&Picking { instances: 40, protects, seed: 1 });
+        let picks =
+            |protects| pick(&Picking { instances: 40, work: Duration::from_secs(900), protects, seed: 1 });
         let Picks { picked, busy, calls, .. } = picks(true);
         assert_eq!((picked, busy), (4, 0));
         // Two changes in half an hour.
