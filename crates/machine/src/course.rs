@@ -113,9 +113,12 @@ pub(super) fn withdraw_target(machine: &mut Machine) {
     // that an earlier drain dealt with does not.
     let open = action.is_some_and(|action| action.state != NoticeState::Settled);
     let since = machine.imds.stays_since();
-    let stands = machine.drain.as_ref().is_some_and(|drain| match drain.is_under_way() {
-        true => (open || reboots) && since.is_none_or(|at| !drain.action.was_in_service(at)),
-        false => reboots && drain.is_watched(),
+    let stands = machine.drain.as_ref().is_some_and(|drain| {
+        if drain.is_under_way() {
+            (open || reboots) && since.is_none_or(|at| !drain.action.was_in_service(at))
+        } else {
+            reboots && drain.is_watched()
+        }
     });
     let replaces = machine.imds.replaces_target(&machine.notices);
     if !stands || replaces {
@@ -143,10 +146,10 @@ pub(super) fn on_seen(machine: &mut Machine, seen: Option<Seen>) {
     }
 }
 
-/// A retained instance was released: Auto Scaling runs a new action, for which a heartbeat has just succeeded.
+/// A heartbeat has just succeeded after the action was over: a retained instance was released, so that Auto Scaling runs a new
+/// action, or the action only seemed to be over.
 fn begin_released(machine: &mut Machine, since: Time, beat: Time) {
     let known = machine.drain.take().map(|drain| drain.action.record()).unwrap_or_default();
-    // An action that only seemed to be over still ends with a reboot.
     let reboots = machine.notices.action().is_some_and(Notice::ends_with_a_reboot);
     let reason = if reboots { Reason::RootVolumeReplacement } else { Reason::AutoscalingTermination };
     tell_of_action(machine, reason);
@@ -172,7 +175,7 @@ fn tell_of_action(machine: &mut Machine, reason: Reason) {
     machine.notices.tell_action(&mut machine.turn, told);
 }
 
-/// No notice is in force anymore, so the instance stays. Returns the agents to service, once no completion can take effect.
+/// No notice is in force any longer, so the instance stays. Returns the agents to service, once no completion can take effect.
 fn leave(machine: &mut Machine) {
     let Some(drain) = &machine.drain else { return };
     if drain.is_under_way() {

@@ -348,7 +348,7 @@ pub enum TargetHealth {
     NotRegistered,
     /// It is registered, but `unused`: its target group or its zone gets no requests, or it is stopped.
     Unused,
-    /// `draining`: it is not registered anymore, and open connections may still send requests to it.
+    /// `draining`: it is no longer registered, and open connections may still send requests to it.
     Draining,
     /// Any other state: it is registered.
     Registered,

@@ -20,8 +20,8 @@
 //!   orders to drain), `agent/telling` (processes that may be told only once), `agent/force` (its force step),
 //!   `agent/answers` (what its answers mean) and `agent/reports` (reports about it, rate-limited); `progress`: an agent's
 //!   progress, for people; [`process`]: one process of an agent.
-//! - [`launch`]: completes the launching hook once the agents are ready.
-//! - [`protection`]: protects the instance from scale-in while its agents are busy.
+//! - [`launch`]: completes the launching hook once the agents are ready; [`protection`]: protects the instance from scale-in while
+//!   they are busy; `round`: the questions of both to the agents.
 //! - [`targets`]: deregisters the instance from target groups, and registers it again.
 //! - [`hook`], `heartbeat`, `standing`, `backoff`: the choice of the hook, timing, and lifecycle states.
 //! - `course`: starts, advances and ends drains; `recovery`: continues from the journal after a restart.
@@ -54,6 +54,7 @@ pub mod protection;
 mod queue;
 mod recovery;
 pub mod report;
+mod round;
 mod route;
 pub mod settings;
 mod standing;

@@ -87,7 +87,7 @@ pub(super) enum Need {
     Action,
     /// A warning that IMDS does not list.
     Warning,
-    /// Nothing urgent: heartbeats or completions find the action, or the messages come after they were needed.
+    /// The action, which heartbeats or completions find as well. Or nothing: the answer has come too late.
     Nothing,
 }
 

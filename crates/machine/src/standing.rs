@@ -9,7 +9,7 @@ pub(super) enum Standing {
     TooEarly,
     /// The instance is in Wait, for some hook.
     Waiting,
-    /// The group is not taking the instance away.
+    /// The group is not taking the instance away, or takes it into service.
     InService,
     /// The action was abandoned, and Auto Scaling retains the instance for salvage.
     Retained,

@@ -17,6 +17,7 @@ use super::Machine;
 use super::drain::Drain;
 use super::event::Event;
 use super::journal::{JournalTrack, Outcome};
+use super::report::Call;
 use super::settings::TargetSettings;
 use super::status::TargetLine;
 use super::time::{Correction, Time};
@@ -107,21 +108,21 @@ impl TargetTrack {
             Event::TargetDescribed { id, result } if self.calls.take(*id) => match result {
                 Ok(health) if self.life.seen(turn, journal, name, *health) => self.calls.look_later(turn),
                 Ok(_) => self.calls.start_anew(turn.now),
-                Err(error) => self.calls.failed(turn, error),
+                Err(error) => self.calls.failed(turn, Call::DescribeTarget, error),
             },
             Event::TargetDeregistered { id, result } if self.calls.take(*id) => match result {
                 Ok(()) => {
                     self.calls.start_anew(turn.now);
                     self.life.deregistered(turn, journal, name, self.settings.timeout);
                 }
-                Err(error) => self.calls.failed(turn, error),
+                Err(error) => self.calls.failed(turn, Call::DeregisterTarget, error),
             },
             Event::TargetRegistered { id, result } if self.calls.take(*id) => match result {
                 Ok(()) => {
                     self.calls.start_anew(turn.now);
                     self.life.registered(turn, journal, name);
                 }
-                Err(error) => self.calls.failed(turn, error),
+                Err(error) => self.calls.failed(turn, Call::RegisterTarget, error),
             },
             _ => return false,
         }

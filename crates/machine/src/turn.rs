@@ -217,6 +217,14 @@ impl Attempts {
         self.next_at = turn.after(backoff, self.failures);
     }
 
+    /// As [`failed`](Self::failed). An operator may add a missing permission, so after that the next try waits for `denied`.
+    pub fn failed_by(&mut self, turn: &mut Turn, kind: CallErrorKind, backoff: Backoff, denied: Duration) {
+        self.failed(turn, backoff);
+        if kind == CallErrorKind::AccessDenied {
+            self.next_at = turn.now + denied;
+        }
+    }
+
     pub fn succeeded(&mut self, next_at: Time) {
         self.failures = 0;
         self.next_at = next_at;

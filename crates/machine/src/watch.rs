@@ -26,7 +26,7 @@ const LOOK_RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 /// What the watch saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The instance is in service.
+    /// The instance is in service, or on its way there: from the warm pool, or after a reboot.
     InService,
     /// A different group is taking the instance away.
     OtherGroup,
@@ -148,12 +148,8 @@ impl Watch {
             Ok(Some(instance)) => instance,
         };
         self.describe.succeeded(turn.now + LOOK);
-        let state = instance.lifecycle_state.as_str();
-        // A pending instance is on its way back into service: from the warm pool, or after a reboot.
-        if state == "InService" || state.starts_with("Pending") {
-            return Some(Seen::InService);
-        }
         self.stage = match Standing::of(Some(instance)) {
+            Standing::InService => return Some(Seen::InService),
             Standing::Retained => {
                 self.none_before = turn.now;
                 turn.report(Report::Retained);
@@ -161,8 +157,8 @@ impl Watch {
             }
             Standing::TooEarly | Standing::Waiting => Stage::Waits,
             // IMDS announces when the instance leaves the warm pool.
-            Standing::InService | Standing::Over if !deaf && is_at_rest(state) => Stage::Over,
-            Standing::InService | Standing::Over => Stage::Quiet,
+            Standing::Over if !deaf && is_at_rest(&instance.lifecycle_state) => Stage::Over,
+            Standing::Over => Stage::Quiet,
         };
         let another = group.is_some_and(|group| group != instance.group);
         (another && self.stage == Stage::Waits).then_some(Seen::OtherGroup)

@@ -314,9 +314,8 @@ impl Names {
 }
 
 fn failed(attempts: &mut Attempts, turn: &mut Turn, call: Call, error: CallError) {
-    attempts.failed(turn, DESCRIBE_RETRY);
+    attempts.failed_by(turn, error.kind, DESCRIBE_RETRY, DENIED_RETRY);
     if error.kind == CallErrorKind::AccessDenied {
-        attempts.next_at = turn.now + DENIED_RETRY;
         attempts.failures = attempts.failures.max(BLIND_AFTER);
     }
     turn.call_failed(call, error, false);

@@ -24,7 +24,7 @@ const RETRY: Backoff = Backoff::between_ms(1_000, 10_000);
 /// Pause after a call that found no action, or no instance. It may be too early or too late.
 const REFUSED_RETRY: Backoff = Backoff::between_ms(1_000, 30_000);
 
-/// Pause after a call was denied. An operator may add the permission.
+/// Pause after a call was denied.
 const DENIED_RETRY: Duration = Duration::from_secs(60);
 
 /// The daemon stops looking for an action that it has not found for this long.
@@ -121,7 +121,7 @@ impl Calls {
         self.presence = Presence::Assumed;
     }
 
-    /// Whether no action has been found for so long that there is none.
+    /// Whether to stop looking for the action.
     pub fn give_up(&self, turn: &mut Turn) -> bool {
         self.presence.missing_since().is_some_and(|since| turn.due(since + REFUSED_MAX, Timer::Launch))
     }
@@ -287,8 +287,5 @@ fn plan_retry(attempts: &mut Attempts, turn: &mut Turn, kind: CallErrorKind) {
         | CallErrorKind::Unsent
         | CallErrorKind::Unanswered => RETRY,
     };
-    attempts.failed(turn, pause);
-    if kind == CallErrorKind::AccessDenied {
-        attempts.next_at = turn.now + DENIED_RETRY;
-    }
+    attempts.failed_by(turn, kind, pause, DENIED_RETRY);
 }

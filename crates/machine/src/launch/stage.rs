@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::effect::{CompletionResult, Effect, EffectId};
+use crate::round::Round;
 use crate::settings::{AgentSettings, LaunchSettings};
 use crate::time::Time;
 use crate::timer::Timer;
@@ -11,9 +12,6 @@ use crate::turn::Turn;
 
 /// The pause between two rounds of questions to the agents.
 const ROUND: Duration = Duration::from_secs(1);
-
-/// An agent that has not said for this long whether it is ready is not. The daemon waits for an answer for ten seconds.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Where a launch stands.
 #[derive(Debug)]
@@ -32,6 +30,8 @@ pub(super) struct Questions {
     /// How many times in a row all agents were ready.
     times: u8,
     round: Round,
+    /// Whether all of those that have answered in this round were.
+    all_ready: bool,
     /// Whether an agent was not ready in this life of the daemon. Without that, nothing is abandoned.
     failed: bool,
     /// The agent that was not ready last. `None` once all were ready.
@@ -52,19 +52,11 @@ impl fmt::Display for NotReady {
     }
 }
 
-/// One question to each agent.
-#[derive(Debug)]
-enum Round {
-    /// The next one is asked at this time.
-    Next(Time),
-    /// These questions are unanswered.
-    Open { since: Time, asked: Vec<(EffectId, usize)>, all_ready: bool },
-}
-
 impl Stage {
     /// The agents are asked from now on.
     pub fn asking(now: Time) -> Self {
-        Stage::Asking(Questions { times: 0, round: Round::Next(now), failed: false, not_ready: None })
+        let round = Round::Next(now);
+        Stage::Asking(Questions { times: 0, round, all_ready: true, failed: false, not_ready: None })
     }
 
     /// The agents do not serve.
@@ -114,15 +106,15 @@ impl Stage {
         id: EffectId,
         result: &Result<(), String>,
     ) -> Option<&NotReady> {
-        let Stage::Asking(Questions { times, round, failed, not_ready }) = self else { return None };
-        let Round::Open { asked, all_ready, .. } = round else { return None };
-        let place = asked.iter().position(|(open, _)| *open == id)?;
-        let (_, agent) = asked.swap_remove(place);
+        let Stage::Asking(Questions { times, round, all_ready, failed, not_ready }) = self else {
+            return None;
+        };
+        let (agent, is_last) = round.answered(id)?;
         if let Err(why) = result {
             (*all_ready, *failed) = (false, true);
             *not_ready = Some(NotReady { agent: agents[agent].name.clone(), why: why.clone() });
         }
-        if asked.is_empty() {
+        if is_last {
             *times = if *all_ready { *times + 1 } else { 0 };
             not_ready.take_if(|_| *all_ready);
             *round = Round::Next(now + ROUND);
@@ -139,22 +131,15 @@ impl Questions {
 
     /// Whether an agent was not ready, or has not answered for long.
     fn failed(&self, turn: &mut Turn) -> bool {
-        let hangs = |turn: &mut Turn| match &self.round {
-            Round::Open { since, .. } => turn.due(*since + ANSWER_MAX, Timer::Launch),
-            Round::Next(_) => false,
-        };
-        self.failed || hangs(turn)
+        self.failed || self.round.hangs(turn, Timer::Launch)
     }
 
     fn ask(&mut self, turn: &mut Turn, agents: usize, returning: Option<&str>) {
         if let Some(agent) = returning {
             let why = "has not acknowledged its return to service".to_owned();
             self.not_ready = Some(NotReady { agent: agent.to_owned(), why });
-        } else if let Round::Next(at) = self.round
-            && turn.due(at, Timer::Launch)
-        {
-            let asked = (0..agents).map(|agent| (turn.emit(|id| Effect::AskReady { id, agent }), agent));
-            self.round = Round::Open { asked: asked.collect(), all_ready: true, since: turn.now };
+        } else if self.round.ask(turn, Timer::Launch, agents, |id, agent| Effect::AskReady { id, agent }) {
+            self.all_ready = true;
         }
     }
 }

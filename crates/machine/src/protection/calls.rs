@@ -20,7 +20,7 @@ const RETRY: Backoff = Backoff::between_ms(2_000, 60_000);
 /// The same after a call that AWS rejected: the instance is not yet in service, or is in another group.
 const SLOW_RETRY: Backoff = Backoff::between_ms(30_000, 600_000);
 
-/// Pause after a call was denied. An operator may add the permission.
+/// Pause after a call was denied.
 const DENIED_RETRY: Duration = Duration::from_secs(600);
 
 /// The calls.
@@ -159,15 +159,12 @@ impl Calls {
             | CallErrorKind::Rejected
             | CallErrorKind::NoActiveAction => SLOW_RETRY,
         };
-        self.attempts.failed(turn, pause);
+        self.attempts.failed_by(turn, error.kind, pause, DENIED_RETRY);
         if error.kind == CallErrorKind::Unanswered {
             // It may have taken effect.
             *standing = ahead;
         } else if *standing != ahead {
             journal.touch();
-        }
-        if error.kind == CallErrorKind::AccessDenied {
-            self.attempts.next_at = turn.now + DENIED_RETRY;
         }
         self.doubted = error.kind == CallErrorKind::Rejected;
         turn.call_failed(Call::SetProtection, error.clone(), false);

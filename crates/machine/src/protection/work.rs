@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::effect::{Effect, EffectId};
+use crate::round::Round;
 use crate::settings::ProtectionSettings;
 use crate::time::Time;
 use crate::timer::Timer;
@@ -10,9 +11,6 @@ use crate::turn::Turn;
 
 /// The shortest and the longest pause between two rounds of questions.
 const PACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
-
-/// The daemon waits for an answer for ten seconds, so an agent that has not answered for this long never will.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// For this long, an agent that cannot be read counts as it was last seen.
 const GRACE: Duration = Duration::from_secs(60);
@@ -87,28 +85,18 @@ impl Work {
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     round: Round,
+    /// When the round after this one is due.
+    next: Time,
+    /// The most that an agent has said in this round.
+    most: Said,
     /// Since when not all agents could be read.
     unread_since: Option<Time>,
 }
 
-/// One question to each agent.
-#[derive(Debug)]
-enum Round {
-    /// The next one is asked at this time.
-    Next(Time),
-    /// These questions are unanswered, and `next` is when the next ones are due.
-    Open { since: Time, next: Time, asked: Vec<EffectId>, most: Said },
-}
-
-impl Default for Round {
-    fn default() -> Self {
-        Round::Next(Time::default())
-    }
-}
-
-/// What an agent said. The greatest of a round counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What an agent said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 enum Said {
+    #[default]
     Idle,
     Nothing,
     Busy,
@@ -117,50 +105,39 @@ enum Said {
 impl Questions {
     /// Asks the agents if that is due. Returns what a round shows that was not answered in time.
     pub fn ask(&mut self, turn: &mut Turn, settings: &ProtectionSettings, agents: usize) -> Option<Seen> {
-        let mut seen = None;
-        if let Round::Open { since, most, .. } = &mut self.round
-            && turn.due(*since + ANSWER_MAX, Timer::Busy)
-        {
-            let most = (*most).max(Said::Nothing);
-            self.round = Round::Next(turn.now);
-            seen = Some(self.ends(turn, most));
-        }
-        if let Round::Next(at) = self.round
-            && turn.due(at, Timer::Busy)
-        {
-            let asked = (0..agents).map(|agent| turn.emit(|id| Effect::AskBusy { id, agent })).collect();
+        let seen = self.round.hangs(turn, Timer::Busy).then(|| {
+            self.most = self.most.max(Said::Nothing);
+            self.ends(turn, turn.now)
+        });
+        if self.round.ask(turn, Timer::Busy, agents, |id, agent| Effect::AskBusy { id, agent }) {
             let pace = (settings.busy_for / 3).clamp(PACE.0, PACE.1);
-            let next = turn.now + turn.between(pace.mul_f64(0.9), pace.mul_f64(1.1));
-            self.round = Round::Open { since: turn.now, next, asked, most: Said::Idle };
+            self.next = turn.now + turn.between(pace.mul_f64(0.9), pace.mul_f64(1.1));
+            self.most = Said::Idle;
         }
         seen
     }
 
     /// Takes an answer. Returns what the round shows if it was the last one.
     pub fn answered(&mut self, turn: &Turn, id: EffectId, result: &Result<u64, String>) -> Option<Seen> {
-        let Round::Open { next, asked, most, .. } = &mut self.round else { return None };
-        let place = asked.iter().position(|open| *open == id)?;
-        asked.swap_remove(place);
-        *most = (*most).max(match result {
+        let (_, is_last) = self.round.answered(id)?;
+        self.most = self.most.max(match result {
             Ok(0) => Said::Idle,
             Ok(_) => Said::Busy,
             Err(_) => Said::Nothing,
         });
-        if !asked.is_empty() {
-            return None;
-        }
-        let (next, most) = (*next, *most);
-        self.round = Round::Next(next);
-        Some(self.ends(turn, most))
+        is_last.then(|| self.ends(turn, self.next))
     }
 
-    fn ends(&mut self, turn: &Turn, most: Said) -> Seen {
-        match most {
+    /// The round is over, and the next one is due at this time.
+    fn ends(&mut self, turn: &Turn, next: Time) -> Seen {
+        self.round = Round::Next(next);
+        if self.most != Said::Nothing {
+            self.unread_since = None;
+        }
+        match self.most {
+            Said::Idle => Seen::Idle,
             Said::Nothing => Seen::Unread { since: *self.unread_since.get_or_insert(turn.now) },
-            Said::Idle | Said::Busy => {
-                self.unread_since = None;
-                if most == Said::Busy { Seen::Busy } else { Seen::Idle }
-            }
+            Said::Busy => Seen::Busy,
         }
     }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::effect::{Effect, EffectId};
-use crate::event::{CallError, CallErrorKind};
+use crate::event::CallError;
 use crate::report::Call;
 use crate::time::Time;
 use crate::timer::Timer;
+use crate::told::Told;
 use crate::turn::{Attempts, Turn};
 
 /// Pause between two looks at a target that drains. The first pause is short, because a load balancer without a deregistration
@@ -17,7 +18,7 @@ const POLL: Backoff = Backoff::between_ms(2_000, 7_000);
 /// Pause after a failed call.
 const RETRY: Backoff = Backoff::between_ms(1_000, 15_000);
 
-/// Pause after a call was denied. An operator may add the permission.
+/// Pause after a call was denied.
 const DENIED_RETRY: Duration = Duration::from_secs(30);
 
 /// A call about a target.
@@ -32,12 +33,10 @@ pub(super) enum TargetCall {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     attempts: Attempts,
-    /// The last call.
-    call: Option<TargetCall>,
     /// How many looks in a row have found that it drains.
     looks: u32,
-    /// The last failure that was reported. The same one again is no news.
-    told: Option<String>,
+    /// The failures that were reported. The same one again is no news.
+    told: Told,
 }
 
 impl Calls {
@@ -46,7 +45,6 @@ impl Calls {
         if !self.attempts.ready(turn, Timer::Target) {
             return;
         }
-        self.call = Some(call);
         self.attempts.start(turn, |id| match call {
             TargetCall::Describe => Effect::DescribeTarget { id, target },
             TargetCall::Deregister => Effect::DeregisterTarget { id, target },
@@ -62,30 +60,22 @@ impl Calls {
     /// The next call is another one, and may start at once.
     pub fn start_anew(&mut self, now: Time) {
         self.looks = 0;
-        self.told = None;
+        self.told = Told::default();
         self.attempts.succeeded(now);
     }
 
     /// The target is described again later.
     pub fn look_later(&mut self, turn: &mut Turn) {
         self.looks += 1;
-        self.told = None;
+        self.told = Told::default();
         let next_at = turn.after(POLL, self.looks);
         self.attempts.succeeded(next_at);
     }
 
     /// The call failed.
-    pub fn failed(&mut self, turn: &mut Turn, error: &CallError) {
-        self.attempts.failed(turn, RETRY);
-        if error.kind == CallErrorKind::AccessDenied {
-            self.attempts.next_at = turn.now + DENIED_RETRY;
-        }
-        let call = match self.call {
-            Some(TargetCall::Deregister) => Call::DeregisterTarget,
-            Some(TargetCall::Register) => Call::RegisterTarget,
-            Some(TargetCall::Describe) | None => Call::DescribeTarget,
-        };
-        let known = self.told.replace(error.message.clone()).is_some_and(|told| told == error.message);
+    pub fn failed(&mut self, turn: &mut Turn, call: Call, error: &CallError) {
+        self.attempts.failed_by(turn, error.kind, RETRY, DENIED_RETRY);
+        let known = !self.told.is_news(&error.message);
         turn.call_failed(call, error.clone(), known);
     }
 }

@@ -241,7 +241,7 @@ impl Life {
             TargetStage::Leaving { .. } => Some("being deregistered"),
             TargetStage::Draining { .. } => Some("draining"),
             TargetStage::Over { unused: true } => Some("unused"),
-            TargetStage::Over { unused: false } => Some("given up"),
+            TargetStage::Over { unused: false } => Some("no longer waited for"),
             TargetStage::Returning => Some("being registered again"),
         }
     }
