@@ -59,8 +59,11 @@ async fn targets_are_named_by_id_and_port() {
     let (clients, target) = (clients(&server.url), target());
     clients.deregister_target(&target).await.expect("done");
     clients.register_target(&target).await.expect("done");
-    assert_eq!(clients.describe_target(&target).await, Ok(TargetHealth::Draining));
-    assert_eq!(clients.describe_target(&target).await, Ok(TargetHealth::NotRegistered));
+    assert_eq!(clients.target_health(&target).await.map(|(health, _)| health), Ok(TargetHealth::Draining));
+    assert_eq!(
+        clients.target_health(&target).await.map(|(health, _)| health),
+        Ok(TargetHealth::NotRegistered)
+    );
     assert_eq!(clients.deregistration_delay(&target.group).await, Ok(Some(Duration::from_secs(60))));
     for (at, request) in server.requests().iter().enumerate() {
         let body = &request.body;

@@ -72,7 +72,7 @@ async fn requests_of_a_child() {
     let clients = Clients::from_config(config, &settings);
     if queue == OF_TARGETS {
         let target = TargetName { group: "arn".to_owned(), id: "i-0123456789abcdef0".to_owned(), port: None };
-        let error = clients.describe_target(&target).await.expect_err("not sent");
+        let error = clients.target_health(&target).await.expect_err("not sent");
         return record(&format!("error {error}"));
     }
     let action = ActionName { hook: "drain".to_owned(), group: "workers".to_owned() };

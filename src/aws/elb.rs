@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 pub(super) use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::Builder;
-use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealth as Described};
+use aws_sdk_elasticloadbalancingv2::types::{
+    TargetDescription, TargetHealth as Described, TargetHealthDescription,
+};
 
 use super::clients::{Clients, setting};
 use super::error::{classify, unsent};
@@ -25,18 +27,8 @@ pub(super) fn client(config: &SdkConfig) -> Client {
 }
 
 impl Clients {
-    /// DescribeTargetHealth, for one target.
-    pub async fn describe_target(&self, target: &TargetName) -> Result<TargetHealth, CallError> {
-        Ok(health(self.target_health(target).await?.as_ref()))
-    }
-
-    /// The state of a target in AWS's words; `None` if ELB does not list it.
-    pub async fn target_state(&self, target: &TargetName) -> Result<Option<String>, CallError> {
-        let found = self.target_health(target).await?;
-        Ok(found.and_then(|found| found.state().map(|state| state.as_str().to_owned())))
-    }
-
-    async fn target_health(&self, target: &TargetName) -> Result<Option<Described>, CallError> {
+    /// DescribeTargetHealth, for one target. Also returns its state in ELB's words.
+    pub async fn target_health(&self, target: &TargetName) -> Result<(TargetHealth, String), CallError> {
         let call = "elasticloadbalancing:DescribeTargetHealth";
         let request = self.elb()?.describe_target_health().target_group_arn(&target.group);
         let answer = request.targets(description(target)).send().await;
@@ -44,7 +36,9 @@ impl Clients {
         let described = answer.target_health_descriptions().iter();
         let mut of_target =
             described.filter(|one| one.target().and_then(TargetDescription::id) == Some(&target.id));
-        Ok(of_target.next().and_then(|one| one.target_health().cloned()))
+        let found = of_target.next().and_then(TargetHealthDescription::target_health);
+        let state = found.and_then(Described::state).map_or("not listed", |state| state.as_str());
+        Ok((health(found), state.to_owned()))
     }
 
     /// DeregisterTargets, for one target. Succeeds for a target that is not registered.

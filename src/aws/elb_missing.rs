@@ -14,11 +14,7 @@ fn missing<T>() -> Result<T, CallError> {
 
 #[allow(missing_docs, clippy::unused_async, reason = "as in `elb`")]
 impl Clients {
-    pub async fn describe_target(&self, _: &TargetName) -> Result<TargetHealth, CallError> {
-        missing()
-    }
-
-    pub async fn target_state(&self, _: &TargetName) -> Result<Option<String>, CallError> {
+    pub async fn target_health(&self, _: &TargetName) -> Result<(TargetHealth, String), CallError> {
         missing()
     }
 

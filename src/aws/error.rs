@@ -203,6 +203,7 @@ fn kind_of(answer: &Answer<'_>) -> (CallErrorKind, &'static str) {
             CallErrorKind::Rejected,
             "; check queue.url and the Region, and that the role can access the queue",
         ),
+        "TargetGroupNotFound" => (CallErrorKind::Rejected, "; check target_group.arn"),
         _ if message.contains("not authorized to perform") => (CallErrorKind::AccessDenied, ""),
         _ if message.starts_with("Rate exceeded") || status == 429 => (CallErrorKind::Throttled, ""),
         _ if (300..400).contains(&status) => {

@@ -35,8 +35,8 @@ pub const RECEIPT_MAX: usize = 2048;
 const REASON_MAX: usize = 100;
 
 impl Clients {
-    /// ReceiveMessage, for at most `most` messages. With `peek`, they stay visible to others. Do not drop the future once the request is sent: SQS hides the messages even
-    /// if the response is not read.
+    /// ReceiveMessage, for at most `most` messages. With `peek`, SQS does not hide them from others. Without it, do not drop the
+    /// future once the request is sent: SQS hides the messages even if the response is not read.
     pub async fn receive(
         &self,
         queue_url: &str,
@@ -53,13 +53,6 @@ impl Clients {
         let request = request.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
         let answer = request.send().await.map_err(|error| classify(call, &error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(read).collect())
-    }
-
-    /// Checks the permission for ReceiveMessage. Receives at most one message, with a visibility timeout of 0.
-    pub async fn try_receive(&self, queue_url: &str) -> Result<(), CallError> {
-        let request = self.sqs.receive_message().queue_url(queue_url);
-        let request = request.max_number_of_messages(1).wait_time_seconds(0).visibility_timeout(0);
-        request.send().await.map(drop).map_err(|error| classify("sqs:ReceiveMessage", &error))
     }
 
     /// GetQueueAttributes: all attributes, by name.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Address, Body, Force, Header, OnExit, Probe, Ready, Request, User};
+use super::{Address, Body, Force, Header, Method, OnExit, Probe, Ready, Request, User};
 
 /// One agent, and how it is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,13 @@ impl Agent {
             Some(Probe::Document(_)) => false,
             Some(Probe::Number { reading, .. }) => reading.is_at_agent(),
         }
+    }
+
+    /// Whether a request for its status would drain it, so that none may be sent while it serves.
+    pub fn is_drained_by_status(&self) -> bool {
+        let AgentKind::Http(http) = &self.kind else { return false };
+        let is_drain = http.drain.method == Method::Get && http.status_path == http.drain.path;
+        is_drain && !http.drain_blocks && self.is_asked_for_status()
     }
 }
 

@@ -219,7 +219,8 @@ pub enum Problem {
     },
     /// A protection that is lifted before it is set.
     #[error(
-        "{origin}: `protection.longest` ({longest:?}) must be more than `protection.busy_for` ({busy_for:?})"
+        "{origin}: `protection.longest` ({longest:?}) must be more than `protection.busy_for` ({busy_for:?}); raise \
+         `protection.longest`"
     )]
     ProtectionTooShort {
         /// Where the protection was switched on.
@@ -331,7 +332,7 @@ pub enum Problem {
     },
     /// A target that is listed twice.
     #[error(
-        "{origin}: the target group {arn} is listed twice with one target and port; remove one of the tables"
+        "{origin}: the target group {arn} is listed twice with the same target and port; remove one of the tables"
     )]
     SameTarget {
         /// Where it was set the second time.

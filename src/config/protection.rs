@@ -43,7 +43,7 @@ pub(super) fn check(layers: &Layers, agents: &[Agent]) -> Vec<Problem> {
     }
     let origin = &switch.origin;
     for agent in agents {
-        if let Some(advice) = is_silent(agent) {
+        if let Some(advice) = advice_if_silent(agent) {
             let (origin, agent) = (origin.clone(), agent.name.clone());
             problems.push(Problem::NotSeenBusy { origin, agent, advice });
         }
@@ -56,15 +56,19 @@ pub(super) fn check(layers: &Layers, agents: &[Agent]) -> Vec<Problem> {
 
 /// What to do if the number in flight of an agent cannot be read while it serves: neither by a probe, nor in the document of the
 /// agent protocol.
-fn is_silent(agent: &Agent) -> Option<&'static str> {
+fn advice_if_silent(agent: &Agent) -> Option<&'static str> {
     match &agent.kind {
+        _ if agent.is_drained_by_status() => Some(
+            "set `agent.status.path` to another path than `agent.drain.path`, because a GET of that drains the agent",
+        ),
         _ if agent.probe.is_some() => None,
         AgentKind::Http(http) if !http.drain_blocks => None,
         AgentKind::Http(_) => {
             Some("set `agent.drain.blocks` to false, if the agent implements the agent protocol")
         }
         AgentKind::Unit(_) | AgentKind::Command(_) => Some(
-            "set `agent.status.zero_for`, and one of `agent.status.url`, `agent.status.processes` and `agent.status.command`",
+            "set `agent.status.zero_for`, and one of `agent.status.processes`, `agent.status.command`, and `agent.status.url` with \
+             `agent.status.pointer` or `agent.status.metric`",
         ),
     }
 }

@@ -71,8 +71,7 @@ fn of_http(agent: &HttpAgent, whole: &Agent) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let drains = agent.drain.method == Method::Get && agent.status_path == agent.drain.path;
-    if !agent.drain_blocks && drains && whole.is_asked_for_status() {
+    if whole.is_drained_by_status() {
         warnings.push(format!(
             "GET {} both drains the agent and requests its status; set agent.status.path or agent.drain.blocks",
             agent.drain.path

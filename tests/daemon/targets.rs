@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use machine::journal::Outcome;
+use machine::status::State;
 use sim::world::{Happening, WorldConfig};
 
 use crate::support::daemon::{Daemon, Stage, completed, told};
@@ -110,7 +111,7 @@ async fn never_registered() {
         .await;
     daemon.until_status("the end", |status| status.outcome == Some(Outcome::Drained)).await;
     daemon.order(CANCEL).await;
-    daemon.until_status("service", |status| status.outcome.is_none()).await;
+    daemon.until_status("service", |status| status.state == State::Serving).await;
     let registered = |one: &Happening| matches!(one, Happening::TargetRegistered { .. });
     assert_eq!((stage.count(deregistered), stage.count(registered)), (0, 1), "{:#?}", stage.history);
 }

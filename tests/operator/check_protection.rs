@@ -30,5 +30,6 @@ async fn work_is_unknown() {
     let stage = Stage::new(1, world(3, 30)).await;
     let instance = stage.instance();
     stage.service.world(|world, now| world.set_agent_mode(now, &instance, AgentMode::Fails(503)));
-    expect(&stage, &[ON], "work", "failed", "the work of this agent is unknown").await;
+    expect(&stage, &[ON], "work", "failed", "while its work is unknown, it does not protect the instance")
+        .await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::world::{TargetRef, WorldConfig};
+use sim::world::WorldConfig;
 
 use crate::check::{expect, row};
 use crate::support::daemon::Stage;
@@ -27,15 +27,19 @@ async fn registered() {
     assert_eq!(row(&ran, PART)["found"], found);
     let short = [arn, ("DRAINHOOK_TARGET_GROUP__TIMEOUT", "2m")];
     expect(&stage, &short, PART, "warning", "a drain waits for only 2m of the deregistration delay").await;
-    let (group, id) = (stage.target_group(), stage.instance());
-    let target = TargetRef { id, port: None };
-    let left = stage.service.world(|world, now| world.deregister_target(now, &group, &target));
-    left.expect("it exists");
     let port = [arn, ("DRAINHOOK_TARGET_GROUP__PORT", "8080")];
     expect(&stage, &port, PART, "warning", "the load balancer sends no requests to this target").await;
 }
 
-/// It is in another Region, does not exist, or may not be read.
+/// It does not exist.
+#[tokio::test]
+async fn unknown() {
+    let (stage, arn) = stage(world(3, 30)).await;
+    let arn = arn.replace("/web/", "/elsewhere/");
+    expect(&stage, &[("DRAINHOOK_TARGET_GROUP__ARN", &arn)], PART, "failed", "check target_group.arn").await;
+}
+
+/// It is in another Region, or may not be read.
 #[tokio::test]
 async fn wrong() {
     let denied = vec!["elasticloadbalancing:DescribeTargetHealth".to_owned()];
@@ -44,7 +48,7 @@ async fn wrong() {
     for (arn, advice) in [
         (
             arn.replace("eu-west-1", "us-east-1"),
-            "this instance is in Region eu-west-1, and so are its target groups",
+            "the daemon calls Region eu-west-1; correct target_group.arn, or AWS_REGION",
         ),
         (arn, "allow elasticloadbalancing:DescribeTargetHealth in the role's policy"),
     ] {

@@ -10,7 +10,7 @@ use super::part::Part;
 use super::{command, curl, probe, unit};
 use crate::agent::http::Agent;
 use crate::cli::output::word;
-use crate::config::{self, Address, AgentKind, Config, HttpAgent, Method, OnExit};
+use crate::config::{self, Address, AgentKind, Config, HttpAgent, OnExit};
 use crate::daemon::settings;
 use machine::event::{AgentAnswer, AgentState};
 use machine::status::{State, Status};
@@ -92,8 +92,7 @@ async fn row(
     if http.drain_blocks {
         return Part::skipped("agent", format!("{name}: not asked, because agent.drain.blocks is set"));
     }
-    let drains = http.drain.method == Method::Get && http.status_path == http.drain.path;
-    if drains && agent.is_asked_for_status() {
+    if agent.is_drained_by_status() {
         return Part::skipped("agent", format!("{name}: not asked, because GET would drain it"));
     }
     if let Some(probe) = &agent.probe {

@@ -45,20 +45,31 @@ async fn signed(clients: &Clients, instance_id: &str) -> Part {
 /// The group, its hook, and the permissions. The hooks are `None` if they cannot be read.
 pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (Vec<Part>, Option<Vec<Hook>>) {
     let (part, group) = group(config, identity, clients).await;
-    let mut parts = vec![part];
-    let targets = target_group::look(config, &identity.instance_id, group.as_deref(), clients).await;
+    let targets = target_group::look(config, &identity.instance_id, group.as_deref(), clients);
+    let ((of_group, hooks), targets) =
+        tokio::join!(of_group(config, identity, clients, group.as_deref()), targets);
+    let parts = [part].into_iter().chain(of_group).chain(targets).collect();
+    (parts, hooks)
+}
+
+/// The group's hook, and the permissions.
+async fn of_group(
+    config: &Config,
+    identity: &Identity,
+    clients: &Clients,
+    group: Option<&str>,
+) -> (Vec<Part>, Option<Vec<Hook>>) {
     let Some(group) = group else {
-        parts.push(Part::skipped("hook", "not read: the group is unknown"));
-        parts.push(Part::skipped("permissions", "not tried: the group is unknown"));
-        parts.extend(targets);
-        return (parts, None);
+        let hook = Part::skipped("hook", "not read: the group is unknown");
+        return (vec![hook, Part::skipped("permissions", "not tried: the group is unknown")], None);
     };
+    let mut parts = Vec::new();
     let settings = settings::machine(config, identity);
-    let call = clients.describe_hooks(&group);
+    let call = clients.describe_hooks(group);
     let hooks = match within("autoscaling:DescribeLifecycleHooks", call).await {
         Ok(hooks) => {
-            parts.push(hook::judge(&settings, &group, &hooks));
-            parts.extend(launch::judge(config, &group, &hooks));
+            parts.push(hook::judge(&settings, group, &hooks));
+            parts.extend(launch::judge(config, group, &hooks));
             Some(hooks)
         }
         Err(error) => {
@@ -66,14 +77,13 @@ pub async fn look(config: &Config, identity: &Identity, clients: &Clients) -> (V
             None
         }
     };
-    parts.extend(protection::permission(config, clients, &group).await);
+    parts.extend(protection::permission(config, clients, group).await);
     let of_group = hooks.iter().flatten().find(|hook| hook.terminating);
     let name = config.lifecycle.hook.clone().or_else(|| of_group.map(|hook| hook.name.clone()));
     parts.push(match name {
-        Some(hook) => Box::pin(permissions(clients, hook, group)).await,
+        Some(hook) => Box::pin(permissions(clients, hook, group.to_owned())).await,
         None => Part::skipped("permissions", "not tried: the hook is unknown"),
     });
-    parts.extend(targets);
     (parts, hooks)
 }
 
@@ -138,40 +148,8 @@ async fn permissions(clients: &Clients, hook: String, group: String) -> Part {
         within("autoscaling:CompleteLifecycleAction", completion)
     );
     let part = Part::ok("permissions", "");
-    let (part, heartbeat) = permitted(part, "heartbeat", heartbeat);
-    let (part, completion) = permitted(part, "completion", completion);
-    Part { found: format!("{heartbeat}, {completion}"), ..part }
-}
-
-/// What the result of such a call says about its permission.
-fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, String) {
-    match result {
-        Ok(()) => (part, format!("{what} permitted")),
-        Err(error) => match error.kind {
-            CallErrorKind::NoActiveAction => (part, format!("{what} permitted")),
-            CallErrorKind::AccessDenied => (part.failed(error.message), format!("{what} denied")),
-            CallErrorKind::Throttled
-            | CallErrorKind::Credentials
-            | CallErrorKind::Unsent
-            | CallErrorKind::Unanswered
-            | CallErrorKind::Rejected => (part.warning(error.message), format!("{what} unknown")),
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions_by_the_answer() {
-        let of = |kind| {
-            let error = CallError { kind, message: "why".to_owned() };
-            let (part, word) = permitted(Part::ok("permissions", ""), "heartbeat", Err(error));
-            (part.state, word)
-        };
-        assert_eq!(of(CallErrorKind::NoActiveAction), (State::Ok, "heartbeat permitted".to_owned()));
-        assert_eq!(of(CallErrorKind::AccessDenied), (State::Failed, "heartbeat denied".to_owned()));
-        assert_eq!(of(CallErrorKind::Throttled), (State::Warning, "heartbeat unknown".to_owned()));
-    }
+    let proves = |error: &CallError| error.kind == CallErrorKind::NoActiveAction;
+    let (part, heartbeat) = part.tried(heartbeat, proves);
+    let (part, completion) = part.tried(completion, proves);
+    Part { found: format!("heartbeat {heartbeat}, completion {completion}"), ..part }
 }

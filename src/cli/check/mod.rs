@@ -98,7 +98,7 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
         let mut parts = vec![credentials];
         let mut hooks = None;
         if let Some(clients) = &clients {
-            let (found, read) = autoscaling::look(config, &identity, clients).await;
+            let (found, read) = Box::pin(autoscaling::look(config, &identity, clients)).await;
             parts.extend(found);
             hooks = read;
         } else {
@@ -109,10 +109,11 @@ async fn look(loaded: &Loaded) -> Vec<Part> {
     };
     let local = async {
         let (daemon, status) = local::daemon(config).await;
-        let mut agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting).await;
+        let agents = agent::ask(config, agent::ANSWER_LIMIT, status.as_ref(), Given::Setting);
+        let (mut agents, ready, work) =
+            tokio::join!(agents, launch::readiness(config), protection::work(config));
         agents.extend(unit::polkit(config));
-        agents.extend(launch::readiness(config).await);
-        agents.extend(protection::work(config).await);
+        agents.extend(ready.into_iter().chain(work));
         (daemon, agents)
     };
     let ((daemon, agents), (journal, imds, remote)) = tokio::join!(local, remote);

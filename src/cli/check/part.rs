@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::cli::output::counted;
 use crate::cli::terminal::{indented, wrap_to};
+use machine::event::{CallError, CallErrorKind};
 
 /// The state of a part. Later variants are worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -72,6 +73,21 @@ impl Part {
     pub fn advised(self, advice: impl Into<String>) -> Self {
         let state = self.state;
         self.with(state, advice.into())
+    }
+
+    /// Adds what the result of a call says about its permission. AWS checks permissions first, so an error that `proves` it rejects
+    /// only what the call was about. Returns whether the call is permitted, in a word.
+    pub fn tried(
+        self,
+        result: Result<(), CallError>,
+        proves: impl Fn(&CallError) -> bool,
+    ) -> (Self, &'static str) {
+        match result {
+            Ok(()) => (self, "permitted"),
+            Err(error) if proves(&error) => (self, "permitted"),
+            Err(error) if error.kind == CallErrorKind::AccessDenied => (self.failed(error.message), "denied"),
+            Err(error) => (self.warning(error.message), "unknown"),
+        }
     }
 
     fn with(mut self, state: State, advice: String) -> Self {
@@ -170,6 +186,19 @@ queue    skipped  none is configured
             let counts = format!("\n0 ok, {expected}, 0 failed, 0 skipped\n");
             assert!(warnings(count).ends_with(&counts), "{}", warnings(count));
         }
+    }
+
+    #[test]
+    fn permissions_by_the_answer() {
+        let of = |kind| {
+            let error = CallError { kind, message: "why".to_owned() };
+            let proves = |error: &CallError| error.kind == CallErrorKind::NoActiveAction;
+            let (part, word) = Part::ok("permissions", "").tried(Err(error), proves);
+            (part.state, word)
+        };
+        assert_eq!(of(CallErrorKind::NoActiveAction), (State::Ok, "permitted"));
+        assert_eq!(of(CallErrorKind::AccessDenied), (State::Failed, "denied"));
+        assert_eq!(of(CallErrorKind::Throttled), (State::Warning, "unknown"));
     }
 
     #[test]

@@ -28,7 +28,8 @@ async fn row(agent: &config::Agent, instance_id: &str) -> Part {
     match asked {
         Ok(count) => Part::ok("work", format!("{name}: {count} in flight")),
         Err(why) => Part::ok("work", format!("{name}: {why}")).failed(
-            "the instance is not protected while the work of this agent is unknown; start the agent, or correct its status",
+            "while its work is unknown, it does not protect the instance, and an idle instance keeps its protection; start the agent, \
+             or correct its status",
         ),
     }
 }
@@ -39,23 +40,9 @@ pub async fn permission(config: &Config, clients: &Clients, group: &str) -> Opti
         return None;
     }
     let call = clients.protect(group, NO_INSTANCE, false);
-    Some(judge(within("autoscaling:SetInstanceProtection", call).await))
-}
-
-/// What the result of such a call says about its permission. Pure.
-fn judge(result: Result<(), CallError>) -> Part {
-    let part = |found| Part::ok("protection", found);
-    match result.map_err(|error| (error.kind, error.message)) {
-        Ok(()) | Err((CallErrorKind::Rejected | CallErrorKind::NoActiveAction, _)) => part("permitted"),
-        Err((CallErrorKind::AccessDenied, why)) => part("denied").failed(format!(
-            "{why}; allow autoscaling:SetInstanceProtection on the group, or set protection.when_busy to false"
-        )),
-        Err((
-            CallErrorKind::Throttled
-            | CallErrorKind::Credentials
-            | CallErrorKind::Unsent
-            | CallErrorKind::Unanswered,
-            why,
-        )) => part("unknown").warning(why),
-    }
+    let result = within("autoscaling:SetInstanceProtection", call).await;
+    let proves =
+        |error: &CallError| matches!(error.kind, CallErrorKind::Rejected | CallErrorKind::NoActiveAction);
+    let (part, found) = Part::ok("protection", "").tried(result, proves);
+    Some(Part { found: found.to_owned(), ..part })
 }

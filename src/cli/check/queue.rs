@@ -1,5 +1,7 @@
 //! Checks the termination queue: its settings, and what the role may do with it.
 
+use std::time::Duration;
+
 use super::part::Part;
 use super::{NOT_ASKED, attributes, within};
 use crate::aws::clients::Clients;
@@ -52,17 +54,24 @@ pub async fn look(clients: Option<&Clients>, url: Option<&str>, hooks: Option<&[
 async fn permissions(clients: &Clients, url: &str, waiting: Option<u64>) -> Part {
     let receive = async {
         match waiting {
-            Some(0) => Some(within("sqs:ReceiveMessage", clients.try_receive(url)).await),
+            Some(0) => {
+                let receive = clients.receive(url, Duration::ZERO, 1, true);
+                Some(within("sqs:ReceiveMessage", receive).await.map(drop))
+            }
             Some(_) | None => None,
         }
     };
-    let entries = [(NO_RECEIPT.to_owned(), std::time::Duration::ZERO)];
+    let entries = [(NO_RECEIPT.to_owned(), Duration::ZERO)];
     let hide = within("sqs:ChangeMessageVisibility", clients.set_visibility(url, &entries));
     let delete = within("sqs:DeleteMessage", clients.delete(url, NO_RECEIPT));
     let (receive, hide, delete) = tokio::join!(receive, hide, delete);
     let part = Part::ok("queue permissions", "");
+    let proves = |error: &CallError| error.message.contains(NO_SUCH_RECEIPT);
     let (part, receive) = match (receive, waiting) {
-        (Some(result), _) => permitted(part, "receive", result),
+        (Some(result), _) => {
+            let (part, receive) = part.tried(result, proves);
+            (part, format!("receive {receive}"))
+        }
         (None, Some(count)) => {
             let messages = counted(count, "message");
             (part, format!("receive not tried (it would count against {messages} in the queue)"))
@@ -71,18 +80,7 @@ async fn permissions(clients: &Clients, url: &str, waiting: Option<u64>) -> Part
             (part, "receive not tried (it would count against any message in the queue)".to_owned())
         }
     };
-    let (part, hide) = permitted(part, "change of visibility", hide);
-    let (part, delete) = permitted(part, "deletion", delete);
-    Part { found: format!("{receive}, {hide}, {delete}"), ..part }
-}
-
-fn permitted(part: Part, what: &str, result: Result<(), CallError>) -> (Part, String) {
-    match result {
-        Ok(()) => (part, format!("{what} permitted")),
-        Err(error) if error.message.contains(NO_SUCH_RECEIPT) => (part, format!("{what} permitted")),
-        Err(error) if error.kind == CallErrorKind::AccessDenied => {
-            (part.failed(error.message), format!("{what} denied"))
-        }
-        Err(error) => (part.warning(error.message), format!("{what} unknown")),
-    }
+    let (part, hide) = part.tried(hide, proves);
+    let (part, delete) = part.tried(delete, proves);
+    Part { found: format!("{receive}, change of visibility {hide}, deletion {delete}"), ..part }
 }

@@ -1,19 +1,22 @@
 //! Looks whether the instance can leave its target groups, and which ones Auto Scaling itself drains.
 
+use std::time::Duration;
+
 use super::part::Part;
 use super::within;
 use crate::aws::clients::Clients;
+use crate::aws::unsent;
 use crate::cli::output::whole;
 use crate::config::{Config, TargetGroup};
 use crate::daemon::settings;
-use machine::event::CallError;
+use machine::event::{CallError, TargetHealth};
 use machine::settings::TargetSettings;
 
 /// A row for each target group of the configuration, and one for those that the Auto Scaling group manages.
 pub async fn look(config: &Config, instance_id: &str, group: Option<&str>, clients: &Clients) -> Vec<Part> {
     let managed = match group {
         Some(group) => within("autoscaling:DescribeAutoScalingGroups", clients.target_groups_of(group)).await,
-        None => Ok(Vec::new()),
+        None => Err(unsent("the group is unknown")),
     };
     let targets = settings::targets(config, instance_id);
     let mut parts = Vec::new();
@@ -48,14 +51,11 @@ async fn row(
     }
     let region = clients.region().unwrap_or_default();
     if configured.region() != region {
-        return Part::ok("target group", format!("{name}: in Region {}", configured.region())).failed(
-            format!(
-                "this instance is in Region {region}, and so are its target groups; correct target_group.arn"
-            ),
-        );
+        return Part::ok("target group", format!("{name}: in Region {}", configured.region()))
+            .failed(format!("the daemon calls Region {region}; correct target_group.arn, or AWS_REGION"));
     }
-    let state = within("elasticloadbalancing:DescribeTargetHealth", clients.target_state(target)).await;
-    let state = match state {
+    let state = within("elasticloadbalancing:DescribeTargetHealth", clients.target_health(target)).await;
+    let (health, state) = match state {
         Ok(state) => state,
         Err(error) => {
             return Part::ok("target group", format!("{name}: not read")).failed(format!(
@@ -66,32 +66,37 @@ async fn row(
     };
     let call = clients.deregistration_delay(&target.group);
     let delay = within("elasticloadbalancing:DescribeTargetGroupAttributes", call).await;
-    let is_registered = !matches!(state.as_deref(), None | Some("unused"));
-    let known = delay
-        .as_ref()
-        .ok()
-        .copied()
-        .flatten()
-        .map(|delay| format!(", deregistration delay {}", whole(delay)));
-    let found =
-        format!("{name}: {} is {}{}", target.id, state.unwrap_or_default(), known.unwrap_or_default());
-    let mut part = Part::ok("target group", found);
-    if !is_registered {
-        part = part.warning(
+    let known = delay.as_ref().ok().copied().flatten();
+    let known = known.map(|delay| format!(", deregistration delay {}", whole(delay)));
+    let found = format!("{name}: {} is {state}{}", target.id, known.unwrap_or_default());
+    let part = of_health(Part::ok("target group", found), health);
+    of_management(of_delay(part, delay, *timeout), managed, &target.group)
+}
+
+fn of_health(part: Part, health: TargetHealth) -> Part {
+    match health {
+        TargetHealth::Registered => part,
+        TargetHealth::NotRegistered | TargetHealth::Unused | TargetHealth::Draining => part.warning(
             "the load balancer sends no requests to this target; if it should, register it, or correct target_group.target and \
              target_group.port",
-        );
+        ),
     }
-    part = match delay {
-        Ok(Some(delay)) if delay > *timeout => part.warning(format!(
+}
+
+fn of_delay(part: Part, delay: Result<Option<Duration>, CallError>, timeout: Duration) -> Part {
+    match delay {
+        Ok(Some(delay)) if delay > timeout => part.warning(format!(
             "a drain waits for only {} of the deregistration delay, and then cuts off requests; raise target_group.timeout",
-            whole(*timeout)
+            whole(timeout)
         )),
         Ok(_) => part,
         Err(error) => part.warning(format!("the deregistration delay is unknown: {error}")),
-    };
+    }
+}
+
+fn of_management(part: Part, managed: &Result<Vec<String>, CallError>, arn: &str) -> Part {
     match managed {
-        Ok(managed) if managed.contains(&target.group) => part.failed(
+        Ok(managed) if managed.iter().any(|managed| managed == arn) => part.failed(
             "the Auto Scaling group manages this target group: it drains it before Terminating:Wait, and registers the instance \
              again; remove this [[target_group]]",
         ),

@@ -131,7 +131,7 @@ fn waits_for(status: &Status) -> String {
         State::Noticed => "Terminating:Wait, to tell the agents to drain (lifecycle.drain_at)".to_owned(),
         State::Draining if !busy.is_empty() => format!("{} to be drained, or the deadline", names()),
         State::Draining if !draining.is_empty() => {
-            format!("the load balancer of {}, to send no more requests", draining.join(", "))
+            format!("the load balancer of {} to stop sending requests", draining.join(", "))
         }
         State::Draining => "the name of the lifecycle hook, to complete its action".to_owned(),
         State::AfterSteps => "the after steps, to complete the lifecycle action".to_owned(),
@@ -146,7 +146,7 @@ fn waits_for(status: &Status) -> String {
         State::Returning
             if !status.targets.is_empty() && busy.iter().all(|agent| agent.state != "returning") =>
         {
-            "ELB, to register the instance again".to_owned()
+            "ELB to register the instance again".to_owned()
         }
         State::Returning => format!("{} to acknowledge the return to service", names()),
     }
@@ -188,8 +188,8 @@ fn protection_line(protection: &ProtectionLine, now: Time) -> String {
         Protection::Unknown => "not known yet".to_owned(),
     };
     let agents = match busy {
-        Some(true) => "; the agents are busy",
-        Some(false) => "; the agents are idle",
+        Some(true) => "; the agents have been busy",
+        Some(false) => "; the agents have been idle",
         None => "",
     };
     let since = since.map_or_else(String::new, |since| format!(" since {}", when(since, now)));

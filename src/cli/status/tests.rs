@@ -203,11 +203,11 @@ fn what_the_daemon_waits_for() {
                 targets: vec![target("being registered again", None)],
                 ..serving()
             },
-            "ELB, to register the instance again",
+            "ELB to register the instance again",
         ),
         (
             Status { agents: drained(), targets: vec![target("draining", Some(300))], ..draining() },
-            "the load balancer of web, to send no more requests",
+            "the load balancer of web to stop sending requests",
         ),
         (
             Status { targets: vec![target("draining", Some(300))], ..draining() },
@@ -255,10 +255,10 @@ fn protection() {
     let busy = of(Protection::Protected { since }, Some(true));
     assert!(
         busy.contains("\n  protection  from scale-in since ")
-            && busy.contains("; the agents are busy since "),
+            && busy.contains("; the agents have been busy since "),
         "{busy}"
     );
     let idle = of(Protection::Lifted { rests_until: None }, Some(false));
-    assert!(idle.contains("\n  protection  none; the agents are idle since "), "{idle}");
+    assert!(idle.contains("\n  protection  none; the agents have been idle since "), "{idle}");
     assert!(of(Protection::Unknown, None).contains("\n  protection  not known yet\n"));
 }

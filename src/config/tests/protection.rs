@@ -29,11 +29,23 @@ fn agents_that_do_not_tell_their_work() {
     }
 }
 
+/// Asking these agents how much they have in flight would drain them while they serve.
+#[test]
+fn agents_that_a_status_request_drains() {
+    let agent = "[agent]\ndrain.method = \"GET\"\n";
+    for status in ["", "status.pointer = \"/jobs\"\nstatus.zero_for = \"10s\""] {
+        let problems = problems(&format!("{ON}{agent}{status}"), &[]);
+        assert!(problems.contains("set `agent.status.path` to another path"), "{problems}");
+    }
+    assert!(config(&format!("{ON}{agent}status.path = \"/jobs\""), &[]).protection.when_busy);
+}
+
 #[test]
 fn ends_before_it_begins() {
     let problems = problems(&format!("{ON}busy_for = \"10m\"\nlongest = \"5m\""), &[]);
     assert_eq!(
         problems,
-        "test.toml:2: `protection.longest` (300s) must be more than `protection.busy_for` (600s)"
+        "test.toml:2: `protection.longest` (300s) must be more than `protection.busy_for` (600s); raise \
+         `protection.longest`"
     );
 }

@@ -26,7 +26,7 @@ fn mistakes() {
         ),
         (
             group.repeat(2),
-            format!("test.toml:3: the target group {ARN} is listed twice with one target and port; remove one of the tables"),
+            format!("test.toml:3: the target group {ARN} is listed twice with the same target and port; remove one of the tables"),
         ),
         (group.repeat(17), "test.toml:1: 17 target groups are configured; expected at most 16".to_owned()),
         (

@@ -134,6 +134,10 @@ fn settings() -> Settings {
         on_standby: machine::settings::OnNotice::Drain,
         on_detachment: machine::settings::OnNotice::Drain,
         launch: None,
-        protection: None,
+        protection: Some(machine::settings::ProtectionSettings {
+            busy_for: Duration::from_secs(30),
+            idle_for: Duration::from_secs(300),
+            longest: Duration::from_secs(3000),
+        }),
     }
 }
