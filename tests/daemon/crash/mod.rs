@@ -1,8 +1,8 @@
 //! The daemon is killed right before and right after every effect that it can perform, and continues after a restart.
 //!
 //! The kill points are not listed here; they are found in runs without a kill. A point is the first time that an effect is
-//! performed in a drain, or the second time where the drain guarantees one. Points that two runs have in common do not
-//! depend on timing, so it is a failure if a run does not reach one of them.
+//! performed in a drain, or the second time where the drain guarantees one. Points that two runs have in common rarely
+//! depend on timing, so it is a failure if runs do not reach more than a few of them.
 
 mod excuses;
 mod play;
@@ -17,6 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use play::{Drain, Played, play};
+
+/// The most points that a run need not reach. On a busy machine, both runs that look for points may be slow enough for one more
+/// call, such as a heartbeat. A run that ends well without the point shows that the point depends on timing.
+const MISSED_MAX: usize = 2;
 
 /// How many runs are played at a time. They mostly wait.
 const AT_ONCE: usize = 8;
@@ -48,13 +52,19 @@ async fn points_of_a_run(drain: Drain) -> Vec<String> {
     found
 }
 
-/// Kills the daemon once, at one point. The drain must still end well.
-async fn die(drain: Drain, signal: Signal, point: String) {
+/// Kills the daemon once, at one point. The drain must still end well. Returns whether the daemon reached the point.
+async fn die(drain: Drain, signal: Signal, point: String) -> bool {
     let order = format!("{} {point}", if signal == Signal::KILL { "SIGKILL" } else { "SIGTERM" });
-    let Played { ends, .. } = play(drain, &[order], 1).await;
+    let Played { points, ends } = play(drain, &[order], 1).await;
+    let (times, place) = point.split_once(' ').expect("a number and a place");
+    let reached = points.iter().filter(|point| *point == place).count();
+    if ends.is_empty() && reached < times.parse().expect("a number") {
+        return false;
+    }
     let killed: Vec<_> = ends.iter().map(|end| (end.signal(), end.code())).collect();
     let expected = if signal == Signal::KILL { (Some(signal.as_raw()), None) } else { (None, Some(0)) };
-    assert_eq!(killed, [expected], "the daemon did not reach this point, or died elsewhere");
+    assert_eq!(killed, [expected], "the daemon did not die at this point, or died elsewhere");
+    true
 }
 
 /// Plays one run for each of these points, and kills the daemon there.
@@ -66,17 +76,20 @@ async fn die_at_each(drain: Drain, signal: Signal, points: Vec<String>) {
         let (places, order) = (Arc::clone(&places), point.clone());
         let run = runs.spawn(async move {
             let _place = places.acquire().await.expect("never closed");
-            die(drain, signal, order).await;
+            die(drain, signal, order).await
         });
         names.insert(run.id().to_string(), point);
     }
     println!("{drain:?}: {} kill points", names.len());
-    let mut failed = Vec::new();
+    let (mut failed, mut missed) = (Vec::new(), Vec::new());
     while let Some(run) = runs.join_next_with_id().await {
-        if let Err(error) = run {
-            failed.push(names[&error.id().to_string()].clone());
+        match run {
+            Ok((_, true)) => {}
+            Ok((id, false)) => missed.push(names[&id.to_string()].clone()),
+            Err(error) => failed.push(names[&error.id().to_string()].clone()),
         }
     }
+    assert!(missed.len() <= MISSED_MAX, "{drain:?}: these points were not reached: {missed:#?}");
     assert!(
         failed.is_empty(),
         "{drain:?}, {signal:?}: these points failed, with the reasons above: {failed:#?}"
