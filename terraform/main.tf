@@ -22,6 +22,12 @@ locals {
   command_presets = ["ecs-instance", "kubernetes-node", "nomad-client"]
   has_command     = var.agent.command != null || try(contains(local.command_presets, var.agent.preset), false)
 
+  # Whether nothing tells how much work the agent has while it serves.
+  is_silent = alltrue([
+    local.has_command || var.agent.unit != null || coalesce(var.agent.drain.blocks, false),
+    alltrue([for key in ["pointer", "metric", "processes", "command"] : var.agent.status[key] == null]),
+  ])
+
   queued = var.wiring != "none"
 
   # The longest that Auto Scaling keeps an action, as the documentation of PutLifecycleHook says.
@@ -71,7 +77,13 @@ resource "aws_autoscaling_lifecycle_hook" "this" {
 
     precondition {
       condition     = var.capacity_events || var.capacity_reservation_id == null
-      error_message = "Without capacity_events, no daemon hears that the capacity_reservation_id ends. Set capacity_events to true."
+      error_message = "The capacity_reservation_id has no effect without capacity_events. Set capacity_events to true."
+    }
+
+    # The daemon would refuse the configuration.
+    precondition {
+      condition     = var.protection == null || !local.is_silent
+      error_message = "With protection, an agent with command or unit needs status.zero_for and one of status.processes, status.command, and status.url with status.pointer or status.metric. An agent with drain.blocks needs one of them, too, or drain.blocks = false."
     }
   }
 }
@@ -96,7 +108,7 @@ resource "aws_autoscaling_lifecycle_hook" "launch" {
     # The daemon would refuse the configuration.
     precondition {
       condition     = !local.has_command || var.agent.ready.command != null
-      error_message = "With launch_hook, an agent with command needs ready.command, which exits with 0 once the agent is ready."
+      error_message = "With launch_hook, an agent that a command drains (command, or a preset that sets it) needs ready.command, which exits with 0 once the agent is ready."
     }
   }
 }

@@ -38,8 +38,8 @@ locals {
   )
 
   protection_lines = var.protection == null ? [] : concat(
-    ["\n[protection]", "when_busy = true"],
-    [for key, value in var.protection : "${key} = ${jsonencode(value)}" if value != null],
+    ["\n[protection]", "when_busy = ${var.protection.when_busy}"],
+    [for key in ["busy_for", "idle_for", "longest"] : "${key} = ${jsonencode(var.protection[key])}" if var.protection[key] != null],
   )
 
   configuration = join("\n", concat(

@@ -107,16 +107,17 @@ variable "launch_hook" {
 
 variable "protection" {
   type = object({
-    busy_for = optional(string)
-    idle_for = optional(string)
-    longest  = optional(string)
+    when_busy = optional(bool, true)
+    busy_for  = optional(string)
+    idle_for  = optional(string)
+    longest   = optional(string)
   })
-  description = "Busy protection: the daemon protects an instance from scale-in while its agents have work (`protection.when_busy` in its configuration), and may call autoscaling:SetInstanceProtection for the group's instances. The keys are those of the section `protection`, such as `{ longest = \"4h\" }`. Null is off."
+  description = "Busy protection: the daemon protects an instance from scale-in while its agents have work, and may call autoscaling:SetInstanceProtection for the group's instances. The keys are those of the section `protection`, such as `{ longest = \"4h\" }`. To switch it off, first set `{ when_busy = false }`, so that the daemons can lift their protections, and set null once no instance is protected."
   default     = null
 
   validation {
-    condition     = alltrue([for value in values(coalesce(var.protection, {})) : value == null ? true : can(regex("^([0-9]+(s|m|h))+$", value))])
-    error_message = "Each value of protection must be a duration, such as 5m."
+    condition     = alltrue([for key, value in coalesce(var.protection, {}) : key == "when_busy" || value == null ? true : can(regex("^([0-9]+(s|m|h))+$", value))])
+    error_message = "The busy_for, idle_for and longest of protection must be durations, such as 5m."
   }
 }
 
@@ -127,13 +128,28 @@ variable "target_groups" {
     port    = optional(number)
     timeout = optional(string)
   }))
-  description = "Target groups that the group does not manage (`target_group` in the daemon's configuration). The instance leaves them when its agent is told to drain. Do not name target groups that are attached to the group: Auto Scaling drains those."
+  description = "Target groups that the group does not manage (`target_group` in the daemon's configuration). The daemon deregisters the instance from them when the agents are told to drain. Do not name target groups that are attached to the group: Auto Scaling drains those."
   default     = []
   nullable    = false
 
   validation {
-    condition     = length(var.target_groups) <= 16 && alltrue([for group in var.target_groups : can(regex("^arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]+/[a-z0-9]+$", group.arn))])
-    error_message = "The target_groups must be at most 16, each with the arn of a target group."
+    condition     = length(var.target_groups) <= 16
+    error_message = "There are ${length(var.target_groups)} target_groups; at most 16 are possible."
+  }
+
+  validation {
+    condition     = length(distinct([for group in var.target_groups : [group.arn, group.target, group.port]])) == length(var.target_groups)
+    error_message = "Two of target_groups have the same arn, target and port; remove one of them."
+  }
+
+  validation {
+    condition     = alltrue([for group in var.target_groups : group.target == null ? true : can(cidrhost("${group.target}/${strcontains(group.target, ":") ? 128 : 32}", 0))])
+    error_message = "The target of each of target_groups must be an IP address. Without it, the instance itself is the target."
+  }
+
+  validation {
+    condition     = alltrue([for group in var.target_groups : can(regex("^arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]+/[a-z0-9]+$", group.arn))])
+    error_message = "The arn of each of target_groups must be the ARN of a target group."
   }
 
   validation {

@@ -463,11 +463,75 @@ run "times_of_a_protection" {
   expect_failures = [var.protection]
 }
 
-run "target_groups" {
+run "protection_of_a_silent_agent" {
   command = plan
 
   variables {
-    target_groups = [{ arn = "web", port = 0, timeout = "soon" }]
+    agent      = { unit = "worker.service" }
+    protection = {}
+  }
+
+  expect_failures = [aws_autoscaling_lifecycle_hook.this]
+}
+
+run "target_group_without_an_arn" {
+  command = plan
+
+  variables {
+    target_groups = [{ arn = "web" }]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "port_of_a_target_group" {
+  command = plan
+
+  variables {
+    target_groups = [{ arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", port = 0 }]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "target_of_a_target_group" {
+  command = plan
+
+  variables {
+    target_groups = [{ arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", target = "worker" }]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "timeout_of_a_target_group" {
+  command = plan
+
+  variables {
+    target_groups = [{ arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", timeout = "soon" }]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "two_equal_target_groups" {
+  command = plan
+
+  variables {
+    target_groups = [
+      { arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef" },
+      { arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef" },
+    ]
+  }
+
+  expect_failures = [var.target_groups]
+}
+
+run "too_many_target_groups" {
+  command = plan
+
+  variables {
+    target_groups = [for port in range(1, 18) : { arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", port = port }]
   }
 
   expect_failures = [var.target_groups]

@@ -417,6 +417,18 @@ run "configuration_of_a_protection" {
   }
 }
 
+run "protection_that_is_switched_off" {
+  variables {
+    wiring     = "none"
+    protection = { when_busy = false }
+  }
+
+  assert {
+    condition     = endswith(output.configuration, "\n[protection]\nwhen_busy = false\n") && strcontains(output.policy_json, "autoscaling:SetInstanceProtection")
+    error_message = output.configuration
+  }
+}
+
 run "no_protection" {
   assert {
     condition     = !strcontains(output.configuration, "[protection]") && !strcontains(output.policy_json, "SetInstanceProtection")
