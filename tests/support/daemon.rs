@@ -113,7 +113,10 @@ impl Stage {
     pub async fn launch(&self) -> String {
         let before = self.instances();
         let capacity = u32::try_from(before.len()).expect("a small group") + 1;
-        let ordered = self.service.world(|world, now| world.set_desired_capacity(now, "workers", capacity));
+        let ordered = self.service.world(|world, now| {
+            let group = world.config().group.clone();
+            world.set_desired_capacity(now, &group, capacity)
+        });
         ordered.expect("within the group's sizes");
         let launched =
             self.instances().into_iter().find(|id| !before.contains(id)).expect("launched at once");
