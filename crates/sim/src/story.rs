@@ -57,6 +57,8 @@ pub struct Story {
     pub deletes: u32,
     /// When the instance rebooted with a new root volume.
     pub rebooted: Option<Time>,
+    /// How many completions were rejected.
+    pub rejected: u32,
     /// When the instance entered service.
     pub in_service: Option<Time>,
     /// When the retention policy retained the instance.
@@ -193,6 +195,9 @@ impl Story {
             Happening::Heartbeat { instance, .. } if ours(instance) => self.heartbeats.push(at),
             Happening::Completed { instance, hook, result } if ours(instance) && *hook == self.hook => {
                 self.completions.push((at, *result));
+            }
+            Happening::CompletionRejected { instance: Some(instance), .. } if ours(instance) => {
+                self.rejected += 1;
             }
             Happening::ActionExpired { instance, result, .. } if ours(instance) => {
                 self.expired = Some(*result);

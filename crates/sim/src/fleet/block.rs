@@ -26,9 +26,9 @@ pub(super) enum Block {
     Extended,
     /// The one of another group.
     Anothers,
-    /// The one of all instances, as a message says that is stale or forged.
+    /// The one of all instances. A stale or forged message has an end in the past.
     Past,
-    /// The same, days ahead.
+    /// The one of all instances. A forged message has an end days ahead.
     FarAhead,
 }
 

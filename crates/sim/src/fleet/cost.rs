@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::fault::Faults;
 use crate::world::{ByInstance, Happening, HookSpec, ImdsConfig, ImdsMode, Throttle, Work, WorldConfig};
-use machine::settings::{Listen, Settings};
+use machine::settings::Settings;
 use machine::{Event, Time};
 
 use super::agents::Manner;
@@ -46,8 +46,6 @@ pub struct ScaleIn {
 pub enum Queue {
     /// After a notice from IMDS.
     Gated,
-    /// All the time, with `queue.listen = "always"`. IMDS gives notice as well.
-    Listening,
     /// All the time, because IMDS has no target state.
     Ungated,
 }
@@ -85,9 +83,7 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
     let rng = fastrand::Rng::with_seed(scale_in.seed);
     // As the Terraform module configures it.
     let (hook, heartbeat_timeout) = (Some(plan::HOOK.to_owned()), Some(HEARTBEAT_TIMEOUT));
-    let listens = scale_in.queue == Queue::Listening;
-    let listen = if listens { Listen::Always } else { Listen::AtNotice };
-    let settings = Settings { hook, heartbeat_timeout, listen, ..plan::settings(true) };
+    let settings = Settings { hook, heartbeat_timeout, ..plan::settings(true) };
     let setup = Setup { world: world(scale_in), settings, manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, rng);
     fleet.ledger = Some(Ledger::default());
@@ -117,7 +113,7 @@ pub fn measure(scale_in: &ScaleIn) -> Cost {
 /// The world of a run that measures.
 pub(super) fn world(scale_in: &ScaleIn) -> WorldConfig {
     let mode = match scale_in.queue {
-        Queue::Gated | Queue::Listening => ImdsMode::Answers,
+        Queue::Gated => ImdsMode::Answers,
         Queue::Ungated => ImdsMode::WithoutTargetState,
     };
     WorldConfig {

@@ -15,6 +15,9 @@ use super::{Fleet, plan};
 const EC2_MARGIN: Duration = Duration::from_secs(10);
 const GLOBAL_MARGIN: Duration = Duration::from_secs(60);
 
+/// A warning of EC2 is in force for this long after its time.
+const BLOCK_EXPIRY: Duration = Duration::from_secs(300);
+
 /// The daemon may only know that the action began after IMDS last said `InService`.
 const UNHEARD: Duration = Duration::from_secs(180);
 
@@ -108,7 +111,9 @@ impl Fleet {
         }
         let told = this.told_at?;
         let own = self.settings.agents.iter().map(|agent| told + agent.drain_timeout).min()?;
-        let taken = [this.spot.map(|spot| spot.at), this.capacity, self.block];
+        // A block that was extended stays in force for five minutes.
+        let block = self.block.filter(|at| told < *at + BLOCK_EXPIRY);
+        let taken = [this.spot.map(|spot| spot.at), this.capacity, block];
         let taken = taken.into_iter().flatten().map(|at| at - EC2_MARGIN);
         let maintenance = this.maintenance.map(|due| due.not_before - GLOBAL_MARGIN);
         let now = self.now;
@@ -136,7 +141,7 @@ impl Fleet {
         let wrong = match reason {
             Reason::SpotInterruption => !interrupted,
             Reason::CapacityInterruption => this.capacity.is_none(),
-            Reason::CapacityBlockEnd => self.block.is_none(),
+            Reason::CapacityBlockEnd => self.block.is_none_or(|at| now > at + BLOCK_EXPIRY),
             Reason::ScheduledMaintenance => !planned,
             _ => false,
         };

@@ -10,7 +10,7 @@
 //! - `agents`: what agents answer, and how; `units`: agents that are told by a signal; `counts`: agents that say only how much is
 //!   in flight; `steps`: after steps; `force`: force steps
 //! - `launch`: launches, and when agents are ready; `volume`: new root volumes; `block`: Capacity Blocks, and daemons that listen
-//!   all the time; `targets`: target groups
+//!   all the time; `protection`: busy agents, and which daemons protect them; `targets`: target groups
 //! - `strike`: faults that strike at random times; `strangers`: messages that no daemon may act on; `ec2`: maintenance and
 //!   reclaimed capacity; `moves`: changes of the group and of the clock
 //! - `deadline`: which deadlines are in force; `figures`: the counts of a run

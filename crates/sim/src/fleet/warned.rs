@@ -1,4 +1,5 @@
-//! How soon the instances of a fleet that listens to one queue hear of warnings that IMDS does not list. There are no faults.
+//! How soon the instances of a fleet that listens to one queue hear of warnings that IMDS does not list. There are no faults,
+//! but another group's Capacity Block ends, too.
 
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub fn measure(instances: u32, warning: Warning, seed: u64) -> Heard {
         hook: Some(plan::HOOK.to_owned()),
         ..plan::settings(true)
     };
-    let scale_in = ScaleIn { instances, leaving: 0, queue: Queue::Listening, seed };
+    let scale_in = ScaleIn { instances, leaving: 0, queue: Queue::Gated, seed };
     let setup = Setup { world: cost::world(&scale_in), settings, manner: Manner::default() };
     let mut fleet = Fleet::in_world(plan, setup, fastrand::Rng::with_seed(seed));
     fleet.run_until(plan::START + BEFORE);

@@ -79,6 +79,10 @@ impl Expectation {
                 .is_some_and(|(completed, due)| completed >= due && completed.since(due) <= SLACK + busy)
         };
         match self {
+            // Without an action, a completion would be rejected.
+            Expectation::Completed([]) => {
+                story.completions.is_empty() && story.rejected == 0 && story.expired.is_none()
+            }
             Expectation::Completed(results) => {
                 story.completions.iter().map(|(_, result)| result).eq(results) && story.expired.is_none()
             }

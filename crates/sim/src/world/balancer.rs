@@ -22,7 +22,7 @@ const NAME_LEN_MAX: usize = 32;
 pub struct TargetGroupSpec {
     /// `TargetGroupName`
     pub name: String,
-    /// `Port`: the port of targets that override it with none of their own.
+    /// `Port`: the port of targets that are registered without one.
     pub port: u16,
     /// `deregistration_delay.timeout_seconds`
     pub delay: Duration,

@@ -8,10 +8,10 @@ use machine::Time;
 
 use super::World;
 
-/// From the warning to the end of a Capacity Block, and from the first termination to it (EC2 user guide, "Monitor Capacity
-/// Blocks using EventBridge").
+/// From the warning to the end of a Capacity Block (EC2 user guide, "Monitor Capacity Blocks using EventBridge").
 pub const BLOCK_WARNING: Duration = Duration::from_secs(40 * 60);
-/// The same page says when EC2 begins to terminate the instances of a block.
+
+/// EC2 begins to terminate the instances this long before the end (the same page).
 pub const BLOCK_TERMINATION: Duration = Duration::from_secs(30 * 60);
 
 /// The detail-types that AWS has documented for the warning before the end of a Capacity Block.

@@ -21,7 +21,7 @@ const HEARTBEAT_PAUSE_PART: u32 = 10;
 pub(super) struct CallsMade {
     /// The drain is over: heartbeats only look for a new action and keep none alive.
     over: bool,
-    rows: [Row; 6],
+    rows: [Row; 7],
 }
 
 /// The tries of one kind of call.
@@ -77,6 +77,7 @@ impl CallsMade {
             Effect::DescribeHooks { id, .. } => (3, *id, "DescribeLifecycleHooks"),
             Effect::ReceiveMessages { id, .. } => (4, *id, "receives"),
             Effect::DeleteMessage { id, .. } => (5, *id, "deletions"),
+            Effect::Protect { id, .. } => (6, *id, "SetInstanceProtection"),
             _ => return None,
         };
         let row = &mut self.rows[place];
@@ -98,6 +99,7 @@ impl CallsMade {
             Event::HooksDescribed { id, result } => self.answered(3, *id, result),
             Event::MessagesReceived { id, result } => self.answered(4, *id, result),
             Event::MessageDeleted { id, result } => self.answered(5, *id, result),
+            Event::ProtectionAnswered { id, result } => self.answered(6, *id, result),
             _ => {}
         }
     }

@@ -139,6 +139,14 @@ impl Each {
         Each { id, invariants, said: Said::new(agents), ..Each::default() }
     }
 
+    /// Whether a message announces the open action, and with it the replacement of the root volume. Its time is in whole seconds.
+    fn replaces(&self, message: &Message) -> bool {
+        let Body::Lifecycle(told) = &*message.body else { return false };
+        let ours = told.instance_id == self.id && told.hook == HOOK && told.replaces_root_volume;
+        let since = self.open.map(|(since, _)| since - Duration::from_secs(1));
+        ours && told.sent.zip(since).is_some_and(|(sent, since)| sent > since)
+    }
+
     /// Records an event before its machine handles it.
     pub fn hears(&mut self, now: Time, event: &Event) {
         match event {
@@ -175,6 +183,9 @@ impl Each {
                 });
                 if tells && !self.informed {
                     (self.informed, self.lag, self.told) = (true, LAG, now);
+                }
+                if messages.iter().any(|message| self.replaces(message)) && self.volume.hears() {
+                    self.invariants.refused(now);
                 }
             }
             Event::Started { journal: Some(journal) } => {

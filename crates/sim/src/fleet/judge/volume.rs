@@ -9,7 +9,7 @@ use machine::report::{NoticeChange, Report};
 /// A replacement of the root volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Volume {
-    /// There is none.
+    /// No replacement is under way.
     #[default]
     Stays,
     /// Its daemon has not received the message, or has lost what it knew.
@@ -42,16 +42,21 @@ impl Volume {
         self == Volume::Completed
     }
 
+    /// The daemon receives the message of the replacement. Returns whether it has not heard before.
+    pub fn hears(&mut self) -> bool {
+        let news = *self == Volume::Unheard;
+        if news {
+            *self = Volume::Heard;
+        }
+        news
+    }
+
     /// Returns whether the daemon has just heard.
     pub fn reports(&mut self, report: &Report) -> bool {
         let Report::Notice { reason: Reason::RootVolumeReplacement, change, .. } = report else {
             return false;
         };
-        let heard = *self == Volume::Unheard && *change == NoticeChange::Appeared;
-        if heard {
-            *self = Volume::Heard;
-        }
-        heard
+        *change == NoticeChange::Appeared && self.hears()
     }
 
     /// A life of the daemon starts.

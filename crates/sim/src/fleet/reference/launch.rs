@@ -153,10 +153,10 @@ impl Reference {
     }
 
     /// A launch may ask Auto Scaling for its instance and its hooks, without a drain.
-    pub(super) fn describes(&mut self, id: EffectId) {
+    pub(super) fn describes(&mut self, effect: &Effect, id: EffectId) {
         if let Some(launch) = &mut self.launches.under_way {
             launch.described.push(id);
-        } else if !self.describes_to_protect(id) {
+        } else if !self.describes_to_protect(effect, id) {
             self.complain("called Auto Scaling, but no drain was under way");
         }
     }

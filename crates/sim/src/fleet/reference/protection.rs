@@ -66,8 +66,9 @@ pub(super) struct Protections {
     described: Vec<EffectId>,
     /// When the last changes began.
     changes: VecDeque<Time>,
-    /// When the last event was, and the first of this life.
+    /// When the last event was.
     now: Time,
+    /// When this life began.
     started: Time,
 }
 
@@ -213,8 +214,8 @@ impl Reference {
     }
 
     /// Whether Auto Scaling may be asked for the instance, to protect it.
-    pub(super) fn describes_to_protect(&mut self, id: EffectId) -> bool {
-        let may = self.settings.protection.is_some();
+    pub(super) fn describes_to_protect(&mut self, effect: &Effect, id: EffectId) -> bool {
+        let may = self.settings.protection.is_some() && matches!(effect, Effect::DescribeInstance { .. });
         if may {
             self.protections.described.push(id);
         }
@@ -275,13 +276,13 @@ impl Reference {
         if self.protections.call.replace((id, protect, before)).is_some() {
             self.complain("sent two calls about the protection at once");
         }
-        // A protection that is lifted twice stays lifted.
-        let unsaid = match self.kept.protection {
-            Protection::Protected { .. } => true,
-            Protection::Lifted { .. } => protect,
-            Protection::Unknown | Protection::Setting { .. } | Protection::Yielding => false,
+        // A protection that is lifted twice stays lifted. A lift does not wait for a disk that refuses writes.
+        let said = match self.kept.protection {
+            Protection::Setting { .. } => protect || self.refused,
+            Protection::Unknown | Protection::Yielding | Protection::Lifted { .. } => !protect,
+            Protection::Protected { .. } => false,
         };
-        if unsaid {
+        if !said {
             self.complain("changed the protection before the journal said so");
         }
         if protect { self.sets(now, &settings) } else { self.lifts(now, &settings) }

@@ -111,11 +111,11 @@ impl Reference {
             Effect::DescribeInstance { id } | Effect::DescribeHooks { id, .. }
                 if self.drain == Phase::None =>
             {
-                self.describes(*id);
+                self.describes(effect, *id);
             }
             Effect::DescribeInstance { id } => {
                 self.unseen = false;
-                self.describes_to_protect(*id);
+                self.describes_to_protect(effect, *id);
             }
             // `launch`, `protection` and `targets` have taken the first six.
             Effect::AskReady { .. }

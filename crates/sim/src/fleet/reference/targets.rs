@@ -108,9 +108,11 @@ impl Reference {
                 Some("meant to deregister a target that is not registered")
             } else if !record.taken_out && was_out && !registered {
                 Some("forgot that it had deregistered a target")
-            } else if std::mem::discriminant(&was) == std::mem::discriminant(&record.stage) || self.clock_set
-            {
+            } else if self.clock_set {
                 None
+            } else if std::mem::discriminant(&was) == std::mem::discriminant(&record.stage) {
+                let same_drain = before.started == next.started;
+                (same_drain && until(record.stage) > until(was)).then_some("gave a load balancer more time")
             } else {
                 match record.stage {
                     TargetStage::Over { unused: true } if !is_unused => Some("called a target unused"),
@@ -155,8 +157,12 @@ impl Reference {
             let Some(TargetRecord { taken_out, stage, .. }) = self.kept.targets.get(place) else { continue };
             let waits = self.targets[place].call.is_some() || soon;
             let idle = matches!(stage, TargetStage::Idle | TargetStage::Returning);
+            let seen = self.targets[place].seen;
+            let unused = matches!(seen, Some(TargetHealth::NotRegistered | TargetHealth::Unused));
             let wrong = if drains && idle && self.kept.intention.is_none() {
                 Some("did not leave a target group")
+            } else if drains && unused && matches!(stage, TargetStage::Draining { .. }) {
+                Some("waits for a target that is unused")
             } else if drains && until(*stage).is_some() && !waits {
                 Some("did not plan to look at a target")
             } else if self.drain == Phase::None && *taken_out && !waits {
