@@ -370,9 +370,9 @@ impl Drain {
             || agents.all(|agent| agent.may_have_drained() || agent.settled(bound, turn).is_some())
     }
 
-    /// Whether the agents were told to drain, and neither an operator nor a decision to complete the action has ended that.
+    /// Whether the agents were told to drain, and neither an operator nor an intention to complete the action has ended that.
     pub fn has_time_to_leave(&self) -> bool {
-        matches!(self.phase, Phase::Draining { .. }) && !self.action.is_committed()
+        matches!(self.phase, Phase::Draining { .. }) && self.action.intention().is_none()
     }
 
     /// Whether the agents were told, and nothing has been decided by their outcome yet. `outcome` is the one by now.

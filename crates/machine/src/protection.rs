@@ -14,7 +14,6 @@ pub use news::ProtectionNews;
 pub use standing::{LiftCause, Protection};
 
 use super::Machine;
-use super::agent::AgentTrack;
 use super::event::{Event, TargetState};
 use super::journal::JournalTrack;
 use super::notice::Reason;
@@ -52,13 +51,13 @@ enum Place {
 /// What the instance's situation means for its protection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Situation {
-    /// It is in service. What the agents do decides.
+    /// It is in service. What the agents do decides, even if they have not yet returned from a drain that was withdrawn.
     Serves,
     /// It drains, and Auto Scaling does not know: the protection would keep it from being replaced.
     Leaves,
     /// Auto Scaling itself takes it out of service, so the protection no longer matters. What AWS has afterwards is unknown.
     Chosen,
-    /// It is launching, or returning to service.
+    /// It is launching, or its drain ends because all notices have been withdrawn.
     Waits,
 }
 
@@ -102,11 +101,10 @@ impl Machine {
         if place == Place::Elsewhere || self.notices.has_target() || in_force.iter().any(is_of_auto_scaling) {
             return Situation::Chosen;
         }
-        let returning = self.agents.iter().any(AgentTrack::may_be_draining);
         match (place, &self.drain) {
             _ if self.launch.is_under_way() => Situation::Waits,
             (Place::InService, Some(_)) if !in_force.is_empty() => Situation::Leaves,
-            (Place::InService, None) if !returning => Situation::Serves,
+            (Place::InService, None) => Situation::Serves,
             (Place::InService | Place::Unheard | Place::Elsewhere, _) => Situation::Waits,
         }
     }

@@ -4,6 +4,7 @@ use super::super::effect::{Effect, EffectId};
 use super::super::event::*;
 use super::super::protection::{LiftCause, Protection, ProtectionNews};
 use super::super::settings::{ProtectionSettings, Settings};
+use super::super::status::State;
 use super::bench::*;
 use super::launch::booted;
 
@@ -359,6 +360,22 @@ fn operator_drains() {
     assert_eq!(calls(&bench).len(), 4);
     run(&mut bench, 1200, Ok(1));
     assert_eq!(calls(&bench), [true, false, true, false, true]);
+}
+
+/// A drain is withdrawn before the protection was lifted, and the agent does not return to service. It is idle, so the protection
+/// is lifted all the same.
+#[test]
+fn agent_that_does_not_return() {
+    let mut bench = serving();
+    run(&mut bench, 60, Ok(1));
+    bench.operator(Command::Drain);
+    bench.says(0, AgentAnswer::Accepted(Some(status(AgentState::Draining, 1))));
+    assert!(answer(&mut bench, Some(CallErrorKind::Throttled)), "it is lifted, but that fails");
+    bench.operator(Command::Cancel);
+    assert_eq!(bench.machine.status().state, State::Returning);
+    run(&mut bench, 600, Ok(0));
+    assert_eq!(bench.machine.status().state, State::Returning);
+    assert!(matches!(standing(&bench), Protection::Lifted { .. }));
 }
 
 /// Auto Scaling terminates the instance all the same. Its protection no longer matters, and a drain still costs one call.

@@ -180,6 +180,29 @@ fn waits_no_longer_than_the_drain() {
     assert_eq!(told(&bench, |news| *news == TargetNews::GaveUp { deregistered: true }), 1);
 }
 
+/// A completion is sent because EC2 takes the instance, and may have failed. Then EC2 does not, and the agent has work again.
+/// There is time for the load balancer again, too.
+#[test]
+fn time_for_the_load_balancer_again() {
+    let mut bench = Bench::waiting(web());
+    leaves(&mut bench);
+    let at = bench.now + secs(120);
+    bench.event(Event::Imds(ImdsReading::Spot(Some(SpotNotice { action: SpotAction::Terminate, at }))));
+    bench.drained();
+    drains_for(&mut bench, 111);
+    assert!(bench.completing().is_some(), "no time is left");
+    bench.crash();
+    bench.run_spot(30, None);
+    bench.says(0, AgentAnswer::Accepted(Some(status(AgentState::Draining, 3))));
+    bench.complete(Err(CallErrorKind::Unsent));
+    assert_eq!(bench.completing(), None);
+    bench.run(5);
+    bench.drained();
+    assert_eq!(bench.completing(), None, "the load balancer may still send requests");
+    is(&mut bench, TargetHealth::NotRegistered);
+    assert!(bench.completing().is_some());
+}
+
 /// A missing permission, throttling and an unknown target group are retried, and hold up the drain for no longer than
 /// `timeout`.
 #[test]

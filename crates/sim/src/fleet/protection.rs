@@ -7,8 +7,7 @@ use crate::world::{AgentMode, AgentView, Rhythm, World, WorldConfig};
 use machine::effect::EffectId;
 use machine::event::{CallError, CallErrorKind};
 use machine::settings::{ProtectionSettings, Settings};
-use machine::status::State;
-use machine::{Event, Machine, Time};
+use machine::{Event, Time};
 
 use super::calls::Kind;
 use super::host::Host;
@@ -86,12 +85,10 @@ impl Fleet {
         }
     }
 
-    /// Whether an idle instance is still protected at the end of the run. A daemon that is down cannot lift that. One whose agent
-    /// does not return to service, because a process that may have been told still runs, does not.
+    /// Whether an idle instance is still protected at the end of the run. A daemon that is down cannot lift that.
     pub(super) fn check_protection(&mut self, host: usize) {
-        let Host { machine, disk_refuses, .. } = &mut self.hosts[host];
-        let returns = |machine: &mut Machine| machine.status().state == State::Returning;
-        let works = machine.as_mut().is_some_and(|machine| !returns(machine)) && !*disk_refuses;
+        let Host { machine, disk_refuses, .. } = &self.hosts[host];
+        let works = machine.is_some() && !*disk_refuses;
         let seen = self.world.instance(&self.hosts[host].id).filter(|_| works);
         let idle = |agent: &AgentView| agent.mode == AgentMode::Answers && agent.in_flight == 0;
         if seen.is_some_and(|instance| instance.protected && idle(&instance.agent)) {
