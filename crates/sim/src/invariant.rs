@@ -142,6 +142,11 @@ impl Invariants {
         }
     }
 
+    /// The daemon says that a drain has ended. The next one has its own deadline.
+    pub fn drain_ended(&mut self, instance: &str) {
+        self.forget_deadline(instance);
+    }
+
     /// The daemon lost its journal and the deadline in it.
     pub fn forgot(&mut self) {
         self.deadlines.clear();

@@ -65,6 +65,10 @@ pub struct Story {
     pub retained: Option<Time>,
     /// When the instance entered the warm pool.
     pub pooled: Option<Time>,
+    /// When the instance was protected from scale-in.
+    pub protected: Option<Time>,
+    /// When that was lifted.
+    pub lifted: Option<Time>,
     /// When the load balancer had drained the instance.
     pub target_unused: Option<Time>,
     /// When the instance was gone, and how many work items were lost with it.
@@ -111,6 +115,10 @@ pub enum Moment {
     Retained,
     /// The instance enters the warm pool.
     Pooled,
+    /// The instance is protected from scale-in.
+    Protected,
+    /// It no longer is.
+    Lifted,
     /// The load balancer has drained the instance.
     TargetUnused,
     /// The agent is returned to service.
@@ -132,6 +140,8 @@ impl fmt::Display for Moment {
             Moment::InService => "the instance entered service",
             Moment::Retained => "the instance was retained",
             Moment::Pooled => "the instance entered the warm pool",
+            Moment::Protected => "the instance was protected",
+            Moment::Lifted => "the protection was lifted",
             Moment::TargetUnused => "the load balancer was done",
             Moment::Returned => "the agent was returned to service",
             Moment::Terminated => "the instance was gone",
@@ -158,6 +168,8 @@ impl Story {
             Moment::InService => self.in_service,
             Moment::Retained => self.retained,
             Moment::Pooled => self.pooled,
+            Moment::Protected => self.protected,
+            Moment::Lifted => self.lifted,
             Moment::TargetUnused => self.target_unused,
             Moment::Returned => self.returned,
             Moment::Terminated => self.terminated.map(|(at, _)| at),
@@ -212,6 +224,9 @@ impl Story {
             Happening::InstanceInService { instance } if ours(instance) => first(&mut self.in_service),
             Happening::InstanceRetained { instance } if ours(instance) => first(&mut self.retained),
             Happening::InstancePooled { instance } if ours(instance) => first(&mut self.pooled),
+            Happening::ProtectionSet { instance, protected } if ours(instance) => {
+                first(if *protected { &mut self.protected } else { &mut self.lifted });
+            }
             Happening::TargetUnused { instance, .. } if ours(instance) => first(&mut self.target_unused),
             Happening::InstanceTerminated { instance, work_lost } if ours(instance) => {
                 self.terminated = Some((at, *work_lost));

@@ -245,26 +245,8 @@ impl Play {
                 story.daemon_starts += 1;
             }
             Deed::LoseJournal => daemon.lose_journal().map_err(SimulateError::Daemon)?,
-            Deed::ScaleIn
-            | Deed::ReplaceRootVolume
-            | Deed::Launch
-            | Deed::InterruptSpot
-            | Deed::EnterStandby
-            | Deed::ExitStandby
-            | Deed::ReclaimCapacity
-            | Deed::EndCapacityBlock
-            | Deed::TakeBack
-            | Deed::AgentReady
-            | Deed::CrashAgent
-            | Deed::StartAgent
-            | Deed::FreeStuckWork
-            | Deed::Imds(_)
-            | Deed::UseUpCalls
-            | Deed::LeaveCalls
-            | Deed::DeleteHook(_)
-            | Deed::Complete(_)
-            | Deed::ScaleOut
-            | Deed::Release => {
+            // All others change the world.
+            _ => {
                 let done = self.service.world(|world, now| deed.change(world, now, &story.instance));
                 self.failed_deeds.extend(done.err().map(|error| format!("{deed}: {error}")));
             }
@@ -294,7 +276,10 @@ impl Play {
         let news = line.outcome.is_some() || !story.warnings.contains(&line.text);
         self.timeline.hear(now, &story.instance, &line, news);
         match line.outcome {
-            Some(outcome) => story.outcomes.push(outcome),
+            Some(outcome) => {
+                self.invariants.drain_ended(&story.instance);
+                story.outcomes.push(outcome);
+            }
             None if line.level != "INFO" => story.warnings.push(line.text),
             None => {}
         }

@@ -33,12 +33,26 @@ pub enum Deed {
     ScaleIn,
     /// Nothing. The instance is launching.
     Launch,
+    /// Nothing. The agent has work.
+    Work,
     /// EC2 announces that it interrupts the spot instance in two minutes.
     InterruptSpot,
+    /// EC2 recommends to replace the spot instance.
+    RecommendRebalance,
+    /// EC2 plans to reboot the instance in four minutes.
+    PlanReboot,
+    /// EC2 cancels that.
+    CancelReboot,
+    /// Auto Scaling replaces the instance.
+    Replace,
     /// EnterStandby
     EnterStandby,
     /// ExitStandby
     ExitStandby,
+    /// DetachInstances
+    Detach,
+    /// AttachInstances
+    Attach,
     /// EC2 warns that it reclaims the instance's capacity in two minutes.
     ReclaimCapacity,
     /// EC2 warns that the Capacity Block of all instances ends.
@@ -63,6 +77,8 @@ pub enum Deed {
     StartAgent,
     /// Lets the stuck work items finish.
     FreeStuckWork,
+    /// The agent has no work from now on.
+    Rest,
     /// Makes the metadata service misbehave, or restores it.
     Imds(ImdsMode),
     /// Another caller uses up the account's request limit for Auto Scaling.
@@ -83,6 +99,9 @@ pub enum Deed {
 /// interruption notices" and "Monitor interruptible Capacity Reservations").
 const WARNING: Duration = Duration::from_secs(120);
 
+/// From the announcement of a reboot to the reboot. EC2 announces it days ahead.
+const REBOOT: Duration = Duration::from_secs(240);
+
 /// The Capacity Block of all instances.
 pub(super) const RESERVATION: &str = "cr-0123456789abcdef0";
 
@@ -96,12 +115,21 @@ impl Deed {
     pub fn change(self, world: &mut World, now: Time, instance: &str) -> Result<(), ApiError> {
         let group = world.config().group.clone();
         match self {
-            Deed::KillDaemon | Deed::StopDaemon | Deed::StartDaemon | Deed::LoseJournal | Deed::Launch => {}
+            Deed::KillDaemon
+            | Deed::StopDaemon
+            | Deed::StartDaemon
+            | Deed::LoseJournal
+            | Deed::Launch
+            | Deed::Work => {}
             Deed::ReplaceRootVolume => world.replace_root_volume(now, instance),
             Deed::ScaleIn => world.set_desired_capacity(now, &group, 0)?,
             Deed::InterruptSpot => world.interrupt_spot(now, instance, now + WARNING),
+            Deed::RecommendRebalance => world.recommend_rebalance(now, instance),
+            Deed::PlanReboot => world.plan_reboot(now, instance, Some(now + REBOOT)),
+            Deed::CancelReboot => world.plan_reboot(now, instance, None),
             Deed::EnterStandby => world.set_target_state(now, instance, "Standby"),
-            Deed::ExitStandby => world.set_target_state(now, instance, "InService"),
+            Deed::Detach => world.set_target_state(now, instance, "Detached"),
+            Deed::ExitStandby | Deed::Attach => world.set_target_state(now, instance, "InService"),
             Deed::ReclaimCapacity => world.warn_of_interruption(now, instance, now + WARNING),
             Deed::EndCapacityBlock => {
                 world.warn_of_block_end(now, BLOCK_WARNINGS[0], RESERVATION, now + BLOCK_WARNING);
@@ -111,6 +139,7 @@ impl Deed {
             Deed::CrashAgent => world.exit_agent(now, instance),
             Deed::StartAgent => world.start_agent(now, instance),
             Deed::FreeStuckWork => world.free_stuck_work(now, instance),
+            Deed::Rest => world.rest_agents(now),
             Deed::Imds(mode) => world.set_imds_mode(now, instance, mode),
             Deed::UseUpCalls => world.set_throttle(now, Some(Throttle { burst: 0, per_second: 0.0 })),
             Deed::LeaveCalls => world.set_throttle(now, None),
@@ -125,7 +154,7 @@ impl Deed {
                 let desired = in_service.first().map_or(0, |group| group.spec.desired);
                 world.set_desired_capacity(now, &group, desired + 1)?;
             }
-            Deed::Release => {
+            Deed::Replace | Deed::Release => {
                 world.terminate_instance(now, instance, false)?;
             }
         }
@@ -138,9 +167,16 @@ impl fmt::Display for Deed {
         match self {
             Deed::ScaleIn => f.write_str("scale-in"),
             Deed::Launch => f.write_str("launch"),
+            Deed::Work => f.write_str("the agent is busy"),
             Deed::InterruptSpot => f.write_str("EC2 announces that it interrupts the spot instance"),
+            Deed::RecommendRebalance => f.write_str("EC2 recommends to replace the spot instance"),
+            Deed::PlanReboot => f.write_str("EC2 plans to reboot the instance in 240 s"),
+            Deed::CancelReboot => f.write_str("EC2 cancels the reboot"),
+            Deed::Replace => f.write_str("Auto Scaling replaces the instance"),
             Deed::EnterStandby => f.write_str("an operator puts the instance into standby"),
             Deed::ExitStandby => f.write_str("an operator returns the instance to service"),
+            Deed::Detach => f.write_str("an operator detaches the instance from its group"),
+            Deed::Attach => f.write_str("an operator attaches the instance again"),
             Deed::ReclaimCapacity => f.write_str("EC2 warns that it reclaims the instance's capacity"),
             Deed::EndCapacityBlock => f.write_str("EC2 warns that the Capacity Block ends"),
             Deed::TakeBack => f.write_str("EC2 terminates the instance"),
@@ -153,6 +189,7 @@ impl fmt::Display for Deed {
             Deed::CrashAgent => f.write_str("the agent crashes"),
             Deed::StartAgent => f.write_str("the agent is restarted"),
             Deed::FreeStuckWork => f.write_str("the stuck work can finish now"),
+            Deed::Rest => f.write_str("the agent has finished its work, and gets no more"),
             Deed::Imds(ImdsMode::Answers) => f.write_str("IMDS works again"),
             Deed::Imds(ImdsMode::WithoutTargetState) => {
                 f.write_str("IMDS answers 404 for target-lifecycle-state")

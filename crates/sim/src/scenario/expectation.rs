@@ -25,6 +25,8 @@ pub enum Expectation {
     CompletedAfter(Moment, Duration),
     /// The drains ended with these outcomes, in this order, as the daemon reports them.
     Outcomes(&'static [Outcome]),
+    /// Scale-in picked the instance right after this moment, not before.
+    PickedAfter(Moment),
     /// This many work items were lost with the instance.
     Lost(u32),
     /// The agent's process ended with this many work items.
@@ -73,11 +75,10 @@ impl Expectation {
     pub fn holds(self, story: &Story, busy: Duration) -> bool {
         let first = story.completions.first().map(|(at, _)| *at);
         let last = story.completions.last().map(|(at, _)| *at);
-        let soon_after = |due: Option<Time>| {
-            first
-                .zip(due)
-                .is_some_and(|(completed, due)| completed >= due && completed.since(due) <= SLACK + busy)
+        let follows = |then: Option<Time>, due: Option<Time>| {
+            then.zip(due).is_some_and(|(then, due)| then >= due && then.since(due) <= SLACK + busy)
         };
+        let soon_after = |due: Option<Time>| follows(first, due);
         match self {
             // Without an action, a completion would be rejected.
             Expectation::Completed([]) => {
@@ -100,6 +101,7 @@ impl Expectation {
             Expectation::Outcomes(outcomes) => {
                 story.outcomes.iter().eq(outcomes.iter().map(|outcome| outcome.as_str()))
             }
+            Expectation::PickedAfter(moment) => follows(story.requested, story.reached(moment)),
             Expectation::Lost(count) => story.terminated.is_some_and(|(_, lost)| lost == count),
             Expectation::Exited(count) => story.agent_exited.is_some_and(|(_, lost)| lost == count),
             Expectation::Heartbeats { least, most } => (least..=most).contains(&story.heartbeats.len()),
@@ -161,6 +163,9 @@ impl fmt::Display for Expectation {
             Expectation::Outcomes(outcomes) => {
                 let outcomes: Vec<_> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
                 write!(f, "the daemon reports the outcome: {}", outcomes.join(", then "))
+            }
+            Expectation::PickedAfter(moment) => {
+                write!(f, "scale-in picks the instance right after {moment}, not before")
             }
             Expectation::Lost(0) => f.write_str("no work item is lost"),
             Expectation::Lost(1) => f.write_str("1 work item is lost: it could not finish"),

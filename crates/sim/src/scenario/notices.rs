@@ -1,4 +1,5 @@
-//! Stories that do not begin with a scale-in: interruptions, standby, reserved capacity that ends, a launch, a new root volume.
+//! Stories that do not begin with a scale-in: interruptions, maintenance, reserved capacity that ends, a launch, a new root
+//! volume.
 
 use crate::story::Moment::{self, InService, Rebooted, Start};
 use crate::world::ActionResult::{Abandon, Continue};
@@ -30,6 +31,80 @@ pub(super) static SPOT: Scenario = Scenario {
     ..PLAIN
 };
 
+pub(super) static REBALANCE: Scenario = Scenario {
+    name: "rebalance",
+    about: "EC2 recommends to replace a spot instance: with lifecycle.on_rebalance = \"drain\", it has drained when that happens",
+    speed: 20,
+    settings: &[("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain")],
+    start: Deed::RecommendRebalance,
+    acts: &[Act { after: secs(90), moment: Start, deed: Deed::Replace }],
+    expectations: &[
+        E::Reason("rebalance_recommendation"),
+        E::DrainedAhead(secs(60)),
+        E::Completed(&[Continue]),
+        E::CompletedDrained,
+        E::Lost(0),
+        E::Messages { sent: 1, deleted: 1 },
+        E::Outcomes(&[Drained, Drained]),
+    ],
+    change: |world| {
+        hook(world, 300);
+        world.life_cycle = LifeCycle::Spot;
+        world.work = work(6, 60);
+    },
+    ..PLAIN
+};
+
+pub(super) static MAINTENANCE: Scenario = Scenario {
+    name: "maintenance",
+    about: "EC2 plans a reboot: the agent drains as late as its drain timeout allows, and returns when EC2 cancels the reboot",
+    speed: 20,
+    settings: &[("DRAINHOOK_AGENT__DRAIN_TIMEOUT", "90s")],
+    start: Deed::PlanReboot,
+    acts: &[Act { after: secs(20), moment: Moment::Drained, deed: Deed::CancelReboot }],
+    end: Moment::Returned,
+    expectations: &[
+        E::Reason("scheduled_maintenance"),
+        E::Completed(&[]),
+        E::Returned,
+        E::NoReceive,
+        E::Outcomes(&[Drained]),
+    ],
+    change: |world| {
+        hook(world, 300);
+        world.work = work(6, 40);
+    },
+    ..PLAIN
+};
+
+pub(super) static PROTECTION: Scenario = Scenario {
+    name: "protection",
+    about: "a busy instance is protected from scale-in: Auto Scaling picks it only once its agent has been idle for a while",
+    speed: 20,
+    settings: &[
+        ("DRAINHOOK_PROTECTION__WHEN_BUSY", "true"),
+        ("DRAINHOOK_PROTECTION__BUSY_FOR", "15s"),
+        ("DRAINHOOK_PROTECTION__IDLE_FOR", "30s"),
+    ],
+    start: Deed::Work,
+    acts: &[
+        Act { after: secs(10), moment: Moment::Protected, deed: Deed::ScaleIn },
+        Act { after: secs(70), moment: Moment::Protected, deed: Deed::Rest },
+    ],
+    expectations: &[
+        E::PickedAfter(Moment::Lifted),
+        E::Completed(&[Continue]),
+        E::CompletedDrained,
+        E::Lost(0),
+        E::Outcomes(&[Drained]),
+    ],
+    change: |world| {
+        hook(world, 300);
+        world.work = work(6, 60);
+    },
+    ..PLAIN
+};
+
 pub(super) static STANDBY: Scenario = Scenario {
     name: "standby",
     about: "an instance goes into standby, with lifecycle.on_standby = \"drain\", and returns to service",
@@ -39,6 +114,21 @@ pub(super) static STANDBY: Scenario = Scenario {
     acts: &[Act { after: secs(20), moment: Moment::Drained, deed: Deed::ExitStandby }],
     end: Moment::Returned,
     expectations: &[E::Reason("standby"), E::Completed(&[]), E::Returned, E::Outcomes(&[Drained])],
+    change: |world| {
+        hook(world, 300);
+        world.work = work(6, 60);
+    },
+    ..PLAIN
+};
+
+pub(super) static DETACHMENT: Scenario = Scenario {
+    name: "detachment",
+    about: "an instance is detached, with lifecycle.on_detachment = \"drain\", and returns to service when it is attached again",
+    settings: &[("DRAINHOOK_LIFECYCLE__ON_DETACHMENT", "drain")],
+    start: Deed::Detach,
+    acts: &[Act { after: secs(20), moment: Moment::Drained, deed: Deed::Attach }],
+    end: Moment::Returned,
+    expectations: &[E::Reason("detachment"), E::Completed(&[]), E::Returned, E::Outcomes(&[Drained])],
     change: |world| {
         hook(world, 300);
         world.work = work(6, 60);

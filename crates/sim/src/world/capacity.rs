@@ -11,6 +11,7 @@ use super::config::ImdsMode;
 use super::error::ApiError;
 use super::group::{Group, GroupSpec};
 use super::instance::{Bound, Instance, LifecycleState};
+use super::notices::Notices;
 use super::{Happening, Wake, World, roster};
 
 const ZONES: [char; 3] = ['a', 'b', 'c'];
@@ -158,7 +159,7 @@ impl World {
             activity: None,
             imds_mode,
             imds_target: TARGET_IN_SERVICE,
-            interrupted_at: None,
+            notices: Notices::default(),
             target_read_at: None,
             access_keys: vec![self.issue_access_key(&id)],
             protected: false,

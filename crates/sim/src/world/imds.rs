@@ -131,9 +131,11 @@ impl World {
             "placement/availability-zone" => instance.zone.clone(),
             "autoscaling" if shows_target(instance) => "target-lifecycle-state".to_owned(),
             "autoscaling/target-lifecycle-state" if shows_target(instance) => instance.imds_target.to_owned(),
-            "events" => "maintenance/".to_owned(),
+            "events" => instance.notices.list().to_owned(),
             "events/maintenance" => "history\nscheduled".to_owned(),
-            "events/maintenance/scheduled" | "events/maintenance/history" => "[]".to_owned(),
+            "events/maintenance/history" => "[]".to_owned(),
+            "events/maintenance/scheduled" => instance.notices.maintenance(),
+            "events/recommendations/rebalance" => instance.notices.rebalance()?,
             "iam" => "info\nsecurity-credentials/".to_owned(),
             "iam/info" => json!({
                 "Code": "Success",
@@ -146,10 +148,7 @@ impl World {
             "services" => "domain\npartition".to_owned(),
             "services/domain" => "amazonaws.com".to_owned(),
             "services/partition" => "aws".to_owned(),
-            "spot/instance-action" => {
-                let at = whole_seconds(instance.interrupted_at?);
-                json!({ "action": "terminate", "time": at }).to_string()
-            }
+            "spot/instance-action" => instance.notices.interruption()?,
             "tags" if self.config.imds.tags => "instance/".to_owned(),
             "tags/instance" if self.config.imds.tags => "aws:autoscaling:groupName".to_owned(),
             "tags/instance/aws:autoscaling:groupName" if self.config.imds.tags => instance.group.clone(),
@@ -221,15 +220,6 @@ impl World {
         if let Some(instance) = self.instances.get_mut(instance) {
             instance.life_cycle = life_cycle;
         }
-    }
-
-    /// EC2 announces that it terminates a spot instance at that time (EC2 user guide, "Spot Instance interruption notices").
-    pub fn interrupt_spot(&mut self, now: Time, instance: &str, at: Time) {
-        self.advance(now);
-        if let Some(instance) = self.instances.get_mut(instance) {
-            instance.interrupted_at = Some(at);
-        }
-        self.version += 1;
     }
 
     /// Sets `target-lifecycle-state` to any value.

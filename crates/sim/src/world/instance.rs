@@ -6,6 +6,7 @@ use super::World;
 use super::action::{Action, ActionView};
 use super::agent::{Agent, AgentView};
 use super::config::{ImdsMode, LifeCycle};
+use super::notices::Notices;
 
 /// `LifecycleState` as DescribeAutoScalingInstances shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +104,8 @@ pub(super) struct Instance {
     pub(super) activity: Option<usize>,
     pub(super) imds_mode: ImdsMode,
     pub(super) imds_target: &'static str,
-    /// When EC2 interrupts it, once EC2 has said so.
-    pub(super) interrupted_at: Option<Time>,
+    /// What EC2 says of it to its metadata service.
+    pub(super) notices: Notices,
     /// When its target state was last read.
     pub(super) target_read_at: Option<Time>,
     /// The access keys of its role's credentials; the last one is current.

@@ -13,7 +13,8 @@
 //! - `delivery`: events and notifications on their way; `queue`, `message`: SQS; `receipt`: its receipt handles
 //! - [`warning`]: EC2's warnings about reserved capacity
 //! - `balancer`: target groups of a load balancer
-//! - `imds`: the metadata service; `role`: its credentials; `agent`: the agent; `process`: how its process ends and starts
+//! - `imds`: the metadata service; `notices`: what it says of EC2's plans; `role`: its credentials
+//! - `agent`: the agent; `process`: how its process ends and starts
 //! - `roster`: instances by their ids; `hex`: the numbers in ids
 //! - `happening`: what a world tells its observers; `activity`: a group's scaling activities
 //! - `error`: errors, as AWS returns them
@@ -34,6 +35,7 @@ mod instance;
 mod lifecycle;
 mod membership;
 mod message;
+mod notices;
 mod pool;
 mod process;
 mod protection;
