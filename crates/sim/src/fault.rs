@@ -117,11 +117,13 @@ pub enum Fault {
     /// The instances are targets of one or two target groups that the group does not manage. Calls to ELB fail, or one of them is
     /// denied.
     TargetGroups,
+    /// An instance is put into standby, and returned to service minutes later.
+    Standby,
 }
 
 impl Fault {
     /// Every kind in order, with its rate in the rough profile. The rate is per chance, per instance and hour, or per run.
-    pub const ROUGH: [(Fault, f64); 52] = [
+    pub const ROUGH: [(Fault, f64); 53] = [
         (Fault::CallUnsent, 0.03),
         (Fault::CallUnanswered, 0.05),
         (Fault::Throttling, 1.0),
@@ -174,6 +176,7 @@ impl Fault {
         (Fault::RootVolume, 0.2),
         (Fault::BusyProtection, 0.2),
         (Fault::TargetGroups, 0.2),
+        (Fault::Standby, 0.3),
     ];
 
     /// Kinds that the machine does not withstand yet. The rough profile leaves them out. tests/mutations/run fails once one
@@ -235,6 +238,7 @@ impl Fault {
             Fault::RootVolume => "root-volume",
             Fault::BusyProtection => "busy-protection",
             Fault::TargetGroups => "target-groups",
+            Fault::Standby => "standby",
         }
     }
 

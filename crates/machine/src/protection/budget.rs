@@ -28,4 +28,9 @@ impl Budget {
         }
         free
     }
+
+    /// Puts back a change that was not made.
+    pub fn give_back(&mut self) {
+        self.full_at = self.full_at - PERIOD;
+    }
 }

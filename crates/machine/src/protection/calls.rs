@@ -44,6 +44,8 @@ struct Planned {
     /// What AWS may have once it is sent.
     ahead: Protection,
     revision: Revision,
+    /// Whether it was taken out of the budget.
+    counts: bool,
 }
 
 impl Calls {
@@ -65,7 +67,7 @@ impl Calls {
         let Some(change) = change else { return };
         if self.failed.is_some_and(|failed| failed != change) {
             // What kept an earlier change back says nothing about this one.
-            (self.failed, self.attempts) = (None, Attempts::default());
+            self.attempts = Attempts::default();
         }
         let Some(group) = group.filter(|_| !self.doubted) else {
             if self.describe.ready(turn, Timer::Protection) {
@@ -77,7 +79,7 @@ impl Calls {
             self.planned = self.plan(turn, journal, standing, change);
         }
         let Some(planned) = &self.planned else { return };
-        let protect = change == Change::Protect;
+        let protect = change.protects();
         // A restarted daemon must know of a protection, or it would never lift it. So without a disk, none is set.
         if journal.is_on_disk(planned.revision) || (!protect && journal.is_released(planned.revision)) {
             let group = group.to_owned();
@@ -96,22 +98,28 @@ impl Calls {
         let ahead = standing.ahead_of(change, turn.now);
         let is_free = match change {
             Change::Lift(LiftCause::Notice | LiftCause::Removed) => true,
-            // A retry, or the rest of a change that has begun.
+            // A retry, for whatever reason, or the rest of a change that has begun.
             Change::Protect | Change::Lift(LiftCause::Idle | LiftCause::Longest) => {
-                self.failed == Some(change) || ahead == standing
+                self.failed.is_some_and(|failed| failed.protects() == change.protects()) || ahead == standing
             }
         };
         if !self.attempts.ready(turn, Timer::Protection) || !(is_free || self.budget.take(turn)) {
             return None;
         }
         let revision = if ahead == standing { Revision::default() } else { journal.touch() };
-        Some(Planned { change, ahead, revision })
+        Some(Planned { change, ahead, revision, counts: !is_free })
     }
 
     /// Drops a change that was not sent. One that was sent goes on.
     pub fn hold(&mut self, journal: &mut JournalTrack, standing: Protection) {
-        if !self.attempts.is_pending() && self.planned.take().is_some_and(|planned| planned.ahead != standing)
-        {
+        if self.attempts.is_pending() {
+            return;
+        }
+        let Some(planned) = self.planned.take() else { return };
+        if planned.counts {
+            self.budget.give_back();
+        }
+        if planned.ahead != standing {
             journal.touch();
         }
     }

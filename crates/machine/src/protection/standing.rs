@@ -44,6 +44,13 @@ pub(super) enum Change {
     Lift(LiftCause),
 }
 
+impl Change {
+    /// Whether the instance is protected afterwards.
+    pub fn protects(self) -> bool {
+        self == Change::Protect
+    }
+}
+
 /// Why a protection is lifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LiftCause {

@@ -327,6 +327,36 @@ fn broken_disk() {
     assert_eq!(calls(&bench), [true, false], "an idle instance is lifted all the same");
 }
 
+/// A change that was never sent is not one of the two that may follow one another at once.
+#[test]
+fn change_that_was_not_sent() {
+    let mut bench = serving();
+    bench.disk = Disk::Refuses;
+    for _ in 0..3 {
+        run(&mut bench, 60, Ok(1));
+        run(&mut bench, 60, Ok(0));
+    }
+    assert!(calls(&bench).is_empty());
+    bench.disk = Disk::Writes;
+    run(&mut bench, 60, Ok(1));
+    assert_eq!(calls(&bench), [true]);
+}
+
+/// A call to lift the protection fails, and then there is another reason to lift it. That is one change, not two.
+#[test]
+fn change_for_another_reason() {
+    let mut bench = serving();
+    run(&mut bench, 60, Ok(1));
+    assert_eq!(calls(&bench), [true]);
+    run(&mut bench, 6600, Ok(1));
+    // It is idle for long enough, and then `longest` has passed.
+    run_failing(&mut bench, 600, Ok(0), Some(CallErrorKind::Unsent));
+    run(&mut bench, 120, Ok(0));
+    assert_eq!(lifted(&bench, LiftCause::Longest), 1);
+    run(&mut bench, 60, Ok(1));
+    assert_eq!(calls(&bench).last(), Some(&true));
+}
+
 /// A spot interruption: the group may replace the instance at once.
 #[test]
 fn notice_of_ec2() {

@@ -1,8 +1,8 @@
-//! Changes under a running daemon: of its group, and of its clock.
+//! Changes under a running daemon: of its group, of its place there, and of its clock.
 
 use std::time::Duration;
 
-use crate::world::{GroupSpec, HookSpec};
+use crate::world::{GroupSpec, HookSpec, LifecycleState};
 
 use super::{Fleet, Step, plan};
 
@@ -54,6 +54,27 @@ impl Fleet {
             self.leave_second_group(host);
         } else if !self.hosts[host].gone {
             self.after(Duration::from_secs(5), Step::Attach { host });
+        }
+        self.digest(None);
+    }
+
+    /// An instance is put into standby, and returns to service some time later.
+    pub(super) fn enter_standby(&mut self, host: usize) {
+        let id = self.hosts[host].id.clone();
+        if !self.world.config().warm_pool && self.world.enter_standby(self.now, &id).is_ok() {
+            self.judge.many_drains(host);
+            let pause = self.delay(2_000, 300_000);
+            self.after(pause, Step::ExitStandby { host });
+        }
+        self.digest(None);
+    }
+
+    pub(super) fn exit_standby(&mut self, host: usize) {
+        let id = self.hosts[host].id.clone();
+        let stays =
+            self.world.instance(&id).is_some_and(|instance| instance.state == LifecycleState::Standby);
+        if stays && self.world.exit_standby(self.now, &id).is_err() {
+            self.after(Duration::from_secs(5), Step::ExitStandby { host });
         }
         self.digest(None);
     }

@@ -50,6 +50,8 @@ pub(super) enum Step {
     ClockSet { host: usize },
     /// A detached instance is attached to another group.
     Attach { host: usize },
+    /// An instance leaves standby.
+    ExitStandby { host: usize },
     /// EC2 moves or cancels the maintenance of that number.
     MaintenanceChange { host: usize, number: u32 },
     /// The maintenance of that number is due.
@@ -86,6 +88,7 @@ impl Step {
             | Step::HookAgain
             | Step::AgentCrash { .. }
             | Step::Attach { .. }
+            | Step::ExitStandby { .. }
             | Step::MaintenanceChange { .. }
             | Step::MaintenanceDue { .. }
             | Step::FalseMessage { .. }
@@ -130,6 +133,7 @@ impl Fleet {
             Step::AgentCrash { host } => self.strike(host, Fault::AgentCrash),
             Step::ClockSet { host } => self.set_clock(host),
             Step::Attach { host } => self.attach(host),
+            Step::ExitStandby { host } => self.exit_standby(host),
             Step::MaintenanceChange { host, number } => self.change_maintenance(host, number),
             Step::MaintenanceDue { host, number } => self.maintenance_due(host, number),
             Step::FalseMessage { host } => self.send_false(host),

@@ -13,7 +13,7 @@ use super::judge::Loss;
 use super::{Fleet, Step, plan};
 
 /// The faults that strike each instance.
-pub(super) const BY_INSTANCE: [Fault; 11] = [
+pub(super) const BY_INSTANCE: [Fault; 12] = [
     Fault::ImdsSilent,
     Fault::AgentCrash,
     Fault::AgentHang,
@@ -22,6 +22,7 @@ pub(super) const BY_INSTANCE: [Fault; 11] = [
     Fault::SpotInterruption,
     Fault::DiskRefuses,
     Fault::GroupChange,
+    Fault::Standby,
     Fault::CredentialsRotated,
     Fault::Maintenance,
     Fault::CapacityReservation,
@@ -103,6 +104,7 @@ impl Fleet {
             }
             Fault::DiskRefuses => self.hosts[host].disk_refuses = true,
             Fault::GroupChange => self.detach(host),
+            Fault::Standby => self.enter_standby(host),
             Fault::CredentialsRotated => self.rotate_credentials(host),
             Fault::Maintenance => self.schedule_maintenance(host),
             Fault::CapacityReservation => self.take_capacity(host),

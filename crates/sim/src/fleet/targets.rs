@@ -14,8 +14,11 @@ use machine::{Event, Time};
 use super::perform::CALL_LIMIT;
 use super::{Fleet, Plan, network, plan};
 
-/// Draws of target groups come from a generator of their own, so that a run without any is the same as before there were any.
+/// Draws of target groups come from generators of their own, so that a run without any is the same as before there were any.
 const SALT: u64 = 0x7461_7267_6574;
+
+/// The same for what is drawn during a run.
+const CALLS_SALT: u64 = 0x0065_6c62;
 
 /// The share of instances that are targets at first.
 const TARGETS: f64 = 0.8;
@@ -30,14 +33,9 @@ const FAILS: f64 = 0.2;
 const FAILURES: [CallErrorKind; 4] =
     [CallErrorKind::Unsent, CallErrorKind::Unanswered, CallErrorKind::Unanswered, CallErrorKind::Throttled];
 
-/// The generator of a run.
-pub(super) fn generator(plan: &Plan) -> fastrand::Rng {
-    fastrand::Rng::with_seed(plan.seed ^ SALT)
-}
-
 /// Draws whether a run has target groups. The daemons may wait for a shorter time than the load balancer drains.
 pub(super) fn draw(plan: &Plan, world: &mut WorldConfig, settings: &mut Settings) {
-    let rng = &mut generator(plan);
+    let rng = &mut fastrand::Rng::with_seed(plan.seed ^ SALT);
     if !plan.faults.strikes(rng, Fault::TargetGroups, plan::START) {
         return;
     }
@@ -61,7 +59,7 @@ pub(super) struct Draws {
 
 impl Draws {
     pub fn new(plan: &Plan) -> Self {
-        let mut rng = generator(plan);
+        let mut rng = fastrand::Rng::with_seed(plan.seed ^ CALLS_SALT);
         let denied = (rng.f64() < DENIED).then(|| rng.u8(0..3));
         Draws { rng, denied }
     }

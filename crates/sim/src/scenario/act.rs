@@ -127,9 +127,10 @@ impl Deed {
             Deed::RecommendRebalance => world.recommend_rebalance(now, instance),
             Deed::PlanReboot => world.plan_reboot(now, instance, Some(now + REBOOT)),
             Deed::CancelReboot => world.plan_reboot(now, instance, None),
-            Deed::EnterStandby => world.set_target_state(now, instance, "Standby"),
-            Deed::Detach => world.set_target_state(now, instance, "Detached"),
-            Deed::ExitStandby | Deed::Attach => world.set_target_state(now, instance, "InService"),
+            Deed::EnterStandby => world.enter_standby(now, instance)?,
+            Deed::ExitStandby => world.exit_standby(now, instance)?,
+            Deed::Detach => world.detach_instance(now, instance)?,
+            Deed::Attach => world.attach_instance(now, instance, &group)?,
             Deed::ReclaimCapacity => world.warn_of_interruption(now, instance, now + WARNING),
             Deed::EndCapacityBlock => {
                 world.warn_of_block_end(now, BLOCK_WARNINGS[0], RESERVATION, now + BLOCK_WARNING);

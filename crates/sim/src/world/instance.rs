@@ -45,6 +45,8 @@ pub enum LifecycleState {
     ReplacingRootVolumeProceed,
     /// `Detached`: it runs outside any group.
     Detached,
+    /// `Standby`: it is in its group, and out of service.
+    Standby,
 }
 
 /// Where an instance goes that leaves service.
@@ -79,6 +81,7 @@ impl LifecycleState {
             LifecycleState::ReplacingRootVolumeWait => "ReplacingRootVolume:Wait",
             LifecycleState::ReplacingRootVolumeProceed => "ReplacingRootVolume:Proceed",
             LifecycleState::Detached => "Detached",
+            LifecycleState::Standby => "Standby",
         }
     }
 }

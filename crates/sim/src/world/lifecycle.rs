@@ -263,6 +263,7 @@ fn can_begin_to_terminate(state: LifecycleState) -> bool {
         | LifecycleState::PendingWait
         | LifecycleState::PendingProceed
         | LifecycleState::InService
+        | LifecycleState::Standby
         | LifecycleState::ReplacingRootVolume
         | LifecycleState::ReplacingRootVolumeWait
         | LifecycleState::ReplacingRootVolumeProceed

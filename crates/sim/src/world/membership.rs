@@ -1,15 +1,17 @@
-//! An instance leaves one group and joins another while it runs.
+//! An instance leaves one group and joins another while it runs, or leaves service and returns.
 //!
-//! Source: EC2 Auto Scaling user guide, "Detach or attach instances": neither runs a lifecycle hook. We infer from the
-//! descriptions of the categories that IMDS shows `Detached` in between, and then the new group's name in the tag.
+//! Source: EC2 Auto Scaling user guide, "Detach or attach instances" and "Temporarily remove instances": neither runs a lifecycle
+//! hook. We infer from the descriptions of the categories that IMDS shows `Detached` in between, and then the new group's name in
+//! the tag.
 
 use machine::Time;
 
 use super::error::ApiError;
-use super::instance::LifecycleState;
+use super::instance::{Instance, LifecycleState};
 use super::{Wake, World};
 
 const TARGET_DETACHED: &str = "Detached";
+const TARGET_STANDBY: &str = "Standby";
 const TARGET_IN_SERVICE: &str = "InService";
 
 impl World {
@@ -49,10 +51,47 @@ impl World {
         found.spec.desired += 1;
         found.spec.max = found.spec.max.max(found.spec.desired);
         self.set_leaving(id, false);
+        self.returns(id);
+        Ok(())
+    }
+
+    /// EnterStandby with a smaller desired capacity, for one instance in service. Scale-in does not pick it meanwhile.
+    pub fn enter_standby(&mut self, now: Time, id: &str) -> Result<(), ApiError> {
+        self.admit(now)?;
+        let serves = |state| state == LifecycleState::InService;
+        let found = self.instances.get(id).filter(|instance| serves(instance.state) && !instance.leaving);
+        let Some(group) = found.map(|instance| instance.group.clone()) else {
+            return Err(ApiError::validation(format!("The instance {id} is not in service")));
+        };
+        self.set_leaving(id, true);
+        let spec = &mut self.group_mut(&group)?.spec;
+        spec.desired = spec.desired.saturating_sub(1);
+        self.enter(id, LifecycleState::Standby);
+        self.imds_flip(id, TARGET_STANDBY);
+        Ok(())
+    }
+
+    /// ExitStandby with a larger desired capacity.
+    pub fn exit_standby(&mut self, now: Time, id: &str) -> Result<(), ApiError> {
+        self.admit(now)?;
+        let stands_by = |instance: &&Instance| instance.state == LifecycleState::Standby;
+        let Some(group) = self.instances.get(id).filter(stands_by).map(|instance| instance.group.clone())
+        else {
+            return Err(ApiError::validation(format!("The instance {id} is not in standby")));
+        };
+        let spec = &mut self.group_mut(&group)?.spec;
+        spec.desired += 1;
+        spec.max = spec.max.max(spec.desired);
+        self.set_leaving(id, false);
+        self.returns(id);
+        Ok(())
+    }
+
+    /// The instance goes into service again.
+    fn returns(&mut self, id: &str) {
         self.enter(id, LifecycleState::Pending);
         self.imds_flip(id, TARGET_IN_SERVICE);
         self.schedule(self.now + self.config.timing.launch, Wake::InService { instance: id.to_owned() });
-        Ok(())
     }
 
     /// From now on an EventBridge rule sends a group's lifecycle events to a queue.

@@ -66,10 +66,14 @@ pub(super) struct Protections {
     described: Vec<EffectId>,
     /// When the last changes began.
     changes: VecDeque<Time>,
+    /// From then on, `changes` has all of them.
+    forgot_at: Time,
     /// When the last event was.
     now: Time,
     /// When this life began.
     started: Time,
+    /// Since when the instance has been in service, without a drain or a launch.
+    serves_since: Option<Time>,
 }
 
 impl Protections {
@@ -168,10 +172,13 @@ impl Reference {
         let Some(idle_for) = self.settings.protection.as_ref().map(|settings| settings.idle_for) else {
             return;
         };
+        let serves = self.serves();
         let known = &mut self.protections;
-        if now.since(known.now) > UNANSWERED {
+        known.serves_since = serves.then(|| known.serves_since.unwrap_or(now));
+        if known.now != Time::default() && now.since(known.now) > UNANSWERED {
             known.forget_work();
             known.changes.clear();
+            known.forgot_at = now;
         }
         known.now = now;
         if known.idle_since.is_some_and(|since| now >= since + idle_for) {
@@ -353,14 +360,18 @@ impl Reference {
         let late = |since: Option<Time>, after: Duration| since.is_some_and(|since| now > since + after);
         // The time counts anew once an agent that could not be read is read.
         let read = |since: Option<Time>| since.map(|since| since.max(known.unread_at));
-        let slack = BUDGET + RETRY;
+        let lately = |at: &&Time| now.since(**at) < BUDGET * 2;
+        let spent = lately(&&known.forgot_at) || known.changes.iter().filter(lately).count() >= AT_ONCE;
+        let slack = if spent { BUDGET + RETRY } else { ASKED };
         let is_set = known.set.is_some();
-        let rests = known.rests_until.is_some_and(|until| now < until + slack);
+        // Whether the agents were idle for long enough to end the rest depends on what the daemon has drawn.
+        let rests = known.rests_until.is_some_and(|until| now < until + slack)
+            || matches!(self.kept.protection, Protection::Lifted { rests_until: Some(until) } if now < until + slack);
         let wrong = if self.drains() {
             let unlifted = is_set && now > self.began.max(known.started) + NOTICE;
             unlifted.then_some("did not lift the protection when a drain began")
-        } else if now.since(known.asked_at) > ASKED {
-            None
+        } else if now.since(known.asked_at.max(known.serves_since.unwrap_or(now))) > ASKED {
+            Some("does not ask how busy its agents are")
         } else if late(known.set, settings.longest + slack) {
             Some("has been protected for too long")
         } else if is_set && late(read(known.idle_since), settings.idle_for * 2 + slack) {
