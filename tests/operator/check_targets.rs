@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::world::WorldConfig;
+use sim::world::{Happening, WorldConfig};
 
 use crate::check::{expect, row};
 use crate::support::daemon::Stage;
@@ -37,6 +37,18 @@ async fn unknown() {
     let (stage, arn) = stage(world(3, 30)).await;
     let arn = arn.replace("/web/", "/elsewhere/");
     expect(&stage, &[("DRAINHOOK_TARGET_GROUP__ARN", &arn)], PART, "failed", "check target_group.arn").await;
+}
+
+/// The role may not take the target out, or not put it back.
+#[tokio::test]
+async fn permission_missing() {
+    for action in ["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"] {
+        let (mut stage, arn) = stage(WorldConfig { denied: vec![action.to_owned()], ..world(3, 30) }).await;
+        let advice = format!("allow {action} in the role's policy");
+        expect(&stage, &[("DRAINHOOK_TARGET_GROUP__ARN", &arn)], PART, "failed", &advice).await;
+        assert!(stage.is_target(), "nothing has changed");
+        assert_eq!(stage.count(|one| matches!(one, Happening::TargetDeregistered { .. })), 0);
+    }
 }
 
 /// It is in another Region, or may not be read.

@@ -9,7 +9,7 @@ use crate::daemon::settings;
 use machine::event::{CallError, CallErrorKind};
 
 /// No instance has this id. AWS checks permissions before the instance, so a permitted call is rejected and changes nothing.
-const NO_INSTANCE: &str = "i-00000000000000000";
+pub(super) const NO_INSTANCE: &str = "i-00000000000000000";
 
 /// A row for each agent. Empty if no protection is configured.
 pub async fn work(config: &Config) -> Vec<Part> {

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use super::part::Part;
+use super::protection::NO_INSTANCE;
 use super::within;
 use crate::aws::clients::Clients;
 use crate::aws::unsent;
 use crate::cli::output::whole;
 use crate::config::{Config, TargetGroup};
 use crate::daemon::settings;
-use machine::event::{CallError, TargetHealth};
+use machine::event::{CallError, CallErrorKind, TargetHealth};
 use machine::settings::TargetSettings;
+use machine::targets::TargetName;
+
+/// No target has this address: it is reserved for documentation (RFC 5737).
+const NO_ADDRESS: &str = "192.0.2.1";
 
 /// A row for each target group of the configuration, and one for those that the Auto Scaling group manages.
 pub async fn look(config: &Config, instance_id: &str, group: Option<&str>, clients: &Clients) -> Vec<Part> {
@@ -70,7 +75,25 @@ async fn row(
     let known = known.map(|delay| format!(", deregistration delay {}", whole(delay)));
     let found = format!("{name}: {} is {state}{}", target.id, known.unwrap_or_default());
     let part = of_health(Part::ok("target group", found), health);
-    of_management(of_delay(part, delay, *timeout), managed, &target.group)
+    let part = of_permissions(of_delay(part, delay, *timeout), target, clients).await;
+    of_management(part, managed, &target.group)
+}
+
+/// Whether the role may deregister and register targets of this group, tried with one that does not exist. Deregistering it
+/// succeeds, and registering it is refused (DeregisterTargets and RegisterTargets in ELB's API reference). An IP address need not
+/// exist to be registered, so that is not tried.
+async fn of_permissions(part: Part, target: &TargetName, clients: &Clients) -> Part {
+    let is_instance = target.id.starts_with("i-");
+    let id = if is_instance { NO_INSTANCE } else { NO_ADDRESS };
+    let nobody = TargetName { id: id.to_owned(), ..target.clone() };
+    let proves = |error: &CallError| error.kind == CallErrorKind::Rejected;
+    let call = clients.deregister_target(&nobody);
+    let (part, _) = part.tried(within("elasticloadbalancing:DeregisterTargets", call).await, proves);
+    if !is_instance {
+        return part;
+    }
+    let call = clients.register_target(&nobody);
+    part.tried(within("elasticloadbalancing:RegisterTargets", call).await, proves).0
 }
 
 fn of_health(part: Part, health: TargetHealth) -> Part {
