@@ -26,6 +26,9 @@ const TARGETS: f64 = 0.8;
 /// The share of runs in which the role lacks a permission while there are faults.
 const DENIED: f64 = 0.1;
 
+/// The share of runs in which no load balancer uses the target groups, so that their targets are `unused`.
+const UNATTACHED: f64 = 0.1;
+
 /// The share of calls that fail in other runs, while there are faults.
 const FAILS: f64 = 0.2;
 
@@ -55,13 +58,17 @@ pub(super) struct Draws {
     rng: fastrand::Rng,
     /// The place of the call that the role may not make while there are faults.
     denied: Option<u8>,
+    /// What a registered target is.
+    registered: TargetHealth,
 }
 
 impl Draws {
     pub fn new(plan: &Plan) -> Self {
         let mut rng = fastrand::Rng::with_seed(plan.seed ^ CALLS_SALT);
         let denied = (rng.f64() < DENIED).then(|| rng.u8(0..3));
-        Draws { rng, denied }
+        let attached = rng.f64() >= UNATTACHED;
+        let registered = if attached { TargetHealth::Registered } else { TargetHealth::Unused };
+        Draws { rng, denied, registered }
     }
 
     /// The failure of a call, by its place among the three calls.
@@ -110,8 +117,11 @@ impl Fleet {
         let arrives =
             failure.is_none() || failure == Some(CallErrorKind::Unanswered) && self.targets.rng.bool();
         let now = self.now;
-        let health =
+        let mut health =
             if arrives { change(&mut self.world, now, &target, place) } else { Ok(TargetHealth::Draining) };
+        if health == Ok(TargetHealth::Registered) {
+            health = Ok(self.targets.registered);
+        }
         self.digest(Some(host));
         let failed = failure.map(|kind| CallError { kind, message: format!("{kind:?}") });
         let result = failed.map_or(health, Err);
