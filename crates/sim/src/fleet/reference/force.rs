@@ -30,8 +30,10 @@ impl Reference {
         if until <= now || before.is_none_or(|before| now + before < until) {
             self.complain(format!("forced agent {agent} too early or too late for {until}"));
         }
-        // A restarted daemon does not know which agents an earlier deadline was for.
-        let unheard = self.standing == Some(Outcome::Deadline) && !self.agents[agent].heard;
+        // A restarted daemon does not know which agents an earlier deadline was for. Another agent may have contradicted the last
+        // run's outcome, so that it no longer stands.
+        let doubted = self.standing == Some(Outcome::Deadline) || self.kept.after == AfterStage::Pending;
+        let unheard = doubted && !self.agents[agent].heard;
         if !unheard && !self.clock_set && self.has_an_outcome(now, agent) {
             self.complain(format!("forced agent {agent}, which had an outcome: {:?}", self.agents[agent]));
         }
