@@ -240,9 +240,10 @@ impl Reference {
                 if !instance.lifecycle_state.ends_with(":Wait") {
                     self.beat = None;
                 }
-                // It has come back to a group while IMDS was silent.
+                // It has come back while IMDS was silent.
                 if instance.lifecycle_state == "InService" {
-                    self.heard.take_if(|(_, state)| *state == TargetState::Detached);
+                    self.heard
+                        .take_if(|(_, state)| matches!(state, TargetState::Detached | TargetState::Standby));
                 }
             }
             Event::MessagesReceived { id, result } => {
