@@ -360,9 +360,9 @@ impl Reference {
         let late = |since: Option<Time>, after: Duration| since.is_some_and(|since| now > since + after);
         // The time counts anew once an agent that could not be read is read.
         let read = |since: Option<Time>| since.map(|since| since.max(known.unread_at));
-        let lately = |at: &&Time| now.since(**at) < BUDGET * 2;
-        let spent = lately(&&known.forgot_at) || known.changes.iter().filter(lately).count() >= AT_ONCE;
-        let slack = if spent { BUDGET + RETRY } else { ASKED };
+        let lately = |at: Time| now.since(at) < BUDGET * 2;
+        let spent = known.changes.iter().filter(|at| lately(**at)).count() >= AT_ONCE;
+        let slack = if spent || lately(known.forgot_at) { BUDGET + RETRY } else { ASKED };
         let is_set = known.set.is_some();
         // Whether the agents were idle for long enough to end the rest depends on what the daemon has drawn.
         let rests = known.rests_until.is_some_and(|until| now < until + slack)
