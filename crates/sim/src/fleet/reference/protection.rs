@@ -172,7 +172,7 @@ impl Reference {
         let Some(idle_for) = self.settings.protection.as_ref().map(|settings| settings.idle_for) else {
             return;
         };
-        let serves = self.serves();
+        let serves = self.serves() && !self.away;
         let known = &mut self.protections;
         known.serves_since = serves.then(|| known.serves_since.unwrap_or(now));
         if known.now != Time::default() && now.since(known.now) > UNANSWERED {
