@@ -6,17 +6,16 @@
 
 use machine::Time;
 
-use super::instance::{Bound, LifecycleState};
+use super::instance::{Bound, Instance, LifecycleState};
 use super::{Happening, Wake, World};
 
 impl World {
-    /// Auto Scaling begins to replace the root volume of an instance in service.
+    /// Auto Scaling begins to replace the root volume of an instance in service, unless it is about to leave service.
     pub fn replace_root_volume(&mut self, now: Time, id: &str) {
         self.advance(now);
-        let serves = |state| state == LifecycleState::InService;
-        let Some(instance) = self.instances.get_mut(id).filter(|instance| serves(instance.state)) else {
-            return;
-        };
+        let stays =
+            |instance: &&mut Instance| instance.state == LifecycleState::InService && !instance.leaving;
+        let Some(instance) = self.instances.get_mut(id).filter(stays) else { return };
         instance.bound = Bound::NewRootVolume;
         self.begin_activity(id, "Replacing root volume", "an instance refresh");
         self.enter(id, LifecycleState::ReplacingRootVolume);
@@ -68,6 +67,17 @@ mod tests {
     use super::*;
 
     const START: Time = Time::from_unix_ms(1_764_000_000_000);
+
+    /// An instance that Auto Scaling is about to terminate gets no new root volume.
+    #[test]
+    fn of_a_leaving_instance() {
+        let mut world = World::new(WorldConfig::default(), START);
+        let id = world.instances()[0].id.clone();
+        world.terminate_instance(START, &id, false).expect("in service");
+        world.replace_root_volume(START, &id);
+        world.advance(START + Duration::from_secs(5));
+        assert_eq!(world.instance(&id).expect("known").state, LifecycleState::TerminatingWait);
+    }
 
     /// Both hooks run, and the work that the agent still had is lost with its process.
     #[test]

@@ -94,6 +94,8 @@ pub(super) struct Reference {
     receipts: BTreeMap<String, Option<String>>,
     /// When our newest message was sent. Messages from the future do not count.
     newest: Option<Time>,
+    /// When our newest message from the future was sent, by the daemon's clock.
+    from_the_future: Option<Time>,
     /// Receipts of our messages that arrived after our action was over.
     spent: BTreeSet<String>,
     /// Receipts of our messages that arrived before the drain ended, while the journal does not yet record the end.
@@ -151,6 +153,7 @@ impl Reference {
             beat: None,
             receipts: BTreeMap::new(),
             newest: None,
+            from_the_future: None,
             spent: BTreeSet::new(),
             ending: Vec::new(),
             ending_began: Time::default(),
@@ -372,6 +375,7 @@ impl Reference {
                 self.receipts.insert(receipt, body.token.clone());
                 self.groups.insert(body.group.clone());
                 self.newest = self.newest.max(body.sent.filter(|sent| *sent <= now));
+                self.from_the_future = self.from_the_future.max(body.sent.filter(|sent| *sent > now));
             }
             // It names this instance alone, so the machine handles it.
             Body::Instance(news) if news.instance_ids == [self.settings.instance_id.clone()] => {

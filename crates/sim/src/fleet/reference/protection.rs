@@ -283,9 +283,9 @@ impl Reference {
         if self.protections.call.replace((id, protect, before)).is_some() {
             self.complain("sent two calls about the protection at once");
         }
-        // A protection that is lifted twice stays lifted. A lift does not wait for a disk that refuses writes.
+        // A protection that is lifted twice stays lifted, and one that is being set may be set or not.
         let said = match self.kept.protection {
-            Protection::Setting { .. } => protect || self.refused,
+            Protection::Setting { .. } => true,
             Protection::Unknown | Protection::Yielding | Protection::Lifted { .. } => !protect,
             Protection::Protected { .. } => false,
         };
