@@ -308,11 +308,12 @@ impl Drain {
     }
 
     /// Whether the message is about the action that has already ended.
-    pub fn has_outlived(&self, message: &LifecycleMessage) -> bool {
+    pub fn has_outlived(&self, message: &LifecycleMessage, now: Time) -> bool {
         let ended = self.ended().filter(Ended::ended_an_action);
-        // AWS's clock orders two messages. A message and the end of a drain can only be compared by our clock.
-        ended.is_some_and(|ended| message.sent.is_some_and(|sent| sent <= ended.at))
-            && !self.action.is_older_than(message)
+        // AWS's clock orders two messages. A message and the end of a drain can only be compared by our clock, and not at all if
+        // that was wrong when the drain ended.
+        let after = |ended: Ended| message.sent.is_some_and(|sent| sent <= ended.at) && ended.at <= now;
+        ended.is_some_and(after) && !self.action.is_older_than(message)
     }
 
     /// Whether a message names a different group than Auto Scaling does.

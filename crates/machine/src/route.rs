@@ -87,7 +87,7 @@ fn on_lifecycle_message(machine: &mut Machine, receipt: &str, message: &Lifecycl
     }
     // Only our clock says that the action is over. Long after its drain, when the daemon listens again, the message may be about
     // a new one.
-    if machine.drain.as_ref().is_some_and(|drain| drain.has_outlived(message)) {
+    if machine.drain.as_ref().is_some_and(|drain| drain.has_outlived(message, machine.turn.now)) {
         return if machine.queue.peeked() { Owner::Other } else { Owner::Spent };
     }
     let before = machine.notices.clone();

@@ -20,17 +20,13 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Takes a change out of the bucket. If it is empty, sets a timer.
-    pub fn take(&mut self, turn: &mut Turn) -> bool {
-        let free = turn.due(self.full_at - PERIOD * (AT_ONCE_MAX - 1), Timer::Protection);
-        if free {
-            self.full_at = self.full_at.max(turn.now) + PERIOD;
-        }
-        free
+    /// Whether the bucket has a change. If not, sets a timer.
+    pub fn permits(&self, turn: &mut Turn) -> bool {
+        turn.due(self.full_at - PERIOD * (AT_ONCE_MAX - 1), Timer::Protection)
     }
 
-    /// Puts back a change that was not made.
-    pub fn give_back(&mut self) {
-        self.full_at = self.full_at - PERIOD;
+    /// Takes a change out of the bucket.
+    pub fn take(&mut self, now: Time) {
+        self.full_at = self.full_at.max(now) + PERIOD;
     }
 }

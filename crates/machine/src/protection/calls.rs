@@ -37,15 +37,13 @@ pub(super) struct Calls {
     describe: Attempts,
 }
 
-/// A change that is sent once the journal has it.
-#[derive(Debug)]
+/// A change that is sent once the journal has it. Only then is it taken out of the budget.
+#[derive(Debug, Clone, Copy)]
 struct Planned {
     change: Change,
     /// What AWS may have once it is sent.
     ahead: Protection,
     revision: Revision,
-    /// Whether it was taken out of the budget.
-    counts: bool,
 }
 
 impl Calls {
@@ -78,10 +76,13 @@ impl Calls {
         if self.planned.is_none() {
             self.planned = self.plan(turn, journal, standing, change);
         }
-        let Some(planned) = &self.planned else { return };
+        let Some(Planned { ahead, revision, .. }) = self.planned else { return };
         let protect = change.protects();
         // A restarted daemon must know of a protection, or it would never lift it. So without a disk, none is set.
-        if journal.is_on_disk(planned.revision) || (!protect && journal.is_released(planned.revision)) {
+        if journal.is_on_disk(revision) || (!protect && journal.is_released(revision)) {
+            if !self.is_free(change, ahead, standing) {
+                self.budget.take(turn.now);
+            }
             let group = group.to_owned();
             self.attempts.start(turn, |id| Effect::Protect { id, group, protect });
         }
@@ -96,30 +97,29 @@ impl Calls {
         change: Change,
     ) -> Option<Planned> {
         let ahead = standing.ahead_of(change, turn.now);
-        let is_free = match change {
+        let permitted = self.is_free(change, ahead, standing) || self.budget.permits(turn);
+        if !permitted || !self.attempts.ready(turn, Timer::Protection) {
+            return None;
+        }
+        let revision = if ahead == standing { Revision::default() } else { journal.touch() };
+        Some(Planned { change, ahead, revision })
+    }
+
+    /// Whether a change is not taken out of the budget.
+    fn is_free(&self, change: Change, ahead: Protection, standing: Protection) -> bool {
+        match change {
             Change::Lift(LiftCause::Notice | LiftCause::Removed) => true,
             // A retry, for whatever reason, or the rest of a change that has begun.
             Change::Protect | Change::Lift(LiftCause::Idle | LiftCause::Longest) => {
                 self.failed.is_some_and(|failed| failed.protects() == change.protects()) || ahead == standing
             }
-        };
-        if !self.attempts.ready(turn, Timer::Protection) || !(is_free || self.budget.take(turn)) {
-            return None;
         }
-        let revision = if ahead == standing { Revision::default() } else { journal.touch() };
-        Some(Planned { change, ahead, revision, counts: !is_free })
     }
 
     /// Drops a change that was not sent. One that was sent goes on.
     pub fn hold(&mut self, journal: &mut JournalTrack, standing: Protection) {
-        if self.attempts.is_pending() {
-            return;
-        }
-        let Some(planned) = self.planned.take() else { return };
-        if planned.counts {
-            self.budget.give_back();
-        }
-        if planned.ahead != standing {
+        if !self.attempts.is_pending() && self.planned.take().is_some_and(|planned| planned.ahead != standing)
+        {
             journal.touch();
         }
     }

@@ -4,7 +4,7 @@ use super::super::effect::{CompletionResult, Effect};
 use super::super::event::*;
 use super::super::journal::Outcome;
 use super::super::message::{Body, LifecycleMessage};
-use super::super::settings::{AgentSettings, OnExit, Settings};
+use super::super::settings::{AgentSettings, Listen, OnExit, Settings};
 use super::bench::*;
 
 #[test]
@@ -299,4 +299,29 @@ fn unanswered_completion_without_a_hook() {
     bench.drained();
     bench.run(5);
     assert_eq!(bench.ended(), Some(Outcome::Drained));
+}
+
+/// A drain ended while the clock was an hour ahead, and the instance rebooted with the right clock. Nothing can be compared with
+/// that end, so the message of a new action is believed.
+#[test]
+fn ended_by_a_clock_that_was_ahead() {
+    let mut bench = Bench::terminating(Settings { listen: Listen::Always, ..settings() });
+    bench.state = Some("Terminating:Wait");
+    bench.drained();
+    bench.complete(Ok(()));
+    bench.state = Some("Terminating:Retained");
+    bench.run(15);
+    bench.settings.boot_id = Some("second".to_owned());
+    bench.now = bench.now - secs(3600);
+    bench.crash();
+    bench.target(TargetState::Terminated);
+    bench.state = Some("Terminating:Wait");
+    let sent = bench.now;
+    // The first receive is a peek.
+    for receipt in ["r1", "r2"] {
+        bench.run(5);
+        bench.receive(vec![message(receipt, Body::Lifecycle(lifecycle("token-2", sent)))]);
+    }
+    assert!(bench.deleted().is_empty());
+    assert_eq!(bench.drains_started(), 2);
 }
