@@ -280,6 +280,11 @@ impl JournalTrack {
         self.revision
     }
 
+    /// The revision that has everything so far.
+    pub fn latest(&self) -> Revision {
+        self.revision
+    }
+
     /// Whether the revision is on disk, or writing it failed. Without a working disk the drain must still go on.
     pub fn is_released(&self, revision: Revision) -> bool {
         revision <= self.released

@@ -101,7 +101,7 @@ impl Calls {
         if !permitted || !self.attempts.ready(turn, Timer::Protection) {
             return None;
         }
-        let revision = if ahead == standing { Revision::default() } else { journal.touch() };
+        let revision = if ahead == standing { journal.latest() } else { journal.touch() };
         Some(Planned { change, ahead, revision })
     }
 

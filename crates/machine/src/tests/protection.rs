@@ -371,6 +371,25 @@ fn notice_of_ec2() {
     assert_eq!(calls(&bench).len(), 2);
 }
 
+/// A termination is announced and taken back while the disk is slow, and EC2 interrupts the instance meanwhile. What AWS has of
+/// the protection is unknown then. The lift waits until the journal says so.
+#[test]
+fn unknown_on_a_slow_disk() {
+    let mut bench = serving();
+    run(&mut bench, 60, Ok(1));
+    bench.disk = Disk::Hangs;
+    bench.target(TargetState::Terminated);
+    let spot = SpotNotice { action: super::super::message::SpotAction::Terminate, at: bench.now + secs(120) };
+    bench.event(Event::Imds(ImdsReading::Spot(Some(spot))));
+    for _ in 0..5 {
+        bench.target(TargetState::InService);
+        bench.run(1);
+    }
+    assert_eq!(calls(&bench), [true]);
+    bench.journal_written();
+    assert_eq!(calls(&bench), [true, false]);
+}
+
 /// An operator drains the instance, with an empty budget. The protection is lifted at once, and not set again before the agents
 /// have served for a while.
 #[test]

@@ -244,7 +244,8 @@ impl Reference {
                     self.beat = None;
                 }
                 // It has come back while IMDS was silent.
-                if instance.lifecycle_state == "InService" {
+                let state = &instance.lifecycle_state;
+                if state == "InService" || state.starts_with("Pending") {
                     self.heard
                         .take_if(|(_, state)| matches!(state, TargetState::Detached | TargetState::Standby));
                 }
