@@ -85,14 +85,14 @@ async fn row(
 async fn of_permissions(part: Part, target: &TargetName, clients: &Clients) -> Part {
     let is_instance = target.id.starts_with("i-");
     let id = if is_instance { NO_INSTANCE } else { NO_ADDRESS };
-    let nobody = TargetName { id: id.to_owned(), ..target.clone() };
+    let missing = TargetName { id: id.to_owned(), ..target.clone() };
     let proves = |error: &CallError| error.kind == CallErrorKind::Rejected;
-    let call = clients.deregister_target(&nobody);
+    let call = clients.deregister_target(&missing);
     let (part, _) = part.tried(within("elasticloadbalancing:DeregisterTargets", call).await, proves);
     if !is_instance {
         return part;
     }
-    let call = clients.register_target(&nobody);
+    let call = clients.register_target(&missing);
     part.tried(within("elasticloadbalancing:RegisterTargets", call).await, proves).0
 }
 

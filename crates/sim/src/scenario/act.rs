@@ -37,7 +37,7 @@ pub enum Deed {
     Work,
     /// EC2 announces that it interrupts the spot instance in two minutes.
     InterruptSpot,
-    /// EC2 recommends to replace the spot instance.
+    /// EC2 recommends replacing the spot instance.
     RecommendRebalance,
     /// EC2 plans to reboot the instance in four minutes.
     PlanReboot,
@@ -170,7 +170,7 @@ impl fmt::Display for Deed {
             Deed::Launch => f.write_str("launch"),
             Deed::Work => f.write_str("the agent is busy"),
             Deed::InterruptSpot => f.write_str("EC2 announces that it interrupts the spot instance"),
-            Deed::RecommendRebalance => f.write_str("EC2 recommends to replace the spot instance"),
+            Deed::RecommendRebalance => f.write_str("EC2 recommends replacing the spot instance"),
             Deed::PlanReboot => f.write_str("EC2 plans to reboot the instance in 240 s"),
             Deed::CancelReboot => f.write_str("EC2 cancels the reboot"),
             Deed::Replace => f.write_str("Auto Scaling replaces the instance"),

@@ -1,5 +1,4 @@
-//! Stories that do not begin with a scale-in: interruptions, maintenance, reserved capacity that ends, a launch, a new root
-//! volume.
+//! Stories that do not begin with a scale-in.
 
 use crate::story::Moment::{self, InService, Rebooted, Start};
 use crate::world::ActionResult::{Abandon, Continue};
@@ -33,7 +32,7 @@ pub(super) static SPOT: Scenario = Scenario {
 
 pub(super) static REBALANCE: Scenario = Scenario {
     name: "rebalance",
-    about: "EC2 recommends to replace a spot instance: with lifecycle.on_rebalance = \"drain\", it has drained when that happens",
+    about: "EC2 recommends replacing a spot instance: with lifecycle.on_rebalance = \"drain\", it has drained when that happens",
     speed: 20,
     settings: &[("DRAINHOOK_LIFECYCLE__ON_REBALANCE", "drain")],
     start: Deed::RecommendRebalance,

@@ -118,6 +118,13 @@ pub(super) struct Instance {
     pub(super) agent: Agent,
 }
 
+impl Instance {
+    /// Whether it is in service, and the group is not about to take it out.
+    pub fn serves(&self) -> bool {
+        self.state == LifecycleState::InService && !self.leaving
+    }
+}
+
 /// What an observer sees of an instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InstanceView {

@@ -18,8 +18,7 @@ impl World {
     /// DetachInstances with a smaller desired capacity, for one instance in service.
     pub fn detach_instance(&mut self, now: Time, id: &str) -> Result<(), ApiError> {
         self.admit(now)?;
-        let serves = |state| state == LifecycleState::InService;
-        let found = self.instances.get(id).filter(|instance| serves(instance.state) && !instance.leaving);
+        let found = self.instances.get(id).filter(|instance| instance.serves());
         let Some((group, ordinal)) = found.map(|instance| (instance.group.clone(), instance.ordinal)) else {
             return Err(ApiError::validation(format!("The instance {id} is not in service")));
         };
@@ -58,8 +57,7 @@ impl World {
     /// EnterStandby with a smaller desired capacity, for one instance in service. Scale-in does not pick it meanwhile.
     pub fn enter_standby(&mut self, now: Time, id: &str) -> Result<(), ApiError> {
         self.admit(now)?;
-        let serves = |state| state == LifecycleState::InService;
-        let found = self.instances.get(id).filter(|instance| serves(instance.state) && !instance.leaving);
+        let found = self.instances.get(id).filter(|instance| instance.serves());
         let Some(group) = found.map(|instance| instance.group.clone()) else {
             return Err(ApiError::validation(format!("The instance {id} is not in service")));
         };

@@ -1,5 +1,7 @@
 //! What EC2 says of an instance to its metadata service, and what the service answers.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use machine::Time;
@@ -40,7 +42,7 @@ impl Notices {
         let event = |at: Time| {
             json!([{
                 "NotBefore": in_words(at),
-                "NotAfter": in_words(at + std::time::Duration::from_secs(3600)),
+                "NotAfter": in_words(at + Duration::from_secs(3600)),
                 "Code": "system-reboot",
                 "Description": "scheduled reboot",
                 "EventId": "instance-event-0123456789abcdef0",

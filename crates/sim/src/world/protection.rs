@@ -6,7 +6,6 @@
 use machine::Time;
 
 use super::error::ApiError;
-use super::instance::{Instance, LifecycleState};
 use super::{Happening, World};
 
 /// The most instances in one call.
@@ -33,7 +32,7 @@ impl World {
             let unknown = || {
                 ApiError::validation(format!("The instance {id} is not part of Auto Scaling group {group}."))
             };
-            if !may_be_protected(instance.ok_or_else(unknown)?) {
+            if !instance.ok_or_else(unknown)?.serves() {
                 return Err(ApiError::validation(format!(
                     "The instance {id} is not in InService or EnteringStandby or Standby."
                 )));
@@ -66,15 +65,11 @@ impl World {
     }
 }
 
-fn may_be_protected(instance: &Instance) -> bool {
-    instance.state == LifecycleState::InService && !instance.leaving
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::WorldConfig;
+    use super::super::{LifecycleState, WorldConfig};
     use super::*;
 
     const START: Time = Time::from_unix_ms(1_764_000_000_000);

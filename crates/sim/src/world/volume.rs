@@ -6,16 +6,14 @@
 
 use machine::Time;
 
-use super::instance::{Bound, Instance, LifecycleState};
+use super::instance::{Bound, LifecycleState};
 use super::{Happening, Wake, World};
 
 impl World {
     /// Auto Scaling begins to replace the root volume of an instance in service, unless it is about to leave service.
     pub fn replace_root_volume(&mut self, now: Time, id: &str) {
         self.advance(now);
-        let stays =
-            |instance: &&mut Instance| instance.state == LifecycleState::InService && !instance.leaving;
-        let Some(instance) = self.instances.get_mut(id).filter(stays) else { return };
+        let Some(instance) = self.instances.get_mut(id).filter(|instance| instance.serves()) else { return };
         instance.bound = Bound::NewRootVolume;
         self.begin_activity(id, "Replacing root volume", "an instance refresh");
         self.enter(id, LifecycleState::ReplacingRootVolume);
