@@ -44,7 +44,7 @@ struct Launch {
     /// How many answers in a row said that an agent is ready.
     ready: usize,
     beat: Option<EffectId>,
-    /// When the last heartbeat was sent, or when the daemon began to need one.
+    /// When the last heartbeat was sent or answered, or when the daemon began to need one.
     beat_at: Time,
     /// The hook's heartbeat timeout, once it was read.
     timeout: Option<Duration>,
@@ -107,7 +107,13 @@ impl Reference {
                 launch.described.retain(|asked| asked != id);
                 false
             }
-            Event::HeartbeatAnswered { id, .. } => launch.beat.take_if(|beat| beat == id).is_some(),
+            Event::HeartbeatAnswered { id, .. } => {
+                let ours = launch.beat.take_if(|beat| beat == id).is_some();
+                if ours {
+                    launch.beat_at = now;
+                }
+                ours
+            }
             Event::CompletionAnswered { id, .. } => launch.completion.take_if(|sent| sent == id).is_some(),
             _ => false,
         }
